@@ -1,0 +1,153 @@
+"""The `matrix` section of a step, from YAML values to a Matrix."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from dsrun.datafile import DataFile
+from dsrun.matrix import Axis, Matrix
+from dsrun.records import Json
+from dsrun.schema import nearest, show
+
+RULES = ("zip", "exclude", "include")
+RESERVED = frozenset(
+    {"matrix", "params", "run", "job", "steps", "index", "sample", *RULES}
+    | {"true", "false", "none", "True", "False", "None"}
+    | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
+)
+
+Path_ = tuple[str | int, ...]
+Complain = Callable[[Path_, str], None]
+
+
+class MatrixReader:
+    """Reads one `matrix` section; every problem goes to `complain` with its path."""
+
+    def __init__(
+        self,
+        *,
+        at: Path_,
+        complain: Complain,
+        load_file: Callable[[str, Path_], DataFile | None],
+    ) -> None:
+        self._at = at
+        self._complain = complain
+        self._load_file = load_file
+        self._files: dict[str, DataFile] = {}
+
+    def read(self, section: Mapping[str, Json]) -> Matrix:
+        names = [name for name in section if name not in RULES]
+        for name in names:
+            self._check_name(name, (name,))
+        axes = {name: self._axis(name, section[name]) for name in names}
+        zipped = section.get("zip", [])
+        ordered = [axis for axis in axes.values() if axis is not None]
+        if zipped and isinstance(zipped[0], str):
+            ordered = self._zip_named(zipped, axes)
+        elif zipped:
+            rows = self._zip_rows(zipped, names)
+            place = sum(1 for name in names if list(section).index(name) < list(section).index("zip"))
+            ordered.insert(place, rows)
+        known = {name for axis in ordered for name in axis.names}
+        self._check_rules(section, known)
+        return Matrix(
+            axes=tuple(ordered),
+            exclude=tuple(section.get("exclude", ())),
+            include=tuple(section.get("include", ())),
+            files=self._files,
+        )
+
+    def _axis(self, name: str, value: Json) -> Axis | None:
+        if isinstance(value, list):
+            return Axis(names=(name,), values=value)
+        if "range" in value:
+            return self._range(name, *value["range"])
+        data = self._load_file(value["file"], (*self._at, name, "file"))
+        if data is None:
+            return None
+        self._files[value["file"]] = data
+        if not len(data):
+            self._complain((*self._at, name, "file"), f"{value['file']} has no rows; add one")
+            return None
+        return Axis(names=(name,), values=data)
+
+    def _range(self, name: str, first: int, last: int, step: int = 1) -> Axis | None:
+        values = range(first, last + (1 if step > 0 else -1), step) if step else range(0)
+        if not values:
+            self._complain(
+                (*self._at, name, "range"),
+                f"found {show([first, last, step])}, which holds no number; "
+                "allowed: [first, last] or [first, last, step], both ends included",
+            )
+            return None
+        return Axis(names=(name,), values=values)
+
+    def _zip_named(self, zipped: list[str], axes: Mapping[str, Axis | None]) -> list[Axis]:
+        for position, name in enumerate(zipped):
+            if name not in axes:
+                self._complain(
+                    (*self._at, "zip", position),
+                    f"found {show(name)}, which is no axis{nearest(name, list(axes))}; "
+                    f"allowed: {', '.join(axes) or 'none, since there are no axes'}",
+                )
+        group = [axis for name in zipped if (axis := axes.get(name)) is not None]
+        sizes = {axis.names[0]: len(axis.values) for axis in group}
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+            self._complain((*self._at, "zip"), f"the axes differ in length: {listed}")
+        merged = Axis(
+            names=tuple(sizes),
+            values=[
+                {name: value for row in rows for name, value in row.items()}
+                for rows in zip(*(axis.rows() for axis in group), strict=False)
+            ],
+            zipped=True,
+        )
+        return list(_in_place(axes, zipped, merged))
+
+    def _zip_rows(self, zipped: list[dict[str, Json]], names: list[str]) -> Axis:
+        keys = tuple(zipped[0])
+        for position, row in enumerate(zipped):
+            if set(row) != set(keys):
+                self._complain(
+                    (*self._at, "zip", position),
+                    f"names {', '.join(row)}; every row of zip must name {', '.join(keys)}",
+                )
+        for key in keys:
+            self._check_name(key, ("zip", 0, key))
+            if key in names:
+                self._complain((*self._at, "zip", 0, key), "is an axis of its own too; remove one")
+        return Axis(names=keys, values=zipped, zipped=True)
+
+    def _check_rules(self, section: Mapping[str, Json], known: set[str]) -> None:
+        for position, rule in enumerate(section.get("exclude", ())):
+            for key in rule:
+                if key not in known:
+                    self._complain(
+                        (*self._at, "exclude", position, key),
+                        f"unknown axis{nearest(key, sorted(known))}; "
+                        f"allowed: {', '.join(sorted(known)) or 'none, since there are no axes'}",
+                    )
+        for position, rule in enumerate(section.get("include", ())):
+            for key in rule:
+                self._check_name(key, ("include", position, key))
+
+    def _check_name(self, name: str, at: Path_) -> None:
+        if name in RESERVED:
+            self._complain((*self._at, *at), "this name is reserved; give the axis another")
+        elif not name.isidentifier() or not name.isascii():
+            self._complain(
+                (*self._at, *at),
+                "no name that a template can use; allowed: letters, digits and _, the first no digit",
+            )
+
+
+def _in_place(axes: Mapping[str, Axis | None], zipped: list[str], merged: Axis) -> Iterator[Axis]:
+    """The axes in order, the zipped ones together where the first of them stood."""
+    done = False
+    for name, axis in axes.items():
+        if name not in zipped:
+            if axis is not None:
+                yield axis
+        elif not done:
+            done = True
+            yield merged
+

@@ -1,0 +1,154 @@
+"""The operations that dsrun knows, read from their files."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import cached_property
+
+import orjson
+
+from dsrun.errors import SetupError
+from dsrun.records import ArtifactSpec, Fill, Json, Operation, Polling, Price, Rate
+from dsrun.resources import iter_operation_files
+from dsrun.schema import SchemaValidator
+
+
+class Catalog:
+    """Operations by name, and one validator for each."""
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self._operations = dict(operations)
+        self._validators: dict[str, SchemaValidator] = {}
+
+    @cached_property
+    def names(self) -> list[str]:
+        return sorted(self._operations)
+
+    def __getitem__(self, name: str) -> Operation:
+        return self._operations[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._operations
+
+    def validator(self, name: str) -> SchemaValidator:
+        if name not in self._validators:
+            self._validators[name] = SchemaValidator(self._operations[name].schema)
+        return self._validators[name]
+
+
+def load_catalog() -> Catalog:
+    """The bundled operations. Raises SetupError when a file of the installation is damaged."""
+    found = {}
+    for name, raw in iter_operation_files():
+        try:
+            found[name] = parse_operation(name, orjson.loads(raw))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
+    return Catalog(found)
+
+
+def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
+    """The record of an operation file. Raises KeyError, TypeError or ValueError on a bad one."""
+    about = schema["x-dsrun"]
+    endpoint = about["endpoint"]
+    return Operation(
+        name=name,
+        description=schema["description"],
+        schema=schema,
+        protocol=about["protocol"],
+        method=endpoint["method"],
+        path=endpoint["path"],
+        headers=endpoint["headers"],
+        timeout_s=endpoint["timeout_s"],
+        fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
+        artifacts=_parse_artifacts(about["artifacts"]),
+        outputs=about["outputs"],
+        price=_parse_price(about["price"]),
+        rate=Rate(requests=about["limits"]["requests"], per_s=about["limits"]["per_s"]),
+        running_tasks=about["limits"].get("running_tasks"),
+        polling=_parse_polling(about.get("polling")),
+    )
+
+
+def constants(schema: Mapping[str, Json]) -> Json:
+    """The part of a request that has only one legal value, such as `model`."""
+    fixed: dict[str, Json] = {}
+    for key, inner in schema.get("properties", {}).items():
+        if "const" in inner:
+            fixed[key] = inner["const"]
+        elif inner.get("type") == "object" and (below := constants(inner)):
+            fixed[key] = below
+    return fixed
+
+
+def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[str, Json]:
+    """The sub-schema of the value at `path`; empty where the schema says nothing."""
+    for step in path:
+        below = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        if not isinstance(below, Mapping):
+            return {}
+        schema = below
+    return schema
+
+
+def pointer(text: str | None) -> tuple[str, ...] | None:
+    """The steps of a JSON pointer (RFC 6901)."""
+    if text is None:
+        return None
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
+
+
+def resolve(value: Json, at: str | None) -> Json:
+    """The part of an answer that a JSON pointer names, or None."""
+    for step in pointer(at) or ():
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
+    at = pointer(item["at"]) or ()
+    return Fill(
+        at=at,
+        value=item.get("value"),
+        derive=item.get("derive"),
+        span=pointer(item.get("span")),
+        length=item.get("length", 0),
+        maximum=schema_at(schema, at).get("maximum", 0),
+    )
+
+
+def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
+    names = ("list", "url", "error_code", "error_message", "base64", "format", "sample_rate")
+    return ArtifactSpec(
+        media=about["media"],
+        count=pointer(about.get("count")),
+        seed=pointer(about.get("seed")),
+        url_hours=about.get("url_hours", 24.0),
+        **{name: about.get(name) for name in names},
+    )
+
+
+def _parse_price(about: Mapping[str, Json]) -> Price:
+    return Price(
+        amount=Decimal(about["amount"]),
+        currency=about["currency"],
+        unit=about["unit"],
+        billed=about.get("billed"),
+        count=pointer(about.get("count")),
+        as_of=about["as_of"],
+    )
+
+
+def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
+    if about is None:
+        return None
+    return Polling(
+        first_s=about["first_s"],
+        factor=about["factor"],
+        max_s=about["max_s"],
+        timeout_s=about["timeout_s"],
+    )

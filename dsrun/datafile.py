@@ -1,0 +1,186 @@
+"""Data files whose rows become matrix values: csv, tsv, json, jsonl, yaml and txt.
+
+Rows are read again for every pass, so that a file of a million rows needs no memory; a file
+that changes between two passes is an error, since the digest speaks of the first.
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+
+from dsrun.errors import ManifestError, Problem
+from dsrun.records import Json
+from dsrun.yaml_source import parse_yaml
+
+_KEEP_BELOW_BYTES = 256 * 1024
+_CHUNK = 1 << 20
+
+
+class DataFile:
+    """The rows of one file, in order, as often as they are asked for."""
+
+    def __init__(self, path: Path, *, shown_as: str) -> None:
+        """Raises ManifestError where the file cannot be read or its kind is not known."""
+        self._path = path
+        self.name = shown_as
+        self._read = _reader(path, shown_as)
+        self._stamp = self._state()
+        self.sha256 = text_sha256(path, shown_as=shown_as)
+        self._kept: list[Json] | None = None
+        if path.stat().st_size < _KEEP_BELOW_BYTES:
+            self._kept = list(self._read(path, shown_as))
+            self._count = len(self._kept)
+        else:
+            self._count = sum(1 for _ in self._read(path, shown_as))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Json]:
+        if self._kept is not None:
+            return iter(self._kept)
+        if self._state() != self._stamp:
+            raise _error(self.name, 0, "the file changed while dsrun was reading it; start again")
+        return self._read(self._path, self.name)
+
+    def _state(self) -> tuple[int, int]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise _error(self.name, 0, f"cannot be read: {error.strerror}") from error
+        return found.st_size, found.st_mtime_ns
+
+
+def text_sha256(path: Path, *, shown_as: str) -> str:
+    """SHA-256 of a text file, the same with and without BOM and with any line ends."""
+    state = hashlib.sha256()
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while chunk := file.read(_CHUNK):
+                state.update(chunk.encode())
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, shown_as, error) from error
+    except OSError as error:
+        raise _error(shown_as, 0, f"cannot be read: {error.strerror}") from error
+    return state.hexdigest()
+
+
+def read_text(path: Path, *, shown_as: str) -> str:
+    """A text file with its line ends made `\\n` and no BOM. Raises ManifestError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, shown_as, error) from error
+    except OSError as error:
+        raise _error(shown_as, 0, f"cannot be read: {error.strerror}") from error
+
+
+def _reader(path: Path, name: str) -> Callable[[Path, str], Iterator[Json]]:
+    readers = {
+        ".csv": _read_csv,
+        ".tsv": _read_tsv,
+        ".json": _read_json,
+        ".jsonl": _read_jsonl,
+        ".ndjson": _read_jsonl,
+        ".yaml": _read_yaml,
+        ".yml": _read_yaml,
+        ".txt": _read_txt,
+    }
+    if path.suffix.lower() not in readers:
+        raise _error(name, 0, f"found kind {path.suffix or 'none'}; allowed: {', '.join(readers)}")
+    return readers[path.suffix.lower()]
+
+
+def _read_csv(path: Path, name: str) -> Iterator[Json]:
+    return _read_table(path, name, delimiter=",")
+
+
+def _read_tsv(path: Path, name: str) -> Iterator[Json]:
+    return _read_table(path, name, delimiter="\t")
+
+
+def _read_table(path: Path, name: str, *, delimiter: str) -> Iterator[Json]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            header = next((row for row in rows if row), None)
+            if header is None:
+                raise _error(name, 1, "the file is empty; its first line must name the columns")
+            _check_header(header, name, rows.line_num)
+            for row in rows:
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise _error(
+                        name,
+                        rows.line_num,
+                        f"found {len(row)} columns; the first line names {len(header)} "
+                        f"({', '.join(header)}); put text that holds a separator in quotes",
+                    )
+                yield dict(zip(header, row, strict=True))
+        except csv.Error as error:
+            raise _error(name, rows.line_num, f"not CSV: {error}") from error
+
+
+def _check_header(header: list[str], name: str, line: int) -> None:
+    for number, column in enumerate(header, start=1):
+        if not column.strip():
+            raise _error(name, line, f"column {number} has no name")
+        if column in header[: number - 1]:
+            raise _error(name, line, f"two columns are named {column}")
+
+
+def _read_json(path: Path, name: str) -> Iterator[Json]:
+    yield from _as_list(_parse_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), name, 0), name)
+
+
+def _read_jsonl(path: Path, name: str) -> Iterator[Json]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if text.strip():
+                yield _parse_json(text, name, number)
+
+
+def _parse_json(data: bytes, name: str, line: int) -> Json:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        place = (line or error.lineno, error.colno)
+        raise _error(name, place[0], f"not JSON: {error.msg}", column=place[1]) from error
+
+
+def _read_yaml(path: Path, name: str) -> Iterator[Json]:
+    yield from _as_list(parse_yaml(read_text(path, shown_as=name), file=name).value, name)
+
+
+def _read_txt(path: Path, name: str) -> Iterator[Json]:
+    del name
+    with path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            if line.strip():
+                yield line.rstrip("\n")
+
+
+def _as_list(value: Json, name: str) -> list[Json]:
+    if not isinstance(value, list):
+        raise _error(name, 1, "the file must hold a list, one item a row")
+    return value
+
+
+def _not_utf8(path: Path, name: str, error: UnicodeDecodeError) -> ManifestError:
+    data = path.read_bytes()
+    try:
+        data.decode()
+    except UnicodeDecodeError as whole:
+        error = whole  # its position counts from the start of the file, not of a chunk
+    line = data.count(b"\n", 0, error.start) + 1
+    return _error(name, line, f"not UTF-8: byte 0x{data[error.start]:02x}; save the file as UTF-8")
+
+
+def _error(name: str, line: int, message: str, *, column: int = 1) -> ManifestError:
+    problem = Problem(file=name, line=line, column=column if line else 0, where="", message=message)
+    return ManifestError([problem])

@@ -1,0 +1,72 @@
+"""Canonical JSON (RFC 8785) and the SHA-256 ids made from it."""
+
+import hashlib
+import math
+import re
+from typing import Any
+
+import orjson
+import rfc8785
+
+from dsrun.records import Json
+
+_MAX_SAFE = 2**53 - 1
+_BELOW_SURROGATES = re.compile(r"[^\ud800-\U0010ffff]*").fullmatch
+
+
+class NotCanonical(ValueError):
+    """The value has no canonical JSON: a lone surrogate, NaN or infinity, or an integer past 2^53-1."""
+
+
+def canonical_json(value: Json) -> bytes:
+    """The RFC 8785 bytes of a JSON value. Raises NotCanonical."""
+    try:
+        if _is_plain(value):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, orjson.JSONEncodeError, UnicodeError) as error:
+        raise NotCanonical(str(error)) from error
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_sha256(value: Json) -> str:
+    return sha256_hex(canonical_json(value))
+
+
+def tagged(value: Json) -> Json:
+    """Make distinct what RFC 8785 would merge but a template would print differently.
+
+    1.0 and 1 have the same canonical JSON; `{{ 1.0 }}` and `{{ 1 }}` are different prompts.
+    """
+    if isinstance(value, dict):
+        return {key: tagged(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [tagged(item) for item in value]
+    if isinstance(value, float) and (value.is_integer() or not math.isfinite(value)):
+        return {"!float": repr(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MAX_SAFE:
+        return {"!int": str(value)}
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether orjson provably writes the RFC 8785 bytes (a property test holds this)."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return -_MAX_SAFE <= value <= _MAX_SAFE
+    if kind is list:
+        return all(map(_is_plain, value))
+    if kind is not dict:
+        return False
+    for key, item in value.items():
+        # Keys are ordered by UTF-16 units there and by UTF-8 bytes here: the same below U+D800.
+        if type(key) is not str or not (key.isascii() or _BELOW_SURROGATES(key)):
+            return False
+        if type(item) is not str and not _is_plain(item):
+            return False
+    return True

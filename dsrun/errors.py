@@ -1,0 +1,87 @@
+"""Every failure that dsrun expects, and the exit code that each one means.
+
+    DsrunError
+    |- UsageError         (2)  the command line is wrong
+    |- ManifestError      (2)  one or more Problems in the manifest or its files
+    |- SetupError         (3)  credential, disk, ledger version: the surroundings
+    |- RunLocked          (75) another run holds the directory
+    `- ApiError                never leaves the client; `verdict` turns it into a decision
+       |- NotSent              the request never left: safe to repeat
+       `- AnswerLost           it may have arrived: a create is ambiguous
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Design 1.2; what a shell or a cron job sees."""
+
+    OK = 0
+    JOBS_FAILED = 1
+    INVALID = 2
+    INCOMPLETE = 3
+    BUG = 4
+    LOCKED = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in a user's file. Lines and columns count from 1; 0 means unknown."""
+
+    file: str
+    line: int
+    column: int
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+
+
+class DsrunError(Exception):
+    """Base of every expected failure; the message is for the user."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class UsageError(DsrunError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = ExitCode.INVALID
+
+
+class ManifestError(DsrunError):
+    """The manifest or a file that it names is wrong; carries every problem found."""
+
+    exit_code = ExitCode.INVALID
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SetupError(DsrunError):
+    """The surroundings do not let the run go on; nothing is lost, run again."""
+
+
+class RunLocked(DsrunError):
+    """Another process runs in this directory."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class ApiError(DsrunError):
+    """A request got no answer that can be read."""
+
+
+class NotSent(ApiError):
+    """The request never left this machine; repeating it is safe."""
+
+
+class AnswerLost(ApiError):
+    """The request may have arrived, its answer did not."""

@@ -1,0 +1,61 @@
+"""What dsrun adds to a request where the manifest is silent: counts, seeds, names.
+
+A derived value depends on the job alone, so that another row never changes it.
+"""
+
+import hashlib
+from typing import Any
+
+from dsrun.digest import canonical_json
+from dsrun.records import Fill, Json, Operation
+
+Request = dict[str, Any]
+
+
+def fill_request(request: Request, *, operation: Operation, replica: int) -> None:
+    """Add the operation's fills to a request, in place. Raises NotCanonical."""
+    for fill in operation.fills:
+        parent = _parent(request, fill.at)
+        if parent is None:
+            continue
+        key = fill.at[-1]
+        if fill.derive is None:
+            if key not in parent:
+                parent[key] = fill.value
+        elif key not in parent:
+            parent[key] = _derive(fill, request, operation, replica)
+        elif parent[key] is None:
+            del parent[key]  # `seed: null` sends none
+
+
+def value_at(request: Json, at: tuple[str, ...] | None) -> Json:
+    """The value at a path of a request, or None."""
+    for step in at or ():
+        request = request.get(step) if isinstance(request, dict) else None
+    return request if at else None
+
+
+def artifact_count(request: Json, operation: Operation) -> int:
+    """How many artifacts, and billed units, a request asks for."""
+    count = value_at(request, operation.artifacts.count)
+    return int(count) if isinstance(count, int | float) and count > 0 else 1
+
+
+def _derive(fill: Fill, request: Request, operation: Operation, replica: int) -> Json:
+    identity = {"operation": operation.name, "replica": replica, "request": request}
+    state = hashlib.sha256(canonical_json(identity))
+    if fill.derive == "name":
+        return "v" + state.hexdigest()[: fill.length - 1]
+    count = value_at(request, fill.span)
+    span = int(count) if isinstance(count, int | float) and 1 <= count <= fill.maximum else 1
+    return int.from_bytes(state.digest()[:8]) % (fill.maximum - span + 2)
+
+
+def _parent(request: Request, at: tuple[str, ...]) -> Request | None:
+    """The mapping that holds the place; made where absent, None where something else is there."""
+    for step in at[:-1]:
+        below = request.setdefault(step, {})
+        if not isinstance(below, dict):
+            return None
+        request = below
+    return request

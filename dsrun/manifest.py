@@ -1,0 +1,281 @@
+"""A manifest: YAML text and the files that it names, read, checked and frozen."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.axes import MatrixReader
+from dsrun.catalog import Catalog
+from dsrun.datafile import DataFile, read_text
+from dsrun.digest import sha256_hex
+from dsrun.errors import ManifestError, Problem
+from dsrun.execution import Execution, parse_execution
+from dsrun.matrix import Matrix
+from dsrun.params import apply_params
+from dsrun.records import Json
+from dsrun.resources import read_schema
+from dsrun.schema import SchemaValidator, nearest, show
+from dsrun.yaml_source import YamlDocument, parse_yaml
+
+LOCK_NAME = "manifest.lock.json"
+FORMAT_VERSION = 1
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A text of `input`, `parameters` or `filename`: a template, from the manifest or a file."""
+
+    source: str
+    at: Path_
+    file: str | None = None  # the prompt file, as the manifest spells it
+    sha256: str | None = None  # of the prompt file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. The leaves of `body` (input and parameters) are Text or constants."""
+
+    name: str
+    operation: str
+    matrix: Matrix
+    repeat: int
+    body: Mapping[str, Any]
+    filename: Text | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything that a pipeline says. `raw` is the manifest's value with the params resolved."""
+
+    path: Path
+    root: Path  # folder that file names are relative to
+    source: bytes
+    document: YamlDocument
+    raw: Mapping[str, Json]
+    name: str
+    params: Mapping[str, Json]
+    steps: tuple[Step, ...]
+    execution: Execution
+    pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
+
+
+def load_manifest(
+    path: Path, *, catalog: Catalog, set_params: Mapping[str, str] | None = None
+) -> Manifest:
+    """Read a pipeline file and the files that it names. Raises ManifestError."""
+    shown = str(path)
+    source = _read_bytes(path, shown)
+    text = read_text(path, shown_as=shown)
+    document = parse_yaml(text, file=shown)
+    root, pinned = path.parent, None
+    if path.name == LOCK_NAME:
+        document, pinned = _open_lock(document, shown)
+        root = Path(pinned["root"])
+    problems = _structure_problems(document)
+    if problems:
+        raise ManifestError(problems)
+    raw = _sorted_maps(document.value)
+    params, problems = apply_params(raw.get("params") or {}, set_params or {}, file=shown)
+    if problems:
+        raise ManifestError(problems)
+    raw = {**raw, "params": params}
+    reader = _StepReader(document, root, catalog)
+    steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
+    if reader.problems:
+        raise ManifestError(reader.problems)
+    return Manifest(
+        path=path,
+        root=root,
+        source=source,
+        document=document,
+        raw=raw,
+        name=raw["name"],
+        params=params,
+        steps=steps,
+        execution=parse_execution(raw.get("execution") or {}),
+        pinned=pinned,
+    )
+
+
+class _StepReader:
+    """Reads the steps; collects problems so that all are told at once."""
+
+    def __init__(self, document: YamlDocument, root: Path, catalog: Catalog) -> None:
+        self.problems: list[Problem] = []
+        self._document = document
+        self._root = root
+        self._catalog = catalog
+        self._data_files: dict[Path, DataFile] = {}
+
+    def read(self, name: str, section: Mapping[str, Json]) -> Step:
+        at: Path_ = ("steps", name)
+        operation = section["operation"]
+        if operation not in self._catalog:
+            known = self._catalog.names
+            self._complain(
+                (*at, "operation"),
+                f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
+            )
+        matrix = MatrixReader(
+            at=(*at, "matrix"), complain=self._complain, load_file=self._load_data
+        ).read(section.get("matrix") or {})
+        filename = section.get("filename")
+        return Step(
+            name=name,
+            operation=operation,
+            matrix=matrix,
+            repeat=section.get("repeat", 1),
+            body={
+                part: self._leaves(section[part], (*at, part))
+                for part in ("input", "parameters")
+                if section.get(part) is not None
+            },
+            filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
+        )
+
+    def _leaves(self, value: Json, at: Path_) -> Any:
+        if isinstance(value, str):
+            return Text(source=value, at=at)
+        if isinstance(value, dict):
+            if value.keys() == {"file"} and isinstance(value["file"], str):
+                return self._prompt_file(value["file"], at)
+            return {key: self._leaves(item, (*at, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._leaves(item, (*at, i)) for i, item in enumerate(value)]
+        return value
+
+    def _prompt_file(self, name: str, at: Path_) -> Text | None:
+        path = self._root / name
+        try:
+            text = read_text(path, shown_as=name)
+            return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
+        except ManifestError as error:
+            self._complain_of_file(error, (*at, "file"), name)
+            return None
+
+    def _load_data(self, name: str, at: Path_) -> DataFile | None:
+        path = self._root / name
+        try:
+            if path not in self._data_files:
+                self._data_files[path] = DataFile(path, shown_as=name)
+            return self._data_files[path]
+        except ManifestError as error:
+            self._complain_of_file(error, at, name)
+            return None
+
+    def _complain_of_file(self, error: ManifestError, at: Path_, name: str) -> None:
+        """A fault inside the file keeps its own place; a missing file is the manifest's fault."""
+        for problem in error.problems:
+            if problem.line:
+                self.problems.append(problem)
+            else:
+                self._complain(at, f"{name}: {problem.message}")
+
+    def _complain(self, at: Path_, message: str) -> None:
+        self.problems.append(self._document.problem(at, message))
+
+
+def step_digest_source(step: Step, section: Mapping[str, Json]) -> Json:
+    """What of a step determines its requests and file names: files by content, axes in order."""
+    matrix = section.get("matrix") or {}
+    return {
+        "operation": step.operation,
+        "matrix": [[key, _by_content(value, step.matrix)] for key, value in matrix.items()],
+        "repeat": step.repeat,
+        "body": _leaf_sources(step.body),
+        "filename": section.get("filename"),
+    }
+
+
+def _by_content(value: Json, matrix: Matrix) -> Json:
+    if isinstance(value, dict) and "file" in value:
+        data = matrix.files[value["file"]]
+        return {"file": data.sha256, "kind": Path(data.name).suffix.lower()}
+    return value
+
+
+def _leaf_sources(value: Any) -> Json:
+    if isinstance(value, Text):
+        return {"file": value.sha256} if value.sha256 else value.source
+    if isinstance(value, dict):
+        return {key: _leaf_sources(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_leaf_sources(item) for item in value]
+    return value
+
+
+def iter_texts(value: Any) -> Iterator[Text]:
+    """Every Text leaf of a step's body."""
+    if isinstance(value, Text):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from iter_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from iter_texts(item)
+
+
+def _sorted_maps(value: Json) -> Json:
+    """Mappings in order of key, so that a template cannot see an order that the digest ignores.
+
+    The order of steps and of the axes of a matrix is kept: it numbers the jobs.
+    """
+    return {
+        **value,
+        "params": _sorted(value.get("params") or {}),
+        "steps": {
+            name: {
+                **step,
+                "matrix": {key: _sorted(item) for key, item in (step.get("matrix") or {}).items()},
+            }
+            for name, step in value["steps"].items()
+        },
+    }
+
+
+def _sorted(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def _structure_problems(document: YamlDocument) -> list[Problem]:
+    validator = SchemaValidator(orjson.loads(read_schema("manifest.json")))
+    if validator.is_valid(document.value):
+        return []
+    return [
+        document.problem(problem.path, problem.message, of_key=problem.of_key)
+        for problem in validator.problems(document.value)
+    ]
+
+
+def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
+    lock = document.value
+    if not isinstance(lock, dict) or not {"manifest", "root", "digest"} <= lock.keys():
+        raise ManifestError(
+            [Problem(file=shown, line=1, column=1, where="", message="this is no lock file of dsrun")]
+        )
+    return document.part("manifest"), lock
+
+
+def _read_bytes(path: Path, shown: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        message = "no such file; `dsrun init` writes a pipeline to start from"
+        raise ManifestError([_file_problem(shown, message)]) from error
+    except OSError as error:
+        raise ManifestError([_file_problem(shown, f"cannot be read: {error.strerror}")]) from error
+
+
+def _file_problem(shown: str, message: str) -> Problem:
+    return Problem(file=shown, line=0, column=0, where="", message=message)
+

@@ -1,0 +1,130 @@
+"""A step's matrix: its axes, and the rows that they make, lazily and in order."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from dsrun.datafile import DataFile
+from dsrun.records import Json
+
+Row = dict[str, Json]
+Values = Sequence[Json] | DataFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One dimension: a name with its values, or several names that advance together.
+
+    An item of `values` is the value of a single name, or a mapping of all names of a zipped axis.
+    """
+
+    names: tuple[str, ...]
+    values: Values
+    zipped: bool = False
+
+    def rows(self) -> Iterator[Row]:
+        if self.zipped:
+            return iter(self.values)  # type: ignore[arg-type]  # checked when the manifest is read
+        name = self.names[0]
+        return ({name: value} for value in self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Product of the axes, the last one fastest; then `exclude`; then `include`."""
+
+    axes: tuple[Axis, ...] = ()
+    exclude: tuple[Mapping[str, Json], ...] = ()
+    include: tuple[Mapping[str, Json], ...] = ()
+    files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
+    unused: set[int] = field(default_factory=set)  # exclude rules that the last full pass never used
+
+    @property
+    def names(self) -> list[str]:
+        """Every variable that some row has, in the order written."""
+        names = [name for axis in self.axes for name in axis.names]
+        return list(dict.fromkeys([*names, *(key for rule in self.include for key in rule)]))
+
+    def most_rows(self) -> int:
+        """An upper bound of the number of rows, without making them."""
+        return self._product_size() + len(self.include)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order. GitHub Actions' rules of exclude and include."""
+        axis_names = {name for axis in self.axes for name in axis.names}
+        adds = [_Addition(rule, axis_names) for rule in self.include]
+        unused = set(range(len(self.exclude)))
+        for row in self._product() if self._product_size() else ():
+            if self.exclude and self._is_excluded(row, unused):
+                continue
+            if adds:
+                original = dict(row)
+                for add in adds:
+                    add.apply(row, original)
+            yield row
+        self.unused.clear()
+        self.unused.update(unused)
+        for add in adds:
+            if not add.applied:
+                yield dict(add.rule)
+
+    def _product_size(self) -> int:
+        if not self.axes and self.include:
+            return 0
+        return prod(len(axis.values) for axis in self.axes)
+
+    def _product(self, depth: int = 0) -> Iterator[Row]:
+        if depth == len(self.axes):
+            yield {}
+        elif depth == len(self.axes) - 1:
+            for row in self.axes[depth].rows():
+                yield dict(row)
+        else:
+            for head in self.axes[depth].rows():
+                for tail in self._product(depth + 1):
+                    yield {**head, **tail}
+
+    def _is_excluded(self, row: Row, unused: set[int]) -> bool:
+        hits = [
+            i
+            for i, rule in enumerate(self.exclude)
+            if all(key in row and _fits(wanted, row[key]) for key, wanted in rule.items())
+        ]
+        unused.difference_update(hits)
+        return bool(hits)
+
+
+class _Addition:
+    """One `include` rule: extends the rows that it agrees with, else becomes a row itself."""
+
+    def __init__(self, rule: Mapping[str, Json], axis_names: set[str]) -> None:
+        self.rule = rule
+        self.applied = False
+        self._on_axes = {key: value for key, value in rule.items() if key in axis_names}
+        self._extra = {key: value for key, value in rule.items() if key not in axis_names}
+        self._can_extend = bool(axis_names)
+
+    def apply(self, row: Row, original: Row) -> None:
+        if self._can_extend and all(same(original.get(k), v) for k, v in self._on_axes.items()):
+            row.update(self._extra)
+            self.applied = True
+
+
+def same(left: Json, right: Json) -> bool:
+    """Equality of JSON values: 1 is 1.0 but not true."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def _fits(wanted: Json, value: Json) -> bool:
+    """Whether a value meets an exclude rule: equal, one of a list, or holding a mapping's part."""
+    if isinstance(wanted, dict) and isinstance(value, dict):
+        return all(key in value and _fits(item, value[key]) for key, item in wanted.items())
+    if isinstance(wanted, list) and not isinstance(value, list):
+        return any(_fits(item, value) for item in wanted)
+    return same(wanted, value)

@@ -1,0 +1,262 @@
+"""The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from dsrun.catalog import Catalog
+from dsrun.digest import canonical_sha256, tagged
+from dsrun.errors import ManifestError, Problem
+from dsrun.manifest import FORMAT_VERSION, Manifest, iter_texts, step_digest_source
+from dsrun.planindex import PlanIndex
+from dsrun.records import Job, Json
+from dsrun.rendering import CompiledStep, RowProblem
+from dsrun.schema import show
+from dsrun.templating import Templates
+
+MAX_JOBS = 10_000_000
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which jobs run; never changes ids or digest."""
+
+    steps: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`run_values` are those of `run.…` that templates use; they are part of the digest."""
+
+    manifest: Manifest
+    catalog: Catalog
+    digest: str
+    run_values: Mapping[str, Json]
+    included: Mapping[str, str]
+    steps: tuple[CompiledStep, ...]
+    warnings: list[str] = field(default_factory=list)
+
+    def jobs(self, selection: Selection | None = None) -> Iterator[Job]:
+        """Every selected job, in order. Raises ManifestError at the first that is not valid."""
+        for step, job in self._rows(selection or Selection()):
+            if isinstance(job, RowProblem):
+                raise ManifestError([problem for _, problem in job.problems])
+            del step
+            yield job
+
+    def check(self) -> int:
+        """Validate every job and every file name; the number of jobs.
+
+        Raises ManifestError with all problems, equal ones of different jobs told once.
+        """
+        found = _Findings()
+        distinct = 0
+        with PlanIndex() as index:
+            for batch in batched(self._valid_jobs(found), _BATCH):
+                distinct += sum(index.add(batch))
+            found.add_clashes(index, self)
+        self._note_unused_rules()
+        if found.groups:
+            raise ManifestError(found.problems())
+        return distinct
+
+    def _valid_jobs(self, found: "_Findings") -> Iterator[Job]:
+        for step, job in self._rows(Selection()):
+            found.seen[step.step.name] += 1
+            if isinstance(job, RowProblem):
+                found.add(step.step.name, job)
+            else:
+                yield job
+        for step in self.steps:
+            if not found.seen[step.step.name]:
+                at = ("steps", step.step.name, "matrix")
+                message = "every row is excluded, so the step has no job; loosen `exclude`"
+                problem = self.manifest.document.problem(at, message)
+                found.groups[(step.step.name, "", "empty")] = _Group(problem)
+
+    def _rows(self, selection: Selection) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
+        chosen = [s for s in self.steps if not selection.steps or s.step.name in selection.steps]
+        rows = (item for step in chosen for item in _step_rows(step))
+        return islice(rows, selection.limit)
+
+    def _note_unused_rules(self) -> None:
+        for step in self.steps:
+            for number in sorted(step.step.matrix.unused):
+                at = ("steps", step.step.name, "matrix", "exclude", number)
+                line, column = self.manifest.document.place(at)
+                self.warnings.append(
+                    f"{self.manifest.document.file}:{line}:{column}: this exclude rule matches no row"
+                )
+
+
+def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
+    """Compile every template and take the digest. Raises ManifestError.
+
+    `run_values`: `date`, `datetime` and `id` of this run.
+    """
+    templates = Templates(root=manifest.root)
+    pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
+    values = {**run_values, **pinned}
+    problems = list(_size_problems(manifest))
+    steps, warnings = [], []
+    for step in manifest.steps:
+        try:
+            compiled = CompiledStep(
+                step, manifest=manifest, catalog=catalog, templates=templates, run_values=values
+            )
+        except RowProblem as error:
+            problems += [problem for _, problem in error.problems]
+            continue
+        steps.append(compiled)
+        warnings += compiled.warnings
+    if problems:
+        raise ManifestError(problems)
+    names = {name for step in steps for t in step.compiled for name in t.run_values}
+    used = {name: value for name, value in values.items() if "*" in names or name in names}
+    plan = Plan(
+        manifest=manifest,
+        catalog=catalog,
+        digest=_digest(manifest, used, templates.files),
+        run_values=used,
+        included=templates.files,
+        steps=tuple(steps),
+        warnings=warnings,
+    )
+    _check_pinned(plan)
+    return plan
+
+
+def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
+    """Lists of `size` jobs, the last one shorter."""
+    while batch := list(islice(jobs, size)):
+        yield batch
+
+
+def _step_rows(step: CompiledStep) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
+    index = 0
+    for row in step.step.matrix.rows():
+        for replica in range(step.step.repeat):
+            try:
+                yield step, step.job(row, index=index, replica=replica)
+            except RowProblem as problem:
+                problem.row = describe_row(index, row)
+                yield step, problem
+            index += 1
+
+
+def _digest(manifest: Manifest, used: Mapping[str, Json], files: Mapping[str, str]) -> str:
+    sections = manifest.raw["steps"]
+    return canonical_sha256(
+        tagged(
+            {
+                "format": FORMAT_VERSION,
+                "name": manifest.name,
+                "params": manifest.params,
+                "steps": {s.name: step_digest_source(s, sections[s.name]) for s in manifest.steps},
+                "run": dict(used),
+                "included": dict(files),
+            }
+        )
+    )
+
+
+def _check_pinned(plan: Plan) -> None:
+    pinned = plan.manifest.pinned
+    if pinned is None or pinned["digest"] == plan.digest:
+        return
+    changed = [
+        name for name, sha256 in pinned["files"].items() if file_digests(plan).get(name) != sha256
+    ]
+    what = f"changed since: {', '.join(changed)}" if changed else "made by another version of dsrun"
+    raise ManifestError(
+        [
+            Problem(
+                file=plan.manifest.document.file,
+                line=0,
+                column=0,
+                where="",
+                message=f"this lock file no longer gives digest {pinned['digest'][:12]}; {what}",
+            )
+        ]
+    )
+
+
+def file_digests(plan: Plan) -> dict[str, str]:
+    """SHA-256 of every file that the plan reads, by the name that the manifest uses."""
+    found: dict[str, str] = {}
+    for step in plan.manifest.steps:
+        found |= {name: data.sha256 for name, data in step.matrix.files.items()}
+        found |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
+    return found | {name: canonical_sha256(text) for name, text in plan.included.items()}
+
+
+def _size_problems(manifest: Manifest) -> Iterator[Problem]:
+    for step in manifest.steps:
+        count = step.matrix.most_rows() * step.repeat
+        if count > MAX_JOBS:
+            yield manifest.document.problem(
+                ("steps", step.name, "matrix"),
+                f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
+            )
+
+
+@dataclass(slots=True)
+class _Group:
+    problem: Problem
+    count: int = 1
+    first: str = ""
+
+
+class _Findings:
+    """Problems of jobs, grouped by step, place and rule."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, str, str], _Group] = {}
+        self.seen: Counter[str] = Counter()
+
+    def add(self, step: str, error: RowProblem) -> None:
+        for rule, problem in error.problems:
+            group = self.groups.get((step, problem.where, rule))
+            if group:
+                group.count += 1
+            else:
+                self.groups[(step, problem.where, rule)] = _Group(problem, first=error.row)
+
+    def add_clashes(self, index: PlanIndex, plan: Plan) -> None:
+        for clash in index.clashes():
+            same = clash.first_index == clash.second_index
+            jobs = (
+                f"several pictures of job {clash.first_index} would be"
+                if same
+                else f"jobs {clash.first_index} and {clash.second_index} would be"
+            )
+            hint = "add {{ index }}" if same else "add what tells the jobs apart"
+            problem = plan.manifest.document.problem(
+                ("steps", clash.step, "filename"), f"{jobs} written to the same file; {hint}"
+            )
+            self.groups[(clash.step, "filename", "clash")] = _Group(problem)
+
+    def problems(self) -> Sequence[Problem]:
+        return [self._told(step, group) for (step, _, _), group in self.groups.items()]
+
+    def _told(self, step: str, group: _Group) -> Problem:
+        total, problem = self.seen[step], group.problem
+        if total <= 1 or not group.first:
+            return problem
+        return Problem(
+            file=problem.file,
+            line=problem.line,
+            column=problem.column,
+            where=problem.where,
+            message=f"{problem.message} (in {group.count} of {total} jobs, first in {group.first})",
+        )
+
+
+def describe_row(index: int, row: Mapping[str, Json]) -> str:
+    """`job 12: style "<anime>", seed 3`."""
+    axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
+    return f"job {index}{': ' + axes if axes else ''}"
+

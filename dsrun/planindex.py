@@ -1,0 +1,82 @@
+"""Finds equal jobs and clashing file names among any number of jobs, in little memory.
+
+A temporary SQLite database without a name: it lives in its page cache and spills to disk.
+"""
+
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from hashlib import blake2b
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from dsrun.records import Job
+
+
+class Clash(NamedTuple):
+    """Two jobs of a step that would write the same file."""
+
+    step: str
+    first_index: int
+    second_index: int
+
+
+class PlanIndex:
+    """Takes jobs in batches; tells which are new, and which file names clash."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            """
+            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;
+            CREATE TABLE job (id BLOB PRIMARY KEY) WITHOUT ROWID;
+            CREATE TABLE stem (key BLOB PRIMARY KEY, job BLOB, step TEXT, idx INT, clash INT)
+                WITHOUT ROWID;
+            BEGIN;
+            """
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def add(self, jobs: Sequence[Job]) -> list[bool]:
+        """For each job whether it is the first with its id."""
+        ids = [bytes.fromhex(job.job_id)[:16] for job in jobs]
+        marks = ",".join("?" * len(ids))
+        query = f"SELECT id FROM job WHERE id IN ({marks})"  # noqa: S608  # only question marks
+        seen = {row[0] for row in self._db.execute(query, ids)}
+        new = []
+        for job_id in ids:
+            new.append(job_id not in seen)
+            seen.add(job_id)
+        self._db.executemany("INSERT OR IGNORE INTO job VALUES (?)", [(i,) for i in ids])
+        self._db.executemany(
+            "INSERT INTO stem VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE "
+            "SET clash = excluded.idx WHERE stem.clash IS NULL AND stem.job <> excluded.job",
+            [
+                (_key(job.step, stem), job_id + bytes([number]), job.step, job.index)
+                for job, job_id in zip(jobs, ids, strict=True)
+                for number, stem in enumerate(job.stems)
+            ],
+        )
+        return new
+
+    def clashes(self) -> list[Clash]:
+        """At most one a step."""
+        rows = self._db.execute(
+            "SELECT step, min(idx), clash FROM stem WHERE clash IS NOT NULL GROUP BY step"
+        )
+        return [Clash(*row) for row in rows]
+
+
+def _key(step: str, stem: str) -> bytes:
+    """The same for names that some file systems take for one: case and composition differ."""
+    name = f"{step}/{stem}"
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
+    return blake2b(name.casefold().encode(), digest_size=16).digest()

@@ -1,0 +1,151 @@
+"""The values that travel between floors. Frozen; no behaviour beyond their own fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
+
+
+class JobStatus(StrEnum):
+    """Design 1.6."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A value that dsrun adds to a request where the manifest gives none."""
+
+    at: tuple[str, ...]
+    value: Json = None
+    derive: str | None = None  # "seed" or "name"
+    span: tuple[str, ...] | None = None  # count of images that use seed, seed+1, ...
+    length: int = 0  # of a derived name
+    maximum: int = 0  # of a derived seed, from the schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSpec:
+    """Where the artifacts of an operation stand in its answer, as JSON pointers."""
+
+    media: str  # "image" or "audio"
+    list: str | None = None
+    url: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    base64: str | None = None
+    format: str | None = None
+    sample_rate: str | None = None
+    count: tuple[str, ...] | None = None  # in the request
+    seed: tuple[str, ...] | None = None  # in the request
+    url_hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Cost of one unit; only what succeeds is billed."""
+
+    amount: Decimal
+    currency: str
+    unit: str
+    billed: str | None
+    count: tuple[str, ...] | None
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """At most `requests` in any window of `per_s` seconds."""
+
+    requests: int
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """When to ask for a task: first after `first_s`, then `factor` longer up to `max_s` (seconds)."""
+
+    first_s: float
+    factor: float
+    max_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One API of the catalog, as its operation file describes it."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Json]
+    protocol: str  # "task" or "sync"
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    timeout_s: float
+    fills: tuple[Fill, ...]
+    artifacts: ArtifactSpec
+    outputs: Mapping[str, str]
+    price: Price
+    rate: Rate
+    running_tasks: int | None
+    polling: Polling | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One request and where its results go. `index` counts within the step, from 0."""
+
+    job_id: str
+    step: str
+    index: int
+    replica: int
+    operation: str
+    matrix: Mapping[str, Json]
+    request: Mapping[str, Json]
+    body: bytes  # the canonical JSON of `request`: what is hashed is what is sent
+    stems: tuple[str, ...]  # file names without extension, one an artifact, below artifacts/STEP/
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job did not succeed. `kind` is the class of design 1.5: job, model, stop, lost, partial."""
+
+    code: str
+    message: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a job; `path` is relative to the run directory, `size` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+    media_type: str
+    index: int
+    seed: int | None = None
+    sample_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """How a job ended, or how far it came."""
+
+    job_id: str
+    status: JobStatus
+    artifacts: tuple[Artifact, ...] = ()
+    output: Mapping[str, Json] | None = None
+    error: JobError | None = None
+    units: int = 0  # billed units: images, voices

@@ -1,0 +1,313 @@
+"""Jinja2, sandboxed, with bounds: a prompt template is data, and it must end.
+
+A template may compute, but not run without end, not be random, and not read outside the
+manifest's folder. What it gives depends on its variables alone.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    BaseLoader,
+    Environment,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    nodes,
+)
+from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from dsrun.digest import NotCanonical, canonical_sha256
+from dsrun.records import Json
+
+MAX_STEPS = 200_000  # loop turns and calls of one rendering
+MAX_TEXT = 1_000_000  # characters that one rendering may give or repeat into being
+
+_NO_WORD = re.compile(r"[\W_]+")
+
+_REPEATING = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
+
+Variables = Mapping[str, Any]
+Render = Callable[[Variables], Json]
+
+
+class TemplateProblem(Exception):
+    """A template cannot be read or rendered; `line` counts from 1 within it (0: unknown)."""
+
+    def __init__(self, message: str, *, line: int = 0, file: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+        self.file = file
+
+
+class Template:
+    """One compiled template: call it with variables."""
+
+    def __init__(
+        self, render: Render, uses: frozenset[str], run_values: frozenset[str], *, native: bool
+    ) -> None:
+        self.render = render
+        self.uses = uses  # names of the variables that it reads
+        self.run_values = run_values  # names that it reads from `run`; "*": all of them
+        self.native = native  # a single expression, whose value keeps its type
+
+
+class Templates:
+    """Compiles templates; files that they include are read below `root` only."""
+
+    def __init__(self, *, root: Path) -> None:
+        self._loader = _BelowLoader(root)
+        self._env = _Sandbox(
+            loader=self._loader, undefined=StrictUndefined, autoescape=False, cache_size=-1
+        )
+        self._env.globals = {name: self._env.globals[name] for name in ("range", "dict", "namespace")}
+        self._env.filters.pop("random")
+        self._env.filters |= {"slug": slug, "digest": digest_filter}
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Text of every file that a compiled template includes, by its name in the template."""
+        return self._loader.texts
+
+    def variables(self, values: Variables) -> dict[str, Any]:
+        """Variables of a rendering: the values, and Jinja's own names below them."""
+        return {**self._env.globals, **values}
+
+    def compile(self, source: str) -> Template:
+        """Compile a template. Raises TemplateProblem."""
+        try:
+            tree = self._env.parse(source)
+            parts = self._with_includes(tree)
+            uses = frozenset(name for part in parts for name in meta.find_undeclared_variables(part))
+            run_values = frozenset(name for part in parts for name in _run_values(part))
+            expression = _single_expression(tree)
+            if expression is None:
+                return Template(self._text(tree), uses, run_values, native=False)
+            return Template(self._value(expression), uses, run_values, native=True)
+        except TemplateSyntaxError as error:
+            raise TemplateProblem(
+                f"the template cannot be read: {error.message}",
+                line=error.lineno,
+                file=error.name or "",
+            ) from error
+        except TemplateNotFound as error:
+            raise TemplateProblem(f"included file not found: {error.name}") from error
+        except RecursionError as error:
+            raise TemplateProblem("the template is nested too deeply") from error
+
+    def _with_includes(self, tree: nodes.Template) -> list[nodes.Template]:
+        """The template and, each once, everything that it includes, directly or not."""
+        found, names = [tree], set[str]()
+        for part in found:
+            for name in meta.find_referenced_templates(part):
+                if name is None:
+                    raise TemplateProblem(
+                        "the name of an included file must be written out: dsrun reads all files "
+                        "before it makes the first job"
+                    )
+                if name not in names:
+                    names.add(name)
+                    source = self._loader.get_source(self._env, name)[0]
+                    found.append(self._env.parse(source, name=name))
+        return found
+
+    def _text(self, tree: nodes.Template) -> Render:
+        template = self._env.from_string(tree)
+        env, root = self._env, template.root_render_func
+        # What cannot repeat itself is bounded by its own length and its values.
+        bound = _bounded if tree.find(_REPEATING) else iter
+
+        def render(variables: Variables) -> str:
+            env.steps_left = MAX_STEPS
+            context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
+            try:
+                text = "".join(bound(root(context)))
+            except Exception as error:
+                raise _translate(error, template) from error
+            return text
+
+        return render
+
+    def _value(self, expression: nodes.Expr) -> Render:
+        body: list[nodes.Node] = [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)]
+        template = self._env.from_string(nodes.Template(body, lineno=1))
+        env, root = self._env, template.root_render_func
+
+        def render(variables: Variables) -> Json:
+            env.steps_left = MAX_STEPS
+            context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
+            try:
+                for _ in root(context):
+                    pass
+                value = context.vars["result"]
+                if isinstance(value, StrictUndefined):
+                    str(value)  # raises UndefinedError with Jinja's words
+                return _plain_json(value)
+            except Exception as error:
+                raise _translate(error, template) from error
+
+        return render
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Counts loop turns and calls, and bounds what `*` and `**` may build."""
+
+    intercepted_binops = frozenset(["*", "**"])
+    steps_left = MAX_STEPS
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.filters["_counted"] = self._counted
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        return _CountLoops().visit(tree)  # type: ignore[no-any-return]
+
+    def step(self) -> None:
+        self.steps_left -= 1
+        if self.steps_left < 0:
+            raise SecurityError(f"the template did not end within {MAX_STEPS} steps")
+
+    def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            self.step()
+            yield item
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        self.step()
+        return super().call(context, obj, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and not (abs(left) <= 2**64 and abs(right) <= 64):
+            raise SecurityError(f"{left} ** {right} is too large")
+        sizes = [len(side) * other for side, other in ((left, right), (right, left))
+                 if isinstance(side, str | list | tuple) and isinstance(other, int)]
+        if any(size > MAX_TEXT for size in sizes):
+            raise SecurityError(f"a repetition gives more than {MAX_TEXT} characters or items")
+        return super().call_binop(context, operator, left, right)
+
+
+class _CountLoops(NodeTransformer):
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802  # the name is Jinja's
+        self.generic_visit(node)
+        node.iter = nodes.Filter(node.iter, "_counted", [], [], None, None, lineno=node.lineno)
+        return node
+
+
+class _BelowLoader(BaseLoader):
+    """Reads included files below one folder, following no way out of it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self.texts: dict[str, str] = {}
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+        del environment
+        if template not in self.texts:
+            path = (self._root / template).resolve()
+            if not path.is_relative_to(self._root):
+                raise TemplateProblem(f"{template} lies outside the folder of the manifest")
+            try:
+                self.texts[template] = path.read_text(encoding="utf-8-sig")
+            except (OSError, ValueError) as error:
+                raise TemplateNotFound(template) from error
+        return self.texts[template], template, None
+
+
+def slug(value: object) -> str:
+    """A word fit for file names: letters and digits of any script, joined by `-`."""
+    return _slug(str(value))
+
+
+@lru_cache(maxsize=4096)
+def _slug(text: str) -> str:
+    return _NO_WORD.sub("-", unicodedata.normalize("NFKC", text).lower()).strip("-")
+
+
+def digest_filter(value: Json, length: int = 12) -> str:
+    """The first hex digits of the SHA-256 of a value's canonical JSON."""
+    return canonical_sha256(_plain_json(value))[:length]
+
+
+def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
+    """The expression of a template that is exactly one `{{ expression }}`."""
+    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output):
+        parts = tree.body[0].nodes
+        if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
+            return parts[0]
+    return None
+
+
+def _run_values(tree: nodes.Template) -> Iterator[str]:
+    named = list(tree.find_all((nodes.Getattr, nodes.Getitem)))
+    direct = [item for item in named if _is_run(item.node)]
+    for item in direct:
+        if isinstance(item, nodes.Getattr):
+            yield item.attr
+        else:
+            yield item.arg.value if isinstance(item.arg, nodes.Const) else "*"
+    if sum(1 for name in tree.find_all(nodes.Name) if _is_run(name)) > len(direct):
+        yield "*"
+
+
+def _is_run(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "run"
+
+
+def _bounded(parts: Iterable[str]) -> Iterator[str]:
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > MAX_TEXT:
+            raise SecurityError(f"the template gives more than {MAX_TEXT} characters")
+        yield part
+
+
+def _plain_json(value: Any) -> Json:
+    """The value of an expression as JSON. Raises TemplateProblem where it is none."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_json(item) for item in value]
+    raise TemplateProblem(
+        f"the expression gives a {type(value).__name__}, which is no JSON value; "
+        "end it with a filter such as `| list` or `| string`"
+    )
+
+
+def _translate(error: Exception, template: Any) -> TemplateProblem:
+    if isinstance(error, TemplateProblem):
+        return error
+    line = _line_of(error, template)
+    if isinstance(error, UndefinedError):
+        return TemplateProblem(str(error.message), line=line)
+    if isinstance(error, RecursionError):
+        return TemplateProblem("the template calls itself without end", line=line)
+    if isinstance(error, TemplateError):
+        return TemplateProblem(str(error.message or error), line=line)
+    if isinstance(error, NotCanonical):
+        return TemplateProblem(f"the digest filter got a value without JSON form: {error}", line=line)
+    return TemplateProblem(f"{type(error).__name__}: {error}", line=line)
+
+
+def _line_of(error: Exception, template: Any) -> int:
+    """The template line that raised: Jinja names compiled code `<template>`."""
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    return line

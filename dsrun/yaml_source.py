@@ -1,0 +1,336 @@
+"""YAML 1.2 text to JSON values, with the place of every value.
+
+Types are those of the YAML 1.2 core schema, as editors read them: `no` is a word, `2026-11-01`
+is text. What JSON cannot say (tags, NaN, keys that are no strings) is a problem with its place.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.resolver import BaseResolver
+
+from dsrun.errors import ManifestError, Problem
+from dsrun.records import Json
+
+MAX_DEPTH = 50
+MAX_VALUES = 2_000_000  # after anchors are expanded
+
+_TAG = "tag:yaml.org,2002:"
+_STR, _INT, _FLOAT, _BOOL, _NULL = (_TAG + name for name in ("str", "int", "float", "bool", "null"))
+_MERGE = _TAG + "merge"
+
+Path = tuple[str | int, ...]
+
+
+if yaml.__with_libyaml__:
+
+    class _Loader(yaml.CLoader, BaseResolver):  # type: ignore[misc]  # no stubs for the C parser
+        yaml_implicit_resolvers: dict[str, Any] = {}
+
+else:
+
+    class _Loader(yaml.Loader):  # type: ignore[no-redef]
+        yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+for _tag, _pattern, _first in (
+    (_BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    (_INT, r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        _FLOAT,
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    (_MERGE, r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
+
+
+class YamlDocument:
+    """A parsed document: its value, and `place(path)` for the line and column of any part of it."""
+
+    def __init__(self, *, file: str, value: Json, root: Node) -> None:
+        self.file = file
+        self.value = value
+        self._root = root
+
+    def place(self, path: Sequence[str | int], *, of_key: bool = False) -> tuple[int, int]:
+        """Line and column (from 1) of the value at `path`, or of its key.
+
+        A path that leads to nothing gives the place of the last part that is there.
+        """
+        key: Node | None = None
+        node = self._root
+        for step in path:
+            found = _child(node, step)
+            if found is None:
+                of_key = True
+                break
+            key, node = found
+        mark = key if of_key and key is not None else node
+        return mark.start_mark.line + 1, mark.start_mark.column + 1
+
+    def part(self, key: str) -> "YamlDocument":
+        """The document below one key of its top mapping."""
+        found = _child(self._root, key)
+        root = self._root if found is None else found[1]
+        return YamlDocument(file=self.file, value=self.value[key], root=root)
+
+    def is_block(self, path: Sequence[str | int]) -> bool:
+        """Whether the text at `path` is a block scalar (`|` or `>`), whose lines follow its head."""
+        node = self._root
+        for step in path:
+            found = _child(node, step)
+            if found is None:
+                return False
+            node = found[1]
+        return isinstance(node, ScalarNode) and node.style in ("|", ">")
+
+    def problem(
+        self, path: Sequence[str | int], message: str, *, of_key: bool = False
+    ) -> Problem:
+        line, column = self.place(path, of_key=of_key)
+        return Problem(
+            file=self.file, line=line, column=column, where=dotted(path), message=message
+        )
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """`steps.posters.input.prompt`, `matrix.include[0]`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def parse_yaml(text: str, *, file: str) -> YamlDocument:
+    """Parse one YAML document. Raises ManifestError with every problem found."""
+    try:
+        _check_depth(text, file)
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise ManifestError([_syntax_problem(error, text, file)]) from error
+    if root is None:
+        raise ManifestError(
+            [Problem(file=file, line=1, column=1, where="", message="the file holds no YAML value")]
+        )
+    builder = _Builder(file)
+    value = builder.build(root, ())
+    if builder.problems:
+        raise ManifestError(builder.problems)
+    return YamlDocument(file=file, value=value, root=root)
+
+
+class _Builder:
+    """Turns nodes into values; collects problems instead of stopping at the first."""
+
+    def __init__(self, file: str) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
+        self._built: dict[int, tuple[Json, int]] = {}
+        self._open: set[int] = set()
+
+    def build(self, root: Node, path: Path) -> Json:
+        return self._build(root, path)[0]
+
+    def _build(self, node: Node, path: Path) -> tuple[Json, int]:
+        """The value of a node and how many values it holds; an anchor is built once."""
+        known = self._built.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in self._open:
+            self._complain(node, path, "this anchor holds an alias of itself")
+            return None, 1
+        self._open.add(id(node))
+        if isinstance(node, ScalarNode):
+            built: tuple[Json, int] = self._scalar(node, path), 1
+        elif isinstance(node, SequenceNode):
+            built = self._sequence(node, path)
+        else:
+            built = self._mapping(node, path)
+        self._open.discard(id(node))
+        if built[1] > MAX_VALUES:
+            self._complain(node, path, f"anchors expand to more than {MAX_VALUES} values")
+            built = None, 1
+        self._built[id(node)] = built
+        return built
+
+    def _sequence(self, node: SequenceNode, path: Path) -> tuple[Json, int]:
+        self._check_tag(node, path, "seq")
+        items = [self._build(item, (*path, i)) for i, item in enumerate(node.value)]
+        return [value for value, _ in items], 1 + sum(size for _, size in items)
+
+    def _mapping(self, node: MappingNode, path: Path) -> tuple[Json, int]:
+        self._check_tag(node, path, "map")
+        own: dict[str, Json] = {}
+        merged: dict[str, Json] = {}
+        size = 1
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                value, grown = self._build(value_node, path)
+                self._merge(merged, value, value_node, path)
+                size += grown
+                continue
+            key = self._key(key_node, path)
+            if key is None:
+                continue
+            if key in own:
+                self._complain(key_node, (*path, key), "this key stands here a second time")
+            own[key], grown = self._build(value_node, (*path, key))
+            size += grown
+        return merged | own, size
+
+    def _merge(self, into: dict[str, Json], value: Json, node: Node, path: Path) -> None:
+        for source in value if isinstance(value, list) else [value]:
+            if not isinstance(source, dict):
+                self._complain(node, path, "`<<` takes a mapping or a list of mappings")
+                return
+            for key, item in source.items():
+                into.setdefault(key, item)
+
+    def _key(self, node: Node, path: Path) -> str | None:
+        if isinstance(node, ScalarNode) and _is_text(node.value):
+            return str(node.value)
+        self._complain(node, path, "a key must be text")
+        return None
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Json:
+        text: str = node.value
+        if node.tag == _STR or node.tag == "!":
+            if not _is_text(text):
+                self._complain(node, path, "the text holds half of a surrogate pair")
+            return text
+        try:
+            return _convert(node.tag, text)
+        except ValueError as error:
+            self._complain(node, path, str(error))
+            return None
+
+    def _check_tag(self, node: Node, path: Path, kind: str) -> None:
+        if node.tag != _TAG + kind:
+            self._complain(node, path, f"the tag {node.tag} has no JSON type; remove it")
+
+    def _complain(self, node: Node, path: Path, message: str) -> None:
+        self.problems.append(
+            Problem(
+                file=self._file,
+                line=node.start_mark.line + 1,
+                column=node.start_mark.column + 1,
+                where=dotted(path),
+                message=message,
+            )
+        )
+
+
+def _convert(tag: str, text: str) -> Json:
+    if tag == _NULL:
+        return None
+    if tag == _BOOL:
+        return text.lower() == "true"
+    if tag == _INT:
+        return _integer(text)
+    if tag == _FLOAT:
+        if text.lower().endswith(("inf", "nan")) or abs(float(text)) == float("inf"):
+            raise ValueError(f"{text} is no finite number; JSON has none but finite numbers")
+        return float(text)
+    if tag == _MERGE:
+        return text
+    raise ValueError(f"the tag {tag} has no JSON type; remove it")
+
+
+def _integer(text: str) -> int:
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    try:
+        return int(text, base)
+    except ValueError:
+        raise ValueError(f"an integer of {len(text)} characters is too long") from None
+
+
+def _is_text(text: str) -> bool:
+    """Whether the text can be written as UTF-8: YAML escapes can spell lone surrogates."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _child(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
+    """The key node (of a mapping) and the value node that `step` leads to."""
+    if isinstance(node, SequenceNode):
+        if isinstance(step, int) and 0 <= step < len(node.value):
+            return None, node.value[step]
+        return None
+    if not isinstance(node, MappingNode):
+        return None
+    for key, value in node.value:
+        if key.tag != _MERGE and key.value == step:
+            return key, value
+    for source in _merged(node):
+        found = _child(source, step)
+        if found is not None:
+            return found
+    return None
+
+
+def _merged(node: MappingNode) -> Iterator[Node]:
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            yield from value.value if isinstance(value, SequenceNode) else [value]
+
+
+def _check_depth(text: str, file: str) -> None:
+    """Refuse deep nesting before the composer recurses into it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                mark = event.start_mark
+                message = f"nested more than {MAX_DEPTH} levels deep"
+                raise ManifestError(
+                    [
+                        Problem(
+                            file=file,
+                            line=mark.line + 1,
+                            column=mark.column + 1,
+                            where="",
+                            message=message,
+                        )
+                    ]
+                )
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        found = ", ".join(filter(None, (error.context, error.problem))) or "unreadable"
+    else:
+        position = getattr(error, "position", 0)
+        line = text.count("\n", 0, position) + 1
+        column = position - text.rfind("\n", 0, position)
+        found = str(getattr(error, "reason", error))
+    return Problem(
+        file=file,
+        line=line,
+        column=column,
+        where="",
+        message=f"not YAML: {found}{_hint(text, line, column)}",
+    )
+
+
+def _hint(text: str, line: int, column: int) -> str:
+    lines = text.splitlines()
+    here = lines[line - 1] if line <= len(lines) else ""
+    if "\t" in here[: max(column, len(here) - len(here.lstrip()))]:
+        return "; a tab stands here: YAML indents with spaces"
+    if here.lstrip().partition(":")[2].strip().startswith(("{{", "{%")):
+        return "; put a value that starts with `{{` in quotes"
+    return ""
