@@ -4,6 +4,7 @@ A derived value depends on the job alone, so that another row never changes it.
 """
 
 import hashlib
+from decimal import Decimal
 from typing import Any
 
 from dsrun.digest import canonical_json
@@ -39,6 +40,11 @@ def artifact_count(request: Json, operation: Operation) -> int:
     """How many artifacts, and billed units, a request asks for."""
     count = value_at(request, operation.artifacts.count)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
+
+
+def price_of(request: Json, operation: Operation) -> Decimal:
+    """What the request costs when all of it succeeds, in the operation's currency."""
+    return operation.price.amount * artifact_count(request, operation)
 
 
 def _derive(fill: Fill, request: Request, operation: Operation, replica: int) -> Json:

@@ -1,7 +1,7 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,14 +20,6 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which jobs run; never changes ids or digest."""
-
-    steps: tuple[str, ...] = ()
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """`run_values` are those of `run.…` that templates use; they are part of the digest."""
 
@@ -39,24 +31,28 @@ class Plan:
     steps: tuple[CompiledStep, ...]
     warnings: list[str] = field(default_factory=list)
 
-    def jobs(self, selection: Selection | None = None) -> Iterator[Job]:
-        """Every selected job, in order. Raises ManifestError at the first that is not valid."""
-        for step, job in self._rows(selection or Selection()):
+    def jobs(self) -> Iterator[Job]:
+        """Every job, in order. Raises ManifestError at the first that is not valid."""
+        for _, job in self._rows():
             if isinstance(job, RowProblem):
                 raise ManifestError([problem for _, problem in job.problems])
-            del step
             yield job
 
-    def check(self) -> int:
-        """Validate every job and every file name; the number of jobs.
+    def check(self, visit: Callable[[Job], None] | None = None) -> int:
+        """Validate every job and every file name; the number of jobs, equal ones counted once.
 
-        Raises ManifestError with all problems, equal ones of different jobs told once.
+        `visit` sees each of those jobs, in order. Raises ManifestError with all problems, equal
+        ones of different jobs told once.
         """
         found = _Findings()
         distinct = 0
         with PlanIndex() as index:
             for batch in batched(self._valid_jobs(found), _BATCH):
-                distinct += sum(index.add(batch))
+                for job, is_new in zip(batch, index.add(batch), strict=True):
+                    if is_new:
+                        distinct += 1
+                        if visit is not None:
+                            visit(job)
             found.add_clashes(index, self)
         self._note_unused_rules()
         if found.groups:
@@ -64,7 +60,7 @@ class Plan:
         return distinct
 
     def _valid_jobs(self, found: "_Findings") -> Iterator[Job]:
-        for step, job in self._rows(Selection()):
+        for step, job in self._rows():
             found.seen[step.step.name] += 1
             if isinstance(job, RowProblem):
                 found.add(step.step.name, job)
@@ -77,10 +73,9 @@ class Plan:
                 problem = self.manifest.document.problem(at, message)
                 found.groups[(step.step.name, "", "empty")] = _Group(problem)
 
-    def _rows(self, selection: Selection) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
-        chosen = [s for s in self.steps if not selection.steps or s.step.name in selection.steps]
-        rows = (item for step in chosen for item in _step_rows(step))
-        return islice(rows, selection.limit)
+    def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
+        for step in self.steps:
+            yield from _step_rows(step)
 
     def _note_unused_rules(self) -> None:
         for step in self.steps:

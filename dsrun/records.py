@@ -115,6 +115,21 @@ class Job:
     request: Mapping[str, Json]
     body: bytes  # the canonical JSON of `request`: what is hashed is what is sent
     stems: tuple[str, ...]  # file names without extension, one an artifact, below artifacts/STEP/
+    units: int  # images or voices that it asks for, each billed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job of the ledger that has not ended. `stems` hold one tuple a row that makes the job."""
+
+    job_id: str
+    operation: str
+    body: bytes
+    status: JobStatus
+    task_id: str | None
+    submitted_at: str | None
+    attempts: int
+    stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +156,10 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How a job ended, or how far it came."""
+    """How a job ended. `units` are billed: images, voices."""
 
-    job_id: str
     status: JobStatus
     artifacts: tuple[Artifact, ...] = ()
     output: Mapping[str, Json] | None = None
     error: JobError | None = None
-    units: int = 0  # billed units: images, voices
+    units: int = 0

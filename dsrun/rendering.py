@@ -81,6 +81,7 @@ class CompiledStep:
             request=request,
             body=body,
             stems=self._stems(variables, request, job_id),
+            units=artifact_count(request, self.operation),
         )
 
     def _render(self, variables: Mapping[str, Any]) -> dict[str, Json]:

@@ -53,13 +53,13 @@ class SchemaValidator:
         return Draft202012Validator(self._schema)
 
 
-def show(value: Json) -> str:
+def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
     """A value as it may stand in a message: JSON, shortened."""
     try:
         text = orjson.dumps(value).decode()
     except (TypeError, orjson.JSONEncodeError):
         text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def nearest(word: str, known: Iterator[str] | list[str]) -> str:

@@ -1,0 +1,7 @@
+"""`python -m dsrun`."""
+
+import sys
+
+from dsrun.cli import main
+
+sys.exit(main())

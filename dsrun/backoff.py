@@ -1,0 +1,46 @@
+"""How long to wait before the next try or the next question. Pure arithmetic."""
+
+from random import Random
+
+_CAP_S = 60.0
+_LEAST_POLL_S = 0.1
+
+
+def retry_delay(attempt: int, *, rng: Random, retry_after_s: float | None = None) -> float:
+    """Seconds before try number `attempt` + 1: 1, 2, 4, ... with jitter, at most 60.
+
+    A wait that the service asks for is a lower bound.
+    """
+    backoff = min(_CAP_S, 2.0 ** (attempt - 1))
+    return max(retry_after_s or 0.0, backoff * rng.uniform(0.75, 1.25))
+
+
+def next_poll_delay(previous_s: float, *, factor: float, max_s: float) -> float:
+    """Seconds before the next question for a task that is not ready."""
+    return min(max(previous_s * factor, _LEAST_POLL_S), max(max_s, _LEAST_POLL_S))
+
+
+class PollEstimate:
+    """When a result is plausible: the operation's advice, then what tasks were seen to take.
+
+    Seconds from create to end, as the service reports them, averaged over recent tasks.
+    """
+
+    _WEIGHT = 0.2
+
+    def __init__(self, *, first_s: float, max_s: float, learns: bool) -> None:
+        self._first_s = first_s
+        self._max_s = max_s
+        self._learns = learns
+        self._seen_s: float | None = None
+
+    def first_s(self) -> float:
+        return self._first_s if self._seen_s is None else min(self._seen_s, self._max_s)
+
+    def learn(self, duration_s: float) -> None:
+        if not self._learns or duration_s < 0:
+            return
+        if self._seen_s is None:
+            self._seen_s = duration_s
+        else:
+            self._seen_s += self._WEIGHT * (duration_s - self._seen_s)

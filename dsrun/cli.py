@@ -1,0 +1,287 @@
+"""The command line: parses argv, calls a command, and turns errors into exit codes."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dsrun import __version__
+from dsrun.errors import DsrunError, ExitCode, UsageError
+
+DEFAULT_PIPELINE = "dsrun.yaml"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _PipelineFirst(click.Group):
+    """Whatever is not the name of a command is a pipeline: `dsrun p.yaml` is `dsrun run p.yaml`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            args = ["run", DEFAULT_PIPELINE]
+        elif not self._names_command(args):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def _names_command(self, args: Sequence[str]) -> bool:
+        if args[0] in ("--help", "-h", "--version"):
+            return True
+        return args[0] in self.commands
+
+
+def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+_set = click.option(
+    "--set", "set_params", metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
+    help="Replace a param of the manifest; repeatable.",
+)  # fmt: skip
+_json = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+_pipeline = click.argument(
+    "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
+)
+_selection = _in_order(
+    click.option(
+        "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
+        type=click.Path(path_type=Path), help="Output directory.",
+    ),
+    _set,
+    click.option(
+        "--emulate", is_flag=True, envvar="DSRUN_EMULATE",
+        help="Use the built-in emulator: no key, no network, no cost.",
+    ),
+    click.option(
+        "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
+        help="Only this step; repeatable.",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_LIMIT",
+        help="Only the first N jobs of the plan.",
+    ),
+)  # fmt: skip
+
+
+@click.group(
+    cls=_PipelineFirst,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="dsrun")
+def cli() -> None:
+    """Make images and voices from one YAML file.
+
+    `dsrun PIPELINE.yaml` runs a pipeline; running it again goes on where it stopped and never
+    pays for anything twice. Without arguments it runs dsrun.yaml of this folder.
+    """
+
+
+@cli.command("run")
+@_pipeline
+@_selection
+@click.option("-j", "--max-concurrency", "concurrency", type=click.IntRange(1, 10000), metavar="N",
+              envvar="DSRUN_MAX_CONCURRENCY", help="Jobs in flight at once.")
+@click.option("--max-cost", metavar="AMOUNT", envvar="DSRUN_MAX_COST",
+              help="Stop before the request that would pass this, such as '40 CNY'.")
+@click.option("--retry-failed", is_flag=True, envvar="DSRUN_RETRY_FAILED",
+              help="Send failed and cancelled jobs again.")
+@click.option("--resubmit-unknown", is_flag=True, envvar="DSRUN_RESUBMIT_UNKNOWN",
+              help="Send jobs again whose answer was lost; they may be paid twice.")
+@click.option("-x", "--fail-fast", is_flag=True, envvar="DSRUN_FAIL_FAST",
+              help="Stop submitting at the first failed job.")
+@click.option("--if-running", type=click.Choice(["fail", "skip", "wait"]), default="fail",
+              show_default=True, envvar="DSRUN_IF_RUNNING",
+              help="What to do while another run holds the directory.")
+@click.option("-y", "--yes", is_flag=True, envvar="DSRUN_YES",
+              help="Agree to a run above execution.confirm_above.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and send nothing.")
+@click.option("-q", "--quiet", is_flag=True, envvar="DSRUN_QUIET", help="Only errors.")
+@click.option("-v", "--verbose", is_flag=True, envvar="DSRUN_VERBOSE", help="Log every request.")
+@click.option("--no-progress", is_flag=True, envvar="DSRUN_NO_PROGRESS",
+              help="No progress bar on a terminal.")
+def run_command(**given: Any) -> int:
+    """Run a pipeline, or go on with it."""
+    from dsrun.commands import plan, run
+
+    options = _plan_options(given)
+    if given["dry_run"]:
+        return plan.run(plan.ShowOptions(**options))
+    if given["verbose"]:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
+    return run.run(
+        run.RunOptions(
+            **options,
+            concurrency=given["concurrency"],
+            max_cost=_money(given["max_cost"]),
+            retry_failed=given["retry_failed"],
+            resubmit_unknown=given["resubmit_unknown"],
+            fail_fast=given["fail_fast"],
+            if_running=given["if_running"],
+            yes=given["yes"],
+            quiet=given["quiet"],
+            progress=not given["no_progress"],
+        )
+    )
+
+
+@cli.command("validate")
+@click.argument("pipelines", nargs=-1, type=click.Path(path_type=Path), metavar="[PIPELINE]...")
+@_set
+@_json
+def validate_command(pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool) -> int:
+    """Check a pipeline and every job of it, without network."""
+    from dsrun.commands import validate
+
+    return validate.run(
+        pipelines or (Path(DEFAULT_PIPELINE),), set_params=_params(set_params), as_json=as_json
+    )
+
+
+@cli.command("plan")
+@_pipeline
+@_selection
+@click.option("--full", is_flag=True, help="Every job, with its request.")
+@_json
+def plan_command(full: bool, as_json: bool, **given: Any) -> int:
+    """Show the jobs, what is done, what will be sent, and what it costs."""
+    from dsrun.commands import plan
+
+    return plan.run(plan.ShowOptions(**_plan_options(given), full=full, as_json=as_json))
+
+
+@cli.command("status")
+@click.argument("where", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path))
+@click.option("-o", "--out", default="outputs", type=click.Path(path_type=Path), envvar="DSRUN_OUT",
+              help="Output directory.")
+@click.option("--emulate", is_flag=True, help="Of the emulated run.")
+@_set
+@_json
+def status_command(where: Path, out: Path, emulate: bool, set_params: tuple[str, ...], as_json: bool) -> int:
+    """Show where a run stands; WHERE is a pipeline or a run directory."""
+    from dsrun.commands import status
+
+    return status.run(
+        where, out=out, emulate=emulate, set_params=_params(set_params), as_json=as_json
+    )
+
+
+@cli.command("verify")
+@click.argument("directory", type=click.Path(path_type=Path))
+@_json
+def verify_command(directory: Path, as_json: bool) -> int:
+    """Check every artifact of a run directory against its recorded SHA-256."""
+    from dsrun.commands import verify
+
+    return verify.run(directory, as_json=as_json)
+
+
+@cli.command("operations")
+@_json
+def operations_command(as_json: bool) -> int:
+    """List the APIs that dsrun can call, with limits and prices."""
+    from dsrun.commands import operations
+
+    return operations.run(as_json=as_json)
+
+
+@cli.command("schema")
+@click.argument("name", required=False)
+def schema_command(name: str | None) -> int:
+    """Print a JSON Schema: manifest, results, or an operation's request."""
+    from dsrun.commands import schema
+
+    return schema.run(name)
+
+
+@cli.command("init")
+@click.argument("name", default="dsrun")
+def init_command(name: str) -> int:
+    """Write a commented starter pipeline, NAME.yaml."""
+    from dsrun.commands import init
+
+    return init.run(name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit code of design 1.2."""
+    try:
+        code = cli.main(args=argv, prog_name="dsrun", standalone_mode=False)
+        return int(code or 0)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.INVALID
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return ExitCode.INTERRUPTED
+    except DsrunError as error:
+        _say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        _hush_stdout()
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001  # the one place where a bug becomes an exit code
+        return _report_bug(error)
+
+
+def _plan_options(given: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "pipeline": given["pipeline"],
+        "out": given["out"],
+        "set_params": _params(given["set_params"]),
+        "steps": tuple(given["steps"]),
+        "limit": given["limit"],
+        "emulate": given["emulate"],
+    }
+
+
+def _params(given: Sequence[str]) -> dict[str, str]:
+    params = {}
+    for item in given:
+        key, sign, value = item.partition("=")
+        if not sign or not key:
+            raise UsageError(f"--set {item}: write it as KEY=VALUE")
+        params[key] = value
+    return params
+
+
+def _money(text: str | None) -> Any:
+    from dsrun.execution import parse_money
+
+    if text is None:
+        return None
+    try:
+        return parse_money(text)
+    except ValueError as error:
+        raise UsageError(f"--max-cost: {error}") from error
+
+
+def _report_bug(error: Exception) -> ExitCode:
+    """One line on the terminal; the traceback goes to a file."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="dsrun-bug-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    _say(f"this is a bug in dsrun: {type(error).__name__}: {error}; details: {file.name}")
+    return ExitCode.BUG
+
+
+def _hush_stdout() -> None:
+    """The reader of our output has gone; let the interpreter not complain when it closes."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

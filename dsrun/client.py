@@ -1,0 +1,97 @@
+"""The API in its own words: create, query, fetch. One request a call, no retry."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote
+
+import orjson
+
+from dsrun.answers import request_id_of
+from dsrun.errors import AnswerLost
+from dsrun.records import Json, Operation
+from dsrun.store import Incoming
+from dsrun.transport import Reply, Transport
+from dsrun.verdict import Verdict, judge
+
+_QUERY_TIMEOUT_S = 30.0
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A judged answer. `payload` is its JSON, or None."""
+
+    verdict: Verdict
+    payload: Json
+    request_id: str
+
+
+class Credentials(Protocol):
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def workspace(self) -> str | None: ...
+    def bearer(self) -> str: ...
+
+
+class FetchRefused(AnswerLost):
+    """The file host answered, but not with the file."""
+
+
+class ApiClient:
+    """Speaks to one endpoint with one key; the key goes to that endpoint alone."""
+
+    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+        self._transport = transport
+        self._base_url = credentials.base_url.rstrip("/")
+        self._headers = {"Authorization": credentials.bearer()}
+        if credentials.workspace:
+            self._headers["X-DashScope-WorkSpace"] = credentials.workspace
+
+    async def create(self, operation: Operation, body: bytes) -> Answer:
+        """Send a request that may cost money. Raises NotSent or AnswerLost."""
+        headers = {**self._headers, **operation.headers, "Content-Type": "application/json"}
+        if b'"oss://' in body:
+            headers["X-DashScope-OssResourceResolve"] = "enable"
+        reply = await self._transport.request(
+            operation.method,
+            self._base_url + operation.path,
+            headers=headers,
+            body=body,
+            timeout_s=operation.timeout_s,
+        )
+        return _read(reply)
+
+    async def query(self, task_id: str) -> Answer:
+        """Ask for a task. Raises NotSent or AnswerLost."""
+        reply = await self._transport.request(
+            "GET",
+            f"{self._base_url}/tasks/{quote(task_id, safe='')}",
+            headers=self._headers,
+            body=None,
+            timeout_s=_QUERY_TIMEOUT_S,
+        )
+        return _read(reply)
+
+    async def fetch(self, url: str, incoming: Incoming) -> None:
+        """Read a result file whole. Raises NotSent, AnswerLost, FetchRefused or SetupError."""
+        async with self._transport.download(url) as download:
+            if download.status != _OK:
+                raise FetchRefused(f"the file host answered with HTTP {download.status}")
+            async for chunk in download.chunks:
+                incoming.add(chunk)
+            if download.length is not None and incoming.size < download.length:
+                raise AnswerLost(f"the file ended at {incoming.size} of {download.length} bytes")
+
+
+def _read(reply: Reply) -> Answer:
+    try:
+        payload = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        payload = None
+    return Answer(
+        verdict=judge(reply.status, payload, headers=reply.headers),
+        payload=payload,
+        request_id=request_id_of(payload, reply.headers),
+    )
+

@@ -1,0 +1,52 @@
+"""What several commands do alike: from a pipeline file to a checked plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsrun.catalog import load_catalog
+from dsrun.clock import SystemClock
+from dsrun.errors import UsageError
+from dsrun.manifest import load_manifest
+from dsrun.plan import Plan, build_plan
+from dsrun.records import Json
+from dsrun.schema import nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """What determines and selects the jobs of a pipeline."""
+
+    pipeline: Path
+    out: Path = Path("outputs")
+    set_params: Mapping[str, str]
+    steps: tuple[str, ...] = ()
+    limit: int | None = None
+    emulate: bool = False
+
+
+def open_plan(options: PlanOptions) -> Plan:
+    """Read, compile and select. Jobs are not checked yet. Raises ManifestError or UsageError."""
+    catalog = load_catalog()
+    manifest = load_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
+    check_steps(options.steps, [step.name for step in manifest.steps])
+    return build_plan(manifest, catalog=catalog, run_values=run_values(SystemClock()))
+
+
+def check_steps(wanted: Sequence[str], known: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"--step {name}: no such step{nearest(name, list(known))}; "
+                f"allowed: {', '.join(known)}"
+            )
+
+
+def run_values(clock: SystemClock) -> dict[str, Json]:
+    """`run.date` and `run.datetime` in local time, and `run.id`, unique to the second."""
+    now = clock.local_now().replace(microsecond=0)
+    return {
+        "date": now.date().isoformat(),
+        "datetime": now.isoformat(),
+        "id": now.strftime("%Y%m%dT%H%M%S%z"),
+    }

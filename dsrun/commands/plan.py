@@ -1,0 +1,204 @@
+"""`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
+
+import orjson
+
+from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.console import answer, say, table
+from dsrun.errors import ExitCode, SetupError
+from dsrun.fills import price_of
+from dsrun.layout import RunLayout
+from dsrun.ledger_view import LedgerView
+from dsrun.plan import Plan, batched
+from dsrun.records import Job, JobStatus, Json
+from dsrun.schema import show
+
+_SHOWN = 5
+_BATCH = 500
+_REASONS = {
+    None: "new",
+    JobStatus.PENDING: "not sent yet",
+    JobStatus.SUBMITTING: "sent, its answer unknown",
+    JobStatus.SUBMITTED: "sent, its result not fetched yet",
+    JobStatus.SUCCEEDED: "done",
+    JobStatus.PARTIAL: "partly done",
+    JobStatus.FAILED: "failed; --retry-failed sends it again",
+    JobStatus.CANCELLED: "cancelled; --retry-failed sends it again",
+    JobStatus.UNKNOWN: "may be paid; --resubmit-unknown sends it again",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowOptions(PlanOptions):
+    full: bool = False
+    as_json: bool = False
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Sums over the selected jobs; `sent` and `units` by step."""
+
+    jobs: int = 0
+    done: int = 0
+    sent: Counter[str] = field(default_factory=Counter)
+    units: Counter[str] = field(default_factory=Counter)
+    cost: dict[str, Decimal] = field(default_factory=dict)
+
+
+def run(options: ShowOptions) -> int:
+    """Raises ManifestError where the pipeline is not valid."""
+    plan = open_plan(options)
+    view = _open_ledger(plan, options)
+    totals = _Totals()
+    waiting: list[Job] = []
+
+    def visit(job: Job) -> None:
+        if _is_selected(job, options, totals):
+            totals.jobs += 1
+            waiting.append(job)
+            if len(waiting) == _BATCH:
+                _add(totals, plan, view, waiting)
+
+    plan.check(visit)
+    _add(totals, plan, view, waiting)
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    if options.as_json:
+        _answer_json(plan, view, totals, options)
+    else:
+        _answer_text(plan, view, totals, options)
+    if view is not None:
+        view.close()
+    return ExitCode.OK
+
+
+def _is_selected(job: Job, options: PlanOptions, totals: _Totals) -> bool:
+    if options.steps and job.step not in options.steps:
+        return False
+    return options.limit is None or totals.jobs < options.limit
+
+
+def _add(totals: _Totals, plan: Plan, view: LedgerView | None, jobs: list[Job]) -> None:
+    known = view.status_of([job.job_id for job in jobs]) if view and jobs else {}
+    for job in jobs:
+        status = known.get(job.job_id, JobStatus.PENDING)
+        if status is JobStatus.SUCCEEDED:
+            totals.done += 1
+        elif status is JobStatus.PENDING:
+            operation = plan.catalog[job.operation]
+            totals.sent[job.step] += 1
+            totals.units[job.step] += job.units
+            price = price_of(job.request, operation)
+            currency = operation.price.currency
+            totals.cost[currency] = totals.cost.get(currency, Decimal(0)) + price
+    jobs.clear()
+
+
+def _open_ledger(plan: Plan, options: PlanOptions) -> LedgerView | None:
+    layout = RunLayout(
+        out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
+    )
+    try:
+        return LedgerView(layout.ledger)
+    except SetupError:
+        return None
+
+
+def _shortest_s(plan: Plan, totals: _Totals) -> float:
+    """Seconds that the rate limits alone ask for; operations run side by side."""
+    by_operation: Counter[str] = Counter()
+    for step in plan.manifest.steps:
+        by_operation[step.operation] += totals.sent[step.name]
+    rates = {name: plan.manifest.execution.rate or plan.catalog[name].rate for name in by_operation}
+    times = [
+        max(0, count - rates[name].requests) * rates[name].per_s / rates[name].requests
+        for name, count in by_operation.items()
+    ]
+    return round(max(times, default=0.0), 3)
+
+
+def _answer_json(
+    plan: Plan, view: LedgerView | None, totals: _Totals, options: ShowOptions
+) -> None:
+    amounts = totals.cost or {"CNY": Decimal(0)}
+    currency, amount = next(iter(amounts.items()))
+    head = {
+        "pipeline": str(options.pipeline),
+        "name": plan.manifest.name,
+        "digest": plan.digest,
+        "jobs": totals.jobs,
+        "done": totals.done,
+        "cached": 0,
+        "to_send": totals.sent.total(),
+        "cost": {"amount": float(amount), "currency": currency},
+        "shortest_time_s": _shortest_s(plan, totals),
+        "steps": {name: {"to_send": totals.sent[name], "units": totals.units[name]} for name in
+                  (step.name for step in plan.manifest.steps)},
+        "warnings": plan.warnings,
+    }
+    if not options.full:
+        answer(orjson.dumps(head, option=orjson.OPT_INDENT_2).decode())
+        return
+    # Streamed, so that a plan of any length can be printed.
+    print(orjson.dumps(head).decode()[:-1], end=',"job_list":[')  # noqa: T201  # a piece of a line
+    for number, item in enumerate(_job_list(plan, view, options)):
+        print("," if number else "", orjson.dumps(item).decode(), sep="", end="")  # noqa: T201
+    answer("]}")
+
+
+def _job_list(
+    plan: Plan, view: LedgerView | None, options: PlanOptions
+) -> Iterator[dict[str, Json]]:
+    chosen = (job for job in plan.jobs() if not options.steps or job.step in options.steps)
+    for batch in batched(islice(chosen, options.limit), _BATCH):
+        known = view.status_of([job.job_id for job in batch]) if view else {}
+        for job in batch:
+            yield {
+                "job_id": job.job_id,
+                "step": job.step,
+                "index": job.index,
+                "matrix": job.matrix,
+                "request": job.request,
+                "reason": _REASONS[known.get(job.job_id)],
+            }
+
+
+def _answer_text(
+    plan: Plan, view: LedgerView | None, totals: _Totals, options: ShowOptions
+) -> None:
+    shown = None if options.full else _SHOWN
+    for item in islice(_job_list(plan, view, options), shown):
+        answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}")
+        answer(f"    {show_request(item['request'])}")
+    if shown is not None and totals.jobs > shown:
+        answer(f"... and {totals.jobs - shown} more; --full shows all")
+    rows = [["step", "operation", "to send", "units", "cost"]]
+    for step in plan.manifest.steps:
+        price = plan.catalog[step.operation].price
+        units = totals.units[step.name]
+        rows.append(
+            [
+                step.name,
+                step.operation,
+                str(totals.sent[step.name]),
+                f"{units} {price.unit}{'' if units == 1 else 's'}",
+                f"{price.amount * units:f} {price.currency}",
+            ]
+        )
+    answer(table(rows))
+    cost = ", ".join(f"{amount:f} {currency}" for currency, amount in totals.cost.items())
+    answer(
+        f"digest {plan.digest[:12]}: {totals.jobs} {'job' if totals.jobs == 1 else 'jobs'}, {totals.done} done, "
+        f"{totals.sent.total()} to send; cost {cost or 'nothing'}; "
+        f"at least {_shortest_s(plan, totals):g} s by the rate limits"
+    )
+
+
+def show_request(request: Json) -> str:
+    """A request on one line, without what never changes."""
+    return show({key: value for key, value in request.items() if key != "model"}, longest=200)

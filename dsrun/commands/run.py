@@ -1,0 +1,298 @@
+"""`dsrun run`: validate, expand, run what is missing, write the results."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from dsrun import __version__
+from dsrun.clock import SystemClock, stamp
+from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.summary import exit_code_of, say_summary
+from dsrun.console import Progress, answer, say
+from dsrun.control import Budget, RunControl
+from dsrun.engine import run_jobs
+from dsrun.errors import ExitCode, SetupError
+from dsrun.execution import Execution, Money
+from dsrun.layout import RunLayout
+from dsrun.ledger import Ledger
+from dsrun.ledger_view import LedgerView
+from dsrun.lockfile import run_lock
+from dsrun.plan import Plan, file_digests
+from dsrun.records import JobResult, JobStatus, OpenJob
+from dsrun.results import write_results
+from dsrun.settings import Settings, emulated_settings, read_settings
+from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
+
+_GRACE_S = 10.0
+_EMULATED_TASK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(PlanOptions):
+    """The options of `run`; None leaves the manifest's word or the default."""
+
+    concurrency: int | None = None
+    max_cost: Money | None = None
+    retry_failed: bool = False
+    resubmit_unknown: bool = False
+    fail_fast: bool = False
+    if_running: str = "fail"
+    yes: bool = False
+    quiet: bool = False
+    progress: bool = True
+
+
+def run(options: RunOptions) -> int:
+    """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
+    plan = open_plan(options)
+    plan.check()
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    settings = None if options.emulate else read_settings()
+    layout = RunLayout(
+        out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
+    )
+    make_folder(layout.run_dir)
+    with run_lock(
+        layout.lock,
+        if_running=options.if_running,
+        describe_owner=lambda: _owner(layout),
+        say=say,
+    ) as is_held:
+        if not is_held:
+            return ExitCode.OK
+        session = _Session(plan, options, layout, settings)
+        return asyncio.run(session.run())
+
+
+class _Session:
+    """One invocation, from an open ledger to the results."""
+
+    def __init__(
+        self, plan: Plan, options: RunOptions, layout: RunLayout, settings: Settings | None
+    ) -> None:
+        self._plan = plan
+        self._options = options
+        self._layout = layout
+        self._settings = settings
+        self._execution = _execution(plan.manifest.execution, options)
+        self._clock = SystemClock()
+
+    async def run(self) -> int:
+        async with AsyncExitStack() as stack:
+            settings = self._settings or await _start_emulator(stack)
+            ledger = Ledger(self._layout.ledger)
+            stack.callback(ledger.close)
+            store = ArtifactStore(self._layout.run_dir)
+            stack.callback(store.close)
+            self._write_manifest(settings)
+            await ledger.start_run(
+                at=self._now(),
+                version=__version__,
+                endpoint=settings.base_url,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+            )
+            await self._prepare(ledger)
+            end = ledger.view.end_position(steps=self._options.steps, limit=self._options.limit)
+            control = self._control(ledger.view)
+            if self._confirm(ledger.view, end):
+                await self._run_open_jobs(ledger, store, settings, control, end)
+            else:
+                control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
+            return await self._finish(ledger, control, end)
+
+    async def _prepare(self, ledger: Ledger) -> None:
+        """Bring the ledger to where this invocation starts."""
+        catalog = self._plan.catalog
+        prices = {name: catalog[name].price for name in catalog.names}
+        await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
+        if self._options.emulate:
+            # The emulator of an earlier run is gone with its tasks; nothing was paid there.
+            await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+        if self._options.retry_failed:
+            await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
+        if self._options.resubmit_unknown:
+            await ledger.reopen([JobStatus.UNKNOWN])
+        for job_id, path, _, size in ledger.view.artifacts():
+            if not _has_size(self._layout.run_dir / path, size):
+                say(f"{path} is missing or changed; asking the service for it again")
+                await ledger.reopen_lost(job_id)
+
+    async def _run_open_jobs(
+        self, ledger: Ledger, store: ArtifactStore, settings: Settings, control: RunControl,
+        end: int,
+    ) -> None:
+        steps = self._options.steps
+        counts = ledger.view.counts(steps=steps, end=end)
+        total = counts.get(JobStatus.PENDING, 0) + counts.get(JobStatus.SUBMITTED, 0)
+        if not total:
+            return
+        # Imported here: a run that has nothing to do should not wait for aiohttp.
+        from dsrun.commands.wiring import build_runner, ledger_source  # noqa: PLC0415
+        from dsrun.transport import Transport  # noqa: PLC0415
+
+        operations = ledger.view.operations()
+        sources = [
+            ledger_source(ledger.view, name, steps=steps, end=end) for name in operations
+        ]
+        progress = Progress(
+            total=total,
+            clock=self._clock,
+            quiet=self._options.quiet,
+            bar=self._options.progress,
+        )
+
+        def on_end(job: OpenJob, result: JobResult | None) -> None:
+            progress.job_ended(result)
+            if result is not None and result.error is not None:
+                error = result.error
+                progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")
+
+        with progress, _signals(control):
+            async with Transport() as transport:
+                runner = build_runner(
+                    transport=transport, settings=settings, ledger=ledger, store=store,
+                    catalog=self._plan.catalog, operations=operations, control=control,
+                    execution=self._execution,
+                )  # fmt: skip
+                try:
+                    await run_jobs(
+                        sources, run_job=runner.run, on_end=on_end,
+                        concurrency=self._execution.concurrency, control=control,
+                    )  # fmt: skip
+                except* SetupError as group:
+                    raise _first(group) from group
+                except* asyncio.CancelledError:
+                    control.stop("stopped at once", ExitCode.INTERRUPTED)
+
+    async def _finish(self, ledger: Ledger, control: RunControl, end: int) -> int:
+        counts = ledger.view.counts(steps=self._options.steps, end=end)
+        code = exit_code_of(counts, control)
+        write_results(ledger.view, self._layout.results)
+        await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
+        if not self._options.quiet:
+            say_summary(ledger.view, counts, control, pipeline=self._options.pipeline)
+        answer(str(self._layout.run_dir))
+        return code
+
+    def _control(self, view: LedgerView) -> RunControl:
+        limit = self._execution.max_cost
+        budget = Budget()
+        if limit is not None:
+            spent, under_way = view.committed(currency=limit.currency)
+            budget = Budget(limit=limit.amount, spent=spent, under_way=under_way)
+        failures = 1 if self._options.fail_fast else self._execution.max_failures
+        return RunControl(max_failures=failures, budget=budget)
+
+    def _confirm(self, view: LedgerView, end: int) -> bool:
+        """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
+        above = self._execution.confirm_above
+        if above is None or self._options.yes or self._options.emulate:
+            return True
+        costs = view.cost_to_send(steps=self._options.steps, end=end)
+        if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
+            return True
+        words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
+        if not sys.stdin.isatty():
+            say(f"{words}; add --yes to agree")
+            return False
+        import click  # noqa: PLC0415  # start-up
+
+        return click.confirm(f"{words}. Go on?", err=True)
+
+    def _write_manifest(self, settings: Settings) -> None:
+        plan, layout = self._plan, self._layout
+        lock = {
+            "digest": plan.digest,
+            "dsrun_version": __version__,
+            "endpoint": settings.base_url,
+            "root": str(plan.manifest.root.resolve()),
+            "run": dict(plan.run_values),
+            "files": file_digests(plan),
+            "manifest": plan.manifest.raw,
+        }
+        write_whole(layout.run_dir / "manifest.yaml", plan.manifest.source)
+        write_whole(
+            layout.run_dir / "manifest.lock.json",
+            orjson.dumps(lock, option=orjson.OPT_INDENT_2) + b"\n",
+        )
+        point_latest(layout.latest, layout.run_dir.name)
+
+    def _now(self) -> str:
+        return stamp(self._clock.now())
+
+
+async def _start_emulator(stack: AsyncExitStack) -> Settings:
+    from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # --emulate only
+
+    emulator = await start_emulator(EmulatorOptions(task_time_s=_EMULATED_TASK_S))
+    stack.push_async_callback(emulator.aclose)
+    say(f"emulated: nothing is sent to DashScope and nothing is paid ({emulator.base_url})")
+    return emulated_settings(emulator.base_url)
+
+
+@contextmanager
+def _signals(control: RunControl) -> Iterator[None]:
+    """First Ctrl-C or SIGTERM: submit nothing more, finish what is nearly done. Second: stop."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+    def on_signal(code: ExitCode) -> None:
+        if control.is_stopping and task is not None:
+            task.cancel()
+            return
+        say("stopping: nothing more is submitted; once more stops at once")
+        control.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
+        loop.call_later(_GRACE_S, control.end_grace)
+
+    for number, code in codes.items():
+        loop.add_signal_handler(number, on_signal, code)
+    try:
+        yield
+    finally:
+        for number in codes:
+            loop.remove_signal_handler(number)
+
+
+def _execution(execution: Execution, options: RunOptions) -> Execution:
+    if options.max_cost is not None:
+        execution = replace(execution, max_cost=options.max_cost)
+    if options.concurrency is not None:
+        execution = replace(execution, concurrency=options.concurrency)
+    return execution
+
+
+def _owner(layout: RunLayout) -> str:
+    """Host, process and start of the run that holds the lock, from its ledger."""
+    try:
+        view = LedgerView(layout.ledger)
+    except SetupError:
+        return "it is just starting"
+    last = view.last_run()
+    view.close()
+    return f"process {last.pid} on {last.host} since {last.started_at}" if last else "it is just starting"
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _first(group: BaseExceptionGroup[SetupError]) -> SetupError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, SetupError)  # noqa: S101  # `except*` chose it
+    return error
+

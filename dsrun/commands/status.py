@@ -1,0 +1,63 @@
+"""`dsrun status`: where a run stands, from its ledger, also while it runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.console import answer
+from dsrun.errors import ExitCode, SetupError
+from dsrun.layout import RunLayout
+from dsrun.ledger_view import LedgerView
+from dsrun.lockfile import is_locked
+from dsrun.records import JobStatus
+
+
+def run(
+    where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str], as_json: bool
+) -> int:
+    """`where` is a run directory, a directory that holds `latest`, or a pipeline."""
+    run_dir = _run_dir(where, out=out, emulate=emulate, set_params=set_params)
+    view = LedgerView(run_dir / "ledger.sqlite3")
+    counts = view.counts()
+    running = is_locked(run_dir / ".lock")
+    spent = view.spent()
+    last = view.last_run()
+    if as_json:
+        cost = spent[0] if spent else None
+        report = {
+            "directory": str(run_dir),
+            "jobs": {status: counts.get(status, 0) for status in JobStatus},
+            "running": running,
+            "cost": {
+                "amount": float(cost.amount) if cost else 0.0,
+                "currency": cost.currency if cost else "CNY",
+            },
+            "started_at": last and last.started_at,
+            "ended_at": last and last.ended_at,
+            "exit_code": last and last.exit_code,
+        }
+        answer(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    else:
+        parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts.get(status))
+        answer(f"{run_dir}: {'running' if running else 'not running'}")
+        answer(f"{sum(counts.values())} jobs: {parts}; cost so far: {', '.join(map(str, spent)) or 0}")
+        for code, message, number in view.errors(10):
+            answer(f"  {number} x {code}: {message}")
+        if last:
+            ended = f"ended {last.ended_at} with exit code {last.exit_code}" if last.ended_at else ""
+            answer(f"last run: started {last.started_at} {ended}".rstrip())
+    view.close()
+    return ExitCode.OK
+
+
+def _run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str]) -> Path:
+    if where.is_dir():
+        latest = where / "latest"
+        return latest.resolve() if latest.is_dir() else where
+    plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
+    layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)
+    if not layout.ledger.is_file():
+        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}")
+    return layout.run_dir

@@ -1,0 +1,57 @@
+"""How a run ended: the exit code and the closing words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dsrun.console import say
+from dsrun.control import RunControl
+from dsrun.errors import ExitCode
+from dsrun.ledger_view import LedgerView
+from dsrun.records import JobStatus
+
+_UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
+_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
+_ERRORS_TOLD = 3
+
+
+def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
+    """Design 1.2: what is left open weighs more than what failed."""
+    if any(counts.get(status) for status in _OPEN):
+        return control.exit_code or ExitCode.INCOMPLETE
+    if any(counts.get(status) for status in _UNSUCCESSFUL):
+        return ExitCode.JOBS_FAILED
+    return ExitCode.OK
+
+
+def say_summary(
+    view: LedgerView, counts: Mapping[JobStatus, int], control: RunControl, *, pipeline: Path
+) -> None:
+    """Counts, cost, the commonest errors, and what to do next."""
+    total = sum(counts.values())
+    parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts.get(status))
+    spent = ", ".join(str(money) for money in view.spent()) or "nothing"
+    say(f"{total} {'job' if total == 1 else 'jobs'}: {parts}; cost so far: {spent}")
+    for code, message, number in view.errors(_ERRORS_TOLD):
+        say(f"  {number} x {code}: {message}")
+    if control.reason:
+        say(f"stopped: {control.reason}")
+    for operation, reason in control.closed_operations.items():
+        say(f"no more jobs of {operation}: {reason}")
+    if control.unfetched:
+        say(f"a paid result could not be fetched yet: {control.unfetched}")
+    for line in _advice(counts, pipeline):
+        say(line)
+
+
+def _advice(counts: Mapping[JobStatus, int], pipeline: Path) -> list[str]:
+    advice = []
+    left = sum(counts.get(status, 0) for status in _OPEN)
+    if left:
+        advice.append(f"{left} left: `dsrun {pipeline}` goes on where this run stopped")
+    if counts.get(JobStatus.UNKNOWN):
+        advice.append(
+            "unknown jobs may have been accepted and paid; `--resubmit-unknown` sends them again"
+        )
+    if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
+        advice.append("`--retry-failed` sends failed and cancelled jobs again")
+    return advice

@@ -1,0 +1,40 @@
+"""`dsrun verify`: every artifact against its recorded SHA-256."""
+
+import hashlib
+from pathlib import Path
+
+import orjson
+
+from dsrun.console import answer
+from dsrun.errors import ExitCode
+from dsrun.ledger_view import LedgerView
+
+
+def run(directory: Path, *, as_json: bool) -> int:
+    """0 when every file is as it was recorded, else 1 with the damaged ones named."""
+    latest = directory / "latest"
+    run_dir = latest.resolve() if latest.is_dir() else directory
+    view = LedgerView(run_dir / "ledger.sqlite3")
+    checked, damaged = 0, []
+    for _, path, sha256, _ in view.artifacts():
+        checked += 1
+        found = _sha256(run_dir / path)
+        if found != sha256:
+            what = "missing" if found is None else "changed"
+            damaged.append({"path": path, "problem": what, "sha256": sha256, "found": found})
+    view.close()
+    if as_json:
+        answer(orjson.dumps({"checked": checked, "damaged": damaged}).decode())
+    else:
+        for item in damaged:
+            answer(f"{item['path']}: {item['problem']}")
+        answer(f"{checked} files checked, {len(damaged)} damaged")
+    return ExitCode.JOBS_FAILED if damaged else ExitCode.OK
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,78 @@
+"""Builds the parts of a run and joins them; the only place that knows them all."""
+
+from collections.abc import AsyncIterator
+from random import Random
+
+from dsrun.backoff import PollEstimate
+from dsrun.catalog import Catalog
+from dsrun.client import ApiClient
+from dsrun.clock import SystemClock
+from dsrun.control import RunControl
+from dsrun.execution import Execution
+from dsrun.fetching import Fetcher
+from dsrun.lane import Lane
+from dsrun.ledger import Ledger
+from dsrun.ledger_view import LedgerView
+from dsrun.limits import RateLimiter
+from dsrun.polling import Poller
+from dsrun.records import Json, OpenJob, Operation
+from dsrun.runner import Runner
+from dsrun.settings import Settings
+from dsrun.store import ArtifactStore
+from dsrun.submitting import Submitter
+from dsrun.transport import Transport
+
+
+def build_runner(
+    *, transport: Transport, settings: Settings, ledger: Ledger, store: ArtifactStore,
+    catalog: Catalog, operations: list[str], control: RunControl, execution: Execution,
+) -> Runner:
+    """A runner for jobs of these operations."""
+    clock, rng = SystemClock(), Random()  # noqa: S311  # jitter, no secret
+    api = ApiClient(transport, settings)
+
+    def is_valid(operation: str, request: Json) -> bool:
+        return catalog.validator(operation).is_valid(request)
+
+    return Runner(
+        submitter=Submitter(
+            api=api, recorder=ledger, control=control, clock=clock, rng=rng,
+            max_attempts=execution.max_attempts, is_valid=is_valid,
+        ),
+        poller=Poller(
+            api=api, recorder=ledger, control=control, clock=clock, rng=rng,
+            limiter=RateLimiter(execution.poll_rate, clock=clock), timeout_s=execution.timeout_s,
+        ),
+        fetcher=Fetcher(
+            api=api, sink=store, recorder=ledger, control=control, clock=clock, rng=rng,
+            max_attempts=execution.max_attempts,
+        ),
+        recorder=ledger,
+        lanes={name: _lane(catalog[name], execution, clock) for name in operations},
+        control=control,
+        clock=clock,
+    )  # fmt: skip
+
+
+async def ledger_source(
+    view: LedgerView, operation: str, *, steps: tuple[str, ...], end: int
+) -> AsyncIterator[OpenJob]:
+    """The open jobs of one operation, read from the ledger page by page."""
+    for job in view.open_jobs(operation=operation, steps=steps, end=end):
+        yield job
+
+
+def _lane(operation: Operation, execution: Execution, clock: SystemClock) -> Lane:
+    polling = operation.polling
+    advised_first, advised_max = (polling.first_s, polling.max_s) if polling else (1.0, 10.0)
+    first, longest = execution.poll_first_s, execution.poll_max_s
+    max_s = advised_max if longest is None else longest
+    return Lane(
+        operation,
+        limiter=RateLimiter(execution.rate or operation.rate, clock=clock),
+        submit_window=execution.submit_window,
+        estimate=PollEstimate(
+            first_s=advised_first if first is None else first, max_s=max_s, learns=first is None
+        ),
+        max_poll_s=max_s,
+    )

@@ -1,0 +1,47 @@
+"""One API request on its way through a handler."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from dsrun.emulator.wire import invalid_parameter, json_answer
+from dsrun.emulator.world import World
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """`is_accepted` once it has created something that is paid."""
+
+    request: web.Request
+    world: World
+    request_id: str
+    key_id: str
+    is_accepted: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port as the client wrote them: its result addresses begin so."""
+        return f"{self.request.scheme}://{self.request.host}"
+
+    async def read_json(self) -> dict[str, Any]:
+        message = "Required body invalid, please check the request body format."
+        if self.request.content_type != "application/json":
+            raise invalid_parameter(message)
+        try:
+            body = orjson.loads(await self.request.read())
+        except orjson.JSONDecodeError:
+            raise invalid_parameter(message) from None
+        if not isinstance(body, dict):
+            raise invalid_parameter(message)
+        return body
+
+    def accept(self, body: Mapping[str, Any]) -> None:
+        """Count a create by its canonical JSON text."""
+        self.is_accepted = True
+        self.world.creates[orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()] += 1
+
+    def answer(self, body: Mapping[str, Any]) -> web.Response:
+        return json_answer({"request_id": self.request_id, **body}, request_id=self.request_id)

@@ -1,0 +1,120 @@
+"""Words on a picture: the prompt in a panel at the foot, a caption below it."""
+
+import functools
+import re
+import unicodedata
+
+from PIL import Image, ImageDraw, ImageFont
+
+from dsrun.emulator.palettes import Colour
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+# The panel grows with the text up to this part of the height; then the text is cut.
+LARGEST_PANEL = 0.4
+SMALLEST_TYPE = 9
+
+# Looked for by name in the system's own font folders; none of them has to be there.
+_WIDE_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansCJKsc-Regular.otf",
+    "SourceHanSansSC-Regular.otf",
+    "wqy-microhei.ttc",
+    "wqy-zenhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "msyh.ttc",
+    "PingFang.ttc",
+    "Hiragino Sans GB.ttc",
+)
+_FIRST_WIDE = 0x2E80
+
+# What Pillow's own font lacks: all but Latin letters and common punctuation.
+_UNDRAWABLE = re.compile("[^\\x20-\u024f\u2010-\u2026]")
+
+
+def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: Colour) -> None:
+    width, height = image.size
+    margin = max(2, width // 32)
+    size = max(SMALLEST_TYPE, min(width, height) // (26 if len(text) < 160 else 34))  # noqa: PLR2004
+    words, font = _choose_font(text, size)
+    small = _plain_font(max(SMALLEST_TYPE - 1, size * 2 // 3))
+    step, foot = round(size * 1.3), round(size * 1.1)
+    room = max(1, int((height * LARGEST_PANEL - foot - margin) // step))
+    lines = _cut(wrap(words, font, width - 2 * margin), room)
+    top = height - foot - margin // 2 - step * len(lines)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, top - margin // 2, width, height), fill=paper)
+    for number, line in enumerate(lines):
+        draw.text((margin, top + step * number), line, fill=ink, font=font)
+    draw.text((margin, height - foot - margin // 4), caption, fill=ink, font=small)
+
+
+def wrap(text: str, font: Font, width: int) -> list[str]:
+    """Lines that fit the width: broken between words, or inside where there are none."""
+    lines: list[str] = []
+    line = ""
+    for token in _split_tokens(text):
+        if line and font.getlength(line + token) > width:
+            lines.append(line.rstrip())
+            line = token.lstrip()
+        else:
+            line += token
+        while font.getlength(line) > width and len(line) > 1:
+            fitting = _count_fitting(line, font, width)
+            lines.append(line[:fitting])
+            line = line[fitting:]
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _count_fitting(line: str, font: Font, width: int) -> int:
+    for count in range(len(line) - 1, 1, -1):
+        if font.getlength(line[:count]) <= width:
+            return count
+    return 1
+
+
+def _split_tokens(text: str) -> list[str]:
+    """Words with the space before them; every ideograph on its own."""
+    tokens = [""]
+    for sign in text:
+        after_wide = ord(tokens[-1][-1:] or " ") >= _FIRST_WIDE
+        if sign == " " or ord(sign) >= _FIRST_WIDE or after_wide:
+            tokens.append(sign)
+        else:
+            tokens[-1] += sign
+    return tokens
+
+
+def _cut(lines: list[str], room: int) -> list[str]:
+    if len(lines) <= room:
+        return lines
+    return [*lines[: room - 1], lines[room - 1][:-1].rstrip() + "..."]
+
+
+def _choose_font(text: str, size: int) -> tuple[str, Font]:
+    """The text as far as a font can draw it, and that font."""
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    if any(ord(sign) >= _FIRST_WIDE for sign in words):
+        wide = _wide_font(size)
+        if wide is not None:
+            return words, wide
+    drawable = _UNDRAWABLE.sub(" ", words)
+    if drawable == words:
+        return words, _plain_font(size)
+    drawn = re.findall(r"\w[\w'-]*", drawable)
+    return f"[{len(words)} characters] {' '.join(drawn)}", _plain_font(size)
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_font(size: int) -> Font:
+    return ImageFont.load_default(size)
+
+
+@functools.lru_cache(maxsize=16)
+def _wide_font(size: int) -> Font | None:
+    for name in _WIDE_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,146 @@
+"""The operation files: which calls there are, what their requests must look like."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jsonschema_rs
+
+from dsrun.emulator.pointers import read_pointer, schema_default
+from dsrun.emulator.wire import Refusal, invalid_parameter
+
+MEDIA = ("image", "audio")
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation file; `rules` is its `x-dsrun` object."""
+
+    model: str
+    path: str
+    is_task: bool
+    schema: Mapping[str, Any]
+    rules: Mapping[str, Any]
+    validator: jsonschema_rs.Validator
+
+    @property
+    def artifacts(self) -> Mapping[str, Any]:
+        layout: Mapping[str, Any] = self.rules["artifacts"]
+        return layout
+
+    @property
+    def keeps_voices(self) -> bool:
+        return bool(self.rules.get("recovery", {}).get("by") == "voice-list")
+
+    @property
+    def running_tasks(self) -> int | None:
+        limit: int | None = self.rules.get("limits", {}).get("running_tasks")
+        return limit
+
+    def setting(self, body: Mapping[str, Any], pointer: str) -> Any:
+        """The value of the request, else the default of the schema, else None."""
+        given = read_pointer(body, pointer)
+        return schema_default(self.schema, pointer) if given is None else given
+
+    def count_parts(self, body: Mapping[str, Any]) -> int:
+        """How many results the request asks for, the service's own default where it is silent."""
+        pointer = self.artifacts.get("count")
+        return int(self.setting(body, pointer) or 1) if pointer else 1
+
+    def choose_seed(self, body: Mapping[str, Any]) -> int:
+        """The seed of the first result: the request's, else a random one."""
+        pointer = self.artifacts.get("seed")
+        given = read_pointer(body, pointer) if pointer else None
+        return random.randint(0, LARGEST_SEED) if given is None else int(given)
+
+    def check(self, body: Mapping[str, Any]) -> None:
+        """Refuse a request that breaks the schema."""
+        if "input" not in body:
+            raise _missing("Input")
+        if not self.validator.is_valid(body):
+            error = next(iter(self.validator.iter_errors(body)))
+            raise invalid_parameter(_word_error(self.schema, error))
+
+
+class Catalog:
+    """Operations by endpoint path and model."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._by_route = {(one.path, one.model): one for one in operations}
+        self._paths = {one.path for one in operations}
+        self._models = {one.model for one in operations}
+
+    def find(self, path: str, model: object) -> Operation:
+        found = self._by_route.get((path, model)) if isinstance(model, str) else None
+        if found is not None:
+            return found
+        if model is None:
+            raise _missing("Model")
+        if path not in self._paths or model in self._models:
+            raise invalid_parameter("url error, please check url!")
+        raise invalid_parameter("Model not exist.")
+
+    def has_model(self, model: str) -> bool:
+        return model in self._models
+
+
+def load_operations(extra: Sequence[str] = ()) -> Catalog:
+    """The bundled files and further texts; a later one with the same model and path wins."""
+    folder = files("dsrun.schemas").joinpath("operations")
+    bundled = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
+        key=lambda entry: entry.name,
+    )
+    texts = [entry.read_text(encoding="utf-8") for entry in bundled]
+    return Catalog([parse_operation(text) for text in [*texts, *extra]])
+
+
+def parse_operation(text: str) -> Operation:
+    schema = json.loads(text)
+    rules = schema["x-dsrun"]
+    media = rules["artifacts"]["media"]
+    if media not in MEDIA:
+        raise ValueError(f"the emulator makes {' and '.join(MEDIA)}, not {media}")
+    return Operation(
+        model=schema["properties"]["model"]["const"],
+        path=rules["endpoint"]["path"],
+        is_task=rules["protocol"] == "task",
+        schema=schema,
+        rules=rules,
+        validator=jsonschema_rs.validator_for(schema),
+    )
+
+
+def _missing(name: str) -> Refusal:
+    message = f'Required parameter "{name.lower()}" missing from request.'
+    return Refusal(400, f"BadRequest.Empty{name}", message)
+
+
+def _word_error(schema: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:
+    """Field and limit in one sentence; the value is left out, as it may be a long text."""
+    field = ".".join(str(part) for part in error.instance_path) or "the request body"
+    keyword = str(error.schema_path[-1])
+    pointer = "".join(f"/{part}" for part in error.schema_path)
+    limit = read_pointer(schema, pointer)
+    if keyword == "enum":
+        limit = ", ".join(str(value) for value in limit)
+    wording = _WORDING.get(keyword, "violates {keyword}")
+    return f"{field}: {wording.format(limit=limit, keyword=keyword, message=error.message)}."
+
+
+_WORDING = {
+    "required": "{message}",
+    "additionalProperties": "{message}",
+    "maxLength": "length must be at most {limit} characters",
+    "minLength": "length must be at least {limit}",
+    "maximum": "must be at most {limit}",
+    "minimum": "must be at least {limit}",
+    "enum": "must be one of {limit}",
+    "const": "must be {limit}",
+    "type": "must be of type {limit}",
+    "pattern": "does not match the allowed pattern",
+}

@@ -1,0 +1,53 @@
+"""JSON pointers (RFC 6901), by which operation files name places in requests and answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def split_pointer(pointer: str) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+
+
+def read_pointer(document: Any, pointer: str) -> Any:
+    """The value at the pointer, or None where there is none."""
+    here = document
+    for part in split_pointer(pointer):
+        if isinstance(here, Mapping):
+            here = here.get(part)
+        elif isinstance(here, list) and part.isdecimal() and int(part) < len(here):
+            here = here[int(part)]
+        else:
+            return None
+    return here
+
+
+def write_pointer(document: dict[str, Any], pointer: str, value: Any) -> None:
+    """Set the value, making the objects and arrays on the way to it."""
+    parts = split_pointer(pointer)
+    here: Any = document
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        fresh: Any = value if following is None else [] if following.isdecimal() else {}
+        if isinstance(here, list):
+            index = int(part)
+            here.extend({} for _ in range(index + 1 - len(here)))
+            if following is None or not here[index]:
+                here[index] = fresh
+            here = here[index]
+        else:
+            here = _enter(here, part, fresh, replace=following is None)
+
+
+def _enter(here: dict[str, Any], part: str, fresh: Any, *, replace: bool) -> Any:
+    if replace or part not in here:
+        here[part] = fresh
+    return here[part]
+
+
+def schema_default(schema: Mapping[str, Any], pointer: str) -> Any:
+    """The default that a request's schema states for the value at the pointer, or None."""
+    here: Any = schema
+    for part in split_pointer(pointer):
+        here = here.get("properties", {}).get(part)
+        if not isinstance(here, Mapping):
+            return None
+    return here.get("default")

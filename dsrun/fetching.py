@@ -1,0 +1,145 @@
+"""From an answer to files: downloads and base64 bodies, checked and kept."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+from dsrun.answers import Entry
+from dsrun.backoff import retry_delay
+from dsrun.catalog import resolve
+from dsrun.clock import stamp
+from dsrun.control import RunControl
+from dsrun.errors import AnswerLost, NotSent
+from dsrun.media import ArtifactInvalid
+from dsrun.ports import ArtifactSink, Clock, GenerationApi, Recorder
+from dsrun.records import Artifact, Json, OpenJob, Operation
+
+
+class Fetched(NamedTuple):
+    """Artifacts that are on disk, and the first reason why others are not."""
+
+    artifacts: tuple[Artifact, ...]
+    missing: str
+
+
+class Fetcher:
+    """Brings the artifacts of ended jobs to disk; each under every name that wants it."""
+
+    def __init__(
+        self, *, api: GenerationApi, sink: ArtifactSink, recorder: Recorder, control: RunControl,
+        clock: Clock, rng: Random, max_attempts: int,
+    ) -> None:
+        self._api = api
+        self._sink = sink
+        self._recorder = recorder
+        self._control = control
+        self._clock = clock
+        self._rng = rng
+        self._max_attempts = max_attempts
+
+    async def download(
+        self, job: OpenJob, operation: Operation, found: Sequence[Entry], *, seed: int | None
+    ) -> Fetched:
+        """Fetch every address among the entries."""
+        artifacts: list[Artifact] = []
+        missing = ""
+        for index, entry in enumerate(found):
+            if entry.url is None:
+                continue
+            kept = await self._download_one(job, operation, entry.url, index)
+            if isinstance(kept, str):
+                missing = missing or kept
+                continue
+            own = None if seed is None else seed + index
+            artifacts += [_with_seed(item, own) for item in kept]
+        return Fetched(tuple(artifacts), missing)
+
+    async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
+        """Write the base64 body of an answer."""
+        spec = operation.artifacts
+        text = resolve(payload, spec.base64)
+        declared = resolve(payload, spec.format)
+        rate = resolve(payload, spec.sample_rate)
+        try:
+            data = base64.b64decode(str(text or "").rpartition(",")[2], validate=True)
+            incoming = self._sink.incoming()
+            incoming.add(data)
+            saved = await self._sink.keep(
+                incoming,
+                stems=_names(job, 0),
+                media=spec.media,
+                declared=declared if isinstance(declared, str) else None,
+            )
+        except (binascii.Error, ValueError) as error:
+            return Fetched((), f"the answer holds no base64 text: {error}")
+        except ArtifactInvalid as error:
+            return Fetched((), str(error))
+        made = [
+            Artifact(
+                path=path,
+                sha256=saved.sha256,
+                size=saved.size,
+                media_type=saved.media_type,
+                index=0,
+                sample_rate=rate if isinstance(rate, int) else None,
+            )
+            for path in saved.paths
+        ]
+        return Fetched(tuple(made), "")
+
+    async def _download_one(
+        self, job: OpenJob, operation: Operation, url: str, index: int
+    ) -> list[Artifact] | str:
+        """The artifact under each of its names, or why there is none after all tries."""
+        for attempt in range(1, self._max_attempts + 1):
+            incoming = self._sink.incoming()
+            try:
+                await self._api.fetch(url, incoming)
+                saved = await self._sink.keep(
+                    incoming, stems=_names(job, index), media=operation.artifacts.media
+                )
+            except (NotSent, AnswerLost, ArtifactInvalid) as error:
+                incoming.discard()
+                words = str(error)
+                await self._recorder.record_trouble(
+                    job, at=stamp(self._clock.now()), phase="download", message=words
+                )
+                if attempt == self._max_attempts:
+                    return words
+                async with self._control.interruptible(paid=True):
+                    await self._clock.sleep(retry_delay(attempt, rng=self._rng))
+                continue
+            return [
+                Artifact(
+                    path=path,
+                    sha256=saved.sha256,
+                    size=saved.size,
+                    media_type=saved.media_type,
+                    index=index,
+                )
+                for path in saved.paths
+            ]
+        return ""
+
+
+def _names(job: OpenJob, index: int) -> list[str]:
+    """The artifact's name in every row that makes this job.
+
+    A service that gives more artifacts than were asked for gets names of its own for the rest.
+    """
+    return [
+        stems[index] if index < len(stems) else f"{stems[-1]}-extra-{index}" for stems in job.stems
+    ]
+
+
+def _with_seed(artifact: Artifact, seed: int | None) -> Artifact:
+    return Artifact(
+        path=artifact.path,
+        sha256=artifact.sha256,
+        size=artifact.size,
+        media_type=artifact.media_type,
+        index=artifact.index,
+        seed=seed,
+    )

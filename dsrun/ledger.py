@@ -1,0 +1,256 @@
+"""The door to SQLite: what was planned, asked for, paid and received.
+
+One connection writes, on its own thread, in groups: a caller's facts are on disk when its
+future ends. A second connection reads on the event loop's thread (WAL lets both work).
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from dsrun.errors import SetupError
+from dsrun.grouping import GroupWorker
+from dsrun.ledger_schema import MIGRATIONS, VERSION
+from dsrun.ledger_view import LedgerView, connect, disk_error
+from dsrun.records import Artifact, Job, JobResult, JobStatus, OpenJob, Price
+
+_PAGE = 500
+
+_INSERT_JOB = """
+INSERT INTO job (job_id, position, step, idx, replica, operation, request, matrix, stems,
+    wanted, unit_price, currency) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_ATTEMPT = """
+INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_code, error_message, task_id,
+    request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ARTIFACT = "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+class Statement(NamedTuple):
+    sql: str
+    values: Sequence[Any]
+
+
+class Write(NamedTuple):
+    """Statements that belong together; they are committed all or none."""
+
+    statements: tuple[Statement, ...]
+
+
+class Ledger:
+    """The ledger of one run directory, open for writing. Close it with `close()`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError where the file cannot be opened or is of a newer version."""
+        self._db = connect(path)
+        _migrate(self._db, path)
+        self.view = LedgerView(path)
+        self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
+        self.run_id = 0
+
+    def close(self) -> None:
+        self._writer.close()
+        self.view.close()
+        self._db.close()
+
+    async def start_run(
+        self, *, at: str, version: str, endpoint: str, host: str, pid: int
+    ) -> None:
+        """Record this invocation. What a dead one left half submitted becomes unknown."""
+        await self._write(
+            Statement(
+                "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (at, version, endpoint, host, pid),
+            ),
+            Statement(
+                "UPDATE job SET status = 'unknown', error_class = 'unknown', "
+                "error_code = 'Interrupted', error_message = 'dsrun was stopped between sending "
+                "the request and reading its answer' WHERE status = 'submitting'",
+                (),
+            ),
+        )
+        self.run_id = self.view.last_run_id()
+
+    async def end_run(self, *, at: str, exit_code: int, reason: str) -> None:
+        await self._write(
+            Statement(
+                "UPDATE run SET ended_at = ?, exit_code = ?, reason = ? WHERE run_id = ?",
+                (at, exit_code, reason, self.run_id),
+            )
+        )
+
+    async def load_plan(
+        self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
+    ) -> None:
+        """Record every job of the plan that is not here yet. `prices` by operation."""
+        if self.view.is_planned(version):
+            return
+        position = 0
+        while batch := list(islice(jobs, _PAGE)):
+            statements = []
+            for job in batch:
+                statements += _plan_statements(job, position, prices[job.operation])
+                position += 1
+            await self._write(*statements)
+        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
+
+    async def reopen(self, statuses: Iterable[JobStatus]) -> None:
+        """Make jobs of these statuses pending again, their old task forgotten."""
+        for status in statuses:
+            await self._write(
+                Statement(
+                    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
+                    "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL "
+                    "WHERE status = ?",
+                    (status,),
+                )
+            )
+
+    async def reopen_lost(self, job_id: str) -> None:
+        """A finished job whose file is gone: its task is asked again, which costs nothing.
+
+        Where there is no task to ask, the job has failed until the user pays for it again.
+        """
+        await self._write(
+            Statement(
+                "UPDATE job SET status = iif(task_id IS NULL, 'failed', 'submitted'), "
+                "error_class = iif(task_id IS NULL, 'lost', NULL), "
+                "error_code = iif(task_id IS NULL, 'FileMissing', NULL), "
+                "error_message = iif(task_id IS NULL, 'its file was removed and cannot be "
+                "fetched again; --retry-failed pays for a new one', NULL) WHERE job_id = ?",
+                (job_id,),
+            ),
+            Statement("DELETE FROM artifact WHERE job_id = ?", (job_id,)),
+        )
+
+    async def record_intent(self, job: OpenJob, *, at: str) -> None:
+        """Before a create leaves: from now on it may be paid."""
+        await self._write(
+            Statement(
+                "UPDATE job SET status = 'submitting', attempts = attempts + 1, submitted_at = ? "
+                "WHERE job_id = ?",
+                (at, job.job_id),
+            )
+        )
+
+    async def record_task(self, job: OpenJob, *, task_id: str, request_id: str, at: str) -> None:
+        """Right after a create was accepted, before anything else happens to the job."""
+        await self._write(
+            Statement(
+                "UPDATE job SET status = 'submitted', task_id = ?, request_id = ? WHERE job_id = ?",
+                (task_id, request_id, job.job_id),
+            ),
+            self._attempt(job, "create", at, "accepted", task_id=task_id, request_id=request_id),
+        )
+
+    async def record_refusal(self, job: OpenJob, *, at: str, code: str, message: str) -> None:
+        """A create was explicitly refused, or never left: nothing was paid."""
+        await self._write(
+            Statement("UPDATE job SET status = 'pending' WHERE job_id = ?", (job.job_id,)),
+            self._attempt(job, "create", at, "refused", code=code, message=message),
+        )
+
+    async def record_trouble(self, job: OpenJob, *, at: str, phase: str, message: str) -> None:
+        """A query or download failed and will be tried again."""
+        await self._write(self._attempt(job, phase, at, "failed", message=message))
+
+    async def record_result(
+        self, job: OpenJob, result: JobResult, *, at: str, request_id: str | None = None
+    ) -> None:
+        """How a job ended, with its artifacts."""
+        error = result.error
+        output = None if result.output is None else orjson.dumps(result.output).decode()
+        await self._write(
+            Statement(
+                "UPDATE job SET status = ?, output = ?, error_code = ?, error_message = ?, "
+                "error_class = ?, units = ?, ended_at = ?, request_id = coalesce(?, request_id) "
+                "WHERE job_id = ?",
+                (
+                    result.status,
+                    output,
+                    error and error.code,
+                    error and error.message,
+                    error and error.kind,
+                    result.units,
+                    at,
+                    request_id,
+                    job.job_id,
+                ),
+            ),
+            *(Statement(_ARTIFACT, _artifact_row(job, item)) for item in result.artifacts),
+            self._attempt(
+                job, "end", at, result.status, code=error and error.code,
+                message=error and error.message,
+            ),
+        )
+
+    def _attempt(
+        self, job: OpenJob, phase: str, at: str, outcome: str, *, code: str | None = None,
+        message: str | None = None, task_id: str | None = None, request_id: str | None = None,
+    ) -> Statement:
+        values = (self.run_id, job.job_id, phase, at, outcome, code, message, task_id, request_id)
+        return Statement(_ATTEMPT, values)
+
+    def _write(self, *statements: Statement) -> "asyncio.Future[None]":
+        return self._writer.put(Write(statements))
+
+    def _commit(self, group: Sequence[Write]) -> list[None | BaseException]:
+        """One transaction for the group. A fault of the disk fails all of it."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for write in group:
+                for sql, values in write.statements:
+                    self._db.execute(sql, values)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            return [disk_error(error)] * len(group)
+        return [None] * len(group)
+
+
+def _plan_statements(job: Job, position: int, price: Price) -> list[Statement]:
+    """The job's row, or a twin's where an equal job stands in another place."""
+    matrix = orjson.dumps(job.matrix).decode()
+    stems = orjson.dumps(job.stems).decode()
+    values = (
+        job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
+        matrix, stems, job.units, str(price.amount), price.currency,
+    )  # fmt: skip
+    return [
+        Statement(_INSERT_JOB, values),
+        Statement(
+            "INSERT INTO twin SELECT ?, ?, job_id, ?, ? FROM job "
+            "WHERE job_id = ? AND NOT (step = ? AND idx = ?) ON CONFLICT DO NOTHING",
+            (job.step, job.index, matrix, stems, job.job_id, job.step, job.index),
+        ),
+    ]
+
+
+def _artifact_row(job: OpenJob, item: Artifact) -> Sequence[Any]:
+    return (
+        item.path, job.job_id, item.index, item.sha256, item.size, item.media_type, item.seed,
+        item.sample_rate,
+    )  # fmt: skip
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
+        for number in range(version, VERSION):
+            db.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+    except sqlite3.Error as error:
+        raise disk_error(error) from error

@@ -1,0 +1,215 @@
+"""Reading a ledger: what is done, what is open, and how every job ended."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.errors import SetupError
+from dsrun.execution import Money
+from dsrun.records import JobStatus, Json, OpenJob
+
+_PAGE = 500
+_NO_LIMIT = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One invocation; `ended_at` is None while it runs, or when it was killed."""
+
+    started_at: str
+    ended_at: str | None
+    host: str
+    pid: int
+    endpoint: str
+    exit_code: int | None
+    reason: str | None
+
+
+class LedgerView:
+    """A read connection to a ledger."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError where there is no readable ledger."""
+        if not path.is_file():
+            raise SetupError(f"{path} is no ledger; name a run directory or its pipeline")
+        self._db = connect(path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def last_run_id(self) -> int:
+        return int(self._db.execute("SELECT max(run_id) FROM run").fetchone()[0])
+
+    def last_run(self) -> RunRow | None:
+        row = self._db.execute("SELECT * FROM run ORDER BY run_id DESC LIMIT 1").fetchone()
+        if row is None:
+            return None
+        return RunRow(**{key: row[key] for key in row.keys() & RunRow.__slots__})  # type: ignore[operator]
+
+    def is_planned(self, version: str) -> bool:
+        found = self._db.execute("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,))
+        return found.fetchone() is not None
+
+    def operations(self) -> list[str]:
+        return [row[0] for row in self._db.execute("SELECT DISTINCT operation FROM job")]
+
+    def end_position(self, *, steps: Sequence[str], limit: int | None) -> int:
+        """The plan position behind the first `limit` jobs of the steps (all of them for none)."""
+        if limit is None:
+            return _NO_LIMIT
+        row = self._db.execute(
+            f"SELECT position FROM job WHERE {_IN_STEPS} ORDER BY position LIMIT 1 OFFSET ?",  # noqa: S608
+            (*_steps(steps), limit),
+        ).fetchone()
+        return _NO_LIMIT if row is None else int(row[0])
+
+    def counts(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> dict[JobStatus, int]:
+        """Number of jobs by status, among the steps and before a position."""
+        rows = self._db.execute(
+            f"SELECT status, count(*) FROM job WHERE {_IN_STEPS} AND position < ? GROUP BY status",  # noqa: S608
+            (*_steps(steps), end),
+        )
+        return {JobStatus(status): number for status, number in rows}
+
+    def status_of(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        marks = ",".join("?" * len(job_ids))
+        rows = self._db.execute(
+            f"SELECT job_id, status FROM job WHERE job_id IN ({marks})",  # noqa: S608
+            job_ids,
+        )
+        return {job_id: JobStatus(status) for job_id, status in rows}
+
+    def spent(self) -> list[Money]:
+        """What ended jobs cost, by currency."""
+        rows = self._db.execute(
+            "SELECT currency, unit_price, sum(units) FROM job GROUP BY currency, unit_price"
+        )
+        return _sum_money(rows)
+
+    def committed(self, *, currency: str) -> tuple[Decimal, Decimal]:
+        """What ended jobs cost, and what jobs that may be paid already will cost."""
+        spent = under_way = Decimal(0)
+        for price, units, wanted in self._db.execute(
+            "SELECT unit_price, sum(units), sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
+            "FROM job WHERE currency = ? GROUP BY unit_price",
+            (currency,),
+        ):
+            spent += Decimal(price) * units
+            under_way += Decimal(price) * wanted
+        return spent, under_way
+
+    def cost_to_send(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> list[Money]:
+        """What the pending jobs will cost, by currency."""
+        rows = self._db.execute(
+            f"SELECT currency, unit_price, sum(wanted) FROM job WHERE status = 'pending' "  # noqa: S608
+            f"AND {_IN_STEPS} AND position < ? GROUP BY currency, unit_price",
+            (*_steps(steps), end),
+        )
+        return _sum_money(rows)
+
+    def open_jobs(
+        self, *, operation: str, steps: Sequence[str] = (), end: int = _NO_LIMIT
+    ) -> Iterator[OpenJob]:
+        """Jobs that have not ended: those with a task first, then the others in plan order."""
+        for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
+            last = -1
+            while rows := self._db.execute(
+                f"SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
+                f"AND status = ? AND {_IN_STEPS} ORDER BY position LIMIT ?",
+                (last, end, operation, status, *_steps(steps), _PAGE),
+            ).fetchall():
+                for row in rows:
+                    yield self._open_job(row)
+                last = rows[-1]["position"]
+
+    def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
+        """Every job in plan order, with its artifacts and its twins."""
+        for row in self._db.execute("SELECT * FROM job ORDER BY position"):
+            key = (row["job_id"],)
+            artifacts = self._db.execute(
+                "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path", key
+            ).fetchall()
+            twins = self._db.execute(
+                "SELECT * FROM twin WHERE job_id = ? ORDER BY step, idx", key
+            ).fetchall()
+            yield row, artifacts, twins
+
+    def artifacts(self) -> Iterator[tuple[str, str, str, int]]:
+        """Job id, path, SHA-256 and size of every artifact."""
+        for row in self._db.execute("SELECT job_id, path, sha256, size FROM artifact"):
+            yield tuple(row)
+
+    def errors(self, limit: int) -> list[tuple[str, str, int]]:
+        """The commonest errors of jobs: code, message, number."""
+        rows = self._db.execute(
+            "SELECT error_code, error_message, count(*) AS jobs FROM job "
+            "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending') "
+            "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
+            (limit,),
+        )
+        return [tuple(row) for row in rows]
+
+    def _open_job(self, row: sqlite3.Row) -> OpenJob:
+        twins = self._db.execute(
+            "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
+        )
+        stems = [_stems(row), *map(_stems, twins)]
+        return OpenJob(
+            job_id=row["job_id"],
+            operation=row["operation"],
+            body=row["request"].encode(),
+            status=JobStatus(row["status"]),
+            task_id=row["task_id"],
+            submitted_at=row["submitted_at"],
+            attempts=row["attempts"],
+            stems=tuple(dict.fromkeys(stems)),
+        )
+
+
+def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
+    sums: dict[str, Decimal] = {}
+    for currency, price, units in rows:
+        sums[currency] = sums.get(currency, Decimal(0)) + Decimal(price) * units
+    return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
+
+
+_IN_STEPS = "(? = '[]' OR step IN (SELECT value FROM json_each(?)))"
+
+
+def _steps(steps: Sequence[str]) -> tuple[str, str]:
+    text = orjson.dumps(list(steps)).decode()
+    return text, text
+
+
+def _stems(row: sqlite3.Row) -> tuple[str, ...]:
+    names: list[Json] = orjson.loads(row["stems"])
+    return tuple(f"{row['step']}/{stem}" for stem in names)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with the ledger's own settings. Raises SetupError."""
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        db.row_factory = sqlite3.Row
+        db.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+        )
+    except sqlite3.Error as error:
+        raise disk_error(error) from error
+    return db
+
+
+def disk_error(error: sqlite3.Error) -> SetupError:
+    return SetupError(
+        f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
+        "run the same command again; nothing is lost."
+    )
+
+
+def as_dict(row: sqlite3.Row) -> dict[str, Any]:
+    return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values

@@ -1,0 +1,52 @@
+"""One run at a time in a run directory, across processes. The system frees a dead owner's lock."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dsrun.errors import RunLocked, SetupError
+
+
+@contextmanager
+def run_lock(
+    path: Path, *, if_running: str, describe_owner: Callable[[], str], say: Callable[[str], None]
+) -> Iterator[bool]:
+    """Hold the lock; gives False where another run has it and `if_running` is `skip`.
+
+    Raises RunLocked for `fail`; `wait` waits for its turn.
+    """
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            words = f"another run holds {path.parent}: {describe_owner()}"
+            if if_running == "skip":
+                say(f"{words}; skipped")
+                yield False
+                return
+            if if_running == "fail":
+                raise RunLocked(f"{words}; --if-running wait waits for it") from None
+            say(f"{words}; waiting for it to end")
+            lock.acquire()
+    except OSError as error:
+        raise SetupError(f"{path} cannot be locked: {error.strerror or error}") from error
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a run holds the lock now."""
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

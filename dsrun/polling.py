@@ -1,0 +1,100 @@
+"""Waiting for a paid task, within the account's rate of questions."""
+
+from datetime import datetime
+from random import Random
+
+from dsrun.answers import TaskPhase, task_duration_s, task_phase
+from dsrun.backoff import next_poll_delay
+from dsrun.client import Answer
+from dsrun.clock import stamp
+from dsrun.control import Left, RunControl
+from dsrun.errors import AnswerLost, ExitCode, NotSent
+from dsrun.lane import Lane
+from dsrun.limits import RateLimiter
+from dsrun.ports import Clock, GenerationApi, Recorder
+from dsrun.records import OpenJob
+from dsrun.verdict import Decision
+
+_GONE_ASKED = 3  # a task is believed gone when it was unknown so many times in a row
+_JITTER = 0.1
+
+
+class Poller:
+    """Asks for tasks until they end. All jobs of a run share one, and its rate."""
+
+    def __init__(
+        self, *, api: GenerationApi, recorder: Recorder, control: RunControl, clock: Clock,
+        rng: Random, limiter: RateLimiter, timeout_s: float,
+    ) -> None:
+        self._api = api
+        self._recorder = recorder
+        self._control = control
+        self._clock = clock
+        self._rng = rng
+        self._limiter = limiter
+        self._timeout_s = timeout_s
+
+    async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Answer:
+        """The answer of an ended task. Raises Left when the run or the time ends first.
+
+        `fresh`: the task was made just now, so that a first question can wait.
+        """
+        delay = lane.estimate.first_s() if fresh else 0.0
+        deadline = self._deadline(job, fresh=fresh)
+        polling = lane.operation.polling
+        gone = 0
+        while True:
+            answer = await self._ask(job, task_id, delay)
+            if answer is not None:
+                phase = task_phase(answer.payload)
+                gone = gone + 1 if phase is TaskPhase.GONE else 0
+                if phase is not TaskPhase.WAITING and gone in (0, _GONE_ASKED):
+                    self._learn(lane, answer)
+                    return answer
+            if self._clock.monotonic() >= deadline:
+                raise Left
+            delay = next_poll_delay(
+                delay, factor=polling.factor if polling else 1.5, max_s=lane.max_poll_s
+            )
+
+    async def _ask(self, job: OpenJob, task_id: str, delay: float) -> Answer | None:
+        """One question; None where it got no usable answer and must be put again."""
+        async with self._control.interruptible(paid=True):
+            await self._clock.sleep(delay * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
+            try:
+                async with self._limiter.slot():
+                    answer = await self._api.query(task_id)
+            except (NotSent, AnswerLost) as error:
+                await self._note(job, str(error))
+                return None
+        verdict = answer.verdict
+        if verdict.decision is Decision.ACCEPTED:
+            self._limiter.speed_up()
+            return answer
+        if verdict.decision is Decision.THROTTLE:
+            self._limiter.slow_down(verdict.retry_after_s)
+            return None
+        words = f"{verdict.code}: {verdict.message}"
+        await self._note(job, words)
+        if verdict.decision in (Decision.STOP, Decision.MODEL):
+            self._control.stop(words, ExitCode.INCOMPLETE)
+            raise Left
+        return None
+
+    async def _note(self, job: OpenJob, words: str) -> None:
+        await self._recorder.record_trouble(
+            job, at=stamp(self._clock.now()), phase="query", message=words
+        )
+
+    def _deadline(self, job: OpenJob, *, fresh: bool) -> float:
+        """On the monotonic clock; a task of an earlier run has used up part of its time."""
+        used = 0.0
+        if not fresh and job.submitted_at:
+            made = datetime.fromisoformat(job.submitted_at)
+            used = max(0.0, (self._clock.now() - made).total_seconds())
+        return self._clock.monotonic() + self._timeout_s - used
+
+    def _learn(self, lane: Lane, answer: Answer) -> None:
+        duration = task_duration_s(answer.payload)
+        if duration is not None:
+            lane.estimate.learn(duration)

@@ -1,0 +1,86 @@
+"""results.jsonl: one line a job, from the ledger alone, in plan order."""
+
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.ledger_view import LedgerView, as_dict
+from dsrun.records import Json
+
+
+def write_results(view: LedgerView, path: Path) -> None:
+    """Write the file anew, as one act."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        for line in iter_results(view):
+            file.write(orjson.dumps(line))
+            file.write(b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def iter_results(view: LedgerView) -> Iterator[dict[str, Json]]:
+    """The lines of results.jsonl; their schema is `schemas/results.json`."""
+    for row, artifacts, twins in view.result_rows():
+        yield _line(as_dict(row), [as_dict(item) for item in artifacts], [as_dict(t) for t in twins])
+
+
+def _line(
+    job: dict[str, Any], artifacts: list[dict[str, Any]], twins: list[dict[str, Any]]
+) -> dict[str, Json]:
+    line: dict[str, Json] = {
+        "job_id": job["job_id"],
+        "step": job["step"],
+        "index": job["idx"],
+        "matrix": orjson.loads(job["matrix"]),
+        "request": orjson.loads(job["request"]),
+        "status": job["status"],
+        "artifacts": [_artifact(item) for item in artifacts],
+        "output": None if job["output"] is None else orjson.loads(job["output"]),
+        "error": _error(job),
+        "attempts": job["attempts"],
+        "task_id": job["task_id"],
+        "request_id": job["request_id"],
+        "cost": {
+            "amount": float(Decimal(job["unit_price"]) * job["units"]),
+            "currency": job["currency"],
+        },
+        "cached": bool(job["cached"]),
+        "submitted_at": job["submitted_at"],
+        "ended_at": job["ended_at"],
+    }
+    if twins:
+        line["twins"] = [
+            {"step": twin["step"], "index": twin["idx"], "matrix": orjson.loads(twin["matrix"])}
+            for twin in twins
+        ]
+    return line
+
+
+def _artifact(item: dict[str, Any]) -> dict[str, Json]:
+    found = {
+        "path": item["path"],
+        "sha256": item["sha256"],
+        "size": item["size"],
+        "media_type": item["media_type"],
+        "index": item["idx"],
+        "seed": item["seed"],
+    }
+    if item["sample_rate"] is not None:
+        found["sample_rate"] = item["sample_rate"]
+    return found
+
+
+def _error(job: dict[str, Any]) -> Json:
+    if job["error_code"] is None or job["status"] == "succeeded":
+        return None
+    return {
+        "code": job["error_code"],
+        "message": job["error_message"],
+        "class": job["error_class"],
+    }

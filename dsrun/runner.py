@@ -1,0 +1,159 @@
+"""One job's life, from the ledger's row to its result.
+
+Whatever happens becomes a JobResult or leaves the job where the ledger has it; nothing but a
+broken ledger, a broken disk or a bug comes out as an exception.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import orjson
+
+from dsrun.answers import (
+    Entry,
+    TaskPhase,
+    billed_units,
+    entries,
+    outputs,
+    task_error,
+    task_phase,
+)
+from dsrun.client import Answer
+from dsrun.clock import stamp
+from dsrun.control import Left, RunControl
+from dsrun.fetching import Fetched, Fetcher
+from dsrun.fills import artifact_count, price_of, value_at
+from dsrun.lane import Lane
+from dsrun.polling import Poller
+from dsrun.ports import Clock, Recorder
+from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
+from dsrun.submitting import Submitter, Submitted
+
+
+class Runner:
+    """Runs one job a call; many calls run side by side."""
+
+    def __init__(
+        self, *, submitter: Submitter, poller: Poller, fetcher: Fetcher, recorder: Recorder,
+        lanes: Mapping[str, Lane], control: RunControl, clock: Clock,
+    ) -> None:
+        self._submitter = submitter
+        self._poller = poller
+        self._fetcher = fetcher
+        self._recorder = recorder
+        self._lanes = lanes
+        self._control = control
+        self._clock = clock
+
+    async def run(self, job: OpenJob) -> JobResult | None:
+        """How the job ended; None where it is left for a later run."""
+        lane = self._lanes[job.operation]
+        try:
+            if job.task_id is not None:
+                reserved = price_of(orjson.loads(job.body), lane.operation)
+                return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
+            submitted = await self._submitter.submit(job, lane)
+            if isinstance(submitted, JobResult):
+                return await self._end(job, submitted)
+            if submitted.task_id is not None:
+                return await self._finish_task(
+                    job, submitted.task_id, lane, submitted.reserved, fresh=True
+                )
+            return await self._finish_now(job, lane.operation, submitted)
+        except Left:
+            return None
+
+    async def _finish_task(
+        self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
+    ) -> JobResult:
+        answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
+        phase = task_phase(answer.payload)
+        if phase is TaskPhase.SUCCEEDED:
+            result = await self._collect(job, lane.operation, answer)
+        else:
+            result = _unsuccessful(phase, answer)
+        return await self._end(job, result, operation=lane.operation, reserved=reserved)
+
+    async def _collect(self, job: OpenJob, operation: Operation, answer: Answer) -> JobResult:
+        """Fetch what a successful task made. Raises Left where a file will not come today."""
+        request = orjson.loads(job.body)
+        found = entries(operation, answer.payload)
+        fetched = await self._fetcher.download(
+            job, operation, found, seed=_first_seed(request, operation)
+        )
+        if fetched.missing:
+            self._control.note_unfetched(fetched.missing)
+            raise Left
+        return _result(operation, answer.payload, fetched, found, artifact_count(request, operation))
+
+    async def _finish_now(
+        self, job: OpenJob, operation: Operation, submitted: Submitted
+    ) -> JobResult:
+        """An operation that answered with its artifact in the body."""
+        payload = submitted.answer.payload
+        fetched = await self._fetcher.decode(job, operation, payload)
+        found = [Entry(None, "NoAudio", fetched.missing)] if fetched.missing else []
+        result = _result(operation, payload, fetched, found, 1)
+        return await self._end(
+            job,
+            result,
+            operation=operation,
+            reserved=submitted.reserved,
+            request_id=submitted.answer.request_id,
+        )
+
+    async def _end(
+        self, job: OpenJob, result: JobResult, *, operation: Operation | None = None,
+        reserved: Decimal = Decimal(0), request_id: str | None = None,
+    ) -> JobResult:
+        await self._recorder.record_result(
+            job, result, at=stamp(self._clock.now()), request_id=request_id
+        )
+        if operation is not None:
+            self._control.budget.settle(reserved, operation.price.amount * result.units)
+        if result.status is not JobStatus.SUCCEEDED:
+            self._control.note_failure()
+        return result
+
+
+def _result(
+    operation: Operation, payload: Json, fetched: Fetched, found: list[Entry], wanted: int
+) -> JobResult:
+    made = len({item.index for item in fetched.artifacts})
+    refused = next((entry for entry in found if entry.url is None), None)
+    status, error = JobStatus.SUCCEEDED, None
+    named = outputs(operation, payload)
+    if made < wanted:
+        has_some = made > 0 or (named is not None and any(named.values()))
+        status = JobStatus.PARTIAL if has_some else JobStatus.FAILED
+        error = JobError(
+            code=refused.code if refused else "Incomplete",
+            message=refused.message if refused else f"{made} of {wanted} results were given",
+            kind="partial" if has_some else "job",
+        )
+    return JobResult(
+        status=status,
+        artifacts=fetched.artifacts,
+        output=named,
+        error=error,
+        units=billed_units(operation, payload, made=made),
+    )
+
+
+def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
+    if phase is TaskPhase.GONE:
+        words = "the service no longer knows this task: paid perhaps, its result is lost"
+        return JobResult(
+            status=JobStatus.FAILED, error=JobError(code="UNKNOWN", message=words, kind="lost")
+        )
+    cancelled = phase is TaskPhase.CANCELLED
+    return JobResult(
+        status=JobStatus.CANCELLED if cancelled else JobStatus.FAILED,
+        error=task_error(answer.payload),
+    )
+
+
+def _first_seed(request: Json, operation: Operation) -> int | None:
+    seed = value_at(request, operation.artifacts.seed)
+    return seed if isinstance(seed, int) else None
+

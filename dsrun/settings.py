@@ -1,0 +1,75 @@
+"""The environment and key files, read once into values. The only reader of os.environ."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dsrun.errors import SetupError
+
+DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where to send requests and with which key; the key never shows in a repr."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    workspace: str | None = None
+
+    def bearer(self) -> str:
+        return f"Bearer {self.api_key}"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises SetupError without a usable key."""
+    env = os.environ if environ is None else environ
+    base_url = (
+        env.get("DASHSCOPE_HTTP_BASE_URL") or env.get("DASHSCOPE_BASE_URL") or DEFAULT_BASE_URL
+    )
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SetupError(
+            f"the base URL {base_url!r} is no http address; DASHSCOPE_HTTP_BASE_URL should look "
+            f"like {DEFAULT_BASE_URL}"
+        )
+    return Settings(
+        base_url=base_url,
+        api_key=_api_key(env),
+        workspace=env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID"),
+    )
+
+
+def emulated_settings(base_url: str) -> Settings:
+    return Settings(base_url=base_url, api_key="sk-emulated")
+
+
+def _api_key(env: Mapping[str, str]) -> str:
+    key = env.get("DASHSCOPE_API_KEY", "").strip()
+    if not key:
+        named = env.get("DASHSCOPE_API_KEY_FILE_PATH")
+        path = Path(named) if named else Path("~/.dashscope/api_key").expanduser()
+        key = _read_key(path, required=bool(named))
+    if not key:
+        raise SetupError(
+            "no API key: set DASHSCOPE_API_KEY (or put the key into ~/.dashscope/api_key), or add "
+            "--emulate to try the pipeline without a key and without cost"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SetupError("the API key holds a space or a sign that no key has; set it again")
+    return key
+
+
+def _read_key(path: Path, *, required: bool) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        if required:
+            raise SetupError(
+                f"DASHSCOPE_API_KEY_FILE_PATH names {path}, which cannot be read: {error.strerror}"
+            ) from error
+        return ""
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} holds no text; it should hold the API key alone") from error

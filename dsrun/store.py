@@ -1,0 +1,208 @@
+"""The door to the output directory: files appear whole, checked and synced, or not at all.
+
+A file is written under `.tmp/` of the run directory, identified, hashed, synced and then
+renamed. A crash leaves nothing but files in `.tmp/`, which the next run removes.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from dsrun.errors import SetupError
+from dsrun.grouping import GroupWorker
+from dsrun.media import ArtifactInvalid, Kind, identify
+
+ARTIFACTS = "artifacts"
+_TEMP = ".tmp"
+_KEEP_IN_MEMORY = 1 << 20
+
+
+class Saved(NamedTuple):
+    """A file that is on disk. `paths` are relative to the run directory."""
+
+    paths: tuple[str, ...]
+    sha256: str
+    size: int
+    media_type: str
+
+
+class Incoming:
+    """Bytes on their way to a file: small ones wait in memory, large ones go to `.tmp/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk. Raises SetupError when the disk is full."""
+        self._hash.update(chunk)
+        self._parts.append(chunk)
+        self.size += len(chunk)
+        self._held += len(chunk)
+        if self._held > _KEEP_IN_MEMORY:
+            with _disk_faults(self.path):
+                self.flush()
+
+    def flush(self) -> None:
+        with self.path.open("ab") as file:
+            file.writelines(self._parts)
+        self._parts.clear()
+        self._held = 0
+
+    def discard(self) -> None:
+        self._parts.clear()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+class _Keep(NamedTuple):
+    incoming: Incoming
+    stems: Sequence[str]
+    media: str
+    declared: str | None
+
+
+class ArtifactStore:
+    """Keeps artifacts of one run directory; syncs in groups on its own thread."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Makes the folders, removes what a crash left. Raises SetupError."""
+        self._run_dir = run_dir
+        self._temp = run_dir / _TEMP
+        self._numbers = count()
+        with _disk_faults(run_dir):
+            shutil.rmtree(self._temp, ignore_errors=True)
+            self._temp.mkdir(parents=True, exist_ok=True)
+        self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
+        self._made: set[Path] = set()
+
+    def close(self) -> None:
+        self._worker.close()
+        shutil.rmtree(self._temp, ignore_errors=True)
+
+    def incoming(self) -> Incoming:
+        return Incoming(self._temp / str(next(self._numbers)))
+
+    async def keep(
+        self, incoming: Incoming, *, stems: Sequence[str], media: str, declared: str | None = None
+    ) -> Saved:
+        """Make the bytes a file under each of `stems` (below artifacts/, without extension).
+
+        Raises ArtifactInvalid, or SetupError when the disk does not take it.
+        """
+        return await self._worker.put(_Keep(incoming, stems, media, declared))
+
+    def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
+        """Write all, sync all, rename all: later syncs find most of their work done."""
+        kinds = [self._prepare(item) for item in group]
+        results: list[Saved | BaseException] = []
+        folders: set[Path] = set()
+        for item, kind in zip(group, kinds, strict=True):
+            if isinstance(kind, BaseException):
+                results.append(kind)
+                continue
+            try:
+                with _disk_faults(item.incoming.path):
+                    results.append(self._place(item, kind, folders))
+            except SetupError as error:
+                results.append(error)
+        for folder in folders:
+            _sync(folder)
+        return results
+
+    def _prepare(self, item: _Keep) -> Kind | BaseException:
+        try:
+            with _disk_faults(item.incoming.path):
+                item.incoming.flush()
+                return identify(item.incoming.path, media=item.media, declared=item.declared)
+        except (ArtifactInvalid, SetupError) as error:
+            item.incoming.discard()
+            return error
+
+    def _place(self, item: _Keep, kind: Kind, folders: set[Path]) -> Saved:
+        source = item.incoming.path
+        _sync(source)
+        targets = [_target(stem, kind.extension) for stem in item.stems]
+        for target in targets[1:]:
+            copy = source.with_name(f"{source.name}-copy")
+            shutil.copyfile(source, copy)
+            _sync(copy)
+            self._move(copy, target, folders)
+        self._move(source, targets[0], folders)
+        return Saved(tuple(targets), item.incoming.sha256, item.incoming.size, kind.media_type)
+
+    def _move(self, source: Path, target: str, folders: set[Path]) -> None:
+        path = self._run_dir / target
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        source.replace(path)
+        folders.add(path.parent)
+
+
+class _disk_faults:  # noqa: N801  # read as a word after `with`
+    """Turns an operating system's refusal into words for the user."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise SetupError(
+                f"cannot write below {self._path.parent}: {error.strerror or error}. Free the disk "
+                "or make the folder writable, then run the same command again; nothing is lost."
+            ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Raises SetupError where the folder cannot be made."""
+    with _disk_faults(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file as one act: readers see the old bytes or the new ones. Raises SetupError."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _disk_faults(path):
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def point_latest(link: Path, target: str) -> None:
+    """Make the symbolic link `latest` name the newest run, as one act. Raises SetupError."""
+    temporary = link.with_name(f".{link.name}.tmp")
+    with _disk_faults(link):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target, target_is_directory=True)
+        temporary.replace(link)
+
+
+def _target(stem: str, extension: str) -> str:
+    ready = stem.lower().endswith(f".{extension}")
+    return f"{ARTIFACTS}/{stem}" if ready else f"{ARTIFACTS}/{stem}.{extension}"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,112 @@
+"""The door to the network: one aiohttp session, and the one place that knows its errors."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from dsrun import __version__
+from dsrun.errors import AnswerLost, NotSent
+
+_CONNECT_S = 15.0
+_IDLE_S = 60.0  # without a byte during a download
+_KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
+_USER_AGENT = f"dsrun/{__version__}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An HTTP answer, read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file being read. `length` is what the server announced, in bytes."""
+
+    status: int
+    length: int | None
+    chunks: AsyncIterator[bytes]
+
+
+class Transport:
+    """Requests and downloads; never retries, never follows a redirect of an API call."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
+            headers={"User-Agent": _USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None,
+        timeout_s: float,
+    ) -> Reply:
+        """Send and read the whole answer. Raises NotSent or AnswerLost."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S)
+        with _translated(url):
+            async with self._session.request(
+                method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                return Reply(
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    body=await response.read(),
+                )
+
+    @asynccontextmanager
+    async def download(self, url: str) -> AsyncIterator[Download]:
+        """Open a file; sends no credential. Raises NotSent or AnswerLost, while reading too."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_IDLE_S)
+        with _translated(url):
+            async with self._session.get(url, timeout=timeout) as response:
+                yield Download(
+                    status=response.status,
+                    length=response.content_length,
+                    chunks=response.content.iter_any(),
+                )
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Foreign errors become ours. What failed before a byte was sent is safe to repeat."""
+    host = url.split("/")[2] if url.count("/") > 1 else url  # without query: it may be signed
+    try:
+        yield
+    except (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientConnectionResetError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.InvalidURL,
+        aiohttp.NonHttpUrlClientError,
+    ) as error:
+        raise NotSent(f"cannot connect to {host}: {_reason(error)}") from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise AnswerLost(f"no answer from {host}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    if isinstance(error, aiohttp.InvalidURL):
+        return "this is no address"
+    return str(error) or type(error).__name__

@@ -1,0 +1,111 @@
+"""One answer of the API, judged: a pure function over status, code and message.
+
+The rules are data (`schemas/errors.json`); the order in them is the order of judgement.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import cache
+
+import orjson
+
+from dsrun.records import Json
+from dsrun.resources import read_schema
+
+
+class Decision(StrEnum):
+    """What an answer means for the job and the run."""
+
+    ACCEPTED = "accepted"
+    JOB = "job"  # this job fails
+    THROTTLE = "throttle"  # wait and repeat; costs no attempt
+    RETRY = "retry"  # refused for now; repeat, counting attempts
+    AMBIGUOUS = "ambiguous"  # may have been accepted; a plain retry where nothing is paid
+    MODEL = "model"  # no job of this operation can succeed
+    STOP = "stop"  # no job at all can succeed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    decision: Decision
+    code: str = ""
+    message: str = ""
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    http: frozenset[int]
+    codes: tuple[str, ...]
+    message: str
+    decision: Decision
+
+    def fits(self, status: int, code: str, message: str) -> bool:
+        return (
+            (not self.http or status in self.http)
+            and (not self.codes or any(fnmatchcase(code, known) for known in self.codes))
+            and self.message in message
+        )
+
+
+def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
+    """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none."""
+    code, message = error_of(payload)
+    if status // 100 == 2 and not code:
+        if isinstance(payload, Mapping):
+            return Verdict(decision=Decision.ACCEPTED)
+        return Verdict(
+            decision=Decision.AMBIGUOUS, code="Unknown", message="the answer is not JSON"
+        )
+    return Verdict(
+        decision=judge_code(status, code, message),
+        code=code or f"HTTP {status}",
+        message=message or "the answer names no reason",
+        retry_after_s=retry_after(headers),
+    )
+
+
+def judge_code(status: int, code: str, message: str) -> Decision:
+    """The decision for an error; an unknown 4xx ends the job, an unknown 5xx is ambiguous."""
+    low_code, low_message = code.lower(), message.lower()
+    for rule in _rules():
+        if rule.fits(status, low_code, low_message):
+            return rule.decision
+    return Decision.AMBIGUOUS if status >= 500 else Decision.JOB  # noqa: PLR2004  # HTTP's 5xx
+
+
+def error_of(payload: Json) -> tuple[str, str]:
+    """Code and message of an error body, in any of the shapes that the API uses."""
+    if not isinstance(payload, Mapping):
+        return "", ""
+    inner = payload.get("error")
+    if isinstance(inner, Mapping):
+        payload = inner
+    message = payload.get("message") or payload.get("msg") or ""
+    return str(payload.get("code") or ""), str(message)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the service asks to wait: `retry-after-ms`, else `Retry-After` in seconds."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "")
+        try:
+            return max(0.0, float(text) * unit)
+        except ValueError:
+            continue
+    return None
+
+
+@cache
+def _rules() -> Sequence[_Rule]:
+    return tuple(
+        _Rule(
+            http=frozenset(rule.get("http", ())),
+            codes=tuple(code.lower() for code in rule.get("code", ())),
+            message=rule.get("message", ""),
+            decision=Decision(rule["do"]),
+        )
+        for rule in orjson.loads(read_schema("errors.json"))["rules"]
+    )
