@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from dsrun.catalog import resolve
-from dsrun.records import Json, JobError, Operation
+from dsrun.records import JobError, Json, Operation
 from dsrun.verdict import error_of
 
 
@@ -88,7 +88,9 @@ def task_duration_s(payload: Json) -> float | None:
     """Seconds from acceptance to end by the service's own clock."""
     begin, end = (resolve(payload, f"/output/{name}") for name in ("submit_time", "end_time"))
     try:
-        return (datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(begin))).total_seconds()
+        return (
+            datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(begin))
+        ).total_seconds()
     except (ValueError, TypeError):
         return None
 

@@ -44,7 +44,9 @@ class MatrixReader:
             ordered = self._zip_named(zipped, axes)
         elif zipped:
             rows = self._zip_rows(zipped, names)
-            place = sum(1 for name in names if list(section).index(name) < list(section).index("zip"))
+            place = sum(
+                1 for name in names if list(section).index(name) < list(section).index("zip")
+            )
             ordered.insert(place, rows)
         known = {name for axis in ordered for name in axis.names}
         self._check_rules(section, known)
@@ -136,7 +138,7 @@ class MatrixReader:
         elif not name.isidentifier() or not name.isascii():
             self._complain(
                 (*self._at, *at),
-                "no name that a template can use; allowed: letters, digits and _, the first no digit",
+                "no template can use this name; allowed: letters, digits and _, the first no digit",
             )
 
 
@@ -150,4 +152,3 @@ def _in_place(axes: Mapping[str, Axis | None], zipped: list[str], merged: Axis) 
         elif not done:
             done = True
             yield merged
-

@@ -83,7 +83,9 @@ def constants(schema: Mapping[str, Json]) -> Json:
 def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[str, Json]:
     """The sub-schema of the value at `path`; empty where the schema says nothing."""
     for step in path:
-        below = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        below = (
+            schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        )
         if not isinstance(below, Mapping):
             return {}
         schema = below

@@ -1,18 +1,24 @@
 """The command line: parses argv, calls a command, and turns errors into exit codes."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from dsrun import __version__
-from dsrun.errors import DsrunError, ExitCode, UsageError
-
-DEFAULT_PIPELINE = "dsrun.yaml"
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from dsrun.errors import DsrunError, ExitCode
+from dsrun.options import (
+    DEFAULT_PIPELINE,
+    json_option,
+    parse_max_cost,
+    parse_params,
+    pipeline_argument,
+    plan_options,
+    selection_options,
+    set_option,
+)
 
 
 class _PipelineFirst(click.Group):
@@ -31,44 +37,6 @@ class _PipelineFirst(click.Group):
         return args[0] in self.commands
 
 
-def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
-
-
-_set = click.option(
-    "--set", "set_params", metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
-    help="Replace a param of the manifest; repeatable.",
-)  # fmt: skip
-_json = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
-_pipeline = click.argument(
-    "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
-)
-_selection = _in_order(
-    click.option(
-        "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
-        type=click.Path(path_type=Path), help="Output directory.",
-    ),
-    _set,
-    click.option(
-        "--emulate", is_flag=True, envvar="DSRUN_EMULATE",
-        help="Use the built-in emulator: no key, no network, no cost.",
-    ),
-    click.option(
-        "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
-        help="Only this step; repeatable.",
-    ),
-    click.option(
-        "--limit", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_LIMIT",
-        help="Only the first N jobs of the plan.",
-    ),
-)  # fmt: skip
-
-
 @click.group(
     cls=_PipelineFirst,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -83,44 +51,80 @@ def cli() -> None:
 
 
 @cli.command("run")
-@_pipeline
-@_selection
-@click.option("-j", "--max-concurrency", "concurrency", type=click.IntRange(1, 10000), metavar="N",
-              envvar="DSRUN_MAX_CONCURRENCY", help="Jobs in flight at once.")
-@click.option("--max-cost", metavar="AMOUNT", envvar="DSRUN_MAX_COST",
-              help="Stop before the request that would pass this, such as '40 CNY'.")
-@click.option("--retry-failed", is_flag=True, envvar="DSRUN_RETRY_FAILED",
-              help="Send failed and cancelled jobs again.")
-@click.option("--resubmit-unknown", is_flag=True, envvar="DSRUN_RESUBMIT_UNKNOWN",
-              help="Send jobs again whose answer was lost; they may be paid twice.")
-@click.option("-x", "--fail-fast", is_flag=True, envvar="DSRUN_FAIL_FAST",
-              help="Stop submitting at the first failed job.")
-@click.option("--if-running", type=click.Choice(["fail", "skip", "wait"]), default="fail",
-              show_default=True, envvar="DSRUN_IF_RUNNING",
-              help="What to do while another run holds the directory.")
-@click.option("-y", "--yes", is_flag=True, envvar="DSRUN_YES",
-              help="Agree to a run above execution.confirm_above.")
+@pipeline_argument
+@selection_options
+@click.option(
+    "-j",
+    "--max-concurrency",
+    "concurrency",
+    type=click.IntRange(1, 10000),
+    metavar="N",
+    envvar="DSRUN_MAX_CONCURRENCY",
+    help="Jobs in flight at once.",
+)
+@click.option(
+    "--max-cost",
+    metavar="AMOUNT",
+    envvar="DSRUN_MAX_COST",
+    help="Stop before the request that would pass this, such as '40 CNY'.",
+)
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    envvar="DSRUN_RETRY_FAILED",
+    help="Send failed and cancelled jobs again.",
+)
+@click.option(
+    "--resubmit-unknown",
+    is_flag=True,
+    envvar="DSRUN_RESUBMIT_UNKNOWN",
+    help="Send jobs again whose answer was lost; they may be paid twice.",
+)
+@click.option(
+    "-x",
+    "--fail-fast",
+    is_flag=True,
+    envvar="DSRUN_FAIL_FAST",
+    help="Stop submitting at the first failed job.",
+)
+@click.option(
+    "--if-running",
+    type=click.Choice(["fail", "skip", "wait"]),
+    default="fail",
+    show_default=True,
+    envvar="DSRUN_IF_RUNNING",
+    help="What to do while another run holds the directory.",
+)
+@click.option(
+    "-y",
+    "--yes",
+    is_flag=True,
+    envvar="DSRUN_YES",
+    help="Agree to a run above execution.confirm_above.",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and send nothing.")
 @click.option("-q", "--quiet", is_flag=True, envvar="DSRUN_QUIET", help="Only errors.")
 @click.option("-v", "--verbose", is_flag=True, envvar="DSRUN_VERBOSE", help="Log every request.")
-@click.option("--no-progress", is_flag=True, envvar="DSRUN_NO_PROGRESS",
-              help="No progress bar on a terminal.")
+@click.option(
+    "--no-progress", is_flag=True, envvar="DSRUN_NO_PROGRESS", help="No progress bar on a terminal."
+)
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
     from dsrun.commands import plan, run
 
-    options = _plan_options(given)
+    options = plan_options(given)
     if given["dry_run"]:
         return plan.run(plan.ShowOptions(**options))
     if given["verbose"]:
         import logging
 
-        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("dsrun").setLevel(logging.DEBUG)
     return run.run(
         run.RunOptions(
             **options,
             concurrency=given["concurrency"],
-            max_cost=_money(given["max_cost"]),
+            max_cost=parse_max_cost(given["max_cost"]),
             retry_failed=given["retry_failed"],
             resubmit_unknown=given["resubmit_unknown"],
             fail_fast=given["fail_fast"],
@@ -134,48 +138,58 @@ def run_command(**given: Any) -> int:
 
 @cli.command("validate")
 @click.argument("pipelines", nargs=-1, type=click.Path(path_type=Path), metavar="[PIPELINE]...")
-@_set
-@_json
-def validate_command(pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool) -> int:
+@set_option
+@json_option
+def validate_command(
+    pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool
+) -> int:
     """Check a pipeline and every job of it, without network."""
     from dsrun.commands import validate
 
     return validate.run(
-        pipelines or (Path(DEFAULT_PIPELINE),), set_params=_params(set_params), as_json=as_json
+        pipelines or (Path(DEFAULT_PIPELINE),), set_params=parse_params(set_params), as_json=as_json
     )
 
 
 @cli.command("plan")
-@_pipeline
-@_selection
+@pipeline_argument
+@selection_options
 @click.option("--full", is_flag=True, help="Every job, with its request.")
-@_json
+@json_option
 def plan_command(full: bool, as_json: bool, **given: Any) -> int:
     """Show the jobs, what is done, what will be sent, and what it costs."""
     from dsrun.commands import plan
 
-    return plan.run(plan.ShowOptions(**_plan_options(given), full=full, as_json=as_json))
+    return plan.run(plan.ShowOptions(**plan_options(given), full=full, as_json=as_json))
 
 
 @cli.command("status")
 @click.argument("where", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path))
-@click.option("-o", "--out", default="outputs", type=click.Path(path_type=Path), envvar="DSRUN_OUT",
-              help="Output directory.")
+@click.option(
+    "-o",
+    "--out",
+    default="outputs",
+    type=click.Path(path_type=Path),
+    envvar="DSRUN_OUT",
+    help="Output directory.",
+)
 @click.option("--emulate", is_flag=True, help="Of the emulated run.")
-@_set
-@_json
-def status_command(where: Path, out: Path, emulate: bool, set_params: tuple[str, ...], as_json: bool) -> int:
+@set_option
+@json_option
+def status_command(
+    where: Path, out: Path, emulate: bool, set_params: tuple[str, ...], as_json: bool
+) -> int:
     """Show where a run stands; WHERE is a pipeline or a run directory."""
     from dsrun.commands import status
 
     return status.run(
-        where, out=out, emulate=emulate, set_params=_params(set_params), as_json=as_json
+        where, out=out, emulate=emulate, set_params=parse_params(set_params), as_json=as_json
     )
 
 
 @cli.command("verify")
 @click.argument("directory", type=click.Path(path_type=Path))
-@_json
+@json_option
 def verify_command(directory: Path, as_json: bool) -> int:
     """Check every artifact of a run directory against its recorded SHA-256."""
     from dsrun.commands import verify
@@ -184,7 +198,7 @@ def verify_command(directory: Path, as_json: bool) -> int:
 
 
 @cli.command("operations")
-@_json
+@json_option
 def operations_command(as_json: bool) -> int:
     """List the APIs that dsrun can call, with limits and prices."""
     from dsrun.commands import operations
@@ -210,6 +224,48 @@ def init_command(name: str) -> int:
     return init.run(name)
 
 
+@cli.command("emulate")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8765,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port; 0 takes any free one.",
+)
+@click.option("--key", metavar="KEY", help="Accept this API key only.")
+@click.option(
+    "--task-time",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long a task runs.",
+)
+@click.option("--no-limits", is_flag=True, help="Do not enforce the published rates.")
+@click.option(
+    "--fault",
+    "faults",
+    metavar="NAME[=P]",
+    multiple=True,
+    help="Misbehave with probability P; repeatable; `--fault list` names all.",
+)
+@click.option("--fault-seed", default=0, type=int, metavar="N", help="Seed of the faults' dice.")
+def emulate_command(**given: Any) -> int:
+    """Serve an emulator of the API on this machine."""
+    from dsrun.commands import emulate
+
+    return emulate.run(
+        host=given["host"],
+        port=given["port"],
+        key=given["key"],
+        task_time_s=given["task_time"],
+        limits=not given["no_limits"],
+        faults=given["faults"],
+        seed=given["fault_seed"],
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
     try:
@@ -231,40 +287,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report_bug(error)
 
 
-def _plan_options(given: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "pipeline": given["pipeline"],
-        "out": given["out"],
-        "set_params": _params(given["set_params"]),
-        "steps": tuple(given["steps"]),
-        "limit": given["limit"],
-        "emulate": given["emulate"],
-    }
-
-
-def _params(given: Sequence[str]) -> dict[str, str]:
-    params = {}
-    for item in given:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise UsageError(f"--set {item}: write it as KEY=VALUE")
-        params[key] = value
-    return params
-
-
-def _money(text: str | None) -> Any:
-    from dsrun.execution import parse_money
-
-    if text is None:
-        return None
-    try:
-        return parse_money(text)
-    except ValueError as error:
-        raise UsageError(f"--max-cost: {error}") from error
-
-
 def _report_bug(error: Exception) -> ExitCode:
     """One line on the terminal; the traceback goes to a file."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     import tempfile
     import traceback
 

@@ -94,4 +94,3 @@ def _read(reply: Reply) -> Answer:
         payload=payload,
         request_id=request_id_of(payload, reply.headers),
     )
-

@@ -25,6 +25,11 @@ def answer(text: str) -> None:
     print(text, flush=True)  # noqa: T201  # as above
 
 
+def count_of(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def table(rows: Iterable[Iterable[str]]) -> str:
     """Rows as left-aligned columns, two spaces apart."""
     lines = [list(row) for row in rows]
@@ -53,7 +58,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.close()
@@ -72,7 +80,7 @@ class Progress:
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:
-            print(text, file=self._stream, flush=True)  # noqa: T201  # as above
+            print(text, file=self._stream, flush=True)  # as above
 
     def _open_bar(self) -> Any:
         from tqdm import tqdm  # noqa: PLC0415  # start-up: only a run on a terminal pays for it
@@ -80,4 +88,6 @@ class Progress:
         return tqdm(total=self._total, unit="job", file=self._stream, dynamic_ncols=True)
 
     def _words(self) -> str:
-        return ", ".join(f"{self._ended[key]} {key}" for key in (*JobStatus, "left") if self._ended[key])
+        return ", ".join(
+            f"{self._ended[key]} {key}" for key in (*JobStatus, "left") if self._ended[key]
+        )

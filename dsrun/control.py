@@ -97,7 +97,10 @@ class Budget:
     """What may still be spent: `max_cost` less what was spent and what is under way."""
 
     def __init__(
-        self, *, limit: Decimal | None = None, spent: Decimal = Decimal(0),
+        self,
+        *,
+        limit: Decimal | None = None,
+        spent: Decimal = Decimal(0),
         under_way: Decimal = Decimal(0),
     ) -> None:
         self.limit = limit

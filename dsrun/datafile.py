@@ -69,7 +69,7 @@ def text_sha256(path: Path, *, shown_as: str) -> str:
 
 
 def read_text(path: Path, *, shown_as: str) -> str:
-    """A text file with its line ends made `\\n` and no BOM. Raises ManifestError."""
+    """A text file without BOM, every line end a line feed. Raises ManifestError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ _BELOW_SURROGATES = re.compile(r"[^\ud800-\U0010ffff]*").fullmatch
 
 
 class NotCanonical(ValueError):
-    """The value has no canonical JSON: a lone surrogate, NaN or infinity, or an integer past 2^53-1."""
+    """No canonical JSON: a lone surrogate, NaN or infinity, or an integer past 2^53-1."""
 
 
 def canonical_json(value: Json) -> bytes:
@@ -58,7 +58,7 @@ def _is_plain(value: Any) -> bool:
     if kind is str or kind is bool or value is None:
         return True
     if kind is int:
-        return -_MAX_SAFE <= value <= _MAX_SAFE
+        return bool(-_MAX_SAFE <= value <= _MAX_SAFE)
     if kind is list:
         return all(map(_is_plain, value))
     if kind is not dict:

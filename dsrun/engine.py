@@ -16,7 +16,11 @@ OnEnd = Callable[[OpenJob, JobResult | None], None]
 
 
 async def run_jobs(
-    sources: Sequence[Source], *, run_job: RunJob, on_end: OnEnd, concurrency: int,
+    sources: Sequence[Source],
+    *,
+    run_job: RunJob,
+    on_end: OnEnd,
+    concurrency: int,
     control: RunControl,
 ) -> None:
     """Run every job of every source; at most `concurrency` at once in all.
@@ -33,10 +37,13 @@ async def run_jobs(
 
 
 async def _work(
-    source: "_SharedSource", run_job: RunJob, on_end: OnEnd, places: asyncio.Semaphore,
+    source: "_SharedSource",
+    run_job: RunJob,
+    on_end: OnEnd,
+    places: asyncio.Semaphore,
     control: RunControl,
 ) -> None:
-    while not control.is_stopping:
+    while True:
         async with places:
             job = None if control.is_stopping else await source.next()
             if job is None:

@@ -1,13 +1,13 @@
 """Every failure that dsrun expects, and the exit code that each one means.
 
-    DsrunError
-    |- UsageError         (2)  the command line is wrong
-    |- ManifestError      (2)  one or more Problems in the manifest or its files
-    |- SetupError         (3)  credential, disk, ledger version: the surroundings
-    |- RunLocked          (75) another run holds the directory
-    `- ApiError                never leaves the client; `verdict` turns it into a decision
-       |- NotSent              the request never left: safe to repeat
-       `- AnswerLost           it may have arrived: a create is ambiguous
+DsrunError
+|- UsageError         (2)  the command line is wrong
+|- ManifestError      (2)  one or more Problems in the manifest or its files
+|- SetupError         (3)  credential, disk, ledger version: the surroundings
+|- RunLocked          (75) another run holds the directory
+`- ApiError                never leaves the client; `verdict` turns it into a decision
+   |- NotSent              the request never left: safe to repeat
+   `- AnswerLost           it may have arrived: a create is ambiguous
 """
 
 from collections.abc import Sequence
@@ -40,13 +40,15 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+        return (
+            f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+        )
 
 
 class DsrunError(Exception):
     """Base of every expected failure; the message is for the user."""
 
-    exit_code = ExitCode.INCOMPLETE
+    exit_code: ExitCode = ExitCode.INCOMPLETE
 
 
 class UsageError(DsrunError):

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dsrun.records import Json, Rate
 
 T = TypeVar("T")
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+_POLL_RATE = Rate(requests=15, per_s=1.0)  # the account has 20; others may need some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Execution:
     timeout_s: float = 86400.0
     poll_first_s: float | None = None
     poll_max_s: float | None = None
-    poll_rate: Rate = Rate(requests=15, per_s=1.0)  # the account has 20; others may need some
+    poll_rate: Rate = _POLL_RATE
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
@@ -41,7 +44,7 @@ class Execution:
 def parse_execution(section: Mapping[str, Json]) -> Execution:
     """Read a section that the manifest schema has already accepted."""
     polling = section.get("polling", {})
-    given = {
+    given: dict[str, Any] = {
         "concurrency": section.get("concurrency"),
         "rate": _maybe(parse_rate, section.get("rate")),
         "submit_window": section.get("submit_window"),

@@ -28,8 +28,15 @@ class Fetcher:
     """Brings the artifacts of ended jobs to disk; each under every name that wants it."""
 
     def __init__(
-        self, *, api: GenerationApi, sink: ArtifactSink, recorder: Recorder, control: RunControl,
-        clock: Clock, rng: Random, max_attempts: int,
+        self,
+        *,
+        api: GenerationApi,
+        sink: ArtifactSink,
+        recorder: Recorder,
+        control: RunControl,
+        clock: Clock,
+        rng: Random,
+        max_attempts: int,
     ) -> None:
         self._api = api
         self._sink = sink

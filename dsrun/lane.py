@@ -14,8 +14,13 @@ class Lane:
     """Creates of one operation go through here: so many at once, so many a second."""
 
     def __init__(
-        self, operation: Operation, *, limiter: RateLimiter, submit_window: int,
-        estimate: PollEstimate, max_poll_s: float,
+        self,
+        operation: Operation,
+        *,
+        limiter: RateLimiter,
+        submit_window: int,
+        estimate: PollEstimate,
+        max_poll_s: float,
     ) -> None:
         self.operation = operation
         self.limiter = limiter

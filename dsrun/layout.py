@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _DIGITS = 12
+_EMULATED = "emulated-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +22,16 @@ class RunLayout:
 
     @property
     def run_dir(self) -> Path:
-        prefix = "emulated-" if self.emulated else ""
+        prefix = _EMULATED if self.emulated else ""
         return self.pipeline_dir / f"{prefix}{self.digest[:_DIGITS]}"
 
     @property
     def latest(self) -> Path:
         return self.pipeline_dir / "latest"
+
+    def latest_is_real(self) -> bool:
+        """Whether `latest` names a run that was not emulated."""
+        return self.latest.is_symlink() and not self.latest.readlink().name.startswith(_EMULATED)
 
     @property
     def ledger(self) -> Path:

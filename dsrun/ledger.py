@@ -59,9 +59,7 @@ class Ledger:
         self.view.close()
         self._db.close()
 
-    async def start_run(
-        self, *, at: str, version: str, endpoint: str, host: str, pid: int
-    ) -> None:
+    async def start_run(self, *, at: str, version: str, endpoint: str, host: str, pid: int) -> None:
         """Record this invocation. What a dead one left half submitted becomes unknown."""
         await self._write(
             Statement(
@@ -186,14 +184,26 @@ class Ledger:
             ),
             *(Statement(_ARTIFACT, _artifact_row(job, item)) for item in result.artifacts),
             self._attempt(
-                job, "end", at, result.status, code=error and error.code,
-                message=error and error.message,
+                job,
+                "end",
+                at,
+                result.status,
+                code=error.code if error else None,
+                message=error.message if error else None,
             ),
         )
 
     def _attempt(
-        self, job: OpenJob, phase: str, at: str, outcome: str, *, code: str | None = None,
-        message: str | None = None, task_id: str | None = None, request_id: str | None = None,
+        self,
+        job: OpenJob,
+        phase: str,
+        at: str,
+        outcome: str,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        task_id: str | None = None,
+        request_id: str | None = None,
     ) -> Statement:
         values = (self.run_id, job.job_id, phase, at, outcome, code, message, task_id, request_id)
         return Statement(_ATTEMPT, values)
@@ -201,7 +211,7 @@ class Ledger:
     def _write(self, *statements: Statement) -> "asyncio.Future[None]":
         return self._writer.put(Write(statements))
 
-    def _commit(self, group: Sequence[Write]) -> list[None | BaseException]:
+    def _commit(self, group: Sequence[Write]) -> Sequence[BaseException | None]:
         """One transaction for the group. A fault of the disk fails all of it."""
         try:
             self._db.execute("BEGIN IMMEDIATE")

@@ -49,7 +49,7 @@ class LedgerView:
         row = self._db.execute("SELECT * FROM run ORDER BY run_id DESC LIMIT 1").fetchone()
         if row is None:
             return None
-        return RunRow(**{key: row[key] for key in row.keys() & RunRow.__slots__})  # type: ignore[operator]
+        return RunRow(**{key: row[key] for key in row.keys() & RunRow.__slots__})
 
     def is_planned(self, version: str) -> bool:
         found = self._db.execute("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,))
@@ -95,7 +95,8 @@ class LedgerView:
         """What ended jobs cost, and what jobs that may be paid already will cost."""
         spent = under_way = Decimal(0)
         for price, units, wanted in self._db.execute(
-            "SELECT unit_price, sum(units), sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
+            "SELECT unit_price, sum(units), "
+            "sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
         ):
@@ -119,7 +120,7 @@ class LedgerView:
         for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
             while rows := self._db.execute(
-                f"SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
+                "SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
                 f"AND status = ? AND {_IN_STEPS} ORDER BY position LIMIT ?",
                 (last, end, operation, status, *_steps(steps), _PAGE),
             ).fetchall():

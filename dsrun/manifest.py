@@ -261,7 +261,11 @@ def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mappin
     lock = document.value
     if not isinstance(lock, dict) or not {"manifest", "root", "digest"} <= lock.keys():
         raise ManifestError(
-            [Problem(file=shown, line=1, column=1, where="", message="this is no lock file of dsrun")]
+            [
+                Problem(
+                    file=shown, line=1, column=1, where="", message="this is no lock file of dsrun"
+                )
+            ]
         )
     return document.part("manifest"), lock
 
@@ -278,4 +282,3 @@ def _read_bytes(path: Path, shown: str) -> bytes:
 
 def _file_problem(shown: str, message: str) -> Problem:
     return Problem(file=shown, line=0, column=0, where="", message=message)
-

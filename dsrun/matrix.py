@@ -24,7 +24,7 @@ class Axis:
 
     def rows(self) -> Iterator[Row]:
         if self.zipped:
-            return iter(self.values)  # type: ignore[arg-type]  # checked when the manifest is read
+            return iter(self.values)
         name = self.names[0]
         return ({name: value} for value in self.values)
 
@@ -37,7 +37,9 @@ class Matrix:
     exclude: tuple[Mapping[str, Json], ...] = ()
     include: tuple[Mapping[str, Json], ...] = ()
     files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
-    unused: set[int] = field(default_factory=set)  # exclude rules that the last full pass never used
+    unused: set[int] = field(
+        default_factory=set
+    )  # exclude rules that the last full pass never used
 
     @property
     def names(self) -> list[str]:

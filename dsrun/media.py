@@ -48,7 +48,9 @@ def identify(path: Path, *, media: str, declared: str | None) -> Kind:
     media_type = found.mime if found else None
     if media_type not in _EXTENSIONS or not str(media_type).startswith(media):
         start = head[:20].decode("ascii", "replace")
-        raise ArtifactInvalid(f"the file is no {media}: {media_type or 'it starts with ' + repr(start)}")
+        raise ArtifactInvalid(
+            f"the file is no {media}: {media_type or 'it starts with ' + repr(start)}"
+        )
     if media == "image":
         _check_header(path)
     kind = "audio/wav" if media_type == "audio/x-wav" else str(media_type)
@@ -63,4 +65,3 @@ def _check_header(path: Path) -> None:
             pass
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise ArtifactInvalid(f"the picture's header cannot be read: {error}") from error
-

@@ -23,9 +23,7 @@ def apply_params(
                 continue
             except ValueError as error:
                 message = str(error)
-        problems.append(
-            Problem(file=file, line=0, column=0, where=f"--set {key}", message=message)
-        )
+        problems.append(Problem(file=file, line=0, column=0, where=f"--set {key}", message=message))
     return result, problems
 
 

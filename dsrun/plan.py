@@ -81,9 +81,8 @@ class Plan:
         for step in self.steps:
             for number in sorted(step.step.matrix.unused):
                 at = ("steps", step.step.name, "matrix", "exclude", number)
-                line, column = self.manifest.document.place(at)
                 self.warnings.append(
-                    f"{self.manifest.document.file}:{line}:{column}: this exclude rule matches no row"
+                    str(self.manifest.document.problem(at, "this rule matches no row"))
                 )
 
 
@@ -254,4 +253,3 @@ def describe_row(index: int, row: Mapping[str, Json]) -> str:
     """`job 12: style "<anime>", seed 3`."""
     axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
     return f"job {index}{': ' + axes if axes else ''}"
-

@@ -23,8 +23,15 @@ class Poller:
     """Asks for tasks until they end. All jobs of a run share one, and its rate."""
 
     def __init__(
-        self, *, api: GenerationApi, recorder: Recorder, control: RunControl, clock: Clock,
-        rng: Random, limiter: RateLimiter, timeout_s: float,
+        self,
+        *,
+        api: GenerationApi,
+        recorder: Recorder,
+        control: RunControl,
+        clock: Clock,
+        rng: Random,
+        limiter: RateLimiter,
+        timeout_s: float,
     ) -> None:
         self._api = api
         self._recorder = recorder

@@ -73,7 +73,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polling:
-    """When to ask for a task: first after `first_s`, then `factor` longer up to `max_s` (seconds)."""
+    """When to ask for a task, in seconds: after `first_s`, then `factor` longer up to `max_s`."""
 
     first_s: float
     factor: float
@@ -134,7 +134,7 @@ class OpenJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
-    """Why a job did not succeed. `kind` is the class of design 1.5: job, model, stop, lost, partial."""
+    """Why a job did not succeed. `kind` is the error class: job, partial, lost or unknown."""
 
     code: str
     message: str

@@ -12,8 +12,9 @@ from dsrun.fills import artifact_count, fill_request, value_at
 from dsrun.manifest import Manifest, Step, Text
 from dsrun.matrix import Row
 from dsrun.records import Job, Json
+from dsrun.sandbox import TemplateProblem
 from dsrun.schema import nearest, show
-from dsrun.templating import Template, TemplateProblem, Templates
+from dsrun.templating import Template, Templates
 
 Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]
@@ -39,7 +40,12 @@ class CompiledStep:
     """Makes the jobs of one step. Raises TemplateProblem's problems as RowProblem."""
 
     def __init__(
-        self, step: Step, *, manifest: Manifest, catalog: Catalog, templates: Templates,
+        self,
+        step: Step,
+        *,
+        manifest: Manifest,
+        catalog: Catalog,
+        templates: Templates,
         run_values: Mapping[str, Json],
     ) -> None:
         self.step = step
@@ -67,7 +73,9 @@ class CompiledStep:
             body = canonical_json(request)
         except NotCanonical as error:
             where = ("steps", self.step.name)
-            raise self._row_problem("canonical", where, f"cannot be sent as JSON: {error}") from error
+            raise self._row_problem(
+                "canonical", where, f"cannot be sent as JSON: {error}"
+            ) from error
         if not self._validator.is_valid(request):
             raise RowProblem(list(self._schema_problems(request)))
         job_id = job_id_of(self.operation.name, replica, body)
@@ -91,9 +99,7 @@ class CompiledStep:
             raise RowProblem([("template", self._at_leaf(problem, variables))]) from problem
         return request
 
-    def _compile(
-        self, value: Any, at: Place, problems: list[tuple[str, Problem]]
-    ) -> Builder:
+    def _compile(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
         if isinstance(value, Text):
             wanted = schema_at(self.operation.schema, at).get("type")
             return self._compile_text(value, wanted, problems)
@@ -134,16 +140,12 @@ class CompiledStep:
 
         return build
 
-    def _compile_filename(
-        self, step: Step, problems: list[tuple[str, Problem]]
-    ) -> Builder | None:
+    def _compile_filename(self, step: Step, problems: list[tuple[str, Problem]]) -> Builder | None:
         if step.filename is None:
             return None
         return self._compile_text(step.filename, "string", problems)
 
-    def _stems(
-        self, variables: dict[str, Any], request: Json, job_id: str
-    ) -> tuple[str, ...]:
+    def _stems(self, variables: dict[str, Any], request: Json, job_id: str) -> tuple[str, ...]:
         count = artifact_count(request, self.operation)
         if self._filename is None:
             index = variables["job"]["index"]
@@ -172,7 +174,8 @@ class CompiledStep:
         stem = unicodedata.normalize("NFC", text if isinstance(text, str) else show(text))
         if _BAD_STEM.search(stem):
             raise self._row_problem(
-                "path", at,
+                "path",
+                at,
                 f"found {show(stem)}; allowed: a path below artifacts/{self.step.name}/ without "
                 "empty parts, `.`, `..`, backslashes and control characters; `| slug` makes any "
                 "text fit",
@@ -185,7 +188,8 @@ class CompiledStep:
         longest = max(len(part.encode()) for part in stem.split("/"))
         if longest > _LONGEST_NAME or len(stem.encode()) > _LONGEST_STEM:
             raise self._row_problem(
-                "length", at,
+                "length",
+                at,
                 f"found a name of {longest} bytes in a path of {len(stem.encode())}; allowed: "
                 f"{_LONGEST_NAME} a name, {_LONGEST_STEM} in all; `| truncate(40, true, '')` "
                 "shortens a text",
@@ -254,5 +258,7 @@ def _merge(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        )
     return merged

@@ -39,4 +39,6 @@ def _read(folder: Traversable, name: str) -> bytes:
     try:
         return folder.joinpath(name).read_bytes()
     except FileNotFoundError as error:
-        raise SetupError(f"{name} is missing from this installation; install dsrun again") from error
+        raise SetupError(
+            f"{name} is missing from this installation; install dsrun again"
+        ) from error

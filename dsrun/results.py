@@ -1,6 +1,5 @@
 """results.jsonl: one line a job, from the ledger alone, in plan order."""
 
-import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,24 +9,20 @@ import orjson
 
 from dsrun.ledger_view import LedgerView, as_dict
 from dsrun.records import Json
+from dsrun.store import write_whole
 
 
 def write_results(view: LedgerView, path: Path) -> None:
-    """Write the file anew, as one act."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        for line in iter_results(view):
-            file.write(orjson.dumps(line))
-            file.write(b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write the file anew, as one act. Raises SetupError."""
+    write_whole(path, (orjson.dumps(line) + b"\n" for line in iter_results(view)))
 
 
 def iter_results(view: LedgerView) -> Iterator[dict[str, Json]]:
     """The lines of results.jsonl; their schema is `schemas/results.json`."""
     for row, artifacts, twins in view.result_rows():
-        yield _line(as_dict(row), [as_dict(item) for item in artifacts], [as_dict(t) for t in twins])
+        yield _line(
+            as_dict(row), [as_dict(item) for item in artifacts], [as_dict(t) for t in twins]
+        )
 
 
 def _line(

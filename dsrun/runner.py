@@ -21,21 +21,29 @@ from dsrun.answers import (
 from dsrun.client import Answer
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
+from dsrun.errors import SetupError
 from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, price_of, value_at
 from dsrun.lane import Lane
 from dsrun.polling import Poller
 from dsrun.ports import Clock, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
-from dsrun.submitting import Submitter, Submitted
+from dsrun.submitting import Submitted, Submitter
 
 
 class Runner:
     """Runs one job a call; many calls run side by side."""
 
     def __init__(
-        self, *, submitter: Submitter, poller: Poller, fetcher: Fetcher, recorder: Recorder,
-        lanes: Mapping[str, Lane], control: RunControl, clock: Clock,
+        self,
+        *,
+        submitter: Submitter,
+        poller: Poller,
+        fetcher: Fetcher,
+        recorder: Recorder,
+        lanes: Mapping[str, Lane],
+        control: RunControl,
+        clock: Clock,
     ) -> None:
         self._submitter = submitter
         self._poller = poller
@@ -47,21 +55,28 @@ class Runner:
 
     async def run(self, job: OpenJob) -> JobResult | None:
         """How the job ended; None where it is left for a later run."""
-        lane = self._lanes[job.operation]
         try:
-            if job.task_id is not None:
-                reserved = price_of(orjson.loads(job.body), lane.operation)
-                return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
-            submitted = await self._submitter.submit(job, lane)
-            if isinstance(submitted, JobResult):
-                return await self._end(job, submitted)
-            if submitted.task_id is not None:
-                return await self._finish_task(
-                    job, submitted.task_id, lane, submitted.reserved, fresh=True
-                )
-            return await self._finish_now(job, lane.operation, submitted)
+            return await self._run(job)
         except Left:
             return None
+        except SetupError as error:
+            # The disk does not take it: submit no more, but let what is under way end.
+            self._control.stop(str(error), error.exit_code)
+            return None
+
+    async def _run(self, job: OpenJob) -> JobResult:
+        lane = self._lanes[job.operation]
+        if job.task_id is not None:
+            reserved = price_of(orjson.loads(job.body), lane.operation)
+            return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
+        submitted = await self._submitter.submit(job, lane)
+        if isinstance(submitted, JobResult):
+            return await self._end(job, submitted)
+        if submitted.task_id is not None:
+            return await self._finish_task(
+                job, submitted.task_id, lane, submitted.reserved, fresh=True
+            )
+        return await self._finish_now(job, lane.operation, submitted)
 
     async def _finish_task(
         self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
@@ -84,7 +99,9 @@ class Runner:
         if fetched.missing:
             self._control.note_unfetched(fetched.missing)
             raise Left
-        return _result(operation, answer.payload, fetched, found, artifact_count(request, operation))
+        return _result(
+            operation, answer.payload, fetched, found, artifact_count(request, operation)
+        )
 
     async def _finish_now(
         self, job: OpenJob, operation: Operation, submitted: Submitted
@@ -103,8 +120,13 @@ class Runner:
         )
 
     async def _end(
-        self, job: OpenJob, result: JobResult, *, operation: Operation | None = None,
-        reserved: Decimal = Decimal(0), request_id: str | None = None,
+        self,
+        job: OpenJob,
+        result: JobResult,
+        *,
+        operation: Operation | None = None,
+        reserved: Decimal = Decimal(0),
+        request_id: str | None = None,
     ) -> JobResult:
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
@@ -156,4 +178,3 @@ def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
 def _first_seed(request: Json, operation: Operation) -> int | None:
     seed = value_at(request, operation.artifacts.seed)
     return seed if isinstance(seed, int) else None
-

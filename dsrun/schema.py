@@ -4,7 +4,7 @@ jsonschema-rs decides; jsonschema words the problems of the few values that fail
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -68,39 +68,64 @@ def nearest(word: str, known: Iterator[str] | list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+class _Violation:
+    """A jsonschema error, its loosely typed parts read once."""
+
+    def __init__(self, error: "ValidationError") -> None:
+        self.path: tuple[str | int, ...] = tuple(error.absolute_path)
+        self.rule = str(error.validator)
+        self.limit: Any = error.validator_value
+        self.value: Any = error.instance
+        self.schema: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+        self.is_name = "propertyNames" in error.absolute_schema_path
+        self.fallback = str(error.message)
+        self.inner: list[ValidationError] = list(error.context or ())
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        return self.schema.get("properties", {})  # type: ignore[no-any-return]
+
+
 def _iter_words(error: "ValidationError") -> Iterator[SchemaProblem]:
-    path = tuple(error.absolute_path)
-    rule = str(error.validator)
-    if rule == "additionalProperties":
-        known = sorted(error.schema.get("properties", {}))
-        for key in error.instance:
-            if key not in known:
-                message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"
-                yield SchemaProblem(
-                    path=(*path, key), rule=rule, message=message, of_key=True
-                )
-        return
-    if rule == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        for key in missing:
-            what = error.schema.get("properties", {}).get(key, {}).get("description", "")
-            message = f"missing; it is required{': ' + what if what else ''}"
-            yield SchemaProblem(path=(*path, key), rule=f"required {key}", message=message)
-        return
-    if rule in ("anyOf", "oneOf") and error.context:
-        yield from _closest_branch(error)
-        return
-    if "propertyNames" in error.absolute_schema_path:
-        message = _words(error, rule)
-        yield SchemaProblem(path=(*path, error.instance), rule=rule, message=message, of_key=True)
-        return
-    yield SchemaProblem(path=path, rule=rule, message=_words(error, rule))
+    found = _Violation(error)
+    if found.rule == "additionalProperties":
+        yield from _unknown_keys(found)
+    elif found.rule == "required":
+        yield from _missing_keys(found)
+    elif found.rule in ("anyOf", "oneOf") and found.inner:
+        yield from _closest_branch(found)
+    elif found.is_name:
+        path = (*found.path, found.value)
+        yield SchemaProblem(path=path, rule=found.rule, message=_words(found), of_key=True)
+    else:
+        yield SchemaProblem(path=found.path, rule=found.rule, message=_words(found))
 
 
-def _closest_branch(error: "ValidationError") -> Iterator[SchemaProblem]:
+def _unknown_keys(found: _Violation) -> Iterator[SchemaProblem]:
+    known = sorted(found.properties)
+    for key in found.value:
+        if key not in found.properties:
+            message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"
+            yield SchemaProblem(
+                path=(*found.path, key), rule=found.rule, message=message, of_key=True
+            )
+
+
+def _missing_keys(found: _Violation) -> Iterator[SchemaProblem]:
+    for key in found.limit:
+        if key not in found.value:
+            what = found.properties.get(key, {}).get("description", "")
+            yield SchemaProblem(
+                path=(*found.path, key),
+                rule=f"required {key}",
+                message=f"missing; it is required{': ' + what if what else ''}",
+            )
+
+
+def _closest_branch(found: _Violation) -> Iterator[SchemaProblem]:
     """Word the alternative that the value was probably meant for, else name them all."""
     branches: dict[int, list[ValidationError]] = {}
-    for inner in error.context or ():
+    for inner in found.inner:
         branches.setdefault(int(inner.relative_schema_path[0]), []).append(inner)
     fitting = [
         errors
@@ -111,43 +136,56 @@ def _closest_branch(error: "ValidationError") -> Iterator[SchemaProblem]:
         for inner in fitting[0]:
             yield from _iter_words(inner)
         return
-    titles = [
-        str(branch.get("title") or branch.get("type")) for branch in error.validator_value
-    ]
-    yield SchemaProblem(
-        path=tuple(error.absolute_path),
-        rule=str(error.validator),
-        message=f"found {show(error.instance)}; allowed: {' or '.join(titles)}",
-    )
+    titles = [str(branch.get("title") or branch.get("type")) for branch in found.limit]
+    message = f"found {show(found.value)}; allowed: {' or '.join(titles)}"
+    yield SchemaProblem(path=found.path, rule=found.rule, message=message)
 
 
-def _words(error: "ValidationError", rule: str) -> str:
-    value, limit, schema = error.instance, error.validator_value, error.schema
-    own = schema.get("errorMessage", {}).get(rule)
+def _words(found: _Violation) -> str:
+    own = found.schema.get("errorMessage", {}).get(found.rule)
     if own:
-        return f"found {show(value)}; allowed: {own}"
-    if rule == "type":
-        wanted = limit if isinstance(limit, str) else " or ".join(limit)
-        return f"found {show(value)} ({json_type(value)}); allowed: {_article(wanted)}"
-    if rule == "enum":
-        options = ", ".join(_plain(item) for item in limit)
-        near = nearest(value, [str(item) for item in limit]) if isinstance(value, str) else ""
-        return f"found {show(value)}{near}; allowed: {options}"
-    if rule == "const":
-        return f"found {show(value)}; allowed: {_plain(limit)}"
-    if rule in ("minimum", "maximum"):
-        return f"found {show(value)}; allowed: {_range(schema)}"
-    if rule == "maxLength":
-        return f"found {len(value)} characters; allowed: at most {limit}"
-    if rule == "minLength":
-        return "found an empty text; allowed: at least one character"
-    if rule == "pattern":
-        return f"found {show(value)}; allowed: text that matches {limit}"
-    if rule in ("minItems", "minProperties"):
-        return f"found {show(value)}; allowed: at least {limit}"
-    if rule in ("maxItems", "maxProperties"):
-        return f"found {len(value)}; allowed: at most {limit}"
-    return str(error.message)
+        return f"found {show(found.value)}; allowed: {own}"
+    words = _WORDS.get(found.rule)
+    return words(found) if words else found.fallback
+
+
+def _type_words(found: _Violation) -> str:
+    wanted = found.limit if isinstance(found.limit, str) else " or ".join(found.limit)
+    return f"found {show(found.value)} ({json_type(found.value)}); allowed: {_article(wanted)}"
+
+
+def _enum_words(found: _Violation) -> str:
+    options = [_plain(item) for item in found.limit]
+    near = nearest(found.value, options) if isinstance(found.value, str) else ""
+    return f"found {show(found.value)}{near}; allowed: {', '.join(options)}"
+
+
+def _range_words(found: _Violation) -> str:
+    return f"found {show(found.value)}; allowed: {_range(found.schema)}"
+
+
+def _least_words(found: _Violation) -> str:
+    return f"found {show(found.value)}; allowed: at least {found.limit}"
+
+
+def _most_words(found: _Violation) -> str:
+    return f"found {len(found.value)}; allowed: at most {found.limit}"
+
+
+_WORDS: Mapping[str, Callable[[_Violation], str]] = {
+    "type": _type_words,
+    "enum": _enum_words,
+    "const": lambda found: f"found {show(found.value)}; allowed: {_plain(found.limit)}",
+    "minimum": _range_words,
+    "maximum": _range_words,
+    "maxLength": lambda v: f"found {len(v.value)} characters; allowed: at most {v.limit}",
+    "minLength": lambda _: "found an empty text; allowed: at least one character",
+    "pattern": lambda v: f"found {show(v.value)}; allowed: text that matches {v.limit}",
+    "minItems": _least_words,
+    "minProperties": _least_words,
+    "maxItems": _most_words,
+    "maxProperties": _most_words,
+}
 
 
 def _range(schema: Mapping[str, Json]) -> str:

@@ -7,7 +7,7 @@ renamed. A crash leaves nothing but files in `.tmp/`, which the next run removes
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -175,12 +175,12 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, parts: Iterable[bytes]) -> None:
     """Replace a file as one act: readers see the old bytes or the new ones. Raises SetupError."""
     temporary = path.with_name(f".{path.name}.tmp")
     with _disk_faults(path):
         with temporary.open("wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

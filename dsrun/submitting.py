@@ -32,8 +32,15 @@ class Submitter:
     """Sends creates. Never sends one whose predecessor may have been accepted."""
 
     def __init__(
-        self, *, api: GenerationApi, recorder: Recorder, control: RunControl, clock: Clock,
-        rng: Random, max_attempts: int, is_valid: Callable[[str, Json], bool],
+        self,
+        *,
+        api: GenerationApi,
+        recorder: Recorder,
+        control: RunControl,
+        clock: Clock,
+        rng: Random,
+        max_attempts: int,
+        is_valid: Callable[[str, Json], bool],
     ) -> None:
         self._api = api
         self._recorder = recorder

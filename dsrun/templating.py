@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import (
-    BaseLoader,
-    Environment,
     StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -21,32 +19,19 @@ from jinja2 import (
     meta,
     nodes,
 )
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import TemplateError
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
 
 from dsrun.digest import NotCanonical, canonical_sha256
 from dsrun.records import Json
-
-MAX_STEPS = 200_000  # loop turns and calls of one rendering
-MAX_TEXT = 1_000_000  # characters that one rendering may give or repeat into being
+from dsrun.sandbox import MAX_STEPS, BelowLoader, Sandbox, TemplateProblem, bounded
 
 _NO_WORD = re.compile(r"[\W_]+")
 
-_REPEATING = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
+_REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
 
 Variables = Mapping[str, Any]
 Render = Callable[[Variables], Json]
-
-
-class TemplateProblem(Exception):
-    """A template cannot be read or rendered; `line` counts from 1 within it (0: unknown)."""
-
-    def __init__(self, message: str, *, line: int = 0, file: str = "") -> None:
-        super().__init__(message)
-        self.line = line
-        self.file = file
 
 
 class Template:
@@ -65,11 +50,13 @@ class Templates:
     """Compiles templates; files that they include are read below `root` only."""
 
     def __init__(self, *, root: Path) -> None:
-        self._loader = _BelowLoader(root)
-        self._env = _Sandbox(
+        self._loader = BelowLoader(root)
+        self._env = Sandbox(
             loader=self._loader, undefined=StrictUndefined, autoescape=False, cache_size=-1
         )
-        self._env.globals = {name: self._env.globals[name] for name in ("range", "dict", "namespace")}
+        self._env.globals = {
+            name: self._env.globals[name] for name in ("range", "dict", "namespace")
+        }
         self._env.filters.pop("random")
         self._env.filters |= {"slug": slug, "digest": digest_filter}
 
@@ -87,7 +74,9 @@ class Templates:
         try:
             tree = self._env.parse(source)
             parts = self._with_includes(tree)
-            uses = frozenset(name for part in parts for name in meta.find_undeclared_variables(part))
+            uses = frozenset(
+                name for part in parts for name in meta.find_undeclared_variables(part)
+            )
             run_values = frozenset(name for part in parts for name in _run_values(part))
             expression = _single_expression(tree)
             if expression is None:
@@ -124,7 +113,8 @@ class Templates:
         template = self._env.from_string(tree)
         env, root = self._env, template.root_render_func
         # What cannot repeat itself is bounded by its own length and its values.
-        bound = _bounded if tree.find(_REPEATING) else iter
+        repeats = any(tree.find(kind) is not None for kind in _REPEATING)
+        bound: Callable[[Iterable[str]], Iterable[str]] = bounded if repeats else iter
 
         def render(variables: Variables) -> str:
             env.steps_left = MAX_STEPS
@@ -158,73 +148,6 @@ class Templates:
         return render
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Counts loop turns and calls, and bounds what `*` and `**` may build."""
-
-    intercepted_binops = frozenset(["*", "**"])
-    steps_left = MAX_STEPS
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.filters["_counted"] = self._counted
-
-    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = super()._parse(source, name, filename)
-        return _CountLoops().visit(tree)  # type: ignore[no-any-return]
-
-    def step(self) -> None:
-        self.steps_left -= 1
-        if self.steps_left < 0:
-            raise SecurityError(f"the template did not end within {MAX_STEPS} steps")
-
-    def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
-            self.step()
-            yield item
-
-    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        self.step()
-        return super().call(context, obj, *args, **kwargs)
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and not (abs(left) <= 2**64 and abs(right) <= 64):
-            raise SecurityError(f"{left} ** {right} is too large")
-        sizes = [len(side) * other for side, other in ((left, right), (right, left))
-                 if isinstance(side, str | list | tuple) and isinstance(other, int)]
-        if any(size > MAX_TEXT for size in sizes):
-            raise SecurityError(f"a repetition gives more than {MAX_TEXT} characters or items")
-        return super().call_binop(context, operator, left, right)
-
-
-class _CountLoops(NodeTransformer):
-    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802  # the name is Jinja's
-        self.generic_visit(node)
-        node.iter = nodes.Filter(node.iter, "_counted", [], [], None, None, lineno=node.lineno)
-        return node
-
-
-class _BelowLoader(BaseLoader):
-    """Reads included files below one folder, following no way out of it."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
-        self.texts: dict[str, str] = {}
-
-    def get_source(
-        self, environment: Environment, template: str
-    ) -> tuple[str, str | None, Callable[[], bool] | None]:
-        del environment
-        if template not in self.texts:
-            path = (self._root / template).resolve()
-            if not path.is_relative_to(self._root):
-                raise TemplateProblem(f"{template} lies outside the folder of the manifest")
-            try:
-                self.texts[template] = path.read_text(encoding="utf-8-sig")
-            except (OSError, ValueError) as error:
-                raise TemplateNotFound(template) from error
-        return self.texts[template], template, None
-
-
 def slug(value: object) -> str:
     """A word fit for file names: letters and digits of any script, joined by `-`."""
     return _slug(str(value))
@@ -250,28 +173,17 @@ def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _run_values(tree: nodes.Template) -> Iterator[str]:
-    named = list(tree.find_all((nodes.Getattr, nodes.Getitem)))
-    direct = [item for item in named if _is_run(item.node)]
-    for item in direct:
-        if isinstance(item, nodes.Getattr):
-            yield item.attr
-        else:
-            yield item.arg.value if isinstance(item.arg, nodes.Const) else "*"
-    if sum(1 for name in tree.find_all(nodes.Name) if _is_run(name)) > len(direct):
+    attributes = [item for item in tree.find_all(nodes.Getattr) if _is_run(item.node)]
+    items = [item for item in tree.find_all(nodes.Getitem) if _is_run(item.node)]
+    yield from (item.attr for item in attributes)
+    for item in items:
+        yield item.arg.value if isinstance(item.arg, nodes.Const) else "*"
+    if sum(1 for name in tree.find_all(nodes.Name) if _is_run(name)) > len(attributes) + len(items):
         yield "*"
 
 
 def _is_run(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == "run"
-
-
-def _bounded(parts: Iterable[str]) -> Iterator[str]:
-    size = 0
-    for part in parts:
-        size += len(part)
-        if size > MAX_TEXT:
-            raise SecurityError(f"the template gives more than {MAX_TEXT} characters")
-        yield part
 
 
 def _plain_json(value: Any) -> Json:
@@ -299,7 +211,9 @@ def _translate(error: Exception, template: Any) -> TemplateProblem:
     if isinstance(error, TemplateError):
         return TemplateProblem(str(error.message or error), line=line)
     if isinstance(error, NotCanonical):
-        return TemplateProblem(f"the digest filter got a value without JSON form: {error}", line=line)
+        return TemplateProblem(
+            f"the digest filter got a value without JSON form: {error}", line=line
+        )
     return TemplateProblem(f"{type(error).__name__}: {error}", line=line)
 
 

@@ -1,5 +1,6 @@
 """The door to the network: one aiohttp session, and the one place that knows its errors."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import aiohttp
 
 from dsrun import __version__
 from dsrun.errors import AnswerLost, NotSent
+
+_log = logging.getLogger(__name__)
 
 _CONNECT_S = 15.0
 _IDLE_S = 60.0  # without a byte during a download
@@ -50,24 +53,35 @@ class Transport:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         await self._session.close()
 
     async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None,
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
         timeout_s: float,
     ) -> Reply:
         """Send and read the whole answer. Raises NotSent or AnswerLost."""
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S)
+        _log.debug("%s %s", method, url)
         with _translated(url):
             async with self._session.request(
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
+                body = await response.read()
+                _log.debug("%s %s: HTTP %d, %d bytes", method, url, response.status, len(body))
                 return Reply(
                     status=response.status,
                     headers={name.lower(): value for name, value in response.headers.items()},
-                    body=await response.read(),
+                    body=body,
                 )
 
     @asynccontextmanager

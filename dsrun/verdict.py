@@ -53,7 +53,7 @@ class _Rule:
 def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
     """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none."""
     code, message = error_of(payload)
-    if status // 100 == 2 and not code:
+    if 200 <= status < 300 and not code:  # noqa: PLR2004  # HTTP's 2xx
         if isinstance(payload, Mapping):
             return Verdict(decision=Decision.ACCEPTED)
         return Verdict(

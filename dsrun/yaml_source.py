@@ -4,50 +4,19 @@ Types are those of the YAML 1.2 core schema, as editors read them: `no` is a wor
 is text. What JSON cannot say (tags, NaN, keys that are no strings) is a problem with its place.
 """
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.resolver import BaseResolver
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.records import Json
+from dsrun.yaml_scalars import MERGE, STR, TAG, CoreLoader, convert_scalar, is_text
 
 MAX_DEPTH = 50
 MAX_VALUES = 2_000_000  # after anchors are expanded
 
-_TAG = "tag:yaml.org,2002:"
-_STR, _INT, _FLOAT, _BOOL, _NULL = (_TAG + name for name in ("str", "int", "float", "bool", "null"))
-_MERGE = _TAG + "merge"
-
 Path = tuple[str | int, ...]
-
-
-if yaml.__with_libyaml__:
-
-    class _Loader(yaml.CLoader, BaseResolver):  # type: ignore[misc]  # no stubs for the C parser
-        yaml_implicit_resolvers: dict[str, Any] = {}
-
-else:
-
-    class _Loader(yaml.Loader):  # type: ignore[no-redef]
-        yaml_implicit_resolvers: dict[str, Any] = {}
-
-
-for _tag, _pattern, _first in (
-    (_BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    (_INT, r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        _FLOAT,
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-    (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    (_MERGE, r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
 class YamlDocument:
@@ -81,7 +50,7 @@ class YamlDocument:
         return YamlDocument(file=self.file, value=self.value[key], root=root)
 
     def is_block(self, path: Sequence[str | int]) -> bool:
-        """Whether the text at `path` is a block scalar (`|` or `>`), whose lines follow its head."""
+        """Whether the text at `path` is a block scalar, whose lines follow its head."""
         node = self._root
         for step in path:
             found = _child(node, step)
@@ -90,9 +59,7 @@ class YamlDocument:
             node = found[1]
         return isinstance(node, ScalarNode) and node.style in ("|", ">")
 
-    def problem(
-        self, path: Sequence[str | int], message: str, *, of_key: bool = False
-    ) -> Problem:
+    def problem(self, path: Sequence[str | int], message: str, *, of_key: bool = False) -> Problem:
         line, column = self.place(path, of_key=of_key)
         return Problem(
             file=self.file, line=line, column=column, where=dotted(path), message=message
@@ -111,7 +78,7 @@ def parse_yaml(text: str, *, file: str) -> YamlDocument:
     """Parse one YAML document. Raises ManifestError with every problem found."""
     try:
         _check_depth(text, file)
-        loader = _Loader(text)
+        loader = CoreLoader(text)
         try:
             root = loader.get_single_node()
         finally:
@@ -154,8 +121,10 @@ class _Builder:
             built: tuple[Json, int] = self._scalar(node, path), 1
         elif isinstance(node, SequenceNode):
             built = self._sequence(node, path)
-        else:
+        elif isinstance(node, MappingNode):
             built = self._mapping(node, path)
+        else:
+            raise TypeError(node)
         self._open.discard(id(node))
         if built[1] > MAX_VALUES:
             self._complain(node, path, f"anchors expand to more than {MAX_VALUES} values")
@@ -174,7 +143,7 @@ class _Builder:
         merged: dict[str, Json] = {}
         size = 1
         for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
+            if key_node.tag == MERGE:
                 value, grown = self._build(value_node, path)
                 self._merge(merged, value, value_node, path)
                 size += grown
@@ -197,25 +166,25 @@ class _Builder:
                 into.setdefault(key, item)
 
     def _key(self, node: Node, path: Path) -> str | None:
-        if isinstance(node, ScalarNode) and _is_text(node.value):
+        if isinstance(node, ScalarNode) and is_text(node.value):
             return str(node.value)
         self._complain(node, path, "a key must be text")
         return None
 
     def _scalar(self, node: ScalarNode, path: Path) -> Json:
         text: str = node.value
-        if node.tag == _STR or node.tag == "!":
-            if not _is_text(text):
+        if node.tag in (STR, "!"):
+            if not is_text(text):
                 self._complain(node, path, "the text holds half of a surrogate pair")
             return text
         try:
-            return _convert(node.tag, text)
+            return convert_scalar(node.tag, text)
         except ValueError as error:
             self._complain(node, path, str(error))
             return None
 
     def _check_tag(self, node: Node, path: Path, kind: str) -> None:
-        if node.tag != _TAG + kind:
+        if node.tag != TAG + kind:
             self._complain(node, path, f"the tag {node.tag} has no JSON type; remove it")
 
     def _complain(self, node: Node, path: Path, message: str) -> None:
@@ -230,35 +199,6 @@ class _Builder:
         )
 
 
-def _convert(tag: str, text: str) -> Json:
-    if tag == _NULL:
-        return None
-    if tag == _BOOL:
-        return text.lower() == "true"
-    if tag == _INT:
-        return _integer(text)
-    if tag == _FLOAT:
-        if text.lower().endswith(("inf", "nan")) or abs(float(text)) == float("inf"):
-            raise ValueError(f"{text} is no finite number; JSON has none but finite numbers")
-        return float(text)
-    if tag == _MERGE:
-        return text
-    raise ValueError(f"the tag {tag} has no JSON type; remove it")
-
-
-def _integer(text: str) -> int:
-    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-    try:
-        return int(text, base)
-    except ValueError:
-        raise ValueError(f"an integer of {len(text)} characters is too long") from None
-
-
-def _is_text(text: str) -> bool:
-    """Whether the text can be written as UTF-8: YAML escapes can spell lone surrogates."""
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
-
-
 def _child(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
     """The key node (of a mapping) and the value node that `step` leads to."""
     if isinstance(node, SequenceNode):
@@ -268,7 +208,7 @@ def _child(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
     if not isinstance(node, MappingNode):
         return None
     for key, value in node.value:
-        if key.tag != _MERGE and key.value == step:
+        if key.tag != MERGE and key.value == step:
             return key, value
     for source in _merged(node):
         found = _child(source, step)
@@ -279,38 +219,33 @@ def _child(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
 
 def _merged(node: MappingNode) -> Iterator[Node]:
     for key, value in node.value:
-        if key.tag == _MERGE:
+        if key.tag == MERGE:
             yield from value.value if isinstance(value, SequenceNode) else [value]
 
 
 def _check_depth(text: str, file: str) -> None:
     """Refuse deep nesting before the composer recurses into it."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=CoreLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                mark = event.start_mark
-                message = f"nested more than {MAX_DEPTH} levels deep"
-                raise ManifestError(
-                    [
-                        Problem(
-                            file=file,
-                            line=mark.line + 1,
-                            column=mark.column + 1,
-                            where="",
-                            message=message,
-                        )
-                    ]
-                )
+                raise ManifestError([_too_deep(event, file)])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _too_deep(event: yaml.Event, file: str) -> Problem:
+    mark = event.start_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    message = f"nested more than {MAX_DEPTH} levels deep"
+    return Problem(file=file, line=line, column=column, where="", message=message)
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         found = ", ".join(filter(None, (error.context, error.problem))) or "unreadable"
     else:
         position = getattr(error, "position", 0)

@@ -13,6 +13,19 @@ from dsrun.records import Json
 from dsrun.schema import nearest
 
 
+COMMANDS = [
+    "emulate",
+    "init",
+    "operations",
+    "plan",
+    "run",
+    "schema",
+    "status",
+    "validate",
+    "verify",
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
     """What determines and selects the jobs of a pipeline."""
@@ -27,6 +40,12 @@ class PlanOptions:
 
 def open_plan(options: PlanOptions) -> Plan:
     """Read, compile and select. Jobs are not checked yet. Raises ManifestError or UsageError."""
+    if not options.pipeline.suffix and not options.pipeline.exists():
+        raise UsageError(
+            f"{options.pipeline} is neither a command nor a file"
+            f"{nearest(str(options.pipeline), COMMANDS)}; `dsrun --help` lists the commands, "
+            "`dsrun init` writes a pipeline to start from"
+        )
     catalog = load_catalog()
     manifest = load_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
     check_steps(options.steps, [step.name for step in manifest.steps])

@@ -2,13 +2,47 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from dsrun.emulator import EmulatorOptions, start_emulator
+from dsrun.console import answer, table
+from dsrun.emulator import FAULTS, EmulatorOptions, parse_fault, start_emulator
+from dsrun.errors import ExitCode, SetupError, UsageError
 
 ANY_KEY = "sk-emulator"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(
+    *,
+    host: str,
+    port: int,
+    key: str | None,
+    task_time_s: float,
+    limits: bool,
+    faults: Sequence[str],
+    seed: int,
+) -> int:
+    """Serve until interrupted. Raises UsageError for an unknown fault, SetupError for the port."""
+    if "list" in faults:
+        answer(table(FAULTS.items()))
+        return ExitCode.OK
+    try:
+        options = EmulatorOptions(
+            host=host,
+            port=port,
+            api_key=key,
+            task_time_s=task_time_s,
+            limits=limits,
+            faults=tuple(parse_fault(text) for text in faults),
+            seed=seed,
+        )
+    except ValueError as error:
+        raise UsageError(f"--fault {error}") from error
+    try:
+        return asyncio.run(serve(options, announce=answer))
+    except OSError as error:
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
 async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) -> int:

@@ -12,9 +12,7 @@ def run(*, as_json: bool) -> int:
     catalog = load_catalog()
     found = [catalog[name] for name in catalog.names]
     if as_json:
-        answer(
-            orjson.dumps([_report(item) for item in found], option=orjson.OPT_INDENT_2).decode()
-        )
+        answer(orjson.dumps([_report(item) for item in found], option=orjson.OPT_INDENT_2).decode())
         return ExitCode.OK
     rows = [["operation", "kind", "rate", "running", "price", "as of"]]
     for item in found:

@@ -9,7 +9,7 @@ from itertools import islice
 import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
-from dsrun.console import answer, say, table
+from dsrun.console import answer, count_of, say, table
 from dsrun.errors import ExitCode, SetupError
 from dsrun.fills import price_of
 from dsrun.layout import RunLayout
@@ -137,8 +137,10 @@ def _answer_json(
         "to_send": totals.sent.total(),
         "cost": {"amount": float(amount), "currency": currency},
         "shortest_time_s": _shortest_s(plan, totals),
-        "steps": {name: {"to_send": totals.sent[name], "units": totals.units[name]} for name in
-                  (step.name for step in plan.manifest.steps)},
+        "steps": {
+            name: {"to_send": totals.sent[name], "units": totals.units[name]}
+            for name in (step.name for step in plan.manifest.steps)
+        },
         "warnings": plan.warnings,
     }
     if not options.full:
@@ -186,14 +188,14 @@ def _answer_text(
                 step.name,
                 step.operation,
                 str(totals.sent[step.name]),
-                f"{units} {price.unit}{'' if units == 1 else 's'}",
+                count_of(units, price.unit),
                 f"{price.amount * units:f} {price.currency}",
             ]
         )
     answer(table(rows))
     cost = ", ".join(f"{amount:f} {currency}" for currency, amount in totals.cost.items())
     answer(
-        f"digest {plan.digest[:12]}: {totals.jobs} {'job' if totals.jobs == 1 else 'jobs'}, {totals.done} done, "
+        f"digest {plan.digest[:12]}: {count_of(totals.jobs, 'job')}, {totals.done} done, "
         f"{totals.sent.total()} to send; cost {cost or 'nothing'}; "
         f"at least {_shortest_s(plan, totals):g} s by the rate limits"
     )

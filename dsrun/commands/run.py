@@ -128,7 +128,11 @@ class _Session:
                 await ledger.reopen_lost(job_id)
 
     async def _run_open_jobs(
-        self, ledger: Ledger, store: ArtifactStore, settings: Settings, control: RunControl,
+        self,
+        ledger: Ledger,
+        store: ArtifactStore,
+        settings: Settings,
+        control: RunControl,
         end: int,
     ) -> None:
         steps = self._options.steps
@@ -141,9 +145,7 @@ class _Session:
         from dsrun.transport import Transport  # noqa: PLC0415
 
         operations = ledger.view.operations()
-        sources = [
-            ledger_source(ledger.view, name, steps=steps, end=end) for name in operations
-        ]
+        sources = [ledger_source(ledger.view, name, steps=steps, end=end) for name in operations]
         progress = Progress(
             total=total,
             clock=self._clock,
@@ -169,9 +171,7 @@ class _Session:
                         sources, run_job=runner.run, on_end=on_end,
                         concurrency=self._execution.concurrency, control=control,
                     )  # fmt: skip
-                except* SetupError as group:
-                    raise _first(group) from group
-                except* asyncio.CancelledError:
+                except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
 
     async def _finish(self, ledger: Ledger, control: RunControl, end: int) -> int:
@@ -180,7 +180,7 @@ class _Session:
         write_results(ledger.view, self._layout.results)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         if not self._options.quiet:
-            say_summary(ledger.view, counts, control, pipeline=self._options.pipeline)
+            say_summary(ledger.view, counts, control, self._options)
         answer(str(self._layout.run_dir))
         return code
 
@@ -220,12 +220,14 @@ class _Session:
             "files": file_digests(plan),
             "manifest": plan.manifest.raw,
         }
-        write_whole(layout.run_dir / "manifest.yaml", plan.manifest.source)
+        write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
         write_whole(
             layout.run_dir / "manifest.lock.json",
-            orjson.dumps(lock, option=orjson.OPT_INDENT_2) + b"\n",
+            [orjson.dumps(lock, option=orjson.OPT_INDENT_2), b"\n"],
         )
-        point_latest(layout.latest, layout.run_dir.name)
+        # An emulated run must not take the place of a real one.
+        if not layout.emulated or not layout.latest_is_real():
+            point_latest(layout.latest, layout.run_dir.name)
 
     def _now(self) -> str:
         return stamp(self._clock.now())
@@ -244,12 +246,14 @@ async def _start_emulator(stack: AsyncExitStack) -> Settings:
 def _signals(control: RunControl) -> Iterator[None]:
     """First Ctrl-C or SIGTERM: submit nothing more, finish what is nearly done. Second: stop."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signalled: list[ExitCode] = []
     codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
     def on_signal(code: ExitCode) -> None:
-        if control.is_stopping and task is not None:
+        if signalled and task is not None:
             task.cancel()
             return
+        signalled.append(code)
         say("stopping: nothing more is submitted; once more stops at once")
         control.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
         loop.call_later(_GRACE_S, control.end_grace)
@@ -279,7 +283,11 @@ def _owner(layout: RunLayout) -> str:
         return "it is just starting"
     last = view.last_run()
     view.close()
-    return f"process {last.pid} on {last.host} since {last.started_at}" if last else "it is just starting"
+    return (
+        f"process {last.pid} on {last.host} since {last.started_at}"
+        if last
+        else "it is just starting"
+    )
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -287,12 +295,3 @@ def _has_size(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except OSError:
         return False
-
-
-def _first(group: BaseExceptionGroup[SetupError]) -> SetupError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, SetupError)  # noqa: S101  # `except*` chose it
-    return error
-

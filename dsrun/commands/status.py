@@ -40,13 +40,19 @@ def run(
         }
         answer(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
-        parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts.get(status))
+        parts = ", ".join(
+            f"{counts[status]} {status}" for status in JobStatus if counts.get(status)
+        )
         answer(f"{run_dir}: {'running' if running else 'not running'}")
-        answer(f"{sum(counts.values())} jobs: {parts}; cost so far: {', '.join(map(str, spent)) or 0}")
+        answer(
+            f"{sum(counts.values())} jobs: {parts}; cost so far: {', '.join(map(str, spent)) or 0}"
+        )
         for code, message, number in view.errors(10):
             answer(f"  {number} x {code}: {message}")
         if last:
-            ended = f"ended {last.ended_at} with exit code {last.exit_code}" if last.ended_at else ""
+            ended = (
+                f"ended {last.ended_at} with exit code {last.exit_code}" if last.ended_at else ""
+            )
             answer(f"last run: started {last.started_at} {ended}".rstrip())
     view.close()
     return ExitCode.OK

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from dsrun.console import say
+from dsrun.commands.common import PlanOptions
+from dsrun.console import count_of, say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
@@ -24,13 +25,17 @@ def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCo
 
 
 def say_summary(
-    view: LedgerView, counts: Mapping[JobStatus, int], control: RunControl, *, pipeline: Path
+    view: LedgerView,
+    counts: Mapping[JobStatus, int],
+    control: RunControl,
+    options: PlanOptions,
 ) -> None:
     """Counts, cost, the commonest errors, and what to do next."""
     total = sum(counts.values())
     parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts.get(status))
     spent = ", ".join(str(money) for money in view.spent()) or "nothing"
-    say(f"{total} {'job' if total == 1 else 'jobs'}: {parts}; cost so far: {spent}")
+    cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
+    say(f"{count_of(total, 'job')}: {parts}; {cost}")
     for code, message, number in view.errors(_ERRORS_TOLD):
         say(f"  {number} x {code}: {message}")
     if control.reason:
@@ -39,7 +44,7 @@ def say_summary(
         say(f"no more jobs of {operation}: {reason}")
     if control.unfetched:
         say(f"a paid result could not be fetched yet: {control.unfetched}")
-    for line in _advice(counts, pipeline):
+    for line in _advice(counts, options.pipeline):
         say(line)
 
 

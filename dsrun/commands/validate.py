@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dsrun.commands.common import PlanOptions, open_plan
-from dsrun.console import answer, say
+from dsrun.console import answer, count_of, say
 from dsrun.errors import ExitCode, ManifestError
 
 
@@ -25,7 +25,7 @@ def _check(path: Path, set_params: Mapping[str, str]) -> dict[str, object]:
         jobs = plan.check()
     except ManifestError as error:
         say(str(error))
-        say(f"{path}: {_count(len(error.problems))}")
+        say(f"{path}: {count_of(len(error.problems), 'problem')}")
         problems = [
             {
                 "file": item.file,
@@ -39,9 +39,5 @@ def _check(path: Path, set_params: Mapping[str, str]) -> dict[str, object]:
         return {**report, "valid": False, "problems": problems}
     for warning in plan.warnings:
         say(f"warning: {warning}")
-    say(f"{path}: valid, {jobs} {'job' if jobs == 1 else 'jobs'}")
+    say(f"{path}: valid, {count_of(jobs, 'job')}")
     return {**report, "jobs": jobs, "digest": plan.digest, "warnings": plan.warnings}
-
-
-def _count(number: int) -> str:
-    return "1 problem" if number == 1 else f"{number} problems"

@@ -24,8 +24,15 @@ from dsrun.transport import Transport
 
 
 def build_runner(
-    *, transport: Transport, settings: Settings, ledger: Ledger, store: ArtifactStore,
-    catalog: Catalog, operations: list[str], control: RunControl, execution: Execution,
+    *,
+    transport: Transport,
+    settings: Settings,
+    ledger: Ledger,
+    store: ArtifactStore,
+    catalog: Catalog,
+    operations: list[str],
+    control: RunControl,
+    execution: Execution,
 ) -> Runner:
     """A runner for jobs of these operations."""
     clock, rng = SystemClock(), Random()  # noqa: S311  # jitter, no secret

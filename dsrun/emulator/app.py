@@ -184,10 +184,9 @@ def _reset(request: web.Request) -> web.Response:
     """End the connection with RST; what is returned goes nowhere."""
     transport = request.transport
     if transport is not None:
-        connection: socket.socket | None = transport.get_extra_info("socket")
-        if connection is not None:
-            linger_off = struct.pack("ii", 1, 0)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_off)
+        linger_off = struct.pack("ii", 1, 0)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_off)
         transport.abort()
     return json_answer({}, request_id="")
 

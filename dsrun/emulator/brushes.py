@@ -7,7 +7,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from dsrun.emulator.easel import Easel
 from dsrun.emulator.palettes import mix
-from dsrun.emulator.scenes import Shape
+from dsrun.emulator.scenes import HILLS, Shape
 from dsrun.emulator.strokes import (
     PENCIL,
     SKETCH_PAPER,
@@ -15,42 +15,54 @@ from dsrun.emulator.strokes import (
     add_lights,
     blob,
     darken_corners,
+    fainter,
     hatch,
     scatter_petals,
     soften,
     stamp_seal,
+    stretch,
     tone,
     wash,
 )
+
+OIL_STROKES = 1500
 
 Brush = Callable[[Easel, Sequence[Shape]], None]
 
 
 def paint_soft(easel: Easel, shapes: Sequence[Shape]) -> None:
-    """A glow behind the sun, plain forms, mist between the hills."""
+    """A glow around the sun, plain forms, mist at the foot of the hills."""
     easel.fill_sky(easel.palette.sky_top, easel.palette.sky_low)
+    sun, *others = shapes
+    glow = soften(easel.cut(easel.outline(sun), margin=26), 9 * easel.unit)
+    easel.lay(easel.palette.light, glow, glow.mask.point(_DOUBLE))
     draw = ImageDraw.Draw(easel.image)
-    draw.polygon(easel.outline(shapes[0]), fill=easel.palette.light)
-    easel.blur(6)
-    for shape in shapes:
-        outline = easel.outline(shape)
-        draw.polygon(outline, fill=shape.fill)
+    draw.polygon(easel.outline(sun), fill=sun.fill)
+    mist = mix(easel.palette.sky_low, easel.palette.light, 0.3)
+    for number, shape in enumerate(others):
+        if number >= HILLS:
+            draw.polygon(easel.outline(shape), fill=shape.fill)
+            continue
+        patch = easel.cut(easel.outline(shape))
+        body = Image.new("RGB", patch.mask.size, shape.fill)
+        body.paste(mist, mask=stretch(_MIST, patch.mask.size))
+        easel.lay(body, patch, patch.mask)
 
 
 def paint_photo(easel: Easel, shapes: Sequence[Shape]) -> None:
     """Everything out of focus but the last things, discs of light, dark corners."""
     easel.fill_sky(easel.palette.sky_top, easel.palette.sky_low)
     draw = ImageDraw.Draw(easel.image)
-    for shape in shapes[:4]:
+    for shape in shapes[: 1 + HILLS]:
         draw.polygon(easel.outline(shape), fill=shape.fill)
     easel.blur(2.5)
     add_lights(easel, count=16)
-    for shape in shapes[4:]:
+    for shape in shapes[1 + HILLS :]:
         patch = easel.cut(easel.outline(shape))
         size = patch.mask.size
         lit = Image.new("RGB", size, mix(shape.fill, easel.palette.ink, 0.35))
         bright = Image.new("RGB", size, mix(shape.fill, easel.palette.light, 0.35))
-        slope = Image.linear_gradient("L").rotate(90).resize(size)
+        slope = stretch(_FROM_LEFT, size)
         easel.lay(Image.composite(bright, lit, slope), patch, patch.mask)
     darken_corners(easel)
 
@@ -63,8 +75,7 @@ def paint_portrait(easel: Easel, shapes: Sequence[Shape]) -> None:
     for shape in shapes:
         draw.polygon(easel.outline(shape), fill=shape.fill)
     easel.blur(0.35)
-    slope = Image.linear_gradient("L").rotate(90).resize(easel.image.size)
-    shade = slope.point([160 + level * 95 // 255 for level in range(256)])
+    shade = stretch(_FROM_LEFT, easel.image.size).point(_SHADE)
     easel.image.paste(ImageChops.multiply(easel.image, shade.convert("RGB")))
     darken_corners(easel)
 
@@ -73,7 +84,6 @@ def paint_cartoon(easel: Easel, shapes: Sequence[Shape]) -> None:
     """Rounded bodies: a soft shadow, shading to one side, a highlight."""
     easel.fill_sky(easel.palette.sky_top, easel.palette.sky_low)
     shift = (round(1.5 * easel.unit), round(2 * easel.unit))
-    slope = Image.linear_gradient("L").rotate(135)
     for shape in shapes:
         patch = easel.cut(easel.outline(shape), margin=6)
         mask, size = patch.mask, patch.mask.size
@@ -81,10 +91,10 @@ def paint_cartoon(easel: Easel, shapes: Sequence[Shape]) -> None:
         shadow = Image.new("L", size)
         shadow.paste(soft.point(_HALF), shift)
         easel.lay(mix(shape.fill, easel.palette.ink, 0.75), patch, shadow)
-        rounded = soft.point([max(0, min(255, level * 3 - 384)) for level in range(256)])
+        rounded = soft.point(_ROUNDED)
         body = Image.new("RGB", size, mix(shape.fill, easel.palette.ink, 0.3))
         body.paste(shape.fill, mask=rounded)
-        lit = ImageChops.multiply(rounded, slope.resize(size)).point(_HALF)
+        lit = ImageChops.multiply(rounded, stretch(_FROM_CORNER, size)).point(_HALF)
         body.paste(mix(shape.fill, (255, 255, 255), 0.75), mask=lit)
         easel.lay(body, patch, mask)
 
@@ -115,10 +125,11 @@ def paint_oil(easel: Easel, shapes: Sequence[Shape]) -> None:
     below = easel.image.copy()
     draw, roll, unit = ImageDraw.Draw(easel.image), easel.dice.uniform, easel.unit
     width, height = easel.image.size
-    for number in range(1500):
+    count = round(OIL_STROKES * min(1.0, min(width, height) / 512))
+    for number in range(count):
         x, y = easel.dice.randrange(width), easel.dice.randrange(height)
         turn = 0.9 * math.sin(x / width * 5 + y / height * 4) + roll(-0.3, 0.3)
-        length = unit * (5 if number < 900 else 2.6) * roll(0.6, 1.2)  # noqa: PLR2004
+        length = unit * (5 if number < count * 0.6 else 2.6) * roll(0.6, 1.2)
         step = (length * math.cos(turn), length * math.sin(turn))
         tint = tone(below, x, y, roll(-0.16, 0.16))
         thick = max(1, round(length * 0.36))
@@ -162,15 +173,15 @@ def paint_ink(easel: Easel, shapes: Sequence[Shape]) -> None:
     sun, *forms = shapes
     disc = soften(easel.cut(easel.outline(sun), margin=2), 0.3 * easel.unit)
     easel.lay((196, 62, 48), disc, disc.mask)
+    downwards = Image.linear_gradient("L").rotate(180)
     reach = max(1, round(easel.image.height * 0.3))
     for number, shape in enumerate(forms):
         outline = easel.outline(shape, shake=0.5 * easel.unit)
         patch = soften(easel.cut(outline, margin=2), 0.5 * easel.unit)
-        strength = min(255, 90 + 34 * number)
-        levels = [level * strength // 255 for level in range(256)]
+        strength = min(100, 35 + 13 * number)
         fade = Image.new("L", patch.mask.size)
-        ramp = Image.linear_gradient("L").rotate(180).point(levels)
-        fade.paste(ramp.resize((fade.width, min(fade.height, reach))))
+        ramp = stretch(downwards, (fade.width, min(fade.height, reach)))
+        fade.paste(ramp.point(fainter(strength)))
         ink = mix((38, 38, 44), shape.fill, 0.3)
         easel.lay(ink, patch, ImageChops.multiply(fade, patch.mask))
     stamp_seal(easel)
@@ -200,4 +211,10 @@ BRUSHES: Mapping[str, Brush] = {
     "<flat illustration>": paint_flat,
 }
 
-_HALF = [level // 2 for level in range(256)]
+_HALF = fainter(50)
+_DOUBLE = [min(255, 2 * level) for level in range(256)]
+_ROUNDED = [max(0, min(255, level * 3 - 384)) for level in range(256)]
+_SHADE = [160 + level * 95 // 255 for level in range(256)]
+_MIST = Image.linear_gradient("L").point(fainter(62))
+_FROM_LEFT = Image.linear_gradient("L").rotate(90)
+_FROM_CORNER = Image.linear_gradient("L").rotate(135)

@@ -61,7 +61,7 @@ class FileHost:
             return storage_error(400, "InvalidArgument", message, host=request.host)
         self._forget(now)
         verdict = self._signer.judge(request.path, query=dict(request.query), now=now)
-        if verdict is Verdict.GOOD and request.path in self._files:
+        if verdict is Verdict.GOOD:
             return self._files[request.path]
         return self._refuse(request, verdict, now=now)
 
@@ -75,10 +75,8 @@ class FileHost:
         if verdict is Verdict.TAMPERED:
             message = "The request signature we calculated does not match the signature provided."
             return storage_error(403, "SignatureDoesNotMatch", message, host=host)
-        if verdict is Verdict.UNSIGNED:
-            message = "You have no right to access this object because of bucket acl."
-            return storage_error(403, "AccessDenied", message, host=host)
-        return storage_error(404, "NoSuchKey", "The specified key does not exist.", host=host)
+        message = "You have no right to access this object because of bucket acl."
+        return storage_error(403, "AccessDenied", message, host=host)
 
     def _forget(self, now: float) -> None:
         while self._files:
@@ -115,10 +113,9 @@ async def _break_off(
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     response.content_length = len(content)
+    response.force_close()
     await response.prepare(request)
     await response.write(content[: len(content) // 2])
-    if request.transport is not None:
-        request.transport.close()
     return response
 
 

@@ -1,6 +1,8 @@
 """Words on a picture: the prompt in a panel at the foot, a caption below it."""
 
+import bisect
 import functools
+import math
 import re
 import unicodedata
 
@@ -40,7 +42,7 @@ def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: C
     small = _plain_font(max(SMALLEST_TYPE - 1, size * 2 // 3))
     step, foot = round(size * 1.3), round(size * 1.1)
     room = max(1, int((height * LARGEST_PANEL - foot - margin) // step))
-    lines = _cut(wrap(words, font, width - 2 * margin), room)
+    lines = _cut(wrap(words, font, width - 2 * margin, most=room + 1), room)
     top = height - foot - margin // 2 - step * len(lines)
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, top - margin // 2, width, height), fill=paper)
@@ -49,8 +51,8 @@ def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: C
     draw.text((margin, height - foot - margin // 4), caption, fill=ink, font=small)
 
 
-def wrap(text: str, font: Font, width: int) -> list[str]:
-    """Lines that fit the width: broken between words, or inside where there are none."""
+def wrap(text: str, font: Font, width: int, *, most: int) -> list[str]:
+    """At most so many lines that fit the width, broken inside a word only where it is too long."""
     lines: list[str] = []
     line = ""
     for token in _split_tokens(text):
@@ -59,18 +61,21 @@ def wrap(text: str, font: Font, width: int) -> list[str]:
             line = token.lstrip()
         else:
             line += token
-        while font.getlength(line) > width and len(line) > 1:
+        if len(lines) >= most:
+            return lines[:most]
+        while font.getlength(line) > width and len(line) > 1 and len(lines) < most:
             fitting = _count_fitting(line, font, width)
             lines.append(line[:fitting])
             line = line[fitting:]
-    return [*lines, line.rstrip()] if line.strip() else lines
+    return [*lines, line.rstrip()][:most] if line.strip() else lines
 
 
 def _count_fitting(line: str, font: Font, width: int) -> int:
-    for count in range(len(line) - 1, 1, -1):
-        if font.getlength(line[:count]) <= width:
-            return count
-    return 1
+    """How many of the line's letters fit, one at least."""
+    lengths = range(2, len(line))
+    return 1 + bisect.bisect_right(
+        lengths, width, key=lambda count: math.ceil(font.getlength(line[:count]))
+    )
 
 
 def _split_tokens(text: str) -> list[str]:
@@ -95,7 +100,7 @@ def _choose_font(text: str, size: int) -> tuple[str, Font]:
     """The text as far as a font can draw it, and that font."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
     if any(ord(sign) >= _FIRST_WIDE for sign in words):
-        wide = _wide_font(size)
+        wide = find_wide_font(size)
         if wide is not None:
             return words, wide
     drawable = _UNDRAWABLE.sub(" ", words)
@@ -111,7 +116,7 @@ def _plain_font(size: int) -> Font:
 
 
 @functools.lru_cache(maxsize=16)
-def _wide_font(size: int) -> Font | None:
+def find_wide_font(size: int) -> Font | None:
     for name in _WIDE_FONTS:
         try:
             return ImageFont.truetype(name, size)

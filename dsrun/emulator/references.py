@@ -45,11 +45,19 @@ def find_ailment(references: list[str], *, store: UploadStore, model: str) -> Ai
             uploaded = store.find(url, model=model)
             ailment = _UNREACHABLE if uploaded is None else _judge_picture(uploaded)
         else:
-            host = urlsplit(url).hostname or ""
-            ailment = _UNREACHABLE if host.endswith(UNREACHABLE_DOMAIN) else None
+            ailment = None if _may_be_reached(url) else _UNREACHABLE
         if ailment is not None:
             return ailment
     return None
+
+
+def _may_be_reached(url: str) -> bool:
+    """Nothing is fetched: an address is taken for good unless it cannot be."""
+    try:
+        host = urlsplit(url).hostname or UNREACHABLE_DOMAIN
+    except ValueError:
+        return False
+    return not host.endswith(UNREACHABLE_DOMAIN)
 
 
 def _names_file(field: str) -> bool:

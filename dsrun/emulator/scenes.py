@@ -12,6 +12,9 @@ from dsrun.emulator.palettes import Colour, Palette, mix
 
 Point = tuple[float, float]
 HORIZON = 0.52
+
+# A scene begins with the sun and this many hills; what follows is the motif.
+HILLS = 3
 _SKINS = ((236, 196, 168), (214, 164, 130), (176, 122, 88), (124, 82, 60))
 
 
@@ -67,9 +70,10 @@ def choose_motif(prompt: str, dice: random.Random) -> Motif:
 
 def _lantern(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
     top = y - size * 1.7
+    hook = top + size * 0.06
     rim = mix(palette.accent, palette.ink, 0.6)
     return [
-        _polygon(palette.ink, (x - 0.002, 0), (x + 0.002, 0), (x + 0.002, top), (x - 0.002, top)),
+        _polygon(palette.ink, (x - 0.002, 0), (x + 0.002, 0), (x + 0.002, hook), (x - 0.002, hook)),
         _oval(x, top + size * 0.55, size * 0.5, size * 0.45, palette.accent),
         _oval(
             x, top + size * 0.55, size * 0.26, size * 0.4, mix(palette.accent, palette.light, 0.6)

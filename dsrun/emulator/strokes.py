@@ -1,5 +1,6 @@
 """Single strokes and effects that the brushes share."""
 
+import functools
 import math
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -11,6 +12,16 @@ from dsrun.emulator.scenes import Shape
 WHITE_PAPER = (252, 250, 245)
 SKETCH_PAPER = (247, 245, 238)
 PENCIL = (62, 60, 66)
+
+
+@functools.cache
+def fainter(percent: int) -> list[int]:
+    """Levels of a mask at so many hundredths of their strength, for `Image.point`."""
+    return [level * percent // 100 for level in range(256)]
+
+
+def stretch(gradient: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return gradient.resize(size, Image.Resampling.NEAREST)
 
 
 def tone(image: Image.Image, x: int, y: int, change: float) -> Colour:
@@ -38,8 +49,8 @@ def soften(patch: Patch, radius: float) -> Patch:
 def wash(easel: Easel, wet: Patch, tint: Colour, *, strength: float) -> None:
     glazed = ImageChops.multiply(easel.below(wet), Image.new("RGB", wet.mask.size, tint))
     body = Image.blend(glazed, Image.new("RGB", wet.mask.size, tint), 0.7)
-    easel.lay(body, wet, wet.mask.point([round(level * strength) for level in range(256)]))
-    edge = wet.mask.point([max(0, 70 - abs(level - 110)) for level in range(256)])
+    easel.lay(body, wet, wet.mask.point(fainter(round(100 * strength))))
+    edge = wet.mask.point(_EDGE)
     easel.lay(mix(tint, easel.palette.ink, 0.3), wet, edge)
 
 
@@ -68,8 +79,7 @@ def add_lights(easel: Easel, *, count: int) -> None:
 
 
 def darken_corners(easel: Easel) -> None:
-    light = Image.radial_gradient("L").point([255 - level * level // 420 for level in range(256)])
-    light = light.resize(easel.image.size, Image.Resampling.BILINEAR)
+    light = _BRIGHT_MIDDLE.resize(easel.image.size, Image.Resampling.BILINEAR)
     easel.image.paste(ImageChops.multiply(easel.image, light.convert("RGB")))
 
 
@@ -102,3 +112,9 @@ def stamp_seal(easel: Easel) -> None:
             (left + side * 0.2, top + side * part, left + side * 0.8, top + side * part), pale, line
         )
     draw.line((left + side / 2, top + side * 0.2, left + side / 2, top + side * 0.8), pale, line)
+
+
+_EDGE = [max(0, 70 - abs(level - 110)) for level in range(256)]
+_BRIGHT_MIDDLE = Image.radial_gradient("L").point(
+    [255 - level * level // 420 for level in range(256)]
+)

@@ -1,7 +1,6 @@
 """Temporary uploads: the policy, the form that it allows, and what became of the file."""
 
 import base64
-import binascii
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ class UploadStore:
         if not self._signer.matches(policy, form.get("Signature", "")):
             message = "The request signature we calculated does not match the signature provided."
             raise FormRefusal(403, "SignatureDoesNotMatch", message)
-        document = _read_policy(policy)
+        document = orjson.loads(base64.b64decode(policy))
         if utc_stamp(self._now()) > document["expiration"]:
             message = "Invalid according to Policy: Policy expired."
             raise FormRefusal(403, "AccessDenied", message)
@@ -150,15 +149,6 @@ async def _read_file(part: BodyPartReader, keep_bytes: int) -> tuple[int, bytes]
             message = "Your proposed upload exceeds the maximum allowed size."
             raise FormRefusal(400, "EntityTooLarge", message)
     return size, bytes(head)
-
-
-def _read_policy(policy: str) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = orjson.loads(base64.b64decode(policy, validate=True))
-    except (binascii.Error, orjson.JSONDecodeError):
-        message = "Invalid Policy: the policy is not valid JSON."
-        raise FormRefusal(400, "InvalidPolicyDocument", message) from None
-    return document
 
 
 def _check_condition(condition: Any, form: Mapping[str, str]) -> None:
