@@ -3,19 +3,23 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 
 import orjson
 
-from dsrun.errors import SetupError
+from dsrun.errors import ManifestError, Problem, SetupError
 from dsrun.records import ArtifactSpec, Fill, Json, Operation, Polling, Price, Rate
 from dsrun.resources import iter_operation_files
-from dsrun.schema import SchemaValidator
+from dsrun.schema import SchemaValidator, check_schema
 
 
 class Catalog:
     """Operations by name, and one validator for each."""
 
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self, operations: Mapping[str, Operation], *, own: Mapping[str, str] | None = None
+    ) -> None:
+        self.own = dict(own or {})  # texts of the user's operation files, by name
         self._operations = dict(operations)
         self._validators: dict[str, SchemaValidator] = {}
 
@@ -35,15 +39,41 @@ class Catalog:
         return self._validators[name]
 
 
-def load_catalog() -> Catalog:
-    """The bundled operations. Raises SetupError when a file of the installation is damaged."""
+def load_catalog(own: Path | None = None) -> Catalog:
+    """The bundled operations, and those of a user's folder.
+
+    Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
+    """
     found = {}
     for name, raw in iter_operation_files():
         try:
             found[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
-    return Catalog(found)
+    texts = {}
+    for path in sorted(own.glob("*.json")) if own else ():
+        raw = path.read_bytes()
+        if path.stem in found:
+            raise _not_an_operation(path, "dsrun has one of this name; rename the file")
+        found[path.stem] = _parse_own(path, raw)
+        texts[path.stem] = raw.decode()
+    return Catalog(found, own=texts)
+
+
+def _parse_own(path: Path, raw: bytes) -> Operation:
+    try:
+        schema = orjson.loads(raw)
+        check_schema(schema)
+        return parse_operation(path.stem, schema)
+    except KeyError as error:
+        raise _not_an_operation(path, f"it lacks {error.args[0]}") from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise _not_an_operation(path, str(error)) from error
+
+
+def _not_an_operation(path: Path, words: str) -> ManifestError:
+    message = f"not an operation file: {words}"
+    return ManifestError([Problem(file=str(path), line=1, column=1, where="", message=message)])
 
 
 def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class LedgerView:
         row = self._db.execute("SELECT * FROM run ORDER BY run_id DESC LIMIT 1").fetchone()
         if row is None:
             return None
-        return RunRow(**{key: row[key] for key in row.keys() & RunRow.__slots__})
+        return RunRow(**{field.name: row[field.name] for field in fields(RunRow)})
 
     def is_planned(self, version: str) -> bool:
         found = self._db.execute("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,))

@@ -17,6 +17,7 @@ from dsrun.templating import Templates
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
+_MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,10 @@ class Plan:
 
     def _valid_jobs(self, found: "_Findings") -> Iterator[Job]:
         for step, job in self._rows():
-            found.seen[step.step.name] += 1
+            name = step.step.name
+            found.seen[name] += 1
             if isinstance(job, RowProblem):
-                found.add(step.step.name, job)
+                found.add(name, job)
             else:
                 yield job
         for step in self.steps:
@@ -75,7 +77,12 @@ class Plan:
 
     def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
         for step in self.steps:
-            yield from _step_rows(step)
+            bad = 0
+            for item in _step_rows(step):
+                yield step, item
+                bad += isinstance(item, RowProblem)
+                if bad == _MOST_BAD_JOBS:
+                    break
 
     def _note_unused_rules(self) -> None:
         for step in self.steps:
@@ -113,7 +120,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
-        digest=_digest(manifest, used, templates.files),
+        digest=_digest(manifest, used, templates.files, catalog.own),
         run_values=used,
         included=templates.files,
         steps=tuple(steps),
@@ -129,32 +136,38 @@ def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
         yield batch
 
 
-def _step_rows(step: CompiledStep) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
+def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
     index = 0
     for row in step.step.matrix.rows():
         for replica in range(step.step.repeat):
             try:
-                yield step, step.job(row, index=index, replica=replica)
+                yield step.job(row, index=index, replica=replica)
             except RowProblem as problem:
                 problem.row = describe_row(index, row)
-                yield step, problem
+                yield problem
             index += 1
 
 
-def _digest(manifest: Manifest, used: Mapping[str, Json], files: Mapping[str, str]) -> str:
+def _digest(
+    manifest: Manifest,
+    used: Mapping[str, Json],
+    files: Mapping[str, str],
+    own_operations: Mapping[str, str],
+) -> str:
     sections = manifest.raw["steps"]
-    return canonical_sha256(
-        tagged(
-            {
-                "format": FORMAT_VERSION,
-                "name": manifest.name,
-                "params": manifest.params,
-                "steps": {s.name: step_digest_source(s, sections[s.name]) for s in manifest.steps},
-                "run": dict(used),
-                "included": dict(files),
-            }
-        )
-    )
+    called = {step.operation for step in manifest.steps}
+    source = {
+        "format": FORMAT_VERSION,
+        "name": manifest.name,
+        "params": manifest.params,
+        "steps": {
+            step.name: step_digest_source(step, sections[step.name]) for step in manifest.steps
+        },
+        "run": dict(used),
+        "included": dict(files),
+        "operations": {name: text for name, text in own_operations.items() if name in called},
+    }
+    return canonical_sha256(tagged(source))
 
 
 def _check_pinned(plan: Plan) -> None:

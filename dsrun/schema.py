@@ -53,6 +53,16 @@ class SchemaValidator:
         return Draft202012Validator(self._schema)
 
 
+def check_schema(schema: Json) -> None:
+    """Raises ValueError where this is no JSON Schema."""
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  # as above
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message}") from error
+
+
 def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
     """A value as it may stand in a message: JSON, shortened."""
     try:

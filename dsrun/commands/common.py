@@ -12,7 +12,8 @@ from dsrun.plan import Plan, build_plan
 from dsrun.records import Json
 from dsrun.schema import nearest
 
-
+OWN_OPERATIONS = "operations"  # folder beside the manifest
+DEFAULT_OUT = Path("outputs")
 COMMANDS = [
     "emulate",
     "init",
@@ -31,7 +32,7 @@ class PlanOptions:
     """What determines and selects the jobs of a pipeline."""
 
     pipeline: Path
-    out: Path = Path("outputs")
+    out: Path = DEFAULT_OUT
     set_params: Mapping[str, str]
     steps: tuple[str, ...] = ()
     limit: int | None = None
@@ -46,7 +47,7 @@ def open_plan(options: PlanOptions) -> Plan:
             f"{nearest(str(options.pipeline), COMMANDS)}; `dsrun --help` lists the commands, "
             "`dsrun init` writes a pipeline to start from"
         )
-    catalog = load_catalog()
+    catalog = load_catalog(options.pipeline.parent / OWN_OPERATIONS)
     manifest = load_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
     check_steps(options.steps, [step.name for step in manifest.steps])
     return build_plan(manifest, catalog=catalog, run_values=run_values(SystemClock()))

@@ -14,7 +14,7 @@ import orjson
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
-from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.common import OWN_OPERATIONS, PlanOptions, open_plan
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import Progress, answer, say
 from dsrun.control import Budget, RunControl
@@ -88,7 +88,7 @@ class _Session:
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
-            settings = self._settings or await _start_emulator(stack)
+            settings = self._settings or await self._start_emulator(stack)
             ledger = Ledger(self._layout.ledger)
             stack.callback(ledger.close)
             store = ArtifactStore(self._layout.run_dir)
@@ -220,6 +220,9 @@ class _Session:
             "files": file_digests(plan),
             "manifest": plan.manifest.raw,
         }
+        for name, text in plan.catalog.own.items():
+            make_folder(layout.run_dir / OWN_OPERATIONS)
+            write_whole(layout.run_dir / OWN_OPERATIONS / f"{name}.json", [text.encode()])
         write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
         write_whole(
             layout.run_dir / "manifest.lock.json",
@@ -229,17 +232,19 @@ class _Session:
         if not layout.emulated or not layout.latest_is_real():
             point_latest(layout.latest, layout.run_dir.name)
 
+    async def _start_emulator(self, stack: AsyncExitStack) -> Settings:
+        from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up
+
+        own = tuple(self._plan.catalog.own.values())
+        emulator = await start_emulator(
+            EmulatorOptions(task_time_s=_EMULATED_TASK_S, operations=own)
+        )
+        stack.push_async_callback(emulator.aclose)
+        say(f"emulated: nothing is sent to DashScope and nothing is paid ({emulator.base_url})")
+        return emulated_settings(emulator.base_url)
+
     def _now(self) -> str:
         return stamp(self._clock.now())
-
-
-async def _start_emulator(stack: AsyncExitStack) -> Settings:
-    from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # --emulate only
-
-    emulator = await start_emulator(EmulatorOptions(task_time_s=_EMULATED_TASK_S))
-    stack.push_async_callback(emulator.aclose)
-    say(f"emulated: nothing is sent to DashScope and nothing is paid ({emulator.base_url})")
-    return emulated_settings(emulator.base_url)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """How a run ended: the exit code and the closing words."""
 
+import shlex
 from collections.abc import Mapping
-from pathlib import Path
 
-from dsrun.commands.common import PlanOptions
+from dsrun.commands.common import DEFAULT_OUT, PlanOptions
 from dsrun.console import count_of, say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
@@ -44,15 +44,21 @@ def say_summary(
         say(f"no more jobs of {operation}: {reason}")
     if control.unfetched:
         say(f"a paid result could not be fetched yet: {control.unfetched}")
-    for line in _advice(counts, options.pipeline):
+    for line in _advice(counts, options):
         say(line)
 
 
-def _advice(counts: Mapping[JobStatus, int], pipeline: Path) -> list[str]:
+def _advice(counts: Mapping[JobStatus, int], options: PlanOptions) -> list[str]:
+    command = shlex.join(
+        ["dsrun", str(options.pipeline)]
+        + (["--emulate"] if options.emulate else [])
+        + (["--out", str(options.out)] if options.out != DEFAULT_OUT else [])
+        + [f"--set={key}={value}" for key, value in options.set_params.items()]
+    )
     advice = []
     left = sum(counts.get(status, 0) for status in _OPEN)
     if left:
-        advice.append(f"{left} left: `dsrun {pipeline}` goes on where this run stopped")
+        advice.append(f"{left} left: `{command}` goes on where this run stopped")
     if counts.get(JobStatus.UNKNOWN):
         advice.append(
             "unknown jobs may have been accepted and paid; `--resubmit-unknown` sends them again"
