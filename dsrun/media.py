@@ -1,6 +1,5 @@
 """What kind of file some bytes are, and whether their header can be read."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 HEAD_BYTES = 4096
@@ -30,38 +29,38 @@ class Kind(NamedTuple):
     extension: str
 
 
-def identify(path: Path, *, media: str, declared: str | None) -> Kind:
-    """The kind of a received file, from its own bytes. Raises ArtifactInvalid.
+def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
+    """The kind of a received file, from its first HEAD_BYTES. Raises ArtifactInvalid.
 
     `media` is what the operation makes (image or audio); raw PCM has no header, so there
     `declared` (the format that the answer names) is believed.
     """
     import filetype  # noqa: PLC0415  # start-up: only a run pays for it
 
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
     if not head:
         raise ArtifactInvalid("the file is empty")
     if declared == "pcm" and not head.startswith((b"RIFF", b"OggS", b"ID3")):
         return Kind(_PCM, _EXTENSIONS[_PCM])
-    found = filetype.guess(head)
-    media_type = found.mime if found else None
-    if media_type not in _EXTENSIONS or not str(media_type).startswith(media):
+    matchers = filetype.image_matchers if media == "image" else filetype.audio_matchers
+    found = filetype.match(head, matchers)
+    if found is None or found.mime not in _EXTENSIONS:
         start = head[:20].decode("ascii", "replace")
-        raise ArtifactInvalid(
-            f"the file is no {media}: {media_type or 'it starts with ' + repr(start)}"
-        )
+        what = found.mime if found else f"it starts with {start!r}"
+        raise ArtifactInvalid(f"the file is no {media}: {what}")
     if media == "image":
-        _check_header(path)
-    kind = "audio/wav" if media_type == "audio/x-wav" else str(media_type)
-    return Kind(kind, _EXTENSIONS[kind])
+        _check_header(head)
+    media_type = "audio/wav" if found.mime == "audio/x-wav" else str(found.mime)
+    return Kind(media_type, _EXTENSIONS[media_type])
 
 
-def _check_header(path: Path) -> None:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  # as above
+def _check_header(head: bytes) -> None:
+    """Read the picture's size as a viewer would."""
+    from PIL import ImageFile  # noqa: PLC0415  # as above
 
+    parser = ImageFile.Parser()
     try:
-        with Image.open(path):
-            pass
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        parser.feed(head)
+    except (OSError, ValueError, SyntaxError) as error:
         raise ArtifactInvalid(f"the picture's header cannot be read: {error}") from error
+    if parser.image is None and len(head) < HEAD_BYTES:
+        raise ArtifactInvalid("the picture's header cannot be read")

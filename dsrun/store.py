@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
-from dsrun.media import ArtifactInvalid, Kind, identify
+from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify
 
 ARTIFACTS = "artifacts"
 _TEMP = ".tmp"
@@ -37,6 +37,7 @@ class Incoming:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
+        self.head = b""  # the first bytes, enough to identify the file
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
@@ -51,15 +52,25 @@ class Incoming:
         self._parts.append(chunk)
         self.size += len(chunk)
         self._held += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
         if self._held > _KEEP_IN_MEMORY:
             with _disk_faults(self.path):
-                self.flush()
+                os.close(self.write())
 
-    def flush(self) -> None:
-        with self.path.open("ab") as file:
-            file.writelines(self._parts)
+    def write(self) -> int:
+        """Write what is held; gives the open file's descriptor."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            rest = memoryview(b"".join(self._parts))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._parts.clear()
         self._held = 0
+        return descriptor
 
     def discard(self) -> None:
         self._parts.clear()
@@ -79,14 +90,14 @@ class ArtifactStore:
 
     def __init__(self, run_dir: Path) -> None:
         """Makes the folders, removes what a crash left. Raises SetupError."""
-        self._run_dir = run_dir
+        self._root = str(run_dir)
         self._temp = run_dir / _TEMP
         self._numbers = count()
         with _disk_faults(run_dir):
             shutil.rmtree(self._temp, ignore_errors=True)
             self._temp.mkdir(parents=True, exist_ok=True)
         self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
 
     def close(self) -> None:
         self._worker.close()
@@ -106,50 +117,55 @@ class ArtifactStore:
 
     def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
         """Write all, sync all, rename all: later syncs find most of their work done."""
-        kinds = [self._prepare(item) for item in group]
+        written = [self._write(item) for item in group]
         results: list[Saved | BaseException] = []
-        folders: set[Path] = set()
-        for item, kind in zip(group, kinds, strict=True):
-            if isinstance(kind, BaseException):
-                results.append(kind)
+        folders: set[str] = set()
+        for item, ready in zip(group, written, strict=True):
+            if isinstance(ready, BaseException):
+                results.append(ready)
                 continue
             try:
                 with _disk_faults(item.incoming.path):
-                    results.append(self._place(item, kind, folders))
+                    results.append(self._place(item, *ready, folders))
             except SetupError as error:
                 results.append(error)
         for folder in folders:
             _sync(folder)
         return results
 
-    def _prepare(self, item: _Keep) -> Kind | BaseException:
+    def _write(self, item: _Keep) -> tuple[int, Kind] | BaseException:
+        """The file's open descriptor and its kind, or what is wrong with it."""
         try:
+            kind = identify(item.incoming.head, media=item.media, declared=item.declared)
             with _disk_faults(item.incoming.path):
-                item.incoming.flush()
-                return identify(item.incoming.path, media=item.media, declared=item.declared)
+                return item.incoming.write(), kind
         except (ArtifactInvalid, SetupError) as error:
             item.incoming.discard()
             return error
 
-    def _place(self, item: _Keep, kind: Kind, folders: set[Path]) -> Saved:
-        source = item.incoming.path
-        _sync(source)
+    def _place(self, item: _Keep, descriptor: int, kind: Kind, folders: set[str]) -> Saved:
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        source = str(item.incoming.path)
         targets = [_target(stem, kind.extension) for stem in item.stems]
         for target in targets[1:]:
-            copy = source.with_name(f"{source.name}-copy")
+            copy = f"{source}-copy"
             shutil.copyfile(source, copy)
             _sync(copy)
             self._move(copy, target, folders)
         self._move(source, targets[0], folders)
         return Saved(tuple(targets), item.incoming.sha256, item.incoming.size, kind.media_type)
 
-    def _move(self, source: Path, target: str, folders: set[Path]) -> None:
-        path = self._run_dir / target
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        source.replace(path)
-        folders.add(path.parent)
+    def _move(self, source: str, target: str, folders: set[str]) -> None:
+        path = f"{self._root}/{target}"
+        folder = path.rpartition("/")[0]
+        if folder not in self._made:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        os.replace(source, path)  # noqa: PTH105  # a Path an artifact costs more than the rename
+        folders.add(folder)
 
 
 class _disk_faults:  # noqa: N801  # read as a word after `with`
@@ -200,7 +216,7 @@ def _target(stem: str, extension: str) -> str:
     return f"{ARTIFACTS}/{stem}" if ready else f"{ARTIFACTS}/{stem}.{extension}"
 
 
-def _sync(path: Path) -> None:
+def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

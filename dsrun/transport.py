@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -47,8 +48,8 @@ class Transport:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
             headers={"User-Agent": _USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
         )
+        self._proxies: dict[tuple[str, str], str | None] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,7 +76,13 @@ class Transport:
         _log.debug("%s %s", method, url)
         with _translated(url):
             async with self._session.request(
-                method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=self._proxy(url),
             ) as response:
                 body = await response.read()
                 _log.debug("%s %s: HTTP %d, %d bytes", method, url, response.status, len(body))
@@ -85,12 +92,26 @@ class Transport:
                     body=body,
                 )
 
+    def _proxy(self, url: str) -> str | None:
+        """The proxy of HTTP_PROXY and the like, looked up once a host.
+
+        aiohttp's `trust_env` asks the environment for each request, and a .netrc for passwords.
+        """
+        scheme, _, rest = url.partition("://")
+        host = rest.partition("/")[0]
+        if (scheme, host) not in self._proxies:
+            proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+            self._proxies[scheme, host] = proxy
+        return self._proxies[scheme, host]
+
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[Download]:
         """Open a file; sends no credential. Raises NotSent or AnswerLost, while reading too."""
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_IDLE_S)
         with _translated(url):
-            async with self._session.get(_as_given(url), timeout=timeout) as response:
+            async with self._session.get(
+                _as_given(url), timeout=timeout, proxy=self._proxy(url)
+            ) as response:
                 yield Download(
                     status=response.status,
                     length=response.content_length,

@@ -26,13 +26,16 @@ class Easel:
 
     def outline(self, shape: Shape, *, shake: float = 0.0) -> Outline:
         width, height = self.image.size
+        if shape.anchor is None:
+            outline = [(x * width, y * height) for x, y in shape.points]
+        else:
+            side, (left, top) = min(width, height), shape.anchor
+            middle, foot = left * (width - side), top * (height - side)
+            outline = [(middle + x * side, foot + y * side) for x, y in shape.points]
         if not shake:
-            return [(x * width, y * height) for x, y in shape.points]
+            return outline
         roll = self.dice.uniform
-        return [
-            (x * width + roll(-shake, shake), y * height + roll(-shake, shake))
-            for x, y in shape.points
-        ]
+        return [(x + roll(-shake, shake), y + roll(-shake, shake)) for x, y in outline]
 
     def cut(self, outline: Outline, *, margin: float = 0.0) -> "Patch":
         """The part of the picture around an outline, at least `margin` hundredths wide of it."""

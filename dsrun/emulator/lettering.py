@@ -30,8 +30,9 @@ _WIDE_FONTS = (
 )
 _FIRST_WIDE = 0x2E80
 
-# What Pillow's own font lacks: all but Latin letters and common punctuation.
-_UNDRAWABLE = re.compile("[^\\x20-\u024f\u2010-\u2026]")
+# What Pillow's own font lacks: all but the plain letters, digits and signs.
+_UNDRAWABLE = re.compile("[^\\x20-\\x7e\u2018\u2019\u201c\u201d\u2026]")
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 
 
 def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: Colour) -> None:
@@ -99,15 +100,20 @@ def _cut(lines: list[str], room: int) -> list[str]:
 def _choose_font(text: str, size: int) -> tuple[str, Font]:
     """The text as far as a font can draw it, and that font."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
-    if any(ord(sign) >= _FIRST_WIDE for sign in words):
-        wide = find_wide_font(size)
-        if wide is not None:
-            return words, wide
-    drawable = _UNDRAWABLE.sub(" ", words)
-    if drawable == words:
-        return words, _plain_font(size)
-    drawn = re.findall(r"\w[\w'-]*", drawable)
+    plain = _fold(words)
+    if not _UNDRAWABLE.search(plain):
+        return plain, _plain_font(size)
+    wide = find_wide_font(size)
+    if wide is not None:
+        return words, wide
+    drawn = re.findall(r"\w[\w'-]*", _UNDRAWABLE.sub(" ", plain))
     return f"[{len(words)} characters] {' '.join(drawn)}", _plain_font(size)
+
+
+def _fold(words: str) -> str:
+    """Letters without their accents, dashes as hyphens."""
+    parts = unicodedata.normalize("NFKD", words).translate(_DASHES)
+    return "".join(sign for sign in parts if not unicodedata.combining(sign))
 
 
 @functools.lru_cache(maxsize=64)

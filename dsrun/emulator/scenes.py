@@ -6,7 +6,7 @@ The words of the prompt choose the motif, the dice its place.
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsrun.emulator.palettes import Colour, Palette, mix
 
@@ -20,17 +20,23 @@ _SKINS = ((236, 196, 168), (214, 164, 130), (176, 122, 88), (124, 82, 60))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """`y` runs downwards; a later shape covers an earlier one."""
+    """`y` runs downwards; a later shape covers an earlier one.
+
+    Around its anchor a shape keeps its proportions in a picture of any form; one without is
+    stretched with the picture.
+    """
 
     points: tuple[Point, ...]
     fill: Colour
+    anchor: Point | None = None
 
 
 Motif = Callable[[float, float, float, Palette], list[Shape]]
 
 
 def compose_scene(prompt: str, palette: Palette, dice: random.Random) -> list[Shape]:
-    shapes = [_disc(dice.uniform(0.15, 0.85), dice.uniform(0.12, 0.34), 0.09, palette.sun)]
+    sun = (dice.uniform(0.15, 0.85), dice.uniform(0.12, 0.34))
+    shapes = _anchor([_disc(*sun, 0.09, palette.sun)], sun)
     for depth, fill in enumerate(palette.hills):
         shapes.append(_hill(HORIZON - 0.08 + 0.14 * depth, 0.14 - 0.03 * depth, fill, dice))
     motif = choose_motif(prompt, dice)
@@ -38,7 +44,10 @@ def compose_scene(prompt: str, palette: Palette, dice: random.Random) -> list[Sh
     dice.shuffle(places)
     for number, place in reversed(list(enumerate(places[: dice.randint(1, 3)]))):
         size = (0.3, 0.19, 0.14)[number] * dice.uniform(0.9, 1.15)
-        shapes += motif(place + dice.uniform(-0.08, 0.08), 0.84 - 0.09 * number, size, palette)
+        spot = (place + dice.uniform(-0.08, 0.08), 0.84 - 0.09 * number)
+        if motif is _boat:
+            shapes.append(_water(spot[1], palette))
+        shapes += _anchor(motif(*spot, size, palette), spot)
     return shapes
 
 
@@ -56,8 +65,8 @@ def compose_bust(palette: Palette, dice: random.Random) -> list[Shape]:
     ]
     for eye in (x + lean - 0.055, x + lean + 0.055):
         shapes += [_oval(eye, 0.46, 0.018, 0.011, palette.ink)]
-    shapes.append(_oval(x + lean, 0.555, 0.036, 0.012, mix((176, 58, 62), skin, 0.3)))
-    return shapes
+    shapes += [_oval(x + lean, 0.555, 0.036, 0.012, mix((176, 58, 62), skin, 0.3))]
+    return _anchor(shapes, (x, 0.76))
 
 
 def choose_motif(prompt: str, dice: random.Random) -> Motif:
@@ -73,7 +82,9 @@ def _lantern(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
     hook = top + size * 0.06
     rim = mix(palette.accent, palette.ink, 0.6)
     return [
-        _polygon(palette.ink, (x - 0.002, 0), (x + 0.002, 0), (x + 0.002, hook), (x - 0.002, hook)),
+        _polygon(
+            palette.ink, (x - 0.002, -1), (x + 0.002, -1), (x + 0.002, hook), (x - 0.002, hook)
+        ),
         _oval(x, top + size * 0.55, size * 0.5, size * 0.45, palette.accent),
         _oval(
             x, top + size * 0.55, size * 0.26, size * 0.4, mix(palette.accent, palette.light, 0.6)
@@ -114,9 +125,7 @@ def _house(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
 
 def _boat(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
     hull, sail = mix(palette.accent, palette.ink, 0.4), palette.paper
-    water = mix(palette.sky_top, palette.sky_low, 0.35)
     return [
-        _polygon(water, (0, y - 0.02), (1, y - 0.05), (1, y + 0.06), (0, y + 0.1)),
         _polygon(
             sail, (x, y - size * 1.25), (x + size * 0.62, y - size * 0.2), (x, y - size * 0.2)
         ),
@@ -134,6 +143,12 @@ def _boat(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
             (x - size * 0.45, y + size * 0.14),
         ),
     ]
+
+
+def _water(level: float, palette: Palette) -> Shape:
+    tint = mix(palette.sky_top, palette.sky_low, 0.35)
+    low, high = level + 0.1, level - 0.05
+    return _polygon(tint, (0, level - 0.02), (1, high), (1, level + 0.06), (0, low))
 
 
 def _flower(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
@@ -183,6 +198,10 @@ def _hill(level: float, swing: float, fill: Colour, dice: random.Random) -> Shap
         for x in steps
     ]
     return Shape(points=((0.0, 1.0), *ridge, (1.0, 1.0)), fill=fill)
+
+
+def _anchor(shapes: list[Shape], spot: Point) -> list[Shape]:
+    return [replace(shape, anchor=spot) for shape in shapes]
 
 
 def _polygon(fill: Colour, *points: Point) -> Shape:

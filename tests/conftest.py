@@ -1,0 +1,292 @@
+"""What tests share: a clean environment, an emulator on its own thread, and dsrun itself."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsrun.cli import main
+from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
+
+KEY = "sk-never-to-be-written-down"
+PATIENCE_S = 60.0
+FOREIGN = ("DASHSCOPE_", "DSRUN_", "XDG_")
+FOREIGN_NAMES = ("NO_COLOR", "NETRC", "SSLKEYLOGFILE", "PYTHONWARNINGS", "PYTHONASYNCIODEBUG")
+QUICK = {
+    "rate": "1000/s",
+    "polling": {"first": "50ms", "max": "200ms", "rate": "1000/s"},
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, no setting, no proxy and no home of the person who runs the tests."""
+    for name in list(os.environ):
+        is_proxy = name.lower().endswith("_proxy")
+        if is_proxy or name.startswith(FOREIGN) or name in FOREIGN_NAMES:
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+
+
+def wait_until(condition: Callable[[], Any], *, what: str) -> None:
+    """Return as soon as the condition holds; fail when it never does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"it never came to this: {what}"
+        time.sleep(0.01)
+
+
+class StandingClock:
+    """Epoch seconds that move by hand only: no task of the emulator ends before `advance`."""
+
+    def __init__(self) -> None:
+        self._now = time.time()
+
+    def __call__(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class Service:
+    """An emulator as its operator sees it; every question is asked on the emulator's thread."""
+
+    def __init__(self, emulator: Emulator, loop: asyncio.AbstractEventLoop) -> None:
+        self._emulator = emulator
+        self._loop = loop
+        self.base_url = emulator.base_url
+
+    def creates(self) -> dict[str, int]:
+        """Accepted creates, each of which is paid, by the canonical JSON of their body."""
+        return self._ask(lambda: dict(self._emulator.creates))
+
+    def paid(self) -> int:
+        return sum(self.creates().values())
+
+    def requests(self) -> list[tuple[str, str]]:
+        return self._ask(lambda: list(self._emulator.requests))
+
+    def count(self, method: str, part: str = "") -> int:
+        """How many requests had this method and this part in their path."""
+        return sum(m == method and part in path for m, path in self.requests())
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._emulator.aclose(), self._loop).result()
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        async def answer() -> Any:
+            return question()
+
+        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
+    """Start an emulator on a loop of its own and make it the service that dsrun finds.
+
+    Faults by name, options by keyword; `clock` replaces the computer's.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    services: list[Service] = []
+
+    def start(*faults: str, clock: Callable[[], float] | None = None, **options: Any) -> Service:
+        quick = {"picture_scale": 0.1, "queue_time_s": 0.0, "task_time_s": 0.05, "limits": False}
+        parsed = tuple(parse_fault(text) for text in faults)
+        chosen = EmulatorOptions(**(quick | {"api_key": KEY, "faults": parsed} | options))
+        starting = start_emulator(chosen, now=clock)
+        emulator = asyncio.run_coroutine_threadsafe(starting, loop).result()
+        services.append(Service(emulator, loop))
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", emulator.base_url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def emulator(serve: Callable[..., Service]) -> Service:
+    """A service that does everything right, at once, and has no rate limits."""
+    return serve()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def answer(self) -> Any:
+        """stdout, which must be JSON."""
+        return json.loads(self.out)
+
+
+class Child:
+    """A dsrun of its own process."""
+
+    def __init__(self, command: Sequence[str], *, folder: Path, **options: Any) -> None:
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options
+            )
+
+    def wait_for_words(self, words: str) -> None:
+        wait_until(lambda: words in self._err.read_text(), what=f"{words!r} on stderr")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until the process is no more."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> Outcome:
+        """Wait for the end that the process comes to by itself."""
+        code = self.process.wait(timeout=PATIENCE_S)
+        return Outcome(code=code, out=self._out.read_text(), err=self._err.read_text())
+
+
+class Workplace:
+    """A folder with a pipeline, dsrun in it, and what dsrun leaves there."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        self._children: list[Child] = []
+
+    def pipeline(
+        self, steps: str, *, path: str = "demo.yaml", name: str = "demo", **execution: Any
+    ) -> Path:
+        """Write a manifest; `execution` is laid over settings that make a run quick."""
+        settings = {key: value for key, value in (QUICK | execution).items() if value is not None}
+        text = f"version: 1\nname: {name}\n{steps.strip()}\nexecution: {json.dumps(settings)}\n"
+        file = self.folder / path
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def posters(self, count: int, *, pictures: int = 1, seed: str = "", **execution: Any) -> Path:
+        """A pipeline of one step `posters` with so many jobs: prompts `a lantern 0` and so on."""
+        parameters = f"n: {pictures}" + (f", seed: {seed}" if seed else "")
+        steps = f"""
+steps:
+  posters:
+    operation: wanx-v1
+    matrix:
+      number: {{range: [0, {count - 1}]}}
+    input: {{prompt: "a lantern {{{{ number }}}}"}}
+    parameters: {{{parameters}}}
+    filename: "{{{{ number }}}}-{{{{ index }}}}"
+"""
+        return self.pipeline(steps, **execution)
+
+    def dsrun(self, *arguments: str | Path) -> Outcome:
+        """Run a command line in this process. A bug is a failure here, whatever the test expects."""
+        self._capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = self._capsys.readouterr()
+        assert "Traceback" not in out + err
+        log = re.search(r"details: (.+\.log)", err)
+        assert code != 4, Path(log[1]).read_text() if log else err
+        return Outcome(code=code, out=out, err=err)
+
+    def spawn(self, *arguments: str | Path, **options: Any) -> Child:
+        """Run a command line in a process of its own."""
+        return self.spawn_command([*self.command, *map(str, arguments)], **options)
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "dsrun"]
+
+    def spawn_command(self, command: Sequence[str], **options: Any) -> Child:
+        number = len(self._children)
+        folder = self.folder.parent / f"child-{number}"
+        folder.mkdir()
+        child = Child(command, folder=folder, cwd=self.folder, **options)
+        self._children.append(child)
+        return child
+
+    def run_dir(self, name: str = "demo") -> Path:
+        """The newest run directory of a pipeline."""
+        return (self.folder / "outputs" / name / "latest").resolve(strict=True)
+
+    def results(self) -> list[dict[str, Any]]:
+        text = (self.run_dir() / "results.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    def statuses(self) -> dict[str, int]:
+        """Jobs by status, from the ledger."""
+        rows = self.query("SELECT status, count(*) FROM job GROUP BY status")
+        return {row["status"]: row["count(*)"] for row in rows}
+
+    def query(self, sql: str) -> list[Mapping[str, Any]]:
+        """Rows of the ledger of the newest run."""
+        with closing(sqlite3.connect(self.run_dir() / "ledger.sqlite3")) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql)]
+
+    def files(self) -> dict[str, bytes]:
+        """Every artifact by its path in the run directory."""
+        root = self.run_dir()
+        found = sorted((root / "artifacts").rglob("*"))
+        return {p.relative_to(root).as_posix(): p.read_bytes() for p in found if p.is_file()}
+
+    def close(self) -> None:
+        for child in self._children:
+            if child.process.poll() is None:
+                child.kill()
+
+
+@pytest.fixture
+def work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Workplace]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    place = Workplace(folder, capsys)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def standing_clock() -> StandingClock:
+    return StandingClock()
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait for a condition that another thread or process brings about."""
+    return wait_until
+
+
+@pytest.fixture
+def key() -> str:
+    """The only key that the emulator of `serve` takes."""
+    return KEY

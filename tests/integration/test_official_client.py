@@ -1,0 +1,242 @@
+"""The official `dashscope` package against the emulator: what its users see.
+
+Written as documentation of the package as well: where it hides something that the API answers,
+the test says so.
+"""
+
+import asyncio
+import base64
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dashscope
+import pytest
+import requests
+from dashscope import ImageSynthesis
+from dashscope.v2 import DashScopeError
+from PIL import Image
+
+from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
+    pytest.mark.filterwarnings("ignore:dashscope 2.0:FutureWarning"),
+]
+
+KEY = "sk-test"
+GOOD_VOICE = {
+    "target_model": "qwen3-tts-vd-2026-01-26",
+    "voice_prompt": "A calm voice",
+    "preview_text": "Good evening.",
+    "preferred_name": "announcer",
+    "language": "en",
+}
+
+Launch = Callable[..., Emulator]
+
+
+@pytest.fixture
+def launch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
+    """Start an emulator on a loop of its own, since the package blocks this thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    emulators: list[Emulator] = []
+
+    def start(*faults: str, **options: Any) -> Emulator:
+        quick = {"picture_scale": 0.1, "queue_time_s": 0.0, "task_time_s": 0.0, "limits": False}
+        parsed = tuple(parse_fault(text) for text in faults)
+        chosen = EmulatorOptions(**(quick | {"faults": parsed} | options))
+        emulator = asyncio.run_coroutine_threadsafe(start_emulator(chosen), loop).result()
+        emulators.append(emulator)
+        monkeypatch.setattr(dashscope, "base_http_api_url", emulator.base_url)
+        return emulator
+
+    yield start
+    for emulator in emulators:
+        asyncio.run_coroutine_threadsafe(emulator.aclose(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def emulator(launch: Launch) -> Emulator:
+    return launch()
+
+
+def _create(**changes: Any) -> Any:
+    words = {"model": "wanx-v1", "prompt": "a lantern", "n": 1, "api_key": KEY}
+    return ImageSynthesis.async_call(**(words | changes))
+
+
+def _client(emulator: Emulator, **options: Any) -> dashscope.Client:
+    chosen = {"api_key": KEY, "max_retries": 0} | options
+    return dashscope.Client(base_url=emulator.base_url, **chosen)
+
+
+def test_a_created_task_is_fetched_and_waited_for(emulator):
+    created = _create(n=2, size="720*1280", style="<watercolor>", seed=7)
+    fetched = ImageSynthesis.fetch(created, api_key=KEY)
+    waited = ImageSynthesis.wait(created, api_key=KEY)
+    assert created.output.task_status == "PENDING"
+    assert fetched.output.task_id == created.output.task_id
+    assert waited.output.task_status == "SUCCEEDED"
+    assert waited.output.task_metrics == {"TOTAL": 2, "SUCCEEDED": 2, "FAILED": 0}
+    assert waited.usage.image_count == 2
+
+
+def test_a_result_address_needs_no_key(emulator):
+    waited = ImageSynthesis.wait(_create(), api_key=KEY)
+    answer = requests.get(waited.output.results[0].url, timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
+
+
+def test_the_request_id_of_the_create_is_found_in_the_list(emulator):
+    """The package leaves the rows under `data`, raw, in its `output`."""
+    created = _create()
+    listed = ImageSynthesis.list(model_name="wanx-v1", page_size=5, api_key=KEY)
+    (row,) = listed.output["data"]
+    assert row["request_id"] == created.request_id
+    assert row["task_id"] == created.output.task_id
+    assert listed.output["total"] == 1
+
+
+def test_a_waiting_task_is_cancelled_once(launch):
+    launch(queue_time_s=600.0)
+    created = _create()
+    first = ImageSynthesis.cancel(created, api_key=KEY)
+    second = ImageSynthesis.cancel(created, api_key=KEY)
+    fetched = ImageSynthesis.fetch(created, api_key=KEY)
+    assert first.status_code == 200
+    assert (second.status_code, second.code) == (400, "UnsupportedOperation")
+    assert fetched.output.task_status == "CANCELED"
+
+
+def test_an_unknown_task_is_no_error(emulator):
+    fetched = ImageSynthesis.fetch("no-such-task", api_key=KEY)
+    assert (fetched.status_code, fetched.output.task_status) == (200, "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        pytest.param({"api_key": "sk-bad"}, 401, "InvalidApiKey", id="key"),
+        pytest.param({"n": 5}, 400, "InvalidParameter", id="n"),
+        pytest.param({"prompt": "x" * 801}, 400, "InvalidParameter", id="prompt"),
+        pytest.param({"size": "1*1"}, 400, "InvalidParameter", id="size"),
+        pytest.param({"model": "wanx-v0"}, 400, "InvalidParameter", id="model"),
+        pytest.param({"task": "image2image"}, 400, "InvalidParameter", id="path"),
+    ],
+)
+def test_a_refusal_is_an_answer_with_status_and_code(emulator, changes, status, code):
+    refused = _create(**changes)
+    assert (refused.status_code, refused.code) == (status, code)
+    assert refused.request_id
+    assert emulator.creates == {}
+
+
+def test_the_rate_limit_is_met(launch):
+    launch(limits=True)
+    codes = [_create().code for _ in range(3)]
+    assert codes == ["", "", "Throttling.RateQuota"]
+
+
+def test_the_reason_of_a_failed_picture_is_beside_an_empty_address(launch):
+    """A partial task looks like a success; only the raw fields tell which pictures failed."""
+    launch("partial-task")
+    waited = ImageSynthesis.wait(_create(n=4), api_key=KEY)
+    failed = [result for result in waited.output.results if not result.url]
+    assert waited.output.task_status == "SUCCEEDED"
+    assert {result.code for result in failed} <= {"InternalError.Timeout", "DataInspectionFailed"}
+    assert len(failed) == 4 - waited.usage.image_count > 0
+
+
+def test_a_failed_task_is_http_200(launch):
+    launch("failed-task")
+    waited = ImageSynthesis.wait(_create(), api_key=KEY)
+    assert (waited.status_code, waited.output.task_status) == (200, "FAILED")
+    assert waited.output.code == "InternalError.Timeout"
+
+
+def test_a_local_reference_picture_is_uploaded_first(emulator, tmp_path):
+    picture = tmp_path / "reference.png"
+    Image.new("RGB", (300, 300)).save(picture)
+    waited = ImageSynthesis.wait(_create(ref_img=str(picture)), api_key=KEY)
+    assert waited.output.task_status == "SUCCEEDED"
+    assert ("POST", "/dashscope-file-mgr") in emulator.requests
+    assert '"ref_img":"oss://' in next(iter(emulator.creates))
+
+
+def test_a_bad_reference_picture_fails_inside_the_task(emulator, tmp_path):
+    picture = tmp_path / "reference.png"
+    Image.new("RGB", (100, 100)).save(picture)
+    waited = ImageSynthesis.wait(_create(ref_img=str(picture)), api_key=KEY)
+    assert (waited.output.task_status, waited.output.code) == ("FAILED", "InvalidImageResolution")
+
+
+def test_the_2_0_client_makes_a_picture(emulator):
+    with _client(emulator) as client:
+        job = client.images.generate(model="wanx-v1", prompt="a lantern", n=1)
+    assert job.status == "SUCCEEDED"
+    assert len(job.image_urls) == 1
+
+
+def test_the_2_0_client_sees_an_empty_list_of_tasks(emulator):
+    """It reads the key `tasks`, while the API answers with `data`."""
+    _create()
+    with _client(emulator) as client:
+        page = client.images.jobs.list()
+    assert page.tasks == []
+
+
+def test_the_2_0_client_pays_again_when_an_answer_is_lost(launch):
+    """It repeats a create whose connection broke, although the service may have accepted it."""
+    emulator = launch("lost-answer")
+    with _client(emulator, max_retries=1) as client, pytest.raises(DashScopeError):
+        client.audio.voice_design.create(**GOOD_VOICE)
+    assert list(emulator.creates.values()) == [2]
+
+
+def test_a_voice_is_made_listed_queried_and_deleted(emulator):
+    with _client(emulator) as client:
+        made = client.audio.voice_design.create(**GOOD_VOICE)
+        listed = client.audio.voice_design.list()
+        queried = client.audio.voice_design.get(made.voice)
+        deleted = client.audio.voice_design.delete(made.voice)
+        left = client.audio.voice_design.list()
+    assert base64.b64decode(made.preview_audio["data"]).startswith(b"RIFF")
+    assert made.preview_audio["sample_rate"] == 24000
+    assert made.target_model == queried.target_model == GOOD_VOICE["target_model"]
+    assert [voice["voice"] for voice in listed.voices] == [made.voice]
+    assert deleted.voice == made.voice
+    assert left.voices == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({"preferred_name": "a" * 17}, "InvalidParameter", id="name"),
+        pytest.param({"target_model": "qwen3-tts"}, "InvalidParameter", id="model"),
+        pytest.param({"parameters": {"sample_rate": 44100}}, "InvalidParameter", id="rate"),
+    ],
+)
+def test_a_refused_voice_is_an_exception(emulator, changes, code):
+    with _client(emulator) as client, pytest.raises(DashScopeError) as caught:
+        client.audio.voice_design.create(**(GOOD_VOICE | changes))
+    assert (caught.value.status_code, caught.value.code) == (400, code)
+    assert emulator.creates == {}
+
+
+def test_a_missing_voice_is_an_exception(emulator):
+    with _client(emulator) as client, pytest.raises(DashScopeError) as caught:
+        client.audio.voice_design.get("qwen-tts-vd-none-voice-20260101000000-0000")
+    assert (caught.value.status_code, caught.value.code) == (400, "VoiceNotFound")
+
+
+def test_a_bad_key_is_an_exception(emulator):
+    client = _client(emulator, api_key="sk-bad")
+    with client, pytest.raises(DashScopeError) as caught:
+        client.audio.voice_design.list()
+    assert (caught.value.status_code, caught.value.code) == (401, "InvalidApiKey")
