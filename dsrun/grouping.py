@@ -7,6 +7,7 @@ round of fsync, serves all of them. Callers wait until their own item is done.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -21,44 +22,44 @@ class GroupWorker(Generic[Item, Result]):
     ) -> None:
         self._work = work
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
-        # Guards `_waiting` and `_closing`: the event loop's thread adds, the worker's takes.
-        self._wake = threading.Condition()
-        self._closing = False
+        # The event loop's thread puts, the worker's thread takes; None ends the worker.
+        self._waiting: SimpleQueue[tuple[Item, asyncio.Future[Result]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> "asyncio.Future[Result]":
         """Ask for an item; the future ends when it is done, durably."""
         future: asyncio.Future[Result] = self._loop.create_future()
-        with self._wake:
-            if self._closing:
-                raise RuntimeError("the worker is closed")
-            self._waiting.append((item, future))
-            self._wake.notify()
+        self._waiting.put((item, future))
         return future
 
     def close(self) -> None:
         """Finish what was asked for, then end the thread. Blocks."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._waiting and not self._closing:
-                    self._wake.wait()
-                group, self._waiting = self._waiting, []
-            if not group:
-                return
+        while group := self._next_group():
             try:
                 results = self._work([item for item, _ in group])
             except BaseException as error:  # noqa: BLE001  # handed to every caller of the group
                 results = [error] * len(group)
             futures = [future for _, future in group]
             self._loop.call_soon_threadsafe(_resolve, futures, results)
+
+    def _next_group(self) -> list[tuple[Item, "asyncio.Future[Result]"]]:
+        """Wait for an item, then take all that are there; empty when the worker shall end."""
+        group = []
+        item = self._waiting.get()
+        while item is not None:
+            group.append(item)
+            try:
+                item = self._waiting.get_nowait()
+            except Empty:
+                return group
+        if group:
+            self._waiting.put(None)  # the end is still to come, after this group
+        return group
 
 
 def _resolve(

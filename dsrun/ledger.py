@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,30 +16,10 @@ from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
 from dsrun.ledger_schema import MIGRATIONS, VERSION
 from dsrun.ledger_view import LedgerView, connect, disk_error
-from dsrun.records import Artifact, Job, JobResult, JobStatus, OpenJob, Price
+from dsrun.ledger_writes import Kind, Row, Statement, Write
+from dsrun.records import Artifact, Job, JobResult, JobStatus, Json, OpenJob, Price
 
 _PAGE = 500
-
-_INSERT_JOB = """
-INSERT INTO job (job_id, position, step, idx, replica, operation, request, matrix, stems,
-    wanted, unit_price, currency) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-"""
-_ATTEMPT = """
-INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_code, error_message, task_id,
-    request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_ARTIFACT = "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-class Statement(NamedTuple):
-    sql: str
-    values: Sequence[Any]
-
-
-class Write(NamedTuple):
-    """Statements that belong together; they are committed all or none."""
-
-    statements: tuple[Statement, ...]
 
 
 class Ledger:
@@ -92,11 +71,13 @@ class Ledger:
             return
         position = 0
         while batch := list(islice(jobs, _PAGE)):
-            statements = []
-            for job in batch:
-                statements += _plan_statements(job, position, prices[job.operation])
-                position += 1
-            await self._write(*statements)
+            rows = [
+                Row(Kind.JOB, _job_values(job, position + number, prices[job.operation]))
+                for number, job in enumerate(batch)
+            ]
+            await self._write(*rows)
+            await self._write(*(Row(Kind.TWIN, row.values) for row in rows))
+            position += len(batch)
         await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
     async def reopen(self, statuses: Iterable[JobStatus]) -> None:
@@ -130,28 +111,19 @@ class Ledger:
 
     async def record_intent(self, job: OpenJob, *, at: str) -> None:
         """Before a create leaves: from now on it may be paid."""
-        await self._write(
-            Statement(
-                "UPDATE job SET status = 'submitting', attempts = attempts + 1, submitted_at = ? "
-                "WHERE job_id = ?",
-                (at, job.job_id),
-            )
-        )
+        await self._write(Row(Kind.INTENT, (job.job_id, at)))
 
     async def record_task(self, job: OpenJob, *, task_id: str, request_id: str, at: str) -> None:
         """Right after a create was accepted, before anything else happens to the job."""
         await self._write(
-            Statement(
-                "UPDATE job SET status = 'submitted', task_id = ?, request_id = ? WHERE job_id = ?",
-                (task_id, request_id, job.job_id),
-            ),
+            Row(Kind.TASK, (job.job_id, task_id, request_id)),
             self._attempt(job, "create", at, "accepted", task_id=task_id, request_id=request_id),
         )
 
     async def record_refusal(self, job: OpenJob, *, at: str, code: str, message: str) -> None:
         """A create was explicitly refused, or never left: nothing was paid."""
         await self._write(
-            Statement("UPDATE job SET status = 'pending' WHERE job_id = ?", (job.job_id,)),
+            Row(Kind.REFUSAL, (job.job_id,)),
             self._attempt(job, "create", at, "refused", code=code, message=message),
         )
 
@@ -164,33 +136,13 @@ class Ledger:
     ) -> None:
         """How a job ended, with its artifacts."""
         error = result.error
+        code, message, kind = (error.code, error.message, error.kind) if error else (None,) * 3
         output = None if result.output is None else orjson.dumps(result.output).decode()
+        values = (job.job_id, result.status, output, code, message, kind, result.units, at)
         await self._write(
-            Statement(
-                "UPDATE job SET status = ?, output = ?, error_code = ?, error_message = ?, "
-                "error_class = ?, units = ?, ended_at = ?, request_id = coalesce(?, request_id) "
-                "WHERE job_id = ?",
-                (
-                    result.status,
-                    output,
-                    error and error.code,
-                    error and error.message,
-                    error and error.kind,
-                    result.units,
-                    at,
-                    request_id,
-                    job.job_id,
-                ),
-            ),
-            *(Statement(_ARTIFACT, _artifact_row(job, item)) for item in result.artifacts),
-            self._attempt(
-                job,
-                "end",
-                at,
-                result.status,
-                code=error.code if error else None,
-                message=error.message if error else None,
-            ),
+            Row(Kind.RESULT, (*values, request_id)),
+            *(Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts),
+            self._attempt(job, "end", at, result.status, code=code, message=message),
         )
 
     def _attempt(
@@ -204,20 +156,29 @@ class Ledger:
         message: str | None = None,
         task_id: str | None = None,
         request_id: str | None = None,
-    ) -> Statement:
+    ) -> Row:
         values = (self.run_id, job.job_id, phase, at, outcome, code, message, task_id, request_id)
-        return Statement(_ATTEMPT, values)
+        return Row(Kind.ATTEMPT, values)
 
-    def _write(self, *statements: Statement) -> "asyncio.Future[None]":
-        return self._writer.put(Write(statements))
+    def _write(self, *write: Row | Statement) -> "asyncio.Future[None]":
+        return self._writer.put(write)
 
     def _commit(self, group: Sequence[Write]) -> Sequence[BaseException | None]:
         """One transaction for the group. A fault of the disk fails all of it."""
+        rows: dict[Kind, list[Sequence[Json]]] = {}
+        others: list[Statement] = []
+        for write in group:
+            for part in write:
+                if isinstance(part, Row):
+                    rows.setdefault(part.kind, []).append(part.values)
+                else:
+                    others.append(part)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for write in group:
-                for sql, values in write.statements:
-                    self._db.execute(sql, values)
+            for kind, values in rows.items():
+                self._db.execute(kind.value, (orjson.dumps(values).decode(),))
+            for sql, given in others:
+                self._db.execute(sql, given)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
@@ -226,27 +187,17 @@ class Ledger:
         return [None] * len(group)
 
 
-def _plan_statements(job: Job, position: int, price: Price) -> list[Statement]:
-    """The job's row, or a twin's where an equal job stands in another place."""
-    matrix = orjson.dumps(job.matrix).decode()
-    stems = orjson.dumps(job.stems).decode()
-    values = (
-        job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
-        matrix, stems, job.units, str(price.amount), price.currency,
-    )  # fmt: skip
-    return [
-        Statement(_INSERT_JOB, values),
-        Statement(
-            "INSERT INTO twin SELECT ?, ?, job_id, ?, ? FROM job "
-            "WHERE job_id = ? AND NOT (step = ? AND idx = ?) ON CONFLICT DO NOTHING",
-            (job.step, job.index, matrix, stems, job.job_id, job.step, job.index),
-        ),
-    ]
-
-
-def _artifact_row(job: OpenJob, item: Artifact) -> Sequence[Any]:
+def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
     return (
-        item.path, job.job_id, item.index, item.sha256, item.size, item.media_type, item.seed,
+        job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
+        orjson.dumps(job.matrix).decode(), orjson.dumps(job.stems).decode(), job.units,
+        str(price.amount), price.currency,
+    )  # fmt: skip
+
+
+def _artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
+    return (
+        job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
         item.sample_rate,
     )  # fmt: skip
 

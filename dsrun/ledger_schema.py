@@ -46,7 +46,6 @@ MIGRATIONS = (
         ended_at      TEXT
     ) STRICT;
     CREATE INDEX job_position ON job (position);
-    CREATE INDEX job_status ON job (status);
     CREATE TABLE twin (
         step          TEXT NOT NULL,
         idx           INTEGER NOT NULL,
@@ -68,17 +67,16 @@ MIGRATIONS = (
         task_id       TEXT,
         request_id    TEXT
     ) STRICT;
-    CREATE INDEX attempt_job ON attempt (job_id);
     CREATE TABLE artifact (
-        path          TEXT PRIMARY KEY,
         job_id        TEXT NOT NULL REFERENCES job,
         idx           INTEGER NOT NULL,
+        path          TEXT NOT NULL,
         sha256        TEXT NOT NULL,
         size          INTEGER NOT NULL,
         media_type    TEXT NOT NULL,
         seed          INTEGER,
-        sample_rate   INTEGER
+        sample_rate   INTEGER,
+        PRIMARY KEY (job_id, idx, path)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX artifact_job ON artifact (job_id, idx);
     """,
 )

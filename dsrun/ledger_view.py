@@ -117,6 +117,7 @@ class LedgerView:
         self, *, operation: str, steps: Sequence[str] = (), end: int = _NO_LIMIT
     ) -> Iterator[OpenJob]:
         """Jobs that have not ended: those with a task first, then the others in plan order."""
+        has_twins = self._db.execute("SELECT 1 FROM twin LIMIT 1").fetchone() is not None
         for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
             while rows := self._db.execute(
@@ -125,7 +126,7 @@ class LedgerView:
                 (last, end, operation, status, *_steps(steps), _PAGE),
             ).fetchall():
                 for row in rows:
-                    yield self._open_job(row)
+                    yield self._open_job(row, has_twins=has_twins)
                 last = rows[-1]["position"]
 
     def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
@@ -155,11 +156,13 @@ class LedgerView:
         )
         return [tuple(row) for row in rows]
 
-    def _open_job(self, row: sqlite3.Row) -> OpenJob:
-        twins = self._db.execute(
-            "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
-        )
-        stems = [_stems(row), *map(_stems, twins)]
+    def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
+        stems = [_stems(row)]
+        if has_twins:
+            twins = self._db.execute(
+                "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
+            )
+            stems += map(_stems, twins)
         return OpenJob(
             job_id=row["job_id"],
             operation=row["operation"],
