@@ -183,7 +183,8 @@ class Ledger:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            return [disk_error(error)] * len(group)
+            is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+            return [error if is_bug else disk_error(error)] * len(group)
         return [None] * len(group)
 
 

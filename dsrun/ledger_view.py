@@ -209,6 +209,12 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def disk_error(error: sqlite3.Error) -> SetupError:
+    """Words for a ledger that the disk does not take or give."""
+    if "malformed" in str(error) or "not a database" in str(error):
+        return SetupError(
+            f"the ledger is damaged: {error}. It alone knows what was paid: restore it from a "
+            "backup, or move the run directory away to start anew and pay again."
+        )
     return SetupError(
         f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
         "run the same command again; nothing is lost."

@@ -8,6 +8,8 @@ from filelock import FileLock, Timeout
 
 from dsrun.errors import RunLocked, SetupError
 
+_LOOK_S = 0.25  # `dsrun status` holds the lock for a moment when it looks
+
 
 @contextmanager
 def run_lock(
@@ -20,7 +22,7 @@ def run_lock(
     lock = FileLock(path)
     try:
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOOK_S, poll_interval=_LOOK_S / 5)
         except Timeout:
             words = f"another run holds {path.parent}: {describe_owner()}"
             if if_running == "skip":

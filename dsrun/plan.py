@@ -101,8 +101,9 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     templates = Templates(root=manifest.root)
     pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
     values = {**run_values, **pinned}
-    problems = list(_size_problems(manifest))
-    steps, warnings = [], []
+    problems = [*_size_problems(manifest), *_currency_problems(manifest, catalog)]
+    steps: list[CompiledStep] = []
+    warnings = list(_rate_warnings(manifest, catalog))
     for step in manifest.steps:
         try:
             compiled = CompiledStep(
@@ -207,6 +208,32 @@ def _size_problems(manifest: Manifest) -> Iterator[Problem]:
             yield manifest.document.problem(
                 ("steps", step.name, "matrix"),
                 f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
+            )
+
+
+def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
+    """A limit in another currency than the prices would never be reached."""
+    currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
+    for name in ("max_cost", "confirm_above"):
+        money = getattr(manifest.execution, name)
+        if money is not None and currencies != [money.currency]:
+            yield manifest.document.problem(
+                ("execution", name),
+                f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
+            )
+
+
+def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[str]:
+    rate = manifest.execution.rate
+    for name in sorted({step.operation for step in manifest.steps}):
+        published = catalog[name].rate
+        if rate and rate.requests / rate.per_s > published.requests / published.per_s:
+            yield str(
+                manifest.document.problem(
+                    ("execution", "rate"),
+                    f"more than the {published.requests} requests in {published.per_s:g} s that "
+                    f"are published for {name}; right only if your account has more",
+                )
             )
 
 

@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +13,12 @@ import orjson
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import OWN_OPERATIONS, PlanOptions, open_plan
+from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import Progress, answer, say
 from dsrun.control import Budget, RunControl
 from dsrun.engine import run_jobs
-from dsrun.errors import ExitCode, SetupError
+from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
@@ -31,7 +30,6 @@ from dsrun.results import write_results
 from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
 
-_GRACE_S = 10.0
 _EMULATED_TASK_S = 0.5
 
 
@@ -53,6 +51,7 @@ class RunOptions(PlanOptions):
 def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     plan = open_plan(options)
+    _check_currency(plan, options.max_cost)
     plan.check()
     for warning in plan.warnings:
         say(f"warning: {warning}")
@@ -159,7 +158,7 @@ class _Session:
                 error = result.error
                 progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")
 
-        with progress, _signals(control):
+        with progress, draining_signals(control):
             async with Transport() as transport:
                 runner = build_runner(
                     transport=transport, settings=settings, ledger=ledger, store=store,
@@ -240,36 +239,12 @@ class _Session:
             EmulatorOptions(task_time_s=_EMULATED_TASK_S, operations=own)
         )
         stack.push_async_callback(emulator.aclose)
-        say(f"emulated: nothing is sent to DashScope and nothing is paid ({emulator.base_url})")
+        if not self._options.quiet:
+            say(f"emulated: nothing is sent to DashScope, nothing is paid ({emulator.base_url})")
         return emulated_settings(emulator.base_url)
 
     def _now(self) -> str:
         return stamp(self._clock.now())
-
-
-@contextmanager
-def _signals(control: RunControl) -> Iterator[None]:
-    """First Ctrl-C or SIGTERM: submit nothing more, finish what is nearly done. Second: stop."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    signalled: list[ExitCode] = []
-    codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
-
-    def on_signal(code: ExitCode) -> None:
-        if signalled and task is not None:
-            task.cancel()
-            return
-        signalled.append(code)
-        say("stopping: nothing more is submitted; once more stops at once")
-        control.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
-        loop.call_later(_GRACE_S, control.end_grace)
-
-    for number, code in codes.items():
-        loop.add_signal_handler(number, on_signal, code)
-    try:
-        yield
-    finally:
-        for number in codes:
-            loop.remove_signal_handler(number)
 
 
 def _execution(execution: Execution, options: RunOptions) -> Execution:
@@ -278,6 +253,12 @@ def _execution(execution: Execution, options: RunOptions) -> Execution:
     if options.concurrency is not None:
         execution = replace(execution, concurrency=options.concurrency)
     return execution
+
+
+def _check_currency(plan: Plan, max_cost: Money | None) -> None:
+    known = {plan.catalog[step.operation].price.currency for step in plan.manifest.steps}
+    if max_cost is not None and known != {max_cost.currency}:
+        raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
 
 
 def _owner(layout: RunLayout) -> str:
