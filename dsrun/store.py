@@ -180,7 +180,7 @@ class _disk_faults:  # noqa: N801  # read as a word after `with`
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             raise SetupError(
-                f"cannot write below {self._path.parent}: {error.strerror or error}. Free the disk "
+                f"cannot write {self._path}: {error.strerror or error}. Free the disk "
                 "or make the folder writable, then run the same command again; nothing is lost."
             ) from error
 

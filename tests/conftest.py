@@ -52,16 +52,23 @@ def wait_until(condition: Callable[[], Any], *, what: str) -> None:
 
 
 class StandingClock:
-    """Epoch seconds that move by hand only: no task of the emulator ends before `advance`."""
+    """Epoch seconds that move by hand only: no task of the emulator ends before that."""
 
     def __init__(self) -> None:
         self._now = time.time()
+        self._released_at: float | None = None
 
     def __call__(self) -> float:
-        return self._now
+        if self._released_at is None:
+            return self._now
+        return self._now + time.monotonic() - self._released_at
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
+
+    def release(self) -> None:
+        """From now on go like any clock."""
+        self._released_at = time.monotonic()
 
 
 class Service:
@@ -85,6 +92,10 @@ class Service:
     def count(self, method: str, part: str = "") -> int:
         """How many requests had this method and this part in their path."""
         return sum(m == method and part in path for m, path in self.requests())
+
+    def tasks_asked_for(self) -> int:
+        """How many tasks were asked for at least once: their ids are on the client's disk."""
+        return len({path for _, path in self.requests() if "/tasks/" in path})
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._emulator.aclose(), self._loop).result()
@@ -159,6 +170,13 @@ class Child:
     def wait_for_words(self, words: str) -> None:
         wait_until(lambda: words in self._err.read_text(), what=f"{words!r} on stderr")
 
+    def wait_for_answer(self, words: str) -> None:
+        wait_until(lambda: words in self.answered(), what=f"{words!r} on stdout")
+
+    def answered(self) -> str:
+        """stdout so far."""
+        return self._out.read_text()
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -180,6 +198,11 @@ class Workplace:
         self.folder = folder
         self._capsys = capsys
         self._children: list[Child] = []
+
+    @staticmethod
+    def until(condition: Callable[[], Any], *, what: str) -> None:
+        """Wait for a condition that another thread or process brings about."""
+        wait_until(condition, what=what)
 
     def pipeline(
         self, steps: str, *, path: str = "demo.yaml", name: str = "demo", **execution: Any
@@ -207,7 +230,7 @@ steps:
         return self.pipeline(steps, **execution)
 
     def dsrun(self, *arguments: str | Path) -> Outcome:
-        """Run a command line in this process. A bug is a failure here, whatever the test expects."""
+        """Run a command line in this process. A bug fails the test, whatever it expects."""
         self._capsys.readouterr()
         code = main([str(argument) for argument in arguments])
         out, err = self._capsys.readouterr()
@@ -278,12 +301,6 @@ def work(
 @pytest.fixture
 def standing_clock() -> StandingClock:
     return StandingClock()
-
-
-@pytest.fixture
-def until() -> Callable[..., None]:
-    """Wait for a condition that another thread or process brings about."""
-    return wait_until
 
 
 @pytest.fixture

@@ -623,17 +623,19 @@ class TestSelection:
         assert outcome.code == 2
         assert "voices" in outcome.err
 
-    def test_no_more_jobs_are_under_way_than_allowed(self, work, serve, standing_clock, until):
+    def test_no_more_jobs_are_under_way_than_allowed(self, work, serve, standing_clock):
         service = serve(clock=standing_clock)
         child = work.spawn(work.posters(5), "-j", "2")
-        until(lambda: service.paid() == 2, what="two creates")
+        work.until(lambda: service.paid() == 2, what="two creates")
         asked = service.count("GET")
-        until(lambda: service.count("GET") > asked + 10, what="more questions for the two tasks")
+        work.until(
+            lambda: service.count("GET") > asked + 10, what="more questions for the two tasks"
+        )
         assert service.paid() == 2
         standing_clock.advance(1)
-        until(lambda: service.paid() == 4, what="the next two")
+        work.until(lambda: service.paid() == 4, what="the next two")
         standing_clock.advance(1)
-        until(lambda: service.paid() == 5, what="the last one")
+        work.until(lambda: service.paid() == 5, what="the last one")
         standing_clock.advance(1)
         assert child.end().code == 0
 

@@ -1,0 +1,276 @@
+"""Jobs per second of `dsrun` against a bare aiohttp loop: create, query, 50 KB download.
+
+    python benchmarks/run_rate.py
+    python benchmarks/run_rate.py --jobs 10000 --pairs 3
+
+Both talk to the same loopback server, 64 jobs at a time, as whole processes, one after the other,
+several times; the ratio is the median over the pairs. The bare loop keeps nothing: no ledger, no
+hash, no file, no validation. Target: at least 0.6 of its rate.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TARGET = 0.6
+AT_ONCE = 64
+PICTURE_SIZE = (130, 128)  # of random pixels: 50 KB as PNG
+DRAW = "/api/v1/services/aigc/text2image/image-synthesis"
+
+MANIFEST = """\
+version: 1
+name: run-rate
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {seed: {range: [1, JOBS]}}
+    input: {prompt: "a paper lantern over the river, picture {{ seed }}"}
+    parameters: {style: "<watercolor>", size: 1024*1024, n: 1, seed: "{{ seed }}"}
+execution:
+  concurrency: 64
+  submit_window: 64
+  rate: 100000/s
+  polling: {first: 0s, max: 100ms, rate: 100000/s}
+"""
+
+
+class Process(NamedTuple):
+    seconds: float
+    cpu_s: float  # of all its threads
+
+
+class Pair(NamedTuple):
+    bare: float  # jobs a second, of whole processes
+    dsrun: float
+    bare_cpu_ms: float  # a job
+    dsrun_cpu_ms: float
+    dsrun_inside: float  # jobs a second from the first create to the last file, by the ledger
+
+    @property
+    def ratio(self) -> float:
+        return self.dsrun / self.bare
+
+
+def main() -> int:
+    options = parse_options()
+    if options.serve:
+        return asyncio.run(serve())
+    if options.bare:
+        return asyncio.run(run_bare(options.bare, options.jobs))
+    with serving() as base_url:
+        measure_pair(base_url, 100)  # warms the disk cache
+        print(f"{'':<6} {'bare aiohttp':>12} {'dsrun':>8} {'ratio':>6} {'CPU a job':>18} {'sending':>9}")
+        pairs = []
+        for number in range(1, options.pairs + 1):
+            pairs.append(measure_pair(base_url, options.jobs))
+            print_row(str(number), pairs[-1])
+        median = Pair(*(statistics.median(column) for column in zip(*pairs, strict=True)))
+    print_row("median", median)
+    ratio = statistics.median(pair.ratio for pair in pairs)
+    is_met = ratio >= TARGET
+    print(f"median ratio {ratio:.2f}; target {TARGET}: {'met' if is_met else 'MISSED'}")
+    return 0 if is_met else 1
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=2000, help="in each run (default 2000)")
+    parser.add_argument("--pairs", type=int, default=5, help="of runs (default 5)")
+    parser.add_argument("--serve", action="store_true", help="only serve, and print the address")
+    parser.add_argument("--bare", metavar="URL", help="only the bare loop, against a server")
+    return parser.parse_args()
+
+
+def print_row(name: str, pair: Pair) -> None:
+    print(
+        f"{name:<6} {pair.bare:>10.0f}/s {pair.dsrun:>6.0f}/s {pair.ratio:>6.2f} "
+        f"{pair.bare_cpu_ms:>5.2f} to {pair.dsrun_cpu_ms:>4.2f} ms {pair.dsrun_inside:>7.0f}/s"
+    )
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """A server in its own process; gives its base URL."""
+    command = [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def measure_pair(base_url: str, jobs: int) -> Pair:
+    bare = run([__file__, "--bare", base_url, "--jobs", str(jobs)])
+    folder = Path(tempfile.mkdtemp(prefix="dsrun-run-rate-"))
+    try:
+        manifest = MANIFEST.replace("JOBS", str(jobs))
+        (folder / "bench.yaml").write_text(manifest, encoding="utf-8")
+        keys = {"DASHSCOPE_API_KEY": "sk-bench", "DASHSCOPE_HTTP_BASE_URL": base_url}
+        dsrun = run(
+            ["-m", "dsrun", "run", "bench.yaml", "--yes", "--quiet"],
+            cwd=folder,
+            env=os.environ | keys,
+        )
+        return Pair(
+            jobs / bare.seconds,
+            jobs / dsrun.seconds,
+            1000 * bare.cpu_s / jobs,
+            1000 * dsrun.cpu_s / jobs,
+            jobs / inside_s(folder, jobs),
+        )
+    finally:
+        shutil.rmtree(folder)
+
+
+def run(arguments: list[str], **options: Any) -> Process:
+    """A Python process from start to end."""
+    began = time.perf_counter()
+    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, **options)
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - began
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{arguments} ended with {child.returncode}")
+    return Process(seconds, usage.ru_utime + usage.ru_stime)
+
+
+def inside_s(folder: Path, jobs: int) -> float:
+    """Seconds from the first create to the last job's end; sees to it that every file came."""
+    ledger = folder / "outputs/run-rate/latest/ledger.sqlite3"
+    with contextlib.closing(sqlite3.connect(ledger)) as db:
+        row = db.execute(
+            "SELECT 86400 * (max(julianday(ended_at)) - min(julianday(submitted_at))), count(*) "
+            "FROM job WHERE status = 'succeeded'"
+        ).fetchone()
+    files = sum(1 for _ in ledger.parent.glob("artifacts/posters/*.png"))
+    if row[1] != jobs or files != jobs:
+        raise SystemExit(f"{row[1]} jobs succeeded and {files} files came; {jobs} were expected")
+    return float(row[0])
+
+
+async def run_bare(base_url: str, jobs: int) -> int:
+    """What any client must do at least: three requests a job, answers parsed, bytes read."""
+    import aiohttp
+
+    headers = {"Authorization": "Bearer sk-bench", "X-DashScope-Async": "enable"}
+    numbers = iter(range(jobs))
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        for number in numbers:
+            body = {
+                "model": "wanx-v1",
+                "input": {"prompt": f"a paper lantern over the river, picture {number}"},
+                "parameters": {"style": "<watercolor>", "size": "1024*1024", "n": 1},
+            }
+            url = f"{base_url}/services/aigc/text2image/image-synthesis"
+            async with session.post(url, json=body, headers=headers) as response:
+                task_id = (await response.json())["output"]["task_id"]
+            async with session.get(f"{base_url}/tasks/{task_id}", headers=headers) as response:
+                found = (await response.json())["output"]["results"][0]["url"]
+            async with session.get(found) as response:
+                await response.read()
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(worker(session))
+    return 0
+
+
+async def serve() -> int:
+    """Serve until this process is ended."""
+    picture = make_picture()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Service(picture), "127.0.0.1", 0
+    )
+    port = server.sockets[0].getsockname()[1]
+    print(f"http://127.0.0.1:{port}/api/v1", flush=True)
+    await server.serve_forever()
+    return 0
+
+
+def make_picture() -> bytes:
+    import io
+
+    from PIL import Image
+
+    width, height = PICTURE_SIZE
+    file = io.BytesIO()
+    Image.frombytes("RGB", PICTURE_SIZE, os.urandom(width * height * 3)).save(file, "PNG")
+    return file.getvalue()
+
+
+class Service(asyncio.Protocol):
+    """The published API with tasks that are done at once; as cheap as a server can be."""
+
+    numbers = iter(range(10**9))
+
+    def __init__(self, picture: bytes) -> None:
+        self._picture = answer("image/png", picture)
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._host = "http://{}:{}".format(*transport.get_extra_info("sockname")[:2])
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head = self._received[:end]
+            found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            end += 4 + (int(found[1]) if found else 0)
+            if len(self._received) < end:
+                return
+            self._received = self._received[end:]
+            method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+            self._transport.write(self._answer(method, target))
+
+    def _answer(self, method: str, target: str) -> bytes:
+        request_id = f"{next(self.numbers):08d}-0000-4000-8000-000000000000"
+        if method == "POST" and target == DRAW:
+            output = {"task_status": "PENDING", "task_id": f"task-{request_id}"}
+            return json_answer({"output": output, "request_id": request_id})
+        if target.startswith("/api/v1/tasks/"):
+            task_id = target.rpartition("/")[2]
+            output = {
+                "task_id": task_id,
+                "task_status": "SUCCEEDED",
+                "submit_time": "2026-01-01 10:00:00.000",
+                "scheduled_time": "2026-01-01 10:00:00.100",
+                "end_time": "2026-01-01 10:00:00.200",
+                "results": [{"url": f"{self._host}/results/{task_id}.png?Expires=1"}],
+                "task_metrics": {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0},
+            }
+            usage = {"image_count": 1}
+            return json_answer({"request_id": request_id, "output": output, "usage": usage})
+        return self._picture
+
+
+def answer(media_type: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def json_answer(payload: dict[str, Any]) -> bytes:
+    return answer("application/json", json.dumps(payload).encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

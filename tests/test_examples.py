@@ -1,0 +1,192 @@
+"""Every manifest in examples/ and pipelines/ is valid and runs; what it writes is as promised."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from dsrun.cli import main
+from dsrun.records import JobStatus
+from dsrun.resources import read_schema
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Manifest: the first jobs to run (None: all), and the files below artifacts/ that they make.
+EXPECTED = {
+    "examples/matrix-from-csv/pipeline.yaml": (
+        2,
+        ["postcards/lisbon/oil-painting-1.png", "postcards/lisbon/oil-painting-2.png"],
+    ),
+    "examples/quickstart.yaml": (
+        None,
+        [
+            f"posters/{subject}/{style}.png"
+            for subject in (
+                "a-cat-asleep-on-a-garden-wall",
+                "a-paper-lantern-over-a-quiet-river",
+                "a-tea-house-in-the-rain",
+            )
+            for style in ("flat-illustration", "watercolor")
+        ],
+    ),
+    "examples/voices.yaml": (
+        None,
+        [
+            "voices/hotline.pcm",
+            "voices/narrator.wav",
+            "voices/newsreader.mp3",
+            "voices/storyteller.opus",
+        ],
+    ),
+    "pipelines/product-shots.yaml": (
+        2,
+        ["shots/mug-014/1024-1024-0.png", "shots/mug-014/768-1152-0.png"],
+    ),
+    "pipelines/starter.yaml": (
+        2,
+        [
+            "posters/a-paper-lantern/photography-0.png",
+            "posters/a-paper-lantern/watercolor-0.png",
+        ],
+    ),
+    "pipelines/style-sheet.yaml": (2, ["styles/1-auto.png", "styles/2-photography.png"]),
+    "pipelines/voice-casting.yaml": (
+        4,
+        [
+            "casting/captain-reed/1.mp3",
+            "casting/captain-reed/2.mp3",
+            "casting/captain-reed/3.mp3",
+            "casting/pip/1.mp3",
+        ],
+    ),
+}
+MANIFESTS = sorted(EXPECTED)
+
+# Fault of the emulator: the status that it leads to.
+TROUBLE = {
+    "lost-answer": JobStatus.UNKNOWN,
+    "failed-task": JobStatus.FAILED,
+    "moderation": JobStatus.FAILED,
+    "partial-task": JobStatus.PARTIAL,
+    "arrears": JobStatus.PENDING,
+}
+
+
+@pytest.fixture(scope="module")
+def results_schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(read_schema("results.json")))
+
+
+def read_results(out: Path) -> list[dict[str, object]]:
+    (path,) = out.glob("*/latest/results.jsonl")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_manifest_is_tried_here():
+    found = [*ROOT.glob("examples/**/*.yaml"), *ROOT.glob("pipelines/**/*.yaml")]
+    assert sorted(path.relative_to(ROOT).as_posix() for path in found) == MANIFESTS
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_it_is_valid_without_a_warning(name, capsys):
+    assert main(["validate", str(ROOT / name)]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_it_runs_with_the_emulator(name, tmp_path, results_schema):
+    limit, files = EXPECTED[name]
+    some = [] if limit is None else ["--limit", str(limit)]
+    assert main(["run", str(ROOT / name), "--emulate", "-o", str(tmp_path / "out"), *some]) == 0
+    run_dir = next((tmp_path / "out").glob("*/emulated-*"))
+    assert run_dir.parent.name == _name_of(name)
+    made = run_dir / "artifacts"
+    assert sorted(p.relative_to(made).as_posix() for p in made.rglob("*") if p.is_file()) == files
+    lines = read_results(tmp_path / "out")
+    for line in lines:
+        results_schema.validate(line)
+    done = [line for line in lines if line["status"] == "succeeded"]
+    assert len(done) == (limit or len(lines))
+    assert [item["path"] for line in done for item in line["artifacts"]] == [
+        f"artifacts/{file}" for file in _in_plan_order(files, lines)
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name != "pipelines/starter.yaml"])
+def test_its_comment_tells_the_true_cost(name, capsys):
+    assert main(["plan", str(ROOT / name), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.search(
+        r"Costs for real: (\d+) (?:picture|voice)s x CNY ([\d.]+) = CNY ([\d.]+)\.", text
+    )
+    assert found is not None
+    units, price, total = found.groups()
+    assert int(units) == sum(step["units"] for step in plan["steps"].values())
+    assert float(total) == plan["cost"]["amount"] == pytest.approx(int(units) * float(price))
+
+
+def test_the_quickstart_has_six_jobs(capsys):
+    assert main(["plan", str(ROOT / "examples/quickstart.yaml"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["to_send"] == 6
+
+
+def test_the_results_schema_is_one(results_schema):
+    results_schema.check_schema(results_schema.schema)
+
+
+def test_the_results_schema_describes_everything_and_allows_nothing_else(results_schema):
+    schema = results_schema.schema
+    for part in (schema, *_objects(schema["properties"]), *_objects(schema["$defs"])):
+        assert part["additionalProperties"] is False
+        for key, inner in part["properties"].items():
+            assert inner.get("description"), key
+
+
+def test_two_rows_of_one_request_are_one_line_with_a_twin(tmp_path, results_schema):
+    manifest = tmp_path / "twins.yaml"
+    manifest.write_text(
+        "version: 1\nname: twins\nsteps:\n  pictures:\n    operation: wanx-v1\n"
+        "    matrix: {copy: [a, b]}\n    input: {prompt: a pine}\n    filename: '{{ copy }}'\n",
+        encoding="utf-8",
+    )
+    assert main([str(manifest), "--emulate", "-o", str(tmp_path / "out")]) == 0
+    (line,) = read_results(tmp_path / "out")
+    results_schema.validate(line)
+    assert line["twins"] == [{"step": "pictures", "index": 1, "matrix": {"copy": "b"}}]
+    assert [item["path"] for item in line["artifacts"]] == [
+        "artifacts/pictures/a.png",
+        "artifacts/pictures/b.png",
+    ]
+
+
+@pytest.mark.parametrize("fault", sorted(TROUBLE))
+def test_results_of_jobs_that_did_not_succeed_meet_the_schema(
+    fault, tmp_path, serve, results_schema
+):
+    serve(fault)
+    pipeline = str(ROOT / "pipelines/product-shots.yaml")
+    options = ["--limit", "1", "--set", "per_size=2", "-o", str(tmp_path / "out")]
+    assert main([pipeline, *options]) in (1, 3)
+    lines = read_results(tmp_path / "out")
+    for line in lines:
+        results_schema.validate(line)
+    assert lines[0]["status"] == TROUBLE[fault]
+
+
+def _name_of(manifest: str) -> str:
+    text = (ROOT / manifest).read_text(encoding="utf-8")
+    return re.search(r"^name: (\S+)", text, re.MULTILINE)[1]
+
+
+def _in_plan_order(files: list[str], lines: list[dict[str, object]]) -> list[str]:
+    order = [item["path"] for line in lines for item in line["artifacts"]]
+    return sorted(files, key=lambda file: order.index(f"artifacts/{file}"))
+
+
+def _objects(schemas: dict[str, dict[str, object]]) -> list[dict[str, object]]:
+    """Those of the schemas that describe an object with keys, and such inside an array."""
+    inner = [schema.get("items", schema) for schema in schemas.values()]
+    return [schema for schema in inner if "properties" in schema]

@@ -1,0 +1,218 @@
+"""Rows of a matrix: product, exclude and include, against GitHub Actions' own words."""
+
+from itertools import product
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dsrun.matrix import Axis, Matrix, same
+
+NAMES = ("a", "b", "c")
+SCALARS = st.sampled_from([0, 1, 1.0, True, False, "1", "x", None])
+RULES = st.lists(
+    st.dictionaries(st.sampled_from([*NAMES, "extra", "more"]), SCALARS, min_size=1, max_size=3),
+    max_size=4,
+)
+
+
+@st.composite
+def matrices(draw):
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3))
+    axes = {name: draw(st.lists(SCALARS, min_size=1, max_size=3)) for name in names}
+    rules = st.dictionaries(st.sampled_from(names or NAMES), SCALARS, min_size=1, max_size=2)
+    excludes = draw(st.lists(rules, max_size=3)) if names else []
+    return axes, excludes, draw(RULES)
+
+
+@given(matrices())
+@example(({}, [], [{"a": 1}, {"a": 1, "extra": 2}]))
+@example(({"a": [1]}, [{"a": 1}], [{"a": 1, "extra": 2}]))
+def test_rows_are_those_of_the_rules_written_out(case):
+    axes, excludes, includes = case
+    rows = list(matrix(axes, exclude=excludes, include=includes).rows())
+    assert typed(rows) == typed(rows_by_the_rules(axes, excludes, includes))
+
+
+@given(matrices())
+def test_every_pass_gives_the_same_rows_and_their_number_is_bounded(case):
+    axes, excludes, includes = case
+    made = matrix(axes, exclude=excludes, include=includes)
+    first, second = list(made.rows()), list(made.rows())
+    assert typed(first) == typed(second)
+    assert len(first) <= made.most_rows()
+    assert {key for row in first for key in row} <= set(made.names)
+
+
+def test_the_example_of_github_s_documentation():
+    made = matrix(
+        {"fruit": ["apple", "pear"], "animal": ["cat", "dog"]},
+        include=[
+            {"color": "green"},
+            {"color": "pink", "animal": "cat"},
+            {"fruit": "apple", "shape": "circle"},
+            {"fruit": "banana"},
+            {"fruit": "banana", "animal": "cat"},
+        ],
+    )
+    assert list(made.rows()) == [
+        {"fruit": "apple", "animal": "cat", "color": "pink", "shape": "circle"},
+        {"fruit": "apple", "animal": "dog", "color": "green", "shape": "circle"},
+        {"fruit": "pear", "animal": "cat", "color": "pink"},
+        {"fruit": "pear", "animal": "dog", "color": "green"},
+        {"fruit": "banana"},
+        {"fruit": "banana", "animal": "cat"},
+    ]
+
+
+def test_the_last_axis_is_the_fastest():
+    made = matrix({"a": [1, 2], "b": ["x", "y"]})
+    assert [(row["a"], row["b"]) for row in made.rows()] == [
+        (1, "x"),
+        (1, "y"),
+        (2, "x"),
+        (2, "y"),
+    ]
+
+
+def test_a_step_without_a_matrix_is_one_row():
+    assert list(Matrix().rows()) == [{}]
+
+
+def test_zipped_names_advance_together():
+    made = Matrix(
+        axes=(
+            Axis(names=("a", "b"), values=[{"a": 1, "b": 2}, {"a": 3, "b": 4}], zipped=True),
+            Axis(names=("c",), values=[5, 6]),
+        )
+    )
+    assert list(made.rows()) == [
+        {"a": 1, "b": 2, "c": 5},
+        {"a": 1, "b": 2, "c": 6},
+        {"a": 3, "b": 4, "c": 5},
+        {"a": 3, "b": 4, "c": 6},
+    ]
+    assert made.names == ["a", "b", "c"]
+
+
+def test_a_changed_row_changes_neither_the_next_nor_the_matrix():
+    rows = [{"a": 1}, {"a": 2}]
+    made = Matrix(axes=(Axis(names=("a",), values=rows, zipped=True),))
+    for row in made.rows():
+        row["a"] = "spoilt"
+    assert list(made.rows()) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        pytest.param({"a": 1}, [2, 3], id="equal"),
+        pytest.param({"a": [1, 3]}, [2], id="any of a list"),
+        pytest.param({"a": 1.0}, [2, 3], id="1 is 1.0"),
+        pytest.param({"a": True}, [1, 2, 3], id="true is not 1"),
+        pytest.param({"a": "1"}, [1, 2, 3], id="text is not a number"),
+        pytest.param({"a": []}, [1, 2, 3], id="none of an empty list"),
+    ],
+)
+def test_an_exclude_rule_takes_the_rows_that_it_describes(rule, left):
+    made = matrix({"a": [1, 2, 3]}, exclude=[rule])
+    assert [row["a"] for row in made.rows()] == left
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        pytest.param({"p": {"name": "fan"}}, 1, id="part of a mapping"),
+        pytest.param({"p": {"name": ["fan", "tea"]}}, 0, id="a list inside a mapping"),
+        pytest.param({"p": {"name": "fan", "size": 2}}, 2, id="every part must fit"),
+        pytest.param({"p": {"colour": "red"}}, 2, id="a part that is not there fits nothing"),
+        pytest.param({"p": "fan"}, 2, id="text is no mapping"),
+    ],
+)
+def test_an_exclude_rule_may_name_a_part_of_a_row_of_a_file(rule, left):
+    rows = [{"name": "fan", "size": 1}, {"name": "tea", "size": 2}]
+    assert len(list(matrix({"p": rows}, exclude=[rule]).rows())) == left
+
+
+def test_a_list_as_a_value_is_excluded_by_the_same_list():
+    made = matrix({"a": [[1, 2], [3]]}, exclude=[{"a": [1, 2]}])
+    assert [row["a"] for row in made.rows()] == [[3]]
+
+
+def test_rules_that_match_nothing_are_noted_after_a_full_pass():
+    made = matrix({"a": [1, 2]}, exclude=[{"a": 3}, {"a": 1}, {"a": [1, 4]}])
+    list(made.rows())
+    assert made.unused == {0}
+
+
+def test_an_unfinished_pass_notes_nothing():
+    made = matrix({"a": [1, 2]}, exclude=[{"a": 2}])
+    next(made.rows())
+    assert made.unused == set()
+
+
+def test_a_million_rows_are_made_one_at_a_time():
+    made = Matrix(
+        axes=tuple(Axis(names=(name,), values=range(1000)) for name in NAMES),
+        include=({"a": -1},),
+    )
+    assert made.most_rows() == 1_000_000_001
+    assert next(made.rows()) == {"a": 0, "b": 0, "c": 0}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "alike"),
+    [
+        pytest.param(1, 1.0, True, id="1 is 1.0"),
+        pytest.param(1, True, False, id="1 is not true"),
+        pytest.param(0, False, False, id="0 is not false"),
+        pytest.param("1", 1, False, id="text is not a number"),
+        pytest.param(None, False, False, id="null is not false"),
+        pytest.param([1, [True]], [1.0, [True]], True, id="lists item by item"),
+        pytest.param([1], [True], False, id="lists with another type"),
+        pytest.param([1], [1, 2], False, id="a longer list"),
+        pytest.param({"a": 1}, {"a": 1.0}, True, id="mappings key by key"),
+        pytest.param({"a": 1}, {"a": True}, False, id="mappings with another type"),
+        pytest.param({"a": None}, {}, False, id="null is not nothing"),
+    ],
+)
+def test_values_are_the_same_as_json_values(left, right, alike):
+    assert same(left, right) is alike
+    assert same(right, left) is alike
+
+
+def matrix(axes, *, exclude=(), include=()):
+    return Matrix(
+        axes=tuple(Axis(names=(name,), values=values) for name, values in axes.items()),
+        exclude=tuple(exclude),
+        include=tuple(include),
+    )
+
+
+def rows_by_the_rules(axes, excludes, includes):
+    """All at once, in the order of GitHub's description of `strategy.matrix`."""
+    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    if not axes and includes:
+        combinations = []
+    original = [
+        row
+        for row in combinations
+        if not any(all(same(row[key], value) for key, value in rule.items()) for rule in excludes)
+    ]
+    extended = [dict(row) for row in original]
+    added = []
+    for rule in includes:
+        fitting = [
+            target
+            for row, target in zip(original, extended, strict=True)
+            if axes and all(same(row[key], value) for key, value in rule.items() if key in row)
+        ]
+        for target in fitting:
+            target.update({key: value for key, value in rule.items() if key not in axes})
+        if not fitting:
+            added.append(dict(rule))
+    return extended + added
+
+
+def typed(rows):
+    return [[(key, type(value), value) for key, value in row.items()] for row in rows]
