@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -70,12 +69,14 @@ def main() -> int:
         return asyncio.run(serve())
     if options.bare:
         return asyncio.run(run_bare(options.bare, options.jobs))
-    with serving() as base_url:
-        measure_pair(base_url, 100)  # warms the disk cache
+    # Nothing is removed before the end: ext4 passes over inodes freed in the last minutes one by
+    # one, which makes every new file slow.
+    with serving() as base_url, tempfile.TemporaryDirectory(prefix="dsrun-run-rate-") as folder:
+        measure_pair(base_url, Path(folder) / "warm", jobs=100)
         print(f"{'':<6} {'bare aiohttp':>12} {'dsrun':>8} {'ratio':>6} {'CPU a job':>18} {'sending':>9}")
         pairs = []
         for number in range(1, options.pairs + 1):
-            pairs.append(measure_pair(base_url, options.jobs))
+            pairs.append(measure_pair(base_url, Path(folder) / str(number), jobs=options.jobs))
             print_row(str(number), pairs[-1])
         median = Pair(*(statistics.median(column) for column in zip(*pairs, strict=True)))
     print_row("median", median)
@@ -115,33 +116,35 @@ def serving() -> Iterator[str]:
             server.terminate()
 
 
-def measure_pair(base_url: str, jobs: int) -> Pair:
+def measure_pair(base_url: str, folder: Path, *, jobs: int) -> Pair:
     bare = run([__file__, "--bare", base_url, "--jobs", str(jobs)])
-    folder = Path(tempfile.mkdtemp(prefix="dsrun-run-rate-"))
-    try:
-        manifest = MANIFEST.replace("JOBS", str(jobs))
-        (folder / "bench.yaml").write_text(manifest, encoding="utf-8")
-        keys = {"DASHSCOPE_API_KEY": "sk-bench", "DASHSCOPE_HTTP_BASE_URL": base_url}
-        dsrun = run(
-            ["-m", "dsrun", "run", "bench.yaml", "--yes", "--quiet"],
-            cwd=folder,
-            env=os.environ | keys,
-        )
-        return Pair(
-            jobs / bare.seconds,
-            jobs / dsrun.seconds,
-            1000 * bare.cpu_s / jobs,
-            1000 * dsrun.cpu_s / jobs,
-            jobs / inside_s(folder, jobs),
-        )
-    finally:
-        shutil.rmtree(folder)
+    folder.mkdir()
+    manifest = MANIFEST.replace("JOBS", str(jobs))
+    (folder / "bench.yaml").write_text(manifest, encoding="utf-8")
+    keys = {"DASHSCOPE_API_KEY": "sk-bench", "DASHSCOPE_HTTP_BASE_URL": base_url}
+    dsrun = run(
+        ["-m", "dsrun", "run", "bench.yaml", "--yes", "--quiet"],
+        cwd=folder,
+        env=os.environ | keys,
+    )
+    return Pair(
+        jobs / bare.seconds,
+        jobs / dsrun.seconds,
+        1000 * bare.cpu_s / jobs,
+        1000 * dsrun.cpu_s / jobs,
+        jobs / inside_s(folder, jobs),
+    )
 
 
 def run(arguments: list[str], **options: Any) -> Process:
     """A Python process from start to end."""
     began = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, **options)
+    child = subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - began
     child.returncode = os.waitstatus_to_exitcode(status)

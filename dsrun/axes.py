@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from dsrun.datafile import DataFile
-from dsrun.matrix import Axis, Matrix
+from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
 from dsrun.schema import nearest, show
 
-RULES = ("zip", "exclude", "include")
+RULES = ("zip", "exclude", "include", "sample")
 RESERVED = frozenset(
-    {"matrix", "params", "run", "job", "steps", "index", "sample", *RULES}
+    {"matrix", "params", "run", "job", "steps", "index", *RULES}
     | {"true", "false", "none", "True", "False", "None"}
     | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
 )
@@ -55,6 +55,7 @@ class MatrixReader:
             exclude=tuple(section.get("exclude", ())),
             include=tuple(section.get("include", ())),
             files=self._files,
+            sample=_sample(section.get("sample")),
         )
 
     def _axis(self, name: str, value: Json) -> Axis | None:
@@ -140,6 +141,12 @@ class MatrixReader:
                 (*self._at, *at),
                 "no template can use this name; allowed: letters, digits and _, the first no digit",
             )
+
+
+def _sample(section: Mapping[str, Json] | None) -> Sample | None:
+    if section is None:
+        return None
+    return Sample(count=section["count"], seed=section.get("seed", 0))
 
 
 def _in_place(axes: Mapping[str, Axis | None], zipped: list[str], merged: Axis) -> Iterator[Axis]:

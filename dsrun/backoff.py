@@ -3,6 +3,7 @@
 from random import Random
 
 _CAP_S = 60.0
+_DOUBLINGS = 6  # by then the cap is reached
 _LEAST_POLL_S = 0.1
 
 
@@ -11,7 +12,7 @@ def retry_delay(attempt: int, *, rng: Random, retry_after_s: float | None = None
 
     A wait that the service asks for is a lower bound.
     """
-    backoff = min(_CAP_S, 2.0 ** (attempt - 1))
+    backoff = min(_CAP_S, 2.0 ** min(attempt - 1, _DOUBLINGS))
     return max(retry_after_s or 0.0, backoff * rng.uniform(0.75, 1.25))
 
 

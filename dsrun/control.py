@@ -84,12 +84,14 @@ class RunControl:
                 finally:
                     del self._waits[scope]
         except TimeoutError:
+            if not scope.expired():
+                raise  # a time-out of the caller's own
             raise Left from None
 
     def _interrupt(self, *, paid: bool) -> None:
         now = asyncio.get_running_loop().time()
         for scope, is_paid in self._waits.items():
-            if paid or not is_paid:
+            if (paid or not is_paid) and not scope.expired():
                 scope.reschedule(now)
 
 

@@ -105,24 +105,30 @@ def _read_tsv(path: Path, name: str) -> Iterator[Json]:
 def _read_table(path: Path, name: str, *, delimiter: str) -> Iterator[Json]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=delimiter, strict=True)
+        begins = 1
         try:
             header = next((row for row in rows if row), None)
             if header is None:
                 raise _error(name, 1, "the file is empty; its first line must name the columns")
             _check_header(header, name, rows.line_num)
-            for row in rows:
+            while True:
+                begins = rows.line_num + 1
+                row = next(rows, None)
+                if row is None:
+                    return
                 if not row:
                     continue
                 if len(row) != len(header):
                     raise _error(
                         name,
-                        rows.line_num,
-                        f"found {len(row)} columns; the first line names {len(header)} "
+                        begins,
+                        f"found {len(row)} column{'' if len(row) == 1 else 's'}; "
+                        f"the first line names {len(header)} "
                         f"({', '.join(header)}); put text that holds a separator in quotes",
                     )
                 yield dict(zip(header, row, strict=True))
         except csv.Error as error:
-            raise _error(name, rows.line_num, f"not CSV: {error}") from error
+            raise _error(name, begins, f"not CSV: {error}") from error
 
 
 def _check_header(header: list[str], name: str, line: int) -> None:

@@ -42,7 +42,8 @@ def tagged(value: Json) -> Json:
     1.0 and 1 have the same canonical JSON; `{{ 1.0 }}` and `{{ 1 }}` are different prompts.
     """
     if isinstance(value, dict):
-        return {key: tagged(item) for key, item in value.items()}
+        # A key of the user's own that looks like a tag gets one more mark.
+        return {f"!{key}" if key[:1] == "!" else key: tagged(value[key]) for key in value}
     if isinstance(value, list | tuple):
         return [tagged(item) for item in value]
     if isinstance(value, float) and (value.is_integer() or not math.isfinite(value)):

@@ -1,7 +1,9 @@
 """A step's matrix: its axes, and the rows that they make, lazily and in order."""
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from math import prod
 
 from dsrun.datafile import DataFile
@@ -30,12 +32,27 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A part of the rows, chosen by lot; the lots depend on the seed and the row's number."""
+
+    count: int
+    seed: int
+
+    def choose(self, rows: int) -> set[int]:
+        return set(heapq.nsmallest(self.count, range(rows), key=self._lot))
+
+    def _lot(self, number: int) -> bytes:
+        return blake2b(f"{self.seed}:{number}".encode(), digest_size=8).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Product of the axes, the last one fastest; then `exclude`; then `include`."""
+    """Product of the axes, the last one fastest; then `exclude`, `include` and `sample`."""
 
     axes: tuple[Axis, ...] = ()
     exclude: tuple[Mapping[str, Json], ...] = ()
     include: tuple[Mapping[str, Json], ...] = ()
+    sample: Sample | None = None
     files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
     unused: set[int] = field(
         default_factory=set
@@ -52,7 +69,14 @@ class Matrix:
         return self._product_size() + len(self.include)
 
     def rows(self) -> Iterator[Row]:
-        """Every row, in order. GitHub Actions' rules of exclude and include."""
+        """Every row, in order."""
+        if self.sample is None:
+            return self._all_rows()
+        chosen = self.sample.choose(sum(1 for _ in self._all_rows()))
+        return (row for number, row in enumerate(self._all_rows()) if number in chosen)
+
+    def _all_rows(self) -> Iterator[Row]:
+        """The rows before sampling. GitHub Actions' rules of exclude and include."""
         axis_names = {name for axis in self.axes for name in axis.names}
         adds = [_Addition(rule, axis_names) for rule in self.include]
         unused = set(range(len(self.exclude)))

@@ -1,5 +1,6 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -247,7 +248,8 @@ def coerce(text: str, wanted: str | None) -> Json:
     if wanted == "integer" and len(text) <= 20 and _INTEGER(text):  # noqa: PLR2004  # 64 bits
         return int(text)
     if wanted == "number" and len(text) <= 40 and _NUMBER(text):  # noqa: PLR2004  # no huge text
-        return float(text) if not _INTEGER(text) else int(text)
+        number = int(text) if _INTEGER(text) else float(text)
+        return number if math.isfinite(number) else text
     if wanted == "boolean" and text in ("true", "false"):
         return text == "true"
     return text

@@ -1,18 +1,23 @@
 """The sandbox of templates: what they may read, how long they may run, how much they may give."""
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, TemplateNotFound, nodes
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from dsrun.schema import nearest
+
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
 MAX_TEXT = 1_000_000  # characters that one rendering may give or repeat into being
-_MAX_BASE, _MAX_POWER = 2**64, 64
+_MAX_BASE, _MAX_POWER, _MAX_BITS = 2**64, 64, 8192
+_WIDTH = re.compile(r"[0-9]{7,15}")
 
 
 class TemplateProblem(Exception):
@@ -24,19 +29,36 @@ class TemplateProblem(Exception):
         self.file = file
 
 
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Counts loop turns and calls, and bounds what `*` and `**` may build."""
+class NamedUndefined(StrictUndefined):
+    """Says which names there are, where one is not."""
 
-    intercepted_binops = frozenset(["*", "**"])
+    @property
+    def _undefined_message(self) -> str:
+        owner, name = self._undefined_obj, self._undefined_name
+        if self._undefined_hint or not isinstance(owner, Mapping):
+            return super()._undefined_message
+        known = [str(key) for key in owner]
+        return (
+            f"{name} is undefined{nearest(str(name), known)}; "
+            f"defined there: {', '.join(sorted(known)) or 'nothing'}"
+        )
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Counts loop turns and calls, and bounds the size of what a template builds."""
+
+    intercepted_binops = frozenset(["*", "**", "+", "%"])
     steps_left = MAX_STEPS
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.filters = {name: _sized(function) for name, function in self.filters.items()}
         self.filters["_counted"] = self._counted
+        self.filters["_joined"] = _joined
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        return _CountLoops().visit(tree)  # type: ignore[no-any-return]
+        return _Bounds().visit(tree)  # type: ignore[no-any-return]
 
     def step(self) -> None:
         self.steps_left -= 1
@@ -50,26 +72,80 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.step()
-        return super().call(context, obj, *args, **kwargs)
+        if isinstance(getattr(obj, "__self__", None), str):
+            _check_widths(args)
+        return _check_size(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and not (abs(left) <= _MAX_BASE and abs(right) <= _MAX_POWER):
-            raise SecurityError(f"{left} ** {right} is too large")
-        sizes = [
-            len(side) * other
-            for side, other in ((left, right), (right, left))
-            if isinstance(side, str | list | tuple) and isinstance(other, int)
-        ]
-        if any(size > MAX_TEXT for size in sizes):
-            raise SecurityError(f"a repetition gives more than {MAX_TEXT} characters or items")
-        return super().call_binop(context, operator, left, right)
+        _check_operands(operator, left, right)
+        return _check_size(super().call_binop(context, operator, left, right))
 
 
-class _CountLoops(NodeTransformer):
+class _Bounds(NodeTransformer):
+    """Leads loops and `~` through functions that count."""
+
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802  # the name is Jinja's
         self.generic_visit(node)
-        node.iter = nodes.Filter(node.iter, "_counted", [], [], None, None, lineno=node.lineno)
+        node.iter = _filter(node.iter, "_counted", node.lineno)
         return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802  # as above
+        self.generic_visit(node)
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), "_joined", node.lineno)
+
+
+def _filter(value: nodes.Expr, name: str, line: int) -> nodes.Filter:
+    return nodes.Filter(value, name, [], [], None, None, lineno=line)
+
+
+def _joined(parts: list[Any]) -> str:
+    texts = [str(part) for part in parts]
+    _check_length(sum(map(len, texts)))
+    return "".join(texts)
+
+
+def _sized(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that refuses a width, and a result, beyond all need."""
+
+    @wraps(function)
+    def filtered(*args: Any, **kwargs: Any) -> Any:
+        _check_widths(args[1:])
+        _check_widths(kwargs.values())
+        return _check_size(function(*args, **kwargs))
+
+    return filtered
+
+
+def _check_operands(operator: str, left: Any, right: Any) -> None:
+    """Refuse what would take long or much memory to compute."""
+    numbers = isinstance(left, int) and isinstance(right, int)
+    if operator == "**" and not (numbers and abs(left) <= _MAX_BASE and abs(right) <= _MAX_POWER):
+        raise SecurityError(f"{left} ** {right} is too large")
+    if operator == "*" and numbers and left.bit_length() + right.bit_length() > _MAX_BITS:
+        raise SecurityError("a product is too large")
+    if operator == "*":
+        for side, times in ((left, right), (right, left)):
+            if isinstance(side, str | list | tuple) and isinstance(times, int):
+                _check_length(len(side) * times)
+    if operator == "%" and isinstance(left, str):
+        _check_widths(int(width) for width in _WIDTH.findall(left))
+
+
+def _check_widths(values: Iterable[Any]) -> None:
+    for value in values:
+        if isinstance(value, int) and abs(value) > MAX_TEXT:
+            raise SecurityError(f"a width of {value} is more than {MAX_TEXT}")
+
+
+def _check_size(value: Any) -> Any:
+    if isinstance(value, str | list | tuple):
+        _check_length(len(value))
+    return value
+
+
+def _check_length(length: int) -> None:
+    if length > MAX_TEXT:
+        raise SecurityError(f"a repetition gives more than {MAX_TEXT} characters or items")
 
 
 class BelowLoader(BaseLoader):

@@ -4,7 +4,7 @@ jsonschema-rs decides; jsonschema words the problems of the few values that fail
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -44,13 +44,27 @@ class SchemaValidator:
         for error in self._worded.iter_errors(value):
             for problem in _iter_words(error):
                 found.setdefault((problem.path, problem.rule), problem)
-        return sorted(found.values(), key=lambda problem: [str(step) for step in problem.path])
+        return sorted(_without_echoes(found.values()), key=lambda problem: _in_order(problem.path))
 
     @cached_property
     def _worded(self) -> "Draft202012Validator":
         from jsonschema import Draft202012Validator  # noqa: PLC0415  # as above
 
         return Draft202012Validator(self._schema)
+
+
+def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
+    """A value of the wrong type fails enum and const too, which adds nothing."""
+    problems = list(found)
+    mistyped = {problem.path for problem in problems if problem.rule == "type"}
+    for problem in problems:
+        if problem.rule not in ("enum", "const") or problem.path not in mistyped:
+            yield problem
+
+
+def _in_order(path: tuple[str | int, ...]) -> list[tuple[int, str]]:
+    """Sorts items by number, keys by name."""
+    return [(step, "") if isinstance(step, int) else (-1, step) for step in path]
 
 
 def check_schema(schema: Json) -> None:
@@ -152,16 +166,18 @@ def _closest_branch(found: _Violation) -> Iterator[SchemaProblem]:
 
 
 def _words(found: _Violation) -> str:
-    own = found.schema.get("errorMessage", {}).get(found.rule)
-    if own:
-        return f"found {show(found.value)}; allowed: {own}"
+    own = found.schema.get("errorMessage", {})
+    if found.rule in own or (found.rule == "type" and "pattern" in own):
+        return f"found {show(found.value)}; allowed: {own.get(found.rule) or own['pattern']}"
     words = _WORDS.get(found.rule)
     return words(found) if words else found.fallback
 
 
 def _type_words(found: _Violation) -> str:
-    wanted = found.limit if isinstance(found.limit, str) else " or ".join(found.limit)
-    return f"found {show(found.value)} ({json_type(found.value)}); allowed: {_article(wanted)}"
+    names = [found.limit] if isinstance(found.limit, str) else found.limit
+    wanted = " or ".join(_article(_TYPES.get(name, name)) for name in names)
+    own = "" if found.value is None else f" ({json_type(found.value)})"
+    return f"found {show(found.value)}{own}; allowed: {wanted}"
 
 
 def _enum_words(found: _Violation) -> str:
@@ -174,14 +190,14 @@ def _range_words(found: _Violation) -> str:
     return f"found {show(found.value)}; allowed: {_range(found.schema)}"
 
 
-def _least_words(found: _Violation) -> str:
-    return f"found {show(found.value)}; allowed: at least {found.limit}"
+def _size_words(found: _Violation) -> str:
+    count = len(found.value)
+    size = "no item" if not count else "1 item" if count == 1 else f"{count} items"
+    bound = "least" if found.rule.startswith("min") else "most"
+    return f"found {size}; allowed: at {bound} {found.limit}"
 
 
-def _most_words(found: _Violation) -> str:
-    return f"found {len(found.value)}; allowed: at most {found.limit}"
-
-
+_TYPES = {"object": "mapping", "array": "list"}
 _WORDS: Mapping[str, Callable[[_Violation], str]] = {
     "type": _type_words,
     "enum": _enum_words,
@@ -191,10 +207,10 @@ _WORDS: Mapping[str, Callable[[_Violation], str]] = {
     "maxLength": lambda v: f"found {len(v.value)} characters; allowed: at most {v.limit}",
     "minLength": lambda _: "found an empty text; allowed: at least one character",
     "pattern": lambda v: f"found {show(v.value)}; allowed: text that matches {v.limit}",
-    "minItems": _least_words,
-    "minProperties": _least_words,
-    "maxItems": _most_words,
-    "maxProperties": _most_words,
+    "minItems": _size_words,
+    "minProperties": _size_words,
+    "maxItems": _size_words,
+    "maxProperties": _size_words,
 }
 
 

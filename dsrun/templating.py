@@ -24,7 +24,14 @@ from jinja2.runtime import Context
 
 from dsrun.digest import NotCanonical, canonical_sha256
 from dsrun.records import Json
-from dsrun.sandbox import MAX_STEPS, BelowLoader, Sandbox, TemplateProblem, bounded
+from dsrun.sandbox import (
+    MAX_STEPS,
+    BelowLoader,
+    NamedUndefined,
+    Sandbox,
+    TemplateProblem,
+    bounded,
+)
 
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -52,7 +59,7 @@ class Templates:
     def __init__(self, *, root: Path) -> None:
         self._loader = BelowLoader(root)
         self._env = Sandbox(
-            loader=self._loader, undefined=StrictUndefined, autoescape=False, cache_size=-1
+            loader=self._loader, undefined=NamedUndefined, autoescape=False, cache_size=-1
         )
         self._env.globals = {
             name: self._env.globals[name] for name in ("range", "dict", "namespace")
@@ -74,29 +81,29 @@ class Templates:
         try:
             tree = self._env.parse(source)
             parts = self._with_includes(tree)
-            uses = frozenset(
-                name for part in parts for name in meta.find_undeclared_variables(part)
-            )
-            run_values = frozenset(name for part in parts for name in _run_values(part))
+            uses = frozenset(name for part in parts for name in self._names(*part))
+            run_values = frozenset(name for _, part in parts for name in _run_values(part))
             expression = _single_expression(tree)
             if expression is None:
                 return Template(self._text(tree), uses, run_values, native=False)
             return Template(self._value(expression), uses, run_values, native=True)
         except TemplateSyntaxError as error:
-            raise TemplateProblem(
-                f"the template cannot be read: {error.message}",
-                line=error.lineno,
-                file=error.name or "",
-            ) from error
+            raise _unreadable(error, error.name or "") from error
         except TemplateNotFound as error:
             raise TemplateProblem(f"included file not found: {error.name}") from error
         except RecursionError as error:
             raise TemplateProblem("the template is nested too deeply") from error
 
-    def _with_includes(self, tree: nodes.Template) -> list[nodes.Template]:
-        """The template and, each once, everything that it includes, directly or not."""
-        found, names = [tree], set[str]()
-        for part in found:
+    def _names(self, file: str, tree: nodes.Template) -> set[str]:
+        try:
+            return meta.find_undeclared_variables(tree)
+        except TemplateSyntaxError as error:
+            raise _unreadable(error, file) from error
+
+    def _with_includes(self, tree: nodes.Template) -> list[tuple[str, nodes.Template]]:
+        """The template and, each once, everything that it includes, with the files' names."""
+        found, names = [("", tree)], set[str]()
+        for _, part in found:
             for name in meta.find_referenced_templates(part):
                 if name is None:
                     raise TemplateProblem(
@@ -106,7 +113,7 @@ class Templates:
                 if name not in names:
                     names.add(name)
                     source = self._loader.get_source(self._env, name)[0]
-                    found.append(self._env.parse(source, name=name))
+                    found.append((name, self._env.parse(source, name=name)))
         return found
 
     def _text(self, tree: nodes.Template) -> Render:
@@ -122,7 +129,7 @@ class Templates:
             try:
                 text = "".join(bound(root(context)))
             except Exception as error:
-                raise _translate(error, template) from error
+                raise _translate(error) from error
             return text
 
         return render
@@ -139,11 +146,9 @@ class Templates:
                 for _ in root(context):
                     pass
                 value = context.vars["result"]
-                if isinstance(value, StrictUndefined):
-                    str(value)  # raises UndefinedError with Jinja's words
                 return _plain_json(value)
             except Exception as error:
-                raise _translate(error, template) from error
+                raise _translate(error) from error
 
         return render
 
@@ -194,34 +199,42 @@ def _plain_json(value: Any) -> Json:
         return {str(key): _plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain_json(item) for item in value]
+    if isinstance(value, StrictUndefined):
+        str(value)  # raises UndefinedError with Jinja's words
     raise TemplateProblem(
         f"the expression gives a {type(value).__name__}, which is no JSON value; "
         "end it with a filter such as `| list` or `| string`"
     )
 
 
-def _translate(error: Exception, template: Any) -> TemplateProblem:
+def _unreadable(error: TemplateSyntaxError, file: str) -> TemplateProblem:
+    message = f"the template cannot be read: {error.message}"
+    return TemplateProblem(message, line=error.lineno, file=file)
+
+
+def _translate(error: Exception) -> TemplateProblem:
     if isinstance(error, TemplateProblem):
         return error
-    line = _line_of(error, template)
-    if isinstance(error, UndefinedError):
-        return TemplateProblem(str(error.message), line=line)
+    file, line = _place_of(error)
+    return TemplateProblem(_words_of(error), line=line, file=file)
+
+
+def _words_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return TemplateProblem("the template calls itself without end", line=line)
-    if isinstance(error, TemplateError):
-        return TemplateProblem(str(error.message or error), line=line)
+        return "the template calls itself without end"
+    if isinstance(error, UndefinedError | TemplateError):
+        return str(error.message or error)
     if isinstance(error, NotCanonical):
-        return TemplateProblem(
-            f"the digest filter got a value without JSON form: {error}", line=line
-        )
-    return TemplateProblem(f"{type(error).__name__}: {error}", line=line)
+        return f"the digest filter got a value without JSON form: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
-def _line_of(error: Exception, template: Any) -> int:
-    """The template line that raised: Jinja names compiled code `<template>`."""
-    trace, line = error.__traceback__, 0
+def _place_of(error: Exception) -> tuple[str, int]:
+    """The included file, if any, and its line: Jinja leaves the template in its code's globals."""
+    trace, file, line = error.__traceback__, "", 0
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = template.get_corresponding_lineno(trace.tb_lineno)
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            file, line = template.name or "", template.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
-    return line
+    return file, line

@@ -3,6 +3,7 @@
 The rules are data (`schemas/errors.json`); the order in them is the order of judgement.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -92,9 +93,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "")
         try:
-            return max(0.0, float(text) * unit)
+            seconds = float(text) * unit
         except ValueError:
             continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
     return None
 
 

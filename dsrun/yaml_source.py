@@ -168,7 +168,8 @@ class _Builder:
     def _key(self, node: Node, path: Path) -> str | None:
         if isinstance(node, ScalarNode) and is_text(node.value):
             return str(node.value)
-        self._complain(node, path, "a key must be text")
+        hint = "; put a value that starts with `{{` in quotes" if _is_bare_template(node) else ""
+        self._complain(node, path, f"a key must be text{hint}")
         return None
 
     def _scalar(self, node: ScalarNode, path: Path) -> Json:
@@ -197,6 +198,11 @@ class _Builder:
                 message=message,
             )
         )
+
+
+def _is_bare_template(node: Node) -> bool:
+    """`{{ x }}` without quotes is YAML for a mapping whose key is a mapping."""
+    return isinstance(node, MappingNode) and bool(node.flow_style)
 
 
 def _child(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
@@ -244,7 +250,9 @@ def _too_deep(event: yaml.Event, file: str) -> Problem:
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
+        # An open quote is found at the end of the file; its begin is what helps.
+        is_open = error.context_mark is not None and "end of stream" in str(error.problem)
+        mark = error.context_mark if is_open else error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         found = ", ".join(filter(None, (error.context, error.problem))) or "unreadable"
     else:

@@ -1,6 +1,7 @@
 """What dsrun adds to a request where the manifest is silent."""
 
 import copy
+import dataclasses
 import re
 from decimal import Decimal
 
@@ -21,6 +22,18 @@ def test_a_derived_seed_leaves_room_for_every_picture(prompt, n, replica):
     request = wanx(prompt, n=n)
     fill_request(request, operation=WANX, replica=replica)
     assert 0 <= request["parameters"]["seed"] <= 2147483647 - n + 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_derived_seeds_reach_both_ends_and_pass_neither(n):
+    counts, seeds = WANX.fills
+    small = dataclasses.replace(WANX, fills=(counts, dataclasses.replace(seeds, maximum=5)))
+    found = set()
+    for number in range(300):
+        request = wanx(f"prompt {number}", n=n)
+        fill_request(request, operation=small, replica=0)
+        found.add(request["parameters"]["seed"])
+    assert found == set(range(5 - n + 2))
 
 
 @given(prompt=PROMPTS, replica=st.integers(0, 100))

@@ -3,15 +3,17 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dsrun.limits import RateLimiter
 from dsrun.records import Rate
 from tests.fakes import ManualClock, settle
 
-# Whole parts of 64 make every sum of times exact, so that the edge of a window is sharp.
-TICKS = st.integers(0, 256).map(lambda ticks: ticks / 64)
+# Whole parts of 1024 make every sum of times exact, so that the edge of a window is sharp.
+TICKS = st.integers(0, 256).map(lambda ticks: ticks / 64) | st.sampled_from(
+    [1 / 1024, 511 / 1024, 1023 / 1024, 1025 / 1024]
+)
 
 
 class Service:
@@ -54,7 +56,9 @@ async def all_of(calls):
     per_s=st.sampled_from([0.5, 1.0, 4.0]),
     calls=st.lists(st.tuples(TICKS, TICKS, TICKS), min_size=1, max_size=14),
 )
-@settings(max_examples=150, deadline=None)
+@example(requests=1, per_s=1.0, calls=[(0.0, 0.0, 0.0), (1023 / 1024, 0.0, 0.0)])
+@example(requests=1, per_s=1.0, calls=[(0.0, 4.0, 0.0), (0.5, 0.0, 0.0)])
+@settings(max_examples=150)
 def test_no_window_of_the_service_holds_more_than_allowed(requests, per_s, calls):
     async def scenario():
         _, clock, service = limited(requests, per_s)
@@ -72,7 +76,7 @@ def test_no_window_of_the_service_holds_more_than_allowed(requests, per_s, calls
     calls=st.lists(st.tuples(TICKS, TICKS, TICKS), min_size=2, max_size=10),
     refusals=st.lists(st.tuples(TICKS, st.none() | TICKS), max_size=4),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_refusals_at_any_time_never_raise_the_rate_nor_stop_it_for_good(calls, refusals):
     async def refuse(limiter, clock, at, retry_after_s):
         await clock.sleep(at)

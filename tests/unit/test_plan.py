@@ -61,7 +61,7 @@ def base_digest(tmp_path_factory):
     line_end=st.sampled_from(["\n", "\r\n"]),
     bom=st.sampled_from(["", "\ufeff"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_comments_key_order_and_line_ends_do_not_count(
     tmp_path_factory, base_digest, random, line_end, bom
 ):
@@ -181,7 +181,7 @@ CELLS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
     position=st.integers(0, 6),
     repeat=st.integers(1, 2),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_another_row_changes_no_other_job(tmp_path_factory, rows, new, position, repeat):
     text = one_step(
         f"    repeat: {repeat}\n"

@@ -22,13 +22,51 @@ TEXTS = st.sampled_from(
         "1024*1024",
         "https://a/b",
         "https://a/灯",
+        "A1_",
+        "abcdefghijklmnop",
+        "abcdefghijklmnopq",
+        "zh",
+        "wav",
+        "create",
+        "é",
+        "\u0661",
+        "И",
+        "qwen3-tts-vd-2026-01-26",
+        "wanx-v1",
+        "repaint",
+        "\u2028",
+        "a\u2028",
+        "・",
+        "ｶ",
     ]
-    + ["A1_", "abcdefghijklmnop", "abcdefghijklmnopq", "zh", "wav", "create", "é", "\u0661", "И"]
-    + ["qwen3-tts-vd-2026-01-26", "wanx-v1", "repaint", "\u2028", "a\u2028", "\u30fb", "\uff76"]
 ) | st.text(max_size=4)
 NUMBERS = st.sampled_from(
-    [0, 1, 2, 3, 4, 5, -1, 1.0, 1.5, 2.0, 24000, 24000.0, 2147483647, 2147483648, 1e300, -0.0, 0.5]
-    + [2147483645, 2147483644.0, True, False, None, 2**53, 2**70]
+    [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        -1,
+        1.0,
+        1.5,
+        2.0,
+        24000,
+        24000.0,
+        2147483647,
+        2147483648,
+        1e300,
+        -0.0,
+        0.5,
+        2147483645,
+        2147483644.0,
+        True,
+        False,
+        None,
+        2**53,
+        2**70,
+    ]
 )
 LEAVES = TEXTS | NUMBERS | st.just([]) | st.just({}) | st.just(["a"])
 
@@ -46,7 +84,7 @@ def requests(schema):
 
 @pytest.mark.parametrize("name", CATALOG.names)
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_fast_and_the_wordy_validator_agree(name, data):
     validator = CATALOG.validator(name)
     request = data.draw(requests(CATALOG[name].schema))
@@ -81,7 +119,7 @@ SECTIONS = {
     ),
     "execution": st.dictionaries(
         st.sampled_from(["rate", "timeout", "max_cost", "concurrency", "polling"]),
-        LEAVES | st.sampled_from(["2/s", "90s", "40 CNY", "40 CNY\n", "٤/s"]),
+        LEAVES | st.sampled_from(["2/s", "90s", "40 CNY", "40 CNY\n", "\u0664/s"]),
         max_size=3,
     ),
     "extra": LEAVES,
@@ -89,7 +127,7 @@ SECTIONS = {
 
 
 @given(st.fixed_dictionaries({}, optional=SECTIONS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_both_validators_agree_on_manifests_too(manifest):
     validator = SchemaValidator(orjson.loads(read_schema("manifest.json")))
     assert validator.is_valid(manifest) == (validator.problems(manifest) == [])
@@ -110,7 +148,7 @@ def test_both_validators_agree_on_manifests_too(manifest):
             {"type": ["string", "integer"]},
             1.5,
             (),
-            "found 1.5 (number); allowed: a string or integer",
+            "found 1.5 (number); allowed: a string or an integer",
             id="types",
         ),
         pytest.param(

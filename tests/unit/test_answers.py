@@ -1,0 +1,156 @@
+"""The API's answers, in the shapes that its pages show."""
+
+import pytest
+
+from dsrun.answers import (
+    Entry,
+    TaskPhase,
+    billed_units,
+    entries,
+    outputs,
+    request_id_of,
+    task_duration_s,
+    task_error,
+    task_id_of,
+    task_phase,
+)
+from dsrun.catalog import load_catalog
+from dsrun.records import JobError
+
+WANX = load_catalog()["wanx-v1"]
+VOICE = load_catalog()["qwen-voice-design"]
+PARTIAL = {
+    "request_id": "r-1",
+    "output": {
+        "task_id": "t-1",
+        "task_status": "SUCCEEDED",
+        "submit_time": "2026-11-22 10:00:00.000",
+        "end_time": "2026-11-22 10:00:12.500",
+        "results": [
+            {"url": "https://example.com/0.png"},
+            {"code": "InternalError.Timeout", "message": "timed out"},
+            {"url": ""},
+            {"url": None, "code": "DataInspectionFailed"},
+        ],
+    },
+    "usage": {"image_count": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("PENDING", TaskPhase.WAITING),
+        ("RUNNING", TaskPhase.WAITING),
+        ("SUSPENDED", TaskPhase.WAITING),
+        ("SOMETHING_NEW", TaskPhase.WAITING),
+        (None, TaskPhase.WAITING),
+        ("SUCCEEDED", TaskPhase.SUCCEEDED),
+        ("FAILED", TaskPhase.FAILED),
+        ("CANCELED", TaskPhase.CANCELLED),
+        ("CANCELLED", TaskPhase.CANCELLED),
+        ("UNKNOWN", TaskPhase.GONE),
+        ("succeeded", TaskPhase.SUCCEEDED),
+    ],
+)
+def test_the_phase_of_every_status(status, phase):
+    assert task_phase({"output": {"task_status": status}}) is phase
+
+
+@pytest.mark.parametrize("payload", [None, [], {}, {"output": None}, "text"], ids=repr)
+def test_an_answer_without_a_task_has_no_id_and_waits(payload):
+    assert (task_id_of(payload), task_phase(payload)) == (None, TaskPhase.WAITING)
+    assert task_duration_s(payload) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "task_id"),
+    [("t-1", "t-1"), ("", None), (None, None), (7, None), (["t"], None)],
+    ids=repr,
+)
+def test_a_task_id_is_text_that_is_not_empty(found, task_id):
+    assert task_id_of({"output": {"task_id": found}}) == task_id
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        pytest.param(
+            {"output": {"code": "InvalidParameter", "message": "size"}},
+            JobError(code="InvalidParameter", message="size", kind="job"),
+            id="inside output",
+        ),
+        pytest.param(
+            {"code": "InternalError", "message": "top", "output": {}},
+            JobError(code="InternalError", message="top", kind="job"),
+            id="at the top",
+        ),
+        pytest.param(
+            {"output": {"task_status": "FAILED"}},
+            JobError(code="TaskFailed", message="the service names no reason", kind="job"),
+            id="nowhere",
+        ),
+    ],
+)
+def test_why_a_task_failed(payload, error):
+    assert task_error(payload) == error
+
+
+def test_pictures_and_their_failures_keep_the_order_of_the_answer():
+    assert entries(WANX, PARTIAL) == [
+        Entry("https://example.com/0.png", "", ""),
+        Entry(None, "InternalError.Timeout", "timed out"),
+        Entry(None, "NoResult", "no address given"),
+        Entry(None, "DataInspectionFailed", "no address given"),
+    ]
+
+
+@pytest.mark.parametrize("results", [None, {}, "text", []], ids=repr)
+def test_an_answer_without_results_has_no_entries(results):
+    assert entries(WANX, {"output": {"results": results}}) == []
+
+
+@pytest.mark.parametrize("item", [None, "text", 7, []], ids=repr)
+def test_a_result_of_no_known_shape_is_a_failure_and_no_crash(item):
+    payload = {"output": {"results": [item]}}
+    assert entries(WANX, payload) == [Entry(None, "NoResult", "no address given")]
+
+
+def test_what_later_steps_may_use():
+    payload = {"output": {"voice": "qwen-tts-vd-x", "target_model": "qwen3-tts-vd-2026-01-26"}}
+    assert outputs(VOICE, payload) == payload["output"]
+    assert outputs(WANX, PARTIAL) is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "units"),
+    [
+        pytest.param({"image_count": 1}, 1, id="as the service counts"),
+        pytest.param({"image_count": 0}, 0, id="nothing billed"),
+        pytest.param({}, 3, id="not said: what was made"),
+        pytest.param({"image_count": True}, 3, id="no number"),
+        pytest.param({"image_count": "1"}, 3, id="text"),
+    ],
+)
+def test_what_is_billed(usage, units):
+    assert billed_units(WANX, {"usage": usage}, made=3) == units
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "seconds"),
+    [
+        pytest.param("2026-11-22 10:00:00.000", "2026-11-22 10:00:12.500", 12.5, id="both"),
+        pytest.param("2026-11-22 10:00:00.000", None, None, id="not ended"),
+        pytest.param("soon", "later", None, id="words"),
+        pytest.param("2026-11-22T10:00:00Z", "2026-11-22 10:00:00", None, id="one with a zone"),
+    ],
+)
+def test_how_long_a_task_took_by_the_service_s_clock(begin, end, seconds):
+    payload = {"output": {"submit_time": begin, "end_time": end}}
+    assert task_duration_s(payload) == seconds
+
+
+def test_the_request_id_is_of_the_body_else_of_the_header():
+    assert request_id_of(PARTIAL, {"x-request-id": "h"}) == "r-1"
+    assert request_id_of(None, {"x-request-id": "h"}) == "h"
+    assert request_id_of({}, {}) == ""

@@ -1,0 +1,93 @@
+"""A lane: so many creates at once, so many a second, and none after a stop."""
+
+import asyncio
+
+import pytest
+
+from dsrun.backoff import PollEstimate
+from dsrun.catalog import load_catalog
+from dsrun.control import Left, RunControl
+from dsrun.errors import ExitCode
+from dsrun.lane import Lane
+from dsrun.limits import RateLimiter
+from dsrun.records import Rate
+from tests.fakes import ManualClock, settle
+
+
+def lane_of(clock, *, window=1, requests=100):
+    return Lane(
+        load_catalog()["wanx-v1"],
+        limiter=RateLimiter(Rate(requests=requests, per_s=1.0), clock=clock),
+        submit_window=window,
+        estimate=PollEstimate(first_s=3.0, max_s=15.0, learns=True),
+        max_poll_s=15.0,
+    )
+
+
+class Creates:
+    """Creates that each take a second; counts those under way."""
+
+    def __init__(self, lane, clock, control):
+        self.most = self.done = self.left = 0
+        self._now = 0
+        self._lane, self._clock, self._control = lane, clock, control
+
+    async def send(self):
+        try:
+            async with self._lane.turn(self._control):
+                self._now += 1
+                self.most = max(self.most, self._now)
+                await self._clock.sleep(1.0)
+                self._now -= 1
+                self.done += 1
+        except Left:
+            self.left += 1
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+async def test_no_more_creates_are_under_way_than_the_window_has_room_for(window):
+    clock = ManualClock()
+    creates = Creates(lane_of(clock, window=window), clock, RunControl())
+    await clock.run(wait_for([creates.send() for _ in range(7)]))
+    assert (creates.most, creates.done) == (window, 7)
+
+
+async def test_the_rate_holds_inside_a_wide_window():
+    clock = ManualClock()
+    creates = Creates(lane_of(clock, window=50, requests=2), clock, RunControl())
+    await clock.run(wait_for([creates.send() for _ in range(6)]))
+    assert (creates.most, creates.done) == (2, 6)
+
+
+async def test_a_stop_lets_the_create_under_way_end_and_sends_no_other():
+    clock, control = ManualClock(), RunControl()
+    creates = Creates(lane_of(clock), clock, control)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(creates.send())
+        await settle()
+        control.stop("interrupted", ExitCode.INTERRUPTED)
+        await clock.advance(1.0)
+    assert (creates.done, creates.left) == (1, 4)
+
+
+async def test_who_leaves_gives_back_the_place_that_it_waited_for():
+    clock = ManualClock()
+    lane = lane_of(clock, window=1, requests=1)
+    stopping, going = RunControl(), RunControl()
+    first = Creates(lane, clock, going)
+    await clock.run(first.send())
+    second = Creates(lane, clock, stopping)
+    waiting = asyncio.ensure_future(second.send())
+    await settle()  # it holds the window and waits for the rate
+    stopping.stop("interrupted", ExitCode.INTERRUPTED)
+    await waiting
+    last = Creates(lane, clock, going)
+    await clock.run(last.send())
+    assert (first.done, second.left, last.done) == (1, 1, 1)
+
+
+async def wait_for(works):
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)

@@ -1,0 +1,133 @@
+"""Environment and key files, read once; the key shows nowhere."""
+
+import pytest
+
+from dsrun.errors import SetupError
+from dsrun.settings import DEFAULT_BASE_URL, Settings, emulated_settings, read_settings
+
+KEY = "sk-0123456789abcdef"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("environ", "base_url"),
+    [
+        pytest.param({}, DEFAULT_BASE_URL, id="the default"),
+        pytest.param({"DASHSCOPE_BASE_URL": "https://b/api/v1"}, "https://b/api/v1", id="base"),
+        pytest.param(
+            {"DASHSCOPE_HTTP_BASE_URL": "https://a/api/v1", "DASHSCOPE_BASE_URL": "https://b"},
+            "https://a/api/v1",
+            id="the official package's own name first",
+        ),
+        pytest.param({"DASHSCOPE_HTTP_BASE_URL": ""}, DEFAULT_BASE_URL, id="empty is not set"),
+        pytest.param(
+            {"DASHSCOPE_HTTP_BASE_URL": "http://127.0.0.1:9/api/v1"},
+            "http://127.0.0.1:9/api/v1",
+            id="http",
+        ),
+    ],
+)
+def test_the_base_url(home, environ, base_url):
+    assert read_settings({"DASHSCOPE_API_KEY": KEY, **environ}).base_url == base_url
+
+
+def test_the_default_is_the_beijing_host():
+    assert DEFAULT_BASE_URL == "https://dashscope.aliyuncs.com/api/v1"
+
+
+@pytest.mark.parametrize(
+    "url", ["dashscope.aliyuncs.com", "ftp://a/api/v1", "https://", "file:///etc"]
+)
+def test_a_base_url_that_is_no_http_address_is_refused(home, url):
+    with pytest.raises(SetupError, match="is no http address"):
+        read_settings({"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_HTTP_BASE_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("environ", "workspace"),
+    [
+        ({}, None),
+        ({"DASHSCOPE_WORKSPACE": "ws_1"}, "ws_1"),
+        ({"DASHSCOPE_WORKSPACE_ID": "llm-1"}, "llm-1"),
+        ({"DASHSCOPE_WORKSPACE": "ws_1", "DASHSCOPE_WORKSPACE_ID": "x"}, "ws_1"),
+    ],
+)
+def test_the_workspace_is_passed_on_as_it_is(home, environ, workspace):
+    assert read_settings({"DASHSCOPE_API_KEY": KEY, **environ}).workspace == workspace
+
+
+def test_the_key_of_the_environment_comes_first(home):
+    save(home / ".dashscope" / "api_key", "sk-of-the-home")
+    save(home / "named", "sk-of-the-named-file")
+    environ = {"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_API_KEY_FILE_PATH": str(home / "named")}
+    assert read_settings(environ).api_key == KEY
+
+
+def test_a_named_key_file_comes_before_the_one_of_the_home(home):
+    save(home / ".dashscope" / "api_key", "sk-of-the-home")
+    save(home / "named", f"{KEY}\n")
+    settings = read_settings({"DASHSCOPE_API_KEY_FILE_PATH": str(home / "named")})
+    assert settings.api_key == KEY
+
+
+def test_the_key_file_of_the_home_is_the_last(home):
+    save(home / ".dashscope" / "api_key", f"  {KEY}\r\n")
+    assert read_settings({}).api_key == KEY
+
+
+def test_without_a_key_both_ways_out_are_named(home):
+    with pytest.raises(SetupError) as caught:
+        read_settings({})
+    assert "DASHSCOPE_API_KEY" in str(caught.value)
+    assert "--emulate" in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_named_key_file_that_is_missing_is_told_by_name(home):
+    with pytest.raises(SetupError, match=r"DASHSCOPE_API_KEY_FILE_PATH names .*none, which cannot"):
+        read_settings({"DASHSCOPE_API_KEY_FILE_PATH": str(home / "none")})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("sk-a b", id="a space"),
+        pytest.param("sk-a\nsk-b", id="two lines"),
+        pytest.param("sk-灯", id="Chinese"),
+        pytest.param("sk-\u201cquoted\u201d", id="curly quotes"),
+        pytest.param("sk-a\x00", id="nul"),
+    ],
+)
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(home, key):
+    with pytest.raises(SetupError) as caught:
+        read_settings({"DASHSCOPE_API_KEY": key})
+    assert key not in str(caught.value)
+    assert "sk-" not in str(caught.value)
+
+
+def test_a_key_file_of_bytes_is_refused(home):
+    (home / "named").write_bytes(b"\xff\xfe")
+    with pytest.raises(SetupError, match="holds no text"):
+        read_settings({"DASHSCOPE_API_KEY_FILE_PATH": str(home / "named")})
+
+
+def test_the_key_shows_in_no_repr(home):
+    settings = read_settings({"DASHSCOPE_API_KEY": KEY})
+    assert KEY not in repr(settings)
+    assert KEY not in str(settings)
+    assert settings.bearer() == f"Bearer {KEY}"
+
+
+def test_the_emulator_gets_a_key_of_its_own():
+    settings = emulated_settings("http://127.0.0.1:1/api/v1")
+    assert settings == Settings(base_url="http://127.0.0.1:1/api/v1", api_key="sk-emulated")
+
+
+def save(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
