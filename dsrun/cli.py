@@ -1,14 +1,18 @@
 """The command line: parses argv, calls a command, and turns errors into exit codes."""
 
+import errno
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dsrun import __version__
-from dsrun.errors import DsrunError, ExitCode
+from dsrun.errors import DsrunError, ExitCode, UsageError
 from dsrun.options import (
     DEFAULT_PIPELINE,
     json_option,
@@ -27,14 +31,29 @@ class _PipelineFirst(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:
             args = ["run", DEFAULT_PIPELINE]
-        elif not self._names_command(args):
+        elif args[0] not in ("--help", "-h", "--version", *self.commands):
+            self._check_word(args[0])
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
-    def _names_command(self, args: Sequence[str]) -> bool:
-        if args[0] in ("--help", "-h", "--version"):
-            return True
-        return args[0] in self.commands
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Before click sees it: a reader that has enough, such as `head`, is no failure.
+            _hush_stdout()
+            return ExitCode.OK
+
+    def _check_word(self, word: str) -> None:
+        """A word that is no file is probably a command with a slip in it."""
+        if word.startswith("-") or Path(word).suffix or Path(word).exists():
+            return
+        near = get_close_matches(word, list(self.commands), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(
+            f"{word} is neither a command nor a file{hint}; `dsrun --help` lists the commands, "
+            "`dsrun init` writes a pipeline to start from"
+        )
 
 
 @click.group(
@@ -102,7 +121,9 @@ def cli() -> None:
     envvar="DSRUN_YES",
     help="Agree to a run above execution.confirm_above.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and send nothing.")
+@click.option(
+    "-n", "--dry-run", is_flag=True, envvar="DSRUN_DRY_RUN", help="Show the plan and send nothing."
+)
 @click.option("-q", "--quiet", is_flag=True, envvar="DSRUN_QUIET", help="Only errors.")
 @click.option("-v", "--verbose", is_flag=True, envvar="DSRUN_VERBOSE", help="Log every request.")
 @click.option(
@@ -111,6 +132,7 @@ def cli() -> None:
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
     from dsrun.commands import plan, run
+    from dsrun.commands.common import RunOptions
 
     options = plan_options(given)
     if given["dry_run"]:
@@ -121,7 +143,7 @@ def run_command(**given: Any) -> int:
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("dsrun").setLevel(logging.DEBUG)
     return run.run(
-        run.RunOptions(
+        RunOptions(
             **options,
             concurrency=given["concurrency"],
             max_cost=parse_max_cost(given["max_cost"]),
@@ -173,7 +195,7 @@ def plan_command(full: bool, as_json: bool, **given: Any) -> int:
     envvar="DSRUN_OUT",
     help="Output directory.",
 )
-@click.option("--emulate", is_flag=True, help="Of the emulated run.")
+@click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run.")
 @set_option
 @json_option
 def status_command(
@@ -216,12 +238,20 @@ def schema_command(name: str | None) -> int:
 
 
 @cli.command("init")
-@click.argument("name", default="dsrun")
-def init_command(name: str) -> int:
-    """Write a commented starter pipeline, NAME.yaml."""
+@click.argument("name", required=False)
+@click.option(
+    "--from",
+    "source",
+    default="starter",
+    show_default=True,
+    metavar="PIPELINE",
+    help="Which of the pipelines that ship with dsrun to copy.",
+)
+def init_command(name: str | None, source: str) -> int:
+    """Write a commented pipeline to start from, NAME.yaml."""
     from dsrun.commands import init
 
-    return init.run(name)
+    return init.run(name, source=source)
 
 
 @cli.command("emulate")
@@ -268,6 +298,9 @@ def emulate_command(**given: Any) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know no Chinese
     try:
         code = cli.main(args=argv, prog_name="dsrun", standalone_mode=False)
         return int(code or 0)
@@ -280,9 +313,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DsrunError as error:
         _say(str(error))
         return error.exit_code
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _report_bug(error)
         _hush_stdout()
-        return ExitCode.OK
+        _say(f"the answer cannot be written: {error.strerror}")
+        return ExitCode.INCOMPLETE
     except Exception as error:  # noqa: BLE001  # the one place where a bug becomes an exit code
         return _report_bug(error)
 
@@ -306,7 +342,8 @@ def _hush_stdout() -> None:
     """The reader of our output has gone; let the interpreter not complain when it closes."""
     import os
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

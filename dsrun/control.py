@@ -76,8 +76,9 @@ class RunControl:
         """Wait in here; raises Left as soon as the run stops."""
         if (self.is_stopping and not paid) or self._grace_over:
             raise Left
+        scope = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as scope:
+            async with scope:
                 self._waits[scope] = paid
                 try:
                     yield

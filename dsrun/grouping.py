@@ -24,17 +24,21 @@ class GroupWorker(Generic[Item, Result]):
         self._loop = asyncio.get_running_loop()
         # The event loop's thread puts, the worker's thread takes; None ends the worker.
         self._waiting: SimpleQueue[tuple[Item, asyncio.Future[Result]] | None] = SimpleQueue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> "asyncio.Future[Result]":
         """Ask for an item; the future ends when it is done, durably."""
+        if self._is_closed:
+            raise RuntimeError("the worker is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         self._waiting.put((item, future))
         return future
 
     def close(self) -> None:
         """Finish what was asked for, then end the thread. Blocks."""
+        self._is_closed = True
         self._waiting.put(None)
         self._thread.join()
 

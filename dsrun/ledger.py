@@ -86,6 +86,7 @@ class Ledger:
             await self._write(
                 Statement(
                     "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
+                    "units_before = units_before + units, units = 0, "
                     "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL "
                     "WHERE status = ?",
                     (status,),
@@ -120,10 +121,15 @@ class Ledger:
             self._attempt(job, "create", at, "accepted", task_id=task_id, request_id=request_id),
         )
 
-    async def record_refusal(self, job: OpenJob, *, at: str, code: str, message: str) -> None:
-        """A create was explicitly refused, or never left: nothing was paid."""
+    async def record_refusal(
+        self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
+    ) -> None:
+        """A create was explicitly refused, or never left: nothing was paid.
+
+        `counts`: as an attempt; a refusal for the rate does not.
+        """
         await self._write(
-            Row(Kind.REFUSAL, (job.job_id,)),
+            Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
             self._attempt(job, "create", at, "refused", code=code, message=message),
         )
 

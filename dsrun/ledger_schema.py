@@ -39,6 +39,7 @@ MIGRATIONS = (
         error_class   TEXT,
         wanted        INTEGER NOT NULL,
         units         INTEGER NOT NULL DEFAULT 0,
+        units_before  INTEGER NOT NULL DEFAULT 0,
         unit_price    TEXT NOT NULL,
         currency      TEXT NOT NULL,
         cached        INTEGER NOT NULL DEFAULT 0,

@@ -11,6 +11,7 @@ import orjson
 
 from dsrun.errors import SetupError
 from dsrun.execution import Money
+from dsrun.ledger_schema import VERSION
 from dsrun.records import JobStatus, Json, OpenJob
 
 _PAGE = 500
@@ -30,47 +31,64 @@ class RunRow:
     reason: str | None
 
 
+class NoLedger(SetupError):
+    """There is no ledger at this place."""
+
+
 class LedgerView:
     """A read connection to a ledger."""
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where there is no readable ledger."""
         if not path.is_file():
-            raise SetupError(f"{path} is no ledger; name a run directory or its pipeline")
+            raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
         self._db = connect(path)
+        version = self._one("PRAGMA user_version")[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
 
     def close(self) -> None:
         self._db.close()
 
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise disk_error(error) from error
+
+    def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        return next(iter(self._all(sql, values)), None)
+
     def last_run_id(self) -> int:
-        return int(self._db.execute("SELECT max(run_id) FROM run").fetchone()[0])
+        return int(self._one("SELECT max(run_id) FROM run")[0])
 
     def last_run(self) -> RunRow | None:
-        row = self._db.execute("SELECT * FROM run ORDER BY run_id DESC LIMIT 1").fetchone()
+        row = self._one("SELECT * FROM run ORDER BY run_id DESC LIMIT 1")
         if row is None:
             return None
         return RunRow(**{field.name: row[field.name] for field in fields(RunRow)})
 
     def is_planned(self, version: str) -> bool:
-        found = self._db.execute("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,))
-        return found.fetchone() is not None
+        return bool(self._one("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,)))
 
     def operations(self) -> list[str]:
-        return [row[0] for row in self._db.execute("SELECT DISTINCT operation FROM job")]
+        return [row[0] for row in self._all("SELECT DISTINCT operation FROM job")]
 
     def end_position(self, *, steps: Sequence[str], limit: int | None) -> int:
         """The plan position behind the first `limit` jobs of the steps (all of them for none)."""
         if limit is None:
             return _NO_LIMIT
-        row = self._db.execute(
+        row = self._one(
             f"SELECT position FROM job WHERE {_IN_STEPS} ORDER BY position LIMIT 1 OFFSET ?",  # noqa: S608
             (*_steps(steps), limit),
-        ).fetchone()
+        )
         return _NO_LIMIT if row is None else int(row[0])
 
     def counts(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> dict[JobStatus, int]:
         """Number of jobs by status, among the steps and before a position."""
-        rows = self._db.execute(
+        rows = self._all(
             f"SELECT status, count(*) FROM job WHERE {_IN_STEPS} AND position < ? GROUP BY status",  # noqa: S608
             (*_steps(steps), end),
         )
@@ -78,7 +96,7 @@ class LedgerView:
 
     def status_of(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
         marks = ",".join("?" * len(job_ids))
-        rows = self._db.execute(
+        rows = self._all(
             f"SELECT job_id, status FROM job WHERE job_id IN ({marks})",  # noqa: S608
             job_ids,
         )
@@ -86,16 +104,17 @@ class LedgerView:
 
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
-        rows = self._db.execute(
-            "SELECT currency, unit_price, sum(units) FROM job GROUP BY currency, unit_price"
+        rows = self._all(
+            "SELECT currency, unit_price, sum(units + units_before) FROM job "
+            "GROUP BY currency, unit_price"
         )
         return _sum_money(rows)
 
     def committed(self, *, currency: str) -> tuple[Decimal, Decimal]:
         """What ended jobs cost, and what jobs that may be paid already will cost."""
         spent = under_way = Decimal(0)
-        for price, units, wanted in self._db.execute(
-            "SELECT unit_price, sum(units), "
+        for price, units, wanted in self._all(
+            "SELECT unit_price, sum(units + units_before), "
             "sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
@@ -106,7 +125,7 @@ class LedgerView:
 
     def cost_to_send(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> list[Money]:
         """What the pending jobs will cost, by currency."""
-        rows = self._db.execute(
+        rows = self._all(
             f"SELECT currency, unit_price, sum(wanted) FROM job WHERE status = 'pending' "  # noqa: S608
             f"AND {_IN_STEPS} AND position < ? GROUP BY currency, unit_price",
             (*_steps(steps), end),
@@ -117,38 +136,46 @@ class LedgerView:
         self, *, operation: str, steps: Sequence[str] = (), end: int = _NO_LIMIT
     ) -> Iterator[OpenJob]:
         """Jobs that have not ended: those with a task first, then the others in plan order."""
-        has_twins = self._db.execute("SELECT 1 FROM twin LIMIT 1").fetchone() is not None
+        has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
         for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
-            while rows := self._db.execute(
+            while rows := self._all(
                 "SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
                 f"AND status = ? AND {_IN_STEPS} ORDER BY position LIMIT ?",
                 (last, end, operation, status, *_steps(steps), _PAGE),
-            ).fetchall():
+            ):
                 for row in rows:
                     yield self._open_job(row, has_twins=has_twins)
                 last = rows[-1]["position"]
 
     def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
         """Every job in plan order, with its artifacts and its twins."""
-        for row in self._db.execute("SELECT * FROM job ORDER BY position"):
+        for row in self._pages("SELECT * FROM job WHERE position > ? ORDER BY position"):
             key = (row["job_id"],)
-            artifacts = self._db.execute(
-                "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path", key
-            ).fetchall()
-            twins = self._db.execute(
-                "SELECT * FROM twin WHERE job_id = ? ORDER BY step, idx", key
-            ).fetchall()
+            artifacts = self._all("SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path", key)
+            twins = self._all("SELECT * FROM twin WHERE job_id = ? ORDER BY step, idx", key)
             yield row, artifacts, twins
 
     def artifacts(self) -> Iterator[tuple[str, str, str, int]]:
-        """Job id, path, SHA-256 and size of every artifact."""
-        for row in self._db.execute("SELECT job_id, path, sha256, size FROM artifact"):
-            yield tuple(row)
+        """Job id, path, SHA-256 and size of every artifact, in plan order of the jobs."""
+        for job in self._pages(
+            "SELECT position, job_id FROM job WHERE position > ? ORDER BY position"
+        ):
+            for row in self._all(
+                "SELECT job_id, path, sha256, size FROM artifact WHERE job_id = ?", (job["job_id"],)
+            ):
+                yield tuple(row)
+
+    def _pages(self, sql: str) -> Iterator[sqlite3.Row]:
+        """Rows in order of position; no cursor stays open while the caller works."""
+        last = -1
+        while rows := self._all(f"{sql} LIMIT {_PAGE}", (last,)):
+            yield from rows
+            last = rows[-1]["position"]
 
     def errors(self, limit: int) -> list[tuple[str, str, int]]:
         """The commonest errors of jobs: code, message, number."""
-        rows = self._db.execute(
+        rows = self._all(
             "SELECT error_code, error_message, count(*) AS jobs FROM job "
             "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending') "
             "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
@@ -159,7 +186,7 @@ class LedgerView:
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
-            twins = self._db.execute(
+            twins = self._all(
                 "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
             )
             stems += map(_stems, twins)

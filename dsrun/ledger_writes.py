@@ -50,10 +50,10 @@ class Kind(Enum):
     TASK = _update(
         "status = 'submitted', task_id = new.task, request_id = new.request", "task", "request"
     )
-    REFUSAL = _update("status = 'pending'")
+    REFUSAL = _update("status = 'pending', attempts = attempts - new.free", "free")
     RESULT = _update(
         "status = new.state, output = new.named, error_code = new.code, "
-        "error_message = new.words, error_class = new.class, units = new.billed, "
+        "error_message = new.words, error_class = new.class, units = max(units, new.billed), "
         "ended_at = new.at, request_id = coalesce(new.request, request_id)",
         "state", "named", "code", "words", "class", "billed", "at", "request",
     )  # fmt: skip

@@ -62,12 +62,26 @@ class Manifest:
     steps: tuple[Step, ...]
     execution: Execution
     pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
+    problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
 
 
 def load_manifest(
     path: Path, *, catalog: Catalog, set_params: Mapping[str, str] | None = None
 ) -> Manifest:
     """Read a pipeline file and the files that it names. Raises ManifestError."""
+    manifest = read_manifest(path, catalog=catalog, set_params=set_params)
+    if manifest.problems:
+        raise ManifestError(manifest.problems)
+    return manifest
+
+
+def read_manifest(
+    path: Path, *, catalog: Catalog, set_params: Mapping[str, str] | None = None
+) -> Manifest:
+    """Read a pipeline file and the files that it names, as far as they can be read.
+
+    What is wrong stands in `problems`, and in a ManifestError where nothing else can be read.
+    """
     shown = str(path)
     source = _read_bytes(path, shown)
     text = read_text(path, shown_as=shown)
@@ -76,18 +90,15 @@ def load_manifest(
     if path.name == LOCK_NAME:
         document, pinned = _open_lock(document, shown)
         root = Path(pinned["root"])
-    problems = _structure_problems(document)
-    if problems:
-        raise ManifestError(problems)
-    raw = _sorted_maps(document.value)
-    params, problems = apply_params(raw.get("params") or {}, set_params or {}, file=shown)
-    if problems:
-        raise ManifestError(problems)
+    problems = list(_structure_problems(document))
+    readable = _readable_parts(document.value, [path for path, _ in problems])
+    if readable is None:
+        raise ManifestError([problem for _, problem in problems])
+    raw = _sorted_maps(readable)
+    params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
     raw = {**raw, "params": params}
     reader = _StepReader(document, root, catalog)
     steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
-    if reader.problems:
-        raise ManifestError(reader.problems)
     return Manifest(
         path=path,
         root=root,
@@ -96,10 +107,27 @@ def load_manifest(
         raw=raw,
         name=raw["name"],
         params=params,
-        steps=steps,
+        steps=tuple(step for step in steps if step is not None),
         execution=parse_execution(raw.get("execution") or {}),
         pinned=pinned,
+        problems=(*(problem for _, problem in problems), *wrong, *reader.problems),
     )
+
+
+def _readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:
+    """The manifest without what its shape makes unreadable; None where too little is left.
+
+    So that a slip in one place does not hide what is wrong in the others.
+    """
+    places = {path[:1] for path in bad} | {path[:2] for path in bad if path[:1] == ("steps",)}
+    if not isinstance(value, dict) or () in bad or ("steps",) in bad or ("params",) in places:
+        return None
+    steps = value.get("steps")
+    if not isinstance(steps, dict):
+        return None
+    readable = {name: step for name, step in steps.items() if ("steps", name) not in places}
+    kept = {key: item for key, item in value.items() if (key,) not in places}
+    return {"name": "", **kept, "steps": readable}
 
 
 class _StepReader:
@@ -112,7 +140,13 @@ class _StepReader:
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
 
-    def read(self, name: str, section: Mapping[str, Json]) -> Step:
+    def read(self, name: str, section: Mapping[str, Json]) -> Step | None:
+        """The step, or None where it cannot be used; its problems are noted."""
+        told = len(self.problems)
+        step = self._read(name, section)
+        return step if len(self.problems) == told else None
+
+    def _read(self, name: str, section: Mapping[str, Json]) -> Step:
         at: Path_ = ("steps", name)
         operation = section["operation"]
         if operation not in self._catalog:
@@ -247,19 +281,22 @@ def _sorted(value: Json) -> Json:
     return value
 
 
-def _structure_problems(document: YamlDocument) -> list[Problem]:
+def _structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]]:
     validator = SchemaValidator(orjson.loads(read_schema("manifest.json")))
     if validator.is_valid(document.value):
-        return []
-    return [
-        document.problem(problem.path, problem.message, of_key=problem.of_key)
-        for problem in validator.problems(document.value)
-    ]
+        return
+    for found in validator.problems(document.value):
+        problem = document.problem(found.path, found.message, of_key=found.of_key)
+        yield found.path, problem
 
 
 def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
     lock = document.value
-    if not isinstance(lock, dict) or not {"manifest", "root", "digest"} <= lock.keys():
+    if (
+        not isinstance(lock, dict)
+        or not isinstance(lock.get("root"), str)
+        or not {"manifest", "root", "digest"} <= lock.keys()
+    ):
         raise ManifestError(
             [
                 Problem(

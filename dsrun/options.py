@@ -13,6 +13,12 @@ DEFAULT_PIPELINE = "dsrun.yaml"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class _Assignment(click.types.StringParamType):
+    """KEY=VALUE; in the environment one a line, since values hold spaces."""
+
+    envvar_list_splitter = "\n"
+
+
 def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for decorator in reversed(decorators):
@@ -23,7 +29,8 @@ def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 set_option = click.option(
-    "--set", "set_params", metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
+    "--set", "set_params",
+    type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")

@@ -8,7 +8,7 @@ from itertools import islice
 from dsrun.catalog import Catalog
 from dsrun.digest import canonical_sha256, tagged
 from dsrun.errors import ManifestError, Problem
-from dsrun.manifest import FORMAT_VERSION, Manifest, iter_texts, step_digest_source
+from dsrun.manifest import FORMAT_VERSION, Manifest, Step, iter_texts, step_digest_source
 from dsrun.planindex import PlanIndex
 from dsrun.records import Job, Json
 from dsrun.rendering import CompiledStep, RowProblem
@@ -30,6 +30,7 @@ class Plan:
     run_values: Mapping[str, Json]
     included: Mapping[str, str]
     steps: tuple[CompiledStep, ...]
+    problems: tuple[Problem, ...] = ()  # found before the first job was made
     warnings: list[str] = field(default_factory=list)
 
     def jobs(self) -> Iterator[Job]:
@@ -56,8 +57,9 @@ class Plan:
                             visit(job)
             found.add_clashes(index, self)
         self._note_unused_rules()
-        if found.groups:
-            raise ManifestError(found.problems())
+        problems = (*self.problems, *found.problems())
+        if problems:
+            raise ManifestError(problems)
         return distinct
 
     def _valid_jobs(self, found: "_Findings") -> Iterator[Job]:
@@ -94,17 +96,23 @@ class Plan:
 
 
 def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
-    """Compile every template and take the digest. Raises ManifestError.
+    """Compile every template and take the digest.
+
+    What is wrong stands in `problems`, which `check()` tells with all the rest.
 
     `run_values`: `date`, `datetime` and `id` of this run.
     """
     templates = Templates(root=manifest.root)
     pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
     values = {**run_values, **pinned}
-    problems = [*_size_problems(manifest), *_currency_problems(manifest, catalog)]
+    problems = [*manifest.problems, *_currency_problems(manifest, catalog)]
     steps: list[CompiledStep] = []
     warnings = list(_rate_warnings(manifest, catalog))
     for step in manifest.steps:
+        too_many = _size_problem(manifest, step)
+        if too_many is not None:
+            problems.append(too_many)
+            continue
         try:
             compiled = CompiledStep(
                 step, manifest=manifest, catalog=catalog, templates=templates, run_values=values
@@ -114,8 +122,6 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             continue
         steps.append(compiled)
         warnings += compiled.warnings
-    if problems:
-        raise ManifestError(problems)
     names = {name for step in steps for t in step.compiled for name in t.run_values}
     used = {name: value for name, value in values.items() if "*" in names or name in names}
     plan = Plan(
@@ -125,9 +131,11 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         run_values=used,
         included=templates.files,
         steps=tuple(steps),
+        problems=tuple(problems),
         warnings=warnings,
     )
-    _check_pinned(plan)
+    if not problems:
+        _check_pinned(plan)
     return plan
 
 
@@ -201,25 +209,27 @@ def file_digests(plan: Plan) -> dict[str, str]:
     return found | {name: canonical_sha256(text) for name, text in plan.included.items()}
 
 
-def _size_problems(manifest: Manifest) -> Iterator[Problem]:
-    for step in manifest.steps:
-        count = step.matrix.most_rows() * step.repeat
-        if count > MAX_JOBS:
-            yield manifest.document.problem(
-                ("steps", step.name, "matrix"),
-                f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
-            )
+def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
+    count = step.matrix.most_rows() * step.repeat
+    if count <= MAX_JOBS:
+        return None
+    return manifest.document.problem(
+        ("steps", step.name, "matrix"),
+        f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
+    )
 
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     """A limit in another currency than the prices would never be reached."""
-    currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
+    names = sorted({step.operation for step in manifest.steps})
+    currencies = sorted({catalog[name].price.currency for name in names})
     for name in ("max_cost", "confirm_above"):
         money = getattr(manifest.execution, name)
-        if money is not None and currencies != [money.currency]:
+        if money is not None and currencies and currencies != [money.currency]:
             yield manifest.document.problem(
                 ("execution", name),
-                f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
+                f"found {show(str(money))}; allowed: an amount in {' or '.join(currencies)}, "
+                f"the currency of {' and '.join(names)}",
             )
 
 

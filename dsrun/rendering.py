@@ -16,6 +16,7 @@ from dsrun.records import Job, Json
 from dsrun.sandbox import TemplateProblem
 from dsrun.schema import nearest, show
 from dsrun.templating import Template, Templates
+from dsrun.yaml_source import dotted
 
 Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]
@@ -57,6 +58,8 @@ class CompiledStep:
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         self._templates = templates
         self.compiled: list[Template] = []
+        self._collects = False  # whether a broken leaf is noted instead of raised
+        self._broken: list[_LeafProblem] = []
         problems: list[tuple[str, Problem]] = []
         body = _merge(constants(self.operation.schema), step.body)
         self._build = self._compile(body, (), problems)
@@ -97,8 +100,22 @@ class CompiledStep:
         try:
             request: dict[str, Json] = self._build(variables)
         except _LeafProblem as problem:
-            raise RowProblem([("template", self._at_leaf(problem, variables))]) from problem
+            raise RowProblem(self._all_leaf_problems(variables)) from problem
         return request
+
+    def _all_leaf_problems(self, variables: Mapping[str, Any]) -> list[tuple[str, Problem]]:
+        """What is wrong with each leaf, and with the rest of the request without those."""
+        self._broken.clear()
+        self._collects = True
+        request = self._build(variables)
+        self._collects = False
+        broken = {dotted(leaf.text.at) for leaf in self._broken}
+        others = [
+            (rule, problem)
+            for rule, problem in self._schema_problems(request)
+            if problem.where not in broken
+        ]
+        return [("template", self._at_leaf(leaf, variables)) for leaf in self._broken] + others
 
     def _compile(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
         if isinstance(value, Text):
@@ -136,7 +153,11 @@ class CompiledStep:
             try:
                 value = render(variables)
             except TemplateProblem as error:
-                raise _LeafProblem(text, error) from error
+                problem = _LeafProblem(text, error)
+                if not self._collects:
+                    raise problem from error
+                self._broken.append(problem)
+                return None
             return coerce(value, wanted) if type(value) is str else value
 
         return build

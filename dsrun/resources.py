@@ -17,6 +17,12 @@ def read_pipeline(name: str) -> bytes:
     return _read(_package("dsrun.pipelines"), name)
 
 
+def pipeline_files() -> list[str]:
+    """Names of the files that ship in `pipelines/`."""
+    found = [item.name for item in _package("dsrun.pipelines").iterdir() if item.is_file()]
+    return sorted(name for name in found if not name.endswith((".py", ".pyc")))
+
+
 def iter_operation_files() -> Iterator[tuple[str, bytes]]:
     """Names (without `.json`) and bytes of the operation files, in order of name."""
     folder = _package("dsrun.schemas").joinpath("operations")

@@ -42,7 +42,7 @@ def _line(
         "task_id": job["task_id"],
         "request_id": job["request_id"],
         "cost": {
-            "amount": float(Decimal(job["unit_price"]) * job["units"]),
+            "amount": float(Decimal(job["unit_price"]) * (job["units"] + job["units_before"])),
             "currency": job["currency"],
         },
         "cached": bool(job["cached"]),

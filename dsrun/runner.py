@@ -71,7 +71,7 @@ class Runner:
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
         submitted = await self._submitter.submit(job, lane)
         if isinstance(submitted, JobResult):
-            return await self._end(job, submitted)
+            return await self._end(job, submitted, is_counted=True)
         if submitted.task_id is not None:
             return await self._finish_task(
                 job, submitted.task_id, lane, submitted.reserved, fresh=True
@@ -127,13 +127,14 @@ class Runner:
         operation: Operation | None = None,
         reserved: Decimal = Decimal(0),
         request_id: str | None = None,
+        is_counted: bool = False,
     ) -> JobResult:
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
         )
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
-        if result.status is not JobStatus.SUCCEEDED:
+        if result.status is not JobStatus.SUCCEEDED and not is_counted:
             self._control.note_failure()
         return result
 

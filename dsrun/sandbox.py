@@ -94,7 +94,7 @@ class _Bounds(NodeTransformer):
         return _filter(nodes.List(node.nodes, lineno=node.lineno), "_joined", node.lineno)
 
 
-def _filter(value: nodes.Expr, name: str, line: int) -> nodes.Filter:
+def _filter(value: nodes.Node, name: str, line: int) -> nodes.Filter:
     return nodes.Filter(value, name, [], [], None, None, lineno=line)
 
 

@@ -12,7 +12,7 @@ from dsrun.backoff import retry_delay
 from dsrun.client import Answer
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
-from dsrun.errors import AnswerLost, ExitCode, NotSent
+from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.fills import price_of
 from dsrun.lane import Lane
 from dsrun.ports import Clock, GenerationApi, Recorder
@@ -74,29 +74,45 @@ class Submitter:
             self._control.check(operation.name)
             request = orjson.loads(job.body)
             if not self._is_valid(operation.name, request):
-                return _failed("InvalidRequest", "the request does not meet the operation's schema")
+                return self._failed(
+                    "InvalidRequest", "the request does not meet the operation's schema"
+                )
             reserved = self._reserve(request, operation)
-            settled = False
+            outcome: Submitted | JobResult | Verdict | None = None
             try:
                 await self._recorder.record_intent(job, at=stamp(self._clock.now()))
-                outcome = await self._send(job, lane)
-                if isinstance(outcome, Answer):
-                    task_id = task_id_of(outcome.payload)
-                    if operation.protocol == "task" and task_id is None:
-                        return _unknown("the answer names no task")
-                    if task_id is not None:
-                        await self._recorder.record_task(
-                            job,
-                            task_id=task_id,
-                            request_id=outcome.request_id,
-                            at=stamp(self._clock.now()),
-                        )
-                    settled = True
-                    return Submitted(outcome, task_id, reserved)
+                answer = await self._send(job, lane)
+                outcome = await self._accept(job, operation, answer, reserved)
                 return outcome
             finally:
-                if not settled:
+                if not _may_be_paid(outcome):
                     self._control.budget.settle(reserved, Decimal(0))
+
+    async def _accept(
+        self,
+        job: OpenJob,
+        operation: Operation,
+        answer: Answer | JobResult | Verdict,
+        reserved: Decimal,
+    ) -> Submitted | JobResult | Verdict:
+        """Commit the task of an accepted create before anything else happens to the job."""
+        if not isinstance(answer, Answer):
+            return answer
+        task_id = task_id_of(answer.payload)
+        if task_id is not None:
+            await self._record_task(job, task_id, answer.request_id)
+        elif operation.protocol == "task":
+            return self._unknown("the answer names no task")
+        return Submitted(answer, task_id, reserved)
+
+    async def _record_task(self, job: OpenJob, task_id: str, request_id: str) -> None:
+        try:
+            await self._recorder.record_task(
+                job, task_id=task_id, request_id=request_id, at=stamp(self._clock.now())
+            )
+        except SetupError as error:
+            # The ledger has the intent alone, so the words are all that names the task.
+            raise SetupError(f"{error} Job {job.job_id[:12]} is task {task_id}.") from error
 
     async def _send(self, job: OpenJob, lane: Lane) -> Answer | JobResult | Verdict:
         try:
@@ -105,19 +121,27 @@ class Submitter:
             verdict = Verdict(decision=Decision.RETRY, code="NotSent", message=str(error))
             return await self._refused(job, lane, verdict)
         except AnswerLost as error:
-            return _unknown(str(error))
+            return self._unknown(str(error))
         verdict = answer.verdict
         if verdict.decision is Decision.ACCEPTED:
             lane.limiter.speed_up()
             return answer
         if verdict.decision is Decision.AMBIGUOUS:
-            return _unknown(f"{verdict.code}: {verdict.message}")
+            if verdict.is_foreign:
+                self._control.stop(
+                    f"{verdict.message}; is the base URL right?", ExitCode.INCOMPLETE
+                )
+            return self._unknown(f"{verdict.code}: {verdict.message}")
         return await self._refused(job, lane, verdict)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
         """The service said no, or never heard of it: nothing was paid."""
         await self._recorder.record_refusal(
-            job, at=stamp(self._clock.now()), code=verdict.code, message=verdict.message
+            job,
+            at=stamp(self._clock.now()),
+            code=verdict.code,
+            message=verdict.message,
+            counts=verdict.decision is not Decision.THROTTLE,
         )
         words = f"{verdict.code}: {verdict.message}"
         if verdict.decision is Decision.STOP:
@@ -127,7 +151,7 @@ class Submitter:
             self._control.close_operation(lane.operation.name, words)
             raise Left
         if verdict.decision is Decision.JOB:
-            return _failed(verdict.code, verdict.message)
+            return self._failed(verdict.code, verdict.message)
         if verdict.decision is Decision.THROTTLE:
             lane.limiter.slow_down(verdict.retry_after_s)
         return verdict
@@ -137,7 +161,7 @@ class Submitter:
         if verdict.code == "NotSent":
             self._control.stop(verdict.message, ExitCode.INCOMPLETE)
             raise Left
-        return _failed(verdict.code, verdict.message)
+        return self._failed(verdict.code, verdict.message)
 
     def _reserve(self, request: Json, operation: Operation) -> Decimal:
         amount = price_of(request, operation)
@@ -151,14 +175,20 @@ class Submitter:
             raise Left
         return amount
 
+    def _unknown(self, words: str) -> JobResult:
+        """It may have been accepted and paid; sending it again is the user's decision."""
+        self._control.note_failure()
+        error = JobError(code="AnswerLost", message=words, kind="unknown")
+        return JobResult(status=JobStatus.UNKNOWN, error=error)
 
-def _unknown(words: str) -> JobResult:
-    """It may have been accepted and paid; sending it again is the user's decision."""
-    error = JobError(code="AnswerLost", message=words, kind="unknown")
-    return JobResult(status=JobStatus.UNKNOWN, error=error)
+    def _failed(self, code: str, message: str) -> JobResult:
+        """Counted while this job still holds the turn, so that the next one sees it."""
+        self._control.note_failure()
+        error = JobError(code=code, message=message, kind="job")
+        return JobResult(status=JobStatus.FAILED, error=error)
 
 
-def _failed(code: str, message: str) -> JobResult:
-    return JobResult(
-        status=JobStatus.FAILED, error=JobError(code=code, message=message, kind="job")
-    )
+def _may_be_paid(outcome: Submitted | JobResult | Verdict | None) -> bool:
+    if isinstance(outcome, JobResult):
+        return outcome.status is JobStatus.UNKNOWN
+    return outcome is None or isinstance(outcome, Submitted)

@@ -121,7 +121,14 @@ class Transport:
 
 def _as_given(url: str) -> URL:
     """A signed address must reach the host letter by letter, so it is not quoted anew."""
-    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+    try:
+        parsed = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        is_address = parsed.scheme in ("http", "https") and bool(parsed.host) and parsed.port
+    except ValueError as error:
+        raise aiohttp.InvalidURL("no address") from error
+    if not is_address:
+        raise aiohttp.InvalidURL("no address")
+    return parsed
 
 
 @contextmanager
@@ -150,4 +157,6 @@ def _reason(error: BaseException) -> str:
         return error.os_error.strerror or str(error.os_error)
     if isinstance(error, aiohttp.InvalidURL):
         return "this is no address"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"HTTP {error.status} {error.message}"  # its own text holds the signed address
     return str(error) or type(error).__name__

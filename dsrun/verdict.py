@@ -34,6 +34,7 @@ class Verdict:
     code: str = ""
     message: str = ""
     retry_after_s: float | None = None
+    is_foreign: bool = False  # an HTTP success that is not this API's
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,10 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
         if isinstance(payload, Mapping):
             return Verdict(decision=Decision.ACCEPTED)
         return Verdict(
-            decision=Decision.AMBIGUOUS, code="Unknown", message="the answer is not JSON"
+            decision=Decision.AMBIGUOUS,
+            code="Unknown",
+            message="the answer is not JSON",
+            is_foreign=True,
         )
     return Verdict(
         decision=judge_code(status, code, message),

@@ -7,24 +7,14 @@ from pathlib import Path
 from dsrun.catalog import load_catalog
 from dsrun.clock import SystemClock
 from dsrun.errors import UsageError
-from dsrun.manifest import load_manifest
+from dsrun.execution import Money
+from dsrun.manifest import read_manifest
 from dsrun.plan import Plan, build_plan
 from dsrun.records import Json
 from dsrun.schema import nearest
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 DEFAULT_OUT = Path("outputs")
-COMMANDS = [
-    "emulate",
-    "init",
-    "operations",
-    "plan",
-    "run",
-    "schema",
-    "status",
-    "validate",
-    "verify",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +29,25 @@ class PlanOptions:
     emulate: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(PlanOptions):
+    """The options of `run`; None leaves the manifest's word or the default."""
+
+    concurrency: int | None = None
+    max_cost: Money | None = None
+    retry_failed: bool = False
+    resubmit_unknown: bool = False
+    fail_fast: bool = False
+    if_running: str = "fail"
+    yes: bool = False
+    quiet: bool = False
+    progress: bool = True
+
+
 def open_plan(options: PlanOptions) -> Plan:
     """Read, compile and select. Jobs are not checked yet. Raises ManifestError or UsageError."""
-    if not options.pipeline.suffix and not options.pipeline.exists():
-        raise UsageError(
-            f"{options.pipeline} is neither a command nor a file"
-            f"{nearest(str(options.pipeline), COMMANDS)}; `dsrun --help` lists the commands, "
-            "`dsrun init` writes a pipeline to start from"
-        )
     catalog = load_catalog(options.pipeline.parent / OWN_OPERATIONS)
-    manifest = load_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
+    manifest = read_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
     check_steps(options.steps, [step.name for step in manifest.steps])
     return build_plan(manifest, catalog=catalog, run_values=run_values(SystemClock()))
 

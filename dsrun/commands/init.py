@@ -1,28 +1,51 @@
-"""`dsrun init`: a commented starter pipeline."""
+"""`dsrun init`: a commented pipeline to start from, with the files that it reads."""
 
 import re
 from pathlib import Path
 
 from dsrun.console import answer
 from dsrun.errors import ExitCode, SetupError, UsageError
-from dsrun.resources import read_pipeline
+from dsrun.resources import pipeline_files, read_pipeline
+from dsrun.schema import nearest
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}").fullmatch
 
 
-def run(name: str) -> int:
-    """Write NAME.yaml. Never overwrites: raises UsageError where the file is there."""
-    stem = name.removesuffix(".yaml").removesuffix(".yml")
+def run(name: str | None, *, source: str) -> int:
+    """Write NAME.yaml and, unchanged, the data files of `source`.
+
+    Never overwrites: raises UsageError where a file is there already.
+    """
+    known = sorted(Path(file).stem for file in pipeline_files() if file.endswith(".yaml"))
+    if source not in known:
+        raise UsageError(
+            f"--from {source}: no such pipeline{nearest(source, known)}; "
+            f"allowed: {', '.join(known)}"
+        )
+    stem = _stem(name, source)
+    text = read_pipeline(f"{source}.yaml").decode()
+    text = text.replace(f"name: {source}", f"name: {stem}", 1)
+    _write(Path(f"{stem}.yaml"), text.encode())
+    for file in pipeline_files():
+        if Path(file).stem == source and not file.endswith(".yaml"):
+            _write(Path(file), read_pipeline(file))
+    return ExitCode.OK
+
+
+def _stem(name: str | None, source: str) -> str:
+    given = name or ("dsrun" if source == "starter" else source)
+    stem = given.removesuffix(".yaml").removesuffix(".yml")
     if not _NAME(stem):
-        raise UsageError(f"found name {name!r}; allowed: a-z, 0-9 and -, at most 63 characters")
-    path = Path(f"{stem}.yaml")
-    text = read_pipeline("starter.yaml").decode().replace("name: starter", f"name: {stem}", 1)
+        raise UsageError(f"found name {given!r}; allowed: a-z, 0-9 and -, at most 63 characters")
+    return stem
+
+
+def _write(path: Path, data: bytes) -> None:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("xb") as file:
+            file.write(data)
     except FileExistsError as error:
-        raise UsageError(f"{path} is there already; choose another name") from error
+        raise UsageError(f"{path} is there already; choose another name or folder") from error
     except OSError as error:
         raise SetupError(f"{path} cannot be written: {error.strerror}") from error
     answer(str(path))
-    return ExitCode.OK

@@ -10,10 +10,10 @@ import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.console import answer, count_of, say, table
-from dsrun.errors import ExitCode, SetupError
+from dsrun.errors import ExitCode
 from dsrun.fills import price_of
 from dsrun.layout import RunLayout
-from dsrun.ledger_view import LedgerView
+from dsrun.ledger_view import LedgerView, NoLedger
 from dsrun.plan import Plan, batched
 from dsrun.records import Job, JobStatus, Json
 from dsrun.schema import show
@@ -105,7 +105,7 @@ def _open_ledger(plan: Plan, options: PlanOptions) -> LedgerView | None:
     )
     try:
         return LedgerView(layout.ledger)
-    except SetupError:
+    except NoLedger:
         return None
 
 

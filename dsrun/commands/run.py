@@ -1,18 +1,17 @@
 """`dsrun run`: validate, expand, run what is missing, write the results."""
 
 import asyncio
+import json
 import os
 import socket
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import orjson
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
-from dsrun.commands.common import OWN_OPERATIONS, PlanOptions, open_plan
+from dsrun.commands.common import OWN_OPERATIONS, RunOptions, open_plan
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import Progress, answer, say
@@ -31,21 +30,7 @@ from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
 
 _EMULATED_TASK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions(PlanOptions):
-    """The options of `run`; None leaves the manifest's word or the default."""
-
-    concurrency: int | None = None
-    max_cost: Money | None = None
-    retry_failed: bool = False
-    resubmit_unknown: bool = False
-    fail_fast: bool = False
-    if_running: str = "fail"
-    yes: bool = False
-    quiet: bool = False
-    progress: bool = True
+_EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
 def run(options: RunOptions) -> int:
@@ -53,7 +38,7 @@ def run(options: RunOptions) -> int:
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
     plan.check()
-    for warning in plan.warnings:
+    for warning in () if options.quiet else plan.warnings:
         say(f"warning: {warning}")
     settings = None if options.emulate else read_settings()
     layout = RunLayout(
@@ -90,6 +75,8 @@ class _Session:
             settings = self._settings or await self._start_emulator(stack)
             ledger = Ledger(self._layout.ledger)
             stack.callback(ledger.close)
+            if not self._options.emulate:
+                _check_endpoint(ledger.view, settings)
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
             self._write_manifest(settings)
@@ -114,6 +101,10 @@ class _Session:
         catalog = self._plan.catalog
         prices = {name: catalog[name].price for name in catalog.names}
         await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
+        for job_id, path, _, size in ledger.view.artifacts():
+            if not _has_size(self._layout.run_dir / path, size):
+                say(f"{path} is missing or changed; asking the service for it again")
+                await ledger.reopen_lost(job_id)
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
@@ -121,10 +112,6 @@ class _Session:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
         if self._options.resubmit_unknown:
             await ledger.reopen([JobStatus.UNKNOWN])
-        for job_id, path, _, size in ledger.view.artifacts():
-            if not _has_size(self._layout.run_dir / path, size):
-                say(f"{path} is missing or changed; asking the service for it again")
-                await ledger.reopen_lost(job_id)
 
     async def _run_open_jobs(
         self,
@@ -138,6 +125,8 @@ class _Session:
         counts = ledger.view.counts(steps=steps, end=end)
         total = counts.get(JobStatus.PENDING, 0) + counts.get(JobStatus.SUBMITTED, 0)
         if not total:
+            if not self._options.quiet:
+                say("nothing to send: every job of the plan has ended")
             return
         # Imported here: a run that has nothing to do should not wait for aiohttp.
         from dsrun.commands.wiring import build_runner, ledger_source  # noqa: PLC0415
@@ -176,10 +165,9 @@ class _Session:
     async def _finish(self, ledger: Ledger, control: RunControl, end: int) -> int:
         counts = ledger.view.counts(steps=self._options.steps, end=end)
         code = exit_code_of(counts, control)
-        write_results(ledger.view, self._layout.results)
+        say_summary(ledger.view, counts, control, self._options)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
-        if not self._options.quiet:
-            say_summary(ledger.view, counts, control, self._options)
+        write_results(ledger.view, self._layout.results)
         answer(str(self._layout.run_dir))
         return code
 
@@ -222,10 +210,11 @@ class _Session:
         for name, text in plan.catalog.own.items():
             make_folder(layout.run_dir / OWN_OPERATIONS)
             write_whole(layout.run_dir / OWN_OPERATIONS / f"{name}.json", [text.encode()])
-        write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
+        if plan.manifest.pinned is None or not (layout.run_dir / "manifest.yaml").exists():
+            write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
         write_whole(
             layout.run_dir / "manifest.lock.json",
-            [orjson.dumps(lock, option=orjson.OPT_INDENT_2), b"\n"],
+            [json.dumps(lock, indent=2).replace("\x7f", "\\u007f").encode(), b"\n"],
         )
         # An emulated run must not take the place of a real one.
         if not layout.emulated or not layout.latest_is_real():
@@ -252,7 +241,20 @@ def _execution(execution: Execution, options: RunOptions) -> Execution:
         execution = replace(execution, max_cost=options.max_cost)
     if options.concurrency is not None:
         execution = replace(execution, concurrency=options.concurrency)
+    if options.emulate and execution.poll_first_s is None:
+        execution = replace(execution, poll_first_s=_EMULATED_FIRST_POLL_S)
     return execution
+
+
+def _check_endpoint(view: LedgerView, settings: Settings) -> None:
+    """Paid tasks can be asked for only where they were made."""
+    last = view.last_run()
+    waiting = view.counts().get(JobStatus.SUBMITTED, 0)
+    if last and waiting and last.endpoint != settings.base_url:
+        raise SetupError(
+            f"{waiting} paid tasks of this run wait at {last.endpoint}, and the base URL is now "
+            f"{settings.base_url}; set DASHSCOPE_HTTP_BASE_URL back and run again to fetch them"
+        )
 
 
 def _check_currency(plan: Plan, max_cost: Money | None) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
-from dsrun.console import answer
-from dsrun.errors import ExitCode, SetupError
+from dsrun.console import answer, count_of
+from dsrun.errors import ExitCode, ManifestError, SetupError
 from dsrun.layout import RunLayout
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import is_locked
@@ -28,7 +28,7 @@ def run(
         cost = spent[0] if spent else None
         report = {
             "directory": str(run_dir),
-            "jobs": {status: counts.get(status, 0) for status in JobStatus},
+            "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
             "running": running,
             "cost": {
                 "amount": float(cost.amount) if cost else 0.0,
@@ -40,13 +40,11 @@ def run(
         }
         answer(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
-        parts = ", ".join(
-            f"{counts[status]} {status}" for status in JobStatus if counts.get(status)
-        )
+        parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+        money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"
+        paid = "emulated, nothing was paid" if run_dir.name.startswith("emulated-") else money
         answer(f"{run_dir}: {'running' if running else 'not running'}")
-        answer(
-            f"{sum(counts.values())} jobs: {parts}; cost so far: {', '.join(map(str, spent)) or 0}"
-        )
+        answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
         for code, message, number in view.errors(10):
             answer(f"  {number} x {code}: {message}")
         if last:
@@ -63,7 +61,10 @@ def _run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, 
         latest = where / "latest"
         return latest.resolve() if latest.is_dir() else where
     plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
+    if plan.problems:
+        raise ManifestError(plan.problems)
     layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)
     if not layout.ledger.is_file():
-        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}")
+        hint = "" if emulate else "; --emulate shows an emulated run"
+        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
     return layout.run_dir

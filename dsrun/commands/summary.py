@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 
-from dsrun.commands.common import DEFAULT_OUT, PlanOptions
+from dsrun.commands.common import DEFAULT_OUT, RunOptions
 from dsrun.console import count_of, say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
@@ -28,27 +28,28 @@ def say_summary(
     view: LedgerView,
     counts: Mapping[JobStatus, int],
     control: RunControl,
-    options: PlanOptions,
+    options: RunOptions,
 ) -> None:
     """Counts, cost, the commonest errors, and what to do next."""
-    total = sum(counts.values())
-    parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts.get(status))
-    spent = ", ".join(str(money) for money in view.spent()) or "nothing"
-    cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
-    say(f"{count_of(total, 'job')}: {parts}; {cost}")
-    for code, message, number in view.errors(_ERRORS_TOLD):
-        say(f"  {number} x {code}: {message}")
+    if not options.quiet:
+        total = sum(counts.values())
+        spent = ", ".join(str(money) for money in view.spent()) or "nothing"
+        cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
+        parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+        say(f"{count_of(total, 'job')}: {parts}; {cost}")
+        for code, message, number in view.errors(_ERRORS_TOLD):
+            say(f"  {number} x {code}: {message}")
     if control.reason:
         say(f"stopped: {control.reason}")
     for operation, reason in control.closed_operations.items():
         say(f"no more jobs of {operation}: {reason}")
     if control.unfetched:
         say(f"a paid result could not be fetched yet: {control.unfetched}")
-    for line in _advice(counts, options):
+    for line in () if options.quiet else _advice(counts, options):
         say(line)
 
 
-def _advice(counts: Mapping[JobStatus, int], options: PlanOptions) -> list[str]:
+def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
     command = shlex.join(
         ["dsrun", str(options.pipeline)]
         + (["--emulate"] if options.emulate else [])
@@ -65,4 +66,6 @@ def _advice(counts: Mapping[JobStatus, int], options: PlanOptions) -> list[str]:
         )
     if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
         advice.append("`--retry-failed` sends failed and cancelled jobs again")
+    if counts.get(JobStatus.PARTIAL):
+        advice.append("partial jobs keep the files that came; the missing ones are not asked again")
     return advice

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dsrun.matrix import Axis, Matrix, same
+from dsrun.matrix import Axis, Matrix, Sample, same
 
 NAMES = ("a", "b", "c")
 SCALARS = st.sampled_from([0, 1, 1.0, True, False, "1", "x", None])
@@ -158,6 +158,36 @@ def test_a_million_rows_are_made_one_at_a_time():
     )
     assert made.most_rows() == 1_000_000_001
     assert next(made.rows()) == {"a": 0, "b": 0, "c": 0}
+
+
+@given(size=st.integers(1, 40), count=st.integers(1, 50), seed=st.integers(-3, 3))
+def test_a_sample_is_a_part_of_the_rows_in_their_order_and_always_the_same(size, count, seed):
+    axes = (Axis(names=("a",), values=range(size)),)
+    made = Matrix(axes=axes, sample=Sample(count=count, seed=seed))
+    chosen = [row["a"] for row in made.rows()]
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(size, count)
+    assert chosen == [row["a"] for row in made.rows()]
+
+
+def test_another_seed_is_another_part_and_every_row_has_its_chance():
+    axes = (Axis(names=("a",), values=range(20)),)
+    parts = [
+        tuple(row["a"] for row in Matrix(axes=axes, sample=Sample(count=5, seed=seed)).rows())
+        for seed in range(60)
+    ]
+    assert len(set(parts)) > 50
+    assert {number for part in parts for number in part} == set(range(20))
+
+
+def test_a_sample_is_taken_after_exclude_and_include():
+    made = Matrix(
+        axes=(Axis(names=("a",), values=range(10)),),
+        exclude=({"a": list(range(8))},),
+        include=({"a": 99},),
+        sample=Sample(count=3, seed=1),
+    )
+    assert [row["a"] for row in made.rows()] == [8, 9, 99]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ JOB = {
     "request_id": "r-1",
     "unit_price": "0.16",
     "units": 3,
+    "units_before": 0,
     "currency": "CNY",
     "cached": 0,
     "submitted_at": "2026-11-22T08:00:00.000Z",

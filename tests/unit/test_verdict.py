@@ -128,7 +128,12 @@ def test_an_unknown_4xx_never_counts_as_accepted(status, code, message):
         pytest.param(
             200,
             None,
-            Verdict(decision=AMBIGUOUS, code="Unknown", message="the answer is not JSON"),
+            Verdict(
+                decision=AMBIGUOUS,
+                code="Unknown",
+                message="the answer is not JSON",
+                is_foreign=True,
+            ),
             id="200 without JSON may be paid",
         ),
         pytest.param(
