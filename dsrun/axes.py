@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dsrun.datafile import DataFile
 from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
-from dsrun.schema import nearest, show
+from dsrun.wording import nearest, show
 
 RULES = ("zip", "exclude", "include", "sample")
 RESERVED = frozenset(
@@ -62,7 +62,7 @@ class MatrixReader:
         if isinstance(value, list):
             return Axis(names=(name,), values=value)
         if "range" in value:
-            return self._range(name, *value["range"])
+            return self._range(name, value["range"])
         data = self._load_file(value["file"], (*self._at, name, "file"))
         if data is None:
             return None
@@ -72,12 +72,13 @@ class MatrixReader:
             return None
         return Axis(names=(name,), values=data)
 
-    def _range(self, name: str, first: int, last: int, step: int = 1) -> Axis | None:
+    def _range(self, name: str, given: list[int]) -> Axis | None:
+        first, last, step = (*given, 1)[:3]
         values = range(first, last + (1 if step > 0 else -1), step) if step else range(0)
         if not values:
             self._complain(
                 (*self._at, name, "range"),
-                f"found {show([first, last, step])}, which holds no number; "
+                f"found {show(given)}, which holds no number; "
                 "allowed: [first, last] or [first, last, step], both ends included",
             )
             return None

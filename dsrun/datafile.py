@@ -119,16 +119,16 @@ def _read_table(path: Path, name: str, *, delimiter: str) -> Iterator[Json]:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise _error(
-                        name,
-                        begins,
-                        f"found {len(row)} column{'' if len(row) == 1 else 's'}; "
-                        f"the first line names {len(header)} "
-                        f"({', '.join(header)}); put text that holds a separator in quotes",
-                    )
+                    raise _error(name, begins, _ragged_words(row, header))
                 yield dict(zip(header, row, strict=True))
         except csv.Error as error:
             raise _error(name, begins, f"not CSV: {error}") from error
+
+
+def _ragged_words(row: list[str], header: list[str]) -> str:
+    hint = "; put text that holds a separator in quotes" if len(row) > len(header) else ""
+    found = f"found {len(row)} column{'' if len(row) == 1 else 's'}"
+    return f"{found}; the first line names {len(header)} ({', '.join(header)}){hint}"
 
 
 def _check_header(header: list[str], name: str, line: int) -> None:

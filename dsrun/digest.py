@@ -1,6 +1,7 @@
 """Canonical JSON (RFC 8785) and the SHA-256 ids made from it."""
 
 import hashlib
+import json
 import math
 import re
 from typing import Any
@@ -26,6 +27,14 @@ def canonical_json(value: Json) -> bytes:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, orjson.JSONEncodeError, UnicodeError) as error:
         raise NotCanonical(str(error)) from error
+
+
+def json_text(value: Json) -> str:
+    """JSON of any value in its own order of keys, integers of any size included."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False)
 
 
 def sha256_hex(data: bytes) -> str:

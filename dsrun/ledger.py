@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from dsrun.digest import json_text
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
 from dsrun.ledger_schema import MIGRATIONS, VERSION
@@ -197,7 +198,7 @@ class Ledger:
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
     return (
         job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
-        orjson.dumps(job.matrix).decode(), orjson.dumps(job.stems).decode(), job.units,
+        json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
         str(price.amount), price.currency,
     )  # fmt: skip
 

@@ -17,7 +17,8 @@ from dsrun.matrix import Matrix
 from dsrun.params import apply_params
 from dsrun.records import Json
 from dsrun.resources import read_schema
-from dsrun.schema import SchemaValidator, nearest, show
+from dsrun.schema import SchemaValidator
+from dsrun.wording import nearest, show
 from dsrun.yaml_source import YamlDocument, parse_yaml
 
 LOCK_NAME = "manifest.lock.json"

@@ -1,12 +1,13 @@
 """A step's matrix: its axes, and the rows that they make, lazily and in order."""
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import prod
 
 from dsrun.datafile import DataFile
+from dsrun.digest import json_text
 from dsrun.records import Json
 
 Row = dict[str, Json]
@@ -33,16 +34,21 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A part of the rows, chosen by lot; the lots depend on the seed and the row's number."""
+    """A part of the rows, chosen by lot.
+
+    A lot depends on the seed and the row alone, so that another row does not draw all anew.
+    """
 
     count: int
     seed: int
 
-    def choose(self, rows: int) -> set[int]:
-        return set(heapq.nsmallest(self.count, range(rows), key=self._lot))
+    def choose(self, rows: Iterable[Row]) -> set[int]:
+        """The numbers of the chosen rows."""
+        lots = ((self._lot(row), number) for number, row in enumerate(rows))
+        return {number for _, number in heapq.nsmallest(self.count, lots)}
 
-    def _lot(self, number: int) -> bytes:
-        return blake2b(f"{self.seed}:{number}".encode(), digest_size=8).digest()
+    def _lot(self, row: Row) -> bytes:
+        return blake2b(f"{self.seed}:{json_text(row)}".encode(), digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,7 @@ class Matrix:
         """Every row, in order."""
         if self.sample is None:
             return self._all_rows()
-        chosen = self.sample.choose(sum(1 for _ in self._all_rows()))
+        chosen = self.sample.choose(self._all_rows())
         return (row for number, row in enumerate(self._all_rows()) if number in chosen)
 
     def _all_rows(self) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.records import Json
-from dsrun.schema import json_type, nearest, show
+from dsrun.wording import json_type, nearest, show
 from dsrun.yaml_source import parse_yaml
 
 

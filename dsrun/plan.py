@@ -12,11 +12,12 @@ from dsrun.manifest import FORMAT_VERSION, Manifest, Step, iter_texts, step_dige
 from dsrun.planindex import PlanIndex
 from dsrun.records import Job, Json
 from dsrun.rendering import CompiledStep, RowProblem
-from dsrun.schema import show
 from dsrun.templating import Templates
+from dsrun.wording import show
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
+_MOST_WORDS = 100  # groups of problems
 _MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 
 
@@ -39,6 +40,14 @@ class Plan:
             if isinstance(job, RowProblem):
                 raise ManifestError([problem for _, problem in job.problems])
             yield job
+
+    def distinct_jobs(self) -> Iterator[Job]:
+        """Every job once, in order, where several rows make the same request."""
+        with PlanIndex() as index:
+            for batch in batched(self.jobs(), _BATCH):
+                for job, is_new in zip(batch, index.add(batch), strict=True):
+                    if is_new:
+                        yield job
 
     def check(self, visit: Callable[[Job], None] | None = None) -> int:
         """Validate every job and every file name; the number of jobs, equal ones counted once.
@@ -221,15 +230,13 @@ def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     """A limit in another currency than the prices would never be reached."""
-    names = sorted({step.operation for step in manifest.steps})
-    currencies = sorted({catalog[name].price.currency for name in names})
+    currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
     for name in ("max_cost", "confirm_above"):
         money = getattr(manifest.execution, name)
         if money is not None and currencies and currencies != [money.currency]:
             yield manifest.document.problem(
                 ("execution", name),
-                f"found {show(str(money))}; allowed: an amount in {' or '.join(currencies)}, "
-                f"the currency of {' and '.join(names)}",
+                f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
             )
 
 
@@ -263,11 +270,13 @@ class _Findings:
 
     def add(self, step: str, error: RowProblem) -> None:
         for rule, problem in error.problems:
-            group = self.groups.get((step, problem.where, rule))
+            # Each wrong word of a list is told, but not each of a thousand lengths.
+            words = problem.message if rule == "enum" and len(self.groups) < _MOST_WORDS else rule
+            group = self.groups.get((step, problem.where, words))
             if group:
                 group.count += 1
             else:
-                self.groups[(step, problem.where, rule)] = _Group(problem, first=error.row)
+                self.groups[(step, problem.where, words)] = _Group(problem, first=error.row)
 
     def add_clashes(self, index: PlanIndex, plan: Plan) -> None:
         for clash in index.clashes():

@@ -14,8 +14,8 @@ from dsrun.manifest import Manifest, Step, Text
 from dsrun.matrix import Row
 from dsrun.records import Job, Json
 from dsrun.sandbox import TemplateProblem
-from dsrun.schema import nearest, show
 from dsrun.templating import Template, Templates
+from dsrun.wording import nearest, show
 from dsrun.yaml_source import dotted
 
 Place = tuple[str | int, ...]
@@ -76,12 +76,12 @@ class CompiledStep:
             fill_request(request, operation=self.operation, replica=replica)
             body = canonical_json(request)
         except NotCanonical as error:
-            where = ("steps", self.step.name)
-            raise self._row_problem(
-                "canonical", where, f"cannot be sent as JSON: {error}"
-            ) from error
+            found = list(self._schema_problems(request))
+            words = f"cannot be sent as JSON: {error}"
+            other = self._row_problem("canonical", ("steps", self.step.name), words)
+            raise RowProblem(found or other.problems) from error
         if not self._validator.is_valid(request):
-            raise RowProblem(list(self._schema_problems(request)))
+            raise RowProblem([*self._schema_problems(request), *self._stem_problems(variables)])
         job_id = job_id_of(self.operation.name, replica, body)
         return Job(
             job_id=job_id,
@@ -186,6 +186,14 @@ class CompiledStep:
             stems.append(self._stem(variables))
         return tuple(stems)
 
+    def _stem_problems(self, variables: dict[str, Any]) -> list[tuple[str, Problem]]:
+        """What is wrong with the file names of a job whose request is not valid."""
+        try:
+            self._stems(variables, {}, "0" * 64)
+        except RowProblem as error:
+            return error.problems
+        return []
+
     def _stem(self, variables: Mapping[str, Any]) -> str:
         assert self._filename is not None  # noqa: S101  # the caller has looked
         at: Place = ("steps", self.step.name, "filename")
@@ -232,7 +240,9 @@ class CompiledStep:
         if undefined:
             near = nearest(undefined[1], known)
             message = f"{undefined[1]} is undefined{near}; defined here: {', '.join(sorted(known))}"
-        return self._text_problem(problem.text, TemplateProblem(message, line=problem.error.line))
+        return self._text_problem(
+            problem.text, TemplateProblem(message, line=problem.error.line, file=problem.error.file)
+        )
 
     def _text_problem(self, text: Text, error: TemplateProblem) -> Problem:
         found = self._document.problem(text.at, str(error))

@@ -1,5 +1,6 @@
 """results.jsonl: one line a job, from the ledger alone, in plan order."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from dsrun.digest import json_text
 from dsrun.ledger_view import LedgerView, as_dict
 from dsrun.records import Json
 from dsrun.store import write_whole
@@ -14,7 +16,7 @@ from dsrun.store import write_whole
 
 def write_results(view: LedgerView, path: Path) -> None:
     """Write the file anew, as one act. Raises SetupError."""
-    write_whole(path, (orjson.dumps(line) + b"\n" for line in iter_results(view)))
+    write_whole(path, ((json_text(line) + "\n").encode() for line in iter_results(view)))
 
 
 def iter_results(view: LedgerView) -> Iterator[dict[str, Json]]:
@@ -32,7 +34,7 @@ def _line(
         "job_id": job["job_id"],
         "step": job["step"],
         "index": job["idx"],
-        "matrix": orjson.loads(job["matrix"]),
+        "matrix": json.loads(job["matrix"]),
         "request": orjson.loads(job["request"]),
         "status": job["status"],
         "artifacts": [_artifact(item) for item in artifacts],
@@ -51,7 +53,7 @@ def _line(
     }
     if twins:
         line["twins"] = [
-            {"step": twin["step"], "index": twin["idx"], "matrix": orjson.loads(twin["matrix"])}
+            {"step": twin["step"], "index": twin["idx"], "matrix": json.loads(twin["matrix"])}
             for twin in twins
         ]
     return line

@@ -12,7 +12,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from dsrun.schema import nearest
+from dsrun.wording import nearest
 
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
 MAX_TEXT = 1_000_000  # characters that one rendering may give or repeat into being

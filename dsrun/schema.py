@@ -3,20 +3,16 @@
 jsonschema-rs decides; jsonschema words the problems of the few values that fail.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from dsrun.records import Json
+from dsrun.wording import json_type, nearest, show
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
-
-_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +71,6 @@ def check_schema(schema: Json) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message}") from error
-
-
-def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
-    """A value as it may stand in a message: JSON, shortened."""
-    try:
-        text = orjson.dumps(value).decode()
-    except (TypeError, orjson.JSONEncodeError):
-        text = repr(value)
-    return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def nearest(word: str, known: Iterator[str] | list[str]) -> str:
-    """` (did you mean NAME?)`, or nothing where no known word is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 class _Violation:
@@ -227,13 +208,3 @@ def _plain(value: Json) -> str:
 
 def _article(name: str) -> str:
     return f"an {name}" if name[0] in "aio" else f"a {name}"
-
-
-def json_type(value: Json) -> str:
-    """The JSON word for a value's type."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    kinds = {str: "string", int: "integer", float: "number", dict: "mapping", list: "list"}
-    return kinds.get(type(value), type(value).__name__)

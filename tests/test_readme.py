@@ -71,7 +71,8 @@ def _words(cell: str) -> list[str]:
 
 @pytest.mark.parametrize("line", _command_lines())
 def test_every_command_line_can_be_read(line):
-    arguments = shlex.split(line, comments=True)[1:]
+    spoken = line.replace("PIPELINE", "pipeline.yaml").replace("COMMAND", "run")
+    arguments = shlex.split(spoken, comments=True)[1:]
     with suppress(click.exceptions.Exit):  # --help
         context = cli.make_context("dsrun", arguments)
         name, command, rest = cli.resolve_command(

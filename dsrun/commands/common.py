@@ -11,7 +11,7 @@ from dsrun.execution import Money
 from dsrun.manifest import read_manifest
 from dsrun.plan import Plan, build_plan
 from dsrun.records import Json
-from dsrun.schema import nearest
+from dsrun.wording import nearest
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 DEFAULT_OUT = Path("outputs")

@@ -6,7 +6,7 @@ from pathlib import Path
 from dsrun.console import answer
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.resources import pipeline_files, read_pipeline
-from dsrun.schema import nearest
+from dsrun.wording import nearest
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}").fullmatch
 

@@ -10,13 +10,15 @@ import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.console import answer, count_of, say, table
+from dsrun.digest import json_text
 from dsrun.errors import ExitCode
+from dsrun.execution import Money
 from dsrun.fills import price_of
 from dsrun.layout import RunLayout
 from dsrun.ledger_view import LedgerView, NoLedger
 from dsrun.plan import Plan, batched
 from dsrun.records import Job, JobStatus, Json
-from dsrun.schema import show
+from dsrun.wording import show
 
 _SHOWN = 5
 _BATCH = 500
@@ -149,14 +151,14 @@ def _answer_json(
     # Streamed, so that a plan of any length can be printed.
     print(orjson.dumps(head).decode()[:-1], end=',"job_list":[')  # noqa: T201  # a piece of a line
     for number, item in enumerate(_job_list(plan, view, options)):
-        print("," if number else "", orjson.dumps(item).decode(), sep="", end="")  # noqa: T201
+        print("," if number else "", json_text(item), sep="", end="")  # noqa: T201
     answer("]}")
 
 
 def _job_list(
     plan: Plan, view: LedgerView | None, options: PlanOptions
 ) -> Iterator[dict[str, Json]]:
-    chosen = (job for job in plan.jobs() if not options.steps or job.step in options.steps)
+    chosen = (job for job in plan.distinct_jobs() if not options.steps or job.step in options.steps)
     for batch in batched(islice(chosen, options.limit), _BATCH):
         known = view.status_of([job.job_id for job in batch]) if view else {}
         for job in batch:
@@ -175,8 +177,9 @@ def _answer_text(
 ) -> None:
     shown = None if options.full else _SHOWN
     for item in islice(_job_list(plan, view, options), shown):
-        answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}")
-        answer(f"    {show_request(item['request'])}")
+        axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
+        answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
+        answer(f"    {json_text(item['request'])}")
     if shown is not None and totals.jobs > shown:
         answer(f"... and {totals.jobs - shown} more; --full shows all")
     rows = [["step", "operation", "to send", "units", "cost"]]
@@ -189,18 +192,15 @@ def _answer_text(
                 step.operation,
                 str(totals.sent[step.name]),
                 count_of(units, price.unit),
-                f"{price.amount * units:f} {price.currency}",
+                f"{Money(amount=price.amount * units, currency=price.currency)}",
             ]
         )
     answer(table(rows))
-    cost = ", ".join(f"{amount:f} {currency}" for currency, amount in totals.cost.items())
+    cost = ", ".join(
+        str(Money(amount=amount, currency=currency)) for currency, amount in totals.cost.items()
+    )
     answer(
         f"digest {plan.digest[:12]}: {count_of(totals.jobs, 'job')}, {totals.done} done, "
         f"{totals.sent.total()} to send; cost {cost or 'nothing'}; "
         f"at least {_shortest_s(plan, totals):g} s by the rate limits"
     )
-
-
-def show_request(request: Json) -> str:
-    """A request on one line, without what never changes."""
-    return show({key: value for key, value in request.items() if key != "model"}, longest=200)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -29,6 +30,8 @@ from dsrun.results import write_results
 from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
 
+# Signs that JSON lets stand and YAML, by whose reader a lock file is read again, does not.
+_UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _EMULATED_TASK_S = 0.5
 _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
@@ -214,7 +217,7 @@ class _Session:
             write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
         write_whole(
             layout.run_dir / "manifest.lock.json",
-            [json.dumps(lock, indent=2).replace("\x7f", "\\u007f").encode(), b"\n"],
+            [_UNPRINTABLE.sub(_escape, json.dumps(lock, indent=2, ensure_ascii=False)).encode()],
         )
         # An emulated run must not take the place of a real one.
         if not layout.emulated or not layout.latest_is_real():
@@ -244,6 +247,10 @@ def _execution(execution: Execution, options: RunOptions) -> Execution:
     if options.emulate and execution.poll_first_s is None:
         execution = replace(execution, poll_first_s=_EMULATED_FIRST_POLL_S)
     return execution
+
+
+def _escape(sign: re.Match[str]) -> str:
+    return f"\\u{ord(sign[0]):04x}"
 
 
 def _check_endpoint(view: LedgerView, settings: Settings) -> None:

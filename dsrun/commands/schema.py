@@ -4,7 +4,7 @@ from dsrun.catalog import load_catalog
 from dsrun.console import answer
 from dsrun.errors import ExitCode, UsageError
 from dsrun.resources import read_schema
-from dsrun.schema import nearest
+from dsrun.wording import nearest
 
 _OWN = ("manifest", "results")
 

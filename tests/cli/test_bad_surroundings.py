@@ -234,13 +234,19 @@ class TestServer:
         assert work.statuses() == {"pending": 2}
         assert emulator.requests() == []
 
-    @pytest.mark.parametrize("status", [200, 502])
-    def test_a_web_page_for_an_answer_leaves_the_job_unknown(self, work, serve_page, status):
-        serve_page(status)
+    def test_a_web_page_for_an_answer_leaves_the_job_unknown(self, work, serve_page):
+        serve_page(502)
         outcome = work.dsrun(work.posters(2))
         assert outcome.code == 1
         assert work.statuses() == {"unknown": 2}
         assert "--resubmit-unknown" in outcome.err
+
+    def test_a_web_page_that_says_all_is_well_stops_the_run(self, work, serve_page):
+        serve_page(200)
+        outcome = work.dsrun(work.posters(2))
+        assert outcome.code == 3
+        assert work.statuses() == {"unknown": 1, "pending": 1}
+        assert "base URL" in outcome.err
 
     def test_a_web_page_with_a_refusal_fails_the_job(self, work, serve_page):
         serve_page(404)

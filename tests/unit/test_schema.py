@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from dsrun.catalog import load_catalog
 from dsrun.resources import read_schema
-from dsrun.schema import SchemaValidator, json_type, nearest, show
+from dsrun.schema import SchemaValidator
+from dsrun.wording import json_type, nearest, show
 
 CATALOG = load_catalog()
 TEXTS = st.sampled_from(

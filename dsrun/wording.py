@@ -1,0 +1,31 @@
+"""Values and names as they stand in messages."""
+
+import difflib
+import json
+from collections.abc import Iterable
+
+from dsrun.records import Json
+
+_LONGEST_SHOWN = 60
+
+
+def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
+    """A value as it may stand in a message: JSON, shortened."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean NAME?)`, or nothing where no known word is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def json_type(value: Json) -> str:
+    """The JSON word for a value's type."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = {str: "string", int: "integer", float: "number", dict: "mapping", list: "list"}
+    return kinds.get(type(value), type(value).__name__)
