@@ -88,9 +88,9 @@ def test_the_two_commands_of_a_newcomer_stand_under_their_headings():
         "dsrun examples/quickstart.yaml --emulate",
     ]
     tests = next(block for block in BLOCKS if block.heading == "Run the tests")
-    assert tests.text.splitlines()[-2:] == ["pip install -e . --group test", "pytest"]
+    assert tests.text.splitlines()[-2:] == ['pip install -e ".[test]"', "pytest"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert "pytest>=8.3" in project["dependency-groups"]["test"]
+    assert "pytest>=8.3" in project["project"]["optional-dependencies"]["test"]
 
 
 @pytest.mark.parametrize("text", MANIFESTS)
