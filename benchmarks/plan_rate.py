@@ -123,7 +123,9 @@ def write_csv(folder: Path, jobs: int) -> None:
     with (folder / "products.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["name", "colour"])
-        rows.writerows([f"tea pot number {number}", f"glaze {number % 97}"] for number in range(jobs))
+        rows.writerows(
+            [f"tea pot number {number}", f"glaze {number % 97}"] for number in range(jobs)
+        )
     matrix = '      product: {file: products.csv}\n      style: ["<anime>"]\n      seed: [7]'
     write_manifest(folder, matrix, name="product.name", extra=" in {{ product.colour }}")
 

@@ -73,7 +73,9 @@ def main() -> int:
     # one, which makes every new file slow.
     with serving() as base_url, tempfile.TemporaryDirectory(prefix="dsrun-run-rate-") as folder:
         measure_pair(base_url, Path(folder) / "warm", jobs=100)
-        print(f"{'':<6} {'bare aiohttp':>12} {'dsrun':>8} {'ratio':>6} {'CPU a job':>18} {'sending':>9}")
+        print(
+            f"{'':<6} {'bare aiohttp':>12} {'dsrun':>8} {'ratio':>6} {'CPU a job':>18} {'sending':>9}"
+        )
         pairs = []
         for number in range(1, options.pairs + 1):
             pairs.append(measure_pair(base_url, Path(folder) / str(number), jobs=options.jobs))

@@ -1,6 +1,6 @@
 """Start-up of `dsrun --version` over a bare interpreter. Target: within 150 ms.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 import argparse

@@ -1,13 +1,23 @@
 """What the API's answers say, read once into our own words. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from dsrun.catalog import resolve
 from dsrun.records import JobError, Json, Operation
-from dsrun.verdict import error_of
+from dsrun.verdict import Verdict, error_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A judged answer. `payload` is its JSON, or None."""
+
+    verdict: Verdict
+    payload: Json
+    request_id: str
 
 
 class TaskPhase(StrEnum):

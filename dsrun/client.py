@@ -1,29 +1,19 @@
 """The API in its own words: create, query, fetch. One request a call, no retry."""
 
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
 import orjson
 
-from dsrun.answers import request_id_of
+from dsrun.answers import Answer, request_id_of
 from dsrun.errors import AnswerLost
-from dsrun.records import Json, Operation
-from dsrun.store import Incoming
+from dsrun.ports import Incoming
+from dsrun.records import Operation
 from dsrun.transport import Reply, Transport
-from dsrun.verdict import Verdict, judge
+from dsrun.verdict import judge
 
 _QUERY_TIMEOUT_S = 30.0
 _OK = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A judged answer. `payload` is its JSON, or None."""
-
-    verdict: Verdict
-    payload: Json
-    request_id: str
 
 
 class Credentials(Protocol):

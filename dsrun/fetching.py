@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dsrun.answers import Entry
 from dsrun.backoff import retry_delay
@@ -31,7 +31,7 @@ class Fetcher:
         self,
         *,
         api: GenerationApi,
-        sink: ArtifactSink,
+        sink: ArtifactSink[Any],
         recorder: Recorder,
         control: RunControl,
         clock: Clock,

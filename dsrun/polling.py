@@ -3,9 +3,8 @@
 from datetime import datetime
 from random import Random
 
-from dsrun.answers import TaskPhase, task_duration_s, task_phase
+from dsrun.answers import Answer, TaskPhase, task_duration_s, task_phase
 from dsrun.backoff import next_poll_delay
-from dsrun.client import Answer
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.errors import AnswerLost, ExitCode, NotSent

@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from dsrun.client import Answer
-from dsrun.records import JobResult, OpenJob, Operation
-from dsrun.store import Incoming, Saved
+from dsrun.answers import Answer
+from dsrun.records import JobResult, OpenJob, Operation, Saved
 
 
 class Clock(Protocol):
     def now(self) -> datetime: ...
     def monotonic(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+
+
+class Incoming(Protocol):
+    """Bytes on their way to a file."""
+
+    def add(self, chunk: bytes) -> None: ...
+    def discard(self) -> None: ...
+    @property
+    def size(self) -> int: ...
 
 
 class GenerationApi(Protocol):
@@ -37,8 +45,18 @@ class Recorder(Protocol):
     ) -> None: ...
 
 
-class ArtifactSink(Protocol):
-    def incoming(self) -> Incoming: ...
+OwnIncoming = TypeVar("OwnIncoming", bound=Incoming)
+
+
+class ArtifactSink(Protocol[OwnIncoming]):
+    """Takes back what it gave out by `incoming()`."""
+
+    def incoming(self) -> OwnIncoming: ...
     async def keep(
-        self, incoming: Incoming, *, stems: Sequence[str], media: str, declared: str | None = None
+        self,
+        incoming: OwnIncoming,
+        *,
+        stems: Sequence[str],
+        media: str,
+        declared: str | None = None,
     ) -> Saved: ...

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
 
@@ -152,6 +152,15 @@ class Artifact:
     index: int
     seed: int | None = None
     sample_rate: int | None = None
+
+
+class Saved(NamedTuple):
+    """A file that is on disk. `paths` are relative to the run directory."""
+
+    paths: tuple[str, ...]
+    sha256: str
+    size: int
+    media_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

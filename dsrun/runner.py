@@ -10,6 +10,7 @@ from decimal import Decimal
 import orjson
 
 from dsrun.answers import (
+    Answer,
     Entry,
     TaskPhase,
     billed_units,
@@ -18,7 +19,6 @@ from dsrun.answers import (
     task_error,
     task_phase,
 )
-from dsrun.client import Answer
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.errors import SetupError

@@ -16,19 +16,11 @@ from typing import NamedTuple
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
 from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify
+from dsrun.records import Saved
 
 ARTIFACTS = "artifacts"
 _TEMP = ".tmp"
 _KEEP_IN_MEMORY = 1 << 20
-
-
-class Saved(NamedTuple):
-    """A file that is on disk. `paths` are relative to the run directory."""
-
-    paths: tuple[str, ...]
-    sha256: str
-    size: int
-    media_type: str
 
 
 class Incoming:

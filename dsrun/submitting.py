@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
-from dsrun.answers import task_id_of
+from dsrun.answers import Answer, task_id_of
 from dsrun.backoff import retry_delay
-from dsrun.client import Answer
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
