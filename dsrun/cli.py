@@ -15,11 +15,13 @@ from dsrun import __version__
 from dsrun.errors import DsrunError, ExitCode, UsageError
 from dsrun.options import (
     DEFAULT_PIPELINE,
+    emulator_options,
     json_option,
     parse_max_cost,
     parse_params,
     pipeline_argument,
     plan_options,
+    run_options,
     selection_options,
     set_option,
 )
@@ -72,63 +74,7 @@ def cli() -> None:
 @cli.command("run")
 @pipeline_argument
 @selection_options
-@click.option(
-    "-j",
-    "--max-concurrency",
-    "concurrency",
-    type=click.IntRange(1, 10000),
-    metavar="N",
-    envvar="DSRUN_MAX_CONCURRENCY",
-    help="Jobs in flight at once.",
-)
-@click.option(
-    "--max-cost",
-    metavar="AMOUNT",
-    envvar="DSRUN_MAX_COST",
-    help="Stop before the request that would pass this, such as '40 CNY'.",
-)
-@click.option(
-    "--retry-failed",
-    is_flag=True,
-    envvar="DSRUN_RETRY_FAILED",
-    help="Send failed and cancelled jobs again.",
-)
-@click.option(
-    "--resubmit-unknown",
-    is_flag=True,
-    envvar="DSRUN_RESUBMIT_UNKNOWN",
-    help="Send jobs again whose answer was lost; they may be paid twice.",
-)
-@click.option(
-    "-x",
-    "--fail-fast",
-    is_flag=True,
-    envvar="DSRUN_FAIL_FAST",
-    help="Stop submitting at the first failed job.",
-)
-@click.option(
-    "--if-running",
-    type=click.Choice(["fail", "skip", "wait"]),
-    default="fail",
-    show_default=True,
-    envvar="DSRUN_IF_RUNNING",
-    help="What to do while another run holds the directory.",
-)
-@click.option(
-    "-y",
-    "--yes",
-    is_flag=True,
-    envvar="DSRUN_YES",
-    help="Agree to a run above execution.confirm_above.",
-)
-@click.option(
-    "-n", "--dry-run", is_flag=True, envvar="DSRUN_DRY_RUN", help="Show the plan and send nothing."
-)
-@click.option("-q", "--quiet", is_flag=True, envvar="DSRUN_QUIET", help="Only errors.")
-@click.option("-v", "--verbose", is_flag=True, envvar="DSRUN_VERBOSE", help="Log every request.")
-@click.option(
-    "--no-progress", is_flag=True, envvar="DSRUN_NO_PROGRESS", help="No progress bar on a terminal."
-)
+@run_options
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
     from dsrun.commands import plan, run
@@ -255,32 +201,7 @@ def init_command(name: str | None, source: str) -> int:
 
 
 @cli.command("emulate")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8765,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="Port; 0 takes any free one.",
-)
-@click.option("--key", metavar="KEY", help="Accept this API key only.")
-@click.option(
-    "--task-time",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="How long a task runs.",
-)
-@click.option("--no-limits", is_flag=True, help="Do not enforce the published rates.")
-@click.option(
-    "--fault",
-    "faults",
-    metavar="NAME[=P]",
-    multiple=True,
-    help="Misbehave with probability P; repeatable; `--fault list` names all.",
-)
-@click.option("--fault-seed", default=0, type=int, metavar="N", help="Seed of the faults' dice.")
+@emulator_options
 def emulate_command(**given: Any) -> int:
     """Serve an emulator of the API on this machine."""
     from dsrun.commands import emulate

@@ -215,35 +215,6 @@ class _StepReader:
         self.problems.append(self._document.problem(at, message))
 
 
-def step_digest_source(step: Step, section: Mapping[str, Json]) -> Json:
-    """What of a step determines its requests and file names: files by content, axes in order."""
-    matrix = section.get("matrix") or {}
-    return {
-        "operation": step.operation,
-        "matrix": [[key, _by_content(value, step.matrix)] for key, value in matrix.items()],
-        "repeat": step.repeat,
-        "body": _leaf_sources(step.body),
-        "filename": section.get("filename"),
-    }
-
-
-def _by_content(value: Json, matrix: Matrix) -> Json:
-    if isinstance(value, dict) and "file" in value:
-        data = matrix.files[value["file"]]
-        return {"file": data.sha256, "kind": Path(data.name).suffix.lower()}
-    return value
-
-
-def _leaf_sources(value: Any) -> Json:
-    if isinstance(value, Text):
-        return {"file": value.sha256} if value.sha256 else value.source
-    if isinstance(value, dict):
-        return {key: _leaf_sources(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_leaf_sources(item) for item in value]
-    return value
-
-
 def iter_texts(value: Any) -> Iterator[Text]:
     """Every Text leaf of a step's body."""
     if isinstance(value, Text):

@@ -58,6 +58,106 @@ selection_options = _in_order(
 )  # fmt: skip
 
 
+run_options = _in_order(
+    click.option(
+        "-j",
+        "--max-concurrency",
+        "concurrency",
+        type=click.IntRange(1, 10000),
+        metavar="N",
+        envvar="DSRUN_MAX_CONCURRENCY",
+        help="Jobs in flight at once.",
+    ),
+    click.option(
+        "--max-cost",
+        metavar="AMOUNT",
+        envvar="DSRUN_MAX_COST",
+        help="Stop before the request that would pass this, such as '40 CNY'.",
+    ),
+    click.option(
+        "--retry-failed",
+        is_flag=True,
+        envvar="DSRUN_RETRY_FAILED",
+        help="Send failed and cancelled jobs again.",
+    ),
+    click.option(
+        "--resubmit-unknown",
+        is_flag=True,
+        envvar="DSRUN_RESUBMIT_UNKNOWN",
+        help="Send jobs again whose answer was lost; they may be paid twice.",
+    ),
+    click.option(
+        "-x",
+        "--fail-fast",
+        is_flag=True,
+        envvar="DSRUN_FAIL_FAST",
+        help="Stop submitting at the first failed job.",
+    ),
+    click.option(
+        "--if-running",
+        type=click.Choice(["fail", "skip", "wait"]),
+        default="fail",
+        show_default=True,
+        envvar="DSRUN_IF_RUNNING",
+        help="What to do while another run holds the directory.",
+    ),
+    click.option(
+        "-y",
+        "--yes",
+        is_flag=True,
+        envvar="DSRUN_YES",
+        help="Agree to a run above execution.confirm_above.",
+    ),
+    click.option(
+        "-n",
+        "--dry-run",
+        is_flag=True,
+        envvar="DSRUN_DRY_RUN",
+        help="Show the plan and send nothing.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, envvar="DSRUN_QUIET", help="Only errors."),
+    click.option(
+        "-v", "--verbose", is_flag=True, envvar="DSRUN_VERBOSE", help="Log every request."
+    ),
+    click.option(
+        "--no-progress",
+        is_flag=True,
+        envvar="DSRUN_NO_PROGRESS",
+        help="No progress bar on a terminal.",
+    ),
+)
+emulator_options = _in_order(
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    click.option(
+        "--port",
+        default=8765,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="Port; 0 takes any free one.",
+    ),
+    click.option("--key", metavar="KEY", help="Accept this API key only."),
+    click.option(
+        "--task-time",
+        default=1.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="How long a task runs.",
+    ),
+    click.option("--no-limits", is_flag=True, help="Do not enforce the published rates."),
+    click.option(
+        "--fault",
+        "faults",
+        metavar="NAME[=P]",
+        multiple=True,
+        help="Misbehave with probability P; repeatable; `--fault list` names all.",
+    ),
+    click.option(
+        "--fault-seed", default=0, type=int, metavar="N", help="Seed of the faults' dice."
+    ),
+)
+
+
 def plan_options(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "pipeline": given["pipeline"],

@@ -1,23 +1,21 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from dsrun.catalog import Catalog
-from dsrun.digest import canonical_sha256, tagged
 from dsrun.errors import ManifestError, Problem
-from dsrun.manifest import FORMAT_VERSION, Manifest, Step, iter_texts, step_digest_source
+from dsrun.findings import Findings, Group, describe_row
+from dsrun.manifest import Manifest, Step
+from dsrun.plan_digest import file_digests, plan_digest
 from dsrun.planindex import PlanIndex
 from dsrun.records import Job, Json
 from dsrun.rendering import CompiledStep, RowProblem
 from dsrun.templating import Templates
-from dsrun.wording import show
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
-_MOST_WORDS = 100  # groups of problems
 _MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 
 
@@ -55,7 +53,7 @@ class Plan:
         `visit` sees each of those jobs, in order. Raises ManifestError with all problems, equal
         ones of different jobs told once.
         """
-        found = _Findings()
+        found = Findings()
         distinct = 0
         with PlanIndex() as index:
             for batch in batched(self._valid_jobs(found), _BATCH):
@@ -64,14 +62,14 @@ class Plan:
                         distinct += 1
                         if visit is not None:
                             visit(job)
-            found.add_clashes(index, self)
+            found.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
         problems = (*self.problems, *found.problems())
         if problems:
             raise ManifestError(problems)
         return distinct
 
-    def _valid_jobs(self, found: "_Findings") -> Iterator[Job]:
+    def _valid_jobs(self, found: Findings) -> Iterator[Job]:
         for step, job in self._rows():
             name = step.step.name
             found.seen[name] += 1
@@ -84,7 +82,7 @@ class Plan:
                 at = ("steps", step.step.name, "matrix")
                 message = "every row is excluded, so the step has no job; loosen `exclude`"
                 problem = self.manifest.document.problem(at, message)
-                found.groups[(step.step.name, "", "empty")] = _Group(problem)
+                found.groups[(step.step.name, "", "empty")] = Group(problem)
 
     def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
         for step in self.steps:
@@ -136,7 +134,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
-        digest=_digest(manifest, used, templates.files, catalog.own),
+        digest=plan_digest(manifest, used, templates.files, catalog.own),
         run_values=used,
         included=templates.files,
         steps=tuple(steps),
@@ -166,35 +164,12 @@ def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
             index += 1
 
 
-def _digest(
-    manifest: Manifest,
-    used: Mapping[str, Json],
-    files: Mapping[str, str],
-    own_operations: Mapping[str, str],
-) -> str:
-    sections = manifest.raw["steps"]
-    called = {step.operation for step in manifest.steps}
-    source = {
-        "format": FORMAT_VERSION,
-        "name": manifest.name,
-        "params": manifest.params,
-        "steps": {
-            step.name: step_digest_source(step, sections[step.name]) for step in manifest.steps
-        },
-        "run": dict(used),
-        "included": dict(files),
-        "operations": {name: text for name, text in own_operations.items() if name in called},
-    }
-    return canonical_sha256(tagged(source))
-
-
 def _check_pinned(plan: Plan) -> None:
     pinned = plan.manifest.pinned
     if pinned is None or pinned["digest"] == plan.digest:
         return
-    changed = [
-        name for name, sha256 in pinned["files"].items() if file_digests(plan).get(name) != sha256
-    ]
+    found = file_digests(plan.manifest, plan.included)
+    changed = [name for name, sha256 in pinned["files"].items() if found.get(name) != sha256]
     what = f"changed since: {', '.join(changed)}" if changed else "made by another version of dsrun"
     raise ManifestError(
         [
@@ -207,15 +182,6 @@ def _check_pinned(plan: Plan) -> None:
             )
         ]
     )
-
-
-def file_digests(plan: Plan) -> dict[str, str]:
-    """SHA-256 of every file that the plan reads, by the name that the manifest uses."""
-    found: dict[str, str] = {}
-    for step in plan.manifest.steps:
-        found |= {name: data.sha256 for name, data in step.matrix.files.items()}
-        found |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
-    return found | {name: canonical_sha256(text) for name, text in plan.included.items()}
 
 
 def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
@@ -252,63 +218,3 @@ def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[str]:
                     f"are published for {name}; right only if your account has more",
                 )
             )
-
-
-@dataclass(slots=True)
-class _Group:
-    problem: Problem
-    count: int = 1
-    first: str = ""
-
-
-class _Findings:
-    """Problems of jobs, grouped by step, place and rule."""
-
-    def __init__(self) -> None:
-        self.groups: dict[tuple[str, str, str], _Group] = {}
-        self.seen: Counter[str] = Counter()
-
-    def add(self, step: str, error: RowProblem) -> None:
-        for rule, problem in error.problems:
-            # Each wrong word of a list is told, but not each of a thousand lengths.
-            words = problem.message if rule == "enum" and len(self.groups) < _MOST_WORDS else rule
-            group = self.groups.get((step, problem.where, words))
-            if group:
-                group.count += 1
-            else:
-                self.groups[(step, problem.where, words)] = _Group(problem, first=error.row)
-
-    def add_clashes(self, index: PlanIndex, plan: Plan) -> None:
-        for clash in index.clashes():
-            same = clash.first_index == clash.second_index
-            jobs = (
-                f"several pictures of job {clash.first_index} would be"
-                if same
-                else f"jobs {clash.first_index} and {clash.second_index} would be"
-            )
-            hint = "add {{ index }}" if same else "add what tells the jobs apart"
-            problem = plan.manifest.document.problem(
-                ("steps", clash.step, "filename"), f"{jobs} written to the same file; {hint}"
-            )
-            self.groups[(clash.step, "filename", "clash")] = _Group(problem)
-
-    def problems(self) -> Sequence[Problem]:
-        return [self._told(step, group) for (step, _, _), group in self.groups.items()]
-
-    def _told(self, step: str, group: _Group) -> Problem:
-        total, problem = self.seen[step], group.problem
-        if total <= 1 or not group.first:
-            return problem
-        return Problem(
-            file=problem.file,
-            line=problem.line,
-            column=problem.column,
-            where=problem.where,
-            message=f"{problem.message} (in {group.count} of {total} jobs, first in {group.first})",
-        )
-
-
-def describe_row(index: int, row: Mapping[str, Json]) -> str:
-    """`job 12: style "<anime>", seed 3`."""
-    axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
-    return f"job {index}{': ' + axes if axes else ''}"

@@ -24,7 +24,8 @@ from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
-from dsrun.plan import Plan, file_digests
+from dsrun.plan import Plan
+from dsrun.plan_digest import file_digests
 from dsrun.records import JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
 from dsrun.settings import Settings, emulated_settings, read_settings
@@ -207,7 +208,7 @@ class _Session:
             "endpoint": settings.base_url,
             "root": str(plan.manifest.root.resolve()),
             "run": dict(plan.run_values),
-            "files": file_digests(plan),
+            "files": file_digests(plan.manifest, plan.included),
             "manifest": plan.manifest.raw,
         }
         for name, text in plan.catalog.own.items():

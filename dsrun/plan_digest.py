@@ -1,0 +1,68 @@
+"""What of a plan determines its requests and file names, as one digest (design 1.5)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsrun.digest import canonical_sha256, tagged
+from dsrun.manifest import FORMAT_VERSION, Manifest, Step, Text, iter_texts
+from dsrun.matrix import Matrix
+from dsrun.records import Json
+
+
+def plan_digest(
+    manifest: Manifest,
+    used: Mapping[str, Json],
+    files: Mapping[str, str],
+    own_operations: Mapping[str, str],
+) -> str:
+    sections = manifest.raw["steps"]
+    called = {step.operation for step in manifest.steps}
+    source = {
+        "format": FORMAT_VERSION,
+        "name": manifest.name,
+        "params": manifest.params,
+        "steps": {step.name: _step_source(step, sections[step.name]) for step in manifest.steps},
+        "run": dict(used),
+        "included": dict(files),
+        "operations": {name: text for name, text in own_operations.items() if name in called},
+    }
+    return canonical_sha256(tagged(source))
+
+
+def file_digests(manifest: Manifest, included: Mapping[str, str]) -> dict[str, str]:
+    """SHA-256 of every file that a plan reads, by the name that the manifest uses."""
+    found: dict[str, str] = {}
+    for step in manifest.steps:
+        found |= {name: data.sha256 for name, data in step.matrix.files.items()}
+        found |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
+    return found | {name: canonical_sha256(text) for name, text in included.items()}
+
+
+def _step_source(step: Step, section: Mapping[str, Json]) -> Json:
+    """What of a step determines its requests and file names: files by content, axes in order."""
+    matrix = section.get("matrix") or {}
+    return {
+        "operation": step.operation,
+        "matrix": [[key, _by_content(value, step.matrix)] for key, value in matrix.items()],
+        "repeat": step.repeat,
+        "body": _leaf_sources(step.body),
+        "filename": section.get("filename"),
+    }
+
+
+def _by_content(value: Json, matrix: Matrix) -> Json:
+    if isinstance(value, dict) and "file" in value:
+        data = matrix.files[value["file"]]
+        return {"file": data.sha256, "kind": Path(data.name).suffix.lower()}
+    return value
+
+
+def _leaf_sources(value: Any) -> Json:
+    if isinstance(value, Text):
+        return {"file": value.sha256} if value.sha256 else value.source
+    if isinstance(value, dict):
+        return {key: _leaf_sources(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_leaf_sources(item) for item in value]
+    return value
