@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import orjson
@@ -122,6 +122,7 @@ def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[
     return schema
 
 
+@lru_cache
 def pointer(text: str | None) -> tuple[str, ...] | None:
     """The steps of a JSON pointer (RFC 6901)."""
     if text is None:

@@ -150,27 +150,43 @@ class LedgerView:
 
     def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
         """Every job in plan order, with its artifacts and its twins."""
-        for row in self._pages("SELECT * FROM job WHERE position > ? ORDER BY position"):
-            key = (row["job_id"],)
-            artifacts = self._all("SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path", key)
-            twins = self._all("SELECT * FROM twin WHERE job_id = ? ORDER BY step, idx", key)
-            yield row, artifacts, twins
+        for page in self._pages("*"):
+            artifacts = self._beside(page, "artifact", "idx, path")
+            twins = self._beside(page, "twin", "step, idx")
+            for row in page:
+                yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
     def artifacts(self) -> Iterator[tuple[str, str, str, int]]:
         """Job id, path, SHA-256 and size of every artifact, in plan order of the jobs."""
-        for job in self._pages(
-            "SELECT position, job_id FROM job WHERE position > ? ORDER BY position"
-        ):
-            for row in self._all(
-                "SELECT job_id, path, sha256, size FROM artifact WHERE job_id = ?", (job["job_id"],)
-            ):
-                yield tuple(row)
+        for page in self._pages("job_id"):
+            found = self._beside(page, "artifact", "idx, path")
+            for rows in found.values():
+                yield from (
+                    (row["job_id"], row["path"], row["sha256"], row["size"]) for row in rows
+                )
 
-    def _pages(self, sql: str) -> Iterator[sqlite3.Row]:
-        """Rows in order of position; no cursor stays open while the caller works."""
+    def _beside(
+        self, page: Sequence[sqlite3.Row], table: str, order: str
+    ) -> dict[str, list[sqlite3.Row]]:
+        """The rows of another table that belong to a page of jobs, by job id."""
+        found: dict[str, list[sqlite3.Row]] = {}
+        for row in self._all(
+            f"SELECT other.* FROM job JOIN {table} AS other USING (job_id) "  # noqa: S608
+            f"WHERE job.position BETWEEN ? AND ? ORDER BY job.position, {_of_other(order)}",
+            (page[0]["position"], page[-1]["position"]),
+        ):
+            found.setdefault(row["job_id"], []).append(row)
+        return found
+
+    def _pages(self, columns: str) -> Iterator[list[sqlite3.Row]]:
+        """Jobs in plan order; no cursor stays open while the caller works."""
         last = -1
-        while rows := self._all(f"{sql} LIMIT {_PAGE}", (last,)):
-            yield from rows
+        while rows := self._all(
+            f"SELECT position, {columns} FROM job WHERE position > ? "  # noqa: S608
+            f"ORDER BY position LIMIT {_PAGE}",
+            (last,),
+        ):
+            yield rows
             last = rows[-1]["position"]
 
     def errors(self, limit: int) -> list[tuple[str, str, int]]:
@@ -215,6 +231,10 @@ _IN_STEPS = "(? = '[]' OR step IN (SELECT value FROM json_each(?)))"
 def _steps(steps: Sequence[str]) -> tuple[str, str]:
     text = orjson.dumps(list(steps)).decode()
     return text, text
+
+
+def _of_other(columns: str) -> str:
+    return ", ".join(f"other.{column.strip()}" for column in columns.split(","))
 
 
 def _stems(row: sqlite3.Row) -> tuple[str, ...]:

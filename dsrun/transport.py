@@ -24,7 +24,7 @@ _USER_AGENT = f"dsrun/{__version__}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An HTTP answer, read to its end. Header names are in lower case."""
+    """An HTTP answer, read to its end. Header names are looked up in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -88,7 +88,7 @@ class Transport:
                 _log.debug("%s %s: HTTP %d, %d bytes", method, url, response.status, len(body))
                 return Reply(
                     status=response.status,
-                    headers={name.lower(): value for name, value in response.headers.items()},
+                    headers=response.headers,
                     body=body,
                 )
 

@@ -1,6 +1,7 @@
 """`dsrun run`: validate, expand, run what is missing, write the results."""
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -34,6 +35,7 @@ from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
 # Signs that JSON lets stand and YAML, by whose reader a lock file is read again, does not.
 _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _EMULATED_TASK_S = 0.5
+_GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
 _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
@@ -151,6 +153,8 @@ class _Session:
                 error = result.error
                 progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")
 
+        gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
+        gc.set_threshold(_GARBAGE, 50, 50)
         with progress, draining_signals(control):
             async with Transport() as transport:
                 runner = build_runner(

@@ -1,0 +1,179 @@
+"""What the project promises about itself: packages, version, module sizes, schemas, start-up."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import dsrun
+from dsrun.execution import Execution, parse_duration, parse_execution, parse_rate
+from dsrun.manifest import Manifest, Step
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MODULES = sorted((ROOT / "dsrun").rglob("*.py"))
+SCHEMAS = [
+    path for path in sorted((ROOT / "schemas").rglob("*.json")) if path.name != "errors.json"
+]
+OPERATIONS = sorted((ROOT / "schemas/operations").glob("*.json"))
+MANIFEST_SCHEMA = json.loads((ROOT / "schemas/manifest.json").read_text(encoding="utf-8"))
+EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
+
+LONGEST_MODULE = 300
+HEAVY = ("aiohttp", "PIL", "jsonschema", "jsonschema_rs", "jinja2", "numpy", "soundfile", "sqlite3")
+LIMITS = {
+    "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "maxItems", "maxLength",
+    "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "multipleOf",
+    "pattern", "uniqueItems",
+}  # fmt: skip
+
+
+def test_the_package_list_is_the_tree():
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    folders = {"dsrun": "dsrun", "dsrun.pipelines": "pipelines", "dsrun.schemas": "schemas"}
+    assert setuptools["package-dir"] == folders
+    found = {
+        ".".join([package, *init.parent.relative_to(ROOT / folder).parts])
+        for package, folder in folders.items()
+        for init in (ROOT / folder).rglob("__init__.py")
+    }
+    assert found == set(setuptools["packages"])
+
+
+def test_every_folder_with_modules_is_a_package():
+    assert {path.parent for path in MODULES if not (path.parent / "__init__.py").exists()} == set()
+
+
+def test_the_package_is_typed():
+    assert (ROOT / "dsrun/py.typed").exists()
+
+
+def test_the_version_is_the_newest_of_the_changelog():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+?)\](?: - (.+))?$", text, re.MULTILINE)
+    released = [(version, date) for version, date in headings if version != "Unreleased"]
+    assert released[0][0] == dsrun.__version__
+    assert all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", date) for _, date in released)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_longer_than_a_reader_likes(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+
+
+def test_the_execution_record_has_the_fields_of_its_schema():
+    in_schema = {
+        f"poll_{inner}" if name == "polling" else name
+        for name, about in EXECUTION_SCHEMA.items()
+        for inner in about.get("properties", {"": None})
+    }
+    assert {field.name.removesuffix("_s") for field in dataclasses.fields(Execution)} == in_schema
+
+
+def test_the_execution_record_has_the_defaults_of_its_schema():
+    given = {name: item["default"] for name, item in EXECUTION_SCHEMA.items() if "default" in item}
+    polling = EXECUTION_SCHEMA["polling"]["properties"]
+    given["polling"] = {name: it["default"] for name, it in polling.items() if "default" in it}
+    assert given["concurrency"] == 16
+    assert parse_execution(given) == parse_execution({}) == Execution()
+    assert Execution().poll_rate == parse_rate(given["polling"]["rate"])
+    assert Execution().timeout_s == parse_duration(given["timeout"])
+
+
+def test_the_records_of_a_manifest_name_every_key_of_its_schema():
+    # Keys that become something else: the format's number, words for people, and what is not
+    # used yet; a step's input and parameters are its body.
+    unkept = {"version", "description", "schedule"}
+    top = {field.name for field in dataclasses.fields(Manifest)}
+    assert set(MANIFEST_SCHEMA["properties"]) - unkept <= top
+    step = {field.name for field in dataclasses.fields(Step)}
+    in_schema = set(MANIFEST_SCHEMA["$defs"]["step"]["properties"])
+    assert step == in_schema - {"input", "parameters"} | {"name", "body"}
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)
+def test_every_schema_is_a_schema_with_a_name(path):
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"].startswith("urn:dsrun:")
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("path", OPERATIONS, ids=lambda path: path.stem)
+def test_every_limit_of_an_operation_names_its_source(path):
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    bare = [
+        where
+        for where, part, told in _subschemas(schema, "", told=False)
+        if LIMITS & part.keys() and not told
+    ]
+    assert bare == []
+
+
+def _subschemas(schema, where, *, told):
+    """Each subschema, its place, and whether it or the rule that holds it has a $comment.
+
+    Of the whole document's own $comment nothing is thought: it names no limit's source.
+    """
+    told = told or (bool(where) and "$comment" in schema)
+    yield where, schema, told
+    inner = schema.get("properties", {}).items()
+    for name, below in inner:
+        # A comment covers a rule such as if and then, but not the properties of an object.
+        holds = told and ("/allOf/" in where or "/if" in where or "/then" in where)
+        yield from _subschemas(below, f"{where}/properties/{name}", told=holds)
+    for word in ("if", "then", "else", "not", "items", "propertyNames", "additionalProperties"):
+        if isinstance(schema.get(word), dict):
+            yield from _subschemas(schema[word], f"{where}/{word}", told=told)
+    for word in ("allOf", "anyOf", "oneOf"):
+        for number, below in enumerate(schema.get(word, ())):
+            yield from _subschemas(below, f"{where}/{word}/{number}", told=False)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["run", "--help"]])
+def test_a_short_answer_imports_nothing_heavy(arguments):
+    script = (
+        "import sys\n"
+        "from dsrun.cli import main\n"
+        f"code = main({arguments})\n"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_planning_does_not_import_the_network_or_pictures(tmp_path):
+    (tmp_path / "p.yaml").write_text(
+        "version: 1\nname: p\nsteps: {s: {operation: wanx-v1, input: {prompt: a lantern}}}\n",
+        encoding="utf-8",
+    )
+    script = (
+        "import sys\n"
+        "from dsrun.cli import main\n"
+        "code = main(['plan', 'p.yaml', '--json'])\n"
+        "unwanted = ('aiohttp', 'PIL', 'jsonschema', 'numpy', 'soundfile', 'dsrun.emulator')\n"
+        "heavy = [name for name in unwanted if name in sys.modules]\n"
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["plan_rate", "run_rate", "startup"])
+def test_every_benchmark_says_what_it_does(name):
+    done = subprocess.run(
+        [sys.executable, ROOT / f"benchmarks/{name}.py", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("usage: ")
