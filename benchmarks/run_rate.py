@@ -71,7 +71,7 @@ def main() -> int:
         return asyncio.run(run_bare(options.bare, options.jobs))
     # Nothing is removed before the end: ext4 passes over inodes freed in the last minutes one by
     # one, which makes every new file slow.
-    with serving() as base_url, tempfile.TemporaryDirectory(prefix="dsrun-run-rate-") as folder:
+    with serving() as base_url, scratch(options.folder) as folder:
         measure_pair(base_url, Path(folder) / "warm", jobs=100)
         print(
             f"{'':<6} {'bare aiohttp':>12} {'dsrun':>8} {'ratio':>6} {'CPU a job':>18} {'sending':>9}"
@@ -94,6 +94,9 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=2000, help="in each run (default 2000)")
     parser.add_argument("--pairs", type=int, default=5, help="of runs (default 5)")
+    parser.add_argument(
+        "--folder", type=Path, help="where to write (default: the system's temporary folder)"
+    )
     parser.add_argument("--serve", action="store_true", help="only serve, and print the address")
     parser.add_argument("--bare", metavar="URL", help="only the bare loop, against a server")
     return parser.parse_args()
@@ -116,6 +119,10 @@ def serving() -> Iterator[str]:
             yield server.stdout.readline().strip()
         finally:
             server.terminate()
+
+
+def scratch(parent: Path | None) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="dsrun-run-rate-", dir=parent)
 
 
 def measure_pair(base_url: str, folder: Path, *, jobs: int) -> Pair:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dsrun.catalog import resolve
 from dsrun.records import JobError, Json, Operation
-from dsrun.verdict import Verdict, error_of
+from dsrun.verdict import Verdict, clean, error_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,10 @@ def task_phase(payload: Json) -> TaskPhase:
     return _PHASES.get(str(status).upper(), TaskPhase.WAITING)
 
 
+def names_task_status(payload: Json) -> bool:
+    return isinstance(resolve(payload, "/output/task_status"), str)
+
+
 def task_error(payload: Json) -> JobError:
     """The reason of a failed task: inside `output`, or at the top as one API has it."""
     inner = resolve(payload, "/output")
@@ -91,7 +95,8 @@ def outputs(operation: Operation, payload: Json) -> dict[str, Json] | None:
 def billed_units(operation: Operation, payload: Json, *, made: int) -> int:
     """Units that the service says it bills, else what it made."""
     found = resolve(payload, operation.price.billed)
-    return found if isinstance(found, int) and not isinstance(found, bool) else made
+    is_count = isinstance(found, int) and not isinstance(found, bool) and found >= 0
+    return found if is_count else made
 
 
 def task_duration_s(payload: Json) -> float | None:
@@ -107,4 +112,4 @@ def task_duration_s(payload: Json) -> float | None:
 
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
     found = payload.get("request_id") if isinstance(payload, Mapping) else None
-    return str(found or headers.get("x-request-id", ""))
+    return clean(str(found or headers.get("x-request-id", "")))

@@ -132,6 +132,8 @@ def pointer(text: str | None) -> tuple[str, ...] | None:
 
 def resolve(value: Json, at: str | None) -> Json:
     """The part of an answer that a JSON pointer names, or None."""
+    if at is None:
+        return None
     for step in pointer(at) or ():
         if isinstance(value, Mapping):
             value = value.get(step)
@@ -155,7 +157,16 @@ def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
 
 
 def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
-    names = ("list", "url", "error_code", "error_message", "base64", "format", "sample_rate")
+    names = (
+        "list",
+        "url",
+        "error_code",
+        "error_message",
+        "base64",
+        "format",
+        "sample_rate",
+        "asked",
+    )
     return ArtifactSpec(
         media=about["media"],
         count=pointer(about.get("count")),

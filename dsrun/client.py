@@ -70,6 +70,8 @@ class ApiClient:
                 raise FetchRefused(f"the file host answered with HTTP {download.status}")
             async for chunk in download.chunks:
                 incoming.add(chunk)
+            if download.length is None and incoming.is_cut_off():
+                raise AnswerLost("the file has no end")
             if download.length is not None and incoming.size < download.length:
                 raise AnswerLost(f"the file ended at {incoming.size} of {download.length} bytes")
 

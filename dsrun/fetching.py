@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple
 
+import orjson
+
 from dsrun.answers import Entry
 from dsrun.backoff import retry_delay
 from dsrun.catalog import resolve
@@ -67,10 +69,11 @@ class Fetcher:
         """Write the base64 body of an answer."""
         spec = operation.artifacts
         text = resolve(payload, spec.base64)
-        declared = resolve(payload, spec.format)
+        declared = resolve(payload, spec.format) or resolve(orjson.loads(job.body), spec.asked)
         rate = resolve(payload, spec.sample_rate)
         try:
-            data = base64.b64decode(str(text or "").rpartition(",")[2], validate=True)
+            plain = "".join(str(text or "").rpartition(",")[2].split())
+            data = base64.b64decode(plain, validate=True)
             incoming = self._sink.incoming()
             incoming.add(data)
             saved = await self._sink.keep(
@@ -103,7 +106,8 @@ class Fetcher:
         for attempt in range(1, self._max_attempts + 1):
             incoming = self._sink.incoming()
             try:
-                await self._api.fetch(url, incoming)
+                async with self._control.interruptible(paid=True):
+                    await self._api.fetch(url, incoming)
                 saved = await self._sink.keep(
                     incoming, stems=_names(job, index), media=operation.artifacts.media
                 )

@@ -39,8 +39,13 @@ class Ledger:
         self.view.close()
         self._db.close()
 
-    async def start_run(self, *, at: str, version: str, endpoint: str, host: str, pid: int) -> None:
-        """Record this invocation. What a dead one left half submitted becomes unknown."""
+    async def start_run(
+        self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
+    ) -> None:
+        """Record this invocation, and judge what a dead one left half submitted.
+
+        Tasks that are younger than `live_since` and were not found may be found today.
+        """
         await self._write(
             Statement(
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
@@ -48,10 +53,21 @@ class Ledger:
                 (at, version, endpoint, host, pid),
             ),
             Statement(
+                "UPDATE job SET status = 'partial', error_class = 'partial', "
+                "error_code = 'NotWritten', error_message = 'dsrun was stopped between reading "
+                "the answer and writing its file' WHERE status = 'submitting' AND units > 0",
+                (),
+            ),
+            Statement(
                 "UPDATE job SET status = 'unknown', error_class = 'unknown', "
                 "error_code = 'Interrupted', error_message = 'dsrun was stopped between sending "
                 "the request and reading its answer' WHERE status = 'submitting'",
                 (),
+            ),
+            Statement(
+                "UPDATE job SET status = 'submitted', ended_at = NULL "
+                "WHERE status = 'unknown' AND task_id IS NOT NULL AND submitted_at > ?",
+                (live_since,),
             ),
         )
         self.run_id = self.view.last_run_id()
@@ -95,20 +111,11 @@ class Ledger:
             )
 
     async def reopen_lost(self, job_id: str) -> None:
-        """A finished job whose file is gone: its task is asked again, which costs nothing.
-
-        Where there is no task to ask, the job has failed until the user pays for it again.
-        """
+        """A finished job whose file is gone: its task is asked again, which costs nothing."""
         await self._write(
             Statement(
-                "UPDATE job SET status = iif(task_id IS NULL, 'failed', 'submitted'), "
-                "error_class = iif(task_id IS NULL, 'lost', NULL), "
-                "error_code = iif(task_id IS NULL, 'FileMissing', NULL), "
-                "error_message = iif(task_id IS NULL, 'its file was removed and cannot be "
-                "fetched again; --retry-failed pays for a new one', NULL) WHERE job_id = ?",
-                (job_id,),
-            ),
-            Statement("DELETE FROM artifact WHERE job_id = ?", (job_id,)),
+                "UPDATE job SET status = 'submitted', ended_at = NULL WHERE job_id = ?", (job_id,)
+            )
         )
 
     async def record_intent(self, job: OpenJob, *, at: str) -> None:
@@ -121,6 +128,13 @@ class Ledger:
             Row(Kind.TASK, (job.job_id, task_id, request_id)),
             self._attempt(job, "create", at, "accepted", task_id=task_id, request_id=request_id),
         )
+
+    async def record_answer(
+        self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
+    ) -> None:
+        """What an operation that answers at once made and billed, before its file is written."""
+        named = None if output is None else json_text(dict(output))
+        await self._write(Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
 
     async def record_refusal(
         self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
@@ -147,7 +161,7 @@ class Ledger:
         output = None if result.output is None else orjson.dumps(result.output).decode()
         values = (job.job_id, result.status, output, code, message, kind, result.units, at)
         await self._write(
-            Row(Kind.RESULT, (*values, request_id)),
+            Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts),
             self._attempt(job, "end", at, result.status, code=code, message=message),
         )
@@ -180,10 +194,11 @@ class Ledger:
                     rows.setdefault(part.kind, []).append(part.values)
                 else:
                     others.append(part)
+        texts = [(kind, json_text(values)) for kind, values in rows.items()]
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for kind, values in rows.items():
-                self._db.execute(kind.value, (orjson.dumps(values).decode(),))
+            for kind, text in texts:
+                self._db.execute(kind.value, (text,))
             for sql, given in others:
                 self._db.execute(sql, given)
             self._db.execute("COMMIT")

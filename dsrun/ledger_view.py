@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from dsrun.errors import SetupError
+from dsrun.errors import ExitCode, SetupError
 from dsrun.execution import Money
 from dsrun.ledger_schema import VERSION
 from dsrun.records import JobStatus, Json, OpenJob
@@ -33,6 +33,8 @@ class RunRow:
 
 class NoLedger(SetupError):
     """There is no ledger at this place."""
+
+    exit_code = ExitCode.INVALID
 
 
 class LedgerView:
@@ -156,14 +158,24 @@ class LedgerView:
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, str, str, int]]:
-        """Job id, path, SHA-256 and size of every artifact, in plan order of the jobs."""
+    def artifacts(self) -> Iterator[tuple[str, str]]:
+        """Job id and path of every artifact, in plan order of the jobs."""
+        return ((row["job_id"], row["path"]) for row in self._artifact_rows())
+
+    def hashes(self) -> Iterator[tuple[str, str]]:
+        """Path and SHA-256 of every artifact, in plan order of the jobs."""
+        return ((row["path"], row["sha256"]) for row in self._artifact_rows())
+
+    def can_be_fetched(self, job_id: str, *, since: str) -> bool:
+        """Whether the job has a task that was made after `since`."""
+        sql = "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ?"
+        return bool(self._one(sql, (job_id, since)))
+
+    def _artifact_rows(self) -> Iterator[sqlite3.Row]:
         for page in self._pages("job_id"):
             found = self._beside(page, "artifact", "idx, path")
             for rows in found.values():
-                yield from (
-                    (row["job_id"], row["path"], row["sha256"], row["size"]) for row in rows
-                )
+                yield from rows
 
     def _beside(
         self, page: Sequence[sqlite3.Row], table: str, order: str

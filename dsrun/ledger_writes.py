@@ -50,6 +50,10 @@ class Kind(Enum):
     TASK = _update(
         "status = 'submitted', task_id = new.task, request_id = new.request", "task", "request"
     )
+    ANSWER = _update(
+        "output = new.named, units = new.billed, request_id = new.request",
+        "named", "billed", "request",
+    )  # fmt: skip
     REFUSAL = _update("status = 'pending', attempts = attempts - new.free", "free")
     RESULT = _update(
         "status = new.state, output = new.named, error_code = new.code, "

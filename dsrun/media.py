@@ -18,6 +18,7 @@ _EXTENSIONS = {
     "audio/pcm": "pcm",
 }
 _PCM = "audio/pcm"
+_DECLARED = {"wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg"}
 
 
 class ArtifactInvalid(Exception):
@@ -32,8 +33,9 @@ class Kind(NamedTuple):
 def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
     """The kind of a received file, from its first HEAD_BYTES. Raises ArtifactInvalid.
 
-    `media` is what the operation makes (image or audio); raw PCM has no header, so there
-    `declared` (the format that the answer names) is believed.
+    `media` is what the operation makes (image or audio). `declared` is the format that an
+    answer names for a body of its own: there the bytes cannot be had again, so where they do
+    not tell, it is believed.
     """
     import filetype  # noqa: PLC0415  # start-up: only a run pays for it
 
@@ -43,14 +45,30 @@ def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
         return Kind(_PCM, _EXTENSIONS[_PCM])
     matchers = filetype.image_matchers if media == "image" else filetype.audio_matchers
     found = filetype.match(head, matchers)
-    if found is None or found.mime not in _EXTENSIONS:
+    media_type = found.mime if found else _mp3_by_sync(head, media)
+    if media_type not in _EXTENSIONS:
+        if declared in _DECLARED:
+            return Kind(_DECLARED[declared], declared)
         start = head[:20].decode("ascii", "replace")
-        what = found.mime if found else f"it starts with {start!r}"
+        what = media_type or f"it starts with {start!r}"
         raise ArtifactInvalid(f"the file is no {media}: {what}")
     if media == "image":
         _check_header(head)
-    media_type = "audio/wav" if found.mime == "audio/x-wav" else str(found.mime)
-    return Kind(media_type, _EXTENSIONS[media_type])
+    plain = "audio/wav" if media_type == "audio/x-wav" else str(media_type)
+    return Kind(plain, _EXTENSIONS[plain])
+
+
+def is_cut_off(head: bytes, tail: bytes) -> bool:
+    """Whether a picture lacks its end; tells only of PNG and JPEG."""
+    if head.startswith(b"\x89PNG"):
+        return b"IEND" not in tail
+    return head.startswith(b"\xff\xd8") and b"\xff\xd9" not in tail
+
+
+def _mp3_by_sync(head: bytes, media: str) -> str | None:
+    """MPEG audio frames begin with eleven set bits; `filetype` knows some of them only."""
+    is_sync = media == "audio" and head[0] == 0xFF and head[1:2] >= b"\xe0"  # noqa: PLR2004
+    return "audio/mpeg" if is_sync else None
 
 
 def _check_header(head: bytes) -> None:
@@ -60,7 +78,7 @@ def _check_header(head: bytes) -> None:
     parser = ImageFile.Parser()
     try:
         parser.feed(head)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a decoder may fail in any way on foreign bytes
         raise ArtifactInvalid(f"the picture's header cannot be read: {error}") from error
     if parser.image is None and len(head) < HEAD_BYTES:
         raise ArtifactInvalid("the picture's header cannot be read")

@@ -2,8 +2,15 @@
 
 from datetime import datetime
 from random import Random
+from typing import NoReturn
 
-from dsrun.answers import Answer, TaskPhase, task_duration_s, task_phase
+from dsrun.answers import (
+    Answer,
+    TaskPhase,
+    names_task_status,
+    task_duration_s,
+    task_phase,
+)
 from dsrun.backoff import next_poll_delay
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
@@ -15,6 +22,7 @@ from dsrun.records import OpenJob
 from dsrun.verdict import Decision
 
 _GONE_ASKED = 3  # a task is believed gone when it was unknown so many times in a row
+_UNANSWERED = 40  # questions without a usable answer before a later run is left to ask
 _JITTER = 0.1
 
 
@@ -45,12 +53,14 @@ class Poller:
 
         `fresh`: the task was made just now, so that a first question can wait.
         """
-        delay = lane.estimate.first_s() if fresh else 0.0
+        advised = lane.estimate.first_s()
+        delay = advised if fresh else 0.0
         deadline = self._deadline(job, fresh=fresh)
-        polling = lane.operation.polling
-        gone = 0
+        factor = lane.operation.polling.factor if lane.operation.polling else 1.5
+        gone = unanswered = 0
         while True:
             answer = await self._ask(job, task_id, delay)
+            unanswered = unanswered + 1 if answer is None else 0
             if answer is not None:
                 phase = task_phase(answer.payload)
                 gone = gone + 1 if phase is TaskPhase.GONE else 0
@@ -58,10 +68,17 @@ class Poller:
                     self._learn(lane, answer)
                     return answer
             if self._clock.monotonic() >= deadline:
-                raise Left
-            delay = next_poll_delay(
-                delay, factor=polling.factor if polling else 1.5, max_s=lane.max_poll_s
-            )
+                self._leave(f"task {task_id} has not ended within {self._timeout_s:g} s")
+            if unanswered == _UNANSWERED:
+                self._leave(f"the service does not answer for task {task_id}")
+            delay = next_poll_delay(delay, factor=factor, max_s=lane.max_poll_s)
+            if gone or not fresh:
+                # A task that is made or missed already gets the operation's own pace.
+                delay = max(delay, advised)
+
+    def _leave(self, reason: str) -> NoReturn:
+        self._control.note_unfetched(reason)
+        raise Left
 
     async def _ask(self, job: OpenJob, task_id: str, delay: float) -> Answer | None:
         """One question; None where it got no usable answer and must be put again."""
@@ -74,7 +91,8 @@ class Poller:
                 await self._note(job, str(error))
                 return None
         verdict = answer.verdict
-        if verdict.decision is Decision.ACCEPTED:
+        # An ended task may carry its error at the top, where a refused query has its own.
+        if verdict.decision is Decision.ACCEPTED or names_task_status(answer.payload):
             self._limiter.speed_up()
             return answer
         if verdict.decision is Decision.THROTTLE:

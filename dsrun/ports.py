@@ -1,11 +1,11 @@
 """What the core needs of the doors, as Protocols; commands/run.py passes the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from dsrun.answers import Answer
-from dsrun.records import JobResult, OpenJob, Operation, Saved
+from dsrun.records import JobResult, Json, OpenJob, Operation, Saved
 
 
 class Clock(Protocol):
@@ -19,6 +19,7 @@ class Incoming(Protocol):
 
     def add(self, chunk: bytes) -> None: ...
     def discard(self) -> None: ...
+    def is_cut_off(self) -> bool: ...
     @property
     def size(self) -> int: ...
 
@@ -35,6 +36,9 @@ class Recorder(Protocol):
     async def record_intent(self, job: OpenJob, *, at: str) -> None: ...
     async def record_task(
         self, job: OpenJob, *, task_id: str, request_id: str, at: str
+    ) -> None: ...
+    async def record_answer(
+        self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
     ) -> None: ...
     async def record_refusal(
         self, job: OpenJob, *, at: str, code: str, message: str, counts: bool

@@ -46,6 +46,7 @@ class ArtifactSpec:
     base64: str | None = None
     format: str | None = None
     sample_rate: str | None = None
+    asked: str | None = None  # the format, in the request
     count: tuple[str, ...] | None = None  # in the request
     seed: tuple[str, ...] | None = None  # in the request
     url_hours: float = 24.0
@@ -172,3 +173,4 @@ class JobResult:
     output: Mapping[str, Json] | None = None
     error: JobError | None = None
     units: int = 0
+    request_id: str | None = None  # of an answer that the ledger has not seen yet

@@ -24,7 +24,10 @@ Builder = Callable[[Mapping[str, Any]], Json]
 _TEMPLATE = re.compile(r"\{[{%#]")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)").fullmatch
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
-_BAD_STEM = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f\\]")
+_KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
+_EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
+# A folder must not be named like a file, or the two could meet.
+_BAD_STEM = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f\\]|" + _KINDS + "/", re.IGNORECASE)
 _LONGEST_NAME = 240  # bytes; file systems allow 255, the extension wants some
 _LONGEST_STEM = 1000  # bytes
 
@@ -201,7 +204,8 @@ class CompiledStep:
             text = self._filename(variables)
         except _LeafProblem as problem:
             raise RowProblem([("template", self._at_leaf(problem, variables))]) from problem
-        stem = unicodedata.normalize("NFC", text if isinstance(text, str) else show(text))
+        written = unicodedata.normalize("NFC", text if isinstance(text, str) else show(text))
+        stem = _EXTENSION.sub("", written)  # dsrun adds the one that the file turns out to have
         if _BAD_STEM.search(stem):
             raise self._row_problem(
                 "path",

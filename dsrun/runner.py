@@ -108,6 +108,12 @@ class Runner:
     ) -> JobResult:
         """An operation that answered with its artifact in the body."""
         payload = submitted.answer.payload
+        await self._recorder.record_answer(
+            job,
+            output=outputs(operation, payload),
+            units=billed_units(operation, payload, made=1),
+            request_id=submitted.answer.request_id,
+        )
         fetched = await self._fetcher.decode(job, operation, payload)
         found = [Entry(None, "NoAudio", fetched.missing)] if fetched.missing else []
         result = _result(operation, payload, fetched, found, 1)
@@ -165,9 +171,12 @@ def _result(
 
 def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
     if phase is TaskPhase.GONE:
-        words = "the service no longer knows this task: paid perhaps, its result is lost"
+        words = (
+            "the service does not know this task: paid, and its result expired, or made with the "
+            "key of another account"
+        )
         return JobResult(
-            status=JobStatus.FAILED, error=JobError(code="UNKNOWN", message=words, kind="lost")
+            status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")
         )
     cancelled = phase is TaskPhase.CANCELLED
     return JobResult(

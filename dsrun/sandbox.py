@@ -6,7 +6,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, nodes
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -51,7 +51,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     steps_left = MAX_STEPS
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options, finalize=_printable)
         self.filters = {name: _sized(function) for name, function in self.filters.items()}
         self.filters["_counted"] = self._counted
         self.filters["_joined"] = _joined
@@ -59,6 +59,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         return _Bounds().visit(tree)  # type: ignore[no-any-return]
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A column named `items` or `copy` is a column, not a method of the row."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
 
     def step(self) -> None:
         self.steps_left -= 1
@@ -92,6 +98,16 @@ class _Bounds(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802  # as above
         self.generic_visit(node)
         return _filter(nodes.List(node.nodes, lineno=node.lineno), "_joined", node.lineno)
+
+
+def _printable(value: Any) -> Any:
+    """What may stand in a text. A method or generator would print its place in memory."""
+    if value is None or isinstance(value, str | int | float | list | tuple | dict | Undefined):
+        return value
+    raise SecurityError(
+        f"the expression gives a {type(value).__name__}, which is no text; end it with a filter "
+        "such as `| join(', ')` or `| list`"
+    )
 
 
 def _filter(value: nodes.Node, name: str, line: int) -> nodes.Filter:

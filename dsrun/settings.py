@@ -26,20 +26,18 @@ class Settings:
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment. Raises SetupError without a usable key."""
     env = os.environ if environ is None else environ
-    base_url = (
-        env.get("DASHSCOPE_HTTP_BASE_URL") or env.get("DASHSCOPE_BASE_URL") or DEFAULT_BASE_URL
-    )
+    named = env.get("DASHSCOPE_HTTP_BASE_URL") or env.get("DASHSCOPE_BASE_URL")
+    base_url = (named or DEFAULT_BASE_URL).strip()
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise SetupError(
             f"the base URL {base_url!r} is no http address; DASHSCOPE_HTTP_BASE_URL should look "
             f"like {DEFAULT_BASE_URL}"
         )
-    return Settings(
-        base_url=base_url,
-        api_key=_api_key(env),
-        workspace=env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID"),
-    )
+    workspace = (env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID") or "").strip()
+    if not workspace.isascii() or not workspace.isprintable():
+        raise SetupError("DASHSCOPE_WORKSPACE holds a sign that no workspace id has; set it again")
+    return Settings(base_url=base_url, api_key=_api_key(env), workspace=workspace or None)
 
 
 def emulated_settings(base_url: str) -> Settings:

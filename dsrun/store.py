@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
-from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify
+from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify, is_cut_off
 from dsrun.records import Saved
 
 ARTIFACTS = "artifacts"
 _TEMP = ".tmp"
 _KEEP_IN_MEMORY = 1 << 20
+_TAIL_BYTES = 64
 
 
 class Incoming:
@@ -30,6 +31,7 @@ class Incoming:
         self.path = path
         self.size = 0
         self.head = b""  # the first bytes, enough to identify the file
+        self._tail = b""
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
@@ -46,9 +48,14 @@ class Incoming:
         self._held += len(chunk)
         if len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
+        self._tail = (self._tail + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
         if self._held > _KEEP_IN_MEMORY:
             with _disk_faults(self.path):
                 os.close(self.write())
+
+    def is_cut_off(self) -> bool:
+        """Whether the end that its kind of file has is missing."""
+        return is_cut_off(self.head, self._tail)
 
     def write(self) -> int:
         """Write what is held; gives the open file's descriptor."""
@@ -121,8 +128,12 @@ class ArtifactStore:
                     results.append(self._place(item, *ready, folders))
             except SetupError as error:
                 results.append(error)
-        for folder in folders:
-            _sync(folder)
+        try:
+            for folder in folders:
+                with _disk_faults(Path(folder)):
+                    _sync(folder)
+        except SetupError as error:
+            return [error] * len(group)
         return results
 
     def _write(self, item: _Keep) -> tuple[int, Kind] | BaseException:
@@ -204,8 +215,7 @@ def point_latest(link: Path, target: str) -> None:
 
 
 def _target(stem: str, extension: str) -> str:
-    ready = stem.lower().endswith(f".{extension}")
-    return f"{ARTIFACTS}/{stem}" if ready else f"{ARTIFACTS}/{stem}.{extension}"
+    return f"{ARTIFACTS}/{stem}.{extension}"
 
 
 def _sync(path: str) -> None:

@@ -27,6 +27,14 @@ class Submitted(NamedTuple):
     reserved: Decimal
 
 
+class Refused(Exception):
+    """The service said no, for more than this job."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
 class Submitter:
     """Sends creates. Never sends one whose predecessor may have been accepted."""
 
@@ -82,6 +90,10 @@ class Submitter:
                 await self._recorder.record_intent(job, at=stamp(self._clock.now()))
                 answer = await self._send(job, lane)
                 outcome = await self._accept(job, operation, answer, reserved)
+            except Refused as refused:
+                outcome = refused.verdict
+                raise Left from refused
+            else:
                 return outcome
             finally:
                 if not _may_be_paid(outcome):
@@ -97,11 +109,11 @@ class Submitter:
         """Commit the task of an accepted create before anything else happens to the job."""
         if not isinstance(answer, Answer):
             return answer
-        task_id = task_id_of(answer.payload)
+        task_id = task_id_of(answer.payload) if operation.protocol == "task" else None
         if task_id is not None:
             await self._record_task(job, task_id, answer.request_id)
         elif operation.protocol == "task":
-            return self._unknown("the answer names no task")
+            return self._unknown("the answer names no task", answer.request_id)
         return Submitted(answer, task_id, reserved)
 
     async def _record_task(self, job: OpenJob, task_id: str, request_id: str) -> None:
@@ -130,7 +142,7 @@ class Submitter:
                 self._control.stop(
                     f"{verdict.message}; is the base URL right?", ExitCode.INCOMPLETE
                 )
-            return self._unknown(f"{verdict.code}: {verdict.message}")
+            return self._unknown(f"{verdict.code}: {verdict.message}", answer.request_id)
         return await self._refused(job, lane, verdict)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
@@ -145,10 +157,10 @@ class Submitter:
         words = f"{verdict.code}: {verdict.message}"
         if verdict.decision is Decision.STOP:
             self._control.stop(words, ExitCode.INCOMPLETE)
-            raise Left
+            raise Refused(verdict)
         if verdict.decision is Decision.MODEL:
             self._control.close_operation(lane.operation.name, words)
-            raise Left
+            raise Refused(verdict)
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
         if verdict.decision is Decision.THROTTLE:
@@ -174,11 +186,11 @@ class Submitter:
             raise Left
         return amount
 
-    def _unknown(self, words: str) -> JobResult:
+    def _unknown(self, words: str, request_id: str = "") -> JobResult:
         """It may have been accepted and paid; sending it again is the user's decision."""
         self._control.note_failure()
         error = JobError(code="AnswerLost", message=words, kind="unknown")
-        return JobResult(status=JobStatus.UNKNOWN, error=error)
+        return JobResult(status=JobStatus.UNKNOWN, error=error, request_id=request_id or None)
 
     def _failed(self, code: str, message: str) -> JobResult:
         """Counted while this job still holds the turn, so that the next one sees it."""

@@ -43,12 +43,17 @@ class Download:
 class Transport:
     """Requests and downloads; never retries, never follows a redirect of an API call."""
 
-    def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
-            headers={"User-Agent": _USER_AGENT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+    def __init__(self, *, fresh_creates: bool = True) -> None:
+        """`fresh_creates`: each create has a connection of its own.
+
+        One that is kept may be closed by the server just as it is used, and the answer of the
+        create is lost with it; at the published rates a new one costs nothing.
+        """
+        kept = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
+        self._session = _open_session(kept)
+        self._creates = self._session
+        if fresh_creates:
+            self._creates = _open_session(aiohttp.TCPConnector(limit=0, force_close=True))
         self._proxies: dict[tuple[str, str], str | None] = {}
 
     async def __aenter__(self) -> Self:
@@ -60,6 +65,7 @@ class Transport:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        await self._creates.close()
         await self._session.close()
 
     async def request(
@@ -75,7 +81,8 @@ class Transport:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S)
         _log.debug("%s %s", method, url)
         with _translated(url):
-            async with self._session.request(
+            session = self._session if body is None else self._creates
+            async with session.request(
                 method,
                 url,
                 headers=headers,
@@ -110,13 +117,26 @@ class Transport:
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_IDLE_S)
         with _translated(url):
             async with self._session.get(
-                _as_given(url), timeout=timeout, proxy=self._proxy(url)
+                _as_given(url),
+                headers={"Accept-Encoding": "identity"},
+                timeout=timeout,
+                proxy=self._proxy(url),
             ) as response:
+                is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
                 yield Download(
                     status=response.status,
-                    length=response.content_length,
+                    length=None if is_packed else response.content_length,
                     chunks=response.content.iter_any(),
                 )
+
+
+def _open_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers={"User-Agent": _USER_AGENT},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        requote_redirect_url=False,
+    )
 
 
 def _as_given(url: str) -> URL:
@@ -146,6 +166,8 @@ def _translated(url: str) -> Iterator[None]:
         aiohttp.NonHttpUrlClientError,
     ) as error:
         raise NotSent(f"cannot connect to {host}: {_reason(error)}") from error
+    except ValueError as error:
+        raise NotSent(f"cannot be sent to {host}: {error}") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise AnswerLost(f"no answer from {host}: {_reason(error)}") from error
 

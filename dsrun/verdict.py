@@ -55,6 +55,9 @@ class _Rule:
 def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
     """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none."""
     code, message = error_of(payload)
+    if payload is None and status in (400, 401, 402, 403, 404, 405, 406, 410, 421):
+        words = f"HTTP {status}, and the answer is not JSON; is the base URL right?"
+        return Verdict(decision=Decision.STOP, code=f"HTTP {status}", message=words)
     if 200 <= status < 300 and not code:  # noqa: PLR2004  # HTTP's 2xx
         if isinstance(payload, Mapping):
             return Verdict(decision=Decision.ACCEPTED)
@@ -89,7 +92,12 @@ def error_of(payload: Json) -> tuple[str, str]:
     if isinstance(inner, Mapping):
         payload = inner
     message = payload.get("message") or payload.get("msg") or ""
-    return str(payload.get("code") or ""), str(message)
+    return clean(str(payload.get("code") or "")), clean(str(message))
+
+
+def clean(text: str) -> str:
+    """Text from a foreign header or body as it can be stored: no half surrogates."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from dsrun import __version__
@@ -34,6 +35,7 @@ from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
 
 # Signs that JSON lets stand and YAML, by whose reader a lock file is read again, does not.
 _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
 _EMULATED_TASK_S = 0.5
 _GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
 _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
@@ -92,6 +94,7 @@ class _Session:
                 endpoint=settings.base_url,
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                live_since=stamp(self._clock.now() - _TASK_LIFE),
             )
             await self._prepare(ledger)
             end = ledger.view.end_position(steps=self._options.steps, limit=self._options.limit)
@@ -107,10 +110,15 @@ class _Session:
         catalog = self._plan.catalog
         prices = {name: catalog[name].price for name in catalog.names}
         await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
-        for job_id, path, _, size in ledger.view.artifacts():
-            if not _has_size(self._layout.run_dir / path, size):
-                say(f"{path} is missing or changed; asking the service for it again")
+        live_since = stamp(self._clock.now() - _TASK_LIFE)
+        for job_id, path in ledger.view.artifacts():
+            if (self._layout.run_dir / path).exists():
+                continue
+            if ledger.view.can_be_fetched(job_id, since=live_since):
+                say(f"{path} is missing; asking the service for it again")
                 await ledger.reopen_lost(job_id)
+            else:
+                say(f"warning: {path} is missing, and the service has not kept it")
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
@@ -156,7 +164,8 @@ class _Session:
         gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
         gc.set_threshold(_GARBAGE, 50, 50)
         with progress, draining_signals(control):
-            async with Transport() as transport:
+            fresh = self._execution.submit_window == 1
+            async with Transport(fresh_creates=fresh) as transport:
                 runner = build_runner(
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,

@@ -16,7 +16,7 @@ def run(directory: Path, *, as_json: bool) -> int:
     run_dir = latest.resolve() if latest.is_dir() else directory
     view = LedgerView(run_dir / "ledger.sqlite3")
     checked, damaged = 0, []
-    for _, path, sha256, _ in view.artifacts():
+    for path, sha256 in view.hashes():
         checked += 1
         found = _sha256(run_dir / path)
         if found != sha256:
