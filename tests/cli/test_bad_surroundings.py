@@ -248,12 +248,13 @@ class TestServer:
         assert work.statuses() == {"unknown": 1, "pending": 1}
         assert "base URL" in outcome.err
 
-    def test_a_web_page_with_a_refusal_fails_the_job(self, work, serve_page):
+    def test_a_web_page_with_a_refusal_stops_the_run(self, work, serve_page):
         serve_page(404)
         outcome = work.dsrun(work.posters(2))
-        assert outcome.code == 1
-        assert work.statuses() == {"failed": 2}
+        assert outcome.code == 3
+        assert work.statuses() == {"pending": 2}
         assert "HTTP 404" in outcome.err
+        assert "base URL" in outcome.err
 
     def test_a_redirect_is_not_followed_with_the_key(self, work, serve_page, emulator):
         target = f"{emulator.base_url}/services/aigc/text2image/image-synthesis"

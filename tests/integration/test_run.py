@@ -401,12 +401,12 @@ class TestFailedJobs:
         assert service.count("POST") == 2
         assert "max_failures" in outcome.err
 
-    def test_a_forgotten_task_has_failed_and_is_not_paid_again(self, work, serve):
+    def test_a_forgotten_task_is_unknown_and_not_paid_again(self, work, serve):
         service = serve("unknown-task")
         assert work.dsrun(work.posters(1)).code == 1
         [line] = work.results()
-        assert (line["status"], line["error"]["class"]) == ("failed", "lost")
-        assert work.dsrun("demo.yaml").code == 1
+        assert (line["status"], line["error"]["class"]) == ("unknown", "lost")
+        assert work.dsrun("demo.yaml", "--retry-failed").code == 1
         assert service.paid() == 1
 
 
