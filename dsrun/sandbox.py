@@ -1,8 +1,9 @@
 """The sandbox of templates: what they may read, how long they may run, how much they may give."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from dsrun.wording import nearest
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
 MAX_TEXT = 1_000_000  # characters that one rendering may give or repeat into being
 _MAX_BASE, _MAX_POWER, _MAX_BITS = 2**64, 64, 8192
+_MAX_GROWTH = 50_000_000
+_LOOKED_AT = 8
+_PER_STEP = 50
 _WIDTH = re.compile(r"[0-9]{7,15}")
 
 
@@ -52,7 +56,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, finalize=_printable)
-        self.filters = {name: _sized(function) for name, function in self.filters.items()}
+        self.filters = {name: self._sized(function) for name, function in self.filters.items()}
         self.filters["_counted"] = self._counted
         self.filters["_joined"] = _joined
 
@@ -71,6 +75,29 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if self.steps_left < 0:
             raise SecurityError(f"the template did not end within {MAX_STEPS} steps")
 
+    def _sized(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter that refuses a width, a result and an effort beyond all need."""
+
+        @wraps(function)
+        def filtered(*args: Any, **kwargs: Any) -> Any:
+            _check_widths((*args[1:], *kwargs.values()))
+            self._charge((*args, *kwargs.values()))
+            return _check_size(function(*args, **kwargs))
+
+        return filtered
+
+    def _charge(self, values: Sequence[Any]) -> None:
+        """Refuse before it is made what long arguments could make of each other.
+
+        Replacing, joining and printing give at most the product of their arguments' weights;
+        what is large takes long too, so it counts as many steps.
+        """
+        heaviest = prod(sorted(map(_weight, values), reverse=True)[:2])
+        if heaviest > _MAX_GROWTH:
+            raise SecurityError(f"a repetition could give {heaviest} characters or items")
+        self.steps_left -= heaviest // _PER_STEP
+        self.step()
+
     def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
             self.step()
@@ -78,8 +105,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.step()
-        if isinstance(getattr(obj, "__self__", None), str):
+        owner = getattr(obj, "__self__", None)
+        if isinstance(owner, str):
             _check_widths(args)
+            self._charge((owner, *args))
         return _check_size(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -102,7 +131,10 @@ class _Bounds(NodeTransformer):
 
 def _printable(value: Any) -> Any:
     """What may stand in a text. A method or generator would print its place in memory."""
-    if value is None or isinstance(value, str | int | float | list | tuple | dict | Undefined):
+    if value is None or isinstance(value, str | int | float | dict | Undefined):
+        return value
+    if isinstance(value, list | tuple):
+        _check_length(_weight(value))
         return value
     raise SecurityError(
         f"the expression gives a {type(value).__name__}, which is no text; end it with a filter "
@@ -118,18 +150,6 @@ def _joined(parts: list[Any]) -> str:
     texts = [str(part) for part in parts]
     _check_length(sum(map(len, texts)))
     return "".join(texts)
-
-
-def _sized(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that refuses a width, and a result, beyond all need."""
-
-    @wraps(function)
-    def filtered(*args: Any, **kwargs: Any) -> Any:
-        _check_widths(args[1:])
-        _check_widths(kwargs.values())
-        return _check_size(function(*args, **kwargs))
-
-    return filtered
 
 
 def _check_operands(operator: str, left: Any, right: Any) -> None:
@@ -151,6 +171,18 @@ def _check_widths(values: Iterable[Any]) -> None:
     for value in values:
         if isinstance(value, int) and abs(value) > MAX_TEXT:
             raise SecurityError(f"a width of {value} is more than {MAX_TEXT}")
+
+
+def _weight(value: Any) -> int:
+    """About how long a value is when printed; what is no text or container weighs little."""
+    if isinstance(value, str):
+        return max(1, len(value))
+    if isinstance(value, range):
+        return max(1, len(value))
+    if isinstance(value, list | tuple):
+        # The items of a repeated list are one object, so their number says nothing of them.
+        return max(1, len(value)) * max((_weight(item) for item in value[:_LOOKED_AT]), default=1)
+    return 1
 
 
 def _check_size(value: Any) -> Any:

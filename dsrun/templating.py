@@ -26,6 +26,7 @@ from dsrun.digest import NotCanonical, canonical_sha256
 from dsrun.records import Json
 from dsrun.sandbox import (
     MAX_STEPS,
+    MAX_TEXT,
     BelowLoader,
     NamedUndefined,
     Sandbox,
@@ -191,14 +192,18 @@ def _is_run(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == "run"
 
 
-def _plain_json(value: Any) -> Json:
-    """The value of an expression as JSON. Raises TemplateProblem where it is none."""
+def _plain_json(value: Any, left: list[int] | None = None) -> Json:
+    """The value of an expression as JSON. Raises TemplateProblem where it is none, or too much."""
+    left = left or [MAX_TEXT]
+    left[0] -= 1
+    if left[0] < 0:
+        raise TemplateProblem(f"the expression gives more than {MAX_TEXT} values")
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain_json(item) for key, item in value.items()}
+        return {str(key): _plain_json(item, left) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain_json(item) for item in value]
+        return [_plain_json(item, left) for item in value]
     if isinstance(value, StrictUndefined):
         str(value)  # raises UndefinedError with Jinja's words
     raise TemplateProblem(

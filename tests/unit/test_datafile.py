@@ -149,3 +149,12 @@ def test_a_missing_file_is_a_problem_without_a_line(tmp_path):
     with pytest.raises(ManifestError) as caught:
         DataFile(tmp_path / "none.csv", shown_as="none.csv")
     assert str(caught.value) == "none.csv: cannot be read: No such file or directory"
+
+
+def test_line_ends_within_a_cell_are_no_part_of_its_value(tmp_path):
+    unix, windows = tmp_path / "unix.csv", tmp_path / "windows.csv"
+    unix.write_bytes(b'text\n"one\ntwo"\n')
+    windows.write_bytes(b'text\r\n"one\r\ntwo"\r\n')
+    files = [DataFile(path, shown_as=path.name) for path in (unix, windows)]
+    assert [list(file) for file in files] == [[{"text": "one\ntwo"}]] * 2
+    assert files[0].sha256 == files[1].sha256

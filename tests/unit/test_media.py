@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify
+from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify, is_cut_off
 
 
 def picture(kind, size=(64, 48)):
@@ -69,3 +69,20 @@ def test_what_the_job_did_not_ask_for_is_refused(data, media, words):
 def test_the_head_of_a_large_picture_is_enough():
     data = picture("PNG", size=(2000, 1500))
     assert identify(data[:HEAD_BYTES], media="image", declared=None).extension == "png"
+
+
+@pytest.mark.parametrize("declared", ["mp3", None])
+def test_mp3_at_8000_hz_is_known_by_its_frame(declared):
+    found = identify(b"\xff\xe3\x18\xc4" + bytes(100), media="audio", declared=declared)
+    assert found == Kind("audio/mpeg", "mp3")
+
+
+def test_a_body_that_cannot_be_had_again_is_believed_to_be_what_it_is_called():
+    assert identify(b"what is this", media="audio", declared="opus") == Kind("audio/ogg", "opus")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_without_its_end_is_cut_off(kind):
+    data = picture(kind)
+    assert not is_cut_off(data[:HEAD_BYTES], data[-64:])
+    assert is_cut_off(data[:HEAD_BYTES], data[:-20][-64:])

@@ -240,3 +240,15 @@ def test_an_integral_float_is_sent_as_the_integer_that_the_api_asks_for(tmp_path
         tmp_path, one_step("    input: {prompt: a}\n    parameters: {n: 2.0, seed: 7.0}\n")
     )
     assert (b'"n":2,"seed":7' in job.body, job.units, len(job.stems)) == (True, 2, 2)
+
+
+def test_an_extension_in_a_file_name_is_left_to_the_file(tmp_path):
+    step = "    input: {prompt: x}\n    filename: a.PNG\n"
+    (job,) = jobs_of(tmp_path, one_step(step))
+    assert job.stems == ("a",)
+
+
+def test_a_folder_named_like_a_picture_is_refused(tmp_path):
+    step = "    input: {prompt: x}\n    filename: a.png/b\n"
+    with pytest.raises(ManifestError, match=r"a\.png/b"):
+        jobs_of(tmp_path, one_step(step))

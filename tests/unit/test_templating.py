@@ -341,3 +341,35 @@ def test_the_digest_filter_tells_values_apart_and_not_their_key_order(templates)
 
 def render(templates, source, **variables):
     return templates.compile(source).render(templates.variables(variables))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("a {{ row.copy }}", id="a method"),
+        pytest.param("a {{ [1] | map('string') }}", id="a generator"),
+        pytest.param("a {{ range }}", id="a function"),
+    ],
+)
+def test_what_prints_its_place_in_memory_is_no_text(templates, source):
+    with pytest.raises(TemplateProblem, match="is no text"):
+        render(templates, source, row={"name": "lamp"})
+
+
+def test_a_column_comes_before_a_method_of_the_same_name(templates):
+    row = {"items": "two", "copy": "first"}
+    assert render(templates, "{{ row.items }}, {{ row.copy }}", row=row) == "two, first"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("{{ ('a' * 60000) | replace('a', 'b' * 30000) }}", id="replace"),
+        pytest.param("{{ range(2000) | join('x' * 999999) }}", id="join"),
+        pytest.param("{{ [['x' * 900000] * 2000] | tojson }}", id="tojson"),
+        pytest.param("{{ [range(100000) | list] * 900000 }}", id="nested lists"),
+    ],
+)
+def test_what_would_be_huge_is_refused_before_it_is_made(templates, source):
+    with pytest.raises(TemplateProblem, match="characters or items|more than 1000000"):
+        render(templates, source)
