@@ -135,7 +135,7 @@ def resolve(value: Json, at: str | None) -> Json:
     if at is None:
         return None
     for step in pointer(at) or ():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get(step)
         elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]

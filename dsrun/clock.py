@@ -23,4 +23,6 @@ class SystemClock:
 
 def stamp(moment: datetime) -> str:
     """UTC ISO 8601 with milliseconds, as in the ledger."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,9 +1,8 @@
 """One owner of every reason to stop: signals, bad keys, budgets, too many failures."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
+from types import TracebackType
 
 from dsrun.errors import ExitCode
 
@@ -71,29 +70,44 @@ class RunControl:
         """A result is paid and waits at the service, but its file did not come."""
         self.unfetched = self.unfetched or reason
 
-    @asynccontextmanager
-    async def interruptible(self, *, paid: bool = False) -> AsyncIterator[None]:
+    def interruptible(self, *, paid: bool = False) -> "_Interruptible":
         """Wait in here; raises Left as soon as the run stops."""
         if (self.is_stopping and not paid) or self._grace_over:
             raise Left
-        scope = asyncio.timeout(None)
-        try:
-            async with scope:
-                self._waits[scope] = paid
-                try:
-                    yield
-                finally:
-                    del self._waits[scope]
-        except TimeoutError:
-            if not scope.expired():
-                raise  # a time-out of the caller's own
-            raise Left from None
+        return _Interruptible(self._waits, paid=paid)
 
     def _interrupt(self, *, paid: bool) -> None:
         now = asyncio.get_running_loop().time()
         for scope, is_paid in self._waits.items():
             if (paid or not is_paid) and not scope.expired():
                 scope.reschedule(now)
+
+
+class _Interruptible:
+    """A wait that RunControl can end; a plain class, since every request passes through one."""
+
+    __slots__ = ("_paid", "_scope", "_waits")
+
+    def __init__(self, waits: dict[asyncio.Timeout, bool], *, paid: bool) -> None:
+        self._waits = waits
+        self._paid = paid
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._waits[self._scope] = self._paid
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        del self._waits[self._scope]
+        try:
+            await self._scope.__aexit__(kind, error, tb)
+        except TimeoutError:
+            raise Left from None
 
 
 class Budget:

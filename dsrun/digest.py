@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -39,6 +40,16 @@ def json_text(value: Json) -> str:
 
 def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def job_id_of(operation: str, replica: int, body: bytes) -> str:
+    """SHA-256 of the canonical JSON of operation, replica and request (whose bytes are `body`)."""
+    return sha256_hex(_id_head(operation, replica) + b',"request":' + body + b"}")
+
+
+@lru_cache
+def _id_head(operation: str, replica: int) -> bytes:
+    return canonical_json({"operation": operation, "replica": replica})[:-1]
 
 
 def canonical_sha256(value: Json) -> str:

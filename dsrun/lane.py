@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from dsrun.backoff import PollEstimate
 from dsrun.control import RunControl
@@ -31,8 +31,14 @@ class Lane:
     @asynccontextmanager
     async def turn(self, control: RunControl) -> AsyncIterator[None]:
         """Wait for the right to send one create, and hold it. Raises Left when the run stops."""
-        async with AsyncExitStack() as held:
+        async with control.interruptible():
+            await self._window.acquire()
+        try:
             async with control.interruptible():
-                await held.enter_async_context(self._window)
-                await held.enter_async_context(self.limiter.slot())
-            yield
+                await self.limiter.take()
+            try:
+                yield
+            finally:
+                self.limiter.give_back()
+        finally:
+            self._window.release()

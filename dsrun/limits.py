@@ -42,15 +42,22 @@ class RateLimiter:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold a place for one request, from before it is sent until it is answered."""
-        async with self._turn:
-            await self._wait_for_room()
-            self._under_way += 1
+        await self.take()
         try:
             yield
         finally:
-            self._under_way -= 1
-            self._answered.append(self._clock.monotonic())
-            self._changed.set()
+            self.give_back()
+
+    async def take(self) -> None:
+        """Wait for a place; `give_back` it when the request is answered."""
+        async with self._turn:
+            await self._wait_for_room()
+            self._under_way += 1
+
+    def give_back(self) -> None:
+        self._under_way -= 1
+        self._answered.append(self._clock.monotonic())
+        self._changed.set()
 
     def slow_down(self, retry_after_s: float | None) -> None:
         """The service refused a request for its rate: halve the rate and pause."""

@@ -85,8 +85,11 @@ class Poller:
         async with self._control.interruptible(paid=True):
             await self._clock.sleep(delay * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
             try:
-                async with self._limiter.slot():
+                await self._limiter.take()
+                try:
                     answer = await self._api.query(task_id)
+                finally:
+                    self._limiter.give_back()
             except (NotSent, AnswerLost) as error:
                 await self._note(job, str(error))
                 return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dsrun.catalog import Catalog, constants, schema_at
-from dsrun.digest import NotCanonical, canonical_json, sha256_hex
+from dsrun.digest import NotCanonical, canonical_json, job_id_of
 from dsrun.errors import Problem
 from dsrun.fills import artifact_count, fill_request, value_at
 from dsrun.manifest import Manifest, Step, Text
@@ -270,12 +270,6 @@ class _LeafProblem(Exception):
         super().__init__()
         self.text = text
         self.error = error
-
-
-def job_id_of(operation: str, replica: int, body: bytes) -> str:
-    """SHA-256 of the canonical JSON of operation, replica and request (whose bytes are `body`)."""
-    head = canonical_json({"operation": operation, "replica": replica})[:-1]
-    return sha256_hex(head + b',"request":' + body + b"}")
 
 
 def coerce(text: str, wanted: str | None) -> Json:

@@ -42,7 +42,6 @@ class Incoming:
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk. Raises SetupError when the disk is full."""
-        self._hash.update(chunk)
         self._parts.append(chunk)
         self.size += len(chunk)
         self._held += len(chunk)
@@ -61,7 +60,9 @@ class Incoming:
         """Write what is held; gives the open file's descriptor."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            rest = memoryview(b"".join(self._parts))
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._hash.update(data)
+            rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         except BaseException:

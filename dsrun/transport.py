@@ -1,9 +1,10 @@
 """The door to the network: one aiohttp session, and the one place that knows its errors."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Self
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +21,14 @@ _CONNECT_S = 15.0
 _IDLE_S = 60.0  # without a byte during a download
 _KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
 _USER_AGENT = f"dsrun/{__version__}"
+
+
+_DOWNLOAD = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_IDLE_S)
+
+
+@cache
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +87,7 @@ class Transport:
         timeout_s: float,
     ) -> Reply:
         """Send and read the whole answer. Raises NotSent or AnswerLost."""
-        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S)
+        timeout = _timeout(timeout_s)
         _log.debug("%s %s", method, url)
         with _translated(url):
             session = self._session if body is None else self._creates
@@ -114,12 +123,11 @@ class Transport:
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[Download]:
         """Open a file; sends no credential. Raises NotSent or AnswerLost, while reading too."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_IDLE_S)
         with _translated(url):
             async with self._session.get(
                 _as_given(url),
                 headers={"Accept-Encoding": "identity"},
-                timeout=timeout,
+                timeout=_DOWNLOAD,
                 proxy=self._proxy(url),
             ) as response:
                 is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
@@ -151,25 +159,37 @@ def _as_given(url: str) -> URL:
     return parsed
 
 
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientConnectionResetError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+
+
+class _translated:  # noqa: N801  # read as a word after `with`
     """Foreign errors become ours. What failed before a byte was sent is safe to repeat."""
-    host = url.split("/")[2] if url.count("/") > 1 else url  # without query: it may be signed
-    try:
-        yield
-    except (
-        aiohttp.ClientConnectorError,
-        aiohttp.ClientConnectionResetError,
-        aiohttp.ClientHttpProxyError,
-        aiohttp.ConnectionTimeoutError,
-        aiohttp.InvalidURL,
-        aiohttp.NonHttpUrlClientError,
-    ) as error:
-        raise NotSent(f"cannot connect to {host}: {_reason(error)}") from error
-    except ValueError as error:
-        raise NotSent(f"cannot be sent to {host}: {error}") from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise AnswerLost(f"no answer from {host}: {_reason(error)}") from error
+
+    __slots__ = ("_url",)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        url = self._url
+        host = url.split("/")[2] if url.count("/") > 1 else url  # without query: it may be signed
+        if isinstance(error, _NEVER_SENT):
+            raise NotSent(f"cannot connect to {host}: {_reason(error)}") from error
+        # A ValueError may come from an answer that cannot be read: who knows what was accepted.
+        if isinstance(error, aiohttp.ClientError | TimeoutError | OSError | ValueError):
+            raise AnswerLost(f"no answer from {host}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-import json
 import os
-import re
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -14,7 +12,8 @@ from pathlib import Path
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
-from dsrun.commands.common import OWN_OPERATIONS, RunOptions, open_plan
+from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.record import write_manifest
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import Progress, answer, say
@@ -27,14 +26,11 @@ from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
-from dsrun.plan_digest import file_digests
 from dsrun.records import JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
 from dsrun.settings import Settings, emulated_settings, read_settings
-from dsrun.store import ArtifactStore, make_folder, point_latest, write_whole
+from dsrun.store import ArtifactStore, make_folder
 
-# Signs that JSON lets stand and YAML, by whose reader a lock file is read again, does not.
-_UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
 _EMULATED_TASK_S = 0.5
 _GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
@@ -87,7 +83,7 @@ class _Session:
                 _check_endpoint(ledger.view, settings)
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
-            self._write_manifest(settings)
+            write_manifest(self._plan, self._layout, settings)
             await ledger.start_run(
                 at=self._now(),
                 version=__version__,
@@ -213,30 +209,6 @@ class _Session:
 
         return click.confirm(f"{words}. Go on?", err=True)
 
-    def _write_manifest(self, settings: Settings) -> None:
-        plan, layout = self._plan, self._layout
-        lock = {
-            "digest": plan.digest,
-            "dsrun_version": __version__,
-            "endpoint": settings.base_url,
-            "root": str(plan.manifest.root.resolve()),
-            "run": dict(plan.run_values),
-            "files": file_digests(plan.manifest, plan.included),
-            "manifest": plan.manifest.raw,
-        }
-        for name, text in plan.catalog.own.items():
-            make_folder(layout.run_dir / OWN_OPERATIONS)
-            write_whole(layout.run_dir / OWN_OPERATIONS / f"{name}.json", [text.encode()])
-        if plan.manifest.pinned is None or not (layout.run_dir / "manifest.yaml").exists():
-            write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
-        write_whole(
-            layout.run_dir / "manifest.lock.json",
-            [_UNPRINTABLE.sub(_escape, json.dumps(lock, indent=2, ensure_ascii=False)).encode()],
-        )
-        # An emulated run must not take the place of a real one.
-        if not layout.emulated or not layout.latest_is_real():
-            point_latest(layout.latest, layout.run_dir.name)
-
     async def _start_emulator(self, stack: AsyncExitStack) -> Settings:
         from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up
 
@@ -261,10 +233,6 @@ def _execution(execution: Execution, options: RunOptions) -> Execution:
     if options.emulate and execution.poll_first_s is None:
         execution = replace(execution, poll_first_s=_EMULATED_FIRST_POLL_S)
     return execution
-
-
-def _escape(sign: re.Match[str]) -> str:
-    return f"\\u{ord(sign[0]):04x}"
 
 
 def _check_endpoint(view: LedgerView, settings: Settings) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dsrun.digest import canonical_json, sha256_hex
+from dsrun.digest import canonical_json, job_id_of, sha256_hex
 from dsrun.errors import ManifestError
-from dsrun.rendering import coerce, job_id_of
+from dsrun.rendering import coerce
 from tests.pipelines import jobs_of, one_step, plan_of
 
 NUMBERLIKE = st.from_regex(r"\A[-+ ]?[0-9]{0,5}[.,]?[0-9]{0,3}([eE][-+]?[0-9]{1,3})?\n?\Z")

@@ -371,5 +371,5 @@ def test_a_column_comes_before_a_method_of_the_same_name(templates):
     ],
 )
 def test_what_would_be_huge_is_refused_before_it_is_made(templates, source):
-    with pytest.raises(TemplateProblem, match="characters or items|more than 1000000"):
+    with pytest.raises(TemplateProblem, match=r"characters or items|more than 1000000"):
         render(templates, source)
