@@ -16,7 +16,7 @@ from dsrun.control import RunControl
 from dsrun.errors import AnswerLost, NotSent
 from dsrun.media import ArtifactInvalid
 from dsrun.ports import ArtifactSink, Clock, GenerationApi, Recorder
-from dsrun.records import Artifact, Json, OpenJob, Operation
+from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
 
 
 class Fetched(NamedTuple):
@@ -61,8 +61,7 @@ class Fetcher:
             if isinstance(kept, str):
                 missing = missing or kept
                 continue
-            own = None if seed is None else seed + index
-            artifacts += [_with_seed(item, own) for item in kept]
+            artifacts += _artifacts(kept, index, seed=None if seed is None else seed + index)
         return Fetched(tuple(artifacts), missing)
 
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
@@ -86,23 +85,13 @@ class Fetcher:
             return Fetched((), f"the answer holds no base64 text: {error}")
         except ArtifactInvalid as error:
             return Fetched((), str(error))
-        made = [
-            Artifact(
-                path=path,
-                sha256=saved.sha256,
-                size=saved.size,
-                media_type=saved.media_type,
-                index=0,
-                sample_rate=rate if isinstance(rate, int) else None,
-            )
-            for path in saved.paths
-        ]
+        made = _artifacts(saved, 0, sample_rate=rate if isinstance(rate, int) else None)
         return Fetched(tuple(made), "")
 
     async def _download_one(
         self, job: OpenJob, operation: Operation, url: str, index: int
-    ) -> list[Artifact] | str:
-        """The artifact under each of its names, or why there is none after all tries."""
+    ) -> Saved | str:
+        """The file on disk, or why there is none after all tries."""
         for attempt in range(1, self._max_attempts + 1):
             incoming = self._sink.incoming()
             try:
@@ -122,16 +111,7 @@ class Fetcher:
                 async with self._control.interruptible(paid=True):
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
                 continue
-            return [
-                Artifact(
-                    path=path,
-                    sha256=saved.sha256,
-                    size=saved.size,
-                    media_type=saved.media_type,
-                    index=index,
-                )
-                for path in saved.paths
-            ]
+            return saved
         return ""
 
 
@@ -145,12 +125,19 @@ def _names(job: OpenJob, index: int) -> list[str]:
     ]
 
 
-def _with_seed(artifact: Artifact, seed: int | None) -> Artifact:
-    return Artifact(
-        path=artifact.path,
-        sha256=artifact.sha256,
-        size=artifact.size,
-        media_type=artifact.media_type,
-        index=artifact.index,
-        seed=seed,
-    )
+def _artifacts(
+    saved: Saved, index: int, *, seed: int | None = None, sample_rate: int | None = None
+) -> list[Artifact]:
+    """The artifact under each of its names."""
+    return [
+        Artifact(
+            path=path,
+            sha256=saved.sha256,
+            size=saved.size,
+            media_type=saved.media_type,
+            index=index,
+            seed=seed,
+            sample_rate=sample_rate,
+        )
+        for path in saved.paths
+    ]
