@@ -8,6 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from dsrun import __version__
@@ -151,12 +152,6 @@ class _Session:
             bar=self._options.progress,
         )
 
-        def on_end(job: OpenJob, result: JobResult | None) -> None:
-            progress.job_ended(result)
-            if result is not None and result.error is not None:
-                error = result.error
-                progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")
-
         gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
         gc.set_threshold(_GARBAGE, 50, 50)
         with progress, draining_signals(control):
@@ -169,7 +164,7 @@ class _Session:
                 )  # fmt: skip
                 try:
                     await run_jobs(
-                        sources, run_job=runner.run, on_end=on_end,
+                        sources, run_job=runner.run, on_end=partial(_tell, progress),
                         concurrency=self._execution.concurrency, control=control,
                     )  # fmt: skip
                 except asyncio.CancelledError:
@@ -223,6 +218,13 @@ class _Session:
 
     def _now(self) -> str:
         return stamp(self._clock.now())
+
+
+def _tell(progress: Progress, job: OpenJob, result: JobResult | None) -> None:
+    progress.job_ended(result)
+    if result is not None and result.error is not None:
+        error = result.error
+        progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")
 
 
 def _execution(execution: Execution, options: RunOptions) -> Execution:

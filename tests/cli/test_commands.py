@@ -10,11 +10,12 @@ import sys
 import termios
 from pathlib import Path
 
+import click
 import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun import __version__
-from dsrun.cli import cli
+from dsrun.cli import cli, main
 from dsrun.emulator import FAULTS
 
 PARAMS = """
@@ -804,3 +805,19 @@ def test_a_question_on_a_terminal_can_be_answered(work, emulator):
         child = work.spawn_command([sys.executable, "-c", script, str(pipeline), answer])
         assert child.end().code == code
         assert emulator.paid() == paid
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_in_the_file_that_it_names(capsys):
+    def fail():
+        raise LookupError("nobody thought of this")
+
+    cli.add_command(click.Command("fail", callback=fail))
+    try:
+        assert main(["fail"]) == 4
+    finally:
+        del cli.commands["fail"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bug in dsrun: LookupError: nobody thought of this" in line
+    log = Path(line.rpartition(" ")[2])
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    log.unlink()
