@@ -216,6 +216,15 @@ class LedgerView:
         )
         return [tuple(row) for row in rows]
 
+    def unknown(self, limit: int) -> list[tuple[str, str]]:
+        """Jobs that may be paid: the name of their first file, and why nobody knows."""
+        rows = self._all(
+            "SELECT step, stems, error_message FROM job WHERE status = 'unknown' "
+            "ORDER BY position LIMIT ?",
+            (limit,),
+        )
+        return [(_stems(row)[0], row["error_message"]) for row in rows]
+
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
