@@ -72,6 +72,17 @@ class LedgerView:
             return None
         return RunRow(**{field.name: row[field.name] for field in fields(RunRow)})
 
+    def was_active(self, *, since: str) -> bool:
+        """Whether the run before this one was killed, or ended after `since`."""
+        sql = "SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET 1"
+        row = self._one(sql)
+        return row is not None and (row[0] is None or row[0] > since)
+
+    def recent_creates(self, operation: str, *, since: str) -> int:
+        """How many creates of the operation were begun after `since`."""
+        sql = "SELECT count(*) FROM job WHERE operation = ? AND submitted_at > ?"
+        return int(self._one(sql, (operation, since))[0])
+
     def is_planned(self, version: str) -> bool:
         return bool(self._one("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,)))
 

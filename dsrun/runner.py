@@ -15,13 +15,15 @@ from dsrun.answers import (
     TaskPhase,
     billed_units,
     entries,
+    error_decision,
+    gravest,
     outputs,
     task_error,
     task_phase,
 )
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
-from dsrun.errors import SetupError
+from dsrun.errors import ExitCode, SetupError
 from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, price_of, value_at
 from dsrun.lane import Lane
@@ -29,6 +31,7 @@ from dsrun.polling import Poller
 from dsrun.ports import Clock, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
 from dsrun.submitting import Submitted, Submitter
+from dsrun.verdict import Decision
 
 
 class Runner:
@@ -140,16 +143,26 @@ class Runner:
         )
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
+            if result.error is not None:
+                self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
             self._control.note_failure()
         return result
+
+    def _heed(self, error: JobError, operation: Operation) -> None:
+        """An error inside a task can mean as much as a refused create."""
+        decision, words = error_decision(error), f"{error.code}: {error.message}"
+        if decision is Decision.STOP:
+            self._control.stop(words, ExitCode.INCOMPLETE)
+        elif decision is Decision.MODEL:
+            self._control.close_operation(operation.name, words)
 
 
 def _result(
     operation: Operation, payload: Json, fetched: Fetched, found: list[Entry], wanted: int
 ) -> JobResult:
     made = len({item.index for item in fetched.artifacts})
-    refused = next((entry for entry in found if entry.url is None), None)
+    refused = gravest(found)
     status, error = JobStatus.SUCCEEDED, None
     named = outputs(operation, payload)
     if made < wanted:

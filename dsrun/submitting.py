@@ -67,7 +67,7 @@ class Submitter:
             if outcome.decision is Decision.THROTTLE:
                 continue
             attempt += 1
-            if attempt >= self._max_attempts:
+            if attempt >= min(self._max_attempts, outcome.tries or self._max_attempts):
                 return self._give_up(outcome)
             async with self._control.interruptible():
                 await self._clock.sleep(
@@ -134,8 +134,8 @@ class Submitter:
         except AnswerLost as error:
             return self._unknown(str(error))
         verdict = answer.verdict
+        lane.learn(verdict, self._control)
         if verdict.decision is Decision.ACCEPTED:
-            lane.limiter.speed_up()
             return answer
         if verdict.decision is Decision.AMBIGUOUS:
             if verdict.is_foreign:
@@ -163,8 +163,6 @@ class Submitter:
             raise Refused(verdict)
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
-        if verdict.decision is Decision.THROTTLE:
-            lane.limiter.slow_down(verdict.retry_after_s)
         return verdict
 
     def _give_up(self, verdict: Verdict) -> JobResult:

@@ -1,12 +1,13 @@
 """Builds the parts of a run and joins them; the only place that knows them all."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from random import Random
 
 from dsrun.backoff import PollEstimate
 from dsrun.catalog import Catalog
 from dsrun.client import ApiClient
-from dsrun.clock import SystemClock
+from dsrun.clock import SystemClock, stamp
 from dsrun.control import RunControl
 from dsrun.execution import Execution
 from dsrun.fetching import Fetcher
@@ -15,7 +16,7 @@ from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
 from dsrun.limits import RateLimiter
 from dsrun.polling import Poller
-from dsrun.records import Json, OpenJob, Operation
+from dsrun.records import Json, OpenJob, Operation, Rate
 from dsrun.runner import Runner
 from dsrun.settings import Settings
 from dsrun.store import ArtifactStore
@@ -48,14 +49,15 @@ def build_runner(
         ),
         poller=Poller(
             api=api, recorder=ledger, control=control, clock=clock, rng=rng,
-            limiter=RateLimiter(execution.poll_rate, clock=clock), timeout_s=execution.timeout_s,
+            limiter=_poll_limiter(execution.poll_rate, clock, ledger.view),
+            timeout_s=execution.timeout_s,
         ),
         fetcher=Fetcher(
             api=api, sink=store, recorder=ledger, control=control, clock=clock, rng=rng,
             max_attempts=execution.max_attempts,
         ),
         recorder=ledger,
-        lanes={name: _lane(catalog[name], execution, clock) for name in operations},
+        lanes={name: _lane(catalog[name], execution, clock, ledger.view) for name in operations},
         control=control,
         clock=clock,
     )  # fmt: skip
@@ -69,14 +71,32 @@ async def ledger_source(
         yield job
 
 
-def _lane(operation: Operation, execution: Execution, clock: SystemClock) -> Lane:
+def _poll_limiter(rate: Rate, clock: SystemClock, view: LedgerView) -> RateLimiter:
+    """Questions are in no ledger: a run that was there just now is taken to have asked its fill."""
+    since = stamp(clock.now() - timedelta(seconds=rate.per_s))
+    used = rate.requests if view.was_active(since=since) else 0
+    return RateLimiter(rate, clock=clock, used=used)
+
+
+def _create_limiter(
+    operation: Operation, rate: Rate, clock: SystemClock, view: LedgerView
+) -> RateLimiter:
+    """A run that was killed may have sent its creates up to this moment."""
+    since = stamp(clock.now() - timedelta(seconds=rate.per_s + operation.timeout_s))
+    used = 0
+    if view.was_active(since=since):  # else the jobs need not be looked through
+        used = view.recent_creates(operation.name, since=since)
+    return RateLimiter(rate, clock=clock, used=used)
+
+
+def _lane(operation: Operation, execution: Execution, clock: SystemClock, view: LedgerView) -> Lane:
     polling = operation.polling
     advised_first, advised_max = (polling.first_s, polling.max_s) if polling else (1.0, 10.0)
     first, longest = execution.poll_first_s, execution.poll_max_s
     max_s = advised_max if longest is None else longest
     return Lane(
         operation,
-        limiter=RateLimiter(execution.rate or operation.rate, clock=clock),
+        limiter=_create_limiter(operation, execution.rate or operation.rate, clock, view),
         submit_window=execution.submit_window,
         estimate=PollEstimate(
             first_s=advised_first if first is None else first, max_s=max_s, learns=first is None
