@@ -227,7 +227,7 @@ def test_no_rule_is_shadowed_in_any_of_its_codes_and_messages(number):
     rule = RULES[number]
     for code in rule.get("code", [""]):
         for message in rule.get("message", [""]):
-            for status in rule["http"] if "http" in rule else [None]:
+            for status in rule.get("http", [None]):
                 tried = ANY_STATUS if status is None else [status]
                 found = [_rule_for(each, code.replace("*", "x"), message) for each in tried]
                 assert _rules()[number] in found, (status, code, message)
