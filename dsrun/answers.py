@@ -16,11 +16,12 @@ _FAR_REACHING = (Decision.STOP, Decision.MODEL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A judged answer. `payload` is its JSON, or None."""
+    """A judged answer. `payload` is its JSON, or None; `served_at` the epoch time of its header."""
 
     verdict: Verdict
     payload: Json
     request_id: str
+    served_at: float | None = None
 
 
 class TaskPhase(StrEnum):
