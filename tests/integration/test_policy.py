@@ -35,6 +35,7 @@ class Account:
         self.results = None  # the entries of a task in place of one picture
         self.failures = {}  # by prompt: code of a task that failed
         self.task_s = 0.0
+        self.asked = 0
         self._tasks = {}
         self._recent = {"create": deque(), "query": deque()}
 
@@ -62,6 +63,7 @@ class Account:
         return web.json_response({"code": "InvalidParameter", "message": "no"}, status=400)
 
     async def task(self, request):
+        self.asked += 1
         if (refusal := self._charge("query", QUERIES)) is not None:
             return refusal
         prompt, ends_at = self._tasks[request.match_info["id"]]
@@ -131,14 +133,25 @@ def test_two_runs_of_one_account_both_finish_and_pay_each_job_once(work, account
     assert account.refused["create"] + account.refused["query"] > 0
 
 
-def test_a_run_that_takes_over_from_a_killed_one_does_not_begin_with_a_burst(work, account):
+@pytest.mark.parametrize("seed", ["", "7"], ids=["the same pipeline", "a changed pipeline"])
+def test_a_run_that_follows_a_killed_one_does_not_begin_with_a_burst(work, account, seed):
     account.task_s = 1.0
-    pipeline = work.posters(6, **patiently())
-    first = work.spawn(pipeline)
+    first = work.spawn(work.posters(6, **patiently()))
     work.until(lambda: sum(account.creates.values()) == 2, what="two creates")
     first.kill()
-    assert work.dsrun(pipeline).code in (0, 1)  # 1: killed while it sent one
-    assert account.refused == {}
+    outcome = work.dsrun(work.posters(6, seed=seed, **patiently()))
+    assert outcome.code in (0, 1)  # 1: killed while it sent one
+    assert account.refused["create"] == 0
+
+
+def test_a_run_that_goes_on_with_the_tasks_of_a_killed_one_asks_within_the_rate(work, account):
+    account.task_s, account.create_limit = 3.0, 1000
+    pipeline = work.posters(16, **patiently(rate="1000/s"))
+    first = work.spawn(pipeline)
+    work.until(lambda: account.asked >= QUERIES, what="questions")
+    first.kill()
+    assert work.dsrun(pipeline).code == 0
+    assert account.refused["query"] == 0
 
 
 def test_a_service_that_asks_to_wait_too_long_ends_the_run_with_words(work, account):
