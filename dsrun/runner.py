@@ -17,6 +17,8 @@ from dsrun.answers import (
     TaskPhase,
     billed_units,
     entries,
+    error_decision,
+    gravest,
     outputs,
     task_error,
     task_phase,
@@ -24,7 +26,7 @@ from dsrun.answers import (
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.digest import canonical_json
-from dsrun.errors import SetupError
+from dsrun.errors import ExitCode, SetupError
 from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, part_request, price_of, ranges_of, value_at
 from dsrun.lane import Lane
@@ -32,6 +34,7 @@ from dsrun.polling import Poller
 from dsrun.ports import Clock, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
 from dsrun.submitting import Answered, Submitter
+from dsrun.verdict import Decision
 
 
 class Runner:
@@ -171,9 +174,19 @@ class Runner:
         )
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
+            if result.error is not None:
+                self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
             self._control.note_failure()
         return result
+
+    def _heed(self, error: JobError, operation: Operation) -> None:
+        """An error inside a task can mean as much as a refused create."""
+        decision, words = error_decision(error), f"{error.code}: {error.message}"
+        if decision is Decision.STOP:
+            self._control.stop(words, ExitCode.INCOMPLETE)
+        elif decision is Decision.MODEL:
+            self._control.close_operation(operation.name, words)
 
 
 def _kept(result: JobResult) -> JobResult:
@@ -194,7 +207,7 @@ def _result(
 ) -> JobResult:
     came = {item.index for item in fetched.artifacts}
     made = len(came)
-    refused = next((entry for entry in wanted.entries if entry.url is None), None)
+    refused = gravest(wanted.entries)
     status, error = JobStatus.SUCCEEDED, None
     named = outputs(operation, payload)
     is_whole = made >= wanted.number if job.part is None else came.issuperset(job.part.missing)

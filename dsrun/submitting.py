@@ -106,7 +106,7 @@ class Submitter:
             if outcome.decision is Decision.THROTTLE:
                 continue
             attempt += 1
-            if attempt >= self._max_attempts:
+            if attempt >= min(self._max_attempts, outcome.tries or self._max_attempts):
                 return self._give_up(outcome)
             async with self._control.interruptible():
                 await self._clock.sleep(
@@ -228,12 +228,12 @@ class Submitter:
         except AnswerLost as error:
             return Lost(str(error))
         verdict, request_id = answer.verdict, answer.request_id or None
+        lane.learn(verdict, self._control)
         if verdict.decision is Decision.AMBIGUOUS:
             words = f"{verdict.code}: {verdict.message}"
             return Lost(words, request_id, is_foreign=verdict.is_foreign)
         if verdict.decision is not Decision.ACCEPTED:
             return await self._refused(job, lane, verdict)
-        lane.limiter.speed_up()
         if lane.operation.protocol != "task":
             return Answered(answer, reserved)
         task_id = task_id_of(answer.payload)
@@ -260,8 +260,6 @@ class Submitter:
             raise Refused(verdict)
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
-        if verdict.decision is Decision.THROTTLE:
-            lane.limiter.slow_down(verdict.retry_after_s)
         return verdict
 
     def _give_up(self, verdict: Verdict) -> JobResult:
