@@ -1,11 +1,11 @@
 """The API in its own words: create, query, fetch. One request a call, no retry."""
 
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 import orjson
 
-from dsrun.answers import Answer, request_id_of
+from dsrun.answers import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
 from dsrun.errors import AnswerLost
 from dsrun.ports import Incoming
 from dsrun.records import Operation
@@ -13,6 +13,7 @@ from dsrun.transport import Reply, Transport
 from dsrun.verdict import judge
 
 _QUERY_TIMEOUT_S = 30.0
+_UPLOAD_TIMEOUT_S = 600.0
 _OK = 200
 
 
@@ -62,6 +63,40 @@ class ApiClient:
             timeout_s=_QUERY_TIMEOUT_S,
         )
         return _read(reply)
+
+    async def ask_upload(self, model: str) -> Answer:
+        """Ask for the right to upload one file for a model. Raises NotSent or AnswerLost."""
+        reply = await self._transport.request(
+            "GET",
+            f"{self._base_url}/uploads?action=getPolicy&model={quote(model, safe='')}",
+            headers=self._headers,
+            body=None,
+            timeout_s=_QUERY_TIMEOUT_S,
+        )
+        return _read(reply)
+
+    async def upload(
+        self, policy: UploadPolicy, data: BinaryIO, *, key: str, media_type: str
+    ) -> HostRefusal | None:
+        """Send a file to where its policy says. Raises NotSent or AnswerLost.
+
+        The host gets the policy's signature and never the key of the API.
+        """
+        fields = {
+            **policy.fields,
+            "key": key,
+            "success_action_status": str(_OK),
+            "x-oss-content-type": media_type,
+        }
+        reply = await self._transport.post_form(
+            policy.host,
+            fields=fields,
+            file=data,
+            name=key.rpartition("/")[2],
+            media_type=media_type,
+            timeout_s=_UPLOAD_TIMEOUT_S,
+        )
+        return None if reply.status == _OK else host_refusal(reply.status, reply.body)
 
     async def fetch(self, url: str, incoming: Incoming) -> None:
         """Read a result file whole. Raises NotSent, AnswerLost, FetchRefused or SetupError."""

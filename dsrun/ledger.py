@@ -33,6 +33,7 @@ class Ledger:
         self.view = LedgerView(path)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
         self.run_id = 0
+        self._endpoint = ""
 
     def close(self) -> None:
         self._writer.close()
@@ -71,6 +72,7 @@ class Ledger:
             ),
         )
         self.run_id = self.view.last_run_id()
+        self._endpoint = endpoint
 
     async def end_run(self, *, at: str, exit_code: int, reason: str) -> None:
         await self._write(
@@ -165,6 +167,28 @@ class Ledger:
             *(Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts),
             self._attempt(job, "end", at, result.status, code=code, message=message),
         )
+
+    def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
+        """The address of a file that was uploaded after `since`, for a model of this endpoint."""
+        return self.view.upload_url(sha256, model=model, endpoint=self._endpoint, since=since)
+
+    async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
+        await self._write(
+            Statement(
+                "INSERT INTO upload VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "url = excluded.url, uploaded_at = excluded.uploaded_at",
+                (sha256, model, self._endpoint, url, at),
+            )
+        )
+
+    async def forget_upload(self, sha256: str, *, model: str) -> None:
+        await self._write(
+            Statement("DELETE FROM upload WHERE sha256 = ? AND model = ?", (sha256, model))
+        )
+
+    async def forget_uploads(self) -> None:
+        """Their host is gone with all that it kept."""
+        await self._write(Statement("DELETE FROM upload", ()))
 
     def _attempt(
         self,

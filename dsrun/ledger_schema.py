@@ -1,6 +1,6 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 1
+VERSION = 2
 
 MIGRATIONS = (
     """
@@ -78,6 +78,16 @@ MIGRATIONS = (
         seed          INTEGER,
         sample_rate   INTEGER,
         PRIMARY KEY (job_id, idx, path)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE upload (
+        sha256        TEXT NOT NULL,
+        model         TEXT NOT NULL,
+        endpoint      TEXT NOT NULL,
+        url           TEXT NOT NULL,
+        uploaded_at   TEXT NOT NULL,
+        PRIMARY KEY (sha256, model, endpoint)
     ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -166,6 +166,15 @@ class LedgerView:
         """Path and SHA-256 of every artifact, in plan order of the jobs."""
         return ((row["path"], row["sha256"]) for row in self._artifact_rows())
 
+    def upload_url(self, sha256: str, *, model: str, endpoint: str, since: str) -> str | None:
+        """The address of an uploaded file, where it was uploaded after `since`."""
+        row = self._one(
+            "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
+            "AND uploaded_at > ?",
+            (sha256, model, endpoint, since),
+        )
+        return None if row is None else str(row[0])
+
     def can_be_fetched(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""
         sql = "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ?"

@@ -26,7 +26,7 @@ from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, price_of, value_at
 from dsrun.lane import Lane
 from dsrun.polling import Poller
-from dsrun.ports import Clock, Recorder
+from dsrun.ports import Clock, JobUploads, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
 from dsrun.submitting import Submitted, Submitter
 
@@ -37,6 +37,7 @@ class Runner:
     def __init__(
         self,
         *,
+        uploads: JobUploads,
         submitter: Submitter,
         poller: Poller,
         fetcher: Fetcher,
@@ -45,6 +46,7 @@ class Runner:
         control: RunControl,
         clock: Clock,
     ) -> None:
+        self._uploads = uploads
         self._submitter = submitter
         self._poller = poller
         self._fetcher = fetcher
@@ -69,7 +71,10 @@ class Runner:
         if job.task_id is not None:
             reserved = price_of(orjson.loads(job.body), lane.operation)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
-        submitted = await self._submitter.submit(job, lane)
+        ready = await self._uploads.prepare(job, lane.operation)
+        if isinstance(ready, JobResult):
+            return await self._end(job, ready, is_counted=True)
+        submitted = await self._submitter.submit(ready, lane)
         if isinstance(submitted, JobResult):
             return await self._end(job, submitted, is_counted=True)
         if submitted.task_id is not None:
@@ -138,6 +143,9 @@ class Runner:
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
         )
+        if result.error is not None:
+            called = self._lanes[job.operation].operation
+            await self._uploads.doubt(job, called, result.error.code)
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:

@@ -119,6 +119,7 @@ class _Session:
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+            await ledger.forget_uploads()
         if self._options.retry_failed:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
         if self._options.resubmit_unknown:
@@ -160,7 +161,7 @@ class _Session:
                 runner = build_runner(
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,
-                    execution=self._execution,
+                    execution=self._execution, files=self._plan.files,
                 )  # fmt: skip
                 try:
                     await run_jobs(

@@ -21,6 +21,8 @@ from dsrun.settings import Settings
 from dsrun.store import ArtifactStore
 from dsrun.submitting import Submitter
 from dsrun.transport import Transport
+from dsrun.upload_files import CheckedReader, UploadFiles
+from dsrun.uploading import Uploader
 
 
 def build_runner(
@@ -33,6 +35,7 @@ def build_runner(
     operations: list[str],
     control: RunControl,
     execution: Execution,
+    files: UploadFiles,
 ) -> Runner:
     """A runner for jobs of these operations."""
     clock, rng = SystemClock(), Random()  # noqa: S311  # jitter, no secret
@@ -41,7 +44,16 @@ def build_runner(
     def is_valid(operation: str, request: Json) -> bool:
         return catalog.validator(operation).is_valid(request)
 
+    uploader = Uploader(
+        api=api, files=files.by_content, open_file=CheckedReader, recorder=ledger, control=control,
+        clock=clock, rng=rng, max_attempts=execution.max_attempts,
+        limiters={
+            name: RateLimiter(uploads.rate, clock=clock)
+            for name in operations if (uploads := catalog[name].uploads)
+        },
+    )  # fmt: skip
     return Runner(
+        uploads=uploader,
         submitter=Submitter(
             api=api, recorder=ledger, control=control, clock=clock, rng=rng,
             max_attempts=execution.max_attempts, is_valid=is_valid,
