@@ -164,7 +164,8 @@ def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str,
     except ArtifactInvalid as error:
         raise UploadFault("format", f"{show(name)}: {error}; allowed: {allowed}") from error
     if kind.extension not in field.formats:
-        raise UploadFault("format", f"{show(name)} is {kind.extension.upper()}; allowed: {allowed}")
+        words = f"{show(name)} is of format {kind.extension.upper()}; allowed: {allowed}"
+        raise UploadFault("format", words)
     if field.max_side:
         data.seek(0)
         _check_sides(data, kind.extension, name, field)

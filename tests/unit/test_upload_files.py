@@ -87,7 +87,7 @@ def test_ten_megabytes_are_good_and_a_byte_more_is_not(find):
     [
         pytest.param(b"", "the file is empty", id="empty"),
         pytest.param(b"hello", "the file is no image: it starts with 'hello'", id="text"),
-        pytest.param(picture("GIF"), "is GIF", id="gif"),
+        pytest.param(picture("GIF"), "is of format GIF", id="gif"),
         pytest.param(b"%PDF-1.7 ", "the file is no image", id="pdf"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(99), "header cannot be read", id="damaged"),
     ],
