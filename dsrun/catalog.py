@@ -12,10 +12,12 @@ from dsrun.records import (
     ArtifactSpec,
     Fill,
     Json,
+    MadeList,
     Operation,
     Polling,
     Price,
     Rate,
+    TaskList,
     UploadField,
     Uploads,
 )
@@ -107,6 +109,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         running_tasks=about["limits"].get("running_tasks"),
         polling=_parse_polling(about.get("polling")),
         uploads=_parse_uploads(about.get("uploads")),
+        recovery=_parse_recovery(about.get("recovery")),
     )
 
 
@@ -228,4 +231,17 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
         hours=about["hours"],
         rate=Rate(requests=about["requests"], per_s=about["per_s"]),
         lost=frozenset(about["lost"]),
+    )
+
+
+def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | None:
+    if about is None:
+        return None
+    if about["by"] == "task-list":
+        return TaskList(model_name=about["model_name"])
+    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+    return MadeList(
+        page=pointer(about["page"]) or (),
+        page_size=pointer(about["page_size"]) or (),
+        **{name: about[name] for name in names},
     )

@@ -139,7 +139,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     uploads = {
         step.step.name: StepUploads(step.uploads.places, _uploads_sha256(step))
         for step in steps
-        if step.uploads.places
+        if step.upload_parts
     }
     plan = Plan(
         manifest=manifest,

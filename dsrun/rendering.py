@@ -60,7 +60,7 @@ class CompiledStep:
         self.warnings: list[str] = []
         self._document = manifest.document
         self.uploads = UploadFields(self.operation.uploads, files)
-        self._upload_parts: dict[Place, Builder] = {}
+        self.upload_parts: dict[Place, Builder] = {}  # what stands in upload fields
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         self._templates = templates
@@ -109,14 +109,13 @@ class CompiledStep:
     def upload_contents(self, row: Row, *, index: int, replica: int) -> list[str]:
         """SHA-256 of every file that the job of a row uploads; nothing for one that is no good."""
         variables, values = self._variables(row, index, replica), {}
-        for at, build in self._upload_parts.items():
+        for at, build in self.upload_parts.items():
             with suppress(_LeafProblem):
                 values[at] = build(variables)
         return self.uploads.contents(values)
 
     def _variables(self, row: Row, index: int, replica: int) -> dict[str, Any]:
-        job = {"index": index, "replica": replica}
-        return {**self._base, **row, "matrix": row, "job": job}
+        return {**self._base, **row, "matrix": row, "job": {"index": index, "replica": replica}}
 
     def _render(self, variables: Mapping[str, Any]) -> dict[str, Json]:
         try:
@@ -143,7 +142,7 @@ class CompiledStep:
     def _compile(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
         build = self._compile_value(value, at, problems)
         if at in self.uploads.places:
-            self._upload_parts[at] = build
+            self.upload_parts[at] = build
         return build
 
     def _compile_value(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:

@@ -28,7 +28,7 @@ from dsrun.lane import Lane
 from dsrun.polling import Poller
 from dsrun.ports import Clock, JobUploads, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
-from dsrun.submitting import Submitted, Submitter
+from dsrun.submitting import Answered, Submitter
 
 
 class Runner:
@@ -71,17 +71,14 @@ class Runner:
         if job.task_id is not None:
             reserved = price_of(orjson.loads(job.body), lane.operation)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
-        ready = await self._uploads.prepare(job, lane.operation)
-        if isinstance(ready, JobResult):
-            return await self._end(job, ready, is_counted=True)
-        submitted = await self._submitter.submit(ready, lane)
-        if isinstance(submitted, JobResult):
-            return await self._end(job, submitted, is_counted=True)
-        if submitted.task_id is not None:
-            return await self._finish_task(
-                job, submitted.task_id, lane, submitted.reserved, fresh=True
-            )
-        return await self._finish_now(job, lane.operation, submitted)
+        outcome = await self._submitter.submit(job, lane)
+        if isinstance(outcome, JobResult):
+            return await self._end(job, outcome, is_counted=True)
+        if isinstance(outcome, Answered):
+            return await self._finish_now(job, lane.operation, outcome)
+        return await self._finish_task(
+            job, outcome.task_id, lane, outcome.reserved, fresh=outcome.is_new
+        )
 
     async def _finish_task(
         self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
@@ -109,7 +106,7 @@ class Runner:
         )
 
     async def _finish_now(
-        self, job: OpenJob, operation: Operation, submitted: Submitted
+        self, job: OpenJob, operation: Operation, submitted: Answered
     ) -> JobResult:
         """An operation that answered with its artifact in the body."""
         payload = submitted.answer.payload
@@ -145,7 +142,7 @@ class Runner:
         )
         if result.error is not None:
             called = self._lanes[job.operation].operation
-            await self._uploads.doubt(job, called, result.error.code)
+            await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:

@@ -88,7 +88,7 @@ class Uploader:
             return self._failed(error.code, str(error))
         return replace(job, body=canonical_json(request))
 
-    async def doubt(self, job: OpenJob, operation: Operation, code: str) -> None:
+    async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None:
         """Forget the addresses of a job that failed because its file was not to be had.
 
         One that this run has uploaded cannot be too old, so the fault lies elsewhere.

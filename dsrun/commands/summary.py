@@ -8,16 +8,15 @@ from dsrun.console import count_of, say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
-from dsrun.records import JobStatus
+from dsrun.records import OPEN, JobStatus
 
 _UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
-_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 _ERRORS_TOLD = 3
 
 
 def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
     """Design 1.2: what is left open weighs more than what failed."""
-    if any(counts.get(status) for status in _OPEN):
+    if any(counts.get(status) for status in OPEN):
         return control.exit_code or ExitCode.INCOMPLETE
     if any(counts.get(status) for status in _UNSUCCESSFUL):
         return ExitCode.JOBS_FAILED
@@ -57,7 +56,7 @@ def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
         + [f"--set={key}={value}" for key, value in options.set_params.items()]
     )
     advice = []
-    left = sum(counts.get(status, 0) for status in _OPEN)
+    left = sum(counts.get(status, 0) for status in OPEN)
     if left:
         advice.append(f"{left} left: `{command}` goes on where this run stopped")
     if counts.get(JobStatus.UNKNOWN):

@@ -135,11 +135,11 @@ def test_a_bad_picture_is_told_before_anything_is_sent(work, pots, emulator):
     assert emulator.requests() == []
 
 
-def test_a_ledger_of_0_1_0_learns_of_uploads(work, pots, emulator):
+def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
     work.dsrun(pots, "--limit", "1")
     with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
         db.execute("DROP TABLE upload")
-        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA user_version = 2")
     db.close()
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2

@@ -312,7 +312,7 @@ async def test_a_failed_job_counts_before_the_next_is_sent():
 async def test_an_address_that_the_service_cannot_follow_is_forgotten(setting):
     await setting.prepare()
     setting.new_run()
-    await setting.uploader.doubt(a_job(), OPERATION, "BadRequest.InputDownloadFailed")
+    await setting.uploader.forget_lost(a_job(), OPERATION, "BadRequest.InputDownloadFailed")
     await setting.prepare()
     assert len(setting.service.keys) == 2
 
@@ -321,13 +321,13 @@ async def test_an_address_that_the_service_cannot_follow_is_forgotten(setting):
 async def test_another_failure_forgets_nothing(setting, code):
     await setting.prepare()
     setting.new_run()
-    await setting.uploader.doubt(a_job(), OPERATION, code)
+    await setting.uploader.forget_lost(a_job(), OPERATION, code)
     assert len(setting.memory.rows) == 1
 
 
 async def test_an_address_of_this_run_is_not_at_fault(setting):
     await setting.prepare()
-    await setting.uploader.doubt(a_job(), OPERATION, "BadRequest.InputDownloadFailed")
+    await setting.uploader.forget_lost(a_job(), OPERATION, "BadRequest.InputDownloadFailed")
     assert len(setting.memory.rows) == 1
 
 
@@ -335,4 +335,4 @@ async def test_an_operation_without_uploads_is_left_alone(setting):
     operation = load_catalog()["qwen-voice-design"]
     job = a_job()
     assert await setting.uploader.prepare(job, operation) is job
-    await setting.uploader.doubt(job, operation, "BadRequest.InputDownloadFailed")
+    await setting.uploader.forget_lost(job, operation, "BadRequest.InputDownloadFailed")
