@@ -20,7 +20,16 @@ from dsrun.digest import canonical_json
 from dsrun.errors import AnswerLost, ExitCode, FileChanged, NotSent
 from dsrun.limits import RateLimiter
 from dsrun.ports import Clock, UploadApi, UploadRecorder
-from dsrun.records import JobError, JobResult, JobStatus, OpenJob, Operation, UploadFile, Uploads
+from dsrun.records import (
+    JobError,
+    JobResult,
+    JobStatus,
+    Json,
+    OpenJob,
+    Operation,
+    UploadFile,
+    Uploads,
+)
 from dsrun.upload_fields import UPLOAD, iter_uploads, put_at
 from dsrun.upload_files import CheckedReader
 from dsrun.verdict import Decision
@@ -80,7 +89,7 @@ class Uploader:
         uploads, request = operation.uploads, orjson.loads(job.body)
         try:
             for at, sha256 in iter_uploads(request, uploads):
-                model = request["model"]
+                model = _model(request, operation)
                 put_at(request, at, await self._address(job, operation, uploads, sha256, model))
         except FileChanged as error:
             return self._failed("FileChanged", str(error))
@@ -96,9 +105,10 @@ class Uploader:
         if operation.uploads is None or code not in operation.uploads.lost:
             return
         request = orjson.loads(job.body)
+        model = _model(request, operation)
         for _, sha256 in iter_uploads(request, operation.uploads):
-            if (sha256, request["model"]) not in self._fresh:
-                await self._recorder.forget_upload(sha256, model=request["model"])
+            if (sha256, model) not in self._fresh:
+                await self._recorder.forget_upload(sha256, model=model)
 
     async def _address(
         self, job: OpenJob, operation: Operation, uploads: Uploads, sha256: str, model: str
@@ -187,3 +197,8 @@ class Uploader:
         self._control.note_failure()
         error = JobError(code=code, message=message, kind="job")
         return JobResult(status=JobStatus.FAILED, error=error)
+
+
+def _model(request: Json, operation: Operation) -> str:
+    """The model that an address is made for; only that one can use it."""
+    return str(request.get("model") or operation.name)
