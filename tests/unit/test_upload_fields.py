@@ -126,9 +126,9 @@ def test_a_bad_file_hides_nothing_else(tmp_path):
     ("value", "where", "words"),
     [
         pytest.param(
-            "{uplod: a.png}",
+            "{path: a.png}",
             "ref_img",
-            'found {"uplod":"a.png"}; allowed: an address, or {upload: FILE}',
+            'found {"path":"a.png"}; allowed: an address, or {upload: FILE}',
             id="another key",
         ),
         pytest.param(
