@@ -34,7 +34,6 @@ _MARGIN_S = 180.0
 _PAGE_SIZES = (100, 10)  # no maximum is documented; 10 is the default, which every server takes
 _MOST_PAGES = 20_000
 _LOOKS_S = (1.0, 2.0, 4.0)  # between two looks
-_ATTEMPTS = 6  # for a list that does not answer
 
 
 class Undecided(NamedTuple):
@@ -80,6 +79,7 @@ class Reconciler:
         clock: Clock,
         rng: Random,
         limiter: RateLimiter,
+        max_attempts: int,
         grace_s: float,
     ) -> None:
         """`limiter` keeps the rate of task queries, which the list shares.
@@ -92,6 +92,7 @@ class Reconciler:
         self._clock = clock
         self._rng = rng
         self._limiter = limiter
+        self._max_attempts = max_attempts
         self._grace_s = grace_s
 
     async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
@@ -210,7 +211,7 @@ class Reconciler:
     async def _ask_page(self, ask: Ask, number: int, size: int, limiter: RateLimiter) -> Answer:
         """One page, asked for until it comes. Raises Left, _PageRefused, _Unlisted."""
         words, is_silent = "", True
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, self._max_attempts + 1):
             async with self._control.interruptible():
                 try:
                     answer = await ask(number, size)
@@ -227,7 +228,8 @@ class Reconciler:
                         if number == 0 and size == max(_PAGE_SIZES):
                             raise _PageRefused
                         raise _Unlisted(Undecided(f"the list is refused: {words}"))
-                await self._clock.sleep(retry_delay(attempt, rng=self._rng))
+                if attempt < self._max_attempts:
+                    await self._clock.sleep(retry_delay(attempt, rng=self._rng))
         raise _Unlisted(Undecided(f"the list does not answer: {words}", is_silent))
 
     def _now(self) -> float:

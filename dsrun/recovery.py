@@ -161,7 +161,9 @@ def find_task(
         [trace] = inside
         contradicts = doubt.request_id and trace.request_id  # both are known, and not the same
         if not contradicts and not any(
-            _may_be(rival, trace, skew.ahead_s, skew.doubt_s) for rival in rivals
+            _may_be(rival, trace, skew.ahead_s, skew.doubt_s)
+            for rival in rivals
+            if not (rival.request_id and trace.request_id)
         ):
             return trace
     if any(_may_be(doubt, trace, skew.ahead_s, skew.wide_s) for trace in free):

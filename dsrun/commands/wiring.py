@@ -59,7 +59,7 @@ def build_runner(
     questions = RateLimiter(execution.poll_rate, clock=clock)
     reconciler = Reconciler(
         api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
-        grace_s=execution.grace_s,
+        max_attempts=execution.max_attempts, grace_s=execution.grace_s,
     )  # fmt: skip
     return Runner(
         uploads=uploader,

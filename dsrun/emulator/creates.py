@@ -15,6 +15,7 @@ from dsrun.emulator.references import (
     find_references,
     find_thumbnail,
 )
+from dsrun.emulator.task_calls import refuse_list
 from dsrun.emulator.tasks import Status, Task, draw_fate
 from dsrun.emulator.voices import answer_management, check_language, is_management
 from dsrun.emulator.wire import Refusal, new_id
@@ -32,6 +33,8 @@ async def serve_service(call: Call) -> web.Response:
     _check_mode(call.request, operation)
     _charge(world.limits, operation)
     if operation.keeps_voices and is_management(body):
+        if body["input"].get("action") == "list":
+            refuse_list(world)
         return call.answer(answer_management(world.voices, body))
     operation.check(body)
     if operation.keeps_voices:
