@@ -1,5 +1,6 @@
 """What the API's answers say, read once into our own words. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,23 @@ class Answer:
     payload: Json
     request_id: str
     served_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPolicy:
+    """A right to upload one file, signed by the service. `fields` go into the form as they are."""
+
+    host: str  # address that the form is posted to
+    folder: str
+    fields: Mapping[str, str]
+    largest_bytes: int
+
+
+class HostRefusal(NamedTuple):
+    """Why the file host did not take a file."""
+
+    code: str
+    message: str
 
 
 class TaskPhase(StrEnum):
@@ -83,6 +101,42 @@ def gravest(found: Sequence[Entry]) -> Entry | None:
     """Why artifacts are missing: the reason that reaches farthest, else the first."""
     refused = [entry for entry in found if entry.url is None]
     return min(refused, key=_reach, default=None)
+
+
+_FORM_FIELDS = {
+    "OSSAccessKeyId": "oss_access_key_id",
+    "Signature": "signature",
+    "policy": "policy",
+    "x-oss-object-acl": "x_oss_object_acl",
+    "x-oss-forbid-overwrite": "x_oss_forbid_overwrite",
+}
+
+
+def upload_policy(payload: Json) -> UploadPolicy | None:
+    """The policy that an answer names, or None."""
+    data = resolve(payload, "/data")
+    wanted = ("upload_host", "upload_dir", *_FORM_FIELDS.values())
+    if not isinstance(data, Mapping) or not all(isinstance(data.get(n), str) for n in wanted):
+        return None
+    largest = data.get("max_file_size_mb")
+    return UploadPolicy(
+        host=data["upload_host"],
+        folder=data["upload_dir"],
+        fields={field: data[name] for field, name in _FORM_FIELDS.items()},
+        largest_bytes=int(largest * 2**20) if isinstance(largest, int | float) else 2**62,
+    )
+
+
+def host_refusal(status: int, body: bytes) -> HostRefusal:
+    """What a file host says in its XML."""
+    text = clean(body.decode("utf-8", "replace"))
+    code, message = (_XML[name].search(text) for name in ("Code", "Message"))
+    return HostRefusal(
+        code[1] if code else f"HTTP {status}", message[1] if message else "no reason given"
+    )
+
+
+_XML = {name: re.compile(f"<{name}>([^<]{{1,500}})</{name}>") for name in ("Code", "Message")}
 
 
 def entries(operation: Operation, payload: Json) -> list[Entry]:

@@ -31,7 +31,7 @@ from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, part_request, price_of, ranges_of, value_at
 from dsrun.lane import Lane
 from dsrun.polling import Poller
-from dsrun.ports import Clock, Recorder
+from dsrun.ports import Clock, JobUploads, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
 from dsrun.submitting import Answered, Submitter
 from dsrun.verdict import Decision
@@ -43,6 +43,7 @@ class Runner:
     def __init__(
         self,
         *,
+        uploads: JobUploads,
         submitter: Submitter,
         poller: Poller,
         fetcher: Fetcher,
@@ -51,6 +52,7 @@ class Runner:
         control: RunControl,
         clock: Clock,
     ) -> None:
+        self._uploads = uploads
         self._submitter = submitter
         self._poller = poller
         self._fetcher = fetcher
@@ -172,6 +174,9 @@ class Runner:
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
         )
+        if result.error is not None:
+            called = self._lanes[job.operation].operation
+            await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
             if result.error is not None:

@@ -16,7 +16,7 @@ from dsrun.control import Left, RunControl
 from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.fills import price_of
 from dsrun.lane import Lane
-from dsrun.ports import Clock, GenerationApi, Recorder
+from dsrun.ports import Clock, GenerationApi, JobUploads, Recorder
 from dsrun.reconciling import Reconciler
 from dsrun.records import (
     JobError,
@@ -74,6 +74,7 @@ class Submitter:
         api: GenerationApi,
         recorder: Recorder,
         reconciler: Reconciler,
+        uploads: JobUploads,
         control: RunControl,
         clock: Clock,
         rng: Random,
@@ -84,6 +85,7 @@ class Submitter:
         """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds."""
         self._api = api
         self._reconciler = reconciler
+        self._uploads = uploads
         self._resubmit_unknown = resubmit_unknown
         self._recorder = recorder
         self._control = control
@@ -100,7 +102,10 @@ class Submitter:
             if not isinstance(earlier, Verdict):
                 return earlier
         while True:
-            outcome = await self._try_once(job, lane)
+            ready = await self._uploads.prepare(job, lane.operation)
+            if isinstance(ready, JobResult):
+                return ready
+            outcome = await self._try_once(ready, lane)
             if not isinstance(outcome, Verdict):
                 return outcome
             if outcome.decision is Decision.THROTTLE:

@@ -121,6 +121,7 @@ class _Session:
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+            await ledger.forget_uploads()
         if self._options.retry_failed:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
             await self._reopen_partial(ledger)
@@ -170,7 +171,7 @@ class _Session:
                 runner = build_runner(
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,
-                    execution=self._execution,
+                    execution=self._execution, files=self._plan.files,
                     claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip

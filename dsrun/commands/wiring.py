@@ -24,6 +24,8 @@ from dsrun.settings import Settings
 from dsrun.store import ArtifactStore
 from dsrun.submitting import Submitter
 from dsrun.transport import Transport
+from dsrun.upload_files import CheckedReader, UploadFiles
+from dsrun.uploading import Uploader
 
 
 def build_runner(
@@ -37,6 +39,7 @@ def build_runner(
     control: RunControl,
     execution: Execution,
     claims: LedgerClaims,
+    files: UploadFiles,
     resubmit_unknown: bool,
 ) -> Runner:
     """A runner for jobs of these operations."""
@@ -47,13 +50,24 @@ def build_runner(
         return catalog.validator(operation).is_valid(request)
 
     questions = _poll_limiter(execution.poll_rate, clock, claims)
+    uploader = Uploader(
+        api=api, files=files.by_content, open_file=CheckedReader, recorder=ledger, control=control,
+        clock=clock, rng=rng, max_attempts=execution.max_attempts,
+        limiters={
+            name: RateLimiter(uploads.rate, clock=clock)
+            for name in operations if (uploads := catalog[name].uploads)
+        },
+    )  # fmt: skip
+    questions = RateLimiter(execution.poll_rate, clock=clock)
     reconciler = Reconciler(
         api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
         max_attempts=execution.max_attempts, grace_s=execution.grace_s,
     )  # fmt: skip
     return Runner(
+        uploads=uploader,
         submitter=Submitter(
-            api=api, recorder=ledger, reconciler=reconciler, control=control, clock=clock, rng=rng,
+            api=api, recorder=ledger, reconciler=reconciler, uploads=uploader, control=control,
+            clock=clock, rng=rng,
             max_attempts=execution.max_attempts, is_valid=is_valid,
             resubmit_unknown=resubmit_unknown,
         ),
