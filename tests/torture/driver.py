@@ -35,21 +35,19 @@ class Case:
     per_job: int = 1  # pictures of one job
     faults: dict = field(default_factory=dict)
     kills: int = 0
-    point: str | None = None
-    number: int = 1  # the pass at `point` that kills
+    points: tuple = ()  # (point, number): each life dies the numberth time at the next one
     window: int = 1
     seed: int = 7
     settings: dict = field(default_factory=dict)  # of the world: task_s, lag_s and so on
-    forgets: bool = False  # a file is lost before the run that is killed
 
     @property
     def jobs(self):
         return self.pictures + self.voices
 
     @property
-    def allows_unknown(self):
+    def allowed(self):
         """Where the service cannot tell what became of a create, nobody can."""
-        return self.window > 1 or "list-absent" in self.faults
+        return {"unknown"} if self.window > 1 or "list-absent" in self.faults else set()
 
 
 @dataclass
@@ -62,16 +60,22 @@ class Outcome:
     seconds: float
     hits: dict
     exits: list  # codes of the runs that ended by themselves
-    was_reached: bool
+    missed: list  # points that were not come to
     last_words: str
 
     @property
     def is_pass(self):
-        return (
-            self.was_reached
-            and not set(self.exits) - {0, 1, 3}
-            and self.verdict.is_pass(allow_unknown=self.case.allows_unknown)
-        )
+        return not self.faults_found()
+
+    def faults_found(self, *, besides=frozenset()):
+        """Why the case did not pass, in few words; `besides` are kinds that are let pass."""
+        found = [f"never came to the point: {point}" for point in self.missed]
+        found += [f"no {name} in this run" for name, hits in self.hits.items() if not hits]
+        strange = sorted(set(self.exits) - {0, 1, 3})
+        if strange:
+            found.append(f"exit codes {strange}: {self.last_words}")
+        kinds = self.verdict.wrong().keys() - self.case.allowed - besides
+        return found + [words for kind, words in self.verdict.words if kind in kinds]
 
 
 @asynccontextmanager
@@ -133,9 +137,7 @@ class Driver:
         await self._service.open_world(
             key=self._key, faults=case.faults, seed=case.seed, **case.settings
         )
-        was_reached = True
-        if case.point is not None:
-            was_reached = await self._die_at_point()
+        missed = [point for point in case.points if not await self._die_at_point(*point)]
         await self._die_at_random()
         await self._go_on_until_done()
         state = await self._service.counts(self._key)
@@ -150,17 +152,30 @@ class Driver:
             seconds=time.monotonic() - began,
             hits=state["hits"],
             exits=self._exits,
-            was_reached=was_reached,
+            missed=missed,
             last_words=self._last_words,
         )
 
-    async def _die_at_point(self):
+    async def _die_at_point(self, point, number):
         """Whether the point was come to."""
-        if self._case.forgets:
-            await self._live()
-            next((self._run_dir() / "artifacts").rglob("*.png")).unlink()
-        command = [sys.executable, str(CHILD), self._case.point, str(self._case.number)]
+        if point.endswith("reopen_lost"):
+            await self._lose_a_file()
+        command = [sys.executable, str(CHILD), point, str(number)]
         return await self._live(command=command) == -signal.SIGKILL
+
+    async def _lose_a_file(self):
+        if not self._files():
+            await self._live()
+        self._files()[0].unlink()
+
+    def _files(self):
+        """Pictures that the ledger knows."""
+        run_dir = self._run_dir()
+        if run_dir is None:
+            return []
+        with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db:
+            rows = db.execute("SELECT path FROM artifact WHERE media_type LIKE 'image/%'")
+            return [run_dir / path for (path,) in rows if (run_dir / path).exists()]
 
     async def _die_at_random(self):
         """Spread the kills over the whole work, whatever its speed: by requests, then by time."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from tests.torture.marks import canonical, draw, picture_mark, speak, voice_mark
 
@@ -25,15 +25,15 @@ class Verdict:
     broken: int = 0  # a ledger that is not whole, a task of two jobs, a key that was given away
     words: list = field(default_factory=list)
 
-    def is_pass(self, *, allow_unknown):
-        wrong = (
-            self.unended, self.twice, self.lost, self.mixed, self.damaged, self.litter, self.broken
-        )  # fmt: skip
-        return not any(wrong) and (allow_unknown or not self.unknown)
+    def wrong(self):
+        """What is not as it must be, with its count."""
+        good = ("succeeded", "kept", "words")
+        counts = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: count for name, count in counts.items() if name not in good and count}
 
     def blame(self, kind, words, number=1):
         setattr(self, kind, getattr(self, kind) + number)
-        self.words.append(f"{kind}: {words}")
+        self.words.append((kind, f"{kind}: {words}"))
 
 
 def judge(run_dir, state, *, pictures, voices):
@@ -100,6 +100,8 @@ def _judge_line(verdict, line, run_dir, state, fulfilled):
     name = f"{line['step']} {line['matrix']['number']}"
     is_picture = line["step"] == "pictures"
     marks = _marks(line["request"]) if is_picture else [voice_mark(line["request"])]
+    if is_picture and line["request"]["input"]["prompt"] != f"lantern {line['matrix']['number']}":
+        verdict.blame("mixed", f"{name} has another job's request")
     _judge_files(verdict, line, run_dir, marks, fulfilled)
     found = state["creates"].get(canonical(line["request"]), {"voices": []})
     voice = (line["output"] or {}).get("voice")

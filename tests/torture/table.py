@@ -7,7 +7,10 @@ _COUNTS = (
 _WORDS_TOLD = 4
 _NAME = 28
 
-HEAD = f"{'case':{_NAME}} {'jobs':>5} {'kills':>5} {'runs':>5} {'creates':>7} " + " ".join(_COUNTS) + f" {'s':>6}  verdict"  # fmt: skip
+HEAD = (
+    f"{'case':{_NAME}} {'jobs':>5} {'kills':>5} {'runs':>5} {'creates':>7} "
+    f"{' '.join(_COUNTS)} {'s':>6}  verdict"
+)
 
 
 def row_of(outcome):
@@ -19,19 +22,8 @@ def row_of(outcome):
         f"{outcome.creates:>7} {counts} {outcome.seconds:>6.1f}  "
         f"{'pass' if outcome.is_pass else 'FAIL'}"
     )
-    return "\n".join([line, *(f"    {words}" for words in reasons(outcome))])
-
-
-def reasons(outcome):
-    """Why a case did not pass, in few words."""
-    if outcome.is_pass:
-        return []
-    found = [] if outcome.was_reached else ["the point was never come to"]
-    strange = sorted(set(outcome.exits) - {0, 1, 3})
-    if strange:
-        found.append(f"exit codes {strange}: {outcome.last_words}")
-    words = outcome.verdict.words
-    found += words[:_WORDS_TOLD]
+    words = outcome.faults_found()
+    told = words[:_WORDS_TOLD]
     if len(words) > _WORDS_TOLD:
-        found.append(f"and {len(words) - _WORDS_TOLD} more")
-    return found
+        told.append(f"and {len(words) - _WORDS_TOLD} more")
+    return "\n".join([line, *(f"    {text}" for text in told)])

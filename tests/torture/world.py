@@ -155,9 +155,7 @@ class World:
         return marks
 
     def _count(self, body, *, failed):
-        found = self.creates.setdefault(
-            canonical(body), {"accepted": 0, "failed": 0, "voices": []}
-        )
+        found = self.creates.setdefault(canonical(body), {"accepted": 0, "failed": 0, "voices": []})
         found["accepted"] += 1
         found["failed"] += failed
         return found
