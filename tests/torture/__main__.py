@@ -41,6 +41,10 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.keep and options.keep.exists():
         parser.error(f"--keep {options.keep}: it is there already; name a new folder")
+    try:
+        options.cases = cases_of(options)
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 
@@ -72,9 +76,8 @@ async def main(options):
             print(row_of(outcome), flush=True)
             return outcome
 
-    cases = cases_of(options)
     async with open_service() as service:
-        outcomes = await asyncio.gather(*(run_one(*pair) for pair in enumerate(cases)))
+        outcomes = await asyncio.gather(*(run_one(*pair) for pair in enumerate(options.cases)))
     if options.keep is None:
         shutil.rmtree(folder)
     passed = sum(outcome.is_pass for outcome in outcomes)

@@ -4,13 +4,13 @@ import random
 
 from tests.torture.child import points
 from tests.torture.driver import Case
-from tests.torture.faults import USUAL
+from tests.torture.faults import USUAL, Dice
 
 QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 # What a point needs to be come to. A method that is not named here, nor plain, is thought to
 # deal with creates whose answer was lost.
 NEEDS = {
-    "record_refusal": ("storm",),
+    "record_refusal": ("409-before",),
     "record_trouble": ("ask-5xx", "file-short"),
 }
 PLAIN = {
@@ -21,8 +21,10 @@ PLAIN = {
 LOST = ("reset-after", "cut-answer", "5xx-before")
 # Passed once in a life; of the others, one of the first three passes kills.
 ONCE = {"start_run", "load_plan", "reopen", "reopen_lost", "end_run", "inside results"}
-# Passed only where nothing is left to do.
-LAST = {"end_run", "inside results"}
+# Passed some times before the first job begins.
+EARLY = {"commit": 3, "fsync": 2}
+# Passed only when files are there, or nothing is left to do.
+LATE = ("reopen_lost", "end_run", "inside results")
 
 
 def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None):
@@ -49,6 +51,7 @@ def point_cases(*, seed=7):
         number = dice.randint(1, 3)
         if needs or _method(point) in ONCE:
             number = 1
+        number += EARLY.get(_method(point), 0)
         cases.append(
             Case(
                 name=point, pictures=5, voices=3, points=((point, number),), settings=QUICK,
@@ -60,13 +63,13 @@ def point_cases(*, seed=7):
 
 def point_chains(count, *, seed=7):
     """All named points in a few cases, each life of a case killed at the next of its points."""
-    found = sorted(points(), key=lambda point: _method(point) in LAST)
+    found = sorted(points(), key=lambda point: _method(point) in LATE)
     chains = [found[number::count] for number in range(count)]
     return [
         Case(
             name=f"{len(chain)} points", pictures=40, voices=8, settings=QUICK, seed=seed + number,
-            points=tuple((point, 1) for point in chain),
-            faults={name: list(range(3, 1000, 5)) for point in chain for name in _needs(point)},
+            points=tuple((point, 1 + EARLY.get(_method(point), 0)) for point in chain),
+            faults={name: list(range(2, 1000, 4)) for point in chain for name in _needs(point)},
         )
         for number, chain in enumerate(chains)
     ]  # fmt: skip
@@ -78,6 +81,7 @@ def _needs(point):
 
 
 def _method(point):
+    """Of `before Ledger.reopen`: `reopen`."""
     return point.rpartition(".")[2]
 
 
@@ -102,7 +106,7 @@ def fault_cases(given, *, jobs, kills, window=1, seed=7):
 
 
 def _chance(text):
+    """`NAME=0.1` or `NAME`. Raises ValueError."""
     name, _, chance = text.partition("=")
-    if name not in USUAL:
-        raise ValueError(f"no such fault: {name}; there are {', '.join(USUAL)}")
+    Dice({name: 0}, seed=0)
     return name, float(chance) if chance else USUAL[name]

@@ -37,6 +37,7 @@ class Case:
     kills: int = 0
     points: tuple = ()  # (point, number): each life dies the numberth time at the next one
     window: int = 1
+    attempts: int = 5  # execution.max_attempts
     seed: int = 7
     settings: dict = field(default_factory=dict)  # of the world: task_s, lag_s and so on
 
@@ -179,14 +180,18 @@ class Driver:
 
     async def _die_at_random(self):
         """Spread the kills over the whole work, whatever its speed: by requests, then by time."""
-        case = self._case
+        case, before = self._case, None
         while self._kills < case.kills:
             state = await self._service.counts(self._key)
             done = sum(f["accepted"] - f["failed"] for f in state["creates"].values())
             left = max(case.jobs - done, 0) * REQUESTS_A_JOB / (case.kills - self._kills)
             requests = state["events"] + self._rng.randint(1, max(2, round(2 * left)))
-            if await self._live(kill=lambda n=requests: self._moment(n)) == 0:
-                return
+            code = await self._live(kill=lambda n=requests: self._moment(n))
+            if code != -signal.SIGKILL:
+                now = await self._progress()
+                if code not in (1, 3) or now == before:
+                    return
+                before = now
 
     async def _moment(self, requests):
         """A moment at which to kill; one in ten is while dsrun still starts."""
@@ -203,14 +208,16 @@ class Driver:
             code = await self._live()
             if code not in (1, 3):
                 return
-            now = self._progress(await self._service.counts(self._key))
+            now = await self._progress()
             if now == before:
                 return
             before = now
 
-    def _progress(self, state):
+    async def _progress(self):
+        """What two runs on end have in common when there is no more to do."""
         with closing(sqlite3.connect(self._run_dir() / "ledger.sqlite3")) as db:
             statuses = db.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()
+        state = await self._service.counts(self._key)
         return statuses, sum(found["accepted"] for found in state["creates"].values())
 
     async def _live(self, *, command=None, kill=None):
@@ -284,6 +291,7 @@ def manifest(case):
     execution = {
         "rate": "1000/s",
         "submit_window": case.window,
+        "max_attempts": case.attempts,
         "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
     }
     return json.dumps({"version": 1, "name": NAME, "steps": steps, "execution": execution})

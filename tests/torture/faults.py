@@ -3,7 +3,7 @@
 import random
 
 # A create: refused or lost before it was accepted, or accepted and its answer lost.
-BEFORE = ("reset-before", "5xx-before", "html-before")
+BEFORE = ("409-before", "reset-before", "5xx-before", "html-before")
 AFTER = ("reset-after", "cut-answer", "5xx-after", "html-after", "garbage", "stall")
 # A question: for a task, the list of tasks or the list of voices.
 ASKING = ("ask-5xx", "ask-reset", "ask-html", "ask-garbage", "ask-stall")
@@ -16,6 +16,7 @@ STORM = "storm"
 LIST_ABSENT = "list-absent"
 
 USUAL = {
+    "409-before": 0.1,
     "reset-before": 0.1,
     "5xx-before": 0.1,
     "html-before": 0.05,
@@ -48,7 +49,9 @@ class Dice:
         """`faults`: name to probability, or to the list of the rolls (from 1) that hit."""
         unknown = faults.keys() - USUAL.keys()
         if unknown:
-            raise ValueError(f"no such fault: {', '.join(sorted(unknown))}")
+            raise ValueError(
+                f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(USUAL)}"
+            )
         self._faults = faults
         self._dice = {name: random.Random(f"{seed} {name}") for name in faults}
         self._rolls = dict.fromkeys(faults, 0)

@@ -284,6 +284,8 @@ async def misbehave(request, kind, payload=None, request_id=None, *, stall_s=0.0
     """End a request in one of the ways that tell the client less than it wants to know."""
     page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
     match kind:
+        case "409":
+            return refusal(409, "Conflict", "The request conflicts with another.")
         case "html":
             return web.Response(status=502, text=page, content_type="text/html")
         case "5xx":
