@@ -18,7 +18,7 @@ PLAIN = {
     "record_answer", "record_result", "commit", "create", "query", "fetch", "keep", "write",
     "fsync", "replace", "inside results",
 }  # fmt: skip
-LOST = ("reset-after", "cut-answer", "5xx-before")
+LOST = ("reset-after",)
 # Passed once in a life; of the others, one of the first three passes kills.
 ONCE = {"start_run", "load_plan", "reopen", "reopen_lost", "end_run", "inside results"}
 # Passed some times before the first job begins.
@@ -55,15 +55,21 @@ def point_cases(*, seed=7):
         cases.append(
             Case(
                 name=point, pictures=5, voices=3, points=((point, number),), settings=QUICK,
-                faults={name: [2] for name in needs}, seed=seed,
+                # The first creates of both operations, where an answer is to be lost.
+                faults={name: [1, 2] for name in needs}, seed=seed,
             )
         )  # fmt: skip
     return cases
 
 
 def point_chains(count, *, seed=7):
-    """All named points in a few cases, each life of a case killed at the next of its points."""
-    found = sorted(points(), key=lambda point: _method(point) in LATE)
+    """All named points in fewer cases: each life of a chain is killed at the next of its points.
+
+    What comes after a lost answer has a case of its own.
+    """
+    alone = [case for case in point_cases(seed=seed) if LOST[0] in case.faults]
+    apart = {case.name for case in alone}
+    found = sorted(set(points()) - apart, key=lambda point: (_method(point) in LATE, point))
     chains = [found[number::count] for number in range(count)]
     return [
         Case(
@@ -72,7 +78,7 @@ def point_chains(count, *, seed=7):
             faults={name: list(range(2, 1000, 4)) for point in chain for name in _needs(point)},
         )
         for number, chain in enumerate(chains)
-    ]  # fmt: skip
+    ] + alone  # fmt: skip
 
 
 def _needs(point):

@@ -22,6 +22,7 @@ PATIENCE_S = 180.0  # for one life of a dsrun that nobody kills
 MOST_RUNS = 40  # after the last kill
 START_S = 0.8  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
+GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
 NAME = "torture"
 
 
@@ -292,6 +293,7 @@ def manifest(case):
         "rate": "1000/s",
         "submit_window": case.window,
         "max_attempts": case.attempts,
+        "grace": GRACE,
         "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
     }
     return json.dumps({"version": 1, "name": NAME, "steps": steps, "execution": execution})

@@ -118,7 +118,9 @@ class Service:
         if fault:
             return await misbehave(request, fault.removesuffix("-before"))
         request_id = str(uuid.uuid4())
+        await world.think()
         answer = {**accept(request_id), "request_id": request_id}
+        await world.think()
         fault = world.dice.first(AFTER)
         if fault is None:
             return answered(answer, request_id)

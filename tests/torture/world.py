@@ -42,7 +42,9 @@ class Task:
 class World:
     """Everything that one key can see. Time is the computer's."""
 
-    def __init__(self, *, faults, seed, task_s=0.2, lag_s=0.2, storm_s=0.3, stall_s=3.0):
+    def __init__(
+        self, *, faults, seed, task_s=0.2, lag_s=0.2, think_s=0.02, storm_s=0.3, stall_s=3.0
+    ):
         self.dice = Dice(faults, seed=seed)
         self.stall_s = stall_s
         self.tasks = {}
@@ -54,6 +56,7 @@ class World:
         self._timing = random.Random(f"{seed} timing")
         self._task_s = task_s
         self._lag_s = lag_s
+        self._think_s = think_s
         self._storm_s = storm_s
         self._storm_until = 0.0
         self._pulse = asyncio.Condition()
@@ -72,6 +75,10 @@ class World:
         """Wait until so many requests have come in."""
         async with self._pulse:
             await self._pulse.wait_for(lambda: self.events >= events)
+
+    async def think(self):
+        """The time that a create takes, in which its client may die."""
+        await asyncio.sleep(self._timing.uniform(0, self._think_s / 2))
 
     def is_storm(self):
         if self.dice.hit(STORM):
