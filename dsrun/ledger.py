@@ -104,6 +104,18 @@ class Ledger:
                 )
             )
 
+    async def reopen_part(self, job_id: str, *, first: int, count: int) -> None:
+        """Make a partial job pending for some of what is missing; what it has, it keeps."""
+        await self._write(
+            Statement(
+                "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
+                "units_before = units_before + units, units = 0, error_code = NULL, "
+                "error_message = NULL, error_class = NULL, ended_at = NULL, "
+                "part_first = ?, part_count = ? WHERE job_id = ?",
+                (first, count, job_id),
+            )
+        )
+
     async def reopen_lost(self, job_id: str) -> None:
         """A finished job whose file is gone: its task is asked again, which costs nothing."""
         await self._write(

@@ -82,6 +82,8 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE job ADD COLUMN lost_at TEXT;
+    ALTER TABLE job ADD COLUMN part_first INTEGER;
+    ALTER TABLE job ADD COLUMN part_count INTEGER;
     CREATE INDEX attempt_task ON attempt (task_id) WHERE task_id IS NOT NULL;
     """,
 )

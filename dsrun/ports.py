@@ -44,6 +44,7 @@ class Claims(Protocol):
 class Recorder(Protocol):
     """Each call ends when the fact is on disk."""
 
+    async def reopen_part(self, job_id: str, *, first: int, count: int) -> None: ...
     async def record_intent(self, job: OpenJob, *, at: str) -> None: ...
     async def record_lost(
         self, job: OpenJob, *, at: str, message: str, request_id: str | None

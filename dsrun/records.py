@@ -150,6 +150,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some artifacts of a job, when others have come already. Indexes count from 0."""
+
+    first: int
+    count: int
+    missing: tuple[int, ...]  # all that have not come, these included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenJob:
     """A job of the ledger that has not ended. `stems` hold one tuple a row that makes the job."""
 
@@ -163,6 +172,7 @@ class OpenJob:
     lost_at: str | None = None  # when the create's answer was given up
     attempts: int
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
+    part: "Part | None" = None  # what of a partial job is asked for again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from dsrun.control import Budget, RunControl
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
+from dsrun.fills import ranges_of
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
@@ -122,8 +123,16 @@ class _Session:
             await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
         if self._options.retry_failed:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
+            await self._reopen_partial(ledger)
         if self._options.resubmit_unknown:
             await ledger.reopen([JobStatus.UNKNOWN])
+
+    async def _reopen_partial(self, ledger: Ledger) -> None:
+        """Ask again for what is missing, where an operation can make it alone."""
+        for job_id, operation, missing in ledger.view.partial_jobs():
+            if self._plan.catalog[operation].artifacts.count and missing:
+                first, count = ranges_of(missing)[0]
+                await ledger.reopen_part(job_id, first=first, count=count)
 
     async def _run_open_jobs(
         self,

@@ -75,5 +75,8 @@ def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
     if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
         advice.append("`--retry-failed` sends failed and cancelled jobs again")
     if counts.get(JobStatus.PARTIAL):
-        advice.append("partial jobs keep the files that came; the missing ones are not asked again")
+        advice.append(
+            "partial jobs keep the files that came; `--retry-failed` asks again for missing "
+            "pictures alone, but a voice that was made is not made twice"
+        )
     return advice
