@@ -166,6 +166,16 @@ class Ledger:
             self._attempt(job, "end", at, result.status, code=code, message=message),
         )
 
+    async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
+        """Jobs whose results came from the cache; nothing was sent for them."""
+        rows = []
+        for job, result in results:
+            output = None if result.output is None else orjson.dumps(result.output).decode()
+            values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
+            rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
+            rows += [Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts]
+        await self._write(*rows)
+
     def _attempt(
         self,
         job: OpenJob,
