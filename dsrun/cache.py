@@ -1,14 +1,14 @@
 """The door to the result cache: finished results by job id, shared by all runs of one output root.
 
     .cache/
-      index.sqlite3      which job has which files
-      objects/ab/abc…    the files by their SHA-256, read-only
-      incoming           a file on its way in; a crash may leave it
-      lock               held while the index is opened
+      index.sqlite3            which job has which files
+      objects/a/JOB_ID-INDEX   the files, read-only
+      lock                     held while the index is opened
+      emulated/                the same, of emulated runs
 
-The index's write lock guards the files too: whoever adds or removes objects holds it. Files are
-never trusted: each use checks size and SHA-256, so that a crash or an edit in place costs a job
-and never a wrong picture.
+The index's write lock guards the files too: whoever adds or removes some holds it. A file counts
+once its job is in the index, and it is never trusted: each use checks size and SHA-256, so that a
+crash or an edit in place costs a job and never gives a wrong picture.
 """
 
 import errno
@@ -21,13 +21,14 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from dsrun.cache_index import CachedResult, CacheIndex, faults
+from dsrun.cache_index import CachedFile, CachedResult, CacheIndex, faults
 from dsrun.cloning import Cloner
 from dsrun.errors import SetupError
 
 _INDEX = "index.sqlite3"
 _OBJECTS = "objects"
-_DIGITS = 2  # of the hash, as names of folders: a million files make 4,000 in each
+_DIGITS = 1  # of the job id, as names of folders: more of them cost more than a run of 1,000 jobs
+_ID_DIGITS = 64
 _WRITE_BITS = 0o222
 _FORGOTTEN_AT_ONCE = 1000  # so that a run waits for a moment only
 
@@ -95,20 +96,22 @@ class ResultCache:
             self.index.touch(known, at=at)
             return self.index.find(known)
 
-    def bring(self, sha256: str, size: int, targets: Iterable[str], *, temporary: str) -> bool:
+    def bring(
+        self, job_id: str, file: CachedFile, targets: Iterable[str], *, temporary: str
+    ) -> bool:
         """Make a file appear under other names, checked; False where it is not here or damaged.
 
         `temporary` is a free name in the file system of the targets. Durable after `sync()`.
         Raises SetupError where the targets cannot be written.
         """
-        source = self._object(sha256)
+        source = self._object(job_id, file.index)
         if not os.access(source, os.R_OK):
             return False
         try:
             for target in targets:
                 try:
                     self._cloner.clone(source, temporary)
-                    if not _is_whole(temporary, sha256, size):
+                    if not _is_whole(temporary, file):
                         return False
                     folder = os.path.dirname(target)
                     os.makedirs(folder, exist_ok=True)
@@ -141,23 +144,21 @@ class ResultCache:
 
     def keep(self, finished: Sequence[Finished], *, at: str) -> None:
         """Take results in. One whose files are no longer as they were made is left out."""
-        incoming = f"{self._folder}/incoming"
         with faults(self._folder), self.index.writing():
-            with suppress(FileNotFoundError):
-                os.unlink(incoming)
-            kept = [item.result for item in finished if self._take_in(item, incoming)]
-            self.index.add(kept, at=at)
+            here = set(self.index.known([item.result.job_id for item in finished]))
+            new = (item for item in finished if item.result.job_id not in here)
+            self.index.add([item.result for item in new if self._take_in(item)], at=at)
 
     def discard(self, result: CachedResult) -> None:
-        """Forget a result that cannot be used, and those of its files that are damaged."""
+        """Forget a result that turned out damaged, unless another run has replaced it."""
         if self.is_read_only:
             return
         with faults(self._folder), self.index.writing():
-            self.index.forget([result.job_id])
-            for file in result.files:
-                path = self._object(file.sha256)
-                if os.path.exists(path) and not _is_whole(path, file.sha256, file.size):
-                    os.unlink(path)
+            if self.index.find([result.job_id]) == {result.job_id: result}:
+                self.index.forget([result.job_id])
+                for file in result.files:
+                    with suppress(FileNotFoundError):
+                        os.unlink(self._object(result.job_id, file.index))
 
     def collect(self, *, since: str, dry_run: bool) -> Collected:
         """Remove results last used before `since`, and files that no result needs."""
@@ -184,17 +185,18 @@ class ResultCache:
         with ExitStack() as stack:
             if not dry_run:
                 stack.enter_context(self.index.writing())
-            needed = self.index.hashes(folder.name, since=since)
+            needed = self.index.used(folder.name, since=since)
             with os.scandir(folder) as found:
                 for item in found:
-                    if item.name in needed:
+                    if item.name[:_ID_DIGITS] in needed:
                         continue
                     status = item.stat(follow_symlinks=False)
                     if not dry_run:
                         os.unlink(item.path)
                     yield status.st_size, status.st_nlink
 
-    def _take_in(self, item: Finished, incoming: str) -> bool:
+    def _take_in(self, item: Finished) -> bool:
+        """Clone the files of a result; False where one is gone or no longer as it was."""
         for file, path in zip(item.result.files, item.paths, strict=True):
             try:
                 status = os.stat(path)
@@ -202,33 +204,40 @@ class ResultCache:
                 return False
             if status.st_size != file.size:
                 return False
-            target = self._object(file.sha256)
-            if os.path.exists(target):
-                continue
-            self._cloner.clone(path, incoming)
-            os.chmod(incoming, status.st_mode & ~_WRITE_BITS)
-            folder = os.path.dirname(target)
-            if folder not in self._made:
-                os.makedirs(folder, exist_ok=True)
-                self._made.add(folder)
-            os.replace(incoming, target)
+            target = self._object(item.result.job_id, file.index)
+            self._place(path, target)
+            if status.st_mode & _WRITE_BITS:
+                os.chmod(target, status.st_mode & ~_WRITE_BITS)
         return True
+
+    def _place(self, path: str, target: str) -> None:
+        folder = os.path.dirname(target)
+        if folder not in self._made:
+            os.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
+        try:
+            self._cloner.clone(path, target)
+        except FileExistsError:
+            # Left by a run that was killed before its job was in the index.
+            os.unlink(target)
+            self._cloner.clone(path, target)
 
     def _has_files(self, result: CachedResult) -> bool:
         try:
-            return all(
-                os.stat(self._object(file.sha256)).st_size == file.size for file in result.files
-            )
+            sizes = [
+                os.stat(self._object(result.job_id, file.index)).st_size for file in result.files
+            ]
         except OSError:
             return False
+        return sizes == [file.size for file in result.files]
 
-    def _object(self, sha256: str) -> str:
-        return f"{self._objects}/{sha256[:_DIGITS]}/{sha256}"
+    def _object(self, job_id: str, index: int) -> str:
+        return f"{self._objects}/{job_id[:_DIGITS]}/{job_id}-{index}"
 
 
-def _is_whole(path: str, sha256: str, size: int) -> bool:
-    """Whether the file has these bytes. Its size alone tells most that have not."""
+def _is_whole(path: str, expected: CachedFile) -> bool:
+    """Whether a file has the bytes that were recorded. Its size alone tells most that have not."""
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size != size:
+        if os.fstat(file.fileno()).st_size != expected.size:
             return False
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return hashlib.file_digest(file, "sha256").hexdigest() == expected.sha256

@@ -20,25 +20,12 @@ _BUSY_S = 30.0
 _TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE entry (
-    job_id      TEXT PRIMARY KEY,
-    output      TEXT,
-    used_at     TEXT NOT NULL
+    job_id  TEXT PRIMARY KEY,
+    output  TEXT,
+    files   TEXT NOT NULL,
+    used_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE file (
-    job_id      TEXT NOT NULL REFERENCES entry ON DELETE CASCADE,
-    idx         INTEGER NOT NULL,
-    sha256      TEXT NOT NULL,
-    size        INTEGER NOT NULL,
-    media_type  TEXT NOT NULL,
-    extension   TEXT NOT NULL,
-    seed        INTEGER,
-    sample_rate INTEGER,
-    PRIMARY KEY (job_id, idx)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX file_sha256 ON file (sha256);
-CREATE TABLE directory (
-    path        TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
+CREATE TABLE directory (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
@@ -51,7 +38,7 @@ class CacheFault(SetupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedFile:
-    """One file of a result; `index` is its number among the files of the job, `size` in bytes."""
+    """One file of a result; `index` is its number among those of its job, `size` in bytes."""
 
     index: int
     sha256: str
@@ -101,7 +88,6 @@ class CacheIndex:
         if not read_only:
             # A crash of the machine may take the last commits, never the file: NORMAL.
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-        self._db.execute("PRAGMA foreign_keys = ON")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise CacheFault(f"{path} has version {version}; this dsrun knows up to {_VERSION}")
@@ -132,41 +118,28 @@ class CacheIndex:
 
     def find(self, job_ids: Sequence[str]) -> dict[str, CachedResult]:
         """The entries of those jobs that have one, by job id."""
-        files: dict[str, list[CachedFile]] = {}
-        for job_id, *values in self._all(
-            "SELECT job_id, idx, sha256, size, media_type, extension, seed, sample_rate "  # noqa: S608
-            f"FROM file WHERE {_IDS} ORDER BY job_id, idx",
-            job_ids,
-        ):
-            names = ("index", "sha256", "size", "media_type", "extension", "seed", "sample_rate")
-            made = CachedFile(**dict(zip(names, values, strict=True)))
-            files.setdefault(job_id, []).append(made)
+        rows = self._all(f"SELECT job_id, output, files FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
         return {
             job_id: CachedResult(
                 job_id=job_id,
                 output=None if output is None else orjson.loads(output),
-                files=tuple(files.get(job_id, ())),
+                files=tuple(CachedFile(**values) for values in orjson.loads(files)),
             )
-            for job_id, output in self._all(
-                f"SELECT job_id, output FROM entry WHERE {_IDS}",  # noqa: S608
-                job_ids,
-            )
+            for job_id, output, files in rows
         }
 
     def add(self, results: Sequence[CachedResult], *, at: str) -> None:
-        """Inside `writing()`. The newest result of a job takes the place of an older one."""
-        self.forget([result.job_id for result in results])
-        entries = [(item.job_id, _text(item.output)) for item in results]
-        files = [
-            (
-                item.job_id, file.index, file.sha256, file.size, file.media_type,
-                file.extension, file.seed, file.sample_rate,
-            )
+        """Inside `writing()`. Of two results of a job the first stays."""
+        rows = [
+            (item.job_id, _text(item.output), orjson.dumps(item.files).decode(), at)
             for item in results
-            for file in item.files
-        ]  # fmt: skip
-        self._rows(_insert("entry", 2, "?"), (at, orjson.dumps(entries).decode()))
-        self._rows(_insert("file", 8), (orjson.dumps(files).decode(),))
+        ]
+        values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(4))
+        self._rows(
+            f"INSERT INTO entry SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            (orjson.dumps(rows).decode(),),
+        )
 
     def touch(self, job_ids: Sequence[str], *, at: str) -> None:
         """Inside `writing()`: the entries are used now."""
@@ -188,11 +161,10 @@ class CacheIndex:
     def count_unused(self, *, since: str) -> int:
         return int(self._rows("SELECT count(*) FROM entry WHERE used_at < ?", (since,))[0][0])
 
-    def hashes(self, prefix: str, *, since: str) -> set[str]:
-        """SHA-256 of the files, by their first digits, that entries used since then need."""
+    def used(self, prefix: str, *, since: str) -> set[str]:
+        """Jobs whose ids begin with these digits, and whose entries were used since then."""
         rows = self._rows(
-            "SELECT DISTINCT sha256 FROM file JOIN entry USING (job_id) "
-            "WHERE sha256 >= ? AND sha256 < ? AND used_at >= ?",
+            "SELECT job_id FROM entry WHERE job_id >= ? AND job_id < ? AND used_at >= ?",
             (prefix, prefix + "g", since),
         )
         return {row[0] for row in rows}
@@ -226,12 +198,6 @@ def faults(path: Path) -> Iterator[None]:
         raise CacheFault(f"the cache {path} cannot be used: {error}{hint}") from error
     except OSError as error:
         raise CacheFault(f"the cache {path} cannot be used: {error.strerror or error}") from error
-
-
-def _insert(table: str, columns: int, *others: str) -> str:
-    """SQL that inserts any number of rows, which travel as one JSON array."""
-    values = [f"json_extract(value, '$[{number}]')" for number in range(columns)]
-    return f"INSERT INTO {table} SELECT {', '.join([*values, *others])} FROM json_each(?)"  # noqa: S608
 
 
 def _text(output: Json) -> str | None:

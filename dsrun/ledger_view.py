@@ -163,12 +163,9 @@ class LedgerView:
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, str, str, int]]:
-        """Job id, path, SHA-256 and size of every artifact, in plan order of the jobs."""
-        return (
-            (row["job_id"], row["path"], row["sha256"], row["size"])
-            for row in self._artifact_rows()
-        )
+    def artifacts(self) -> Iterator[tuple[str, str, str]]:
+        """Job id, path and SHA-256 of every artifact, in plan order of the jobs."""
+        return ((row["job_id"], row["path"], row["sha256"]) for row in self._artifact_rows())
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every artifact, in plan order of the jobs."""

@@ -100,15 +100,20 @@ class Reuse:
                         self._cache.sync()
                         await ledger.record_cached(brought, at=self._now())
 
-    def restore(self, path: str, sha256: str, size: int) -> bool:
+    def restore(self, job_id: str, path: str, sha256: str) -> bool:
         """Bring back a file that the run directory has lost; whether the cache had it."""
         if self._cache is None or self._fault is not None:
             return False
         target = f"{self._run_dir}/{path}"
         with self._forgiving():
-            if self._cache.bring(sha256, size, [target], temporary=self._temporary):
-                self._cache.sync()
-                return True
+            for result in self._cache.take([job_id], at=self._now()).values():
+                for file in result.files:
+                    if file.sha256 == sha256:
+                        is_here = self._cache.bring(
+                            job_id, file, [target], temporary=self._temporary
+                        )
+                        self._cache.sync()
+                        return is_here
         return False
 
     def note_end(self, job: OpenJob, result: JobResult | None) -> None:
@@ -152,7 +157,7 @@ class Reuse:
                     f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)
                 ]
                 targets = [f"{self._run_dir}/{path}" for path in paths]
-                if not cache.bring(file.sha256, file.size, targets, temporary=self._temporary):
+                if not cache.bring(job.job_id, file, targets, temporary=self._temporary):
                     cache.discard(result)
                     break
                 artifacts += [_artifact(file, path) for path in paths]

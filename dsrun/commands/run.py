@@ -114,10 +114,10 @@ class _Session:
         prices = {name: catalog[name].price for name in catalog.names}
         await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
         live_since = stamp(self._clock.now() - _TASK_LIFE)
-        for job_id, path, sha256, size in ledger.view.artifacts():
+        for job_id, path, sha256 in ledger.view.artifacts():
             if (self._layout.run_dir / path).exists():
                 continue
-            if reuse.restore(path, sha256, size):
+            if reuse.restore(job_id, path, sha256):
                 say(f"{path} is missing; brought back from the cache")
             elif ledger.view.can_be_fetched(job_id, since=live_since):
                 say(f"{path} is missing; asking the service for it again")
