@@ -165,7 +165,7 @@ class ResultCache:
         results = self.index.count_unused(since=since) if dry_run else self._forget(since)
         files = freed = held = 0
         with faults(self._folder):
-            for folder in sorted(self._objects.iterdir()):
+            for folder in sorted(self._objects.glob("*")):
                 for size, links in self._sweep(folder, since=since, dry_run=dry_run):
                     files += 1
                     freed, held = (freed + size, held) if links == 1 else (freed, held + size)

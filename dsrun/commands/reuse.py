@@ -22,6 +22,8 @@ from dsrun.store import ARTIFACTS, TEMP
 _PAGE = 250  # results at once: their links take some milliseconds
 _KEEP_S = 10.0  # how long a result may wait for its page to fill
 
+_NOT_ADDED = "finished jobs are not added"
+
 Item = TypeVar("Item")
 
 
@@ -45,7 +47,7 @@ class Reuse:
         self._temporary = str(layout.run_dir / TEMP / "cached")
         self._directory = layout.run_dir.relative_to(layout.out).as_posix()
         self._clock = clock
-        self._fault: CacheFault | None = None
+        self._fault: CacheFault | None = None  # after the first one the cache is left alone
         self._waiting: list[_Ended] = []
         self._handed_over_at = clock.monotonic()
         self._cache: ResultCache | None = None
@@ -53,7 +55,9 @@ class Reuse:
         if enabled:
             with self._forgiving():
                 self._cache = ResultCache(layout.cache)
-                if not self._cache.is_read_only:
+                if self._cache.is_read_only:
+                    say(f"warning: the cache {layout.cache} cannot be written; {_NOT_ADDED}")
+                else:
                     self._worker = GroupWorker(self._keep_pages, name="cache")
 
     def close(self) -> None:
@@ -61,26 +65,20 @@ class Reuse:
         if self._worker is not None:
             self._hand_over()
             self._worker.close()
+            self._note_complete(is_complete=True)
         if self._cache is not None:
-            if self._fault is None and not self._cache.is_read_only:
-                with self._forgiving():
-                    self._cache.index.note_complete(self._directory, is_complete=True)
             self._cache.close()
-        if self._fault is not None:
-            say(f"warning: {self._fault}; finished jobs are missing in the cache and may be "
-                "sent again by other pipelines")  # fmt: skip
 
     def catch_up(self, view: LedgerView) -> None:
         """Give what an earlier run of this directory made and has not given."""
-        if self._cache is None or self._cache.is_read_only or self._fault is not None:
+        if self._cache is None or self._worker is None or self._fault is not None:
             return
         with self._forgiving():
-            index = self._cache.index
-            if not index.is_complete(self._directory) and view.counts().get(JobStatus.SUCCEEDED):
+            is_complete = self._cache.index.is_complete(self._directory)
+            if not is_complete and view.counts().get(JobStatus.SUCCEEDED):
                 for page in _pages(_succeeded(view)):
-                    known = index.known([ended.job_id for ended in page])
-                    self._keep([ended for ended in page if ended.job_id not in set(known)])
-            index.note_complete(self._directory, is_complete=False)
+                    self._keep(page)
+        self._note_complete(is_complete=False)
 
     async def bring_in(self, ledger: Ledger, *, steps: tuple[str, ...], end: int) -> None:
         """Whatever pending job is in the cache becomes succeeded; it costs nothing.
@@ -125,6 +123,11 @@ class Reuse:
         if len(self._waiting) >= _PAGE or waited_s > _KEEP_S:
             self._hand_over()
 
+    def _note_complete(self, *, is_complete: bool) -> None:
+        if self._cache is not None and self._fault is None:
+            with self._forgiving():
+                self._cache.index.note_complete(self._directory, is_complete=is_complete)
+
     def _hand_over(self) -> None:
         if self._worker is not None and self._waiting:
             self._worker.put(self._waiting)
@@ -158,7 +161,8 @@ class Reuse:
                 ]
                 targets = [f"{self._run_dir}/{path}" for path in paths]
                 if not cache.bring(job.job_id, file, targets, temporary=self._temporary):
-                    cache.discard(result)
+                    with self._forgiving():
+                        cache.discard(result)
                     break
                 artifacts += [_artifact(file, path) for path in paths]
             else:
@@ -176,6 +180,8 @@ class Reuse:
         try:
             yield
         except CacheFault as fault:
+            if self._fault is None:
+                say(f"warning: {fault}; what it holds may be sent again, and {_NOT_ADDED}")
             self._fault = self._fault or fault
 
     def _now(self) -> str:
