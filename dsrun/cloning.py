@@ -21,11 +21,11 @@ class Cloner:
     """
 
     def __init__(self) -> None:
-        self._has_reflinks = True
+        self.has_reflinks = True
 
     def clone(self, source: str, target: str) -> None:
         """Raises OSError."""
-        if self._has_reflinks and self._reflink(source, target):
+        if self.has_reflinks and self._reflink(source, target):
             return
         try:
             os.link(source, target)
@@ -47,6 +47,6 @@ class Cloner:
                     os.unlink(target)
                 if error.errno not in _NO_REFLINK:
                     raise
-                self._has_reflinks = False
+                self.has_reflinks = False
                 return False
         return True
