@@ -19,13 +19,7 @@ _STEP = 1000
 
 def run(out: Path, *, older_than: str, dry_run: bool, as_json: bool) -> int:
     """Both caches of an output directory. Raises CacheFault, and UsageError for `older_than`."""
-    try:
-        age = timedelta(seconds=parse_duration(older_than))
-        since = stamp(SystemClock().now() - age)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"--older-than {older_than}: this is no duration; write it as 30d or 12h"
-        ) from None
+    since = _moment_before(older_than)
     total = Collected(0, 0, 0, 0)
     for folder in cache_folders(out):
         if not has_cache(folder):
@@ -38,6 +32,17 @@ def run(out: Path, *, older_than: str, dry_run: bool, as_json: bool) -> int:
     else:
         answer(_words(total, older_than=older_than, dry_run=dry_run))
     return ExitCode.OK
+
+
+def _moment_before(older_than: str) -> str:
+    now = SystemClock().now()
+    try:
+        since = now - timedelta(seconds=parse_duration(older_than))
+    except (ValueError, OverflowError):
+        since = None
+    if since is None or since > now:
+        raise UsageError(f"--older-than {older_than}: this is no age; write it as 30d, 12h or 90s")
+    return stamp(since)
 
 
 def _words(total: Collected, *, older_than: str, dry_run: bool) -> str:
