@@ -214,6 +214,16 @@ class Ledger:
         """Their host is gone with all that it kept."""
         await self._write(Statement("DELETE FROM upload", ()))
 
+    async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
+        """Jobs whose results came from the cache; nothing was sent for them."""
+        rows = []
+        for job, result in results:
+            output = None if result.output is None else orjson.dumps(result.output).decode()
+            values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
+            rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
+            rows += [Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts]
+        await self._write(*rows)
+
     def _attempt(
         self,
         job: OpenJob,
