@@ -58,7 +58,6 @@ def build_runner(
             for name in operations if (uploads := catalog[name].uploads)
         },
     )  # fmt: skip
-    questions = RateLimiter(execution.poll_rate, clock=clock)
     reconciler = Reconciler(
         api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
         max_attempts=execution.max_attempts, grace_s=execution.grace_s,
