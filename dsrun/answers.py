@@ -1,6 +1,6 @@
 """What the API's answers say, read once into our own words. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,16 +8,20 @@ from typing import NamedTuple
 
 from dsrun.catalog import resolve
 from dsrun.records import JobError, Json, Operation
-from dsrun.verdict import Verdict, clean, error_of
+from dsrun.verdict import Decision, Verdict, clean, error_of, judge_code
+
+_OK = 200  # a task's error comes with this status
+_FAR_REACHING = (Decision.STOP, Decision.MODEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A judged answer. `payload` is its JSON, or None."""
+    """A judged answer. `payload` is its JSON, or None; `served_at` the epoch time of its header."""
 
     verdict: Verdict
     payload: Json
     request_id: str
+    served_at: float | None = None
 
 
 class TaskPhase(StrEnum):
@@ -70,6 +74,17 @@ def task_error(payload: Json) -> JobError:
     )
 
 
+def error_decision(error: JobError) -> Decision:
+    """What an error inside a task means; only STOP and MODEL reach beyond its job."""
+    return judge_code(_OK, error.code, error.message)
+
+
+def gravest(found: Sequence[Entry]) -> Entry | None:
+    """Why artifacts are missing: the reason that reaches farthest, else the first."""
+    refused = [entry for entry in found if entry.url is None]
+    return min(refused, key=_reach, default=None)
+
+
 def entries(operation: Operation, payload: Json) -> list[Entry]:
     """The artifacts that an answer names, in its order."""
     spec = operation.artifacts
@@ -113,3 +128,8 @@ def task_duration_s(payload: Json) -> float | None:
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
     found = payload.get("request_id") if isinstance(payload, Mapping) else None
     return clean(str(found or headers.get("x-request-id", "")))
+
+
+def _reach(entry: Entry) -> int:
+    decision = judge_code(_OK, entry.code, entry.message)
+    return _FAR_REACHING.index(decision) if decision in _FAR_REACHING else len(_FAR_REACHING)

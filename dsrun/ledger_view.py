@@ -12,7 +12,7 @@ import orjson
 from dsrun.errors import ExitCode, SetupError
 from dsrun.execution import Money
 from dsrun.ledger_schema import VERSION
-from dsrun.records import JobStatus, Json, OpenJob
+from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
 _NO_LIMIT = 2**62
@@ -122,7 +122,7 @@ class LedgerView:
         spent = under_way = Decimal(0)
         for price, units, wanted in self._all(
             "SELECT unit_price, sum(units + units_before), "
-            "sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
+            "sum(iif(status IN ('submitting', 'submitted', 'unknown'), wanted, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
         ):
@@ -142,9 +142,10 @@ class LedgerView:
     def open_jobs(
         self, *, operation: str, steps: Sequence[str] = (), end: int = _NO_LIMIT
     ) -> Iterator[OpenJob]:
-        """Jobs that have not ended: those with a task first, then the others in plan order."""
+        """Jobs that have not ended, in plan order: first those in doubt, then those with a task."""
         has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
-        for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
+        doubtful: set[str] = set()  # these become pending when they prove to be unpaid
+        for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
             while rows := self._all(
                 "SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
@@ -152,6 +153,10 @@ class LedgerView:
                 (last, end, operation, status, *_steps(steps), _PAGE),
             ):
                 for row in rows:
+                    if status is JobStatus.SUBMITTING:
+                        doubtful.add(row["job_id"])
+                    elif row["job_id"] in doubtful:
+                        continue
                     yield self._open_job(row, has_twins=has_twins)
                 last = rows[-1]["position"]
 
@@ -173,8 +178,13 @@ class LedgerView:
 
     def can_be_fetched(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""
-        sql = "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ?"
-        return bool(self._one(sql, (job_id, since)))
+        return bool(
+            self._one(
+                "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ? "
+                "AND part_first IS NULL",  # else several tasks made it
+                (job_id, since),
+            )
+        )
 
     def _artifact_rows(self) -> Iterator[sqlite3.Row]:
         for page in self._pages("job_id"):
@@ -216,6 +226,32 @@ class LedgerView:
         )
         return [tuple(row) for row in rows]
 
+    def unknown(self, limit: int) -> list[tuple[str, str]]:
+        """Jobs that may be paid: the name of their first file, and why nobody knows."""
+        rows = self._all(
+            "SELECT step, stems, error_message FROM job WHERE status = 'unknown' "
+            "ORDER BY position LIMIT ?",
+            (limit,),
+        )
+        return [(_stems(row)[0], row["error_message"]) for row in rows]
+
+    def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Job id, operation and the indexes that have not come, of every partial job."""
+        rows = self._all(
+            "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "
+            "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
+            "FROM job WHERE status = 'partial' ORDER BY position"
+        )
+        return [
+            (row["job_id"], row["operation"], _missing(row["wanted"], set(_list(row["made"]))))
+            for row in rows
+        ]
+
+    def _part(self, row: sqlite3.Row) -> Part:
+        made = self._all("SELECT DISTINCT idx FROM artifact WHERE job_id = ?", (row["job_id"],))
+        missing = _missing(row["wanted"], {item[0] for item in made})
+        return Part(first=row["part_first"], count=row["part_count"], missing=missing)
+
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
@@ -230,9 +266,16 @@ class LedgerView:
             status=JobStatus(row["status"]),
             task_id=row["task_id"],
             submitted_at=row["submitted_at"],
+            request_id=row["request_id"],
+            lost_at=row["lost_at"],
             attempts=row["attempts"],
             stems=tuple(dict.fromkeys(stems)),
+            part=None if row["part_first"] is None else self._part(row),
         )
+
+
+def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:
+    return tuple(index for index in range(wanted) if index not in made)
 
 
 def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
@@ -248,6 +291,11 @@ _IN_STEPS = "(? = '[]' OR step IN (SELECT value FROM json_each(?)))"
 def _steps(steps: Sequence[str]) -> tuple[str, str]:
     text = orjson.dumps(list(steps)).decode()
     return text, text
+
+
+def _list(text: str) -> list[Json]:
+    found: list[Json] = orjson.loads(text)
+    return found
 
 
 def _of_other(columns: str) -> str:
@@ -269,6 +317,14 @@ def connect(path: Path) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise disk_error(error) from error
+    return db
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. Raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    db.row_factory = sqlite3.Row
     return db
 
 

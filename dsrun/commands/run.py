@@ -23,12 +23,14 @@ from dsrun.control import Budget, RunControl
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
+from dsrun.fills import ranges_of
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
+from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
-from dsrun.records import JobResult, JobStatus, OpenJob
+from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
 from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder
@@ -127,11 +129,19 @@ class _Session:
         reuse.catch_up(ledger.view)
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
-            await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+            await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
         if self._options.retry_failed:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
+            await self._reopen_partial(ledger)
         if self._options.resubmit_unknown:
             await ledger.reopen([JobStatus.UNKNOWN])
+
+    async def _reopen_partial(self, ledger: Ledger) -> None:
+        """Ask again for what is missing, where an operation can make it alone."""
+        for job_id, operation, missing in ledger.view.partial_jobs():
+            if self._plan.catalog[operation].artifacts.count and missing:
+                first, count = ranges_of(missing)[0]
+                await ledger.reopen_part(job_id, first=first, count=count)
 
     async def _run_open_jobs(
         self,
@@ -145,7 +155,7 @@ class _Session:
     ) -> None:
         steps = self._options.steps
         counts = ledger.view.counts(steps=steps, end=end)
-        total = counts.get(JobStatus.PENDING, 0) + counts.get(JobStatus.SUBMITTED, 0)
+        total = sum(counts.get(status, 0) for status in OPEN)
         if not total:
             if not self._options.quiet:
                 say("nothing to send: every job of the plan has ended")
@@ -172,6 +182,8 @@ class _Session:
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,
                     execution=self._execution,
+                    claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
+                    resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
                 try:
                     await run_jobs(
@@ -280,10 +292,3 @@ def _owner(layout: RunLayout) -> str:
         if last
         else "it is just starting"
     )
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
