@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
@@ -293,10 +292,3 @@ def _owner(layout: RunLayout) -> str:
         if last
         else "it is just starting"
     )
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
