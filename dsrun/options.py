@@ -52,8 +52,16 @@ selection_options = _in_order(
         help="Only this step; repeatable.",
     ),
     click.option(
+        "--only", metavar="EXPR", envvar="DSRUN_ONLY",
+        help="Only rows for which this is true, such as \"style == '<anime>' and seed > 3\".",
+    ),
+    click.option(
+        "--sample", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_SAMPLE",
+        help="Only N jobs of these, by lot, the same each time.",
+    ),
+    click.option(
         "--limit", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_LIMIT",
-        help="Only the first N jobs of the plan.",
+        help="Only the first N jobs of these.",
     ),
 )  # fmt: skip
 
@@ -159,12 +167,18 @@ emulator_options = _in_order(
 
 
 def plan_options(given: dict[str, Any]) -> dict[str, Any]:
+    from dsrun.selection import Selection
+
     return {
         "pipeline": given["pipeline"],
         "out": given["out"],
         "set_params": parse_params(given["set_params"]),
-        "steps": tuple(given["steps"]),
-        "limit": given["limit"],
+        "selection": Selection(
+            steps=tuple(given["steps"]),
+            only=given["only"],
+            sample=given["sample"],
+            limit=given["limit"],
+        ),
         "emulate": given["emulate"],
     }
 

@@ -28,6 +28,7 @@ class Plan:
     digest: str
     run_values: Mapping[str, Json]
     included: Mapping[str, str]
+    templates: Templates
     steps: tuple[CompiledStep, ...]
     problems: tuple[Problem, ...] = ()  # found before the first job was made
     warnings: list[str] = field(default_factory=list)
@@ -47,10 +48,10 @@ class Plan:
                     if is_new:
                         yield job
 
-    def check(self, visit: Callable[[Job], None] | None = None) -> int:
+    def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
         """Validate every job and every file name; the number of jobs, equal ones counted once.
 
-        `visit` sees each of those jobs, in order. Raises ManifestError with all problems, equal
+        `visit` sees the job of every row, in order, and whether none before was equal. Raises ManifestError with all problems, equal
         ones of different jobs told once.
         """
         found = Findings()
@@ -58,10 +59,9 @@ class Plan:
         with PlanIndex() as index:
             for batch in batched(self._valid_jobs(found), _BATCH):
                 for job, is_new in zip(batch, index.add(batch), strict=True):
-                    if is_new:
-                        distinct += 1
-                        if visit is not None:
-                            visit(job)
+                    distinct += is_new
+                    if visit is not None:
+                        visit(job, is_new)
             found.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
         problems = (*self.problems, *found.problems())
@@ -137,6 +137,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         digest=plan_digest(manifest, used, templates.files, catalog.own),
         run_values=used,
         included=templates.files,
+        templates=templates,
         steps=tuple(steps),
         problems=tuple(problems),
         warnings=warnings,

@@ -72,8 +72,7 @@ class CompiledStep:
 
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
-        variables = {**self._base, **row, "matrix": row}
-        variables["job"] = {"index": index, "replica": replica}
+        variables = self.variables(row, index=index, replica=replica)
         request = self._render(variables)
         try:
             fill_request(request, operation=self.operation, replica=replica)
@@ -98,6 +97,11 @@ class CompiledStep:
             stems=self._stems(variables, request, job_id),
             units=artifact_count(request, self.operation),
         )
+
+    def variables(self, row: Mapping[str, Json], *, index: int, replica: int) -> dict[str, Any]:
+        """What a template of this step sees in a row."""
+        job = {"index": index, "replica": replica}
+        return {**self._base, **row, "matrix": row, "job": job}
 
     def _render(self, variables: Mapping[str, Any]) -> dict[str, Json]:
         try:

@@ -27,8 +27,10 @@ from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
+from dsrun.planindex import ChosenJobs
 from dsrun.records import JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
+from dsrun.selection import Chooser
 from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder
 
@@ -42,7 +44,9 @@ def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
-    plan.check()
+    chooser = None if options.selection.is_all else Chooser(plan, options.selection)
+    plan.check(chooser and chooser.visit)
+    chosen = chooser and chooser.end()
     for warning in () if options.quiet else plan.warnings:
         say(f"warning: {warning}")
     settings = None if options.emulate else read_settings()
@@ -58,7 +62,7 @@ def run(options: RunOptions) -> int:
     ) as is_held:
         if not is_held:
             return ExitCode.OK
-        session = _Session(plan, options, layout, settings)
+        session = _Session(plan, options, layout, settings, chosen)
         return asyncio.run(session.run())
 
 
@@ -66,9 +70,15 @@ class _Session:
     """One invocation, from an open ledger to the results."""
 
     def __init__(
-        self, plan: Plan, options: RunOptions, layout: RunLayout, settings: Settings | None
+        self,
+        plan: Plan,
+        options: RunOptions,
+        layout: RunLayout,
+        settings: Settings | None,
+        chosen: ChosenJobs | None,
     ) -> None:
         self._plan = plan
+        self._chosen = chosen
         self._options = options
         self._layout = layout
         self._settings = settings
@@ -94,13 +104,15 @@ class _Session:
                 live_since=stamp(self._clock.now() - _TASK_LIFE),
             )
             await self._prepare(ledger)
-            end = ledger.view.end_position(steps=self._options.steps, limit=self._options.limit)
+            if self._chosen is not None:
+                ledger.view.choose(self._chosen.ids())
+                self._chosen.close()
             control = self._control(ledger.view)
-            if self._confirm(ledger.view, end):
-                await self._run_open_jobs(ledger, store, settings, control, end)
+            if self._confirm(ledger.view):
+                await self._run_open_jobs(ledger, store, settings, control)
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
-            return await self._finish(ledger, control, end)
+            return await self._finish(ledger, control)
 
     async def _prepare(self, ledger: Ledger) -> None:
         """Bring the ledger to where this invocation starts."""
@@ -119,10 +131,10 @@ class _Session:
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
-        if self._options.retry_failed:
-            await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
-        if self._options.resubmit_unknown:
-            await ledger.reopen([JobStatus.UNKNOWN])
+        again = [JobStatus.FAILED, JobStatus.CANCELLED] if self._options.retry_failed else []
+        again += [JobStatus.UNKNOWN] if self._options.resubmit_unknown else []
+        if again:
+            await ledger.reopen(again, among=self._chosen and self._chosen.ids())
 
     async def _run_open_jobs(
         self,
@@ -130,10 +142,8 @@ class _Session:
         store: ArtifactStore,
         settings: Settings,
         control: RunControl,
-        end: int,
     ) -> None:
-        steps = self._options.steps
-        counts = ledger.view.counts(steps=steps, end=end)
+        counts = ledger.view.counts()
         total = counts.get(JobStatus.PENDING, 0) + counts.get(JobStatus.SUBMITTED, 0)
         if not total:
             if not self._options.quiet:
@@ -144,7 +154,7 @@ class _Session:
         from dsrun.transport import Transport  # noqa: PLC0415
 
         operations = ledger.view.operations()
-        sources = [ledger_source(ledger.view, name, steps=steps, end=end) for name in operations]
+        sources = [ledger_source(ledger.view, name) for name in operations]
         progress = Progress(
             total=total,
             clock=self._clock,
@@ -170,8 +180,8 @@ class _Session:
                 except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
 
-    async def _finish(self, ledger: Ledger, control: RunControl, end: int) -> int:
-        counts = ledger.view.counts(steps=self._options.steps, end=end)
+    async def _finish(self, ledger: Ledger, control: RunControl) -> int:
+        counts = ledger.view.counts()
         code = exit_code_of(counts, control)
         say_summary(ledger.view, counts, control, self._options)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
@@ -188,12 +198,12 @@ class _Session:
         failures = 1 if self._options.fail_fast else self._execution.max_failures
         return RunControl(max_failures=failures, budget=budget)
 
-    def _confirm(self, view: LedgerView, end: int) -> bool:
+    def _confirm(self, view: LedgerView) -> bool:
         """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
         above = self._execution.confirm_above
         if above is None or self._options.yes or self._options.emulate:
             return True
-        costs = view.cost_to_send(steps=self._options.steps, end=end)
+        costs = view.cost_to_send()
         if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
             return True
         words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
