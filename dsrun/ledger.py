@@ -116,7 +116,7 @@ class Ledger:
             await self._write(Statement(sql, (wanted,)))
             return
         for page in among:
-            some = f"{sql} AND job_id IN (SELECT value FROM json_each(?))"
+            some = f"{sql} AND job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
             await self._write(Statement(some, (wanted, json_text(page))))
 
     async def reopen_lost(self, job_id: str) -> None:

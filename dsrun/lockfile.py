@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,8 @@ from filelock import FileLock, Timeout
 
 from dsrun.errors import RunLocked, SetupError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _LOOK_S = 0.25  # `dsrun status` holds the lock for a moment when it looks
 
@@ -50,7 +49,7 @@ def run_lock(
 
 def is_locked(path: Path) -> bool:
     """Whether a run holds the lock now. The file is only read: its folder may be read-only."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return _cannot_be_acquired(path)
     try:
         descriptor = os.open(path, os.O_RDONLY)

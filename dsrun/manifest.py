@@ -157,7 +157,10 @@ class _StepReader:
                 f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
             )
         matrix = MatrixReader(
-            at=(*at, "matrix"), complain=self._complain, load_file=self._load_data
+            at=(*at, "matrix"),
+            complain=self._complain,
+            load_file=self._load_data,
+            root=self._root,
         ).read(section.get("matrix") or {})
         filename = section.get("filename")
         return Step(

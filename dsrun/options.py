@@ -37,7 +37,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JS
 pipeline_argument = click.argument(
     "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
 )
-selection_options = _in_order(
+run_place_options = _in_order(
     click.option(
         "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
         type=click.Path(path_type=Path), help="Output directory.",
@@ -47,6 +47,9 @@ selection_options = _in_order(
         "--emulate", is_flag=True, envvar="DSRUN_EMULATE",
         help="Use the built-in emulator: no key, no network, no cost.",
     ),
+)  # fmt: skip
+selection_options = _in_order(
+    run_place_options,
     click.option(
         "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
         help="Only this step; repeatable.",
@@ -170,17 +173,32 @@ def plan_options(given: dict[str, Any]) -> dict[str, Any]:
     from dsrun.selection import Selection
 
     return {
-        "pipeline": given["pipeline"],
-        "out": given["out"],
-        "set_params": parse_params(given["set_params"]),
+        **place_options(given),
         "selection": Selection(
             steps=tuple(given["steps"]),
             only=given["only"],
             sample=given["sample"],
             limit=given["limit"],
         ),
+    }
+
+
+def place_options(given: dict[str, Any]) -> dict[str, Any]:
+    """A pipeline and the place of its runs."""
+    return {
+        "pipeline": given["pipeline"],
+        "out": given["out"],
+        "set_params": parse_params(given["set_params"]),
         "emulate": given["emulate"],
     }
+
+
+def statuses_again(given: dict[str, Any]) -> frozenset[Any]:
+    """The statuses of jobs that `run` would send again."""
+    from dsrun.records import JobStatus
+
+    failed = {JobStatus.FAILED, JobStatus.CANCELLED} if given["retry_failed"] else set()
+    return frozenset(failed | ({JobStatus.UNKNOWN} if given["resubmit_unknown"] else set()))
 
 
 def parse_params(given: Sequence[str]) -> dict[str, str]:

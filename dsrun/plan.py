@@ -48,11 +48,23 @@ class Plan:
                     if is_new:
                         yield job
 
+    def job_at(self, step: str, index: int) -> Job | None:
+        """The job of one row. Raises ManifestError where it is not valid."""
+        for compiled in self.steps:
+            if compiled.step.name == step:
+                row_number, replica = divmod(index, compiled.step.repeat)
+                row = next(islice(compiled.step.matrix.rows(), row_number, None), None)
+                try:
+                    return None if row is None else compiled.job(row, index=index, replica=replica)
+                except RowProblem as error:
+                    raise ManifestError([problem for _, problem in error.problems]) from error
+        return None
+
     def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
         """Validate every job and every file name; the number of jobs, equal ones counted once.
 
-        `visit` sees the job of every row, in order, and whether none before was equal. Raises ManifestError with all problems, equal
-        ones of different jobs told once.
+        `visit` sees the job of every row, in order, and whether none before was equal.
+        Raises ManifestError with all problems, equal ones of different jobs told once.
         """
         found = Findings()
         distinct = 0

@@ -1,6 +1,7 @@
 """Finds equal jobs and clashing file names among any number of jobs, and keeps those chosen.
 
-In little memory: a temporary SQLite database without a name: it lives in its page cache and spills to disk.
+All in little memory: temporary SQLite databases without a name live in their page cache and spill
+to disk.
 """
 
 import sqlite3
@@ -26,7 +27,6 @@ class ChosenJob(NamedTuple):
 
     job_id: str
     step: str
-    index: int
     units: int
 
 
@@ -41,7 +41,7 @@ class ChosenJobs:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
-            "idx INT, units INT, lot BLOB); BEGIN;"
+            "units INT, lot BLOB); BEGIN;"
         )
         self._count = 0
 
@@ -53,8 +53,8 @@ class ChosenJobs:
 
     def add(self, job: Job, *, lot: bytes | None = None) -> None:
         """Add a job where it is not here yet; `lot` decides whether a sample has it."""
-        values = (job.job_id, job.step, job.index, job.units, lot)
-        sql = "INSERT OR IGNORE INTO job (id, step, idx, units, lot) VALUES (?, ?, ?, ?, ?)"
+        values = (job.job_id, job.step, job.units, lot)
+        sql = "INSERT OR IGNORE INTO job (id, step, units, lot) VALUES (?, ?, ?, ?)"
         self._count += self._db.execute(sql, values).rowcount
 
     def keep_sample(self, size: int) -> None:
@@ -68,10 +68,10 @@ class ChosenJobs:
 
     def pages(self) -> Iterator[list[ChosenJob]]:
         last = 0
-        sql = "SELECT id, step, idx, units, number FROM job WHERE number > ? ORDER BY number LIMIT ?"
+        sql = "SELECT id, step, units, number FROM job WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._db.execute(sql, (last, _PAGE)).fetchall():
-            yield [ChosenJob(*row[:4]) for row in rows]
-            last = rows[-1][4]
+            yield [ChosenJob(*row[:3]) for row in rows]
+            last = rows[-1][3]
 
     def ids(self) -> Iterator[list[str]]:
         """The ids of each page."""

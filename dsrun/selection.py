@@ -150,7 +150,7 @@ def _names(step: CompiledStep) -> list[str]:
 
 def _hint(error: TemplateProblem) -> str:
     if isinstance(error.__cause__, TypeError):
-        return "; a cell of a csv file is a text, and `NAME | int` makes it a number"
+        return "; `NAME | int` makes a number of a text, such as a cell of a csv file"
     return ""
 
 

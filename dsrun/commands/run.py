@@ -44,9 +44,7 @@ def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
-    chooser = None if options.selection.is_all else Chooser(plan, options.selection)
-    plan.check(chooser and chooser.visit)
-    chosen = chooser and chooser.end()
+    chosen = _check(plan, options)
     for warning in () if options.quiet else plan.warnings:
         say(f"warning: {warning}")
     settings = None if options.emulate else read_settings()
@@ -64,6 +62,16 @@ def run(options: RunOptions) -> int:
             return ExitCode.OK
         session = _Session(plan, options, layout, settings, chosen)
         return asyncio.run(session.run())
+
+
+def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:
+    """Validate every job; those to run, or None for all."""
+    if options.selection.is_all:
+        plan.check()
+        return None
+    chooser = Chooser(plan, options.selection)
+    plan.check(chooser.visit)
+    return chooser.end()
 
 
 class _Session:
@@ -134,7 +142,8 @@ class _Session:
         again = [JobStatus.FAILED, JobStatus.CANCELLED] if self._options.retry_failed else []
         again += [JobStatus.UNKNOWN] if self._options.resubmit_unknown else []
         if again:
-            await ledger.reopen(again, among=self._chosen and self._chosen.ids())
+            among = None if self._chosen is None else self._chosen.ids()
+            await ledger.reopen(again, among=among)
 
     async def _run_open_jobs(
         self,
