@@ -28,6 +28,14 @@ def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], 
     return decorate
 
 
+def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    del ctx, param
+    if path is not None:
+        from dsrun.settings import load_env_file
+
+        load_env_file(path)
+
+
 set_option = click.option(
     "--set", "set_params",
     type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
@@ -38,6 +46,11 @@ pipeline_argument = click.argument(
     "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
 )
 run_place_options = _in_order(
+    click.option(
+        "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
+        is_eager=True, expose_value=False, callback=_load_env_file,
+        help="Read NAME=VALUE lines for what the environment does not set.",
+    ),
     click.option(
         "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
         type=click.Path(path_type=Path), help="Output directory.",

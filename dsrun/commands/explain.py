@@ -1,34 +1,28 @@
 """`dsrun explain`: what makes one job, and where it stands."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.console import answer, say, table
-from dsrun.digest import canonical_json
 from dsrun.errors import ExitCode, ManifestError, SetupError, UsageError
-from dsrun.fills import value_at
+from dsrun.jobfacts import job_facts
 from dsrun.layout import RunLayout
 from dsrun.ledger_lookup import JobRecord, LedgerLookup
 from dsrun.ledger_view import NoLedger
-from dsrun.manifest import LOCK_NAME, Text, iter_texts
+from dsrun.manifest import LOCK_NAME
 from dsrun.plan import Plan
-from dsrun.plan_digest import file_digests
 from dsrun.records import Job, Json
-from dsrun.rendering import CompiledStep
 from dsrun.wording import show
-from dsrun.yaml_source import dotted
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
 _PLACE = re.compile(r"(.+)/([0-9]{1,9})").fullmatch
 _MOST = 5  # ids that are told where a prefix has several
-_HASHED = ("operation", "replica", "request")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +51,7 @@ def run(
         if source.ledger is not None:
             stack.enter_context(closing(source.ledger))
         planned, record = _find(job, source)
-        facts = _facts(planned, record, source)
+        facts = job_facts(planned, record, plan=source.plan, run_dir=source.run_dir)
     if as_json:
         answer(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -143,110 +137,6 @@ def _walk(plan: Plan, prefix: str) -> dict[str, Job]:
             if len(found) == _MOST:
                 break
     return found
-
-
-def _facts(planned: Job | None, record: JobRecord | None, source: _Source) -> dict[str, Json]:
-    facts: dict[str, Json]
-    if planned is not None:
-        facts = {
-            "job_id": planned.job_id,
-            "operation": planned.operation,
-            "replica": planned.replica,
-            "request": dict(planned.request),
-            "step": planned.step,
-            "index": planned.index,
-            "matrix": dict(planned.matrix),
-            "filenames": [f"artifacts/{planned.step}/{stem}" for stem in planned.stems],
-        }
-    else:
-        assert record is not None  # noqa: S101  # one of them was found
-        row = record.row
-        facts = {
-            "job_id": row["job_id"],
-            "operation": row["operation"],
-            "replica": row["replica"],
-            "request": record.request,
-            "step": row["step"],
-            "index": row["idx"],
-            "matrix": record.matrix,
-            "filenames": [f"artifacts/{row['step']}/{stem}" for stem in orjson.loads(row["stems"])],
-        }
-    hashed = canonical_json({key: facts[key] for key in _HASHED}).decode()
-    known = planned is not None and source.plan is not None
-    return facts | {
-        "hashed": hashed,  # its SHA-256 is the id
-        "templates": list(_templates(source.plan, facts)) if known and source.plan else [],
-        "added": list(_added(source.plan, facts)) if known and source.plan else [],
-        "files": _files(source.plan, facts["step"]) if known and source.plan else {},
-        "ledger": None if record is None else _ledger_facts(record, source.run_dir),
-    }
-
-
-def _step(plan: Plan, name: str) -> CompiledStep:
-    return next(step for step in plan.steps if step.step.name == name)
-
-
-def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    """Every text of the step, where it stands, and what it has become."""
-    step = _step(plan, facts["step"]).step
-    for text in iter_texts(step.body):
-        at = tuple(map(str, text.at[2:]))
-        yield _place(plan, text) | {"value": value_at(facts["request"], at)}
-    if step.filename is not None:
-        yield _place(plan, step.filename) | {"value": facts["filenames"]}
-
-
-def _place(plan: Plan, text: Text) -> dict[str, Json]:
-    line, column = plan.manifest.document.place(text.at)
-    return {
-        "where": dotted(text.at[2:]),
-        "file": text.file or plan.manifest.document.file,
-        "line": 1 if text.file else line,
-        "column": 1 if text.file else column,
-        "source": text.source,
-    }
-
-
-def _added(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    """What dsrun has put into the request, since the manifest is silent."""
-    step = _step(plan, facts["step"])
-    for fill in step.operation.fills:
-        value = value_at(facts["request"], fill.at)
-        if value is not None and not _is_given(step.step.body, fill.at):
-            why = "derived from the job" if fill.derive else "always sent"
-            yield {"where": ".".join(fill.at), "value": value, "why": why}
-
-
-def _is_given(body: Any, at: tuple[str, ...]) -> bool:
-    for key in at:
-        if not isinstance(body, Mapping) or key not in body:
-            return False
-        body = body[key]
-    return True
-
-
-def _files(plan: Plan, step: str) -> dict[str, str]:
-    """SHA-256 of the files that the step reads, and of all that templates include."""
-    found = _step(plan, step).step
-    names = {*found.matrix.files, *(t.file for t in iter_texts(found.body)), *plan.included}
-    digests = file_digests(plan.manifest, plan.included)
-    return {name: sha256 for name, sha256 in digests.items() if name in names}
-
-
-def _ledger_facts(record: JobRecord, run_dir: Path) -> dict[str, Json]:
-    row = record.row
-    return {
-        "directory": str(run_dir),
-        "status": row["status"],
-        "error": row["error_code"] and f"{row['error_code']}: {row['error_message']}",
-        "task_id": row["task_id"],
-        "request_id": row["request_id"],
-        "submitted_at": row["submitted_at"],
-        "ended_at": row["ended_at"],
-        "artifacts": record.artifacts,
-        "twins": [f"{step}/{index}" for step, index in record.twins],
-        "attempts": record.attempts,
-    }
 
 
 def _answer_text(facts: Mapping[str, Json]) -> None:
