@@ -56,6 +56,7 @@ def load_env_file(path: Path) -> None:
                 f"--env-file {path}: line {binding.original.line} is not NAME=VALUE; "
                 "quote a value that holds spaces or #"
             )
+    for binding in bindings:
         if binding.key is not None and binding.value is not None:
             os.environ.setdefault(binding.key, binding.value)
 
