@@ -8,7 +8,17 @@ from pathlib import Path
 import orjson
 
 from dsrun.errors import ManifestError, Problem, SetupError
-from dsrun.records import ArtifactSpec, Fill, Json, Operation, Polling, Price, Rate
+from dsrun.records import (
+    ArtifactSpec,
+    Fill,
+    Json,
+    MadeList,
+    Operation,
+    Polling,
+    Price,
+    Rate,
+    TaskList,
+)
 from dsrun.resources import iter_operation_files
 from dsrun.schema import SchemaValidator, check_schema
 
@@ -96,6 +106,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         rate=Rate(requests=about["limits"]["requests"], per_s=about["limits"]["per_s"]),
         running_tasks=about["limits"].get("running_tasks"),
         polling=_parse_polling(about.get("polling")),
+        recovery=_parse_recovery(about.get("recovery")),
     )
 
 
@@ -195,4 +206,17 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
         factor=about["factor"],
         max_s=about["max_s"],
         timeout_s=about["timeout_s"],
+    )
+
+
+def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | None:
+    if about is None:
+        return None
+    if about["by"] == "task-list":
+        return TaskList(model_name=about["model_name"])
+    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+    return MadeList(
+        page=pointer(about["page"]) or (),
+        page_size=pointer(about["page_size"]) or (),
+        **{name: about[name] for name in names},
     )

@@ -49,19 +49,29 @@ class Fetcher:
         self._max_attempts = max_attempts
 
     async def download(
-        self, job: OpenJob, operation: Operation, found: Sequence[Entry], *, seed: int | None
+        self,
+        job: OpenJob,
+        operation: Operation,
+        found: Sequence[Entry],
+        *,
+        seed: int | None,
+        first: int = 0,
     ) -> Fetched:
-        """Fetch every address among the entries."""
+        """Fetch every address among the entries, the artifacts of the job from index `first`.
+
+        `seed` is that of the first entry.
+        """
         artifacts: list[Artifact] = []
         missing = ""
-        for index, entry in enumerate(found):
+        for number, entry in enumerate(found):
             if entry.url is None:
                 continue
+            index = first + number
             kept = await self._download_one(job, operation, entry.url, index)
             if isinstance(kept, str):
                 missing = missing or kept
                 continue
-            artifacts += _artifacts(kept, index, seed=None if seed is None else seed + index)
+            artifacts += _artifacts(kept, index, seed=None if seed is None else seed + number)
         return Fetched(tuple(artifacts), missing)
 
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:

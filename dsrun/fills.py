@@ -3,7 +3,9 @@
 A derived value depends on the job alone, so that another row never changes it.
 """
 
+import copy
 import hashlib
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +44,32 @@ def artifact_count(request: Json, operation: Operation) -> int:
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 
+def ranges_of(indexes: Iterable[int]) -> list[tuple[int, int]]:
+    """Rising indexes as (first, count) without gaps."""
+    ranges: list[tuple[int, int]] = []
+    for index in indexes:
+        if ranges and index == sum(ranges[-1]):
+            ranges[-1] = (ranges[-1][0], ranges[-1][1] + 1)
+        else:
+            ranges.append((index, 1))
+    return ranges
+
+
+def part_request(request: Request, operation: Operation, *, first: int, count: int) -> Request:
+    """The request for `count` artifacts of another request, from the one at index `first`.
+
+    Where the operation has seeds, they are those that these artifacts would have had.
+    """
+    part: Request = copy.deepcopy(request)
+    count_at, seed_at = operation.artifacts.count, operation.artifacts.seed
+    if count_at:
+        _put(part, count_at, count)
+    seed = value_at(request, seed_at)
+    if seed_at and isinstance(seed, int):
+        _put(part, seed_at, seed + first)
+    return part
+
+
 def price_of(request: Json, operation: Operation) -> Decimal:
     """What the request costs when all of it succeeds, in the operation's currency."""
     return operation.price.amount * artifact_count(request, operation)
@@ -55,6 +83,12 @@ def _derive(fill: Fill, request: Request, operation: Operation, replica: int) ->
     count = value_at(request, fill.span)
     span = int(count) if isinstance(count, int | float) and 1 <= count <= fill.maximum else 1
     return int.from_bytes(state.digest()[:8]) % (fill.maximum - span + 2)
+
+
+def _put(request: Request, at: tuple[str, ...], value: Json) -> None:
+    parent = _parent(request, at)
+    if parent is not None:
+        parent[at[-1]] = value
 
 
 def _parent(request: Request, at: tuple[str, ...]) -> Request | None:

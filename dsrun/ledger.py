@@ -43,9 +43,9 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation, and judge what a dead one left half submitted.
+        """Record this invocation, and judge what a dead one left half written.
 
-        Tasks that are younger than `live_since` and were not found may be found today.
+        What was sent after `live_since` and not found may be found today.
         """
         await self._write(
             Statement(
@@ -60,14 +60,8 @@ class Ledger:
                 (),
             ),
             Statement(
-                "UPDATE job SET status = 'unknown', error_class = 'unknown', "
-                "error_code = 'Interrupted', error_message = 'dsrun was stopped between sending "
-                "the request and reading its answer' WHERE status = 'submitting'",
-                (),
-            ),
-            Statement(
-                "UPDATE job SET status = 'submitted', ended_at = NULL "
-                "WHERE status = 'unknown' AND task_id IS NOT NULL AND submitted_at > ?",
+                "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "
+                "ended_at = NULL WHERE status = 'unknown' AND submitted_at > ?",
                 (live_since,),
             ),
         )
@@ -119,6 +113,18 @@ class Ledger:
             some = f"{sql} AND job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
             await self._write(Statement(some, (wanted, json_text(page))))
 
+    async def reopen_part(self, job_id: str, *, first: int, count: int) -> None:
+        """Make a partial job pending for some of what is missing; what it has, it keeps."""
+        await self._write(
+            Statement(
+                "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
+                "units_before = units_before + units, units = 0, error_code = NULL, "
+                "error_message = NULL, error_class = NULL, ended_at = NULL, "
+                "part_first = ?, part_count = ? WHERE job_id = ?",
+                (first, count, job_id),
+            )
+        )
+
     async def reopen_lost(self, job_id: str) -> None:
         """A finished job whose file is gone: its task is asked again, which costs nothing."""
         await self._write(
@@ -131,11 +137,26 @@ class Ledger:
         """Before a create leaves: from now on it may be paid."""
         await self._write(Row(Kind.INTENT, (job.job_id, at)))
 
-    async def record_task(self, job: OpenJob, *, task_id: str, request_id: str, at: str) -> None:
-        """Right after a create was accepted, before anything else happens to the job."""
+    async def record_lost(
+        self, job: OpenJob, *, at: str, message: str, request_id: str | None
+    ) -> None:
+        """A create's answer is lost: it may have been accepted."""
+        await self._write(
+            Row(Kind.LOST, (job.job_id, at, request_id)),
+            self._attempt(job, "create", at, "lost", message=message, request_id=request_id),
+        )
+
+    async def record_task(
+        self, job: OpenJob, *, task_id: str, request_id: str | None, at: str, found: bool = False
+    ) -> None:
+        """Right after a create was accepted, before anything else happens to the job.
+
+        `found`: in the service's list, since the answer was lost.
+        """
+        outcome = "found" if found else "accepted"
         await self._write(
             Row(Kind.TASK, (job.job_id, task_id, request_id)),
-            self._attempt(job, "create", at, "accepted", task_id=task_id, request_id=request_id),
+            self._attempt(job, "create", at, outcome, task_id=task_id, request_id=request_id),
         )
 
     async def record_answer(

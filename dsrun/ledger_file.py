@@ -111,6 +111,14 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. Raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    db.row_factory = sqlite3.Row
+    return db
+
+
 def disk_error(error: sqlite3.Error) -> SetupError:
     """Words for a ledger that the disk does not take or give."""
     if "malformed" in str(error) or "not a database" in str(error):

@@ -13,7 +13,7 @@ from dsrun.errors import ExitCode, SetupError
 from dsrun.execution import Money
 from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
 from dsrun.ledger_schema import VERSION
-from dsrun.records import JobStatus, Json, OpenJob
+from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
 
@@ -108,14 +108,6 @@ class LedgerView:
         rows = self._all(f"SELECT status, count(*) FROM {self._jobs} GROUP BY status")  # noqa: S608
         return {JobStatus(status): number for status, number in rows}
 
-    def status_of(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
-        marks = ",".join("?" * len(job_ids))
-        rows = self._all(
-            f"SELECT job_id, status FROM job WHERE job_id IN ({marks})",  # noqa: S608
-            job_ids,
-        )
-        return {job_id: JobStatus(status) for job_id, status in rows}
-
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
         rows = self._all(
@@ -129,7 +121,7 @@ class LedgerView:
         spent = under_way = Decimal(0)
         for price, units, wanted in self._all(
             "SELECT unit_price, sum(units + units_before), "
-            "sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
+            "sum(iif(status IN ('submitting', 'submitted', 'unknown'), wanted, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
         ):
@@ -146,9 +138,10 @@ class LedgerView:
         return _sum_money(rows)
 
     def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
-        """Jobs that have not ended: those with a task first, then the others in plan order."""
+        """Jobs that have not ended, in plan order: first those in doubt, then those with a task."""
         has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
-        for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
+        doubtful: set[str] = set()  # these become pending when they prove to be unpaid
+        for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
             while rows := self._all(
                 f"SELECT * FROM {self._jobs} WHERE position > ? AND operation = ? "  # noqa: S608
@@ -156,6 +149,10 @@ class LedgerView:
                 (last, operation, status, _PAGE),
             ):
                 for row in rows:
+                    if status is JobStatus.SUBMITTING:
+                        doubtful.add(row["job_id"])
+                    elif row["job_id"] in doubtful:
+                        continue
                     yield self._open_job(row, has_twins=has_twins)
                 last = rows[-1]["position"]
 
@@ -177,8 +174,13 @@ class LedgerView:
 
     def can_be_fetched(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""
-        sql = "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ?"
-        return bool(self._one(sql, (job_id, since)))
+        return bool(
+            self._one(
+                "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ? "
+                "AND part_first IS NULL",  # else several tasks made it
+                (job_id, since),
+            )
+        )
 
     def _artifact_rows(self) -> Iterator[sqlite3.Row]:
         for page in self._pages("job_id"):
@@ -220,6 +222,32 @@ class LedgerView:
         )
         return [tuple(row) for row in rows]
 
+    def unknown(self, limit: int) -> list[tuple[str, str]]:
+        """Jobs that may be paid: the name of their first file, and why nobody knows."""
+        rows = self._all(
+            f"SELECT step, stems, error_message FROM {self._jobs} WHERE status = 'unknown' "  # noqa: S608
+            "ORDER BY position LIMIT ?",
+            (limit,),
+        )
+        return [(_stems(row)[0], row["error_message"]) for row in rows]
+
+    def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Job id, operation and the indexes that have not come, of every partial job."""
+        rows = self._all(
+            "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "  # noqa: S608
+            "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
+            f"FROM {self._jobs} WHERE status = 'partial' ORDER BY position"
+        )
+        return [
+            (row["job_id"], row["operation"], _missing(row["wanted"], set(_list(row["made"]))))
+            for row in rows
+        ]
+
+    def _part(self, row: sqlite3.Row) -> Part:
+        made = self._all("SELECT DISTINCT idx FROM artifact WHERE job_id = ?", (row["job_id"],))
+        missing = _missing(row["wanted"], {item[0] for item in made})
+        return Part(first=row["part_first"], count=row["part_count"], missing=missing)
+
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
@@ -234,9 +262,16 @@ class LedgerView:
             status=JobStatus(row["status"]),
             task_id=row["task_id"],
             submitted_at=row["submitted_at"],
+            request_id=row["request_id"],
+            lost_at=row["lost_at"],
             attempts=row["attempts"],
             stems=tuple(dict.fromkeys(stems)),
+            part=None if row["part_first"] is None else self._part(row),
         )
+
+
+def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:
+    return tuple(index for index in range(wanted) if index not in made)
 
 
 def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
@@ -244,6 +279,11 @@ def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
     for currency, price, units in rows:
         sums[currency] = sums.get(currency, Decimal(0)) + Decimal(price) * units
     return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
+
+
+def _list(text: str) -> list[Json]:
+    found: list[Json] = orjson.loads(text)
+    return found
 
 
 def _of_other(columns: str) -> str:

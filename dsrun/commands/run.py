@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
@@ -22,13 +21,15 @@ from dsrun.control import Budget, RunControl
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
+from dsrun.fills import ranges_of
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
+from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
-from dsrun.records import JobResult, JobStatus, OpenJob
+from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
 from dsrun.selection import Chooser
 from dsrun.settings import Settings, emulated_settings, read_settings
@@ -95,6 +96,8 @@ class _Session:
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
+            if self._chosen is not None:
+                stack.callback(self._chosen.close)
             settings = self._settings or await self._start_emulator(stack)
             ledger = Ledger(self._layout.ledger)
             stack.callback(ledger.close)
@@ -112,9 +115,6 @@ class _Session:
                 live_since=stamp(self._clock.now() - _TASK_LIFE),
             )
             await self._prepare(ledger)
-            if self._chosen is not None:
-                ledger.view.choose(self._chosen.ids())
-                self._chosen.close()
             control = self._control(ledger.view)
             if self._confirm(ledger.view):
                 await self._run_open_jobs(ledger, store, settings, control)
@@ -127,6 +127,8 @@ class _Session:
         catalog = self._plan.catalog
         prices = {name: catalog[name].price for name in catalog.names}
         await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
+        if self._chosen is not None:
+            ledger.view.choose(self._chosen.ids())
         live_since = stamp(self._clock.now() - _TASK_LIFE)
         for job_id, path in ledger.view.artifacts():
             if (self._layout.run_dir / path).exists():
@@ -138,12 +140,20 @@ class _Session:
                 say(f"warning: {path} is missing, and the service has not kept it")
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
-            await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+            await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
         again = [JobStatus.FAILED, JobStatus.CANCELLED] if self._options.retry_failed else []
         again += [JobStatus.UNKNOWN] if self._options.resubmit_unknown else []
         if again:
-            among = None if self._chosen is None else self._chosen.ids()
-            await ledger.reopen(again, among=among)
+            await ledger.reopen(again, among=self._chosen.ids() if self._chosen else None)
+        if self._options.retry_failed:
+            await self._reopen_partial(ledger)
+
+    async def _reopen_partial(self, ledger: Ledger) -> None:
+        """Ask again for what is missing, where an operation can make it alone."""
+        for job_id, operation, missing in ledger.view.partial_jobs():
+            if self._plan.catalog[operation].artifacts.count and missing:
+                first, count = ranges_of(missing)[0]
+                await ledger.reopen_part(job_id, first=first, count=count)
 
     async def _run_open_jobs(
         self,
@@ -153,7 +163,7 @@ class _Session:
         control: RunControl,
     ) -> None:
         counts = ledger.view.counts()
-        total = counts.get(JobStatus.PENDING, 0) + counts.get(JobStatus.SUBMITTED, 0)
+        total = sum(counts.get(status, 0) for status in OPEN)
         if not total:
             if not self._options.quiet:
                 say("nothing to send: every job of the plan has ended")
@@ -180,6 +190,8 @@ class _Session:
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,
                     execution=self._execution,
+                    claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
+                    resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
                 try:
                     await run_jobs(
@@ -286,10 +298,3 @@ def _owner(layout: RunLayout) -> str:
         if last
         else "it is just starting"
     )
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
