@@ -81,7 +81,7 @@ class Reuse:
                     self._keep(page)
         self._note_complete(is_complete=False)
 
-    async def bring_in(self, ledger: Ledger, *, steps: tuple[str, ...], end: int) -> None:
+    async def bring_in(self, ledger: Ledger) -> None:
         """Whatever pending job is in the cache becomes succeeded; it costs nothing.
 
         Raises SetupError where the run directory does not take the files.
@@ -92,7 +92,7 @@ class Reuse:
             if self._cache.index.is_empty():
                 return
             for operation in ledger.view.operations():
-                jobs = ledger.view.open_jobs(operation=operation, steps=steps, end=end)
+                jobs = ledger.view.open_jobs(operation=operation)
                 pending = (job for job in jobs if job.status is JobStatus.PENDING)
                 for page in _pages(pending):
                     if brought := list(self._take(self._cache, page)):
