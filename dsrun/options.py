@@ -191,6 +191,7 @@ def plan_options(given: dict[str, Any]) -> dict[str, Any]:
 
     return {
         **place_options(given),
+        "no_cache": given["no_cache"],
         "selection": Selection(
             steps=tuple(given["steps"]),
             only=given["only"],
@@ -207,7 +208,6 @@ def place_options(given: dict[str, Any]) -> dict[str, Any]:
         "out": given["out"],
         "set_params": parse_params(given["set_params"]),
         "emulate": given["emulate"],
-        "no_cache": given["no_cache"],
     }
 
 
