@@ -176,11 +176,16 @@ def operations_command(as_json: bool) -> int:
 
 @cli.command("schema")
 @click.argument("name", required=False)
-def schema_command(name: str | None) -> int:
-    """Print a JSON Schema: manifest, results, or an operation's request."""
+@click.argument("where", default=".", type=click.Path(exists=True, path_type=Path))
+def schema_command(name: str | None, where: Path) -> int:
+    """Print a JSON Schema: manifest, results, or an operation's request.
+
+    `manifest` is for editors, which complete and check a manifest with it. It knows the
+    operations beside WHERE too, a pipeline or a folder.
+    """
     from dsrun.commands import schema
 
-    return schema.run(name)
+    return schema.run(name, where=where)
 
 
 @cli.command("init")

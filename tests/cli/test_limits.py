@@ -13,7 +13,10 @@ import pytest
 
 from dsrun.cli import main
 from dsrun.resources import read_schema
+from dsrun.schema import SchemaValidator
+from dsrun.yaml_source import parse_yaml
 
+EDITOR = SchemaValidator(orjson.loads(read_schema("manifest.json")))
 FULL = {
     "wanx-v1": {"input": {"prompt": "a paper lantern"}, "parameters": {}},
     "qwen-voice-design": {
@@ -261,6 +264,22 @@ def test_one_past_a_limit_is_refused_at_the_place_of_the_template(field, text, v
     assert code == 2
     assert [told for told in problems if not told.startswith(place)] == []
     assert summary == f"p.yaml: {len(problems)} problem{'s' * (len(problems) > 1)}"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "allowed"),
+    [
+        pytest.param(*item.values, allowed, id=item.id)
+        for items, allowed in ((ALLOWED, True), ([*REFUSED, *QUOTED_NUMBERS], False))
+        for item in items
+    ],
+)
+def test_an_editor_judges_every_limit_in_the_same_way(field, text, allowed):
+    manifest, _ = manifest_with(field, text)
+    value = parse_yaml(manifest, file="p.yaml").value
+    assert EDITOR.is_valid(value) == allowed
+    manifest, _ = manifest_with(field, '"{{ params.value }}"', params=text)
+    assert EDITOR.is_valid(parse_yaml(manifest, file="p.yaml").value)
 
 
 @pytest.mark.parametrize(("field", "text"), QUOTED_NUMBERS)

@@ -130,7 +130,7 @@ SECTIONS = {
 @given(st.fixed_dictionaries({}, optional=SECTIONS))
 @settings(max_examples=300)
 def test_both_validators_agree_on_manifests_too(manifest):
-    validator = SchemaValidator(orjson.loads(read_schema("manifest.json")))
+    validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
     assert validator.is_valid(manifest) == (validator.problems(manifest) == [])
 
 
