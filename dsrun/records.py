@@ -83,6 +83,16 @@ class Polling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageRule:
+    """The languages of a text of the request: `languages`, else the one that the request names."""
+
+    at: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    named_by: tuple[str, ...] | None = None
+    default: str = ""  # where the request names none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One API of the catalog, as its operation file describes it."""
 
@@ -101,6 +111,7 @@ class Operation:
     rate: Rate
     running_tasks: int | None
     polling: Polling | None
+    languages: tuple[LanguageRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
