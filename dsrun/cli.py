@@ -176,7 +176,7 @@ def operations_command(as_json: bool) -> int:
 
 @cli.command("schema")
 @click.argument("name", required=False)
-@click.argument("where", default=".", type=click.Path(exists=True, path_type=Path))
+@click.argument("where", default=".", type=click.Path(path_type=Path))
 def schema_command(name: str | None, where: Path) -> int:
     """Print a JSON Schema: manifest, results, or an operation's request.
 

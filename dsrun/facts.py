@@ -14,6 +14,8 @@ def limits_of(schema: Mapping[str, Json]) -> str:
         words.append(f"{low} to {high}")
     elif low is not None or high is not None:
         words.append(f"at least {low}" if high is None else f"at most {high}")
+    if "minItems" in schema and "maxItems" in schema:
+        words.append(f"{schema['minItems']} to {schema['maxItems']} items")
     if "maxLength" in schema:
         words.append(f"at most {schema['maxLength']} characters")
     return ", ".join(word for word in words if word)

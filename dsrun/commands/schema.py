@@ -16,10 +16,12 @@ _OWN = ("manifest", "results")
 
 
 def run(name: str | None, *, where: Path) -> int:
-    """Print one schema, or the names of all. Raises UsageError for a name that is none.
+    """Print one schema, or the names of all. Raises UsageError for a name or place that is none.
 
     `where` is a pipeline or a folder: the operations beside it are known too.
     """
+    if not where.exists():
+        raise UsageError(f"{where}: no such pipeline or folder")
     folder = where if where.is_dir() else where.parent
     catalog = load_catalog(folder / OWN_OPERATIONS)
     known = [*_OWN, *catalog.names]

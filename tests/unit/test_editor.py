@@ -219,3 +219,8 @@ class TestOwnOperations:
         monkeypatch.chdir(folder)
         assert main(["schema", "manifest"]) == 0
         assert '"sketch.input"' in capsys.readouterr().out
+
+    def test_are_not_looked_for_where_nothing_is(self, tmp_path, capsys):
+        where = tmp_path / "no-such-folder"
+        assert main(["schema", "manifest", str(where)]) == 2
+        assert capsys.readouterr().err == f"{where}: no such pipeline or folder\n"

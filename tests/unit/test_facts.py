@@ -21,6 +21,9 @@ WANX = load_catalog()["wanx-v1"]
             {"type": "string", "maxLength": 800}, "string, at most 800 characters", id="length"
         ),
         pytest.param({"type": ["integer", "null"]}, "integer or null", id="two types"),
+        pytest.param(
+            {"type": "array", "minItems": 2, "maxItems": 3}, "array, 2 to 3 items", id="items"
+        ),
         pytest.param({}, "", id="nothing"),
     ],
 )
