@@ -53,7 +53,7 @@ def test_another_script_is_named(text, languages, script):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a red lantern", "红灯笼", "a 红灯笼 at night", "un phare rouge"]
+    "prompt", ["a red lantern", "红灯笼", "a 红灯笼 at night", "eine helle Laterne"]
 )
 def test_a_text_of_two_languages_may_be_in_either(prompt):
     assert list(language_notes({"input": {"prompt": prompt}}, WANX)) == []
