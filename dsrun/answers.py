@@ -13,11 +13,12 @@ from dsrun.verdict import Verdict, clean, error_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A judged answer. `payload` is its JSON, or None."""
+    """A judged answer. `payload` is its JSON, or None; `served_at` the epoch time of its header."""
 
     verdict: Verdict
     payload: Json
     request_id: str
+    served_at: float | None = None
 
 
 class TaskPhase(StrEnum):

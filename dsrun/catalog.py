@@ -8,7 +8,18 @@ from pathlib import Path
 import orjson
 
 from dsrun.errors import ManifestError, Problem, SetupError
-from dsrun.records import ArtifactSpec, Fill, Json, LanguageRule, Operation, Polling, Price, Rate
+from dsrun.records import (
+    ArtifactSpec,
+    Fill,
+    Json,
+    LanguageRule,
+    MadeList,
+    Operation,
+    Polling,
+    Price,
+    Rate,
+    TaskList,
+)
 from dsrun.resources import iter_operation_files
 from dsrun.schema import SchemaValidator, check_schema
 
@@ -97,6 +108,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         running_tasks=about["limits"].get("running_tasks"),
         polling=_parse_polling(about.get("polling")),
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
+        recovery=_parse_recovery(about.get("recovery")),
     )
 
 
@@ -206,4 +218,17 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
         factor=about["factor"],
         max_s=about["max_s"],
         timeout_s=about["timeout_s"],
+    )
+
+
+def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | None:
+    if about is None:
+        return None
+    if about["by"] == "task-list":
+        return TaskList(model_name=about["model_name"])
+    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+    return MadeList(
+        page=pointer(about["page"]) or (),
+        page_size=pointer(about["page_size"]) or (),
+        **{name: about[name] for name in names},
     )

@@ -1,7 +1,10 @@
 """The API in its own words: create, query, fetch. One request a call, no retry."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -63,6 +66,31 @@ class ApiClient:
         )
         return _read(reply)
 
+    async def list_tasks(self, query: Mapping[str, str]) -> Answer:
+        """A page of the account's tasks. Raises NotSent or AnswerLost."""
+        reply = await self._transport.request(
+            "GET",
+            f"{self._base_url}/tasks/?{urlencode(query)}",
+            headers=self._headers,
+            body=None,
+            timeout_s=_QUERY_TIMEOUT_S,
+        )
+        return replace(_read(reply), served_at=_served_at(reply.headers))
+
+    async def call(self, operation: Operation, body: bytes) -> Answer:
+        """Another action of the operation's address, which costs nothing: a list, a query.
+
+        Raises NotSent or AnswerLost.
+        """
+        reply = await self._transport.request(
+            operation.method,
+            self._base_url + operation.path,
+            headers={**self._headers, "Content-Type": "application/json"},
+            body=body,
+            timeout_s=_QUERY_TIMEOUT_S,
+        )
+        return _read(reply)
+
     async def fetch(self, url: str, incoming: Incoming) -> None:
         """Read a result file whole. Raises NotSent, AnswerLost, FetchRefused or SetupError."""
         async with self._transport.download(url) as download:
@@ -86,3 +114,11 @@ def _read(reply: Reply) -> Answer:
         payload=payload,
         request_id=request_id_of(payload, reply.headers),
     )
+
+
+def _served_at(headers: Mapping[str, str]) -> float | None:
+    """The service's own clock, from the Date header."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except ValueError:
+        return None

@@ -36,6 +36,7 @@ class Execution:
     poll_first_s: float | None = None
     poll_max_s: float | None = None
     poll_rate: Rate = _POLL_RATE
+    grace_s: float = 5.0  # until an accepted create must be in the service's list
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
@@ -53,6 +54,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "poll_first_s": _maybe(parse_duration, polling.get("first")),
         "poll_max_s": _maybe(parse_duration, polling.get("max")),
         "poll_rate": _maybe(parse_rate, polling.get("rate")),
+        "grace_s": _maybe(parse_duration, section.get("grace")),
         "max_cost": _maybe(parse_money, section.get("max_cost")),
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),

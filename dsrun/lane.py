@@ -27,18 +27,81 @@ class Lane:
         self.estimate = estimate
         self.max_poll_s = max_poll_s
         self._window = asyncio.Semaphore(submit_window)
+        self._under_way = 0
+        self._quiet = asyncio.Event()  # no create is under way
+        self._quiet.set()
+        self._doubts = 0
+        self._clear = asyncio.Event()  # no create is in doubt
+        self._clear.set()
+        self._looking = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, control: RunControl) -> AsyncIterator[None]:
+    async def turn(self, control: RunControl) -> AsyncIterator["Turn"]:
         """Wait for the right to send one create, and hold it. Raises Left when the run stops."""
         async with control.interruptible():
             await self._window.acquire()
         try:
             async with control.interruptible():
                 await self.limiter.take()
+                try:
+                    while self._doubts:
+                        await self._clear.wait()
+                except BaseException:
+                    self.limiter.give_back()
+                    raise
+            turn = Turn(self)
+            try:
+                yield turn
+            finally:
+                turn.end()
+        finally:
+            self._window.release()
+
+    @asynccontextmanager
+    async def alone(self, control: RunControl, turn: "Turn | None" = None) -> AsyncIterator[None]:
+        """No other create of the operation is under way in here, so that a lost one can be told.
+
+        `turn` is the lost create's own, and over. Raises Left when the run stops.
+        """
+        self._doubts += 1
+        self._clear.clear()
+        try:
+            if turn is not None:
+                turn.end()
+            async with control.interruptible():
+                await self._quiet.wait()
+                await self._looking.acquire()
             try:
                 yield
             finally:
-                self.limiter.give_back()
+                self._looking.release()
         finally:
-            self._window.release()
+            self._doubts -= 1
+            if not self._doubts:
+                self._clear.set()
+
+    def _begin(self) -> None:
+        self._under_way += 1
+        self._quiet.clear()
+
+    def _end(self) -> None:
+        self.limiter.give_back()
+        self._under_way -= 1
+        if not self._under_way:
+            self._quiet.set()
+
+
+class Turn:
+    """One create's place in the window and the rate; it ends when the answer is there or lost."""
+
+    __slots__ = ("_is_over", "_lane")
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._is_over = False
+        lane._begin()  # noqa: SLF001  # two halves of one thing
+
+    def end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._lane._end()  # noqa: SLF001

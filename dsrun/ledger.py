@@ -42,9 +42,9 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation, and judge what a dead one left half submitted.
+        """Record this invocation, and judge what a dead one left half written.
 
-        Tasks that are younger than `live_since` and were not found may be found today.
+        What was sent after `live_since` and not found may be found today.
         """
         await self._write(
             Statement(
@@ -59,14 +59,8 @@ class Ledger:
                 (),
             ),
             Statement(
-                "UPDATE job SET status = 'unknown', error_class = 'unknown', "
-                "error_code = 'Interrupted', error_message = 'dsrun was stopped between sending "
-                "the request and reading its answer' WHERE status = 'submitting'",
-                (),
-            ),
-            Statement(
-                "UPDATE job SET status = 'submitted', ended_at = NULL "
-                "WHERE status = 'unknown' AND task_id IS NOT NULL AND submitted_at > ?",
+                "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "
+                "ended_at = NULL WHERE status = 'unknown' AND submitted_at > ?",
                 (live_since,),
             ),
         )
@@ -122,11 +116,26 @@ class Ledger:
         """Before a create leaves: from now on it may be paid."""
         await self._write(Row(Kind.INTENT, (job.job_id, at)))
 
-    async def record_task(self, job: OpenJob, *, task_id: str, request_id: str, at: str) -> None:
-        """Right after a create was accepted, before anything else happens to the job."""
+    async def record_lost(
+        self, job: OpenJob, *, at: str, message: str, request_id: str | None
+    ) -> None:
+        """A create's answer is lost: it may have been accepted."""
+        await self._write(
+            Row(Kind.LOST, (job.job_id, at, request_id)),
+            self._attempt(job, "create", at, "lost", message=message, request_id=request_id),
+        )
+
+    async def record_task(
+        self, job: OpenJob, *, task_id: str, request_id: str | None, at: str, found: bool = False
+    ) -> None:
+        """Right after a create was accepted, before anything else happens to the job.
+
+        `found`: in the service's list, since the answer was lost.
+        """
+        outcome = "found" if found else "accepted"
         await self._write(
             Row(Kind.TASK, (job.job_id, task_id, request_id)),
-            self._attempt(job, "create", at, "accepted", task_id=task_id, request_id=request_id),
+            self._attempt(job, "create", at, outcome, task_id=task_id, request_id=request_id),
         )
 
     async def record_answer(

@@ -1,6 +1,6 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 1
+VERSION = 2
 
 MIGRATIONS = (
     """
@@ -79,5 +79,9 @@ MIGRATIONS = (
         sample_rate   INTEGER,
         PRIMARY KEY (job_id, idx, path)
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE job ADD COLUMN lost_at TEXT;
+    CREATE INDEX attempt_task ON attempt (task_id) WHERE task_id IS NOT NULL;
     """,
 )

@@ -117,7 +117,7 @@ class LedgerView:
         spent = under_way = Decimal(0)
         for price, units, wanted in self._all(
             "SELECT unit_price, sum(units + units_before), "
-            "sum(iif(status IN ('submitted', 'unknown'), wanted, 0)) "
+            "sum(iif(status IN ('submitting', 'submitted', 'unknown'), wanted, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
         ):
@@ -137,9 +137,10 @@ class LedgerView:
     def open_jobs(
         self, *, operation: str, steps: Sequence[str] = (), end: int = _NO_LIMIT
     ) -> Iterator[OpenJob]:
-        """Jobs that have not ended: those with a task first, then the others in plan order."""
+        """Jobs that have not ended, in plan order: first those in doubt, then those with a task."""
         has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
-        for status in (JobStatus.SUBMITTED, JobStatus.PENDING):
+        doubtful: set[str] = set()  # these become pending when they prove to be unpaid
+        for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
             while rows := self._all(
                 "SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
@@ -147,6 +148,10 @@ class LedgerView:
                 (last, end, operation, status, *_steps(steps), _PAGE),
             ):
                 for row in rows:
+                    if status is JobStatus.SUBMITTING:
+                        doubtful.add(row["job_id"])
+                    elif row["job_id"] in doubtful:
+                        continue
                     yield self._open_job(row, has_twins=has_twins)
                 last = rows[-1]["position"]
 
@@ -211,6 +216,15 @@ class LedgerView:
         )
         return [tuple(row) for row in rows]
 
+    def unknown(self, limit: int) -> list[tuple[str, str]]:
+        """Jobs that may be paid: the name of their first file, and why nobody knows."""
+        rows = self._all(
+            "SELECT step, stems, error_message FROM job WHERE status = 'unknown' "
+            "ORDER BY position LIMIT ?",
+            (limit,),
+        )
+        return [(_stems(row)[0], row["error_message"]) for row in rows]
+
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
@@ -225,6 +239,8 @@ class LedgerView:
             status=JobStatus(row["status"]),
             task_id=row["task_id"],
             submitted_at=row["submitted_at"],
+            request_id=row["request_id"],
+            lost_at=row["lost_at"],
             attempts=row["attempts"],
             stems=tuple(dict.fromkeys(stems)),
         )
@@ -264,6 +280,14 @@ def connect(path: Path) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise disk_error(error) from error
+    return db
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. Raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    db.row_factory = sqlite3.Row
     return db
 
 

@@ -46,7 +46,12 @@ class Kind(Enum):
         "JOIN job ON job.job_id = row.job_id "
         "WHERE NOT (job.step = row.step AND job.idx = row.idx) ON CONFLICT DO NOTHING"
     )  # takes the rows of JOB: those whose job stands at another place already
-    INTENT = _update("status = 'submitting', attempts = attempts + 1, submitted_at = new.at", "at")
+    INTENT = _update(
+        "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
+        "request_id = NULL, lost_at = NULL",
+        "at",
+    )
+    LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
     TASK = _update(
         "status = 'submitted', task_id = new.task, request_id = new.request", "task", "request"
     )

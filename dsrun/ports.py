@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from dsrun.answers import Answer
 from dsrun.records import JobResult, Json, OpenJob, Operation, Saved
+from dsrun.recovery import Doubt
 
 
 class Clock(Protocol):
@@ -27,15 +28,28 @@ class Incoming(Protocol):
 class GenerationApi(Protocol):
     async def create(self, operation: Operation, body: bytes) -> Answer: ...
     async def query(self, task_id: str) -> Answer: ...
+    async def list_tasks(self, query: Mapping[str, str]) -> Answer: ...
+    async def call(self, operation: Operation, body: bytes) -> Answer: ...
     async def fetch(self, url: str, incoming: Incoming) -> None: ...
+
+
+class Claims(Protocol):
+    """What the ledgers of one output root know of tasks and of things made."""
+
+    def accepted_at(self, task_ids: Sequence[str]) -> dict[str, float]: ...
+    def claimed(self, operation: str, names: Sequence[str]) -> set[str]: ...
+    def rivals(self, operation: str, *, job_id: str) -> list[Doubt]: ...
 
 
 class Recorder(Protocol):
     """Each call ends when the fact is on disk."""
 
     async def record_intent(self, job: OpenJob, *, at: str) -> None: ...
+    async def record_lost(
+        self, job: OpenJob, *, at: str, message: str, request_id: str | None
+    ) -> None: ...
     async def record_task(
-        self, job: OpenJob, *, task_id: str, request_id: str, at: str
+        self, job: OpenJob, *, task_id: str, request_id: str | None, at: str, found: bool = False
     ) -> None: ...
     async def record_answer(
         self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str

@@ -22,6 +22,9 @@ class JobStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
+OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)  # a run goes on with these
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
     """A value that dsrun adds to a request where the manifest gives none."""
@@ -93,6 +96,32 @@ class LanguageRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskList:
+    """A create whose answer was lost is looked for in the list of tasks, under this model."""
+
+    model_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeList:
+    """A create whose answer was lost is looked for among what the service has made.
+
+    `body` asks for the list, page by page; the rest are JSON pointers.
+    """
+
+    body: Mapping[str, Json]
+    page: tuple[str, ...]  # in the body, from 0
+    page_size: tuple[str, ...]  # in the body
+    items: str  # in the answer
+    total: str  # in the answer
+    match: Mapping[str, str]  # what must be equal: in the request, in an item
+    holds: Mapping[str, str]  # what an item's text must contain: in the request, in an item
+    made_at: str  # in an item
+    outputs: Mapping[str, str]  # in an item
+    lost: str  # what of the answer cannot be had again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One API of the catalog, as its operation file describes it."""
 
@@ -112,6 +141,7 @@ class Operation:
     running_tasks: int | None
     polling: Polling | None
     languages: tuple[LanguageRule, ...] = ()
+    recovery: TaskList | MadeList | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +170,8 @@ class OpenJob:
     status: JobStatus
     task_id: str | None
     submitted_at: str | None
+    request_id: str | None = None
+    lost_at: str | None = None  # when the create's answer was given up
     attempts: int
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
 

@@ -28,7 +28,7 @@ from dsrun.lane import Lane
 from dsrun.polling import Poller
 from dsrun.ports import Clock, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
-from dsrun.submitting import Submitted, Submitter
+from dsrun.submitting import Answered, Submitter
 
 
 class Runner:
@@ -69,14 +69,14 @@ class Runner:
         if job.task_id is not None:
             reserved = price_of(orjson.loads(job.body), lane.operation)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
-        submitted = await self._submitter.submit(job, lane)
-        if isinstance(submitted, JobResult):
-            return await self._end(job, submitted, is_counted=True)
-        if submitted.task_id is not None:
-            return await self._finish_task(
-                job, submitted.task_id, lane, submitted.reserved, fresh=True
-            )
-        return await self._finish_now(job, lane.operation, submitted)
+        outcome = await self._submitter.submit(job, lane)
+        if isinstance(outcome, JobResult):
+            return await self._end(job, outcome, is_counted=True)
+        if isinstance(outcome, Answered):
+            return await self._finish_now(job, lane.operation, outcome)
+        return await self._finish_task(
+            job, outcome.task_id, lane, outcome.reserved, fresh=outcome.is_new
+        )
 
     async def _finish_task(
         self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
@@ -104,7 +104,7 @@ class Runner:
         )
 
     async def _finish_now(
-        self, job: OpenJob, operation: Operation, submitted: Submitted
+        self, job: OpenJob, operation: Operation, submitted: Answered
     ) -> JobResult:
         """An operation that answered with its artifact in the body."""
         payload = submitted.answer.payload

@@ -1,6 +1,7 @@
 """The create request of a job: intent first, then the request, then the task id, on disk."""
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from random import Random
 from typing import NamedTuple
@@ -9,22 +10,51 @@ import orjson
 
 from dsrun.answers import Answer, task_id_of
 from dsrun.backoff import retry_delay
+from dsrun.catalog import resolve
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.fills import price_of
 from dsrun.lane import Lane
 from dsrun.ports import Clock, GenerationApi, Recorder
-from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
+from dsrun.reconciling import Reconciler
+from dsrun.records import (
+    JobError,
+    JobResult,
+    JobStatus,
+    Json,
+    MadeList,
+    OpenJob,
+    Operation,
+)
+from dsrun.recovery import Doubt, Trace, doubt_of
 from dsrun.verdict import Decision, Verdict
 
 
 class Submitted(NamedTuple):
-    """An accepted create. `task_id` is None for an operation that answers at once."""
+    """A task that was accepted. `is_new`: just now, so that its result takes a while."""
+
+    task_id: str
+    reserved: Decimal
+    is_new: bool
+
+
+class Answered(NamedTuple):
+    """A create of an operation that answers at once, accepted."""
 
     answer: Answer
-    task_id: str | None
     reserved: Decimal
+
+
+class Lost(NamedTuple):
+    """A create that may have been accepted."""
+
+    words: str
+    request_id: str | None = None
+    is_foreign: bool = False  # what answered may not be the API
+
+
+Outcome = Submitted | Answered | JobResult
 
 
 class Refused(Exception):
@@ -43,13 +73,18 @@ class Submitter:
         *,
         api: GenerationApi,
         recorder: Recorder,
+        reconciler: Reconciler,
         control: RunControl,
         clock: Clock,
         rng: Random,
         max_attempts: int,
         is_valid: Callable[[str, Json], bool],
+        resubmit_unknown: bool = False,
     ) -> None:
+        """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds."""
         self._api = api
+        self._reconciler = reconciler
+        self._resubmit_unknown = resubmit_unknown
         self._recorder = recorder
         self._control = control
         self._clock = clock
@@ -57,9 +92,13 @@ class Submitter:
         self._max_attempts = max_attempts
         self._is_valid = is_valid
 
-    async def submit(self, job: OpenJob, lane: Lane) -> Submitted | JobResult:
+    async def submit(self, job: OpenJob, lane: Lane) -> Outcome:
         """The accepted create, or how the job ended. Raises Left when the run stops first."""
         attempt = 0
+        if job.status is JobStatus.SUBMITTING:
+            earlier = await self._settle_earlier(job, lane)
+            if not isinstance(earlier, Verdict):
+                return earlier
         while True:
             outcome = await self._try_once(job, lane)
             if not isinstance(outcome, Verdict):
@@ -74,10 +113,25 @@ class Submitter:
                     retry_delay(attempt, rng=self._rng, retry_after_s=outcome.retry_after_s)
                 )
 
-    async def _try_once(self, job: OpenJob, lane: Lane) -> Submitted | JobResult | Verdict:
+    async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
+        """A create of an earlier run whose answer nobody has; a Verdict where it was not paid."""
+        reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
+        doubt = doubt_of(job.job_id, job.submitted_at or "", job.lost_at, job.request_id)
+        outcome: Outcome | Verdict | None = None
+        try:
+            async with lane.alone(self._control):
+                outcome = await self._look(
+                    job, lane, doubt, reserved, Lost("dsrun was stopped before the answer came")
+                )
+            return outcome
+        finally:
+            if isinstance(outcome, Verdict):
+                self._control.budget.settle(reserved, Decimal(0))
+
+    async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
         """One create; a Verdict asks for another try."""
         operation = lane.operation
-        async with lane.turn(self._control):
+        async with lane.turn(self._control) as turn:
             self._control.check(operation.name)
             request = orjson.loads(job.body)
             if not self._is_valid(operation.name, request):
@@ -85,11 +139,16 @@ class Submitter:
                     "InvalidRequest", "the request does not meet the operation's schema"
                 )
             reserved = self._reserve(request, operation)
-            outcome: Submitted | JobResult | Verdict | None = None
+            outcome: Outcome | Verdict | None = None
             try:
-                await self._recorder.record_intent(job, at=stamp(self._clock.now()))
-                answer = await self._send(job, lane)
-                outcome = await self._accept(job, operation, answer, reserved)
+                began = self._clock.now()
+                await self._recorder.record_intent(job, at=stamp(began))
+                sent = await self._send(job, lane, reserved)
+                if isinstance(sent, Lost):
+                    async with lane.alone(self._control, turn):
+                        outcome = await self._find(job, lane, sent, began, reserved)
+                else:
+                    outcome = sent
             except Refused as refused:
                 outcome = refused.verdict
                 raise Left from refused
@@ -99,51 +158,89 @@ class Submitter:
                 if not _may_be_paid(outcome):
                     self._control.budget.settle(reserved, Decimal(0))
 
-    async def _accept(
-        self,
-        job: OpenJob,
-        operation: Operation,
-        answer: Answer | JobResult | Verdict,
-        reserved: Decimal,
-    ) -> Submitted | JobResult | Verdict:
-        """Commit the task of an accepted create before anything else happens to the job."""
-        if not isinstance(answer, Answer):
-            return answer
-        task_id = task_id_of(answer.payload) if operation.protocol == "task" else None
-        if task_id is not None:
-            await self._record_task(job, task_id, answer.request_id)
-        elif operation.protocol == "task":
-            return self._unknown("the answer names no task", answer.request_id)
-        return Submitted(answer, task_id, reserved)
+    async def _find(
+        self, job: OpenJob, lane: Lane, lost: Lost, began: datetime, reserved: Decimal
+    ) -> Outcome | Verdict:
+        at = stamp(self._clock.now())
+        await self._recorder.record_lost(job, at=at, message=lost.words, request_id=lost.request_id)
+        doubt = doubt_of(job.job_id, stamp(began), at, lost.request_id)
+        return await self._look(job, lane, doubt, reserved, lost)
 
-    async def _record_task(self, job: OpenJob, task_id: str, request_id: str) -> None:
+    async def _look(
+        self, job: OpenJob, lane: Lane, doubt: Doubt, reserved: Decimal, lost: Lost
+    ) -> Outcome | Verdict:
+        """Find the create at the service; a Verdict says that it is not there."""
+        found = await self._reconciler.find(job, lane, doubt)
+        if isinstance(found, Trace):
+            return await self._adopt(job, lane.operation, found, reserved)
+        if found is None or (self._resubmit_unknown and job.status is JobStatus.SUBMITTING):
+            verdict = Verdict(
+                decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
+            )
+            return await self._refused(job, lane, verdict)
+        words = f"{lost.words}; {found.reason}"
+        if found.is_silent:
+            hint = "; is the base URL right?" if lost.is_foreign else ""
+            self._control.stop(f"{words}{hint}", ExitCode.INCOMPLETE)
+            raise Left
+        return self._unknown(words, lost.request_id)
+
+    async def _adopt(
+        self, job: OpenJob, operation: Operation, found: Trace, reserved: Decimal
+    ) -> Outcome:
+        """The create was accepted: what it made is this job's."""
+        recovery = operation.recovery
+        if not isinstance(recovery, MadeList):
+            await self._record_task(job, found.name, found.request_id, found=True)
+            return Submitted(found.name, reserved, is_new=False)
+        self._control.budget.settle(reserved, reserved)
+        self._control.note_failure()
+        words = f"it was made, but its answer was lost and with it {recovery.lost}"
+        return JobResult(
+            status=JobStatus.PARTIAL,
+            output={name: resolve(found.item, at) for name, at in recovery.outputs.items()},
+            error=JobError(code="AnswerLost", message=words, kind="partial"),
+            units=1,
+        )
+
+    async def _record_task(
+        self, job: OpenJob, task_id: str, request_id: str | None, *, found: bool = False
+    ) -> None:
         try:
             await self._recorder.record_task(
-                job, task_id=task_id, request_id=request_id, at=stamp(self._clock.now())
+                job,
+                task_id=task_id,
+                request_id=request_id,
+                at=stamp(self._clock.now()),
+                found=found,
             )
         except SetupError as error:
             # The ledger has the intent alone, so the words are all that names the task.
             raise SetupError(f"{error} Job {job.job_id[:12]} is task {task_id}.") from error
 
-    async def _send(self, job: OpenJob, lane: Lane) -> Answer | JobResult | Verdict:
+    async def _send(self, job: OpenJob, lane: Lane, reserved: Decimal) -> Outcome | Verdict | Lost:
+        """One create; what it became is on disk before anything else happens to the job."""
         try:
             answer = await self._api.create(lane.operation, job.body)
         except NotSent as error:
             verdict = Verdict(decision=Decision.RETRY, code="NotSent", message=str(error))
             return await self._refused(job, lane, verdict)
         except AnswerLost as error:
-            return self._unknown(str(error))
-        verdict = answer.verdict
-        if verdict.decision is Decision.ACCEPTED:
-            lane.limiter.speed_up()
-            return answer
+            return Lost(str(error))
+        verdict, request_id = answer.verdict, answer.request_id or None
         if verdict.decision is Decision.AMBIGUOUS:
-            if verdict.is_foreign:
-                self._control.stop(
-                    f"{verdict.message}; is the base URL right?", ExitCode.INCOMPLETE
-                )
-            return self._unknown(f"{verdict.code}: {verdict.message}", answer.request_id)
-        return await self._refused(job, lane, verdict)
+            words = f"{verdict.code}: {verdict.message}"
+            return Lost(words, request_id, is_foreign=verdict.is_foreign)
+        if verdict.decision is not Decision.ACCEPTED:
+            return await self._refused(job, lane, verdict)
+        lane.limiter.speed_up()
+        if lane.operation.protocol != "task":
+            return Answered(answer, reserved)
+        task_id = task_id_of(answer.payload)
+        if task_id is None:
+            return Lost("the answer names no task", request_id)
+        await self._record_task(job, task_id, request_id)
+        return Submitted(task_id, reserved, is_new=True)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
         """The service said no, or never heard of it: nothing was paid."""
@@ -186,11 +283,11 @@ class Submitter:
             raise Left
         return amount
 
-    def _unknown(self, words: str, request_id: str = "") -> JobResult:
+    def _unknown(self, words: str, request_id: str | None) -> JobResult:
         """It may have been accepted and paid; sending it again is the user's decision."""
         self._control.note_failure()
         error = JobError(code="AnswerLost", message=words, kind="unknown")
-        return JobResult(status=JobStatus.UNKNOWN, error=error, request_id=request_id or None)
+        return JobResult(status=JobStatus.UNKNOWN, error=error, request_id=request_id)
 
     def _failed(self, code: str, message: str) -> JobResult:
         """Counted while this job still holds the turn, so that the next one sees it."""
@@ -199,7 +296,7 @@ class Submitter:
         return JobResult(status=JobStatus.FAILED, error=error)
 
 
-def _may_be_paid(outcome: Submitted | JobResult | Verdict | None) -> bool:
+def _may_be_paid(outcome: Outcome | Verdict | None) -> bool:
     if isinstance(outcome, JobResult):
-        return outcome.status is JobStatus.UNKNOWN
-    return outcome is None or isinstance(outcome, Submitted)
+        return outcome.status in (JobStatus.UNKNOWN, JobStatus.PARTIAL)
+    return not isinstance(outcome, Verdict)

@@ -27,6 +27,7 @@ FOREIGN = ("DASHSCOPE_", "DSRUN_", "XDG_")
 FOREIGN_NAMES = ("NO_COLOR", "NETRC", "SSLKEYLOGFILE", "PYTHONWARNINGS", "PYTHONASYNCIODEBUG")
 QUICK = {
     "rate": "1000/s",
+    "grace": "200ms",
     "polling": {"first": "50ms", "max": "200ms", "rate": "1000/s"},
 }
 

@@ -24,10 +24,11 @@ from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
+from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
-from dsrun.records import JobResult, JobStatus, OpenJob
+from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
 from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder
@@ -118,7 +119,7 @@ class _Session:
                 say(f"warning: {path} is missing, and the service has not kept it")
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
-            await ledger.reopen([JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+            await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
         if self._options.retry_failed:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
         if self._options.resubmit_unknown:
@@ -134,7 +135,7 @@ class _Session:
     ) -> None:
         steps = self._options.steps
         counts = ledger.view.counts(steps=steps, end=end)
-        total = counts.get(JobStatus.PENDING, 0) + counts.get(JobStatus.SUBMITTED, 0)
+        total = sum(counts.get(status, 0) for status in OPEN)
         if not total:
             if not self._options.quiet:
                 say("nothing to send: every job of the plan has ended")
@@ -161,6 +162,8 @@ class _Session:
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,
                     execution=self._execution,
+                    claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
+                    resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
                 try:
                     await run_jobs(

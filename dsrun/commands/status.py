@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.summary import unknown_lines
 from dsrun.console import answer, count_of
 from dsrun.errors import ExitCode, ManifestError, SetupError
 from dsrun.layout import RunLayout
@@ -47,6 +48,8 @@ def run(
         answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
         for code, message, number in view.errors(10):
             answer(f"  {number} x {code}: {message}")
+        for line in unknown_lines(view):
+            answer(line)
         if last:
             ended = (
                 f"ended {last.ended_at} with exit code {last.exit_code}" if last.ended_at else ""

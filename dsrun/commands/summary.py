@@ -8,16 +8,16 @@ from dsrun.console import count_of, say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
-from dsrun.records import JobStatus
+from dsrun.records import OPEN, JobStatus
 
 _UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
-_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 _ERRORS_TOLD = 3
+_UNKNOWN_TOLD = 10
 
 
 def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
     """Design 1.2: what is left open weighs more than what failed."""
-    if any(counts.get(status) for status in _OPEN):
+    if any(counts.get(status) for status in OPEN):
         return control.exit_code or ExitCode.INCOMPLETE
     if any(counts.get(status) for status in _UNSUCCESSFUL):
         return ExitCode.JOBS_FAILED
@@ -39,6 +39,8 @@ def say_summary(
         say(f"{count_of(total, 'job')}: {parts}; {cost}")
         for code, message, number in view.errors(_ERRORS_TOLD):
             say(f"  {number} x {code}: {message}")
+        for line in unknown_lines(view):
+            say(line)
     if control.reason:
         say(f"stopped: {control.reason}")
     for operation, reason in control.closed_operations.items():
@@ -49,6 +51,11 @@ def say_summary(
         say(line)
 
 
+def unknown_lines(view: LedgerView) -> list[str]:
+    """The first jobs that may be paid, by name, and why."""
+    return [f"  unknown: {name}: {reason}" for name, reason in view.unknown(_UNKNOWN_TOLD)]
+
+
 def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
     command = shlex.join(
         ["dsrun", str(options.pipeline)]
@@ -57,12 +64,13 @@ def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
         + [f"--set={key}={value}" for key, value in options.set_params.items()]
     )
     advice = []
-    left = sum(counts.get(status, 0) for status in _OPEN)
+    left = sum(counts.get(status, 0) for status in OPEN)
     if left:
         advice.append(f"{left} left: `{command}` goes on where this run stopped")
     if counts.get(JobStatus.UNKNOWN):
         advice.append(
-            "unknown jobs may have been accepted and paid; `--resubmit-unknown` sends them again"
+            "unknown jobs may have been accepted and paid; each run looks for them again, and "
+            "`--resubmit-unknown` sends those that it does not find"
         )
     if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
         advice.append("`--retry-failed` sends failed and cancelled jobs again")

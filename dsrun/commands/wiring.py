@@ -15,6 +15,8 @@ from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
 from dsrun.limits import RateLimiter
 from dsrun.polling import Poller
+from dsrun.ports import Claims
+from dsrun.reconciling import Reconciler
 from dsrun.records import Json, OpenJob, Operation
 from dsrun.runner import Runner
 from dsrun.settings import Settings
@@ -33,6 +35,8 @@ def build_runner(
     operations: list[str],
     control: RunControl,
     execution: Execution,
+    claims: Claims,
+    resubmit_unknown: bool,
 ) -> Runner:
     """A runner for jobs of these operations."""
     clock, rng = SystemClock(), Random()  # noqa: S311  # jitter, no secret
@@ -41,14 +45,20 @@ def build_runner(
     def is_valid(operation: str, request: Json) -> bool:
         return catalog.validator(operation).is_valid(request)
 
+    questions = RateLimiter(execution.poll_rate, clock=clock)
+    reconciler = Reconciler(
+        api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
+        max_attempts=execution.max_attempts, grace_s=execution.grace_s,
+    )  # fmt: skip
     return Runner(
         submitter=Submitter(
-            api=api, recorder=ledger, control=control, clock=clock, rng=rng,
+            api=api, recorder=ledger, reconciler=reconciler, control=control, clock=clock, rng=rng,
             max_attempts=execution.max_attempts, is_valid=is_valid,
+            resubmit_unknown=resubmit_unknown,
         ),
         poller=Poller(
-            api=api, recorder=ledger, control=control, clock=clock, rng=rng,
-            limiter=RateLimiter(execution.poll_rate, clock=clock), timeout_s=execution.timeout_s,
+            api=api, recorder=ledger, control=control, clock=clock, rng=rng, limiter=questions,
+            timeout_s=execution.timeout_s,
         ),
         fetcher=Fetcher(
             api=api, sink=store, recorder=ledger, control=control, clock=clock, rng=rng,

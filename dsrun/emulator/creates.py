@@ -10,6 +10,7 @@ from dsrun.emulator.immediate import answer_now
 from dsrun.emulator.limits import Limits
 from dsrun.emulator.operations import Operation
 from dsrun.emulator.references import check_resolve_header, find_ailment, find_references
+from dsrun.emulator.task_calls import refuse_list
 from dsrun.emulator.tasks import Status, Task, draw_fate
 from dsrun.emulator.voices import answer_management, check_language, is_management
 from dsrun.emulator.wire import Refusal, new_id
@@ -27,6 +28,8 @@ async def serve_service(call: Call) -> web.Response:
     _check_mode(call.request, operation)
     _charge(world.limits, operation)
     if operation.keeps_voices and is_management(body):
+        if body["input"].get("action") == "list":
+            refuse_list(world)
         return call.answer(answer_management(world.voices, body))
     operation.check(body)
     if operation.keeps_voices:

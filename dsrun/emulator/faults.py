@@ -14,6 +14,8 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "server-error-after": "500 InternalError to a create that was accepted all the same",
         "html": "502 with a gateway's HTML page to an API request, nothing accepted",
         "garbage-json": "200 with broken JSON to a task query or list",
+        "no-list": "404 to a list of tasks or voices, as from a server that has none",
+        "late-list": "a task is not listed in its first half second",
         "stall": "an API request is carried out, its answer held back until the client gives up",
         "throttle": "429 with Retry-After: 1 to an API request, nothing accepted",
         "throttle-bare": "429 without Retry-After to an API request, nothing accepted",

@@ -24,6 +24,7 @@ ACCOUNT_ID = "1000000000000001"
 
 # The largest page is not documented; a larger one is answered with this many rows.
 LARGEST_PAGE = 100
+LATE_S = 0.5
 
 
 async def query_task(call: Call) -> web.Response:
@@ -52,10 +53,13 @@ async def cancel_task(call: Call) -> web.Response:
 async def list_tasks(call: Call) -> web.Response:
     world = call.world
     world.limits.charge("tasks", requests=TASK_CALLS_PER_S)
+    refuse_list(world)
     query, now = call.request.query, world.now()
     page_no, page_size = _parse_count(query, "page_no", 1), _parse_count(query, "page_size", 10)
     page_size = min(page_size, LARGEST_PAGE)
     start, end = _parse_window(query, now)
+    if world.dice.strikes("late-list"):
+        end = min(end, now - LATE_S)
     wanted = _parse_filters(query)
     found = [
         row
@@ -71,6 +75,11 @@ async def list_tasks(call: Call) -> web.Response:
         "data": found[(page_no - 1) * page_size : page_no * page_size],
     }
     return call.answer(answer)
+
+
+def refuse_list(world: World) -> None:
+    if world.dice.strikes("no-list"):
+        raise Refusal(404, "NotFound", "There is no such resource.")
 
 
 def _describe_task(

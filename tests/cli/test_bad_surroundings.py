@@ -234,18 +234,18 @@ class TestServer:
         assert work.statuses() == {"pending": 2}
         assert emulator.requests() == []
 
-    def test_a_web_page_for_an_answer_leaves_the_job_unknown(self, work, serve_page):
+    def test_a_web_page_for_every_answer_leaves_the_job_unknown(self, work, serve_page):
         serve_page(502)
-        outcome = work.dsrun(work.posters(2))
+        outcome = work.dsrun(work.posters(1, max_attempts=2))
         assert outcome.code == 1
-        assert work.statuses() == {"unknown": 2}
-        assert "--resubmit-unknown" in outcome.err
+        assert work.statuses() == {"unknown": 1}
+        assert "HTTP 502" in outcome.err
 
     def test_a_web_page_that_says_all_is_well_stops_the_run(self, work, serve_page):
         serve_page(200)
-        outcome = work.dsrun(work.posters(2))
+        outcome = work.dsrun(work.posters(2, max_attempts=2))
         assert outcome.code == 3
-        assert work.statuses() == {"unknown": 1, "pending": 1}
+        assert work.statuses() == {"submitting": 1, "pending": 1}
         assert "base URL" in outcome.err
 
     def test_a_web_page_with_a_refusal_stops_the_run(self, work, serve_page):
@@ -265,12 +265,16 @@ class TestServer:
         assert emulator.requests() == []
         assert work.statuses() == {"pending": 2}
 
-    def test_one_that_hangs_up_at_once_leaves_the_job_unknown(self, work, serve):
+    def test_one_that_hangs_up_on_everything_stops_the_run(self, work, serve):
         service = serve("reset")
-        outcome = work.dsrun(work.posters(2))
-        assert outcome.code == 1
+        pipeline = work.posters(2, max_attempts=2)
+        outcome = work.dsrun(pipeline)
+        assert outcome.code == 3
         assert service.paid() == 0
-        assert work.statuses() == {"unknown": 2}
+        assert work.statuses() == {"submitting": 1, "pending": 1}
+        healthy = serve()
+        assert work.dsrun(pipeline).code == 0
+        assert list(healthy.creates().values()) == [1, 1]
 
     def test_one_that_is_gone_before_the_tasks_end_leaves_them_for_the_next_run(
         self, work, serve, standing_clock
@@ -294,7 +298,7 @@ class TestServer:
         def start(status, headers=None):
             class Handler(http.server.BaseHTTPRequestHandler):
                 def do_POST(self):
-                    self.rfile.read(int(self.headers["Content-Length"]))
+                    self.rfile.read(int(self.headers.get("Content-Length", 0)))
                     self.send_response(status)
                     for name, value in (headers or {}).items():
                         self.send_header(name, value)

@@ -679,7 +679,7 @@ class TestEnvironment:
     def test_retry_failed_and_resubmit_unknown(self, work, serve, monkeypatch):
         serve("moderation")
         work.dsrun(work.posters(1))
-        serve("lost-answer")
+        serve("lost-answer", "no-list")
         monkeypatch.setenv("DSRUN_RETRY_FAILED", "1")
         assert work.dsrun("demo.yaml").code == 1
         assert work.statuses() == {"unknown": 1}

@@ -82,6 +82,23 @@ async def test_a_query_is_answered_with_broken_json(launch):
         await remote.query(created.json["output"]["task_id"])
 
 
+async def test_a_server_without_lists(launch):
+    remote = await launch("no-list")
+    reply = await remote.call("GET", "/tasks", headers={"Authorization": "Bearer x"})
+    assert (reply.status, reply.json["code"]) == (404, "NotFound")
+
+
+async def test_a_task_is_listed_late(launch, clock):
+    remote = await launch("late-list")
+    await remote.create()
+    seen = []
+    for seconds in (0.4, 0.2):
+        clock.advance(seconds)
+        reply = await remote.call("GET", "/tasks", headers={"Authorization": "Bearer x"})
+        seen.append(reply.json["total"])
+    assert seen == [0, 1]
+
+
 async def test_an_answer_is_held_back_until_the_client_gives_up(launch):
     remote = await launch("stall")
     with pytest.raises(TimeoutError):

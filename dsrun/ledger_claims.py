@@ -1,0 +1,80 @@
+"""Who has what: tasks and voices that the ledgers of one output root know, to adopt none twice."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+import orjson
+
+from dsrun.ledger_view import connect_readonly
+from dsrun.recovery import Doubt, doubt_of, epoch
+
+_EMULATED = "emulated-"
+
+
+class LedgerClaims:
+    """Reads the ledger of this run and those of all other runs below the output root."""
+
+    def __init__(self, own: Path, *, out: Path) -> None:
+        """`own` is the ledger of this run. Emulated and real runs have nothing in common."""
+        self._own = own
+        self._out = out
+
+    def accepted_at(self, task_ids: Sequence[str]) -> dict[str, float]:
+        """Tasks of this run among these, with the time when their create was answered."""
+        with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
+            rows = db.execute(_TASKS, (_json(task_ids),))
+            return {row[0]: epoch(row[1]) for row in rows}
+        return {}
+
+    def claimed(self, operation: str, names: Sequence[str]) -> set[str]:
+        """Which of these tasks, or things made, belong to a job of any run."""
+        found: set[str] = set()
+        for db in self._ledgers():
+            found.update(row[0] for row in db.execute(_TASKS, (_json(names),)))
+            found.update(row[0] for row in db.execute(_OUTPUTS, (operation, _json(names))))
+        return found
+
+    def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
+        """Other creates of the operation, in any run, whose task nobody knows."""
+        return [
+            doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
+            for db in self._ledgers()
+            for row in db.execute(_RIVALS, (operation,))
+            if row["job_id"] != job_id
+        ]
+
+    def _ledgers(self) -> Iterator[sqlite3.Connection]:
+        """Open ledgers, ours first; one that cannot be read claims nothing."""
+        own = self._own.resolve()
+        is_emulated = own.parent.name.startswith(_EMULATED)
+        others = [
+            path
+            for path in sorted(self._out.glob("*/*/ledger.sqlite3"))
+            if not path.parent.is_symlink()
+            and path.resolve() != own
+            and path.parent.name.startswith(_EMULATED) == is_emulated
+        ]
+        for path in (own, *others):
+            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                yield db
+
+
+def _json(names: Sequence[str]) -> str:
+    return orjson.dumps(list(names)).decode()
+
+
+_TASKS = (
+    "SELECT task_id, min(at) FROM attempt "
+    "WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY task_id"
+)
+_OUTPUTS = (
+    "SELECT made.value FROM job, json_each(job.output) AS made WHERE job.operation = ? "
+    "AND job.output IS NOT NULL AND made.value IN (SELECT value FROM json_each(?))"
+)
+_RIVALS = (
+    "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE operation = ? "
+    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
+    "AND status IN ('submitting', 'unknown')"
+)

@@ -1,0 +1,242 @@
+"""Finding a create again whose answer was lost, before anything is sent in its place."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+import orjson
+
+from dsrun.answers import Answer
+from dsrun.backoff import retry_delay
+from dsrun.control import RunControl
+from dsrun.errors import ApiError
+from dsrun.lane import Lane
+from dsrun.limits import RateLimiter
+from dsrun.ports import Claims, Clock, GenerationApi
+from dsrun.records import Json, MadeList, OpenJob, TaskList
+from dsrun.recovery import (
+    Doubt,
+    NotFound,
+    Page,
+    Trace,
+    find_made,
+    find_task,
+    measure_skew,
+    read_made,
+    read_tasks,
+    stamp_window,
+)
+from dsrun.verdict import Decision
+
+_RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
+_MARGIN_S = 180.0
+_PAGE_SIZES = (100, 10)  # no maximum is documented; 10 is the default, which every server takes
+_MOST_PAGES = 20_000
+_LOOKS_S = (1.0, 2.0, 4.0)  # between two looks
+
+
+class Undecided(NamedTuple):
+    """Why nobody can tell whether the create was accepted.
+
+    `is_silent`: the list did not answer, so that a later run may find out.
+    """
+
+    reason: str
+    is_silent: bool = False
+
+
+class _Listing(NamedTuple):
+    traces: Sequence[Trace]
+    served_ahead_s: float | None
+
+
+Ask = Callable[[int, int], Awaitable[Answer]]  # page from 0, items a page
+Read = Callable[[Json], Page | None]
+
+
+class _PageRefused(Exception):
+    """The server does not take so many items a page."""
+
+
+class _Unlisted(Exception):
+    """The list cannot be read."""
+
+    def __init__(self, undecided: Undecided) -> None:
+        super().__init__(undecided.reason)
+        self.undecided = undecided
+
+
+class Reconciler:
+    """Looks for lost creates in the lists of the service."""
+
+    def __init__(
+        self,
+        *,
+        api: GenerationApi,
+        claims: Claims,
+        control: RunControl,
+        clock: Clock,
+        rng: Random,
+        limiter: RateLimiter,
+        max_attempts: int,
+        grace_s: float,
+    ) -> None:
+        """`limiter` keeps the rate of task queries, which the list shares.
+
+        Within `grace_s` seconds of its loss a create that was accepted must show up in the list.
+        """
+        self._api = api
+        self._claims = claims
+        self._control = control
+        self._clock = clock
+        self._rng = rng
+        self._limiter = limiter
+        self._max_attempts = max_attempts
+        self._grace_s = grace_s
+
+    async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
+        """What became of the create; None where it was not accepted. Raises Left.
+
+        Call it where no other create of the lane is under way.
+        """
+        if lane.operation.recovery is None:
+            return Undecided("the service has no list of what this operation makes")
+        if self._now() - doubt.since > _RECORD_LIFE_S:
+            return Undecided("it was sent more than a day ago, and the service lists one day")
+        looks = 0
+        while True:
+            is_last = self._now() - doubt.lost_at >= self._grace_s
+            try:
+                found = await self._look(job, lane, doubt)
+            except _Unlisted as unlisted:
+                return unlisted.undecided
+            if isinstance(found, Trace):
+                return found
+            if is_last:
+                if found is NotFound.ABSENT:
+                    return None
+                return Undecided(
+                    "several tasks of that time may be it, and the list has no prompts"
+                )
+            async with self._control.interruptible():
+                await self._clock.sleep(
+                    min(_LOOKS_S[min(looks, len(_LOOKS_S) - 1)], max(0.05, self._grace_s / 2))
+                )
+            looks += 1
+
+    async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | NotFound:
+        recovery = lane.operation.recovery
+        if isinstance(recovery, MadeList):
+            return await self._look_for_made(job, lane, doubt, recovery)
+        # The zone of the window's times is not documented, so a narrow list proves presence, and
+        # absence only where it shows a task that must be in it.
+        narrow = await self._list_tasks(lane, stamp_window(doubt, margin_s=_MARGIN_S))
+        known = self._claims.accepted_at([trace.name for trace in narrow.traces])
+        found = self._judge_tasks(lane, doubt, narrow, known)
+        if isinstance(found, Trace) or known:
+            return found
+        whole = await self._list_tasks(lane, {})
+        known = self._claims.accepted_at([trace.name for trace in whole.traces])
+        return self._judge_tasks(lane, doubt, whole, known)
+
+    def _judge_tasks(
+        self, lane: Lane, doubt: Doubt, listing: _Listing, known: dict[str, float]
+    ) -> Trace | NotFound:
+        name = lane.operation.name
+        return find_task(
+            doubt,
+            listing.traces,
+            skew=measure_skew(listing.traces, known=known, served_ahead_s=listing.served_ahead_s),
+            claimed=self._claims.claimed(name, [trace.name for trace in listing.traces]),
+            rivals=self._claims.rivals(name, job_id=doubt.job_id),
+        )
+
+    async def _list_tasks(self, lane: Lane, window: dict[str, str]) -> _Listing:
+        recovery = lane.operation.recovery
+        model = recovery.model_name if isinstance(recovery, TaskList) else ""
+
+        async def ask(number: int, size: int) -> Answer:
+            query = {"model_name": model, **window, "page_no": str(number + 1)}
+            async with self._limiter.slot():
+                return await self._api.list_tasks(query | {"page_size": str(size)})
+
+        return await self._collect(ask, read_tasks, limiter=self._limiter)
+
+    async def _look_for_made(
+        self, job: OpenJob, lane: Lane, doubt: Doubt, recovery: MadeList
+    ) -> Trace | NotFound:
+        operation, request = lane.operation, orjson.loads(job.body)
+
+        async def ask(number: int, size: int) -> Answer:
+            body = orjson.loads(orjson.dumps(recovery.body))
+            _put(body, recovery.page, number)
+            _put(body, recovery.page_size, size)
+            async with lane.limiter.slot():
+                return await self._api.call(operation, orjson.dumps(body))
+
+        read = partial(read_made, operation=operation, recovery=recovery, request=request)
+        listing = await self._collect(ask, read, limiter=lane.limiter)
+        names = [trace.name for trace in listing.traces]
+        claimed = self._claims.claimed(operation.name, names)
+        return find_made(doubt, listing.traces, claimed=claimed)
+
+    async def _collect(self, ask: Ask, read: Read, *, limiter: RateLimiter) -> _Listing:
+        """Every page of a list. Raises _Unlisted."""
+        largest, usual = _PAGE_SIZES
+        try:
+            return await self._collect_by(largest, ask, read, limiter)
+        except _PageRefused:
+            return await self._collect_by(usual, ask, read, limiter)
+
+    async def _collect_by(self, size: int, ask: Ask, read: Read, limiter: RateLimiter) -> _Listing:
+        traces: dict[str, Trace] = {}
+        seen: set[str] = set()
+        ahead = None
+        for number in range(_MOST_PAGES):
+            answer = await self._ask_page(ask, number, size, limiter)
+            page = read(answer.payload)
+            if page is None:
+                raise _Unlisted(Undecided("what answered is not the list of the API"))
+            traces.update((trace.name, trace) for trace in page.traces)
+            if answer.served_at is not None:
+                ahead = answer.served_at - self._now()
+            is_new = not seen.issuperset(page.names)
+            seen.update(page.names)
+            is_whole = len(page.names) < size if page.total is None else len(seen) >= page.total
+            if is_whole or not is_new:
+                break
+        return _Listing(list(traces.values()), ahead)
+
+    async def _ask_page(self, ask: Ask, number: int, size: int, limiter: RateLimiter) -> Answer:
+        """One page, asked for until it comes. Raises Left, _PageRefused, _Unlisted."""
+        words, is_silent = "", True
+        for attempt in range(1, self._max_attempts + 1):
+            async with self._control.interruptible():
+                try:
+                    answer = await ask(number, size)
+                except ApiError as error:
+                    words, is_silent = str(error), True
+                else:
+                    verdict = answer.verdict
+                    if verdict.decision is Decision.ACCEPTED:
+                        return answer
+                    words, is_silent = f"{verdict.code}: {verdict.message}", verdict.is_foreign
+                    if verdict.decision is Decision.THROTTLE:
+                        limiter.slow_down(verdict.retry_after_s)
+                    elif verdict.decision not in (Decision.RETRY, Decision.AMBIGUOUS):
+                        if number == 0 and size == max(_PAGE_SIZES):
+                            raise _PageRefused
+                        raise _Unlisted(Undecided(f"the list is refused: {words}"))
+                if attempt < self._max_attempts:
+                    await self._clock.sleep(retry_delay(attempt, rng=self._rng))
+        raise _Unlisted(Undecided(f"the list does not answer: {words}", is_silent))
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def _put(body: dict[str, Json], at: tuple[str, ...], value: int) -> None:
+    for step in at[:-1]:
+        body = body[step]
+    body[at[-1]] = value
