@@ -23,35 +23,50 @@ _NAMED = ("properties", "patternProperties", "$defs")
 # Words about a value, which stay true of it when a template gives it.
 _ABOUT = ("title", "description", "markdownDescription", "default", "examples")
 
-_FILE: Schema = {
-    "type": "object",
-    "required": ["file"],
-    "additionalProperties": False,
-    "properties": {
-        "file": {
-            "description": "Stands for the text of this file, a template too; named from the "
-            "folder of the manifest.",
-            "type": "string",
-            "minLength": 1,
-        }
-    },
-}
+_TEMPLATE: Schema = {"type": "string", "pattern": "\\{[{%#]"}
+
+
+def _mapping_of(key: str, words: str) -> Schema:
+    value = {"type": "string", "minLength": 1, "description": words}
+    return {
+        "type": "object",
+        "required": [key],
+        "additionalProperties": False,
+        "properties": {key: value},
+    }
+
+
+def _silently(*forms: Schema) -> Schema:
+    """Any of these forms, said with a double "not", whose failure has no words of its own.
+
+    Then an editor tells what is wrong with a value, not that it could have been a template.
+    """
+    return {"title": "template", "not": {"not": {"anyOf": list(forms)}}}
+
+
 _DEFS: Schema = {
-    # Said with a double "not", whose failure has no words of its own: then an editor tells what
-    # is wrong with the value, not that it could have been a template.
-    "computed": {
-        "title": "template",
-        "not": {
-            "not": {"anyOf": [{"type": "string", "pattern": "\\{[{%#]"}, {"$ref": "#/$defs/file"}]}
-        },
-    },
-    "file": _FILE,
+    "computed": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}),
+    "uploaded": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}),
+    "file": _mapping_of(
+        "file",
+        "Stands for the text of this file, a template too; named from the manifest's folder.",
+    ),
+    "upload": _mapping_of(
+        "upload",
+        "A file of yours, which dsrun checks and uploads; named from the manifest's folder.",
+    ),
 }
 _COMPUTED: Schema = {"$ref": "#/$defs/computed"}
+_UPLOADED: Schema = {"$ref": "#/$defs/uploaded"}
 # Two, since an editor writes a single one out as the only way to give a value.
-_SNIPPETS: list[Schema] = [
-    {"label": "{{ template }}", "body": '"{{ $1 }}"'},
+_TEMPLATE_SNIPPET = {"label": "{{ template }}", "body": '"{{ $1 }}"'}
+_TEXT_SNIPPETS: list[Schema] = [
+    _TEMPLATE_SNIPPET,
     {"label": "file: NAME", "body": {"file": "${1:prompts/prompt.j2}"}},
+]
+_UPLOAD_SNIPPETS: list[Schema] = [
+    _TEMPLATE_SNIPPET,
+    {"label": "upload: NAME", "body": {"upload": "${1:refs/picture.jpg}"}},
 ]
 
 
@@ -141,10 +156,14 @@ def _part(
     if fill is not None and fill.derive is None:
         part["default"] = fill.value
     part["markdownDescription"] = _hover(operation, at, schema, fill)
+    is_upload = operation.uploads is not None and any(
+        field.at == at for field in operation.uploads.fields
+    )
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
-        part["defaultSnippets"] = _SNIPPETS
+        part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
+    other = _UPLOADED if is_upload else _COMPUTED
     title = f"{operation.name} {'.'.join(at)}"
-    return {**part, "anyOf": [{"title": title, **judged}, _COMPUTED]}
+    return {**part, "anyOf": [{"title": title, **judged}, other]}
 
 
 def _hover(

@@ -49,19 +49,29 @@ class Fetcher:
         self._max_attempts = max_attempts
 
     async def download(
-        self, job: OpenJob, operation: Operation, found: Sequence[Entry], *, seed: int | None
+        self,
+        job: OpenJob,
+        operation: Operation,
+        found: Sequence[Entry],
+        *,
+        seed: int | None,
+        first: int = 0,
     ) -> Fetched:
-        """Fetch every address among the entries."""
+        """Fetch every address among the entries, the artifacts of the job from index `first`.
+
+        `seed` is that of the first entry.
+        """
         artifacts: list[Artifact] = []
         missing = ""
-        for index, entry in enumerate(found):
+        for number, entry in enumerate(found):
             if entry.url is None:
                 continue
+            index = first + number
             kept = await self._download_one(job, operation, entry.url, index)
             if isinstance(kept, str):
                 missing = missing or kept
                 continue
-            artifacts += _artifacts(kept, index, seed=None if seed is None else seed + index)
+            artifacts += _artifacts(kept, index, seed=None if seed is None else seed + number)
         return Fetched(tuple(artifacts), missing)
 
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
@@ -77,7 +87,7 @@ class Fetcher:
             incoming.add(data)
             saved = await self._sink.keep(
                 incoming,
-                stems=_names(job, 0),
+                stems=file_names(job, 0),
                 media=spec.media,
                 declared=declared if isinstance(declared, str) else None,
             )
@@ -98,7 +108,7 @@ class Fetcher:
                 async with self._control.interruptible(paid=True):
                     await self._api.fetch(url, incoming)
                 saved = await self._sink.keep(
-                    incoming, stems=_names(job, index), media=operation.artifacts.media
+                    incoming, stems=file_names(job, index), media=operation.artifacts.media
                 )
             except (NotSent, AnswerLost, ArtifactInvalid) as error:
                 incoming.discard()
@@ -115,7 +125,7 @@ class Fetcher:
         return ""
 
 
-def _names(job: OpenJob, index: int) -> list[str]:
+def file_names(job: OpenJob, index: int) -> list[str]:
     """The artifact's name in every row that makes this job.
 
     A service that gives more artifacts than were asked for gets names of its own for the rest.

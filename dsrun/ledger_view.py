@@ -12,7 +12,7 @@ import orjson
 from dsrun.errors import ExitCode, SetupError
 from dsrun.execution import Money
 from dsrun.ledger_schema import VERSION
-from dsrun.records import JobStatus, Json, OpenJob
+from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
 _NO_LIMIT = 2**62
@@ -96,6 +96,11 @@ class LedgerView:
         )
         return {JobStatus(status): number for status, number in rows}
 
+    def cached_count(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> int:
+        """Number of jobs whose result came from the cache."""
+        sql = f"SELECT count(*) FROM job WHERE cached AND {_IN_STEPS} AND position < ?"  # noqa: S608
+        return int(self._one(sql, (*_steps(steps), end))[0])
+
     def status_of(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
         marks = ",".join("?" * len(job_ids))
         rows = self._all(
@@ -163,9 +168,9 @@ class LedgerView:
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, str]]:
-        """Job id and path of every artifact, in plan order of the jobs."""
-        return ((row["job_id"], row["path"]) for row in self._artifact_rows())
+    def artifacts(self) -> Iterator[tuple[str, str, str]]:
+        """Job id, path and SHA-256 of every artifact, in plan order of the jobs."""
+        return ((row["job_id"], row["path"], row["sha256"]) for row in self._artifact_rows())
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every artifact, in plan order of the jobs."""
@@ -173,8 +178,13 @@ class LedgerView:
 
     def can_be_fetched(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""
-        sql = "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ?"
-        return bool(self._one(sql, (job_id, since)))
+        return bool(
+            self._one(
+                "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ? "
+                "AND part_first IS NULL",  # else several tasks made it
+                (job_id, since),
+            )
+        )
 
     def _artifact_rows(self) -> Iterator[sqlite3.Row]:
         for page in self._pages("job_id"):
@@ -225,6 +235,23 @@ class LedgerView:
         )
         return [(_stems(row)[0], row["error_message"]) for row in rows]
 
+    def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Job id, operation and the indexes that have not come, of every partial job."""
+        rows = self._all(
+            "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "
+            "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
+            "FROM job WHERE status = 'partial' ORDER BY position"
+        )
+        return [
+            (row["job_id"], row["operation"], _missing(row["wanted"], set(_list(row["made"]))))
+            for row in rows
+        ]
+
+    def _part(self, row: sqlite3.Row) -> Part:
+        made = self._all("SELECT DISTINCT idx FROM artifact WHERE job_id = ?", (row["job_id"],))
+        missing = _missing(row["wanted"], {item[0] for item in made})
+        return Part(first=row["part_first"], count=row["part_count"], missing=missing)
+
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
@@ -243,7 +270,12 @@ class LedgerView:
             lost_at=row["lost_at"],
             attempts=row["attempts"],
             stems=tuple(dict.fromkeys(stems)),
+            part=None if row["part_first"] is None else self._part(row),
         )
+
+
+def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:
+    return tuple(index for index in range(wanted) if index not in made)
 
 
 def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
@@ -259,6 +291,11 @@ _IN_STEPS = "(? = '[]' OR step IN (SELECT value FROM json_each(?)))"
 def _steps(steps: Sequence[str]) -> tuple[str, str]:
     text = orjson.dumps(list(steps)).decode()
     return text, text
+
+
+def _list(text: str) -> list[Json]:
+    found: list[Json] = orjson.loads(text)
+    return found
 
 
 def _of_other(columns: str) -> str:

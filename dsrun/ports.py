@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
-from dsrun.answers import Answer
+from dsrun.answers import Answer, HostRefusal, UploadPolicy
 from dsrun.records import JobResult, Json, OpenJob, Operation, Saved
 from dsrun.recovery import Doubt
 
@@ -33,6 +33,29 @@ class GenerationApi(Protocol):
     async def fetch(self, url: str, incoming: Incoming) -> None: ...
 
 
+class UploadApi(Protocol):
+    async def ask_upload(self, model: str) -> Answer: ...
+    async def upload(
+        self, policy: UploadPolicy, data: BinaryIO, *, key: str, media_type: str
+    ) -> HostRefusal | None: ...
+
+
+class UploadRecorder(Protocol):
+    """Remembers the addresses of uploaded files; each call ends when the fact is on disk."""
+
+    def find_upload(self, sha256: str, *, model: str, since: str) -> str | None: ...
+    async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None: ...
+    async def forget_upload(self, sha256: str, *, model: str) -> None: ...
+    async def record_trouble(self, job: OpenJob, *, at: str, phase: str, message: str) -> None: ...
+
+
+class JobUploads(Protocol):
+    """Brings the local files that a request names to where the service finds them."""
+
+    async def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult: ...
+    async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None: ...
+
+
 class Claims(Protocol):
     """What the ledgers of one output root know of tasks and of things made."""
 
@@ -44,6 +67,7 @@ class Claims(Protocol):
 class Recorder(Protocol):
     """Each call ends when the fact is on disk."""
 
+    async def reopen_part(self, job_id: str, *, first: int, count: int) -> None: ...
     async def record_intent(self, job: OpenJob, *, at: str) -> None: ...
     async def record_lost(
         self, job: OpenJob, *, at: str, message: str, request_id: str | None

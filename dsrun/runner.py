@@ -5,7 +5,9 @@ broken ledger, a broken disk or a bug comes out as an exception.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
+from typing import NamedTuple
 
 import orjson
 
@@ -15,20 +17,24 @@ from dsrun.answers import (
     TaskPhase,
     billed_units,
     entries,
+    error_decision,
+    gravest,
     outputs,
     task_error,
     task_phase,
 )
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
-from dsrun.errors import SetupError
+from dsrun.digest import canonical_json
+from dsrun.errors import ExitCode, SetupError
 from dsrun.fetching import Fetched, Fetcher
-from dsrun.fills import artifact_count, price_of, value_at
+from dsrun.fills import artifact_count, part_request, price_of, ranges_of, value_at
 from dsrun.lane import Lane
 from dsrun.polling import Poller
-from dsrun.ports import Clock, Recorder
-from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation
+from dsrun.ports import Clock, JobUploads, Recorder
+from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
 from dsrun.submitting import Answered, Submitter
+from dsrun.verdict import Decision
 
 
 class Runner:
@@ -37,6 +43,7 @@ class Runner:
     def __init__(
         self,
         *,
+        uploads: JobUploads,
         submitter: Submitter,
         poller: Poller,
         fetcher: Fetcher,
@@ -45,6 +52,7 @@ class Runner:
         control: RunControl,
         clock: Clock,
     ) -> None:
+        self._uploads = uploads
         self._submitter = submitter
         self._poller = poller
         self._fetcher = fetcher
@@ -66,6 +74,29 @@ class Runner:
 
     async def _run(self, job: OpenJob) -> JobResult:
         lane = self._lanes[job.operation]
+        if job.part is None:
+            return await self._run_request(job, lane)
+        return await self._run_parts(job, job.part, lane)
+
+    async def _run_parts(self, job: OpenJob, part: Part, lane: Lane) -> JobResult:
+        """Ask for what is missing of a partial job, one request for each gap."""
+        whole = orjson.loads(job.body)
+        end = part.first + part.count
+        ranges = [index_range for index_range in ranges_of(part.missing) if index_range[0] >= end]
+        first, count = part.first, part.count
+        while True:
+            request = part_request(whole, lane.operation, first=first, count=count)
+            result = await self._run_request(replace(job, body=canonical_json(request)), lane)
+            if not ranges or result.status is not JobStatus.PARTIAL:
+                return result
+            came = {item.index for item in result.artifacts}
+            missing = tuple(index for index in part.missing if index not in came)
+            first, count = ranges.pop(0)
+            await self._recorder.reopen_part(job.job_id, first=first, count=count)
+            part = Part(first=first, count=count, missing=missing)
+            job = replace(job, status=JobStatus.PENDING, task_id=None, part=part)
+
+    async def _run_request(self, job: OpenJob, lane: Lane) -> JobResult:
         if job.task_id is not None:
             reserved = price_of(orjson.loads(job.body), lane.operation)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
@@ -94,14 +125,17 @@ class Runner:
         request = orjson.loads(job.body)
         found = entries(operation, answer.payload)
         fetched = await self._fetcher.download(
-            job, operation, found, seed=_first_seed(request, operation)
+            job,
+            operation,
+            found,
+            seed=_first_seed(request, operation),
+            first=job.part.first if job.part else 0,
         )
         if fetched.missing:
             self._control.note_unfetched(fetched.missing)
             raise Left
-        return _result(
-            operation, answer.payload, fetched, found, artifact_count(request, operation)
-        )
+        wanted = artifact_count(request, operation)
+        return _result(job, operation, answer.payload, fetched, _Wanted(found, wanted))
 
     async def _finish_now(
         self, job: OpenJob, operation: Operation, submitted: Answered
@@ -116,7 +150,7 @@ class Runner:
         )
         fetched = await self._fetcher.decode(job, operation, payload)
         found = [Entry(None, "NoAudio", fetched.missing)] if fetched.missing else []
-        result = _result(operation, payload, fetched, found, 1)
+        result = _result(job, operation, payload, fetched, _Wanted(found, 1))
         return await self._end(
             job,
             result,
@@ -135,29 +169,59 @@ class Runner:
         request_id: str | None = None,
         is_counted: bool = False,
     ) -> JobResult:
+        if job.part is not None and result.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            result = _kept(result)
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
         )
+        if result.error is not None:
+            called = self._lanes[job.operation].operation
+            await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
+            if result.error is not None:
+                self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
             self._control.note_failure()
         return result
 
+    def _heed(self, error: JobError, operation: Operation) -> None:
+        """An error inside a task can mean as much as a refused create."""
+        decision, words = error_decision(error), f"{error.code}: {error.message}"
+        if decision is Decision.STOP:
+            self._control.stop(words, ExitCode.INCOMPLETE)
+        elif decision is Decision.MODEL:
+            self._control.close_operation(operation.name, words)
+
+
+def _kept(result: JobResult) -> JobResult:
+    """Asking again for what is missing failed; what came before is kept."""
+    error = result.error and replace(result.error, kind="partial")
+    return replace(result, status=JobStatus.PARTIAL, error=error)
+
+
+class _Wanted(NamedTuple):
+    """What an answer names, and how many were asked for."""
+
+    entries: list[Entry]
+    number: int
+
 
 def _result(
-    operation: Operation, payload: Json, fetched: Fetched, found: list[Entry], wanted: int
+    job: OpenJob, operation: Operation, payload: Json, fetched: Fetched, wanted: _Wanted
 ) -> JobResult:
-    made = len({item.index for item in fetched.artifacts})
-    refused = next((entry for entry in found if entry.url is None), None)
+    came = {item.index for item in fetched.artifacts}
+    made = len(came)
+    refused = gravest(wanted.entries)
     status, error = JobStatus.SUCCEEDED, None
     named = outputs(operation, payload)
-    if made < wanted:
-        has_some = made > 0 or (named is not None and any(named.values()))
+    is_whole = made >= wanted.number if job.part is None else came.issuperset(job.part.missing)
+    if not is_whole:
+        has_some = job.part is not None or made > 0 or (named is not None and any(named.values()))
         status = JobStatus.PARTIAL if has_some else JobStatus.FAILED
         error = JobError(
             code=refused.code if refused else "Incomplete",
-            message=refused.message if refused else f"{made} of {wanted} results were given",
+            message=refused.message if refused else f"{made} of {wanted.number} results were given",
             kind="partial" if has_some else "job",
         )
     return JobResult(

@@ -31,6 +31,14 @@ EXPECTED = {
             for style in ("flat-illustration", "watercolor")
         ],
     ),
+    "examples/reference-pictures/pipeline.yaml": (
+        None,
+        [
+            f"products/{product}/{style}.png"
+            for product in ("a-paper-lantern", "a-teapot")
+            for style in ("sketch", "watercolor")
+        ],
+    ),
     "examples/voices.yaml": (
         None,
         [

@@ -213,6 +213,11 @@ VOICE = HEAD + "    operation: qwen-voice-design\n    input:\n"
         pytest.param(
             VOICE + "      voice_prompt: |\n", {"{{ template }}", "file: NAME"}, id="text"
         ),
+        pytest.param(
+            WANX.replace("prompt: a", "ref_img: |").partition("    parameters")[0],
+            {"{{ template }}", "upload: NAME"},
+            id="a file of one's own",
+        ),
         pytest.param(HEAD + "    |\n", {"operation", "matrix", "input", "filename"}, id="a step"),
     ],
 )

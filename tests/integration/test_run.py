@@ -359,6 +359,70 @@ class TestPartialTask:
         assert healthy.count("POST") == 0
 
 
+class TestMissingPictures:
+    """`--retry-failed` asks for the pictures that did not come, and for no other."""
+
+    JOBS = 8
+
+    @pytest.fixture
+    def pipeline(self, work):
+        return work.posters(self.JOBS, pictures=4, seed="100")
+
+    def test_makes_the_job_whole_as_if_nothing_had_failed(self, work, serve, pipeline):
+        serve("partial-task")
+        assert work.dsrun(pipeline).code == 1
+        kept = work.files()
+        missing = [
+            (line["request"]["input"]["prompt"], 100 + index)
+            for line in work.results()
+            for index in {0, 1, 2, 3} - {item["index"] for item in line["artifacts"]}
+        ]
+        healthy = serve()
+        assert work.dsrun(pipeline, "--retry-failed").code == 0
+        assert kept.items() <= work.files().items()
+        assert len(work.files()) == 4 * self.JOBS
+        asked = [
+            (body["input"]["prompt"], body["parameters"]["seed"] + index)
+            for body in map(json.loads, healthy.creates())
+            for index in range(body["parameters"]["n"])
+        ]
+        assert sorted(asked) == sorted(missing)
+        assert work.statuses() == {"succeeded": self.JOBS}
+        assert all(line["cost"]["amount"] == pytest.approx(0.64) for line in work.results())
+        for line in work.results():
+            assert line["request"]["parameters"]["n"] == 4
+            assert [item["seed"] for item in line["artifacts"]] == [100, 101, 102, 103]
+
+    def test_keeps_what_it_has_when_it_fails_again(self, work, serve, pipeline):
+        serve("partial-task")
+        work.dsrun(pipeline)
+        kept = work.files()
+        serve("failed-task")
+        assert work.dsrun(pipeline, "--retry-failed").code == 1
+        assert work.statuses() == {"partial": self.JOBS}
+        assert work.files() == kept
+        serve("moderation")
+        assert work.dsrun(pipeline, "--retry-failed").code == 1
+        assert {line["error"]["code"] for line in work.results()} == {"DataInspectionFailed"}
+        assert work.statuses() == {"partial": self.JOBS}
+
+    def test_goes_on_with_the_part_after_a_stop(self, work, serve, standing_clock, pipeline):
+        serve("partial-task")
+        work.dsrun(pipeline)
+        service = serve(clock=standing_clock)
+        child = work.spawn(pipeline, "--retry-failed")
+        work.until(lambda: service.tasks_asked_for() == self.JOBS, what="every part asked for")
+        child.kill()
+        parts = len(service.creates())
+        standing_clock.release()
+        work.dsrun(pipeline)
+        assert len(service.creates()) >= parts
+        assert set(service.creates().values()) == {1}
+        assert work.dsrun(pipeline, "--retry-failed").code == 0
+        assert set(service.creates().values()) == {1}
+        assert len(work.files()) == 4 * self.JOBS
+
+
 class TestFailedJobs:
     def test_a_failed_task_fails_its_job(self, work, serve):
         serve("failed-task")

@@ -84,6 +84,10 @@ def wanx(**parameters):
     return step("wanx-v1", parameters=parameters)
 
 
+def reference(address):
+    return step("wanx-v1", input={"prompt": "a", "ref_img": address})
+
+
 def voice(**given):
     required = {"target_model": "qwen3-tts-vd-2026-01-26", "voice_prompt": "a", "preview_text": "a"}
     return step("qwen-voice-design", input=required | given)
@@ -108,6 +112,8 @@ def test_every_valid_manifest_is_valid_in_an_editor(path):
         pytest.param(wanx(style="{% if a %}<anime>{% endif %}"), id="an enum from a statement"),
         pytest.param(wanx(n={"file": "count.txt"}), id="a value from a file"),
         pytest.param(wanx(n=2, seed="{{ seed }}"), id="a field that a rule bounds"),
+        pytest.param(reference({"upload": "refs/teapot.jpg"}), id="a file to upload"),
+        pytest.param(reference("{{ product.picture }}"), id="an address from a template"),
         pytest.param(wanx(seed=None), id="a seed that is not sent"),
         pytest.param(wanx(n=4, seed=2147483644), id="the last seed of four pictures"),
         pytest.param(voice(), id="constants and derived names left out"),
@@ -128,6 +134,8 @@ def test_what_a_run_would_take_is_valid(manifest):
         pytest.param(wanx(n=4, seed=2147483645), id="past a rule of two fields"),
         pytest.param(wanx(n=None), id="null where nothing derives a value"),
         pytest.param(wanx(sample_rate=8000), id="a parameter of another operation"),
+        pytest.param(reference({"file": "refs/teapot.jpg"}), id="the text of a picture"),
+        pytest.param(wanx(style={"upload": "a.txt"}), id="an upload where none is taken"),
         pytest.param(wanx(n={"file": "a", "folder": "b"}), id="more than a file"),
         pytest.param(step("wanx-v1", input={}), id="a required field left out"),
         pytest.param(step("wanx-v1", input="{{ a }}"), id="a template for a whole section"),

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import re
 from decimal import Decimal
 
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.catalog import load_catalog
-from dsrun.fills import artifact_count, fill_request, price_of, value_at
+from dsrun.fills import (
+    artifact_count,
+    fill_request,
+    part_request,
+    price_of,
+    ranges_of,
+    value_at,
+)
 
 CATALOG = load_catalog()
 WANX, VOICE = CATALOG["wanx-v1"], CATALOG["qwen-voice-design"]
@@ -146,3 +154,24 @@ def test_the_value_at_a_place(at, value):
 
 def wanx(prompt, **parameters):
     return {"model": "wanx-v1", "input": {"prompt": prompt}, "parameters": parameters}
+
+
+@given(st.sets(st.integers(0, 50)))
+def test_ranges_hold_the_indexes_and_have_gaps_between_them(indexes):
+    ranges = ranges_of(sorted(indexes))
+    assert [index for first, count in ranges for index in range(first, first + count)] == sorted(
+        indexes
+    )
+    assert all(sum(one) < other[0] for one, other in itertools.pairwise(ranges))
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(100, 102), (None, None)])
+def test_a_part_asks_for_the_same_pictures_alone(seed, expected):
+    request = wanx("a lantern", n=4)
+    if seed is not None:
+        request["parameters"]["seed"] = seed
+    whole = copy.deepcopy(request)
+    part = part_request(request, WANX, first=2, count=2)
+    assert (part["parameters"]["n"], part["parameters"].get("seed")) == (2, expected)
+    assert part["input"] == whole["input"]
+    assert request == whole

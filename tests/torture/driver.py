@@ -1,0 +1,299 @@
+"""Runs real dsrun processes against the service, kills them, and goes on until all is done."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from tests.torture.judge import judge
+
+ROOT = Path(__file__).resolve().parents[2]
+CHILD = Path(__file__).with_name("child.py")
+PATIENCE_S = 180.0  # for one life of a dsrun that nobody kills
+MOST_RUNS = 40  # after the last kill
+START_S = 0.8  # about what a dsrun takes until its first request
+REQUESTS_A_JOB = 4
+GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
+NAME = "torture"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row of the table: a service, a pipeline, and how its runs are killed."""
+
+    name: str
+    pictures: int = 20
+    voices: int = 0
+    per_job: int = 1  # pictures of one job
+    faults: dict = field(default_factory=dict)
+    kills: int = 0
+    points: tuple = ()  # (point, number): each life dies the numberth time at the next one
+    window: int = 1
+    attempts: int = 5  # execution.max_attempts
+    seed: int = 7
+    settings: dict = field(default_factory=dict)  # of the world: task_s, lag_s and so on
+
+    @property
+    def jobs(self):
+        return self.pictures + self.voices
+
+    @property
+    def allowed(self):
+        """Where the service cannot tell what became of a create, nobody can."""
+        return {"unknown"} if self.window > 1 or "list-absent" in self.faults else set()
+
+
+@dataclass
+class Outcome:
+    case: Case
+    verdict: object
+    kills: int
+    runs: int
+    creates: int
+    seconds: float
+    hits: dict
+    exits: list  # codes of the runs that ended by themselves
+    missed: list  # points that were not come to
+    last_words: str
+
+    @property
+    def is_pass(self):
+        return not self.faults_found()
+
+    def faults_found(self, *, besides=frozenset()):
+        """Why the case did not pass, in few words; `besides` are kinds that are let pass."""
+        found = [f"never came to the point: {point}" for point in self.missed]
+        found += [f"no {name} in this run" for name, hits in self.hits.items() if not hits]
+        strange = sorted(set(self.exits) - {0, 1, 3})
+        if strange:
+            found.append(f"exit codes {strange}: {self.last_words}")
+        kinds = self.verdict.wrong().keys() - self.case.allowed - besides
+        return found + [words for kind, words in self.verdict.words if kind in kinds]
+
+
+@asynccontextmanager
+async def open_service():
+    """The service in a process of its own, and a session to ask it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.torture.server", cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        address = (await process.stdout.readline()).decode().strip()
+        async with aiohttp.ClientSession(address) as session:
+            yield Remote(session, address)
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+class Remote:
+    """What the driver asks the service behind dsrun's back."""
+
+    def __init__(self, session, address):
+        self._session = session
+        self.base_url = f"{address}/api/v1"
+
+    async def open_world(self, **settings):
+        async with self._session.post("/_world", json=settings) as response:
+            response.raise_for_status()
+
+    async def counts(self, key):
+        async with self._session.get("/_counts", params={"key": key}) as response:
+            return await response.json()
+
+    async def reach(self, key, events):
+        """Wait until the service has had so many requests with this key."""
+        params, patience = {"key": key, "events": events}, aiohttp.ClientTimeout(total=None)
+        async with self._session.get("/_reach", params=params, timeout=patience) as response:
+            response.raise_for_status()
+
+
+class Driver:
+    """One case, in a folder of its own, with an account of its own at the service."""
+
+    def __init__(self, case, service, folder):
+        self._case = case
+        self._service = service
+        self._folder = folder
+        self._key = f"sk-{case.seed}-{case.name}".replace(" ", "-")
+        self._rng = random.Random(f"{case.seed} {case.name} kills")
+        self._kills = self._runs = 0
+        self._exits = []
+        self._last_words = ""
+
+    async def run(self):
+        began = time.monotonic()
+        case = self._case
+        self._folder.mkdir(parents=True)
+        (self._folder / "torture.yaml").write_text(manifest(case), encoding="utf-8")
+        await self._service.open_world(
+            key=self._key, faults=case.faults, seed=case.seed, **case.settings
+        )
+        missed = [point for point in case.points if not await self._die_at_point(*point)]
+        await self._die_at_random()
+        await self._go_on_until_done()
+        state = await self._service.counts(self._key)
+        run_dir = self._run_dir()
+        verdict = judge(run_dir, state, pictures=case.pictures, voices=case.voices)
+        return Outcome(
+            case=case,
+            verdict=verdict,
+            kills=self._kills,
+            runs=self._runs,
+            creates=sum(found["accepted"] for found in state["creates"].values()),
+            seconds=time.monotonic() - began,
+            hits=state["hits"],
+            exits=self._exits,
+            missed=missed,
+            last_words=self._last_words,
+        )
+
+    async def _die_at_point(self, point, number):
+        """Whether the point was come to."""
+        if point.endswith("reopen_lost"):
+            await self._lose_a_file()
+        command = [sys.executable, str(CHILD), point, str(number)]
+        return await self._live(command=command) == -signal.SIGKILL
+
+    async def _lose_a_file(self):
+        if not self._files():
+            await self._live()
+        self._files()[0].unlink()
+
+    def _files(self):
+        """Pictures that the ledger knows."""
+        run_dir = self._run_dir()
+        if run_dir is None:
+            return []
+        with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db:
+            rows = db.execute("SELECT path FROM artifact WHERE media_type LIKE 'image/%'")
+            return [run_dir / path for (path,) in rows if (run_dir / path).exists()]
+
+    async def _die_at_random(self):
+        """Spread the kills over the whole work, whatever its speed: by requests, then by time."""
+        case, before = self._case, None
+        while self._kills < case.kills:
+            state = await self._service.counts(self._key)
+            done = sum(f["accepted"] - f["failed"] for f in state["creates"].values())
+            left = max(case.jobs - done, 0) * REQUESTS_A_JOB / (case.kills - self._kills)
+            requests = state["events"] + self._rng.randint(1, max(2, round(2 * left)))
+            code = await self._live(kill=lambda n=requests: self._moment(n))
+            if code != -signal.SIGKILL:
+                now = await self._progress()
+                if code not in (1, 3) or now == before:
+                    return
+                before = now
+
+    async def _moment(self, requests):
+        """A moment at which to kill; one in ten is while dsrun still starts."""
+        if self._rng.random() < 0.1:
+            await asyncio.sleep(self._rng.uniform(0, START_S))
+            return
+        await self._service.reach(self._key, requests)
+        await asyncio.sleep(self._rng.uniform(0, 0.02))
+
+    async def _go_on_until_done(self):
+        """Run again until all is done, or two runs on end have changed nothing."""
+        before = None
+        for _ in range(MOST_RUNS):
+            code = await self._live()
+            if code not in (1, 3):
+                return
+            now = await self._progress()
+            if now == before:
+                return
+            before = now
+
+    async def _progress(self):
+        """What two runs on end have in common when there is no more to do."""
+        with closing(sqlite3.connect(self._run_dir() / "ledger.sqlite3")) as db:
+            statuses = db.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()
+        state = await self._service.counts(self._key)
+        return statuses, sum(found["accepted"] for found in state["creates"].values())
+
+    async def _live(self, *, command=None, kill=None):
+        """One dsrun from its start to its end, or to its death. Its exit code."""
+        self._runs += 1
+        command = command or [sys.executable, "-m", "dsrun"]
+        arguments = ["run", "torture.yaml", "--retry-failed", "--no-progress"]
+        with (self._folder / "stderr").open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                *command, *arguments, cwd=self._folder, env=self._environment(),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=stderr,
+            )  # fmt: skip
+        killer = asyncio.create_task(self._kill(process, kill)) if kill else None
+        try:
+            code = await asyncio.wait_for(process.wait(), PATIENCE_S)
+        finally:
+            if killer is not None:
+                killer.cancel()
+            if process.returncode is None:
+                process.kill()
+        if code == -signal.SIGKILL:
+            self._kills += 1
+        else:
+            self._exits.append(code)
+            self._last_words = (self._folder / "stderr").read_text(errors="replace")[-2000:]
+        return code
+
+    async def _kill(self, process, moment):
+        await moment()
+        with suppress(ProcessLookupError):
+            process.kill()
+
+    def _environment(self):
+        """What a stranger's shell has: nothing of dsrun's but the address and the key."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+        return kept | {
+            "HOME": str(self._folder),
+            "DASHSCOPE_HTTP_BASE_URL": self._service.base_url,
+            "DASHSCOPE_API_KEY": self._key,
+            "DSRUN_YES": "1",
+        }
+
+    def _run_dir(self):
+        link = self._folder / "outputs" / NAME / "latest"
+        return link.resolve() if link.is_symlink() else None
+
+
+def manifest(case):
+    """The pipeline of a case. JSON is YAML."""
+    steps = {}
+    if case.pictures:
+        steps["pictures"] = {
+            "operation": "wanx-v1",
+            "matrix": {"number": {"range": [0, case.pictures - 1]}},
+            "input": {"prompt": "lantern {{ number }}"},
+            "parameters": {"n": case.per_job},
+            "filename": "{{ number }}-{{ index }}",
+        }
+    if case.voices:
+        steps["voices"] = {
+            "operation": "qwen-voice-design",
+            "matrix": {"number": {"range": [0, case.voices - 1]}},
+            "input": {
+                "target_model": "qwen3-tts-vd-2026-01-26",
+                "voice_prompt": "host {{ number }}",
+                "preview_text": "Good evening.",
+                "language": "en",
+            },
+            "filename": "{{ number }}",
+        }
+    execution = {
+        "rate": "1000/s",
+        "submit_window": case.window,
+        "max_attempts": case.attempts,
+        "grace": GRACE,
+        "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
+    }
+    return json.dumps({"version": 1, "name": NAME, "steps": steps, "execution": execution})

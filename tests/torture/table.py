@@ -1,0 +1,29 @@
+"""The table that the proof prints."""
+
+_COUNTS = (
+    "succeeded", "kept", "unknown", "unended", "twice", "lost", "mixed", "damaged", "litter",
+    "broken",
+)  # fmt: skip
+_WORDS_TOLD = 4
+_NAME = 28
+
+HEAD = (
+    f"{'case':{_NAME}} {'jobs':>5} {'kills':>5} {'runs':>5} {'creates':>7} "
+    f"{' '.join(_COUNTS)} {'s':>6}  verdict"
+)
+
+
+def row_of(outcome):
+    """One line of a case, and below it what is wrong."""
+    case, verdict = outcome.case, outcome.verdict
+    counts = " ".join(f"{getattr(verdict, name):>{len(name)}}" for name in _COUNTS)
+    line = (
+        f"{case.name:{_NAME}} {case.jobs:>5} {outcome.kills:>5} {outcome.runs:>5} "
+        f"{outcome.creates:>7} {counts} {outcome.seconds:>6.1f}  "
+        f"{'pass' if outcome.is_pass else 'FAIL'}"
+    )
+    words = outcome.faults_found()
+    told = words[:_WORDS_TOLD]
+    if len(words) > _WORDS_TOLD:
+        told.append(f"and {len(words) - _WORDS_TOLD} more")
+    return "\n".join([line, *(f"    {text}" for text in told)])
