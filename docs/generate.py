@@ -26,7 +26,8 @@ how the parts work together, [recipes.md](recipes.md) shows them at work, and
 `dsrun schema manifest` prints the same for editors.
 
 Every value of `input` and `parameters` can also be a template, such as `"{{ subject }}"`, or
-`{file: NAME}`, the text of a file. The limits then hold for what comes out, in every job.
+`{file: NAME}`, the text of a file. The limits then hold for what comes out, in every job. Where the
+API takes the address of a file, `{upload: NAME}` names one of yours.
 """
 
 

@@ -204,11 +204,7 @@ def operations_command(as_json: bool) -> int:
 @click.argument("name", required=False)
 @click.argument("where", default=".", type=click.Path(path_type=Path))
 def schema_command(name: str | None, where: Path) -> int:
-    """Print a JSON Schema: manifest, results, or an operation's request.
-
-    `manifest` is for editors, which complete and check a manifest with it. It knows the
-    operations beside WHERE too, a pipeline or a folder.
-    """
+    """Print a JSON Schema: manifest (for editors), results, or an operation, also of WHERE."""
     from dsrun.commands import schema
 
     return schema.run(name, where=where)
