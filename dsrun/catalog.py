@@ -12,6 +12,7 @@ from dsrun.records import (
     ArtifactSpec,
     Fill,
     Json,
+    LanguageRule,
     MadeList,
     Operation,
     Polling,
@@ -108,6 +109,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         rate=Rate(requests=about["limits"]["requests"], per_s=about["limits"]["per_s"]),
         running_tasks=about["limits"].get("running_tasks"),
         polling=_parse_polling(about.get("polling")),
+        languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery")),
     )
@@ -167,6 +169,16 @@ def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
         span=pointer(item.get("span")),
         length=item.get("length", 0),
         maximum=schema_at(schema, at).get("maximum", 0),
+    )
+
+
+def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> LanguageRule:
+    named_by = pointer(item.get("named_by"))
+    return LanguageRule(
+        at=pointer(item["at"]) or (),
+        languages=tuple(item.get("languages", ())),
+        named_by=named_by,
+        default=schema_at(schema, named_by or ()).get("default", ""),
     )
 
 

@@ -226,11 +226,12 @@ def operations_command(as_json: bool) -> int:
 
 @cli.command("schema")
 @click.argument("name", required=False)
-def schema_command(name: str | None) -> int:
-    """Print a JSON Schema: manifest, results, or an operation's request."""
+@click.argument("where", default=".", type=click.Path(path_type=Path))
+def schema_command(name: str | None, where: Path) -> int:
+    """Print a JSON Schema: manifest (for editors), results, or an operation, also of WHERE."""
     from dsrun.commands import schema
 
-    return schema.run(name)
+    return schema.run(name, where=where)
 
 
 @cli.command("init")

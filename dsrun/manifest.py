@@ -263,7 +263,7 @@ def _sorted(value: Json) -> Json:
 
 
 def _structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]]:
-    validator = SchemaValidator(orjson.loads(read_schema("manifest.json")))
+    validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
     if validator.is_valid(document.value):
         return
     for found in validator.problems(document.value):

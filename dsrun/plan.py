@@ -8,6 +8,7 @@ from itertools import islice
 from dsrun.catalog import Catalog
 from dsrun.errors import ManifestError, Problem
 from dsrun.findings import Findings, Group, describe_row
+from dsrun.language import language_notes
 from dsrun.manifest import Manifest, Step
 from dsrun.matrix import Row
 from dsrun.plan_digest import StepUploads, file_digests, plan_digest
@@ -70,29 +71,36 @@ class Plan:
         `visit` sees the job of every row, in order, and whether none before was equal.
         Raises ManifestError with all problems, equal ones of different jobs told once.
         """
-        found = Findings()
+        found, notes = Findings(), Findings()
         distinct = 0
         with PlanIndex() as index:
-            for batch in batched(self._valid_jobs(found), _BATCH):
+            for batch in batched(self._valid_jobs(found, notes), _BATCH):
                 for job, is_new in zip(batch, index.add(batch), strict=True):
                     distinct += is_new
                     if visit is not None:
                         visit(job, is_new)
             found.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
+        self.warnings.extend(map(str, notes.problems()))
         problems = (*self.problems, *found.problems())
         if problems:
             raise ManifestError(problems)
         return distinct
 
-    def _valid_jobs(self, found: Findings) -> Iterator[Job]:
+    def _valid_jobs(self, found: Findings, notes: Findings) -> Iterator[Job]:
+        notes.seen = found.seen
         for step, job in self._rows():
             name = step.step.name
             found.seen[name] += 1
             if isinstance(job, RowProblem):
                 found.add(name, job)
-            else:
-                yield job
+                continue
+            for path, words in language_notes(job.request, step.operation.languages):
+                problem = self.manifest.document.problem(("steps", name, *path), words)
+                note = RowProblem([(words, problem)])
+                note.row = describe_row(job.index, job.matrix)
+                notes.add(name, note)
+            yield job
         for step in self.steps:
             if not found.seen[step.step.name]:
                 at = ("steps", step.step.name, "matrix")

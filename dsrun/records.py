@@ -87,6 +87,16 @@ class Polling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageRule:
+    """The languages of a text of the request: `languages`, else the one that the request names."""
+
+    at: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    named_by: tuple[str, ...] | None = None
+    default: str = ""  # where the request names none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadField:
     """A place of the request that takes a local file, and what that file may be.
 
@@ -168,6 +178,7 @@ class Operation:
     rate: Rate
     running_tasks: int | None
     polling: Polling | None
+    languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
     recovery: TaskList | MadeList | None = None
 

@@ -50,11 +50,11 @@ class SchemaValidator:
 
 
 def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
-    """A value of the wrong type fails enum and const too, which adds nothing."""
+    """A value of the wrong type may fail enum and range too, which adds nothing."""
     problems = list(found)
     mistyped = {problem.path for problem in problems if problem.rule == "type"}
     for problem in problems:
-        if problem.rule not in ("enum", "const") or problem.path not in mistyped:
+        if problem.rule == "type" or problem.path not in mistyped:
             yield problem
 
 
@@ -149,7 +149,7 @@ def _closest_branch(found: _Violation) -> Iterator[SchemaProblem]:
 def _words(found: _Violation) -> str:
     own = found.schema.get("errorMessage", {})
     if found.rule in own or (found.rule == "type" and "pattern" in own):
-        return f"found {show(found.value)}; allowed: {own.get(found.rule) or own['pattern']}"
+        return f"found {_typed(found)}; allowed: {own.get(found.rule) or own['pattern']}"
     words = _WORDS.get(found.rule)
     return words(found) if words else found.fallback
 
@@ -157,8 +157,13 @@ def _words(found: _Violation) -> str:
 def _type_words(found: _Violation) -> str:
     names = [found.limit] if isinstance(found.limit, str) else found.limit
     wanted = " or ".join(_article(_TYPES.get(name, name)) for name in names)
-    own = "" if found.value is None else f" ({json_type(found.value)})"
-    return f"found {show(found.value)}{own}; allowed: {wanted}"
+    return f"found {_typed(found)}; allowed: {wanted}"
+
+
+def _typed(found: _Violation) -> str:
+    """The value, and its type where that is what is wrong."""
+    is_plain = found.rule != "type" or found.value is None
+    return show(found.value) + ("" if is_plain else f" ({json_type(found.value)})")
 
 
 def _enum_words(found: _Violation) -> str:

@@ -4,6 +4,7 @@ Types are those of the YAML 1.2 core schema, as editors read them: `no` is a wor
 is text. What JSON cannot say (tags, NaN, keys that are no strings) is a problem with its place.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 import yaml
@@ -17,6 +18,8 @@ MAX_DEPTH = 50
 MAX_VALUES = 2_000_000  # after anchors are expanded
 
 Path = tuple[str | int, ...]
+
+_SURROGATE = re.compile(r".?\\u[dD][89a-fA-F]")  # half of a pair, as JSON writes it
 
 
 class YamlDocument:
@@ -274,6 +277,10 @@ def _hint(text: str, line: int, column: int) -> str:
     here = lines[line - 1] if line <= len(lines) else ""
     if "\t" in here[: max(column, len(here) - len(here.lstrip()))]:
         return "; a tab stands here: YAML indents with spaces"
+    if _SURROGATE.match(here[max(column - 3, 0) :]):
+        return (
+            "; in YAML a sign past U+FFFF is one escape, such as \\U0001F3EE, or stands as itself"
+        )
     if here.lstrip().partition(":")[2].strip().startswith(("{{", "{%")):
         return "; put a value that starts with `{{` in quotes"
     return ""

@@ -1,7 +1,13 @@
-"""`dsrun schema NAME`: the JSON Schemas that dsrun validates with."""
+"""`dsrun schema NAME`: the JSON Schemas of what dsrun reads and writes."""
 
-from dsrun.catalog import load_catalog
+from pathlib import Path
+
+import orjson
+
+from dsrun.catalog import Catalog, load_catalog
+from dsrun.commands.common import OWN_OPERATIONS
 from dsrun.console import answer
+from dsrun.editor import manifest_schema
 from dsrun.errors import ExitCode, UsageError
 from dsrun.resources import read_schema
 from dsrun.wording import nearest
@@ -9,15 +15,36 @@ from dsrun.wording import nearest
 _OWN = ("manifest", "results")
 
 
-def run(name: str | None) -> int:
-    """Print one schema, or the names of all. Raises UsageError for a name that is none."""
-    operations = load_catalog().names
-    known = [*_OWN, *operations]
+def run(name: str | None, *, where: Path) -> int:
+    """Print one schema, or the names of all. Raises UsageError for a name or place that is none.
+
+    `where` is a pipeline or a folder: the operations beside it are known too.
+    """
+    if not where.exists():
+        raise UsageError(f"{where}: no such pipeline or folder")
+    folder = where if where.is_dir() else where.parent
+    catalog = load_catalog(folder / OWN_OPERATIONS)
+    known = [*_OWN, *catalog.names]
     if name is None:
         answer("\n".join(known))
         return ExitCode.OK
     if name not in known:
         raise UsageError(f"no schema {name}{nearest(name, known)}; allowed: {', '.join(known)}")
-    path = f"operations/{name}.json" if name in operations else f"{name}.json"
-    answer(read_schema(path).decode().rstrip("\n"))
+    answer(_schema_text(name, catalog))
     return ExitCode.OK
+
+
+def _schema_text(name: str, catalog: Catalog) -> str:
+    if name == "manifest":
+        return manifest_text(catalog)
+    if name in catalog.own:
+        return catalog.own[name].rstrip("\n")
+    path = f"{name}.json" if name in _OWN else f"operations/{name}.json"
+    return read_schema(path).decode().rstrip("\n")
+
+
+def manifest_text(catalog: Catalog) -> str:
+    """The schema of manifests, as it is printed and shipped."""
+    frame = orjson.loads(read_schema("frame.json"))
+    schema = manifest_schema(frame, [catalog[name] for name in catalog.names])
+    return orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode()

@@ -11,16 +11,22 @@ from typing import NamedTuple
 import orjson
 import pytest
 
+from dsrun.catalog import load_catalog
 from dsrun.cli import main
+from dsrun.manifest import load_manifest
+from dsrun.plan import build_plan
 from dsrun.resources import read_schema
+from dsrun.schema import SchemaValidator
+from dsrun.yaml_source import parse_yaml
 
+EDITOR = SchemaValidator(orjson.loads(read_schema("manifest.json")))
 FULL = {
     "wanx-v1": {"input": {"prompt": "a paper lantern"}, "parameters": {}},
     "qwen-voice-design": {
         "input": {
             "target_model": "qwen3-tts-vd-2026-01-26",
             "voice_prompt": "A warm low voice.",
-            "preview_text": "Good evening.",
+            "preview_text": "1, 2, 3.",  # in no script, so that any language agrees
         },
         "parameters": {},
     },
@@ -81,6 +87,14 @@ def words(field, allowed, refused):
     return (
         [case(field, value, f"{value}") for value in allowed],
         [case(field, value, f"{value!r}") for value in refused],
+    )
+
+
+def spellings(field, allowed, refused):
+    """Values as people write them in YAML."""
+    return (
+        [raw(field, text, f"{text} as written") for text in allowed],
+        [raw(field, text, f"{text} as written") for text in refused],
     )
 
 
@@ -147,6 +161,22 @@ TABLES = (
         [case(SEED, seed, f"{seed}") for seed in (-1, 2147483648, 2**53, 2**80)],
     ),
     ([], [raw(SEED, "0.5", "0.5"), raw(SEED, "1e10", "1e10")]),
+    spellings(
+        N,
+        ("1.", "1e0", "0x2", "0o2", "02", "+2", "!!int 1", '!!int "3"'),
+        ("-0", "0x5", "1e2", ".5", "2.5e0", "1_0", "0b1", "yes", "1:30", "NaN", "\uff12"),
+    ),
+    spellings(
+        SEED,
+        ("-0", "-0.0", "+7", "1e2", "0x7fffffff", "2147483647.0", "2.147483647e9"),
+        ("0x80000000", "2147483647.5", "-1e-9", "2147483648.0", "99999999999999999999", "1_000"),
+    ),
+    spellings(SAMPLE_RATE, ("8e3", "0x1F40", "08000"), ("8_000", "24kHz", "8000.5", "-8e3")),
+    spellings(
+        PROMPT,
+        ("2026-11-22", "1:30", "no", "2*3", "!!str 7", "'{'", '"\\u200b"', '"\\U0001F3EE"'),
+        ("7", "0x1", "1e2", "true", "~", "2026", ".5"),
+    ),
     (
         [
             case(wanx("parameters", "seed", n=n), 2147483648 - n, f"{2147483648 - n} with n={n}")
@@ -158,8 +188,14 @@ TABLES = (
         ],
     ),
     (
-        [raw(STRENGTH, text, text) for text in ("0", "0.0", "-0.0", "1", "1.0", "0.5", "1e-9")],
-        [raw(STRENGTH, text, text) for text in ("-0.001", "1.001", "2", "-1", "1e3")],
+        [
+            raw(STRENGTH, text, text)
+            for text in ("0", "0.0", "-0", "-0.0", "1", "1.0", "0.5", "1e-9", "1e0", ".5", "5e-324")
+        ],
+        [
+            raw(STRENGTH, text, text)
+            for text in ("-0.001", "1.001", "2", "-1", "1e3", "1.0000000000000002", "-5e-324")
+        ],
     ),
     words(
         REF_IMG,
@@ -198,8 +234,34 @@ TABLES = (
             "温暖的低音\uff0c语速慢。",
             "低沉 (deep) voice\uff01",
             "calm 🙂",
+            "Naïve façade, Zoe\u0308, crème brûlée",
+            "Une voix très chaude für Hörbücher",  # no letter says that it is no English
+            "\uff21\uff22\uff23\uff01\u3000\u201c温暖\u201d",
+            "第①位\u00b7½ 音量 \u00b13dB, 20 \u00b5s",
+            "ㄅㄆㄇ 注音",
+            "𠮷野, 👩\u200d👧",
+            "\u200b\ufeffvoice",
         ),
-        ("落ち着いた声", "カタカナ", "차분한 목소리", "Спокойный голос", "Ήρεμη φωνή", "صوت هادئ"),
+        (
+            "落ち着いた声",
+            "カタカナ",
+            "ｶﾀｶﾅ",
+            "차분한 목소리",
+            "\u1112\u1161\u11ab",
+            "Спокойный голос",
+            "Ήρεμη φωνή",
+            "ἀρχή",
+            "\u03b1 voice",
+            "صوت هادئ",
+            "קול רגוע",
+            "เสียงอบอุ่น",
+            "შავი",
+            "ꆈꌠ",
+            "ⵜⵉⴼ",
+            "\U00010330",
+            "\U0001e900",
+            "温暖的の声",
+        ),
     ),
 )
 TEXTS = (PROMPT, NEGATIVE, REF_IMG, STYLE, SIZE, MODE, TARGET, ACTION, LANGUAGE, FORMAT)
@@ -221,6 +283,7 @@ WRONG_TYPES = [
 ]
 QUOTED_NUMBERS = [
     case(N, "2", "a quoted number"),
+    raw(N, "!!str 2", "a number tagged as text"),
     case(SEED, "7", "a quoted number"),
     case(STRENGTH, "0.5", "a quoted number"),
     case(SAMPLE_RATE, "24000", "a quoted number"),
@@ -261,6 +324,22 @@ def test_one_past_a_limit_is_refused_at_the_place_of_the_template(field, text, v
     assert code == 2
     assert [told for told in problems if not told.startswith(place)] == []
     assert summary == f"p.yaml: {len(problems)} problem{'s' * (len(problems) > 1)}"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "allowed"),
+    [
+        pytest.param(*item.values, allowed, id=item.id)
+        for items, allowed in ((ALLOWED, True), ([*REFUSED, *QUOTED_NUMBERS], False))
+        for item in items
+    ],
+)
+def test_an_editor_judges_every_limit_in_the_same_way(field, text, allowed):
+    manifest, _ = manifest_with(field, text)
+    value = parse_yaml(manifest, file="p.yaml").value
+    assert EDITOR.is_valid(value) == allowed
+    manifest, _ = manifest_with(field, '"{{ params.value }}"', params=text)
+    assert EDITOR.is_valid(parse_yaml(manifest, file="p.yaml").value)
 
 
 @pytest.mark.parametrize(("field", "text"), QUOTED_NUMBERS)
@@ -316,6 +395,56 @@ def test_a_required_key_that_is_missing_is_told_at_its_section(field, words, val
 )
 def test_a_key_that_is_not_required_may_be_missing(field, validate):
     assert validate(manifest_without(field)) == (0, "p.yaml: valid, 1 job\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "valid"),
+    [
+        pytest.param(["x" * 799], True, id="799 and the line end"),
+        pytest.param(["x" * 800], False, id="800 and the line end"),
+        pytest.param(["x" * 398, "x" * 400], True, id="two lines"),
+        pytest.param(["x" * 399, "x" * 400], False, id="two lines and one more"),
+        pytest.param(["𠮷" * 799], True, id="beyond the BMP"),
+    ],
+)
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["unix", "windows", "old"])
+@pytest.mark.parametrize("head", [b"", b"\xef\xbb\xbf"], ids=["plain", "with BOM"])
+def test_a_line_end_is_one_character_whatever_its_bytes(lines, valid, line_end, head, validate):
+    block = "\n        ".join(["|", *lines])
+    manifest, (line, column) = manifest_with(PROMPT, block)
+    told = "p.yaml: valid, 1 job\n"
+    if not valid:
+        place = f"p.yaml:{line}:{column}: steps.step.input.prompt"
+        told = f"{place}: found 801 characters; allowed: at most 800\np.yaml: 1 problem\n"
+    encoded = head + manifest.encode().replace(b"\n", line_end)
+    assert validate(encoded) == (0 if valid else 2, told)
+
+
+@pytest.mark.parametrize("text", [".inf", "-.INF", ".nan", "1e400"])
+def test_what_is_no_number_in_json_is_refused_at_its_place(text, validate):
+    manifest, (line, column) = manifest_with(STRENGTH, text)
+    told = f"{text} is no finite number; JSON has none but finite numbers"
+    place = f"p.yaml:{line}:{column}: steps.step.parameters.ref_strength"
+    assert validate(manifest) == (2, f"{place}: {told}\np.yaml: 1 problem\n")
+
+
+@pytest.mark.parametrize("text", ['"\\ud83c\\udfee"', '"\\ud83c"'], ids=["a pair", "half a pair"])
+def test_an_escape_of_json_that_yaml_lacks_is_refused_with_the_right_one(text, validate):
+    manifest, (line, _) = manifest_with(PROMPT, text)
+    code, stderr = validate(manifest)
+    assert (code, stderr.startswith(f"p.yaml:{line}:")) == (2, True)
+    assert "such as \\U0001F3EE, or stands as itself" in stderr
+
+
+def test_an_integral_float_is_sent_as_an_integer(validate):
+    manifest, _ = manifest_with(N, "2.0")
+    assert validate(manifest)[0] == 0
+    (job,) = build_plan(
+        load_manifest(Path("p.yaml"), catalog=load_catalog()),
+        catalog=load_catalog(),
+        run_values={},
+    ).jobs()
+    assert b'"n":2,' in job.body
 
 
 def test_a_null_seed_is_allowed_and_sends_none(validate):
@@ -393,8 +522,11 @@ def validate(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def check(manifest):
-        Path("p.yaml").write_text(manifest, encoding="utf-8")
+        encoded = manifest if isinstance(manifest, bytes) else manifest.encode()
+        Path("p.yaml").write_bytes(encoded)
         code = main(["validate", "p.yaml"])
-        return code, capsys.readouterr().err
+        told = capsys.readouterr().err.splitlines(keepends=True)
+        # Whether a text is in its language has tests of its own.
+        return code, "".join(line for line in told if "the two must agree" not in line)
 
     return check

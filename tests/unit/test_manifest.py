@@ -42,7 +42,7 @@ def test_a_manifest_is_frozen(tmp_path):
 
 
 def test_the_version_of_the_format_is_the_schema_s():
-    schema = orjson.loads(read_schema("manifest.json"))
+    schema = orjson.loads(read_schema("frame.json"))
     assert schema["properties"]["version"]["const"] == FORMAT_VERSION
 
 
