@@ -12,10 +12,11 @@ from typing import Any
 import click
 
 from dsrun import __version__
-from dsrun.errors import DsrunError, ExitCode, UsageError
+from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.options import (
     DEFAULT_PIPELINE,
     emulator_options,
+    format_option,
     json_option,
     parse_max_cost,
     parse_params,
@@ -108,14 +109,17 @@ def run_command(**given: Any) -> int:
 @click.argument("pipelines", nargs=-1, type=click.Path(path_type=Path), metavar="[PIPELINE]...")
 @set_option
 @json_option
+@format_option
 def validate_command(
-    pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool
+    pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool, form: str
 ) -> int:
     """Check a pipeline and every job of it, without network."""
     from dsrun.commands import validate
 
     return validate.run(
-        pipelines or (Path(DEFAULT_PIPELINE),), set_params=parse_params(set_params), as_json=as_json
+        pipelines or (Path(DEFAULT_PIPELINE),),
+        set_params=parse_params(set_params),
+        form="json" if as_json else form,
     )
 
 
@@ -231,6 +235,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
         return ExitCode.INTERRUPTED
+    except ManifestError as error:
+        from dsrun.commands.problems import tell
+
+        tell(error.problems)
+        return error.exit_code
     except DsrunError as error:
         _say(str(error))
         return error.exit_code

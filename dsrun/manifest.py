@@ -187,7 +187,7 @@ class _StepReader:
     def _prompt_file(self, name: str, at: Path_) -> Text | None:
         path = self._root / name
         try:
-            text = read_text(path, shown_as=name)
+            text = read_text(path, shown_as=str(path))
             return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
         except ManifestError as error:
             self._complain_of_file(error, (*at, "file"), name)
@@ -197,7 +197,7 @@ class _StepReader:
         path = self._root / name
         try:
             if path not in self._data_files:
-                self._data_files[path] = DataFile(path, shown_as=name)
+                self._data_files[path] = DataFile(path, shown_as=str(path))
             return self._data_files[path]
         except ManifestError as error:
             self._complain_of_file(error, at, name)
@@ -211,8 +211,8 @@ class _StepReader:
             else:
                 self._complain(at, f"{name}: {problem.message}")
 
-    def _complain(self, at: Path_, message: str) -> None:
-        self.problems.append(self._document.problem(at, message))
+    def _complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
+        self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
 def iter_texts(value: Any) -> Iterator[Text]:

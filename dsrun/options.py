@@ -34,6 +34,11 @@ set_option = click.option(
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+format_option = click.option(
+    "--format", "form",
+    type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
+    help="What goes to stdout: nothing, the answer as JSON, or annotations for GitHub.",
+)  # fmt: skip
 pipeline_argument = click.argument(
     "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
 )

@@ -6,7 +6,7 @@ from itertools import islice
 
 from dsrun.catalog import Catalog
 from dsrun.errors import ManifestError, Problem
-from dsrun.findings import Findings, Group, describe_row
+from dsrun.findings import MOST_BAD_JOBS, Findings, Group
 from dsrun.manifest import Manifest, Step
 from dsrun.plan_digest import file_digests, plan_digest
 from dsrun.planindex import PlanIndex
@@ -16,7 +16,6 @@ from dsrun.templating import Templates
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
-_MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +29,13 @@ class Plan:
     included: Mapping[str, str]
     steps: tuple[CompiledStep, ...]
     problems: tuple[Problem, ...] = ()  # found before the first job was made
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def jobs(self) -> Iterator[Job]:
         """Every job, in order. Raises ManifestError at the first that is not valid."""
         for _, job in self._rows():
             if isinstance(job, RowProblem):
-                raise ManifestError([problem for _, problem in job.problems])
+                raise ManifestError([found.problem for found in job.problems])
             yield job
 
     def distinct_jobs(self) -> Iterator[Job]:
@@ -64,7 +63,7 @@ class Plan:
                             visit(job)
             found.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
-        problems = (*self.problems, *found.problems())
+        problems = (*self.problems, *found.problems(self.steps))
         if problems:
             raise ManifestError(problems)
         return distinct
@@ -90,16 +89,15 @@ class Plan:
             for item in _step_rows(step):
                 yield step, item
                 bad += isinstance(item, RowProblem)
-                if bad == _MOST_BAD_JOBS:
+                if bad == MOST_BAD_JOBS:
                     break
 
     def _note_unused_rules(self) -> None:
         for step in self.steps:
             for number in sorted(step.step.matrix.unused):
                 at = ("steps", step.step.name, "matrix", "exclude", number)
-                self.warnings.append(
-                    str(self.manifest.document.problem(at, "this rule matches no row"))
-                )
+                words = "this rule matches no row"
+                self.warnings.append(self.manifest.document.problem(at, words))
 
 
 def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
@@ -125,7 +123,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
                 step, manifest=manifest, catalog=catalog, templates=templates, run_values=values
             )
         except RowProblem as error:
-            problems += [problem for _, problem in error.problems]
+            problems += [found.problem for found in error.problems]
             continue
         steps.append(compiled)
         warnings += compiled.warnings
@@ -159,7 +157,7 @@ def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
             try:
                 yield step.job(row, index=index, replica=replica)
             except RowProblem as problem:
-                problem.row = describe_row(index, row)
+                problem.index, problem.row = index, row
                 yield problem
             index += 1
 
@@ -206,15 +204,13 @@ def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem
             )
 
 
-def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[str]:
+def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     rate = manifest.execution.rate
     for name in sorted({step.operation for step in manifest.steps}):
         published = catalog[name].rate
         if rate and rate.requests / rate.per_s > published.requests / published.per_s:
-            yield str(
-                manifest.document.problem(
-                    ("execution", "rate"),
-                    f"more than the {published.requests} requests in {published.per_s:g} s that "
-                    f"are published for {name}; right only if your account has more",
-                )
+            yield manifest.document.problem(
+                ("execution", "rate"),
+                f"more than the {published.requests} requests in {published.per_s:g} s that "
+                f"are published for {name}; right only if your account has more",
             )

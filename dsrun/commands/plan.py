@@ -9,7 +9,8 @@ from itertools import islice
 import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
-from dsrun.console import answer, count_of, say, table
+from dsrun.commands.problems import warn
+from dsrun.console import answer, count_of, table
 from dsrun.digest import json_text
 from dsrun.errors import ExitCode
 from dsrun.execution import Money
@@ -68,8 +69,7 @@ def run(options: ShowOptions) -> int:
 
     plan.check(visit)
     _add(totals, plan, view, waiting)
-    for warning in plan.warnings:
-        say(f"warning: {warning}")
+    warn(plan.warnings)
     if options.as_json:
         _answer_json(plan, view, totals, options)
     else:
@@ -143,7 +143,7 @@ def _answer_json(
             name: {"to_send": totals.sent[name], "units": totals.units[name]}
             for name in (step.name for step in plan.manifest.steps)
         },
-        "warnings": plan.warnings,
+        "warnings": [str(warning) for warning in plan.warnings],
     }
     if not options.full:
         answer(orjson.dumps(head, option=orjson.OPT_INDENT_2).decode())

@@ -14,6 +14,7 @@ from pathlib import Path
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.problems import warn
 from dsrun.commands.record import write_manifest
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
@@ -43,8 +44,7 @@ def run(options: RunOptions) -> int:
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
     plan.check()
-    for warning in () if options.quiet else plan.warnings:
-        say(f"warning: {warning}")
+    warn(() if options.quiet else plan.warnings)
     settings = None if options.emulate else read_settings()
     layout = RunLayout(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
