@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from dsrun.datafile import DataFile, files_matching
 from dsrun.matrix import Axis, Matrix, Sample
@@ -16,7 +17,12 @@ RESERVED = frozenset(
 )
 
 Path_ = tuple[str | int, ...]
-Complain = Callable[[Path_, str], None]
+
+
+class Complain(Protocol):
+    """Notes a problem of the value at a path, or of its key."""
+
+    def __call__(self, at: Path_, message: str, *, of_key: bool = False) -> None: ...
 
 
 class MatrixReader:
@@ -77,7 +83,7 @@ class MatrixReader:
         if not len(data):
             self._complain((*self._at, name, "file"), f"{value['file']} has no rows; add one")
             return None
-        return Axis(names=(name,), values=data)
+        return Axis(names=(name,), values=data, data={name: data})
 
     def _glob(self, name: str, pattern: str) -> Axis | None:
         at = (*self._at, name, "glob")
@@ -124,6 +130,7 @@ class MatrixReader:
                 for rows in zip(*(axis.rows() for axis in group), strict=False)
             ],
             zipped=True,
+            data={name: data for axis in group for name, data in axis.data.items()},
         )
         return list(_in_place(axes, zipped, merged))
 
@@ -138,7 +145,8 @@ class MatrixReader:
         for key in keys:
             self._check_name(key, ("zip", 0, key))
             if key in names:
-                self._complain((*self._at, "zip", 0, key), "is an axis of its own too; remove one")
+                at, message = (*self._at, "zip", 0, key), "is an axis of its own too; remove one"
+                self._complain(at, message, of_key=True)
         return Axis(names=keys, values=zipped, zipped=True)
 
     def _check_rules(self, section: Mapping[str, Json], known: set[str]) -> None:
@@ -149,6 +157,7 @@ class MatrixReader:
                         (*self._at, "exclude", position, key),
                         f"unknown axis{nearest(key, sorted(known))}; "
                         f"allowed: {', '.join(sorted(known)) or 'none, since there are no axes'}",
+                        of_key=True,
                     )
         for position, rule in enumerate(section.get("include", ())):
             for key in rule:
@@ -156,11 +165,13 @@ class MatrixReader:
 
     def _check_name(self, name: str, at: Path_) -> None:
         if name in RESERVED:
-            self._complain((*self._at, *at), "this name is reserved; give the axis another")
+            message = "this name is reserved; give the axis another"
+            self._complain((*self._at, *at), message, of_key=True)
         elif not name.isidentifier() or not name.isascii():
             self._complain(
                 (*self._at, *at),
                 "no template can use this name; allowed: letters, digits and _, the first no digit",
+                of_key=True,
             )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 
 from dsrun.errors import SetupError
+from dsrun.ledger_file import UntouchedFile
 from dsrun.records import Json
 
 _VERSION = 1
@@ -58,6 +59,28 @@ class CachedResult:
     files: tuple[CachedFile, ...]
 
 
+class _OwnFile:
+    """A connection to write; the file is made where it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        # The event loop's thread uses it before the first job, a worker's thread from then on.
+        self._db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
+        )
+        try:
+            # A crash of the machine may take the last commits, never the file: NORMAL.
+            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def close(self) -> None:
+        self._db.close()
+
+
 class CacheIndex:
     """An open index. Every method raises CacheFault where the disk does not take or give it."""
 
@@ -66,48 +89,39 @@ class CacheIndex:
 
         Two that make the same file at once must be kept apart by the caller.
         """
-        mode = "mode=rwc"
-        if read_only:
-            # Without a log nobody writes now; SQLite need not lay its own files beside it.
-            has_log = path.with_name(f"{path.name}-wal").exists()
-            mode = "mode=ro" if has_log else "mode=ro&immutable=1"
-        with faults(path):
-            # The event loop's thread uses it before the first job, a worker's thread from then on.
-            self._db = sqlite3.connect(
-                f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None,
-                check_same_thread=False, timeout=_BUSY_S,
-            )  # fmt: skip
-            try:
-                self._prepare(path, read_only=read_only)
-            except BaseException:
-                self._db.close()
-                raise
         self._path = path
+        with faults(path):
+            self._file = UntouchedFile(path) if read_only else _OwnFile(path)
+            try:
+                self._prepare(read_only=read_only)
+            except BaseException:
+                self._file.close()
+                raise
 
-    def _prepare(self, path: Path, *, read_only: bool) -> None:
-        if not read_only:
-            # A crash of the machine may take the last commits, never the file: NORMAL.
-            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+    def _prepare(self, *, read_only: bool) -> None:
+        db = self._file.connection()
+        version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
-            raise CacheFault(f"{path} has version {version}; this dsrun knows up to {_VERSION}")
+            words = f"has version {version}; this dsrun knows up to {_VERSION}"
+            raise CacheFault(f"{self._path} {words}")
         if version < _VERSION and not read_only:
-            self._db.executescript(_TABLES)
+            db.executescript(_TABLES)
 
     def close(self) -> None:
-        self._db.close()
+        self._file.close()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction. No other process writes to the index or to the files until it ends."""
         with faults(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
+            db = self._file.connection()
+            db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._db.execute("COMMIT")
+                db.execute("COMMIT")
             finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
 
     def is_empty(self) -> bool:
         return not self._rows("SELECT 1 FROM entry LIMIT 1")
@@ -152,11 +166,15 @@ class CacheIndex:
     def forget_unused(self, *, since: str, limit: int) -> int:
         """Inside `writing()`: forget up to `limit` entries last used before `since`."""
         with faults(self._path):
-            return self._db.execute(
-                "DELETE FROM entry WHERE job_id IN "
-                "(SELECT job_id FROM entry WHERE used_at < ? LIMIT ?)",
-                (since, limit),
-            ).rowcount
+            return (
+                self._file.connection()
+                .execute(
+                    "DELETE FROM entry WHERE job_id IN "
+                    "(SELECT job_id FROM entry WHERE used_at < ? LIMIT ?)",
+                    (since, limit),
+                )
+                .rowcount
+            )
 
     def count_unused(self, *, since: str) -> int:
         return int(self._rows("SELECT count(*) FROM entry WHERE used_at < ?", (since,))[0][0])
@@ -183,7 +201,7 @@ class CacheIndex:
 
     def _rows(self, sql: str, values: Sequence[Json] = ()) -> list[tuple[Json, ...]]:
         with faults(self._path):
-            return self._db.execute(sql, values).fetchall()
+            return self._file.connection().execute(sql, values).fetchall()
 
 
 @contextmanager
@@ -198,6 +216,10 @@ def faults(path: Path) -> Iterator[None]:
         raise CacheFault(f"the cache {path} cannot be used: {error}{hint}") from error
     except OSError as error:
         raise CacheFault(f"the cache {path} cannot be used: {error.strerror or error}") from error
+    except CacheFault:
+        raise
+    except SetupError as error:  # in the words of a ledger
+        raise CacheFault(f"the cache {path} cannot be used: {error.__cause__}") from error
 
 
 def _text(output: Json) -> str | None:

@@ -3,7 +3,6 @@
 import errno
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,11 +11,14 @@ from typing import Any
 import click
 
 from dsrun import __version__
-from dsrun.errors import DsrunError, ExitCode, UsageError
+from dsrun.endings import hush_stdout, report_bug, say_last
+from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.options import (
     DEFAULT_PIPELINE,
     emulator_options,
+    format_option,
     json_option,
+    out_option,
     parse_max_cost,
     parse_params,
     pipeline_argument,
@@ -46,7 +48,7 @@ class _PipelineFirst(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             # Before click sees it: a reader that has enough, such as `head`, is no failure.
-            _hush_stdout()
+            hush_stdout()
             return ExitCode.OK
 
     def _check_word(self, word: str) -> None:
@@ -117,14 +119,17 @@ def run_command(**given: Any) -> int:
 @click.argument("pipelines", nargs=-1, type=click.Path(path_type=Path), metavar="[PIPELINE]...")
 @set_option
 @json_option
+@format_option
 def validate_command(
-    pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool
+    pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool, form: str
 ) -> int:
     """Check a pipeline and every job of it, without network."""
     from dsrun.commands import validate
 
     return validate.run(
-        pipelines or (Path(DEFAULT_PIPELINE),), set_params=parse_params(set_params), as_json=as_json
+        pipelines or (Path(DEFAULT_PIPELINE),),
+        set_params=parse_params(set_params),
+        form="json" if as_json else form,
     )
 
 
@@ -157,14 +162,7 @@ def explain_command(job: str, as_json: bool, **given: Any) -> int:
 
 @cli.command("status")
 @click.argument("where", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    default="outputs",
-    type=click.Path(path_type=Path),
-    envvar="DSRUN_OUT",
-    help="Output directory.",
-)
+@out_option
 @click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run.")
 @set_option
 @json_option
@@ -190,15 +188,7 @@ def verify_command(directory: Path, as_json: bool) -> int:
 
 
 @cli.command("gc")
-@click.option(
-    "-o",
-    "--out",
-    default="outputs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    envvar="DSRUN_OUT",
-    help="Output directory.",
-)
+@out_option
 @click.option(
     "--older-than",
     default="30d",
@@ -280,43 +270,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return ExitCode.INVALID
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
+        say_last("interrupted")
         return ExitCode.INTERRUPTED
+    except ManifestError as error:
+        from dsrun.commands.problems import tell
+
+        tell(error.problems)
+        return error.exit_code
     except DsrunError as error:
-        _say(str(error))
+        say_last(str(error))
         return error.exit_code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            return _report_bug(error)
-        _hush_stdout()
-        _say(f"the answer cannot be written: {error.strerror}")
+            return report_bug(error)
+        hush_stdout()
+        say_last(f"the answer cannot be written: {error.strerror}")
         return ExitCode.INCOMPLETE
     except Exception as error:  # noqa: BLE001  # the one place where a bug becomes an exit code
-        return _report_bug(error)
-
-
-def _report_bug(error: Exception) -> ExitCode:
-    """One line on the terminal; the traceback goes to a file."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    import tempfile
-    import traceback
-
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="dsrun-bug-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exception(error, file=file)
-    _say(f"this is a bug in dsrun: {type(error).__name__}: {error}; details: {file.name}")
-    return ExitCode.BUG
-
-
-def _hush_stdout() -> None:
-    """The reader of our output has gone; let the interpreter not complain when it closes."""
-    import os
-
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+        return report_bug(error)

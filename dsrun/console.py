@@ -25,6 +25,10 @@ def answer(text: str) -> None:
     print(text, flush=True)  # noqa: T201  # as above
 
 
+def is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
+
+
 def count_of(number: int, noun: str) -> str:
     """`1 job`, `2 jobs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,6 +7,8 @@ that changes between two passes is an error, since the digest speaks of the firs
 import csv
 import hashlib
 from collections.abc import Callable, Iterator
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import orjson
@@ -45,6 +47,13 @@ class DataFile:
         if self._state() != self._stamp:
             raise _error(self.name, 0, "the file changed while dsrun was reading it; start again")
         return self._read(self._path, self.name)
+
+    def line_of(self, position: int) -> int:
+        """The line (from 1) where row `position` (from 0) begins; 0 where it cannot be told."""
+        try:
+            return _line(self._path, self.name, position)
+        except (ManifestError, OSError, ValueError):
+            return 0  # the file has changed; the problem itself is told all the same
 
     def _state(self) -> tuple[int, int]:
         try:
@@ -121,7 +130,24 @@ def _read_tsv(path: Path, name: str) -> Iterator[Json]:
     return _read_table(path, name, delimiter="\t")
 
 
+def _line(path: Path, name: str, position: int) -> int:
+    kind = path.suffix.lower()
+    if kind in (".csv", ".tsv"):
+        rows = _iter_table(path, name, delimiter="\t" if kind == ".tsv" else ",")
+        return next(islice(rows, position, None), (0, None))[0]
+    text = read_text(path, shown_as=name)
+    if kind in (".txt", ".jsonl", ".ndjson"):
+        lines = (number for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+        return next(islice(lines, position, None), 0)
+    return parse_yaml(text, file=name).place((position,))[0]  # JSON is YAML
+
+
 def _read_table(path: Path, name: str, *, delimiter: str) -> Iterator[Json]:
+    return map(itemgetter(1), _iter_table(path, name, delimiter=delimiter))
+
+
+def _iter_table(path: Path, name: str, *, delimiter: str) -> Iterator[tuple[int, Json]]:
+    """Each row with the line where it begins."""
     # Line ends are made one kind, within quotes too: they are no part of the digest either.
     with path.open(encoding="utf-8-sig") as file:
         rows = csv.reader(file, delimiter=delimiter, strict=True)
@@ -140,9 +166,10 @@ def _read_table(path: Path, name: str, *, delimiter: str) -> Iterator[Json]:
                     continue
                 if len(row) != len(header):
                     raise _error(name, begins, _ragged_words(row, header))
-                yield dict(zip(header, row, strict=True))
+                yield begins, dict(zip(header, row, strict=True))
         except csv.Error as error:
-            raise _error(name, begins, f"not CSV: {error}") from error
+            words = str(error).replace("unexpected end of data", "a quote here is never closed")
+            raise _error(name, begins, f"not CSV: {words}") from error
 
 
 def _ragged_words(row: list[str], header: list[str]) -> str:

@@ -11,9 +11,10 @@ DsrunError
    `- AnswerLost           it may have arrived: a create is ambiguous
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -29,15 +30,42 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+class FileLine(NamedTuple):
+    """A line of a file, from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The jobs of a step that have a problem: `count` of `of`, and what the first is made of."""
+
+    count: int
+    of: int
+    index: int  # of the first
+    matrix: Mapping[str, Any]  # of the first
+    data: tuple[FileLine, ...] = ()  # the rows of data files that the first is made of
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing wrong in a user's file. Lines and columns count from 1; 0 means unknown."""
+    """One thing wrong in a user's file. Lines and columns count from 1; 0 means unknown.
+
+    `end_column` is the first column behind the place, on the same line. `rows` is there where
+    the rows of a matrix, and not the manifest's text alone, make the problem.
+    """
 
     file: str
     line: int
     column: int
     where: str
     message: str
+    end_column: int = 0
+    rows: Rows | None = None
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
@@ -59,12 +87,12 @@ class UsageError(DsrunError):
 
 
 class ManifestError(DsrunError):
-    """The manifest or a file that it names is wrong; carries every problem found."""
+    """The manifest or a file that it names is wrong; carries every problem, in order of place."""
 
     exit_code = ExitCode.INVALID
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from dsrun.axes import MatrixReader
 from dsrun.catalog import Catalog
 from dsrun.datafile import DataFile, read_text
@@ -16,8 +14,7 @@ from dsrun.execution import Execution, parse_execution
 from dsrun.matrix import Matrix
 from dsrun.params import apply_params
 from dsrun.records import Json
-from dsrun.resources import read_schema
-from dsrun.schema import SchemaValidator
+from dsrun.shape import readable_parts, sorted_maps, structure_problems
 from dsrun.wording import nearest, show
 from dsrun.yaml_source import YamlDocument, parse_yaml
 
@@ -91,11 +88,11 @@ def read_manifest(
     if path.name == LOCK_NAME:
         document, pinned = _open_lock(document, shown)
         root = Path(pinned["root"])
-    problems = list(_structure_problems(document))
-    readable = _readable_parts(document.value, [path for path, _ in problems])
+    problems = list(structure_problems(document))
+    readable = readable_parts(document.value, [path for path, _ in problems])
     if readable is None:
         raise ManifestError([problem for _, problem in problems])
-    raw = _sorted_maps(readable)
+    raw = sorted_maps(readable)
     params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
     raw = {**raw, "params": params}
     reader = _StepReader(document, root, catalog)
@@ -113,22 +110,6 @@ def read_manifest(
         pinned=pinned,
         problems=(*(problem for _, problem in problems), *wrong, *reader.problems),
     )
-
-
-def _readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:
-    """The manifest without what its shape makes unreadable; None where too little is left.
-
-    So that a slip in one place does not hide what is wrong in the others.
-    """
-    places = {path[:1] for path in bad} | {path[:2] for path in bad if path[:1] == ("steps",)}
-    if not isinstance(value, dict) or () in bad or ("steps",) in bad or ("params",) in places:
-        return None
-    steps = value.get("steps")
-    if not isinstance(steps, dict):
-        return None
-    readable = {name: step for name, step in steps.items() if ("steps", name) not in places}
-    kept = {key: item for key, item in value.items() if (key,) not in places}
-    return {"name": "", **kept, "steps": readable}
 
 
 class _StepReader:
@@ -193,7 +174,7 @@ class _StepReader:
     def _prompt_file(self, name: str, at: Path_) -> Text | None:
         path = self._root / name
         try:
-            text = read_text(path, shown_as=name)
+            text = read_text(path, shown_as=str(path))
             return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
         except ManifestError as error:
             if at in self._upload_places:
@@ -206,7 +187,7 @@ class _StepReader:
         path = self._root / name
         try:
             if path not in self._data_files:
-                self._data_files[path] = DataFile(path, shown_as=name)
+                self._data_files[path] = DataFile(path, shown_as=str(path))
             return self._data_files[path]
         except ManifestError as error:
             self._complain_of_file(error, at, name)
@@ -220,8 +201,8 @@ class _StepReader:
             else:
                 self._complain(at, f"{name}: {problem.message}")
 
-    def _complain(self, at: Path_, message: str) -> None:
-        self.problems.append(self._document.problem(at, message))
+    def _complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
+        self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
 def iter_texts(value: Any) -> Iterator[Text]:
@@ -234,41 +215,6 @@ def iter_texts(value: Any) -> Iterator[Text]:
     elif isinstance(value, list):
         for item in value:
             yield from iter_texts(item)
-
-
-def _sorted_maps(value: Json) -> Json:
-    """Mappings in order of key, so that a template cannot see an order that the digest ignores.
-
-    The order of steps and of the axes of a matrix is kept: it numbers the jobs.
-    """
-    return {
-        **value,
-        "params": _sorted(value.get("params") or {}),
-        "steps": {
-            name: {
-                **step,
-                "matrix": {key: _sorted(item) for key, item in (step.get("matrix") or {}).items()},
-            }
-            for name, step in value["steps"].items()
-        },
-    }
-
-
-def _sorted(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value
-
-
-def _structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]]:
-    validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
-    if validator.is_valid(document.value):
-        return
-    for found in validator.problems(document.value):
-        problem = document.problem(found.path, found.message, of_key=found.of_key)
-        yield found.path, problem
 
 
 def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:

@@ -2,16 +2,25 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import islice
 from math import prod
+from typing import Protocol
 
 from dsrun.datafile import DataFile
 from dsrun.digest import json_text
 from dsrun.records import Json
 
 Row = dict[str, Json]
-Values = Sequence[Json] | DataFile
+
+
+class Values(Protocol):
+    """What an axis runs through: a list, a range, the rows of a file."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Json]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +33,7 @@ class Axis:
     names: tuple[str, ...]
     values: Values
     zipped: bool = False
+    data: Mapping[str, DataFile] = field(default_factory=dict)  # the files of its names
 
     def rows(self) -> Iterator[Row]:
         if self.zipped:
@@ -82,6 +92,17 @@ class Matrix:
         chosen = self.sample.choose(self._all_rows())
         return (row for number, row in enumerate(self._all_rows()) if number in chosen)
 
+    def origins(self, number: int) -> dict[str, int]:
+        """For each axis of a file, which of the file's rows (from 0) stands in row `number`.
+
+        Walks through the rows again: for the few that are wrong.
+        """
+        located = replace(self, axes=tuple(map(_located, self.axes)), sample=None, unused=set())
+        chosen = None if self.sample is None else self.sample.choose(self._all_rows())
+        rows = (row for i, row in enumerate(located.rows()) if chosen is None or i in chosen)
+        row = next(islice(rows, number, None), {})
+        return {name: row[_mark(name)] for name in row if _mark(name) in row}
+
     def _all_rows(self) -> Iterator[Row]:
         """The rows before sampling. GitHub Actions' rules of exclude and include."""
         axis_names = {name for axis in self.axes for name in axis.names}
@@ -125,6 +146,29 @@ class Matrix:
         ]
         unused.difference_update(hits)
         return bool(hits)
+
+
+def _located(axis: Axis) -> Axis:
+    """The axis, its rows with the positions of the file rows in them."""
+    return Axis(names=axis.names, values=_Located(axis), zipped=True) if axis.data else axis
+
+
+class _Located:
+    """Rows of a file axis, as often as they are asked for, each with its position."""
+
+    def __init__(self, axis: Axis) -> None:
+        self._axis = axis
+
+    def __len__(self) -> int:
+        return len(self._axis.values)
+
+    def __iter__(self) -> Iterator[Row]:
+        for position, row in enumerate(self._axis.rows()):
+            yield {**row, **{_mark(name): position for name in self._axis.data}}
+
+
+def _mark(name: str) -> str:
+    return f"{name} position"  # no axis can have this name
 
 
 class _Addition:

@@ -42,19 +42,25 @@ set_option = click.option(
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+format_option = click.option(
+    "--format", "form",
+    type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
+    help="What goes to stdout: nothing, the answer as JSON, or annotations for GitHub.",
+)  # fmt: skip
 pipeline_argument = click.argument(
     "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
 )
+out_option = click.option(
+    "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
+    type=click.Path(path_type=Path), help="Output directory.",
+)  # fmt: skip
 run_place_options = _in_order(
     click.option(
         "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
         is_eager=True, expose_value=False, callback=_load_env_file,
         help="Read NAME=VALUE lines for what the environment does not set.",
     ),
-    click.option(
-        "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
-        type=click.Path(path_type=Path), help="Output directory.",
-    ),
+    out_option,
     set_option,
     click.option(
         "--emulate", is_flag=True, envvar="DSRUN_EMULATE",

@@ -7,20 +7,19 @@ from itertools import islice
 
 from dsrun.catalog import Catalog
 from dsrun.errors import ManifestError, Problem
-from dsrun.findings import Findings, Group, describe_row
+from dsrun.findings import MOST_BAD_JOBS, Findings, Group
 from dsrun.language import language_notes
 from dsrun.manifest import Manifest, Step
 from dsrun.matrix import Row
 from dsrun.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planindex import PlanIndex
 from dsrun.records import Job, Json
-from dsrun.rendering import CompiledStep, RowProblem
+from dsrun.rendering import CompiledStep, Finding, RowProblem
 from dsrun.templating import Templates
 from dsrun.upload_files import UploadFiles
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
-_MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +35,13 @@ class Plan:
     templates: Templates
     steps: tuple[CompiledStep, ...]
     problems: tuple[Problem, ...] = ()  # found before the first job was made
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def jobs(self) -> Iterator[Job]:
         """Every job, in order. Raises ManifestError at the first that is not valid."""
         for _, job in self._rows():
             if isinstance(job, RowProblem):
-                raise ManifestError([problem for _, problem in job.problems])
+                raise ManifestError([found.problem for found in job.problems])
             yield job
 
     def distinct_jobs(self) -> Iterator[Job]:
@@ -62,7 +61,7 @@ class Plan:
                 try:
                     return None if row is None else compiled.job(row, index=index, replica=replica)
                 except RowProblem as error:
-                    raise ManifestError([problem for _, problem in error.problems]) from error
+                    raise ManifestError([found.problem for found in error.problems]) from error
         return None
 
     def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
@@ -71,7 +70,7 @@ class Plan:
         `visit` sees the job of every row, in order, and whether none before was equal.
         Raises ManifestError with all problems, equal ones of different jobs told once.
         """
-        found, notes = Findings(), Findings()
+        found, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct = 0
         with PlanIndex() as index:
             for batch in batched(self._valid_jobs(found, notes), _BATCH):
@@ -81,8 +80,8 @@ class Plan:
                         visit(job, is_new)
             found.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
-        self.warnings.extend(map(str, notes.problems()))
-        problems = (*self.problems, *found.problems())
+        self.warnings.extend(notes.problems(self.steps))
+        problems = (*self.problems, *found.problems(self.steps))
         if problems:
             raise ManifestError(problems)
         return distinct
@@ -97,8 +96,8 @@ class Plan:
                 continue
             for path, words in language_notes(job.request, step.operation.languages):
                 problem = self.manifest.document.problem(("steps", name, *path), words)
-                note = RowProblem([(words, problem)])
-                note.row = describe_row(job.index, job.matrix)
+                note = RowProblem([Finding(words, problem)])
+                note.index, note.row = job.index, dict(job.matrix)
                 notes.add(name, note)
             yield job
         for step in self.steps:
@@ -114,16 +113,15 @@ class Plan:
             for item in _step_rows(step):
                 yield step, item
                 bad += isinstance(item, RowProblem)
-                if bad == _MOST_BAD_JOBS:
+                if bad == MOST_BAD_JOBS:
                     break
 
     def _note_unused_rules(self) -> None:
         for step in self.steps:
             for number in sorted(step.step.matrix.unused):
                 at = ("steps", step.step.name, "matrix", "exclude", number)
-                self.warnings.append(
-                    str(self.manifest.document.problem(at, "this rule matches no row"))
-                )
+                words = "this rule matches no row"
+                self.warnings.append(self.manifest.document.problem(at, words))
 
 
 def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
@@ -150,7 +148,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
                 files=files,
             )  # fmt: skip
         except RowProblem as error:
-            problems += [problem for _, problem in error.problems]
+            problems += [found.problem for found in error.problems]
             continue
         steps.append(compiled)
         warnings += compiled.warnings
@@ -189,7 +187,7 @@ def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
         try:
             yield step.job(row, index=index, replica=replica)
         except RowProblem as problem:
-            problem.row = describe_row(index, row)
+            problem.index, problem.row = index, row
             yield problem
 
 
@@ -256,15 +254,13 @@ def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem
             )
 
 
-def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[str]:
+def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     rate = manifest.execution.rate
     for name in sorted({step.operation for step in manifest.steps}):
         published = catalog[name].rate
         if rate and rate.requests / rate.per_s > published.requests / published.per_s:
-            yield str(
-                manifest.document.problem(
-                    ("execution", "rate"),
-                    f"more than the {published.requests} requests in {published.per_s:g} s that "
-                    f"are published for {name}; right only if your account has more",
-                )
+            yield manifest.document.problem(
+                ("execution", "rate"),
+                f"more than the {published.requests} requests in {published.per_s:g} s that "
+                f"are published for {name}; right only if your account has more",
             )

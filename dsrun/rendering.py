@@ -1,10 +1,9 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsrun.catalog import Catalog, constants, schema_at
 from dsrun.coercion import coerce
@@ -13,33 +12,40 @@ from dsrun.errors import Problem
 from dsrun.fills import artifact_count, fill_request, laid_over, value_at
 from dsrun.manifest import Manifest, Step, Text
 from dsrun.matrix import Row
+from dsrun.pointing import name_known, text_problem
 from dsrun.records import Job, Json
-from dsrun.sandbox import TemplateProblem
+from dsrun.stems import BadStem, stem_of
+from dsrun.template_faults import TemplateProblem
 from dsrun.templating import Template, Templates
 from dsrun.upload_fields import Taken, UploadFields, by_content
 from dsrun.upload_files import UploadFiles
-from dsrun.wording import nearest, show
 from dsrun.yaml_source import dotted
 
 Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]
 
 _TEMPLATE = re.compile(r"\{[{%#]")
-_KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
-_EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
-# A folder must not be named like a file, or the two could meet.
-_BAD_STEM = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f\\]|" + _KINDS + "/", re.IGNORECASE)
-_LONGEST_NAME = 240  # bytes; file systems allow 255, the extension wants some
-_LONGEST_STEM = 1000  # bytes
+
+
+class Finding(NamedTuple):
+    """A problem, the rule that found it, so that equal ones can be grouped, and how much it found.
+
+    `size` is the number that a limit was held against.
+    """
+
+    rule: str
+    problem: Problem
+    size: float | None = None
 
 
 class RowProblem(Exception):
-    """A row gives no valid job: problems as (rule, Problem), so that equal ones can be grouped."""
+    """A row gives no valid job."""
 
-    def __init__(self, problems: list[tuple[str, Problem]]) -> None:
+    def __init__(self, problems: list[Finding]) -> None:
         super().__init__()
         self.problems = problems
-        self.row = ""  # the row in words, where there is one
+        self.index = 0  # of the job within its step
+        self.row: Row = {}
 
 
 class CompiledStep:
@@ -57,17 +63,19 @@ class CompiledStep:
     ) -> None:
         self.step = step
         self.operation = catalog[step.operation]
-        self.warnings: list[str] = []
+        self.warnings: list[Problem] = []
         self._document = manifest.document
         self.uploads = UploadFields(self.operation.uploads, files)
         self.upload_parts: dict[Place, Builder] = {}  # what stands in upload fields
+        self._root = manifest.root
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         self._templates = templates
         self.compiled: list[Template] = []
+        self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
         self._collects = False  # whether a broken leaf is noted instead of raised
         self._broken: list[_LeafProblem] = []
-        problems: list[tuple[str, Problem]] = []
+        problems: list[Finding] = []
         body = laid_over(constants(self.operation.schema), step.body)
         self._build = self._compile(body, (), problems)
         self._filename = self._compile_filename(step, problems)
@@ -126,7 +134,7 @@ class CompiledStep:
             raise RowProblem(self._all_leaf_problems(variables)) from problem
         return request
 
-    def _all_leaf_problems(self, variables: Mapping[str, Any]) -> list[tuple[str, Problem]]:
+    def _all_leaf_problems(self, variables: Mapping[str, Any]) -> list[Finding]:
         """What is wrong with each leaf, and with the rest of the request without those."""
         self._broken.clear()
         self._collects = True
@@ -135,19 +143,20 @@ class CompiledStep:
         broken = {dotted(leaf.text.at) for leaf in self._broken}
         taken = self.uploads.take(request)
         others = [
-            (rule, problem)
-            for rule, problem in self._request_problems(request, taken)
-            if problem.where not in broken
+            found
+            for found in self._request_problems(request, taken)
+            if found.problem.where not in broken
         ]
-        return [("template", self._at_leaf(leaf, variables)) for leaf in self._broken] + others
+        stems = self._stem_problems(dict(variables))
+        return [*(self._at_leaf(leaf, variables) for leaf in self._broken), *others, *stems]
 
-    def _compile(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
+    def _compile(self, value: Any, at: Place, problems: list[Finding]) -> Builder:
         build = self._compile_value(value, at, problems)
         if at in self.uploads.places:
             self.upload_parts[at] = build
         return build
 
-    def _compile_value(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
+    def _compile_value(self, value: Any, at: Place, problems: list[Finding]) -> Builder:
         if isinstance(value, Text):
             wanted = schema_at(self.operation.schema, at).get("type")
             return self._compile_text(value, wanted, problems)
@@ -159,24 +168,25 @@ class CompiledStep:
             return lambda variables: [item(variables) for item in items]
         return lambda _: value
 
-    def _compile_text(
-        self, text: Text, wanted: str | None, problems: list[tuple[str, Problem]]
-    ) -> Builder:
+    def _compile_text(self, text: Text, wanted: str | None, problems: list[Finding]) -> Builder:
         if not _TEMPLATE.search(text.source):
             plain = text.source.removesuffix("\n") if text.file else text.source
             return lambda _: plain
         if "${{" in text.source:
-            line, column = self._document.place(text.at)
-            self.warnings.append(
-                f"{self._document.file}:{line}:{column}: `${{{{` gives a dollar sign and then the "
-                "value; in dsrun a template is written {{ name }}, without the dollar"
+            hint = TemplateProblem(
+                "`${{` gives a dollar sign and then the value; in dsrun a template is written "
+                "{{ name }}, without the dollar",
+                span=(text.source.index("${{"), 3),
+                source=text.source,
             )
+            self.warnings.append(self._text_problem(text, hint))
         try:
             template = self._templates.compile(text.source)
         except TemplateProblem as error:
-            problems.append(("template", self._text_problem(text, error)))
+            problems.append(Finding("template", self._text_problem(text, error)))
             return lambda _: None
         self.compiled.append(template)
+        self.uses[dotted(text.at)] = template.uses
         render = template.render
 
         def build(variables: Mapping[str, Any]) -> Json:
@@ -192,7 +202,7 @@ class CompiledStep:
 
         return build
 
-    def _compile_filename(self, step: Step, problems: list[tuple[str, Problem]]) -> Builder | None:
+    def _compile_filename(self, step: Step, problems: list[Finding]) -> Builder | None:
         if step.filename is None:
             return None
         return self._compile_text(step.filename, "string", problems)
@@ -216,8 +226,10 @@ class CompiledStep:
             stems.append(self._stem(variables))
         return tuple(stems)
 
-    def _stem_problems(self, variables: dict[str, Any]) -> list[tuple[str, Problem]]:
+    def _stem_problems(self, variables: dict[str, Any]) -> list[Finding]:
         """What is wrong with the file names of a job whose request is not valid."""
+        if self.operation.artifacts.seed is not None:
+            variables.setdefault("seed", 0)
         try:
             self._stems(variables, {}, "0" * 64)
         except RowProblem as error:
@@ -230,69 +242,30 @@ class CompiledStep:
         try:
             text = self._filename(variables)
         except _LeafProblem as problem:
-            raise RowProblem([("template", self._at_leaf(problem, variables))]) from problem
-        written = unicodedata.normalize("NFC", text if isinstance(text, str) else show(text))
-        stem = _EXTENSION.sub("", written)  # dsrun adds the one that the file turns out to have
-        if _BAD_STEM.search(stem):
-            raise self._row_problem(
-                "path",
-                at,
-                f"found {show(stem)}; allowed: a path below artifacts/{self.step.name}/ without "
-                "empty parts, `.`, `..`, backslashes and control characters; `| slug` makes any "
-                "text fit",
-            )
-        if len(stem) > _LONGEST_NAME // 4:
-            self._check_length(stem, at)
-        return stem
+            raise RowProblem([self._at_leaf(problem, variables)]) from problem
+        try:
+            return stem_of(text, step=self.step.name)
+        except BadStem as bad:
+            raise self._row_problem(bad.rule, at, str(bad)) from bad
 
-    def _check_length(self, stem: str, at: Place) -> None:
-        longest = max(len(part.encode()) for part in stem.split("/"))
-        if longest > _LONGEST_NAME or len(stem.encode()) > _LONGEST_STEM:
-            raise self._row_problem(
-                "length",
-                at,
-                f"found a name of {longest} bytes in a path of {len(stem.encode())}; allowed: "
-                f"{_LONGEST_NAME} a name, {_LONGEST_STEM} in all; `| truncate(40, true, '')` "
-                "shortens a text",
-            )
-
-    def _request_problems(self, request: Json, taken: Taken) -> Iterator[tuple[str, Problem]]:
+    def _request_problems(self, request: Json, taken: Taken) -> Iterator[Finding]:
         for bad in taken.bad:
             place = ("steps", self.step.name, *bad.at)
-            yield bad.rule, self._document.problem(place, bad.message)
+            yield Finding(bad.rule, self._document.problem(place, bad.message))
         for found in self._validator.problems(request):
             at = ("steps", self.step.name, *found.path)
-            yield found.rule, self._document.problem(at, found.message, of_key=found.of_key)
+            problem = self._document.problem(at, found.message, of_key=found.of_key)
+            yield Finding(found.rule, problem, found.size)
 
     def _row_problem(self, rule: str, at: Place, message: str) -> RowProblem:
-        return RowProblem([(rule, self._document.problem(at, message))])
+        return RowProblem([Finding(rule, self._document.problem(at, message))])
 
-    def _at_leaf(self, problem: "_LeafProblem", variables: Mapping[str, Any]) -> Problem:
-        known = [name for name in variables if name not in ("range", "dict", "namespace")]
-        message = str(problem.error)
-        undefined = re.fullmatch(r"'(\w+)' is undefined", message)
-        if undefined:
-            near = nearest(undefined[1], known)
-            message = f"{undefined[1]} is undefined{near}; defined here: {', '.join(sorted(known))}"
-        return self._text_problem(
-            problem.text, TemplateProblem(message, line=problem.error.line, file=problem.error.file)
-        )
+    def _at_leaf(self, leaf: "_LeafProblem", variables: Mapping[str, Any]) -> Finding:
+        problem = self._text_problem(leaf.text, leaf.error)
+        return Finding("template", name_known(problem, variables))
 
     def _text_problem(self, text: Text, error: TemplateProblem) -> Problem:
-        found = self._document.problem(text.at, str(error))
-        if error.file or text.file:
-            name = error.file or text.file or ""
-            return Problem(
-                file=name, line=error.line or 1, column=1, where=found.where, message=found.message
-            )
-        if error.line > 1 or (error.line and self._document.is_block(text.at)):
-            # The text of a block scalar starts on the line below its head.
-            line = found.line + error.line - (0 if self._document.is_block(text.at) else 1)
-            column = found.column if line == found.line else 1
-            return Problem(
-                file=found.file, line=line, column=column, where=found.where, message=found.message
-            )
-        return found
+        return text_problem(self._document, self._root, text, error)
 
 
 class _LeafProblem(Exception):

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, Undefined, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.lexer import TokenStream
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from dsrun.template_faults import TemplateProblem, numbered
 from dsrun.wording import nearest
 
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
@@ -22,15 +24,6 @@ _MAX_GROWTH = 50_000_000
 _LOOKED_AT = 8
 _PER_STEP = 50
 _WIDTH = re.compile(r"[0-9]{7,15}")
-
-
-class TemplateProblem(Exception):
-    """A template cannot be read or rendered; `line` counts from 1 within it (0: unknown)."""
-
-    def __init__(self, message: str, *, line: int = 0, file: str = "") -> None:
-        super().__init__(message)
-        self.line = line
-        self.file = file
 
 
 class NamedUndefined(StrictUndefined):
@@ -63,6 +56,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         return _Bounds().visit(tree)  # type: ignore[no-any-return]
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        tokens = numbered(self.lexer.tokeniter(source, name, filename, state), source)
+        return TokenStream(self.lexer.wrap(tokens, name, filename), name, filename)
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        """Jinja would write a traceback with as many empty lines as the error's line says."""
+        del source
+        raise  # noqa: PLE0704  # called where an exception is handled
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A column named `items` or `copy` is a column, not a method of the row."""

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaProblem:
-    """One violation: where in the value, which rule, and words for a person."""
+    """One violation: where in the value, which rule, and words for a person.
+
+    `size` is the number that a limit was held against: a value, or a count of characters.
+    """
 
     path: tuple[str | int, ...]
     rule: str
     message: str
     of_key: bool = False
+    size: float | None = None
 
 
 class SchemaValidator:
@@ -103,7 +107,9 @@ def _iter_words(error: "ValidationError") -> Iterator[SchemaProblem]:
         path = (*found.path, found.value)
         yield SchemaProblem(path=path, rule=found.rule, message=_words(found), of_key=True)
     else:
-        yield SchemaProblem(path=found.path, rule=found.rule, message=_words(found))
+        yield SchemaProblem(
+            path=found.path, rule=found.rule, message=_words(found), size=_size(found)
+        )
 
 
 def _unknown_keys(found: _Violation) -> Iterator[SchemaProblem]:
@@ -152,6 +158,12 @@ def _words(found: _Violation) -> str:
         return f"found {_typed(found)}; allowed: {own.get(found.rule) or own['pattern']}"
     words = _WORDS.get(found.rule)
     return words(found) if words else found.fallback
+
+
+def _size(found: _Violation) -> float | None:
+    if found.rule in ("minimum", "maximum"):
+        return float(found.value)
+    return len(found.value) if found.rule == "maxLength" else None
 
 
 def _type_words(found: _Violation) -> str:

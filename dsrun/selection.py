@@ -12,12 +12,12 @@ from jinja2 import UndefinedError
 
 from dsrun.digest import json_text
 from dsrun.errors import UsageError
-from dsrun.findings import describe_row
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.records import Job
 from dsrun.rendering import CompiledStep
-from dsrun.sandbox import TemplateProblem
+from dsrun.snippets import row_words
+from dsrun.template_faults import TemplateProblem
 from dsrun.wording import nearest, show
 
 _EXAMPLE = "style == '<anime>' and seed > 3"
@@ -137,7 +137,7 @@ class _Only:
             )
 
     def _error_at(self, job: Job, message: str) -> UsageError:
-        return self._error(f"{message} (step {job.step}, {describe_row(job.index, job.matrix)})")
+        return self._error(f"{message} (step {job.step}, {row_words(job.index, job.matrix)})")
 
     def _error(self, message: str) -> UsageError:
         return UsageError(f"--only {show(self._text)}: {message}")

@@ -61,6 +61,12 @@ def load_env_file(path: Path) -> None:
             os.environ.setdefault(binding.key, binding.value)
 
 
+def wants_color(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a terminal may show colours: not with NO_COLOR (no-color.org), not a dumb one."""
+    env = os.environ if environ is None else environ
+    return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
 def emulated_settings(base_url: str) -> Settings:
     return Settings(base_url=base_url, api_key="sk-emulated")
 

@@ -30,10 +30,14 @@ from dsrun.sandbox import (
     BelowLoader,
     NamedUndefined,
     Sandbox,
-    TemplateProblem,
     bounded,
 )
+from dsrun.template_faults import TemplateProblem, misnamed, unreadable, unrendered
 
+_COMPUTED = (
+    "the name of an included file must be written out: dsrun reads all files before it makes the "
+    "first job"
+)
 _NO_WORD = re.compile(r"[\W_]+")
 
 _REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
@@ -81,43 +85,62 @@ class Templates:
         """Compile a template. Raises TemplateProblem."""
         try:
             tree = self._env.parse(source)
-            parts = self._with_includes(tree)
-            uses = frozenset(name for part in parts for name in self._names(*part))
+            parts = self._with_includes(tree, source)
+            uses = frozenset(name for part in parts for name in self._names(*part, source))
             run_values = frozenset(name for _, part in parts for name in _run_values(part))
             expression = _single_expression(tree)
             if expression is None:
-                return Template(self._text(tree), uses, run_values, native=False)
-            return Template(self._value(expression), uses, run_values, native=True)
+                return Template(self._text(tree, source), uses, run_values, native=False)
+            return Template(self._value(expression, source), uses, run_values, native=True)
         except TemplateSyntaxError as error:
-            raise _unreadable(error, error.name or "") from error
-        except TemplateNotFound as error:
-            raise TemplateProblem(f"included file not found: {error.name}") from error
+            raise self._unreadable(error, source, error.name or "") from error
         except RecursionError as error:
             raise TemplateProblem("the template is nested too deeply") from error
 
-    def _names(self, file: str, tree: nodes.Template) -> set[str]:
+    def _names(self, file: str, tree: nodes.Template, own: str) -> set[str]:
         try:
             return meta.find_undeclared_variables(tree)
         except TemplateSyntaxError as error:
-            raise _unreadable(error, file) from error
+            raise self._unreadable(error, own, file) from error
 
-    def _with_includes(self, tree: nodes.Template) -> list[tuple[str, nodes.Template]]:
+    def _with_includes(self, tree: nodes.Template, own: str) -> list[tuple[str, nodes.Template]]:
         """The template and, each once, everything that it includes, with the files' names."""
         found, names = [("", tree)], set[str]()
-        for _, part in found:
+        for file, part in found:
             for name in meta.find_referenced_templates(part):
                 if name is None:
-                    raise TemplateProblem(
-                        "the name of an included file must be written out: dsrun reads all files "
-                        "before it makes the first job"
-                    )
+                    raise misnamed(_COMPUTED, part, "", self._source(file, own), file)
                 if name not in names:
                     names.add(name)
-                    source = self._loader.get_source(self._env, name)[0]
-                    found.append((name, self._env.parse(source, name=name)))
+                    try:
+                        found.append((name, self._included(name)))
+                    except TemplateProblem as error:
+                        source = self._source(file, own)
+                        raise misnamed(str(error), part, name, source, file) from error
         return found
 
-    def _text(self, tree: nodes.Template) -> Render:
+    def _included(self, name: str) -> nodes.Template:
+        try:
+            source = self._loader.get_source(self._env, name)[0]
+        except TemplateNotFound as error:
+            raise TemplateProblem(f"included file not found: {name}") from error
+        return self._env.parse(source, name=name)
+
+    def _source(self, file: str, own: str) -> str:
+        """The text of an included file, or of the template itself."""
+        return self._loader.texts.get(file, "") if file else own
+
+    def _unreadable(self, error: TemplateSyntaxError, own: str, file: str) -> TemplateProblem:
+        known = {"filter": self._env.filters, "test": self._env.tests}
+        return unreadable(error, self._source(file, own), file, known)
+
+    def _failed(self, error: Exception, own: str, number: int) -> TemplateProblem:
+        """The problem of a rendering; `number` is its place where the error knows none."""
+        file, found = _place_of(error)
+        source = self._source(file, own)
+        return unrendered(_words_of(error), found or number, source, file)
+
+    def _text(self, tree: nodes.Template, source: str) -> Render:
         template = self._env.from_string(tree)
         env, root = self._env, template.root_render_func
         # What cannot repeat itself is bounded by its own length and its values.
@@ -130,14 +153,15 @@ class Templates:
             try:
                 text = "".join(bound(root(context)))
             except Exception as error:
-                raise _translate(error) from error
+                raise self._failed(error, source, 0) from error
             return text
 
         return render
 
-    def _value(self, expression: nodes.Expr) -> Render:
-        body: list[nodes.Node] = [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)]
-        template = self._env.from_string(nodes.Template(body, lineno=1))
+    def _value(self, expression: nodes.Expr, source: str) -> Render:
+        place = expression.lineno
+        result = nodes.Assign(nodes.Name("result", "store"), expression, lineno=place)
+        template = self._env.from_string(nodes.Template([result], lineno=place))
         env, root = self._env, template.root_render_func
 
         def render(variables: Variables) -> Json:
@@ -149,7 +173,7 @@ class Templates:
                 value = context.vars["result"]
                 return _plain_json(value)
             except Exception as error:
-                raise _translate(error) from error
+                raise self._failed(error, source, place) from error
 
         return render
 
@@ -212,30 +236,20 @@ def _plain_json(value: Any, left: list[int] | None = None) -> Json:
     )
 
 
-def _unreadable(error: TemplateSyntaxError, file: str) -> TemplateProblem:
-    message = f"the template cannot be read: {error.message}"
-    return TemplateProblem(message, line=error.lineno, file=file)
-
-
-def _translate(error: Exception) -> TemplateProblem:
-    if isinstance(error, TemplateProblem):
-        return error
-    file, line = _place_of(error)
-    return TemplateProblem(_words_of(error), line=line, file=file)
-
-
 def _words_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the template calls itself without end"
+    if isinstance(error, TemplateProblem):
+        return str(error)
     if isinstance(error, UndefinedError | TemplateError):
         return str(error.message or error)
     if isinstance(error, NotCanonical):
         return f"the digest filter got a value without JSON form: {error}"
-    return f"{type(error).__name__}: {error}"
+    return f"the expression fails: {str(error) or type(error).__name__}"
 
 
 def _place_of(error: Exception) -> tuple[str, int]:
-    """The included file, if any, and its line: Jinja leaves the template in its code's globals."""
+    """The included file, if any, and a number: Jinja leaves the template in its code's globals."""
     trace, file, line = error.__traceback__, "", 0
     while trace is not None:
         template = trace.tb_frame.f_globals.get("__jinja_template__")

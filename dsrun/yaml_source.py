@@ -4,7 +4,6 @@ Types are those of the YAML 1.2 core schema, as editors read them: `no` is a wor
 is text. What JSON cannot say (tags, NaN, keys that are no strings) is a problem with its place.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 
 import yaml
@@ -12,6 +11,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.records import Json
+from dsrun.yaml_places import end_column, offset_in_scalar, place_at, place_of, syntax_problem
 from dsrun.yaml_scalars import MERGE, STR, TAG, CoreLoader, convert_scalar, is_text
 
 MAX_DEPTH = 50
@@ -19,22 +19,31 @@ MAX_VALUES = 2_000_000  # after anchors are expanded
 
 Path = tuple[str | int, ...]
 
-_SURROGATE = re.compile(r".?\\u[dD][89a-fA-F]")  # half of a pair, as JSON writes it
-
 
 class YamlDocument:
     """A parsed document: its value, and `place(path)` for the line and column of any part of it."""
 
-    def __init__(self, *, file: str, value: Json, root: Node) -> None:
+    def __init__(self, *, file: str, value: Json, root: Node, text: str) -> None:
         self.file = file
         self.value = value
         self._root = root
+        self._text = text
 
     def place(self, path: Sequence[str | int], *, of_key: bool = False) -> tuple[int, int]:
         """Line and column (from 1) of the value at `path`, or of its key.
 
         A path that leads to nothing gives the place of the last part that is there.
         """
+        return place_of(self._text, self._node(path, of_key=of_key).start_mark)
+
+    def place_inside(self, path: Sequence[str | int], offset: int) -> tuple[int, int]:
+        """Line and column (from 1) of character `offset` of the text at `path`."""
+        node = self._node(path)
+        if not isinstance(node, ScalarNode):
+            return self.place(path)
+        return place_at(self._text, offset_in_scalar(self._text, node, offset))
+
+    def _node(self, path: Sequence[str | int], *, of_key: bool = False) -> Node:
         key: Node | None = None
         node = self._root
         for step in path:
@@ -43,29 +52,24 @@ class YamlDocument:
                 of_key = True
                 break
             key, node = found
-        mark = key if of_key and key is not None else node
-        return mark.start_mark.line + 1, mark.start_mark.column + 1
+        return key if of_key and key is not None else node
 
     def part(self, key: str) -> "YamlDocument":
         """The document below one key of its top mapping."""
         found = _child(self._root, key)
         root = self._root if found is None else found[1]
-        return YamlDocument(file=self.file, value=self.value[key], root=root)
-
-    def is_block(self, path: Sequence[str | int]) -> bool:
-        """Whether the text at `path` is a block scalar, whose lines follow its head."""
-        node = self._root
-        for step in path:
-            found = _child(node, step)
-            if found is None:
-                return False
-            node = found[1]
-        return isinstance(node, ScalarNode) and node.style in ("|", ">")
+        return YamlDocument(file=self.file, value=self.value[key], root=root, text=self._text)
 
     def problem(self, path: Sequence[str | int], message: str, *, of_key: bool = False) -> Problem:
-        line, column = self.place(path, of_key=of_key)
+        node = self._node(path, of_key=of_key)
+        line, column = place_of(self._text, node.start_mark)
         return Problem(
-            file=self.file, line=line, column=column, where=dotted(path), message=message
+            file=self.file,
+            line=line,
+            column=column,
+            end_column=end_column(self._text, node),
+            where=dotted(path),
+            message=message,
         )
 
 
@@ -87,24 +91,25 @@ def parse_yaml(text: str, *, file: str) -> YamlDocument:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise ManifestError([_syntax_problem(error, text, file)]) from error
+        raise ManifestError([syntax_problem(error, text, file)]) from error
     if root is None:
         raise ManifestError(
             [Problem(file=file, line=1, column=1, where="", message="the file holds no YAML value")]
         )
-    builder = _Builder(file)
+    builder = _Builder(file, text)
     value = builder.build(root, ())
     if builder.problems:
         raise ManifestError(builder.problems)
-    return YamlDocument(file=file, value=value, root=root)
+    return YamlDocument(file=file, value=value, root=root, text=text)
 
 
 class _Builder:
     """Turns nodes into values; collects problems instead of stopping at the first."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.problems: list[Problem] = []
         self._file = file
+        self._text = text
         self._built: dict[int, tuple[Json, int]] = {}
         self._open: set[int] = set()
 
@@ -192,11 +197,13 @@ class _Builder:
             self._complain(node, path, f"the tag {node.tag} has no JSON type; remove it")
 
     def _complain(self, node: Node, path: Path, message: str) -> None:
+        line, column = place_of(self._text, node.start_mark)
         self.problems.append(
             Problem(
                 file=self._file,
-                line=node.start_mark.line + 1,
-                column=node.start_mark.column + 1,
+                line=line,
+                column=column,
+                end_column=end_column(self._text, node),
                 where=dotted(path),
                 message=message,
             )
@@ -239,48 +246,13 @@ def _check_depth(text: str, file: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise ManifestError([_too_deep(event, file)])
+                raise ManifestError([_too_deep(event, text, file)])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _too_deep(event: yaml.Event, file: str) -> Problem:
+def _too_deep(event: yaml.Event, text: str, file: str) -> Problem:
     mark = event.start_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    line, column = place_of(text, mark) if mark is not None else (1, 1)
     message = f"nested more than {MAX_DEPTH} levels deep"
     return Problem(file=file, line=line, column=column, where="", message=message)
-
-
-def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    if isinstance(error, yaml.MarkedYAMLError):
-        # An open quote is found at the end of the file; its begin is what helps.
-        is_open = error.context_mark is not None and "end of stream" in str(error.problem)
-        mark = error.context_mark if is_open else error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        found = ", ".join(filter(None, (error.context, error.problem))) or "unreadable"
-    else:
-        position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
-        column = position - text.rfind("\n", 0, position)
-        found = str(getattr(error, "reason", error))
-    return Problem(
-        file=file,
-        line=line,
-        column=column,
-        where="",
-        message=f"not YAML: {found}{_hint(text, line, column)}",
-    )
-
-
-def _hint(text: str, line: int, column: int) -> str:
-    lines = text.splitlines()
-    here = lines[line - 1] if line <= len(lines) else ""
-    if "\t" in here[: max(column, len(here) - len(here.lstrip()))]:
-        return "; a tab stands here: YAML indents with spaces"
-    if _SURROGATE.match(here[max(column - 3, 0) :]):
-        return (
-            "; in YAML a sign past U+FFFF is one escape, such as \\U0001F3EE, or stands as itself"
-        )
-    if here.lstrip().partition(":")[2].strip().startswith(("{{", "{%")):
-        return "; put a value that starts with `{{` in quotes"
-    return ""

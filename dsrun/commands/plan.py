@@ -8,10 +8,11 @@ from itertools import islice
 import orjson
 
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.problems import warn
 from dsrun.commands.survey import Survey
-from dsrun.console import answer, count_of, say, table
+from dsrun.console import answer, count_of, table
 from dsrun.digest import json_text
-from dsrun.errors import ExitCode
+from dsrun.errors import ExitCode, Problem
 from dsrun.execution import Money
 from dsrun.outlook import StepOutlook, shortest_time, slow_services
 from dsrun.plan import Plan
@@ -37,8 +38,7 @@ def run(options: ShowOptions) -> int:
     with Survey(plan, options, again=options.again) as survey:
         survey.take()
         warnings = [*plan.warnings, *_cost_warnings(plan, survey, options)]
-        for warning in warnings:
-            say(f"warning: {warning}")
+        warn(warnings)
         if options.as_json:
             _answer_json(plan, survey, options, warnings)
         else:
@@ -46,7 +46,7 @@ def run(options: ShowOptions) -> int:
     return ExitCode.OK
 
 
-def _cost_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> Iterator[str]:
+def _cost_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> Iterator[Problem]:
     """A limit that this run would meet."""
     limit = options.max_cost or plan.manifest.execution.max_cost
     if limit is None or options.emulate:
@@ -57,17 +57,21 @@ def _cost_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> Iterator
         before = sum(survey.ledger.committed(currency=limit.currency), Decimal(0))
     if cost + before > limit.amount:
         spent = f", and {_money(before, limit)} are spent or under way here" if before else ""
-        yield (
+        words = (
             f"max_cost is {limit}, but what is left to send costs {_money(cost, limit)}{spent}; "
             "the run would stop before the request that passes it"
         )
+        if options.max_cost is None:
+            yield plan.manifest.document.problem(("execution", "max_cost"), words)
+        else:
+            yield Problem(file="--max-cost", line=0, column=0, where="", message=words)
 
 
 def _money(amount: Decimal, like: Money) -> Money:
     return Money(amount=amount, currency=like.currency)
 
 
-def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[str]) -> None:
+def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]) -> None:
     outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
     zero = Money(amount=Decimal(0), currency=_currency(survey))
     head = {
@@ -86,7 +90,7 @@ def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: lis
         "steps": {name: _step_json(step) for name, step in outlook.steps.items()},
         "difference": _difference_json(survey),
         "advice": list(slow_services(outlook)),
-        "warnings": warnings,
+        "warnings": [str(warning) for warning in warnings],
     }
     if not options.full:
         answer(orjson.dumps(head, option=orjson.OPT_INDENT_2).decode())

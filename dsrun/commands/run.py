@@ -13,6 +13,7 @@ from functools import partial
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.problems import warn
 from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.signals import draining_signals
@@ -47,8 +48,7 @@ def run(options: RunOptions) -> int:
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
-    for warning in () if options.quiet else plan.warnings:
-        say(f"warning: {warning}")
+    warn(() if options.quiet else plan.warnings)
     settings = None if options.emulate else read_settings()
     layout = RunLayout(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate

@@ -1,43 +1,62 @@
 """`dsrun validate`: every check that needs no network, on every job."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.problems import annotations, as_json, tell, warn
 from dsrun.console import answer, count_of, say
-from dsrun.errors import ExitCode, ManifestError
+from dsrun.errors import ExitCode, ManifestError, Problem
 
 
-def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], as_json: bool) -> int:
-    """0 when every pipeline is valid, else 2 with every problem told."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """What is to be said about one pipeline; `jobs` and `digest` only where it is valid."""
+
+    pipeline: Path
+    problems: Sequence[Problem] = ()
+    warnings: Sequence[Problem] = ()
+    jobs: int = 0
+    digest: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        head = {"pipeline": str(self.pipeline), "valid": not self.problems}
+        problems = {"problems": [as_json(problem) for problem in self.problems]}
+        if self.problems:
+            return head | problems
+        warnings = [str(warning) for warning in self.warnings]
+        return head | problems | {"jobs": self.jobs, "digest": self.digest, "warnings": warnings}
+
+
+def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) -> int:
+    """0 when every pipeline is valid, else 2 with every problem told.
+
+    The words go to stderr; `form` says what goes to stdout: text (nothing), json or github.
+    """
     reports = [_check(path, set_params) for path in pipelines]
-    if as_json:
-        import orjson  # noqa: PLC0415  # start-up
+    if form == "json":
+        texts = [report.as_json() for report in reports]
+        answer(json.dumps(texts, indent=2, ensure_ascii=False))
+    elif form == "github":
+        for report in reports:
+            for line in annotations(report.problems, level="error"):
+                answer(line)
+            for line in annotations(report.warnings, level="warning"):
+                answer(line)
+    return ExitCode.INVALID if any(report.problems for report in reports) else ExitCode.OK
 
-        answer(orjson.dumps(reports, option=orjson.OPT_INDENT_2).decode())
-    return ExitCode.OK if all(report["valid"] for report in reports) else ExitCode.INVALID
 
-
-def _check(path: Path, set_params: Mapping[str, str]) -> dict[str, object]:
-    report: dict[str, object] = {"pipeline": str(path), "valid": True, "problems": []}
+def _check(path: Path, set_params: Mapping[str, str]) -> _Report:
     try:
         plan = open_plan(PlanOptions(pipeline=path, set_params=set_params))
         jobs = plan.check()
     except ManifestError as error:
-        say(str(error))
+        tell(error.problems)
         say(f"{path}: {count_of(len(error.problems), 'problem')}")
-        problems = [
-            {
-                "file": item.file,
-                "line": item.line,
-                "column": item.column,
-                "where": item.where,
-                "message": item.message,
-            }
-            for item in error.problems
-        ]
-        return {**report, "valid": False, "problems": problems}
-    for warning in plan.warnings:
-        say(f"warning: {warning}")
+        return _Report(pipeline=path, problems=error.problems)
+    warn(plan.warnings)
     say(f"{path}: valid, {count_of(jobs, 'job')}")
-    return {**report, "jobs": jobs, "digest": plan.digest, "warnings": plan.warnings}
+    return _Report(pipeline=path, warnings=plan.warnings, jobs=jobs, digest=plan.digest)

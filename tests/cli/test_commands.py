@@ -326,7 +326,8 @@ class TestValidate:
         good, bad = outcome.answer
         assert (good["valid"], good["jobs"], good["problems"]) == (True, 1, [])
         assert bad["valid"] is False
-        assert {"file", "line", "column", "where", "message"} == bad["problems"][0].keys()
+        keys = {"file", "line", "column", "end_column", "where", "message", "jobs"}
+        assert bad["problems"][0].keys() == keys
 
     def test_checks_every_job_and_not_only_the_file(self, work):
         steps = """

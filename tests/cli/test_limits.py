@@ -311,7 +311,7 @@ def test_one_past_a_limit_is_refused_at_the_place_of_the_value(field, text, vali
     place = f"p.yaml:{line}:{column}: steps.step.{field.section}.{field.key}: found "
     *problems, summary = stderr.splitlines()
     assert code == 2
-    assert [told for told in problems if not told.startswith(place)] == []
+    assert [head for head in problems if not head.startswith(place)] == []
     assert summary == f"p.yaml: {len(problems)} problem{'s' * (len(problems) > 1)}"
 
 
@@ -322,7 +322,7 @@ def test_one_past_a_limit_is_refused_at_the_place_of_the_template(field, text, v
     place = f"p.yaml:{line}:{column}: steps.step.{field.section}.{field.key}: found "
     *problems, summary = stderr.splitlines()
     assert code == 2
-    assert [told for told in problems if not told.startswith(place)] == []
+    assert [head for head in problems if not head.startswith(place)] == []
     assert summary == f"p.yaml: {len(problems)} problem{'s' * (len(problems) > 1)}"
 
 
@@ -361,8 +361,10 @@ def test_text_that_is_exactly_a_number_becomes_one_through_a_template(field, tex
 def test_a_value_of_the_wrong_type_is_one_problem(field, text, words, validate):
     manifest, (line, column) = manifest_with(field, text)
     where = f"steps.step.{field.section}.{field.key}"
-    told = f"p.yaml:{line}:{column}: {where}: {words}\np.yaml: 1 problem\n"
-    assert validate(manifest) == (2, told)
+    code, stderr = validate(manifest)
+    head, source, caret, summary = stderr.splitlines()
+    assert (code, head) == (2, f"p.yaml:{line}:{column}: {where}: {words}")
+    assert (source[caret.index("^") :], summary) == (text, "p.yaml: 1 problem")
 
 
 @pytest.mark.parametrize(
@@ -526,7 +528,8 @@ def validate(tmp_path, monkeypatch, capsys):
         Path("p.yaml").write_bytes(encoded)
         code = main(["validate", "p.yaml"])
         told = capsys.readouterr().err.splitlines(keepends=True)
-        # Whether a text is in its language has tests of its own.
-        return code, "".join(line for line in told if "the two must agree" not in line)
+        # The lines that are shown, and whether a text is in its language, have their own tests.
+        heads = [line for line in told if not line.startswith("  ")]
+        return code, "".join(line for line in heads if "the two must agree" not in line)
 
     return check

@@ -85,7 +85,8 @@ class TestPlan:
             "files": [], "params": [],
         }  # fmt: skip
         same = f"same as in run {last}"
-        assert reasons(work) == [same, same, "new", same, same, "new"]
+        assert reasons(work, "--no-cache") == [same, same, "new", same, same, "new"]
+        assert reasons(work) == ["cached", "cached", "new", "cached", "cached", "new"]
 
     def test_an_edited_prompt_file_is_the_reason(self, work, posters, emulator):
         work.dsrun(posters(1, 1))
@@ -139,7 +140,7 @@ class TestPlan:
         outcome = work.dsrun("plan", "demo.yaml", "--json")
         assert outcome.code == 0
         assert "the last run cannot be compared" in outcome.err
-        assert outcome.answer["to_send"] == 4
+        assert (outcome.answer["cached"], outcome.answer["to_send"]) == (2, 2)
 
     def test_a_missing_lock_file_leaves_the_comparison_of_jobs(self, work, posters, emulator):
         work.dsrun(posters(1, 1))

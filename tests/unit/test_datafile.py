@@ -158,3 +158,38 @@ def test_line_ends_within_a_cell_are_no_part_of_its_value(tmp_path):
     files = [DataFile(path, shown_as=path.name) for path in (unix, windows)]
     assert [list(file) for file in files] == [[{"text": "one\ntwo"}]] * 2
     assert files[0].sha256 == files[1].sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        pytest.param("a.csv", 'x,y\n1,2\n\n"a\nb",4\n5,6\n', [2, 4, 6], id="csv"),
+        pytest.param("a.csv", "\n\nx\r\n1\r\n2\r\n", [4, 5], id="csv: empty lines before"),
+        pytest.param("a.tsv", "x\ty\n1\t2\n3\t4\n", [2, 3], id="tsv"),
+        pytest.param("a.txt", "\none\n\n \ntwo", [2, 5], id="txt"),
+        pytest.param("a.jsonl", '{"a": 1}\n\n{"a": 2}\n', [1, 3], id="jsonl"),
+        pytest.param("a.json", '[\n  1, 2,\n  {"a":\n  3}\n]', [2, 2, 3], id="json"),
+        pytest.param("a.yaml", "# all\n- a\n- b: 1\n  c: 2\n- d\n", [2, 3, 5], id="yaml"),
+    ],
+)
+def test_every_row_has_the_line_where_it_begins(tmp_path, name, content, lines):
+    path = tmp_path / name
+    path.write_bytes(content.encode("utf-8-sig"))
+    data = DataFile(path, shown_as=name)
+    assert [data.line_of(position) for position in range(len(data))] == lines
+
+
+def test_a_row_has_no_line_any_more_when_the_file_has_changed(tmp_path):
+    for name, before, after in (
+        ("a.csv", "x\n1\n2\n", "x\n1\n"),
+        ("b.csv", "x\n1\n", None),
+        ("c.txt", "1\n2\n", "1\n"),
+        ("d.json", "[1, 2]", "[1"),
+    ):
+        path = tmp_path / name
+        path.write_text(before, encoding="utf-8")
+        data = DataFile(path, shown_as=name)
+        path.unlink()
+        if after is not None:
+            path.write_text(after, encoding="utf-8")
+        assert data.line_of(len(data) - 1) == 0

@@ -153,7 +153,9 @@ def locked(folder, plan, *, run_values=None):
         "manifest": plan.manifest.raw,
     }
     files = {
-        data.name: data.sha256 for s in plan.manifest.steps for data in s.matrix.files.values()
+        name: data.sha256
+        for step in plan.manifest.steps
+        for name, data in step.matrix.files.items()
     }
     path = folder / "run" / LOCK_NAME
     path.parent.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dsrun.datafile import DataFile
 from dsrun.matrix import Axis, Matrix, Sample, same
 
 NAMES = ("a", "b", "c")
@@ -246,3 +247,41 @@ def rows_by_the_rules(axes, excludes, includes):
 
 def typed(rows):
     return [[(key, type(value), value) for key, value in row.items()] for row in rows]
+
+
+@given(
+    first=st.integers(1, 4),
+    second=st.integers(1, 4),
+    excluded=st.lists(st.integers(0, 3), max_size=2),
+    sample=st.none() | st.integers(1, 6),
+)
+def test_every_row_knows_the_rows_of_the_files_that_it_is_made_of(
+    first, second, excluded, sample, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("data")
+    files = {}
+    for name, count in (("a", first), ("c", second)):
+        path = folder / f"{name}.txt"
+        path.write_text("".join(f"{name}{i}\n" for i in range(count)), encoding="utf-8")
+        files[name] = DataFile(path, shown_as=path.name)
+    made = Matrix(
+        axes=(
+            Axis(names=("a",), values=files["a"], data={"a": files["a"]}),
+            Axis(names=("b",), values=["x", "y"]),
+            Axis(names=("c",), values=files["c"], data={"c": files["c"]}),
+        ),
+        exclude=tuple({"a": f"a{i}"} for i in excluded),
+        include=({"b": "x", "more": 1}, {"a": "other", "b": "z"}),
+        sample=None if sample is None else Sample(count=sample, seed=1),
+    )
+    for number, row in enumerate(made.rows()):
+        names = [name for name in ("a", "c") if row.get(name, "other") != "other"]
+        assert made.origins(number) == {name: int(row[name][1:]) for name in names}
+
+
+def test_equal_rows_of_a_file_are_told_apart(tmp_path):
+    path = tmp_path / "rows.txt"
+    path.write_text("same\nsame\nsame\n", encoding="utf-8")
+    data = DataFile(path, shown_as="rows.txt")
+    made = Matrix(axes=(Axis(names=("a",), values=data, data={"a": data}),))
+    assert [made.origins(number) for number in range(3)] == [{"a": 0}, {"a": 1}, {"a": 2}]

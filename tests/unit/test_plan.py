@@ -292,8 +292,8 @@ def test_every_job_is_checked_and_equal_problems_are_told_once(tmp_path):
     with pytest.raises(ManifestError) as caught:
         plan_of(tmp_path, text).check()
     assert [(problem.line, problem.message) for problem in caught.value.problems] == [
-        (7, "found 1 (integer); allowed: a string (in 9 of 9 jobs, first in job 0: count 1)"),
-        (8, "found 5; allowed: 1 to 4 (in 5 of 9 jobs, first in job 4: count 5)"),
+        (7, "found 1 (integer), or the like, in all 9 jobs, first in job 0; allowed: a string"),
+        (8, "found 5 to 9 in 5 of 9 jobs, first in job 4; allowed: 1 to 4"),
     ]
 
 

@@ -149,16 +149,16 @@ def test_a_file_name_at_the_edge_is_allowed(tmp_path, filename):
 @pytest.mark.parametrize(
     ("step", "line", "column"),
     [
-        pytest.param('    input: {prompt: "{{ x }}"}\n', 6, 21, id="in a flow mapping"),
-        pytest.param('    input:\n      prompt: "{{ x }}"\n', 7, 15, id="in a block mapping"),
+        pytest.param('    input: {prompt: "{{ x }}"}\n', 6, 25, id="in a flow mapping"),
+        pytest.param('    input:\n      prompt: "{{ x }}"\n', 7, 19, id="in a block mapping"),
         pytest.param(
-            "    input:\n      prompt: |\n        a\n        {{ x }}\n", 9, 1, id="literal"
+            "    input:\n      prompt: |\n        a\n        {{ x }}\n", 9, 12, id="literal"
         ),
         pytest.param(
-            "    input:\n      prompt: |\n        {{ x }}\n        a\n", 8, 1, id="first line"
+            "    input:\n      prompt: |\n        {{ x }}\n        a\n", 8, 12, id="first line"
         ),
         pytest.param(
-            '    input: &in {prompt: "{{ x }}"}\n    parameters: {}\n', 6, 25, id="after an anchor"
+            '    input: &in {prompt: "{{ x }}"}\n    parameters: {}\n', 6, 29, id="after an anchor"
         ),
     ],
 )
@@ -192,3 +192,17 @@ def test_a_folder_named_like_a_picture_is_refused(tmp_path):
     step = "    input: {prompt: x}\n    filename: a.png/b\n"
     with pytest.raises(ManifestError, match=r"a\.png/b"):
         jobs_of(tmp_path, one_step(step))
+
+
+def test_a_file_name_may_use_the_seed_of_a_request_that_is_wrong_elsewhere(tmp_path):
+    text = one_step(
+        '    input: {prompt: "{{ nothing }}"}\n    parameters: {n: 9}\n'
+        '    filename: "{{ seed }}-{{ nothing }}"\n'
+    )
+    with pytest.raises(ManifestError) as caught:
+        plan_of(tmp_path, text).check()
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [
+        (6, 25),
+        (7, 21),
+        (8, 30),
+    ]

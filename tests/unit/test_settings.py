@@ -11,6 +11,7 @@ from dsrun.settings import (
     emulated_settings,
     load_env_file,
     read_settings,
+    wants_color,
 )
 
 KEY = "sk-0123456789abcdef"
@@ -134,6 +135,19 @@ def test_the_key_shows_in_no_repr(home):
 def test_the_emulator_gets_a_key_of_its_own():
     settings = emulated_settings("http://127.0.0.1:1/api/v1")
     assert settings == Settings(base_url="http://127.0.0.1:1/api/v1", api_key="sk-emulated")
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        pytest.param({}, True, id="nothing said"),
+        pytest.param({"NO_COLOR": ""}, True, id="empty says nothing"),
+        pytest.param({"NO_COLOR": "0"}, False, id="any word says no"),
+        pytest.param({"TERM": "dumb"}, False, id="a terminal without colours"),
+    ],
+)
+def test_colours_can_be_declined(environment, wanted):
+    assert wants_color(environment) is wanted
 
 
 def save(path, text):

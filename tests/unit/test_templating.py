@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.matrix import same
-from dsrun.sandbox import TemplateProblem
+from dsrun.template_faults import TemplateProblem
 from dsrun.templating import Templates, digest_filter, slug
 
 VALUES = st.recursive(
@@ -85,8 +85,8 @@ def test_what_a_template_gives(templates, source, result):
         pytest.param("{{ missing.part }}", "'missing' is undefined", id="part of a name"),
         pytest.param("{% for x in missing %}{% endfor %}", "'missing' is undefined", id="loop"),
         pytest.param("{% if missing %}a{% endif %}", "'missing' is undefined", id="condition"),
-        pytest.param("{{ 1 / 0 }}", "ZeroDivisionError", id="division"),
-        pytest.param("{{ 'a' + 1 }}", "TypeError", id="types"),
+        pytest.param("{{ 1 / 0 }}", "the expression fails: division by zero", id="division"),
+        pytest.param("{{ 'a' + 1 }}", "the expression fails: can only concatenate", id="types"),
         pytest.param("{{ range(3) }}", "gives a range, which is no JSON value", id="no JSON"),
         pytest.param("{{ slug }}", "'slug' is undefined", id="a filter is no variable"),
         pytest.param("{{ {'a': missing} }}", "'missing' is undefined", id="inside a mapping"),
@@ -236,10 +236,72 @@ def test_each_rendering_has_its_own_steps(templates):
     assert [template.render(templates.variables({})) for _ in range(4)] == ["x"] * 4
 
 
-def test_a_problem_knows_its_line(templates):
+@pytest.mark.parametrize(
+    ("source", "line", "marked"),
+    [
+        pytest.param("one\ntwo\n{{ missing }}\nfour", 3, "missing", id="name"),
+        pytest.param("{{ v }} {{ missing }} {{ v }}", 1, "missing", id="name among others"),
+        pytest.param("{{ missing }}", 1, "missing", id="name alone"),
+        pytest.param("{{ {'a': missing} }}", 1, "missing", id="name inside a mapping"),
+        pytest.param("a {{ row.nmae }}", 1, "nmae", id="part of a mapping"),
+        pytest.param("{{ row.nmae }}", 1, "nmae", id="part of a mapping, alone"),
+        pytest.param("{{ v.__class__ }}", 1, "__class__", id="unsafe"),
+        pytest.param("a\n {{- 1 / 0 -}}\n", 2, "1 / 0", id="failing expression"),
+        pytest.param(
+            "{% if v -%}\n  {%- set x = 1 / 0 %}{% endif %}", 2, "set x = 1 / 0", id="tag"
+        ),
+        pytest.param("{% raw %}{{ missing }}{% endraw %}{{ missing }}", 1, "missing", id="raw"),
+        pytest.param("a {# missing #}\n{{ missing }}", 2, "missing", id="comment"),
+        pytest.param("\n{{ v | upcase }}", 2, "upcase", id="filter"),
+        pytest.param("{{ 1 + }}", 1, "}}", id="half an expression"),
+        pytest.param("a\n{{ v ? }}", 2, "?", id="no sign of Jinja"),
+        pytest.param("{{ v ) }}", 1, ")", id="bracket"),
+        pytest.param("a {% if v %} b {% if v %} c {% endif %}", 1, "{% if", id="open block"),
+        pytest.param("{% for x in v %}{% endif %}", 1, "endif", id="another block's end"),
+        pytest.param("a {% include name %}", 1, "include name", id="computed include"),
+        pytest.param("a {% include 'none.j2' %}", 1, "none.j2", id="missing include"),
+        pytest.param("灯 {% include '../none.j2' %}", 1, "../none.j2", id="include outside"),
+    ],
+)
+def test_a_problem_knows_its_place(templates, source, line, marked):
     with pytest.raises(TemplateProblem) as caught:
-        render(templates, "one\ntwo\n{{ missing }}\nfour")
-    assert caught.value.line == 3
+        render(templates, source, v="a", row={"name": "b"})
+    problem = caught.value
+    assert source[problem.offset : problem.offset + problem.width] == marked
+    assert problem.line == line
+    assert source.split("\n")[line - 1][problem.column - 1 :].startswith(marked)
+
+
+def test_a_problem_knows_its_place_behind_a_line_end_of_windows(templates):
+    with pytest.raises(TemplateProblem) as caught:
+        render(templates, "one\r\ntwo {{ missing }}")
+    assert (caught.value.line, caught.value.column) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        pytest.param(
+            "{{ v | uper }}", "there is no filter named uper (did you mean upper?)", id="filter"
+        ),
+        pytest.param(
+            "{{ v is strin }}", "there is no test named strin (did you mean string?)", id="test"
+        ),
+        pytest.param("{% inclde v %}", "there is no tag inclde (did you mean include?)", id="tag"),
+        pytest.param("{% if v %}", "this {% if %} is never closed; add {% endif %}", id="open"),
+        pytest.param(
+            "{% for x in v %}{% endif %}",
+            "found {% endif %} where the last open tag is {% for %}",
+            id="crossed",
+        ),
+        pytest.param("{{ 1 + }}", "unexpected }}", id="half"),
+        pytest.param("{{ v ? }}", "unexpected '?'", id="sign"),
+    ],
+)
+def test_jinja_s_own_words_are_put_as_a_person_writes_them(templates, source, words):
+    with pytest.raises(TemplateProblem) as caught:
+        templates.compile(source)
+    assert str(caught.value) == f"the template cannot be read: {words}"
 
 
 @pytest.mark.parametrize(

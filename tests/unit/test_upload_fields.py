@@ -98,12 +98,11 @@ def test_each_bad_file_is_told_with_its_row(tmp_path):
     place = (no_image.line, no_image.column, no_image.where)
     assert place == (7, 46, "steps.s.input.ref_img.upload")
     assert no_image.message == (
-        "\"refs/a.png\": the file is no image: it starts with 'text'; allowed: JPG, PNG, BMP, TIFF "
-        'or WEBP (in 1 of 2 jobs, first in job 0: name "a")'
+        "\"refs/a.png\": the file is no image: it starts with 'text' in 1 of 2 jobs, job 0; "
+        "allowed: JPG, PNG, BMP, TIFF or WEBP"
     )
     assert missing.message == (
-        '"refs/b.png": no such file (did you mean refs/a.png?) '
-        '(in 1 of 2 jobs, first in job 1: name "b")'
+        '"refs/b.png": no such file (did you mean refs/a.png?) in 1 of 2 jobs, job 1'
     )
 
 
@@ -119,6 +118,7 @@ def test_a_bad_file_hides_nothing_else(tmp_path):
         "steps.s.input.negative_prompt",
         "steps.s.input.ref_img.upload",
         "steps.s.parameters.n",
+        "steps.s.filename",
     }
 
 

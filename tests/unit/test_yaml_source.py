@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,16 +201,64 @@ def test_the_place_after_an_emoji_counts_characters():
 
 
 @pytest.mark.parametrize(
-    ("path", "is_block"),
+    ("text", "place"),
     [
-        pytest.param(("steps", "posters", "input", "prompt"), True, id="literal"),
-        pytest.param(("steps", "posters", "parameters", "n"), False, id="plain"),
-        pytest.param(("steps", "posters"), False, id="mapping"),
-        pytest.param(("nothing",), False, id="missing"),
+        pytest.param("a: one HERE two\n", (1, 8), id="plain"),
+        pytest.param("a: one\n  two\n\n  HERE\n", (4, 3), id="plain over lines"),
+        pytest.param('a: "one HERE"\n', (1, 9), id="double quotes"),
+        pytest.param('a: "\\u706f\\n\\x20\\"\\U0001f3ee HERE"\n', (1, 30), id="escapes"),
+        pytest.param('a: "one \\\n    HERE"\n', (2, 5), id="an escaped line end"),
+        pytest.param("a: 'it''s HERE'\n", (1, 11), id="single quotes"),
+        pytest.param("a: |\n  one\n\n    HERE\n", (4, 5), id="literal block"),
+        pytest.param("a: |2-\n    HERE\n", (2, 5), id="literal block of a given indentation"),
+        pytest.param("a: >- # HERE is a comment\n  one\n  two\n\n  HERE\n", (5, 3), id="folded"),
+        pytest.param("b: &b 灯🏮HERE\na: *b\n", (1, 9), id="through an alias"),
+        pytest.param("a: &b !!str |\n  one HERE\n", (2, 7), id="behind anchor and tag"),
+        pytest.param("b: {a: HERE}\n<<: {a: x HERE}\n", (2, 11), id="through a merge"),
     ],
 )
-def test_a_block_is_known_for_its_lines(path, is_block):
-    assert parse_yaml(DOCUMENT, file="f.yaml").is_block(path) is is_block
+def test_a_character_of_a_text_has_its_place_in_the_file(text, place):
+    document = parse_yaml(text, file="f.yaml")
+    offset = document.value["a"].index("HERE")
+    assert document.place_inside(("a",), offset) == place
+    line, column = place
+    assert text.split("\n")[line - 1][column - 1 :].startswith("HERE")
+
+
+@given(
+    st.text(st.sampled_from("ab '\"\\\n\t\u3000灯🏮:#{}-"), max_size=30).filter(str.strip),
+    st.sampled_from(["json", "yaml single", "yaml plain", "yaml literal"]),
+    st.data(),
+)
+def test_every_visible_character_is_found_however_it_is_quoted(value, style, data):
+    if style == "json":
+        text = json.dumps({"a": value}, ensure_ascii=False)
+        if data.draw(st.booleans()):
+            text = text.replace("灯", "\\u706f").replace("🏮", "\\U0001f3ee")
+    else:
+        kind = {"single": "'", "plain": None, "literal": "|"}[style.split()[1]]
+        text = yaml.dump({"a": value}, default_style=kind, allow_unicode=True, width=20)
+    document = parse_yaml(text, file="f.yaml")
+    offset = data.draw(st.sampled_from([i for i, c in enumerate(value) if not c.isspace()]))
+    line, column = document.place_inside(("a",), offset)
+    found = text.split("\n")[line - 1][column - 1]
+    assert found in (value[offset], "\\")  # the character, or its escape
+
+
+def test_lines_are_an_editor_s_also_where_yaml_counts_others():
+    document = parse_yaml("a: |\n  x\u2028  y\nb: HERE\n", file="f.yaml")
+    assert (document.place(("b",)), document.place_inside(("b",), 1)) == ((3, 4), (3, 5))
+
+
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [
+        pytest.param(("steps", "posters", "parameters", "n"), 11, id="a number"),
+        pytest.param(("steps", "posters"), 0, id="a block of lines has none"),
+    ],
+)
+def test_a_problem_knows_where_its_place_ends(path, end):
+    assert parse_yaml(DOCUMENT, file="f.yaml").problem(path, "x").end_column == end
 
 
 @pytest.mark.parametrize(
