@@ -243,7 +243,11 @@ class LedgerView:
             f"FROM {self._jobs} WHERE status = 'partial' ORDER BY position"
         )
         return [
-            (row["job_id"], row["operation"], _missing(row["wanted"], set(_list(row["made"]))))
+            (
+                row["job_id"],
+                row["operation"],
+                _missing(row["wanted"], set(orjson.loads(row["made"]))),
+            )
             for row in rows
         ]
 
@@ -283,11 +287,6 @@ def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
     for currency, price, units in rows:
         sums[currency] = sums.get(currency, Decimal(0)) + Decimal(price) * units
     return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
-
-
-def _list(text: str) -> list[Json]:
-    found: list[Json] = orjson.loads(text)
-    return found
 
 
 def _of_other(columns: str) -> str:

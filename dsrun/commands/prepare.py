@@ -1,0 +1,65 @@
+"""Brings the ledger to where an invocation starts: the plan, lost files, what is sent again."""
+
+from pathlib import Path
+
+from dsrun import __version__
+from dsrun.commands.common import RunOptions
+from dsrun.commands.reuse import Reuse
+from dsrun.console import say
+from dsrun.fills import ranges_of
+from dsrun.ledger import Ledger
+from dsrun.plan import Plan
+from dsrun.planindex import ChosenJobs
+from dsrun.records import JobStatus
+
+
+async def prepare(
+    ledger: Ledger,
+    reuse: Reuse,
+    *,
+    plan: Plan,
+    options: RunOptions,
+    run_dir: Path,
+    chosen: ChosenJobs | None,
+    live_since: str,
+) -> None:
+    """`live_since`: what was sent later can still be fetched. Raises SetupError."""
+    prices = {name: plan.catalog[name].price for name in plan.catalog.names}
+    await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+    if chosen is not None:
+        ledger.view.choose(chosen.ids())
+    await _find_lost_files(ledger, reuse, run_dir=run_dir, live_since=live_since)
+    reuse.catch_up(ledger.view)
+    if options.emulate:
+        # The emulator of an earlier run is gone with its tasks; nothing was paid there.
+        await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+        await ledger.forget_uploads()
+    again = [JobStatus.FAILED, JobStatus.CANCELLED] if options.retry_failed else []
+    again += [JobStatus.UNKNOWN] if options.resubmit_unknown else []
+    if again:
+        await ledger.reopen(again, among=chosen.ids() if chosen else None)
+    if options.retry_failed:
+        await _reopen_partial(ledger, plan)
+    await reuse.bring_in(ledger)
+
+
+async def _find_lost_files(ledger: Ledger, reuse: Reuse, *, run_dir: Path, live_since: str) -> None:
+    """Files of finished jobs that are gone come back from the cache or from the service."""
+    for job_id, path, sha256 in ledger.view.artifacts():
+        if (run_dir / path).exists():
+            continue
+        if reuse.restore(job_id, path, sha256):
+            say(f"{path} is missing; brought back from the cache")
+        elif ledger.view.can_be_fetched(job_id, since=live_since):
+            say(f"{path} is missing; asking the service for it again")
+            await ledger.reopen_lost(job_id)
+        else:
+            say(f"warning: {path} is missing, and the service has not kept it")
+
+
+async def _reopen_partial(ledger: Ledger, plan: Plan) -> None:
+    """Ask again for what is missing, where an operation can make it alone."""
+    for job_id, operation, missing in ledger.view.partial_jobs():
+        if plan.catalog[operation].artifacts.count and missing:
+            first, count = ranges_of(missing)[0]
+            await ledger.reopen_part(job_id, first=first, count=count)
