@@ -27,7 +27,7 @@ EARLY = {"commit": 3, "fsync": 2}
 LATE = ("reopen_lost", "end_run", "inside results")
 
 
-def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None):
+def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True):
     """Mostly pictures, some voices, killed at random."""
     voices = jobs // 10
     return Case(
@@ -36,6 +36,7 @@ def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None):
         voices=voices,
         per_job=2 if "partial-task" in (faults or {}) else 1,
         faults=faults or {},
+        every_fault=every_fault,
         kills=kills,
         window=window,
         seed=seed,
@@ -96,19 +97,24 @@ def fault_cases(given, *, jobs, kills, window=1, seed=7):
 
     Raises ValueError.
     """
+    common = {"jobs": jobs, "kills": kills, "window": window, "seed": seed}
     chosen = dict(_chance(text) for text in given)
     if chosen:
         name = " ".join(f"{key}={value:g}" for key, value in chosen.items())
-        sets = {name: chosen}
-    else:
-        sets = {name: {name: chance} for name, chance in USUAL.items()}
-        # A list that is absent leaves unknown what the other cases must find again.
-        sets["list-absent"] |= {"reset-after": 0.1}
-        sets["all"] = {name: p / 4 for name, p in USUAL.items() if name != "list-absent"}
+        return [kill_case(name=name, faults=chosen, every_fault=False, **common)]
+    sets = {name: {name: _evenly(chance)} for name, chance in USUAL.items()}
+    # A list that is absent leaves unknown what the other cases must find again.
+    sets["list-absent"] |= {"reset-after": _evenly(0.1)}
+    everything = {name: p / 4 for name, p in USUAL.items() if name != "list-absent"}
     return [
-        kill_case(jobs=jobs, kills=kills, window=window, seed=seed, faults=faults, name=name)
-        for name, faults in sets.items()
+        *(kill_case(name=name, faults=faults, **common) for name, faults in sets.items()),
+        kill_case(name="all", faults=everything, every_fault=False, **common),
     ]
+
+
+def _evenly(chance):
+    """The second roll and every so many after it, so that a short case has its fault too."""
+    return 1.0 if chance == 1 else list(range(2, 10000, round(1 / chance)))
 
 
 def _chance(text):

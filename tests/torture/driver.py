@@ -35,6 +35,7 @@ class Case:
     voices: int = 0
     per_job: int = 1  # pictures of one job
     faults: dict = field(default_factory=dict)
+    every_fault: bool = True  # each must have happened; else any
     kills: int = 0
     points: tuple = ()  # (point, number): each life dies the numberth time at the next one
     window: int = 1
@@ -72,12 +73,14 @@ class Outcome:
     def faults_found(self, *, besides=frozenset()):
         """Why the case did not pass, in few words; `besides` are kinds that are let pass."""
         found = [f"never came to the point: {point}" for point in self.missed]
-        found += [f"no {name} in this run" for name, hits in self.hits.items() if not hits]
+        unseen = [name for name, hits in self.hits.items() if not hits]
+        if self.case.every_fault or len(unseen) == len(self.hits):
+            found += [f"no {name} in this run" for name in unseen]
         strange = sorted(set(self.exits) - {0, 1, 3})
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
         kinds = self.verdict.wrong().keys() - self.case.allowed - besides
-        return found + [words for kind, words in self.verdict.words if kind in kinds]
+        return found + [f"{kind}: {words}" for kind, words in self.verdict.words if kind in kinds]
 
 
 @asynccontextmanager
