@@ -12,6 +12,7 @@ QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 NEEDS = {
     "record_refusal": ("409-before",),
     "record_trouble": ("ask-5xx", "file-short"),
+    "reopen_part": ("partial-task",),
 }
 PLAIN = {
     "start_run", "load_plan", "reopen", "reopen_lost", "end_run", "record_intent", "record_task",
@@ -56,6 +57,7 @@ def point_cases(*, seed=7):
         cases.append(
             Case(
                 name=point, pictures=5, voices=3, points=((point, number),), settings=QUICK,
+                per_job=2 if "partial-task" in needs else 1,
                 # The first creates of both operations, where an answer is to be lost.
                 faults={name: [1, 2] for name in needs}, seed=seed,
             )
@@ -66,9 +68,10 @@ def point_cases(*, seed=7):
 def point_chains(count, *, seed=7):
     """All named points in fewer cases: each life of a chain is killed at the next of its points.
 
-    What comes after a lost answer has a case of its own.
+    What comes after a lost answer or a partial task has a case of its own.
     """
-    alone = [case for case in point_cases(seed=seed) if LOST[0] in case.faults]
+    special = {*LOST, "partial-task"}
+    alone = [case for case in point_cases(seed=seed) if special & case.faults.keys()]
     apart = {case.name for case in alone}
     found = sorted(set(points()) - apart, key=lambda point: (_method(point) in LATE, point))
     chains = [found[number::count] for number in range(count)]

@@ -163,15 +163,12 @@ class Driver:
 
     async def _die_at_point(self, point, number):
         """Whether the point was come to."""
+        if "reopen_" in point and not self._files():
+            await self._live()  # what is opened again must have ended before
         if point.endswith("reopen_lost"):
-            await self._lose_a_file()
+            self._files()[0].unlink()
         command = [sys.executable, str(CHILD), point, str(number)]
         return await self._live(command=command) == -signal.SIGKILL
-
-    async def _lose_a_file(self):
-        if not self._files():
-            await self._live()
-        self._files()[0].unlink()
 
     def _files(self):
         """Pictures that the ledger knows."""
