@@ -1,6 +1,7 @@
 """What the API's answers say, read once into our own words. Pure."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +9,10 @@ from typing import NamedTuple
 
 from dsrun.catalog import resolve
 from dsrun.records import JobError, Json, Operation
-from dsrun.verdict import Verdict, clean, error_of
+from dsrun.verdict import Decision, Verdict, clean, error_of, judge_code
+
+_OK = 200  # a task's error comes with this status
+_FAR_REACHING = (Decision.STOP, Decision.MODEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,23 @@ class Answer:
     payload: Json
     request_id: str
     served_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPolicy:
+    """A right to upload one file, signed by the service. `fields` go into the form as they are."""
+
+    host: str  # address that the form is posted to
+    folder: str
+    fields: Mapping[str, str]
+    largest_bytes: int
+
+
+class HostRefusal(NamedTuple):
+    """Why the file host did not take a file."""
+
+    code: str
+    message: str
 
 
 class TaskPhase(StrEnum):
@@ -71,6 +92,53 @@ def task_error(payload: Json) -> JobError:
     )
 
 
+def error_decision(error: JobError) -> Decision:
+    """What an error inside a task means; only STOP and MODEL reach beyond its job."""
+    return judge_code(_OK, error.code, error.message)
+
+
+def gravest(found: Sequence[Entry]) -> Entry | None:
+    """Why artifacts are missing: the reason that reaches farthest, else the first."""
+    refused = [entry for entry in found if entry.url is None]
+    return min(refused, key=_reach, default=None)
+
+
+_FORM_FIELDS = {
+    "OSSAccessKeyId": "oss_access_key_id",
+    "Signature": "signature",
+    "policy": "policy",
+    "x-oss-object-acl": "x_oss_object_acl",
+    "x-oss-forbid-overwrite": "x_oss_forbid_overwrite",
+}
+
+
+def upload_policy(payload: Json) -> UploadPolicy | None:
+    """The policy that an answer names, or None."""
+    data = resolve(payload, "/data")
+    wanted = ("upload_host", "upload_dir", *_FORM_FIELDS.values())
+    if not isinstance(data, Mapping) or not all(isinstance(data.get(n), str) for n in wanted):
+        return None
+    largest = data.get("max_file_size_mb")
+    return UploadPolicy(
+        host=data["upload_host"],
+        folder=data["upload_dir"],
+        fields={field: data[name] for field, name in _FORM_FIELDS.items()},
+        largest_bytes=int(largest * 2**20) if isinstance(largest, int | float) else 2**62,
+    )
+
+
+def host_refusal(status: int, body: bytes) -> HostRefusal:
+    """What a file host says in its XML."""
+    text = clean(body.decode("utf-8", "replace"))
+    code, message = (_XML[name].search(text) for name in ("Code", "Message"))
+    return HostRefusal(
+        code[1] if code else f"HTTP {status}", message[1] if message else "no reason given"
+    )
+
+
+_XML = {name: re.compile(f"<{name}>([^<]{{1,500}})</{name}>") for name in ("Code", "Message")}
+
+
 def entries(operation: Operation, payload: Json) -> list[Entry]:
     """The artifacts that an answer names, in its order."""
     spec = operation.artifacts
@@ -114,3 +182,8 @@ def task_duration_s(payload: Json) -> float | None:
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
     found = payload.get("request_id") if isinstance(payload, Mapping) else None
     return clean(str(found or headers.get("x-request-id", "")))
+
+
+def _reach(entry: Entry) -> int:
+    decision = judge_code(_OK, entry.code, entry.message)
+    return _FAR_REACHING.index(decision) if decision in _FAR_REACHING else len(_FAR_REACHING)

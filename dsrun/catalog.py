@@ -18,6 +18,8 @@ from dsrun.records import (
     Price,
     Rate,
     TaskList,
+    UploadField,
+    Uploads,
 )
 from dsrun.resources import iter_operation_files
 from dsrun.schema import SchemaValidator, check_schema
@@ -106,6 +108,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         rate=Rate(requests=about["limits"]["requests"], per_s=about["limits"]["per_s"]),
         running_tasks=about["limits"].get("running_tasks"),
         polling=_parse_polling(about.get("polling")),
+        uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery")),
     )
 
@@ -206,6 +209,28 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
         factor=about["factor"],
         max_s=about["max_s"],
         timeout_s=about["timeout_s"],
+    )
+
+
+def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
+    if about is None:
+        return None
+    fields = (
+        UploadField(
+            at=pointer(item["at"]) or (),
+            media=item["media"],
+            formats=tuple(item["formats"]),
+            max_bytes=item["max_bytes"],
+            min_side=item.get("min_side", 0),
+            max_side=item.get("max_side", 0),
+        )
+        for item in about["fields"]
+    )
+    return Uploads(
+        fields=tuple(fields),
+        hours=about["hours"],
+        rate=Rate(requests=about["requests"], per_s=about["per_s"]),
+        lost=frozenset(about["lost"]),
     )
 
 

@@ -165,6 +165,32 @@ def verify_command(directory: Path, as_json: bool) -> int:
     return verify.run(directory, as_json=as_json)
 
 
+@cli.command("gc")
+@click.option(
+    "-o",
+    "--out",
+    default="outputs",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    envvar="DSRUN_OUT",
+    help="Output directory.",
+)
+@click.option(
+    "--older-than",
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Remove what was not used for so long: 30d, 12h.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@json_option
+def gc_command(out: Path, older_than: str, dry_run: bool, as_json: bool) -> int:
+    """Remove from the cache what was not used for long; run directories are not touched."""
+    from dsrun.commands import gc
+
+    return gc.run(out, older_than=older_than, dry_run=dry_run, as_json=as_json)
+
+
 @cli.command("operations")
 @json_option
 def operations_command(as_json: bool) -> int:

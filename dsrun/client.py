@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import quote, urlencode
 
 import orjson
 
-from dsrun.answers import Answer, request_id_of
+from dsrun.answers import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
 from dsrun.errors import AnswerLost
 from dsrun.ports import Incoming
 from dsrun.records import Operation
@@ -16,6 +16,7 @@ from dsrun.transport import Reply, Transport
 from dsrun.verdict import judge
 
 _QUERY_TIMEOUT_S = 30.0
+_UPLOAD_TIMEOUT_S = 600.0
 _OK = 200
 
 
@@ -65,6 +66,40 @@ class ApiClient:
             timeout_s=_QUERY_TIMEOUT_S,
         )
         return _read(reply)
+
+    async def ask_upload(self, model: str) -> Answer:
+        """Ask for the right to upload one file for a model. Raises NotSent or AnswerLost."""
+        reply = await self._transport.request(
+            "GET",
+            f"{self._base_url}/uploads?action=getPolicy&model={quote(model, safe='')}",
+            headers=self._headers,
+            body=None,
+            timeout_s=_QUERY_TIMEOUT_S,
+        )
+        return _read(reply)
+
+    async def upload(
+        self, policy: UploadPolicy, data: BinaryIO, *, key: str, media_type: str
+    ) -> HostRefusal | None:
+        """Send a file to where its policy says. Raises NotSent or AnswerLost.
+
+        The host gets the policy's signature and never the key of the API.
+        """
+        fields = {
+            **policy.fields,
+            "key": key,
+            "success_action_status": str(_OK),
+            "x-oss-content-type": media_type,
+        }
+        reply = await self._transport.post_form(
+            policy.host,
+            fields=fields,
+            file=data,
+            name=key.rpartition("/")[2],
+            media_type=media_type,
+            timeout_s=_UPLOAD_TIMEOUT_S,
+        )
+        return None if reply.status == _OK else host_refusal(reply.status, reply.body)
 
     async def list_tasks(self, query: Mapping[str, str]) -> Answer:
         """A page of the account's tasks. Raises NotSent or AnswerLost."""

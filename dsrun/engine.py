@@ -25,30 +25,47 @@ async def run_jobs(
 ) -> None:
     """Run every job of every source; at most `concurrency` at once in all.
 
-    Sources are served side by side, each in its own order. When the run stops no further job
-    is taken, and the jobs under way end as `control` lets them.
+    Sources are served side by side, each in its own order, and share the places evenly: slow
+    jobs of one never hold up another. What a source no longer needs goes to the others. When
+    the run stops no further job is taken, and the jobs under way end as `control` lets them.
     """
     places = asyncio.Semaphore(concurrency)
+    shares = _Shares(concurrency, sources=len(sources))
+
+    async def work(source: _SharedSource, share: asyncio.Semaphore) -> None:
+        while True:
+            async with share, places:
+                job = None if control.is_stopping else await source.next()
+                if job is None:
+                    shares.close(share)
+                    return
+                on_end(job, await run_job(job))
+
     async with asyncio.TaskGroup() as group:
-        for source in sources:
+        for source, share in zip(sources, tuple(shares.open), strict=True):
             shared = _SharedSource(source)
             for _ in range(concurrency):
-                group.create_task(_work(shared, run_job, on_end, places, control))
+                group.create_task(work(shared, share))
 
 
-async def _work(
-    source: "_SharedSource",
-    run_job: RunJob,
-    on_end: OnEnd,
-    places: asyncio.Semaphore,
-    control: RunControl,
-) -> None:
-    while True:
-        async with places:
-            job = None if control.is_stopping else await source.next()
-            if job is None:
-                return
-            on_end(job, await run_job(job))
+class _Shares:
+    """Even parts of the places; they grow as sources end."""
+
+    def __init__(self, places: int, *, sources: int) -> None:
+        self._places = places
+        self._size = max(1, places // max(1, sources))
+        self.open = [asyncio.Semaphore(self._size) for _ in range(sources)]
+
+    def close(self, share: asyncio.Semaphore) -> None:
+        """Its source has ended; the others get more."""
+        if share not in self.open:
+            return
+        self.open.remove(share)
+        size = max(1, self._places // max(1, len(self.open)))
+        for other in self.open:
+            for _ in range(size - self._size):
+                other.release()
+        self._size = size
 
 
 class _SharedSource:

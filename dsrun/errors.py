@@ -5,6 +5,7 @@ DsrunError
 |- ManifestError      (2)  one or more Problems in the manifest or its files
 |- SetupError         (3)  credential, disk, ledger version: the surroundings
 |- RunLocked          (75) another run holds the directory
+|- FileChanged             never leaves the runner: the job fails
 `- ApiError                never leaves the client; `verdict` turns it into a decision
    |- NotSent              the request never left: safe to repeat
    `- AnswerLost           it may have arrived: a create is ambiguous
@@ -75,6 +76,10 @@ class RunLocked(DsrunError):
     """Another process runs in this directory."""
 
     exit_code = ExitCode.LOCKED
+
+
+class FileChanged(DsrunError):
+    """A file that a job uploads is no longer what it was when the plan was made."""
 
 
 class ApiError(DsrunError):

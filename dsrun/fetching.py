@@ -87,7 +87,7 @@ class Fetcher:
             incoming.add(data)
             saved = await self._sink.keep(
                 incoming,
-                stems=_names(job, 0),
+                stems=file_names(job, 0),
                 media=spec.media,
                 declared=declared if isinstance(declared, str) else None,
             )
@@ -108,7 +108,7 @@ class Fetcher:
                 async with self._control.interruptible(paid=True):
                     await self._api.fetch(url, incoming)
                 saved = await self._sink.keep(
-                    incoming, stems=_names(job, index), media=operation.artifacts.media
+                    incoming, stems=file_names(job, index), media=operation.artifacts.media
                 )
             except (NotSent, AnswerLost, ArtifactInvalid) as error:
                 incoming.discard()
@@ -125,7 +125,7 @@ class Fetcher:
         return ""
 
 
-def _names(job: OpenJob, index: int) -> list[str]:
+def file_names(job: OpenJob, index: int) -> list[str]:
     """The artifact's name in every row that makes this job.
 
     A service that gives more artifacts than were asked for gets names of its own for the rest.

@@ -5,7 +5,7 @@ A derived value depends on the job alone, so that another row never changes it.
 
 import copy
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,19 @@ def fill_request(request: Request, *, operation: Operation, replica: int) -> Non
             parent[key] = _derive(fill, request, operation, replica)
         elif parent[key] is None:
             del parent[key]  # `seed: null` sends none
+
+
+def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on the constants of the operation."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            laid_over(below, value)
+            if isinstance(below, dict) and isinstance(value, dict)
+            else value
+        )
+    return merged
 
 
 def value_at(request: Json, at: tuple[str, ...] | None) -> Json:

@@ -30,8 +30,9 @@ class Findings:
 
     def add(self, step: str, error: RowProblem) -> None:
         for rule, problem in error.problems:
-            # Each wrong word of a list is told, but not each of a thousand lengths.
-            words = problem.message if rule == "enum" and len(self.groups) < _MOST_WORDS else rule
+            # Each wrong word of a list and each bad file is told, not each of a thousand lengths.
+            each = rule == "enum" or rule.startswith("upload")
+            words = problem.message if each and len(self.groups) < _MOST_WORDS else rule
             group = self.groups.get((step, problem.where, words))
             if group:
                 group.count += 1

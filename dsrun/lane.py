@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from dsrun.backoff import PollEstimate
 from dsrun.control import RunControl
-from dsrun.limits import RateLimiter
+from dsrun.limits import RateLimiter, SubmitWindow
 from dsrun.records import Operation
+from dsrun.verdict import Decision, Verdict
 
 
 class Lane:
@@ -26,7 +27,7 @@ class Lane:
         self.limiter = limiter
         self.estimate = estimate
         self.max_poll_s = max_poll_s
-        self._window = asyncio.Semaphore(submit_window)
+        self._window = SubmitWindow(submit_window)
         self._under_way = 0
         self._quiet = asyncio.Event()  # no create is under way
         self._quiet.set()
@@ -37,10 +38,14 @@ class Lane:
 
     @asynccontextmanager
     async def turn(self, control: RunControl) -> AsyncIterator["Turn"]:
-        """Wait for the right to send one create, and hold it. Raises Left when the run stops."""
+        """Wait for the right to send one create, and hold it.
+
+        Raises Left when the run stops or the operation is closed.
+        """
         async with control.interruptible():
-            await self._window.acquire()
+            await self._window.take()
         try:
+            control.check(self.operation.name)  # before the rate: who leaves must not wait for it
             async with control.interruptible():
                 await self.limiter.take()
                 try:
@@ -55,7 +60,7 @@ class Lane:
             finally:
                 turn.end()
         finally:
-            self._window.release()
+            self._window.give_back()
 
     @asynccontextmanager
     async def alone(self, control: RunControl, turn: "Turn | None" = None) -> AsyncIterator[None]:
@@ -79,6 +84,20 @@ class Lane:
             self._doubts -= 1
             if not self._doubts:
                 self._clear.set()
+
+    def learn(self, verdict: Verdict, control: RunControl) -> None:
+        """Adapt rate and window to an answer; close the operation when it refuses for too long."""
+        if verdict.decision is Decision.AMBIGUOUS:
+            return
+        if verdict.decision is not Decision.THROTTLE:
+            self.limiter.speed_up()
+            self._window.grow()
+            return
+        self.limiter.slow_down(verdict.retry_after_s)
+        self._window.shrink()
+        if reason := self.limiter.hopeless():
+            words = f"{verdict.code}: {verdict.message} The service is throttling: {reason}"
+            control.close_operation(self.operation.name, f"{words}; run again later")
 
     def _begin(self) -> None:
         self._under_way += 1

@@ -5,6 +5,12 @@ from pathlib import Path
 
 _DIGITS = 12
 _EMULATED = "emulated-"
+_CACHE = ".cache"
+
+
+def cache_folders(out: Path) -> tuple[Path, Path]:
+    """The cache of an output directory, and that of its emulated runs, which never mix."""
+    return out / _CACHE, out / _CACHE / "emulated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,10 @@ class RunLayout:
     @property
     def results(self) -> Path:
         return self.run_dir / "results.jsonl"
+
+    @property
+    def cache(self) -> Path:
+        return cache_folders(self.out)[self.emulated]
 
     @property
     def lock(self) -> Path:

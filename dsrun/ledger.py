@@ -16,6 +16,7 @@ from dsrun.digest import json_text
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
 from dsrun.ledger_schema import MIGRATIONS, VERSION
+from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView, connect, disk_error
 from dsrun.ledger_writes import Kind, Row, Statement, Write
 from dsrun.records import Artifact, Job, JobResult, JobStatus, Json, OpenJob, Price
@@ -31,11 +32,14 @@ class Ledger:
         self._db = connect(path)
         _migrate(self._db, path)
         self.view = LedgerView(path)
+        self._uploads = LedgerUploads(path)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
         self.run_id = 0
+        self._endpoint = ""
 
     def close(self) -> None:
         self._writer.close()
+        self._uploads.close()
         self.view.close()
         self._db.close()
 
@@ -65,6 +69,7 @@ class Ledger:
             ),
         )
         self.run_id = self.view.last_run_id()
+        self._endpoint = endpoint
 
     async def end_run(self, *, at: str, exit_code: int, reason: str) -> None:
         await self._write(
@@ -186,6 +191,38 @@ class Ledger:
             *(Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts),
             self._attempt(job, "end", at, result.status, code=code, message=message),
         )
+
+    def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
+        """The address of a file that was uploaded after `since`, for a model of this endpoint."""
+        return self._uploads.find(sha256, model=model, endpoint=self._endpoint, since=since)
+
+    async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
+        await self._write(
+            Statement(
+                "INSERT INTO upload VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "url = excluded.url, uploaded_at = excluded.uploaded_at",
+                (sha256, model, self._endpoint, url, at),
+            )
+        )
+
+    async def forget_upload(self, sha256: str, *, model: str) -> None:
+        await self._write(
+            Statement("DELETE FROM upload WHERE sha256 = ? AND model = ?", (sha256, model))
+        )
+
+    async def forget_uploads(self) -> None:
+        """Their host is gone with all that it kept."""
+        await self._write(Statement("DELETE FROM upload", ()))
+
+    async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
+        """Jobs whose results came from the cache; nothing was sent for them."""
+        rows = []
+        for job, result in results:
+            output = None if result.output is None else orjson.dumps(result.output).decode()
+            values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
+            rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
+            rows += [Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts]
+        await self._write(*rows)
 
     def _attempt(
         self,

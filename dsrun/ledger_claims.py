@@ -1,4 +1,8 @@
-"""Who has what: tasks and voices that the ledgers of one output root know, to adopt none twice."""
+"""What other runs did, by the ledgers of one output root.
+
+The tasks and voices that they know, to adopt none twice; what they sent just now, to begin with
+no burst.
+"""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -45,6 +49,23 @@ class LedgerClaims:
             if row["job_id"] != job_id
         ]
 
+    def was_active(self, *, since: str) -> bool:
+        """Whether the run before this one, in this directory, was killed or ended after `since`."""
+        with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
+            return bool(db.execute(_ACTIVE, (1, since)).fetchone()[0])
+        return False
+
+    def recent_creates(self, operation: str, *, since: str) -> int:
+        """How many creates of the operation any run has begun after `since`."""
+        number = 0
+        for place, db in enumerate(self._ledgers()):
+            own = 1 if place == 0 else 0
+            with suppress(sqlite3.Error):
+                # Only after a look at the runs: the jobs may be a million.
+                if db.execute(_ACTIVE, (own, since)).fetchone()[0]:
+                    number += db.execute(_RECENT, (operation, since)).fetchone()[0]
+        return number
+
     def _ledgers(self) -> Iterator[sqlite3.Connection]:
         """Open ledgers, ours first; one that cannot be read claims nothing."""
         own = self._own.resolve()
@@ -78,3 +99,8 @@ _RIVALS = (
     "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
     "AND status IN ('submitting', 'unknown')"
 )
+_ACTIVE = (
+    "SELECT EXISTS (SELECT 1 FROM (SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET ?) "
+    "WHERE ended_at IS NULL OR ended_at > ?)"
+)
+_RECENT = "SELECT count(*) FROM job WHERE operation = ? AND submitted_at > ?"

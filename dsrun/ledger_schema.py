@@ -1,6 +1,6 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 2
+VERSION = 3
 
 MIGRATIONS = (
     """
@@ -85,5 +85,15 @@ MIGRATIONS = (
     ALTER TABLE job ADD COLUMN part_first INTEGER;
     ALTER TABLE job ADD COLUMN part_count INTEGER;
     CREATE INDEX attempt_task ON attempt (task_id) WHERE task_id IS NOT NULL;
+    """,
+    """
+    CREATE TABLE upload (
+        sha256        TEXT NOT NULL,
+        model         TEXT NOT NULL,
+        endpoint      TEXT NOT NULL,
+        url           TEXT NOT NULL,
+        uploaded_at   TEXT NOT NULL,
+        PRIMARY KEY (sha256, model, endpoint)
+    ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -96,6 +96,11 @@ class LedgerView:
         )
         return {JobStatus(status): number for status, number in rows}
 
+    def cached_count(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> int:
+        """Number of jobs whose result came from the cache."""
+        sql = f"SELECT count(*) FROM job WHERE cached AND {_IN_STEPS} AND position < ?"  # noqa: S608
+        return int(self._one(sql, (*_steps(steps), end))[0])
+
     def status_of(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
         marks = ",".join("?" * len(job_ids))
         rows = self._all(
@@ -163,9 +168,9 @@ class LedgerView:
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, str]]:
-        """Job id and path of every artifact, in plan order of the jobs."""
-        return ((row["job_id"], row["path"]) for row in self._artifact_rows())
+    def artifacts(self) -> Iterator[tuple[str, str, str]]:
+        """Job id, path and SHA-256 of every artifact, in plan order of the jobs."""
+        return ((row["job_id"], row["path"], row["sha256"]) for row in self._artifact_rows())
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every artifact, in plan order of the jobs."""

@@ -66,6 +66,7 @@ class Kind(Enum):
         "ended_at = new.at, request_id = coalesce(new.request, request_id)",
         "state", "named", "code", "words", "class", "billed", "at", "request",
     )  # fmt: skip
+    CACHED = _update("cached = 1")
     ARTIFACT = (
         _insert(
             "artifact", "job_id", "idx", "path", "sha256", "size", "media_type", "seed",

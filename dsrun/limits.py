@@ -8,13 +8,15 @@ network delays requests, no window on the service's clock ever holds more than a
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Protocol
 
 from dsrun.records import Rate
 
-_SLOWEST = 64.0
+PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
+_SLOWEST_S = 64.0  # between two requests, however often the service refuses
 _RECOVERY = 0.9
+_MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
 
 
 class Clock(Protocol):
@@ -25,32 +27,49 @@ class Clock(Protocol):
 class RateLimiter:
     """At most `rate.requests` a window; slower after a refusal, and back again by and by."""
 
-    def __init__(self, rate: Rate, *, clock: Clock) -> None:
+    def __init__(self, rate: Rate, *, clock: Clock, used: int = 0) -> None:
+        """`used`: requests that an earlier process may have sent just before."""
         self._rate = rate
         self._clock = clock
-        self._answered: deque[float] = deque()
+        self._answered = deque([clock.monotonic()] * min(used, rate.requests))
         self._under_way = 0
         self._stretch = 1.0
         self._paused_until = 0.0
+        self._refused_since: float | None = None
         self._turn = asyncio.Lock()  # waiting requests keep their order
+        self._queue = asyncio.Lock()  # those that are not urgent send one of them to the turn
         self._changed = asyncio.Event()
 
     @property
     def is_throttled(self) -> bool:
         return self._stretch > 1.0
 
+    def hopeless(self) -> str:
+        """Why waiting for the service is of no use today; an empty text while it may be."""
+        if self._refused_since is None:
+            return ""
+        now = self._clock.monotonic()
+        if self._paused_until - now > PATIENCE_S:
+            return f"it asks to wait for {self._paused_until - now:.0f} s"
+        if now - self._refused_since >= PATIENCE_S:
+            return f"it has refused every request for its rate for {PATIENCE_S / 60:.0f} minutes"
+        return ""
+
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self, *, urgent: bool = False) -> AsyncIterator[None]:
         """Hold a place for one request, from before it is sent until it is answered."""
-        await self.take()
+        await self.take(urgent=urgent)
         try:
             yield
         finally:
             self.give_back()
 
-    async def take(self) -> None:
-        """Wait for a place; `give_back` it when the request is answered."""
-        async with self._turn:
+    async def take(self, *, urgent: bool = False) -> None:
+        """Wait for a place; `give_back` it when the request is answered.
+
+        Who waits longest is next. Urgent requests wait for each other and for one of the rest.
+        """
+        async with nullcontext() if urgent else self._queue, self._turn:
             await self._wait_for_room()
             self._under_way += 1
 
@@ -61,13 +80,19 @@ class RateLimiter:
 
     def slow_down(self, retry_after_s: float | None) -> None:
         """The service refused a request for its rate: halve the rate and pause."""
-        self._stretch = min(_SLOWEST, self._stretch * 2)
-        pause = max(retry_after_s or 0.0, self._rate.per_s * self._stretch / 2)
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + pause)
+        now = self._clock.monotonic()
+        if now >= self._paused_until:  # else it was sent before the last refusal came
+            slowest = max(1.0, self._rate.requests * _SLOWEST_S / self._rate.per_s)
+            self._stretch = min(slowest, self._stretch * 2)
+        self._refused_since = now if self._refused_since is None else self._refused_since
+        interval = self._rate.per_s * self._stretch / self._rate.requests
+        pause = max(retry_after_s or 0.0, interval, min(1.0, self._rate.per_s))
+        self._paused_until = max(self._paused_until, now + pause)
 
     def speed_up(self) -> None:
         """The service took a request: recover a little."""
         self._stretch = max(1.0, self._stretch * _RECOVERY)
+        self._refused_since = None
 
     async def _wait_for_room(self) -> None:
         while (wait := self._wait_s()) != 0:
@@ -82,9 +107,45 @@ class RateLimiter:
         now = self._clock.monotonic()
         if now < self._paused_until:
             return self._paused_until - now
-        window = self._rate.per_s * self._stretch
+        # A slow rate means fewer in the same window, and only below one a longer window:
+        # what was sent at full rate must not hold up a minute's limit for an hour.
+        room = max(1, int(self._rate.requests / self._stretch))
+        window = self._rate.per_s + min(1.0, self._rate.per_s) * _MARGIN
+        window *= max(1.0, self._stretch / self._rate.requests)
         while self._answered and self._answered[0] <= now - window:
             self._answered.popleft()
-        if self._under_way + len(self._answered) < self._rate.requests:
+        excess = self._under_way + len(self._answered) - room
+        if excess < 0:
             return 0
-        return self._answered[0] + window - now if self._answered else None
+        return self._answered[excess] + window - now if excess < len(self._answered) else None
+
+
+class SubmitWindow:
+    """So many requests under way at once; half as many after a refusal, and back one by one."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = float(most)
+        self._taken = 0
+        self._turn = asyncio.Lock()  # waiting requests keep their order
+        self._changed = asyncio.Event()
+
+    async def take(self) -> None:
+        """Wait for a place; `give_back` it afterwards."""
+        async with self._turn:
+            while self._taken >= int(self._size):
+                self._changed.clear()
+                await self._changed.wait()
+            self._taken += 1
+
+    def give_back(self) -> None:
+        self._taken -= 1
+        self._changed.set()
+
+    def shrink(self) -> None:
+        self._size = max(1.0, self._size / 2)
+
+    def grow(self) -> None:
+        """One place more for as many accepted requests as there are places."""
+        self._size = min(float(self._most), self._size + 1 / self._size)
+        self._changed.set()

@@ -140,6 +140,7 @@ class _StepReader:
         self._root = root
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
+        self._upload_places: set[Path_] = set()
 
     def read(self, name: str, section: Mapping[str, Json]) -> Step | None:
         """The step, or None where it cannot be used; its problems are noted."""
@@ -156,6 +157,8 @@ class _StepReader:
                 (*at, "operation"),
                 f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
             )
+        elif uploads := self._catalog[operation].uploads:
+            self._upload_places |= {(*at, *field.at) for field in uploads.fields}
         matrix = MatrixReader(
             at=(*at, "matrix"), complain=self._complain, load_file=self._load_data
         ).read(section.get("matrix") or {})
@@ -190,7 +193,10 @@ class _StepReader:
             text = read_text(path, shown_as=name)
             return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
         except ManifestError as error:
-            self._complain_of_file(error, (*at, "file"), name)
+            if at in self._upload_places:
+                self._complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
+            else:
+                self._complain_of_file(error, (*at, "file"), name)
             return None
 
     def _load_data(self, name: str, at: Path_) -> DataFile | None:

@@ -31,7 +31,18 @@ class Kind(NamedTuple):
 
 
 def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
-    """The kind of a received file, from its first HEAD_BYTES. Raises ArtifactInvalid.
+    """The kind of a received file, whose header can be read. Raises ArtifactInvalid.
+
+    The arguments are those of `kind_of`.
+    """
+    kind = kind_of(head, media=media, declared=declared)
+    if media == "image" and kind.media_type not in _DECLARED.values():
+        _check_header(head)
+    return kind
+
+
+def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
+    """The kind of a file, from its first HEAD_BYTES. Raises ArtifactInvalid.
 
     `media` is what the operation makes (image or audio). `declared` is the format that an
     answer names for a body of its own: there the bytes cannot be had again, so where they do
@@ -52,8 +63,6 @@ def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
         start = head[:20].decode("ascii", "replace")
         what = media_type or f"it starts with {start!r}"
         raise ArtifactInvalid(f"the file is no {media}: {what}")
-    if media == "image":
-        _check_header(head)
     plain = "audio/wav" if media_type == "audio/x-wav" else str(media_type)
     return Kind(plain, _EXTENSIONS[plain])
 

@@ -48,6 +48,10 @@ selection_options = _in_order(
         help="Use the built-in emulator: no key, no network, no cost.",
     ),
     click.option(
+        "--no-cache", is_flag=True, envvar="DSRUN_NO_CACHE",
+        help="Neither take finished results from the cache nor add to it.",
+    ),
+    click.option(
         "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
         help="Only this step; repeatable.",
     ),
@@ -166,6 +170,7 @@ def plan_options(given: dict[str, Any]) -> dict[str, Any]:
         "steps": tuple(given["steps"]),
         "limit": given["limit"],
         "emulate": given["emulate"],
+        "no_cache": given["no_cache"],
     }
 
 

@@ -1,5 +1,6 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -8,11 +9,13 @@ from dsrun.catalog import Catalog
 from dsrun.errors import ManifestError, Problem
 from dsrun.findings import Findings, Group, describe_row
 from dsrun.manifest import Manifest, Step
-from dsrun.plan_digest import file_digests, plan_digest
+from dsrun.matrix import Row
+from dsrun.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planindex import PlanIndex
 from dsrun.records import Job, Json
 from dsrun.rendering import CompiledStep, RowProblem
 from dsrun.templating import Templates
+from dsrun.upload_files import UploadFiles
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
@@ -28,6 +31,7 @@ class Plan:
     digest: str
     run_values: Mapping[str, Json]
     included: Mapping[str, str]
+    files: UploadFiles  # that jobs upload, as far as jobs were made
     steps: tuple[CompiledStep, ...]
     problems: tuple[Problem, ...] = ()  # found before the first job was made
     warnings: list[str] = field(default_factory=list)
@@ -109,7 +113,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
 
     `run_values`: `date`, `datetime` and `id` of this run.
     """
-    templates = Templates(root=manifest.root)
+    templates, files = Templates(root=manifest.root), UploadFiles(manifest.root)
     pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
     values = {**run_values, **pinned}
     problems = [*manifest.problems, *_currency_problems(manifest, catalog)]
@@ -122,8 +126,9 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             continue
         try:
             compiled = CompiledStep(
-                step, manifest=manifest, catalog=catalog, templates=templates, run_values=values
-            )
+                step, manifest=manifest, catalog=catalog, templates=templates, run_values=values,
+                files=files,
+            )  # fmt: skip
         except RowProblem as error:
             problems += [problem for _, problem in error.problems]
             continue
@@ -131,12 +136,18 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         warnings += compiled.warnings
     names = {name for step in steps for t in step.compiled for name in t.run_values}
     used = {name: value for name, value in values.items() if "*" in names or name in names}
+    uploads = {
+        step.step.name: StepUploads(step.uploads.places, _uploads_sha256(step))
+        for step in steps
+        if step.upload_parts
+    }
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
-        digest=plan_digest(manifest, used, templates.files, catalog.own),
+        digest=plan_digest(manifest, used, templates.files, catalog.own, uploads),
         run_values=used,
         included=templates.files,
+        files=files,
         steps=tuple(steps),
         problems=tuple(problems),
         warnings=warnings,
@@ -153,22 +164,40 @@ def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
 
 
 def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
-    index = 0
-    for row in step.step.matrix.rows():
-        for replica in range(step.step.repeat):
-            try:
-                yield step.job(row, index=index, replica=replica)
-            except RowProblem as problem:
-                problem.row = describe_row(index, row)
-                yield problem
-            index += 1
+    for row, index, replica in _numbered(step):
+        try:
+            yield step.job(row, index=index, replica=replica)
+        except RowProblem as problem:
+            problem.row = describe_row(index, row)
+            yield problem
+
+
+def _numbered(step: CompiledStep) -> Iterator[tuple[Row, int, int]]:
+    """Every row as often as it is repeated, with the job's index and replica."""
+    repeat = step.step.repeat
+    for number, row in enumerate(step.step.matrix.rows()):
+        for replica in range(repeat):
+            yield row, number * repeat + replica, replica
+
+
+def _uploads_sha256(step: CompiledStep) -> str | None:
+    """SHA-256 of the contents that a step's jobs upload, in their order; None for none.
+
+    The names of the files do not count, nor where they lie.
+    """
+    state, has_any = hashlib.sha256(), False
+    for row, index, replica in _numbered(step):
+        for sha256 in step.upload_contents(row, index=index, replica=replica):
+            state.update(f"{index} {sha256}\n".encode())
+            has_any = True
+    return state.hexdigest() if has_any else None
 
 
 def _check_pinned(plan: Plan) -> None:
     pinned = plan.manifest.pinned
     if pinned is None or pinned["digest"] == plan.digest:
         return
-    found = file_digests(plan.manifest, plan.included)
+    found = file_digests(plan.manifest, plan.included) | plan.files.digests
     changed = [name for name, sha256 in pinned["files"].items() if found.get(name) != sha256]
     what = f"changed since: {', '.join(changed)}" if changed else "made by another version of dsrun"
     raise ManifestError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsrun.digest import canonical_sha256, tagged
 from dsrun.manifest import FORMAT_VERSION, Manifest, Step, Text, iter_texts
@@ -10,19 +10,34 @@ from dsrun.matrix import Matrix
 from dsrun.records import Json
 
 
+class StepUploads(NamedTuple):
+    """Where a step's requests take local files, and a digest of the contents (None: no file)."""
+
+    places: frozenset[tuple[str, ...]]
+    sha256: str | None
+
+
+NO_UPLOADS = StepUploads(frozenset(), None)
+
+
 def plan_digest(
     manifest: Manifest,
     used: Mapping[str, Json],
     files: Mapping[str, str],
     own_operations: Mapping[str, str],
+    uploads: Mapping[str, "StepUploads"],
 ) -> str:
+    """The digest of a pipeline; `uploads` by step, of those whose operation takes local files."""
     sections = manifest.raw["steps"]
     called = {step.operation for step in manifest.steps}
     source = {
         "format": FORMAT_VERSION,
         "name": manifest.name,
         "params": manifest.params,
-        "steps": {step.name: _step_source(step, sections[step.name]) for step in manifest.steps},
+        "steps": {
+            step.name: _step_source(step, sections[step.name], uploads.get(step.name, NO_UPLOADS))
+            for step in manifest.steps
+        },
         "run": dict(used),
         "included": dict(files),
         "operations": {name: text for name, text in own_operations.items() if name in called},
@@ -39,16 +54,17 @@ def file_digests(manifest: Manifest, included: Mapping[str, str]) -> dict[str, s
     return found | {name: canonical_sha256(text) for name, text in included.items()}
 
 
-def _step_source(step: Step, section: Mapping[str, Json]) -> Json:
+def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) -> Json:
     """What of a step determines its requests and file names: files by content, axes in order."""
     matrix = section.get("matrix") or {}
-    return {
+    source = {
         "operation": step.operation,
         "matrix": [[key, _by_content(value, step.matrix)] for key, value in matrix.items()],
         "repeat": step.repeat,
-        "body": _leaf_sources(step.body),
+        "body": _leaf_sources(step.body, (), uploads.places),
         "filename": section.get("filename"),
     }
+    return source if uploads.sha256 is None else {**source, "uploads": uploads.sha256}
 
 
 def _by_content(value: Json, matrix: Matrix) -> Json:
@@ -58,11 +74,15 @@ def _by_content(value: Json, matrix: Matrix) -> Json:
     return value
 
 
-def _leaf_sources(value: Any) -> Json:
+def _leaf_sources(
+    value: Any, at: tuple[str | int, ...], upload_places: frozenset[tuple[str, ...]]
+) -> Json:
     if isinstance(value, Text):
         return {"file": value.sha256} if value.sha256 else value.source
     if isinstance(value, dict):
-        return {key: _leaf_sources(item) for key, item in value.items()}
+        if at in upload_places and value.keys() == {"upload"}:
+            return {"upload": None}  # its content counts, not its name
+        return {key: _leaf_sources(item, (*at, key), upload_places) for key, item in value.items()}
     if isinstance(value, list):
-        return [_leaf_sources(item) for item in value]
+        return [_leaf_sources(item, (*at, i), upload_places) for i, item in enumerate(value)]
     return value

@@ -24,6 +24,8 @@ from dsrun.verdict import Decision
 _GONE_ASKED = 3  # a task is believed gone when it was unknown so many times in a row
 _UNANSWERED = 40  # questions without a usable answer before a later run is left to ask
 _JITTER = 0.1
+_RECORD_LIFE_S = 86400.0  # of a task at the service, from its create
+_LAST_CALL_S = 3600.0  # a task so near the end of its life is asked for before the others
 
 
 class Poller:
@@ -55,11 +57,12 @@ class Poller:
         """
         advised = lane.estimate.first_s()
         delay = advised if fresh else 0.0
-        deadline = self._deadline(job, fresh=fresh)
+        born = self._clock.monotonic() - self._age_s(job, fresh=fresh)
+        deadline, last_call = born + self._timeout_s, born + _RECORD_LIFE_S - _LAST_CALL_S
         factor = lane.operation.polling.factor if lane.operation.polling else 1.5
         gone = unanswered = 0
         while True:
-            answer = await self._ask(job, task_id, delay)
+            answer = await self._ask(job, task_id, delay, last_call=last_call)
             unanswered = unanswered + 1 if answer is None else 0
             if answer is not None:
                 phase = task_phase(answer.payload)
@@ -80,16 +83,14 @@ class Poller:
         self._control.note_unfetched(reason)
         raise Left
 
-    async def _ask(self, job: OpenJob, task_id: str, delay: float) -> Answer | None:
+    async def _ask(
+        self, job: OpenJob, task_id: str, delay: float, *, last_call: float
+    ) -> Answer | None:
         """One question; None where it got no usable answer and must be put again."""
         async with self._control.interruptible(paid=True):
             await self._clock.sleep(delay * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
             try:
-                await self._limiter.take()
-                try:
-                    answer = await self._api.query(task_id)
-                finally:
-                    self._limiter.give_back()
+                answer = await self._query(task_id, last_call)
             except (NotSent, AnswerLost) as error:
                 await self._note(job, str(error))
                 return None
@@ -98,9 +99,6 @@ class Poller:
         if verdict.decision is Decision.ACCEPTED or names_task_status(answer.payload):
             self._limiter.speed_up()
             return answer
-        if verdict.decision is Decision.THROTTLE:
-            self._limiter.slow_down(verdict.retry_after_s)
-            return None
         words = f"{verdict.code}: {verdict.message}"
         await self._note(job, words)
         if verdict.decision in (Decision.STOP, Decision.MODEL):
@@ -108,18 +106,33 @@ class Poller:
             raise Left
         return None
 
+    async def _query(self, task_id: str, last_call: float) -> Answer:
+        """One answer that is no refusal for the rate: such ones slow all questions down."""
+        while True:
+            urgent = self._clock.monotonic() >= last_call
+            async with self._limiter.slot(urgent=urgent):
+                answer = await self._api.query(task_id)
+            verdict = answer.verdict
+            if verdict.decision is not Decision.THROTTLE or names_task_status(answer.payload):
+                return answer
+            self._limiter.slow_down(verdict.retry_after_s)
+            if reason := self._limiter.hopeless():
+                words = f"{verdict.code}: {verdict.message} Task queries are throttled: {reason}"
+                self._control.stop(words, ExitCode.INCOMPLETE)
+                self._control.end_grace()  # else thousands would each wait for a turn to be refused
+                raise Left
+
     async def _note(self, job: OpenJob, words: str) -> None:
         await self._recorder.record_trouble(
             job, at=stamp(self._clock.now()), phase="query", message=words
         )
 
-    def _deadline(self, job: OpenJob, *, fresh: bool) -> float:
-        """On the monotonic clock; a task of an earlier run has used up part of its time."""
-        used = 0.0
-        if not fresh and job.submitted_at:
-            made = datetime.fromisoformat(job.submitted_at)
-            used = max(0.0, (self._clock.now() - made).total_seconds())
-        return self._clock.monotonic() + self._timeout_s - used
+    def _age_s(self, job: OpenJob, *, fresh: bool) -> float:
+        """A task of an earlier run has used up part of its time."""
+        if fresh or not job.submitted_at:
+            return 0.0
+        made = datetime.fromisoformat(job.submitted_at)
+        return max(0.0, (self._clock.now() - made).total_seconds())
 
     def _learn(self, lane: Lane, answer: Answer) -> None:
         duration = task_duration_s(answer.payload)

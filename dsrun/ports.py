@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
-from dsrun.answers import Answer
+from dsrun.answers import Answer, HostRefusal, UploadPolicy
 from dsrun.records import JobResult, Json, OpenJob, Operation, Saved
 from dsrun.recovery import Doubt
 
@@ -31,6 +31,29 @@ class GenerationApi(Protocol):
     async def list_tasks(self, query: Mapping[str, str]) -> Answer: ...
     async def call(self, operation: Operation, body: bytes) -> Answer: ...
     async def fetch(self, url: str, incoming: Incoming) -> None: ...
+
+
+class UploadApi(Protocol):
+    async def ask_upload(self, model: str) -> Answer: ...
+    async def upload(
+        self, policy: UploadPolicy, data: BinaryIO, *, key: str, media_type: str
+    ) -> HostRefusal | None: ...
+
+
+class UploadRecorder(Protocol):
+    """Remembers the addresses of uploaded files; each call ends when the fact is on disk."""
+
+    def find_upload(self, sha256: str, *, model: str, since: str) -> str | None: ...
+    async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None: ...
+    async def forget_upload(self, sha256: str, *, model: str) -> None: ...
+    async def record_trouble(self, job: OpenJob, *, at: str, phase: str, message: str) -> None: ...
+
+
+class JobUploads(Protocol):
+    """Brings the local files that a request names to where the service finds them."""
+
+    async def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult: ...
+    async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None: ...
 
 
 class Claims(Protocol):

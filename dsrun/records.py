@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
@@ -86,6 +87,43 @@ class Polling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadField:
+    """A place of the request that takes a local file, and what that file may be.
+
+    Formats are extensions, told by content; sides are in pixels, 0 where nothing is published.
+    """
+
+    at: tuple[str, ...]
+    media: str  # "image" or "audio"
+    formats: tuple[str, ...]
+    max_bytes: int
+    min_side: int
+    max_side: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploads:
+    """How an operation takes local files: which, and how long their temporary address is used."""
+
+    fields: tuple[UploadField, ...]
+    hours: float
+    rate: Rate  # of upload policies
+    lost: frozenset[str]  # error codes of a job whose file the service could not get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadFile:
+    """A file of the user's as it was when the plan was made. `name` is the manifest's word."""
+
+    name: str
+    path: Path
+    sha256: str
+    size: int
+    extension: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskList:
     """A create whose answer was lost is looked for in the list of tasks, under this model."""
 
@@ -130,6 +168,7 @@ class Operation:
     rate: Rate
     running_tasks: int | None
     polling: Polling | None
+    uploads: Uploads | None = None
     recovery: TaskList | MadeList | None = None
 
 

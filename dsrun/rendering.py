@@ -1,20 +1,23 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from dsrun.catalog import Catalog, constants, schema_at
+from dsrun.coercion import coerce
 from dsrun.digest import NotCanonical, canonical_json, job_id_of
 from dsrun.errors import Problem
-from dsrun.fills import artifact_count, fill_request, value_at
+from dsrun.fills import artifact_count, fill_request, laid_over, value_at
 from dsrun.manifest import Manifest, Step, Text
 from dsrun.matrix import Row
 from dsrun.records import Job, Json
 from dsrun.sandbox import TemplateProblem
 from dsrun.templating import Template, Templates
+from dsrun.upload_fields import Taken, UploadFields, by_content
+from dsrun.upload_files import UploadFiles
 from dsrun.wording import nearest, show
 from dsrun.yaml_source import dotted
 
@@ -22,8 +25,6 @@ Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]
 
 _TEMPLATE = re.compile(r"\{[{%#]")
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)").fullmatch
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
 _KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
 _EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
 # A folder must not be named like a file, or the two could meet.
@@ -52,11 +53,14 @@ class CompiledStep:
         catalog: Catalog,
         templates: Templates,
         run_values: Mapping[str, Json],
+        files: UploadFiles,
     ) -> None:
         self.step = step
         self.operation = catalog[step.operation]
         self.warnings: list[str] = []
         self._document = manifest.document
+        self.uploads = UploadFields(self.operation.uploads, files)
+        self.upload_parts: dict[Place, Builder] = {}  # what stands in upload fields
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         self._templates = templates
@@ -64,7 +68,7 @@ class CompiledStep:
         self._collects = False  # whether a broken leaf is noted instead of raised
         self._broken: list[_LeafProblem] = []
         problems: list[tuple[str, Problem]] = []
-        body = _merge(constants(self.operation.schema), step.body)
+        body = laid_over(constants(self.operation.schema), step.body)
         self._build = self._compile(body, (), problems)
         self._filename = self._compile_filename(step, problems)
         if problems:
@@ -72,19 +76,22 @@ class CompiledStep:
 
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
-        variables = {**self._base, **row, "matrix": row}
-        variables["job"] = {"index": index, "replica": replica}
+        variables = self._variables(row, index, replica)
         request = self._render(variables)
+        taken = self.uploads.take(request)
         try:
             fill_request(request, operation=self.operation, replica=replica)
             body = canonical_json(request)
         except NotCanonical as error:
-            found = list(self._schema_problems(request))
+            found = list(self._request_problems(request, taken))
             words = f"cannot be sent as JSON: {error}"
             other = self._row_problem("canonical", ("steps", self.step.name), words)
             raise RowProblem(found or other.problems) from error
-        if not self._validator.is_valid(request):
-            raise RowProblem([*self._schema_problems(request), *self._stem_problems(variables)])
+        if taken.bad or not self._validator.is_valid(request):
+            problems = self._request_problems(request, taken)
+            raise RowProblem([*problems, *self._stem_problems(variables)])
+        if taken.files:
+            body = canonical_json(by_content(request, taken))
         job_id = job_id_of(self.operation.name, replica, body)
         return Job(
             job_id=job_id,
@@ -98,6 +105,17 @@ class CompiledStep:
             stems=self._stems(variables, request, job_id),
             units=artifact_count(request, self.operation),
         )
+
+    def upload_contents(self, row: Row, *, index: int, replica: int) -> list[str]:
+        """SHA-256 of every file that the job of a row uploads; nothing for one that is no good."""
+        variables, values = self._variables(row, index, replica), {}
+        for at, build in self.upload_parts.items():
+            with suppress(_LeafProblem):
+                values[at] = build(variables)
+        return self.uploads.contents(values)
+
+    def _variables(self, row: Row, index: int, replica: int) -> dict[str, Any]:
+        return {**self._base, **row, "matrix": row, "job": {"index": index, "replica": replica}}
 
     def _render(self, variables: Mapping[str, Any]) -> dict[str, Json]:
         try:
@@ -113,14 +131,21 @@ class CompiledStep:
         request = self._build(variables)
         self._collects = False
         broken = {dotted(leaf.text.at) for leaf in self._broken}
+        taken = self.uploads.take(request)
         others = [
             (rule, problem)
-            for rule, problem in self._schema_problems(request)
+            for rule, problem in self._request_problems(request, taken)
             if problem.where not in broken
         ]
         return [("template", self._at_leaf(leaf, variables)) for leaf in self._broken] + others
 
     def _compile(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
+        build = self._compile_value(value, at, problems)
+        if at in self.uploads.places:
+            self.upload_parts[at] = build
+        return build
+
+    def _compile_value(self, value: Any, at: Place, problems: list[tuple[str, Problem]]) -> Builder:
         if isinstance(value, Text):
             wanted = schema_at(self.operation.schema, at).get("type")
             return self._compile_text(value, wanted, problems)
@@ -229,7 +254,10 @@ class CompiledStep:
                 "shortens a text",
             )
 
-    def _schema_problems(self, request: Json) -> Iterator[tuple[str, Problem]]:
+    def _request_problems(self, request: Json, taken: Taken) -> Iterator[tuple[str, Problem]]:
+        for bad in taken.bad:
+            place = ("steps", self.step.name, *bad.at)
+            yield bad.rule, self._document.problem(place, bad.message)
         for found in self._validator.problems(request):
             at = ("steps", self.step.name, *found.path)
             yield found.rule, self._document.problem(at, found.message, of_key=found.of_key)
@@ -270,26 +298,3 @@ class _LeafProblem(Exception):
         super().__init__()
         self.text = text
         self.error = error
-
-
-def coerce(text: str, wanted: str | None) -> Json:
-    """The rendered text as the type that the schema asks for, where it is exactly that."""
-    if wanted == "integer" and len(text) <= 20 and _INTEGER(text):  # noqa: PLR2004  # 64 bits
-        return int(text)
-    if wanted == "number" and len(text) <= 40 and _NUMBER(text):  # noqa: PLR2004  # no huge text
-        number = int(text) if _INTEGER(text) else float(text)
-        return number if math.isfinite(number) else text
-    if wanted == "boolean" and text in ("true", "false"):
-        return text == "true"
-    return text
-
-
-def _merge(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on the constants of the operation."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = (
-            _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-        )
-    return merged

@@ -17,6 +17,8 @@ from dsrun.answers import (
     TaskPhase,
     billed_units,
     entries,
+    error_decision,
+    gravest,
     outputs,
     task_error,
     task_phase,
@@ -24,14 +26,15 @@ from dsrun.answers import (
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.digest import canonical_json
-from dsrun.errors import SetupError
+from dsrun.errors import ExitCode, SetupError
 from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, part_request, price_of, ranges_of, value_at
 from dsrun.lane import Lane
 from dsrun.polling import Poller
-from dsrun.ports import Clock, Recorder
+from dsrun.ports import Clock, JobUploads, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
 from dsrun.submitting import Answered, Submitter
+from dsrun.verdict import Decision
 
 
 class Runner:
@@ -40,6 +43,7 @@ class Runner:
     def __init__(
         self,
         *,
+        uploads: JobUploads,
         submitter: Submitter,
         poller: Poller,
         fetcher: Fetcher,
@@ -48,6 +52,7 @@ class Runner:
         control: RunControl,
         clock: Clock,
     ) -> None:
+        self._uploads = uploads
         self._submitter = submitter
         self._poller = poller
         self._fetcher = fetcher
@@ -169,11 +174,24 @@ class Runner:
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
         )
+        if result.error is not None:
+            called = self._lanes[job.operation].operation
+            await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
             self._control.budget.settle(reserved, operation.price.amount * result.units)
+            if result.error is not None:
+                self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
             self._control.note_failure()
         return result
+
+    def _heed(self, error: JobError, operation: Operation) -> None:
+        """An error inside a task can mean as much as a refused create."""
+        decision, words = error_decision(error), f"{error.code}: {error.message}"
+        if decision is Decision.STOP:
+            self._control.stop(words, ExitCode.INCOMPLETE)
+        elif decision is Decision.MODEL:
+            self._control.close_operation(operation.name, words)
 
 
 def _kept(result: JobResult) -> JobResult:
@@ -194,7 +212,7 @@ def _result(
 ) -> JobResult:
     came = {item.index for item in fetched.artifacts}
     made = len(came)
-    refused = next((entry for entry in wanted.entries if entry.url is None), None)
+    refused = gravest(wanted.entries)
     status, error = JobStatus.SUCCEEDED, None
     named = outputs(operation, payload)
     is_whole = made >= wanted.number if job.part is None else came.issuperset(job.part.missing)

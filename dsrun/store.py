@@ -19,7 +19,7 @@ from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify, is_cut_off
 from dsrun.records import Saved
 
 ARTIFACTS = "artifacts"
-_TEMP = ".tmp"
+TEMP = ".tmp"
 _KEEP_IN_MEMORY = 1 << 20
 _TAIL_BYTES = 64
 
@@ -91,7 +91,7 @@ class ArtifactStore:
     def __init__(self, run_dir: Path) -> None:
         """Makes the folders, removes what a crash left. Raises SetupError."""
         self._root = str(run_dir)
-        self._temp = run_dir / _TEMP
+        self._temp = run_dir / TEMP
         self._numbers = count()
         with _disk_faults(run_dir):
             shutil.rmtree(self._temp, ignore_errors=True)

@@ -16,7 +16,7 @@ from dsrun.control import Left, RunControl
 from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.fills import price_of
 from dsrun.lane import Lane
-from dsrun.ports import Clock, GenerationApi, Recorder
+from dsrun.ports import Clock, GenerationApi, JobUploads, Recorder
 from dsrun.reconciling import Reconciler
 from dsrun.records import (
     JobError,
@@ -74,6 +74,7 @@ class Submitter:
         api: GenerationApi,
         recorder: Recorder,
         reconciler: Reconciler,
+        uploads: JobUploads,
         control: RunControl,
         clock: Clock,
         rng: Random,
@@ -84,6 +85,7 @@ class Submitter:
         """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds."""
         self._api = api
         self._reconciler = reconciler
+        self._uploads = uploads
         self._resubmit_unknown = resubmit_unknown
         self._recorder = recorder
         self._control = control
@@ -100,13 +102,16 @@ class Submitter:
             if not isinstance(earlier, Verdict):
                 return earlier
         while True:
-            outcome = await self._try_once(job, lane)
+            ready = await self._uploads.prepare(job, lane.operation)
+            if isinstance(ready, JobResult):
+                return ready
+            outcome = await self._try_once(ready, lane)
             if not isinstance(outcome, Verdict):
                 return outcome
             if outcome.decision is Decision.THROTTLE:
                 continue
             attempt += 1
-            if attempt >= self._max_attempts:
+            if attempt >= min(self._max_attempts, outcome.tries or self._max_attempts):
                 return self._give_up(outcome)
             async with self._control.interruptible():
                 await self._clock.sleep(
@@ -228,12 +233,12 @@ class Submitter:
         except AnswerLost as error:
             return Lost(str(error))
         verdict, request_id = answer.verdict, answer.request_id or None
+        lane.learn(verdict, self._control)
         if verdict.decision is Decision.AMBIGUOUS:
             words = f"{verdict.code}: {verdict.message}"
             return Lost(words, request_id, is_foreign=verdict.is_foreign)
         if verdict.decision is not Decision.ACCEPTED:
             return await self._refused(job, lane, verdict)
-        lane.limiter.speed_up()
         if lane.operation.protocol != "task":
             return Answered(answer, reserved)
         task_id = task_id_of(answer.payload)
@@ -260,8 +265,6 @@ class Submitter:
             raise Refused(verdict)
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
-        if verdict.decision is Decision.THROTTLE:
-            lane.limiter.slow_down(verdict.retry_after_s)
         return verdict
 
     def _give_up(self, verdict: Verdict) -> JobResult:

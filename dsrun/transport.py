@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -107,6 +107,33 @@ class Transport:
                     headers=response.headers,
                     body=body,
                 )
+
+    async def post_form(
+        self,
+        url: str,
+        *,
+        fields: Mapping[str, str],
+        file: BinaryIO,
+        name: str,
+        media_type: str,
+        timeout_s: float,
+    ) -> Reply:
+        """Post a form whose last part is a file, read as it is sent. Raises NotSent or AnswerLost.
+
+        Sends no credential but what stands in the fields.
+        """
+        form = aiohttp.FormData(dict(fields))
+        form.add_field("file", file, filename=name, content_type=media_type)
+        with _translated(url):
+            async with self._session.post(
+                url,
+                data=form,
+                timeout=_timeout(timeout_s),
+                allow_redirects=False,
+                proxy=self._proxy(url),
+            ) as response:
+                body = await response.read()
+                return Reply(status=response.status, headers=response.headers, body=body)
 
     def _proxy(self, url: str) -> str | None:
         """The proxy of HTTP_PROXY and the like, looked up once a host.

@@ -6,6 +6,7 @@ The rules are data (`schemas/errors.json`); the order in them is the order of ju
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
@@ -14,6 +15,8 @@ import orjson
 
 from dsrun.records import Json
 from dsrun.resources import read_schema
+
+_NO_JOINTS = str.maketrans("", "", "_- ")
 
 
 class Decision(StrEnum):
@@ -34,6 +37,7 @@ class Verdict:
     code: str = ""
     message: str = ""
     retry_after_s: float | None = None
+    tries: int | None = None  # of a retry, in all; None leaves it to the run's own limit
     is_foreign: bool = False  # an HTTP success that is not this API's
 
 
@@ -41,14 +45,15 @@ class Verdict:
 class _Rule:
     http: frozenset[int]
     codes: tuple[str, ...]
-    message: str
+    messages: tuple[str, ...]
     decision: Decision
+    tries: int | None
 
     def fits(self, status: int, code: str, message: str) -> bool:
         return (
             (not self.http or status in self.http)
             and (not self.codes or any(fnmatchcase(code, known) for known in self.codes))
-            and self.message in message
+            and (not self.messages or any(part in message for part in self.messages))
         )
 
 
@@ -58,7 +63,7 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
     if payload is None and status in (400, 401, 402, 403, 404, 405, 406, 410, 421):
         words = f"HTTP {status}, and the answer is not JSON; is the base URL right?"
         return Verdict(decision=Decision.STOP, code=f"HTTP {status}", message=words)
-    if 200 <= status < 300 and not code:  # noqa: PLR2004  # HTTP's 2xx
+    if 200 <= status < 300 and (not code or _names_task(payload)):  # noqa: PLR2004  # HTTP's 2xx
         if isinstance(payload, Mapping):
             return Verdict(decision=Decision.ACCEPTED)
         return Verdict(
@@ -67,21 +72,50 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
             message="the answer is not JSON",
             is_foreign=True,
         )
+    decision, tries = _judge_error(status, code, message)
     return Verdict(
-        decision=judge_code(status, code, message),
+        decision=decision,
         code=code or f"HTTP {status}",
         message=message or "the answer names no reason",
         retry_after_s=retry_after(headers),
+        tries=tries,
     )
 
 
 def judge_code(status: int, code: str, message: str) -> Decision:
-    """The decision for an error; an unknown 4xx ends the job, an unknown 5xx is ambiguous."""
-    low_code, low_message = code.lower(), message.lower()
-    for rule in _rules():
-        if rule.fits(status, low_code, low_message):
-            return rule.decision
-    return Decision.AMBIGUOUS if status >= 500 else Decision.JOB  # noqa: PLR2004  # HTTP's 5xx
+    """The decision for an error; an unknown 4xx ends the job, an unknown 5xx is ambiguous.
+
+    An error inside a task has the status 200 of the answer that tells it.
+    """
+    return _judge_error(status, code, message)[0]
+
+
+def _judge_error(status: int, code: str, message: str) -> tuple[Decision, int | None]:
+    is_refusal = status < 500 and status != 408  # noqa: PLR2004  # HTTP's 5xx and its time-out
+    rule = _rule_for(status, code, message)
+    if rule is None:
+        return (Decision.JOB if is_refusal else Decision.AMBIGUOUS), None
+    if rule.decision in (Decision.RETRY, Decision.THROTTLE) and not is_refusal:
+        # Only a clear no makes it safe to send a create again, whatever the code says.
+        return Decision.AMBIGUOUS, None
+    return rule.decision, rule.tries
+
+
+def _rule_for(status: int, code: str, message: str) -> _Rule | None:
+    """The first rule that fits."""
+    plain, low = _plain(code), message.lower()
+    return next((rule for rule in _rules() if rule.fits(status, plain, low)), None)
+
+
+def _plain(code: str) -> str:
+    """A code as it is compared: the API writes DataInspectionFailed and data_inspection_failed."""
+    return code.lower().translate(_NO_JOINTS)
+
+
+def _names_task(payload: Json) -> bool:
+    """Whether the answer is about a task: then its code is the task's, and no refusal."""
+    output = payload.get("output") if isinstance(payload, Mapping) else None
+    return isinstance(output, Mapping) and bool(output.get("task_id"))
 
 
 def error_of(payload: Json) -> tuple[str, str]:
@@ -101,7 +135,10 @@ def clean(text: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the service asks to wait: `retry-after-ms`, else `Retry-After` in seconds."""
+    """Seconds that the service asks to wait: `retry-after-ms`, else `Retry-After`.
+
+    A date counts from the answer's own `Date`, so that only the service's clock matters.
+    """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "")
         try:
@@ -110,7 +147,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             continue
         if math.isfinite(seconds):
             return max(0.0, seconds)
-    return None
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", ""))
+        asked = until - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):  # no date, or one of the two without a zone
+        return None
+    return max(0.0, asked.total_seconds())
 
 
 @cache
@@ -118,9 +160,10 @@ def _rules() -> Sequence[_Rule]:
     return tuple(
         _Rule(
             http=frozenset(rule.get("http", ())),
-            codes=tuple(code.lower() for code in rule.get("code", ())),
-            message=rule.get("message", ""),
+            codes=tuple(map(_plain, rule.get("code", ()))),
+            messages=tuple(rule.get("message", ())),
             decision=Decision(rule["do"]),
+            tries=rule.get("tries"),
         )
         for rule in orjson.loads(read_schema("errors.json"))["rules"]
     )

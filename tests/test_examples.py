@@ -31,6 +31,14 @@ EXPECTED = {
             for style in ("flat-illustration", "watercolor")
         ],
     ),
+    "examples/reference-pictures/pipeline.yaml": (
+        None,
+        [
+            f"products/{product}/{style}.png"
+            for product in ("a-paper-lantern", "a-teapot")
+            for style in ("sketch", "watercolor")
+        ],
+    ),
     "examples/voices.yaml": (
         None,
         [
@@ -66,7 +74,7 @@ MANIFESTS = sorted(EXPECTED)
 
 # Fault of the emulator: the status that it leads to.
 TROUBLE = {
-    "lost-answer": JobStatus.UNKNOWN,
+    "lost-answer no-list": JobStatus.UNKNOWN,
     "failed-task": JobStatus.FAILED,
     "moderation": JobStatus.FAILED,
     "partial-task": JobStatus.PARTIAL,
@@ -166,7 +174,7 @@ def test_two_rows_of_one_request_are_one_line_with_a_twin(tmp_path, results_sche
 def test_results_of_jobs_that_did_not_succeed_meet_the_schema(
     fault, tmp_path, serve, results_schema
 ):
-    serve(fault)
+    serve(*fault.split())
     pipeline = str(ROOT / "pipelines/product-shots.yaml")
     options = ["--limit", "1", "--set", "per_size=2", "-o", str(tmp_path / "out")]
     assert main([pipeline, *options]) in (1, 3)

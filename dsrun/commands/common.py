@@ -27,6 +27,7 @@ class PlanOptions:
     steps: tuple[str, ...] = ()
     limit: int | None = None
     emulate: bool = False
+    no_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,16 @@
 """`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 
 import orjson
 
+from dsrun.cache import ResultCache, read_cache
+from dsrun.cache_index import CacheFault
 from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.console import answer, count_of, say, table
 from dsrun.digest import json_text
@@ -22,6 +25,7 @@ from dsrun.wording import show
 
 _SHOWN = 5
 _BATCH = 500
+_CACHED = "cached"  # no status of a ledger
 _REASONS = {
     None: "new",
     JobStatus.PENDING: "not sent yet",
@@ -32,6 +36,7 @@ _REASONS = {
     JobStatus.FAILED: "failed; --retry-failed sends it again",
     JobStatus.CANCELLED: "cancelled; --retry-failed sends it again",
     JobStatus.UNKNOWN: "may be paid; --resubmit-unknown sends it again",
+    _CACHED: "in the cache",
 }
 
 
@@ -47,15 +52,40 @@ class _Totals:
 
     jobs: int = 0
     done: int = 0
+    cached: int = 0
     sent: Counter[str] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)
     cost: dict[str, Decimal] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Past:
+    """What earlier runs left: this plan's ledger, and the cache."""
+
+    view: LedgerView | None = None
+    cache: ResultCache | None = None
+
+    def status_of(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Of the jobs that are known; _CACHED where a run would take the result from the cache."""
+        ids = [job.job_id for job in jobs]
+        known: dict[str, str] = {}
+        if self.view and ids:
+            known.update(self.view.status_of(ids))
+        if self.cache:
+            open_ids = [i for i in ids if known.get(i, JobStatus.PENDING) == JobStatus.PENDING]
+            known.update(dict.fromkeys(self.cache.present(open_ids), _CACHED))
+        return known
+
+    def close(self) -> None:
+        for part in (self.view, self.cache):
+            if part is not None:
+                part.close()
+
+
 def run(options: ShowOptions) -> int:
     """Raises ManifestError where the pipeline is not valid."""
     plan = open_plan(options)
-    view = _open_ledger(plan, options)
+    past = _open_past(plan, options)
     totals = _Totals()
     waiting: list[Job] = []
 
@@ -64,18 +94,17 @@ def run(options: ShowOptions) -> int:
             totals.jobs += 1
             waiting.append(job)
             if len(waiting) == _BATCH:
-                _add(totals, plan, view, waiting)
+                _add(totals, plan, past, waiting)
 
     plan.check(visit)
-    _add(totals, plan, view, waiting)
+    _add(totals, plan, past, waiting)
     for warning in plan.warnings:
         say(f"warning: {warning}")
     if options.as_json:
-        _answer_json(plan, view, totals, options)
+        _answer_json(plan, past, totals, options)
     else:
-        _answer_text(plan, view, totals, options)
-    if view is not None:
-        view.close()
+        _answer_text(plan, past, totals, options)
+    past.close()
     return ExitCode.OK
 
 
@@ -85,12 +114,14 @@ def _is_selected(job: Job, options: PlanOptions, totals: _Totals) -> bool:
     return options.limit is None or totals.jobs < options.limit
 
 
-def _add(totals: _Totals, plan: Plan, view: LedgerView | None, jobs: list[Job]) -> None:
-    known = view.status_of([job.job_id for job in jobs]) if view and jobs else {}
+def _add(totals: _Totals, plan: Plan, past: _Past, jobs: list[Job]) -> None:
+    known = past.status_of(jobs)
     for job in jobs:
         status = known.get(job.job_id, JobStatus.PENDING)
         if status is JobStatus.SUCCEEDED:
             totals.done += 1
+        elif status == _CACHED:
+            totals.cached += 1
         elif status is JobStatus.PENDING:
             operation = plan.catalog[job.operation]
             totals.sent[job.step] += 1
@@ -101,14 +132,18 @@ def _add(totals: _Totals, plan: Plan, view: LedgerView | None, jobs: list[Job]) 
     jobs.clear()
 
 
-def _open_ledger(plan: Plan, options: PlanOptions) -> LedgerView | None:
+def _open_past(plan: Plan, options: PlanOptions) -> _Past:
     layout = RunLayout(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
+    past = _Past()
+    with suppress(NoLedger):
+        past.view = LedgerView(layout.ledger)
     try:
-        return LedgerView(layout.ledger)
-    except NoLedger:
-        return None
+        past.cache = None if options.no_cache else read_cache(layout.cache)
+    except CacheFault as fault:
+        say(f"warning: {fault}")
+    return past
 
 
 def _shortest_s(plan: Plan, totals: _Totals) -> float:
@@ -124,9 +159,7 @@ def _shortest_s(plan: Plan, totals: _Totals) -> float:
     return round(max(times, default=0.0), 3)
 
 
-def _answer_json(
-    plan: Plan, view: LedgerView | None, totals: _Totals, options: ShowOptions
-) -> None:
+def _answer_json(plan: Plan, past: _Past, totals: _Totals, options: ShowOptions) -> None:
     amounts = totals.cost or {"CNY": Decimal(0)}
     currency, amount = next(iter(amounts.items()))
     head = {
@@ -135,7 +168,7 @@ def _answer_json(
         "digest": plan.digest,
         "jobs": totals.jobs,
         "done": totals.done,
-        "cached": 0,
+        "cached": totals.cached,
         "to_send": totals.sent.total(),
         "cost": {"amount": float(amount), "currency": currency},
         "shortest_time_s": _shortest_s(plan, totals),
@@ -150,17 +183,15 @@ def _answer_json(
         return
     # Streamed, so that a plan of any length can be printed.
     print(orjson.dumps(head).decode()[:-1], end=',"job_list":[')  # noqa: T201  # a piece of a line
-    for number, item in enumerate(_job_list(plan, view, options)):
+    for number, item in enumerate(_job_list(plan, past, options)):
         print("," if number else "", json_text(item), sep="", end="")  # noqa: T201
     answer("]}")
 
 
-def _job_list(
-    plan: Plan, view: LedgerView | None, options: PlanOptions
-) -> Iterator[dict[str, Json]]:
+def _job_list(plan: Plan, past: _Past, options: PlanOptions) -> Iterator[dict[str, Json]]:
     chosen = (job for job in plan.distinct_jobs() if not options.steps or job.step in options.steps)
     for batch in batched(islice(chosen, options.limit), _BATCH):
-        known = view.status_of([job.job_id for job in batch]) if view else {}
+        known = past.status_of(batch)
         for job in batch:
             yield {
                 "job_id": job.job_id,
@@ -172,11 +203,9 @@ def _job_list(
             }
 
 
-def _answer_text(
-    plan: Plan, view: LedgerView | None, totals: _Totals, options: ShowOptions
-) -> None:
+def _answer_text(plan: Plan, past: _Past, totals: _Totals, options: ShowOptions) -> None:
     shown = None if options.full else _SHOWN
-    for item in islice(_job_list(plan, view, options), shown):
+    for item in islice(_job_list(plan, past, options), shown):
         axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
         answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
         answer(f"    {json_text(item['request'])}")
@@ -201,6 +230,7 @@ def _answer_text(
     )
     answer(
         f"digest {plan.digest[:12]}: {count_of(totals.jobs, 'job')}, {totals.done} done, "
+        f"{f'{totals.cached} in the cache, ' if totals.cached else ''}"
         f"{totals.sent.total()} to send; cost {cost or 'nothing'}; "
         f"at least {_shortest_s(plan, totals):g} s by the rate limits"
     )

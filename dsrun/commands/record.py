@@ -23,7 +23,7 @@ def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
         "endpoint": settings.base_url,
         "root": str(plan.manifest.root.resolve()),
         "run": dict(plan.run_values),
-        "files": file_digests(plan.manifest, plan.included),
+        "files": file_digests(plan.manifest, plan.included) | plan.files.digests,
         "manifest": plan.manifest.raw,
     }
     for name, text in plan.catalog.own.items():

@@ -15,6 +15,7 @@ from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions, open_plan
 from dsrun.commands.record import write_manifest
+from dsrun.commands.reuse import Reuse
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import Progress, answer, say
@@ -86,6 +87,8 @@ class _Session:
                 _check_endpoint(ledger.view, settings)
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
+            reuse = Reuse(self._layout, clock=self._clock, enabled=not self._options.no_cache)
+            stack.callback(reuse.close)
             write_manifest(self._plan, self._layout, settings)
             await ledger.start_run(
                 at=self._now(),
@@ -95,32 +98,39 @@ class _Session:
                 pid=os.getpid(),
                 live_since=stamp(self._clock.now() - _TASK_LIFE),
             )
-            await self._prepare(ledger)
+            await self._prepare(ledger, reuse)
             end = ledger.view.end_position(steps=self._options.steps, limit=self._options.limit)
+            await reuse.bring_in(ledger, steps=self._options.steps, end=end)
             control = self._control(ledger.view)
             if self._confirm(ledger.view, end):
-                await self._run_open_jobs(ledger, store, settings, control, end)
+                await self._run_open_jobs(
+                    ledger, store, reuse, settings=settings, control=control, end=end
+                )
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
             return await self._finish(ledger, control, end)
 
-    async def _prepare(self, ledger: Ledger) -> None:
+    async def _prepare(self, ledger: Ledger, reuse: Reuse) -> None:
         """Bring the ledger to where this invocation starts."""
         catalog = self._plan.catalog
         prices = {name: catalog[name].price for name in catalog.names}
         await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
         live_since = stamp(self._clock.now() - _TASK_LIFE)
-        for job_id, path in ledger.view.artifacts():
+        for job_id, path, sha256 in ledger.view.artifacts():
             if (self._layout.run_dir / path).exists():
                 continue
-            if ledger.view.can_be_fetched(job_id, since=live_since):
+            if reuse.restore(job_id, path, sha256):
+                say(f"{path} is missing; brought back from the cache")
+            elif ledger.view.can_be_fetched(job_id, since=live_since):
                 say(f"{path} is missing; asking the service for it again")
                 await ledger.reopen_lost(job_id)
             else:
                 say(f"warning: {path} is missing, and the service has not kept it")
+        reuse.catch_up(ledger.view)
         if self._options.emulate:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+            await ledger.forget_uploads()
         if self._options.retry_failed:
             await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
             await self._reopen_partial(ledger)
@@ -138,6 +148,8 @@ class _Session:
         self,
         ledger: Ledger,
         store: ArtifactStore,
+        reuse: Reuse,
+        *,
         settings: Settings,
         control: RunControl,
         end: int,
@@ -170,13 +182,13 @@ class _Session:
                 runner = build_runner(
                     transport=transport, settings=settings, ledger=ledger, store=store,
                     catalog=self._plan.catalog, operations=operations, control=control,
-                    execution=self._execution,
+                    execution=self._execution, files=self._plan.files,
                     claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
                 try:
                     await run_jobs(
-                        sources, run_job=runner.run, on_end=partial(_tell, progress),
+                        sources, run_job=runner.run, on_end=partial(_tell, progress, reuse),
                         concurrency=self._execution.concurrency, control=control,
                     )  # fmt: skip
                 except asyncio.CancelledError:
@@ -185,7 +197,8 @@ class _Session:
     async def _finish(self, ledger: Ledger, control: RunControl, end: int) -> int:
         counts = ledger.view.counts(steps=self._options.steps, end=end)
         code = exit_code_of(counts, control)
-        say_summary(ledger.view, counts, control, self._options)
+        cached = ledger.view.cached_count(steps=self._options.steps, end=end)
+        say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
         answer(str(self._layout.run_dir))
@@ -232,7 +245,8 @@ class _Session:
         return stamp(self._clock.now())
 
 
-def _tell(progress: Progress, job: OpenJob, result: JobResult | None) -> None:
+def _tell(progress: Progress, reuse: Reuse, job: OpenJob, result: JobResult | None) -> None:
+    reuse.note_end(job, result)
     progress.job_ended(result)
     if result is not None and result.error is not None:
         error = result.error

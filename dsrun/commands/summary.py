@@ -29,6 +29,8 @@ def say_summary(
     counts: Mapping[JobStatus, int],
     control: RunControl,
     options: RunOptions,
+    *,
+    cached: int,
 ) -> None:
     """Counts, cost, the commonest errors, and what to do next."""
     if not options.quiet:
@@ -36,6 +38,8 @@ def say_summary(
         spent = ", ".join(str(money) for money in view.spent()) or "nothing"
         cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
         parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+        if cached:
+            parts += f" ({cached} from the cache)"
         say(f"{count_of(total, 'job')}: {parts}; {cost}")
         for code, message, number in view.errors(_ERRORS_TOLD):
             say(f"  {number} x {code}: {message}")

@@ -1,28 +1,31 @@
 """Builds the parts of a run and joins them; the only place that knows them all."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from random import Random
 
 from dsrun.backoff import PollEstimate
 from dsrun.catalog import Catalog
 from dsrun.client import ApiClient
-from dsrun.clock import SystemClock
+from dsrun.clock import SystemClock, stamp
 from dsrun.control import RunControl
 from dsrun.execution import Execution
 from dsrun.fetching import Fetcher
 from dsrun.lane import Lane
 from dsrun.ledger import Ledger
+from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import LedgerView
 from dsrun.limits import RateLimiter
 from dsrun.polling import Poller
-from dsrun.ports import Claims
 from dsrun.reconciling import Reconciler
-from dsrun.records import Json, OpenJob, Operation
+from dsrun.records import Json, OpenJob, Operation, Rate
 from dsrun.runner import Runner
 from dsrun.settings import Settings
 from dsrun.store import ArtifactStore
 from dsrun.submitting import Submitter
 from dsrun.transport import Transport
+from dsrun.upload_files import CheckedReader, UploadFiles
+from dsrun.uploading import Uploader
 
 
 def build_runner(
@@ -35,7 +38,8 @@ def build_runner(
     operations: list[str],
     control: RunControl,
     execution: Execution,
-    claims: Claims,
+    claims: LedgerClaims,
+    files: UploadFiles,
     resubmit_unknown: bool,
 ) -> Runner:
     """A runner for jobs of these operations."""
@@ -45,14 +49,24 @@ def build_runner(
     def is_valid(operation: str, request: Json) -> bool:
         return catalog.validator(operation).is_valid(request)
 
-    questions = RateLimiter(execution.poll_rate, clock=clock)
+    questions = _poll_limiter(execution.poll_rate, clock, claims)
+    uploader = Uploader(
+        api=api, files=files.by_content, open_file=CheckedReader, recorder=ledger, control=control,
+        clock=clock, rng=rng, max_attempts=execution.max_attempts,
+        limiters={
+            name: RateLimiter(uploads.rate, clock=clock)
+            for name in operations if (uploads := catalog[name].uploads)
+        },
+    )  # fmt: skip
     reconciler = Reconciler(
         api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
         max_attempts=execution.max_attempts, grace_s=execution.grace_s,
     )  # fmt: skip
     return Runner(
+        uploads=uploader,
         submitter=Submitter(
-            api=api, recorder=ledger, reconciler=reconciler, control=control, clock=clock, rng=rng,
+            api=api, recorder=ledger, reconciler=reconciler, uploads=uploader, control=control,
+            clock=clock, rng=rng,
             max_attempts=execution.max_attempts, is_valid=is_valid,
             resubmit_unknown=resubmit_unknown,
         ),
@@ -65,7 +79,7 @@ def build_runner(
             max_attempts=execution.max_attempts,
         ),
         recorder=ledger,
-        lanes={name: _lane(catalog[name], execution, clock) for name in operations},
+        lanes={name: _lane(catalog[name], execution, clock, claims) for name in operations},
         control=control,
         clock=clock,
     )  # fmt: skip
@@ -79,14 +93,32 @@ async def ledger_source(
         yield job
 
 
-def _lane(operation: Operation, execution: Execution, clock: SystemClock) -> Lane:
+def _poll_limiter(rate: Rate, clock: SystemClock, claims: LedgerClaims) -> RateLimiter:
+    """Questions are in no ledger: a run that was there just now is taken to have asked its fill."""
+    since = stamp(clock.now() - timedelta(seconds=rate.per_s))
+    used = rate.requests if claims.was_active(since=since) else 0
+    return RateLimiter(rate, clock=clock, used=used)
+
+
+def _create_limiter(
+    operation: Operation, rate: Rate, clock: SystemClock, claims: LedgerClaims
+) -> RateLimiter:
+    """A run that was killed may have sent its creates up to this moment, and others go on."""
+    since = stamp(clock.now() - timedelta(seconds=rate.per_s + operation.timeout_s))
+    used = claims.recent_creates(operation.name, since=since)
+    return RateLimiter(rate, clock=clock, used=used)
+
+
+def _lane(
+    operation: Operation, execution: Execution, clock: SystemClock, claims: LedgerClaims
+) -> Lane:
     polling = operation.polling
     advised_first, advised_max = (polling.first_s, polling.max_s) if polling else (1.0, 10.0)
     first, longest = execution.poll_first_s, execution.poll_max_s
     max_s = advised_max if longest is None else longest
     return Lane(
         operation,
-        limiter=RateLimiter(execution.rate or operation.rate, clock=clock),
+        limiter=_create_limiter(operation, execution.rate or operation.rate, clock, claims),
         submit_window=execution.submit_window,
         estimate=PollEstimate(
             first_s=advised_first if first is None else first, max_s=max_s, learns=first is None

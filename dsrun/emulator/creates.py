@@ -9,7 +9,12 @@ from dsrun.emulator.call import Call
 from dsrun.emulator.immediate import answer_now
 from dsrun.emulator.limits import Limits
 from dsrun.emulator.operations import Operation
-from dsrun.emulator.references import check_resolve_header, find_ailment, find_references
+from dsrun.emulator.references import (
+    check_resolve_header,
+    find_ailment,
+    find_references,
+    find_thumbnail,
+)
 from dsrun.emulator.task_calls import refuse_list
 from dsrun.emulator.tasks import Status, Task, draw_fate
 from dsrun.emulator.voices import answer_management, check_language, is_management
@@ -84,6 +89,7 @@ def _create_task(call: Call, operation: Operation, body: Mapping[str, Any]) -> w
         seed=operation.choose_seed(body),
         fate=draw_fate(world.dice, parts=parts, ailment=ailment),
         submitted_at=now,
+        reference=find_thumbnail(references, store=world.uploads, model=operation.model),
     )
     world.tasks.add(task)
     call.accept(body)

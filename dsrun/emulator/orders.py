@@ -11,12 +11,15 @@ DEFAULT_SIZE = (1024, 1024)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOrder:
+    """`reference` is a small PNG of the reference picture, or empty."""
+
     prompt: str
     style: str
     width: int
     height: int
     seed: int
     index: int
+    reference: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,13 @@ Order = PictureOrder | SpeechOrder
 
 
 def order_picture(
-    operation: Operation, body: Mapping[str, Any], *, seed: int, index: int, scale: float
+    operation: Operation,
+    body: Mapping[str, Any],
+    *,
+    seed: int,
+    index: int,
+    scale: float,
+    reference: bytes = b"",
 ) -> PictureOrder:
     width, height = _parse_size(operation.setting(body, "/parameters/size"))
     style = operation.setting(body, "/parameters/style") or "<auto>"
@@ -45,6 +54,7 @@ def order_picture(
         height=max(1, round(height * scale)),
         seed=(seed + index) % 2**31,
         index=index,
+        reference=reference,
     )
 
 

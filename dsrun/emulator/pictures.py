@@ -3,13 +3,13 @@
 import io
 import random
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dsrun.emulator.brushes import BRUSHES, paint_soft
 from dsrun.emulator.easel import Easel
 from dsrun.emulator.lettering import letter
 from dsrun.emulator.orders import PictureOrder
-from dsrun.emulator.palettes import choose_palette
+from dsrun.emulator.palettes import Colour, choose_palette
 from dsrun.emulator.scenes import compose_bust, compose_scene
 
 # Larger pictures are painted at half their size and enlarged before the words are set.
@@ -38,6 +38,8 @@ def draw_picture(order: PictureOrder) -> bytes:
     BRUSHES.get(order.style, paint_soft)(easel, shapes)
     size = (order.width, order.height)
     image = easel.image.resize(size, Image.Resampling.BICUBIC) if factor > 1 else easel.image
+    if order.reference:
+        _hang(image, order.reference, frame=palette.paper)
     letter(
         image,
         text=order.prompt,
@@ -46,6 +48,16 @@ def draw_picture(order: PictureOrder) -> bytes:
         paper=palette.paper,
     )
     return _pack(image)
+
+
+def _hang(image: Image.Image, reference: bytes, *, frame: Colour) -> None:
+    """The reference picture, framed, in the upper right corner."""
+    side = max(4, min(image.size) // 4)
+    edge = max(1, side // 24)
+    with Image.open(io.BytesIO(reference)) as small:
+        small.thumbnail((side, side))
+        framed = ImageOps.expand(small.convert("RGB"), border=edge, fill=frame)
+    image.paste(framed, (image.width - framed.width - edge * 2, edge * 2))
 
 
 def _pack(image: Image.Image) -> bytes:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ RESOLVE_HEADER = "X-DashScope-OssResourceResolve"
 LARGEST_BYTES = 10 * 2**20
 SHORTEST_SIDE = 256
 LONGEST_SIDE = 4096
+THUMBNAIL_SIDE = 256
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
 # The top-level domain that never exists (RFC 2606): a way to ask for a failed download.
@@ -49,6 +51,29 @@ def find_ailment(references: list[str], *, store: UploadStore, model: str) -> Ai
         if ailment is not None:
             return ailment
     return None
+
+
+def find_thumbnail(references: list[str], *, store: UploadStore, model: str) -> bytes:
+    """The first uploaded picture, small, as PNG: drawn into what is made. Empty for none."""
+    for url in references:
+        uploaded = store.find(url, model=model) if url.startswith("oss://") else None
+        if uploaded is not None:
+            return _thumbnail(uploaded.head)
+    return b""
+
+
+@lru_cache(maxsize=8)
+def _thumbnail(content: bytes) -> bytes:
+    from PIL import Image
+
+    target = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            picture.convert("RGB").save(target, "PNG")
+    except OSError:  # only its header is whole
+        return b""
+    return target.getvalue()
 
 
 def _may_be_reached(url: str) -> bool:

@@ -128,7 +128,14 @@ def _add_results(answer: dict[str, Any], task: Task, *, world: World, origin: st
 def _order_part(task: Task, index: int, scale: float) -> Order:
     if task.operation.artifacts["media"] == "audio":
         return order_speech(task.operation, task.body)
-    return order_picture(task.operation, task.body, seed=task.seed, index=index, scale=scale)
+    return order_picture(
+        task.operation,
+        task.body,
+        seed=task.seed,
+        index=index,
+        scale=scale,
+        reference=task.reference,
+    )
 
 
 def _describe_row(task: Task, status: Status) -> dict[str, Any]:

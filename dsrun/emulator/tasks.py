@@ -69,6 +69,7 @@ class Task:
     seed: int
     fate: Fate
     submitted_at: float
+    reference: bytes = b""
     started_at: float | None = None
     ended_at: float | None = None
 

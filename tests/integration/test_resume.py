@@ -254,7 +254,7 @@ steps:
 class TestLostFiles:
     def test_a_deleted_file_is_fetched_again_without_a_create(self, work, emulator):
         pipeline = work.posters(3)
-        work.dsrun(pipeline)
+        work.dsrun(pipeline, "--no-cache")
         files, results = work.files(), work.results()
         (work.run_dir() / "artifacts/posters/1-0.png").unlink()
         creates, downloads = emulator.count("POST"), emulator.count("GET", "/dashscope-result/")
@@ -285,7 +285,7 @@ class TestLostFiles:
 
     def test_a_voice_preview_cannot_come_back_and_its_voice_is_not_paid_again(self, work, emulator):
         pipeline = work.pipeline(VOICE)
-        work.dsrun(pipeline)
+        work.dsrun(pipeline, "--no-cache")
         (work.run_dir() / "artifacts/voices/calm.wav").unlink()
         outcome = work.dsrun(pipeline, "--retry-failed")
         assert outcome.code == 0
@@ -297,7 +297,7 @@ class TestLostFiles:
     def test_a_file_of_a_forgotten_task_is_lost_but_stays_paid(self, work, serve):
         serve()
         pipeline = work.posters(1)
-        work.dsrun(pipeline)
+        work.dsrun(pipeline, "--no-cache")
         (work.run_dir() / "artifacts/posters/0-0.png").unlink()
         forgetful = serve("unknown-task")
         assert work.dsrun(pipeline).code == 1

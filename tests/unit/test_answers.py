@@ -7,6 +7,8 @@ from dsrun.answers import (
     TaskPhase,
     billed_units,
     entries,
+    error_decision,
+    gravest,
     outputs,
     request_id_of,
     task_duration_s,
@@ -16,6 +18,7 @@ from dsrun.answers import (
 )
 from dsrun.catalog import load_catalog
 from dsrun.records import JobError
+from dsrun.verdict import Decision
 
 WANX = load_catalog()["wanx-v1"]
 VOICE = load_catalog()["qwen-voice-design"]
@@ -154,3 +157,32 @@ def test_the_request_id_is_of_the_body_else_of_the_header():
     assert request_id_of(PARTIAL, {"x-request-id": "h"}) == "r-1"
     assert request_id_of(None, {"x-request-id": "h"}) == "h"
     assert request_id_of({}, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "decision"),
+    [
+        ("Arrearage", Decision.STOP),
+        ("ModelNotFound", Decision.MODEL),
+        ("InternalError.Timeout", Decision.JOB),
+        ("DataInspectionFailed", Decision.JOB),
+        ("SomethingNew", Decision.JOB),
+    ],
+)
+def test_an_error_inside_a_task_goes_through_the_table_of_refusals(code, decision):
+    assert error_decision(JobError(code=code, message="", kind="job")) is decision
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        pytest.param([], None, id="nothing is missing"),
+        pytest.param(["DataInspectionFailed", "NoResult"], "DataInspectionFailed", id="the first"),
+        pytest.param(["NoResult", "ModelNotFound"], "ModelNotFound", id="an operation's"),
+        pytest.param(["ModelNotFound", "Arrearage"], "Arrearage", id="an account's"),
+    ],
+)
+def test_the_reason_that_reaches_farthest_is_told(codes, told):
+    found = [Entry("https://example.com/0.png", "", ""), *(Entry(None, c, "") for c in codes)]
+    entry = gravest(found)
+    assert (entry and entry.code) == told

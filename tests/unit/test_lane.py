@@ -9,9 +9,13 @@ from dsrun.catalog import load_catalog
 from dsrun.control import Left, RunControl
 from dsrun.errors import ExitCode
 from dsrun.lane import Lane
-from dsrun.limits import RateLimiter
+from dsrun.limits import PATIENCE_S, RateLimiter
 from dsrun.records import Rate
+from dsrun.verdict import Decision, Verdict
 from tests.fakes import ManualClock, settle
+
+ACCEPTED = Verdict(decision=Decision.ACCEPTED)
+THROTTLED = Verdict(decision=Decision.THROTTLE, code="Throttling", message="too fast.")
 
 
 def lane_of(clock, *, window=1, requests=100):
@@ -85,6 +89,53 @@ async def test_who_leaves_gives_back_the_place_that_it_waited_for():
     last = Creates(lane, clock, going)
     await clock.run(last.send())
     assert (first.done, second.left, last.done) == (1, 1, 1)
+
+
+async def test_a_refusal_narrows_the_window_and_taken_requests_widen_it():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, window=4)
+    lane.learn(THROTTLED, control)
+    await clock.advance(100.0)
+    creates = Creates(lane, clock, control)
+    await clock.run(wait_for([creates.send() for _ in range(8)]))
+    for _ in range(20):
+        lane.learn(ACCEPTED, control)
+    widened = Creates(lane, clock, control)
+    await clock.run(wait_for([widened.send() for _ in range(8)]))
+    assert (creates.most, widened.most) == (2, 4)
+
+
+async def test_an_ambiguous_answer_says_nothing_about_the_rate():
+    clock = ManualClock()
+    lane = lane_of(clock)
+    lane.learn(THROTTLED, RunControl())
+    for _ in range(100):
+        lane.learn(Verdict(decision=Decision.AMBIGUOUS), RunControl())
+    assert lane.limiter.is_throttled
+
+
+async def test_a_storm_of_refusals_closes_the_operation_with_words():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock)
+    lane.learn(THROTTLED, control)
+    assert control.closed_operations == {}
+    await clock.advance(PATIENCE_S)
+    lane.learn(THROTTLED, control)
+    words = (
+        "Throttling: too fast. The service is throttling: it has refused every request for its "
+        "rate for 15 minutes; run again later"
+    )
+    assert control.closed_operations == {"wanx-v1": words}
+    assert not control.is_stopping
+
+
+async def test_who_waits_for_a_closed_operation_leaves_without_waiting_for_its_rate():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, requests=1)
+    control.close_operation("wanx-v1", "the model is retired")
+    creates = Creates(lane, clock, control)
+    await clock.run(wait_for([creates.send() for _ in range(100)]))
+    assert (creates.done, creates.left, clock.monotonic()) == (0, 100, 1000.0)
 
 
 async def wait_for(works):

@@ -274,3 +274,18 @@ async def test_policies_are_limited_to_a_hundred_a_second(launch):
     remote = await launch()
     statuses = [(await remote.call("GET", POLICY, headers=KEY)).status for _ in range(101)]
     assert statuses == [200] * 100 + [429]
+
+
+async def test_a_picture_shows_the_reference_that_it_was_made_with(remote, clock):
+    files = []
+    for content in (_picture(), _picture(kind="BMP")[:5000]):
+        key, _ = await _upload(remote, content, name=f"{len(files)}.png")
+        output = await _finish(
+            remote, clock, {"n": 1, "seed": 7}, ref_img=f"oss://{key}", headers=RESOLVE
+        )
+        files.append((await remote.call("GET", output["results"][0]["url"])).content)
+    plain = await _finish(remote, clock, {"n": 1, "seed": 7})
+    unreferenced = (await remote.call("GET", plain["results"][0]["url"])).content
+    shown, header_only = files
+    assert shown != unreferenced
+    assert header_only == unreferenced

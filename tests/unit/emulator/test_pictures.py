@@ -119,3 +119,12 @@ def test_no_more_lines_are_wrapped_than_can_be_shown():
 def test_ideographs_are_wrapped_without_spaces():
     font = ImageFont.load_default(16)
     assert "".join(wrap("ab画" * 12, font, 90, most=99)) == "ab画" * 12
+
+
+def test_a_reference_picture_hangs_in_the_corner():
+    target = io.BytesIO()
+    Image.new("RGB", (256, 256), (255, 0, 255)).save(target, "PNG")
+    with_reference = _open(replace(ORDER, reference=target.getvalue()))
+    red, green, blue = ImageStat.Stat(with_reference.crop((420, 20, 490, 90))).mean
+    assert min(red, blue) > 200
+    assert green < 60

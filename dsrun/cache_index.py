@@ -1,0 +1,204 @@
+"""The cache's index: which jobs have a finished result, of which files, and when it was used.
+
+A SQLite file that many runs share. What is written here guards no money: it may lag behind,
+and after a crash it may name files that are not there. Who uses an entry checks its files.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from dsrun.errors import SetupError
+from dsrun.records import Json
+
+_VERSION = 1
+_BUSY_S = 30.0
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE entry (
+    job_id  TEXT PRIMARY KEY,
+    output  TEXT,
+    files   TEXT NOT NULL,
+    used_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE directory (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+_IDS = "job_id IN (SELECT value FROM json_each(?))"
+
+
+class CacheFault(SetupError):
+    """The cache cannot be read or written. For a run this is a warning, never its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedFile:
+    """One file of a result; `index` is its number among those of its job, `size` in bytes."""
+
+    index: int
+    sha256: str
+    size: int
+    media_type: str
+    extension: str
+    seed: int | None
+    sample_rate: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedResult:
+    """What a job made: its files by index, and what its answer named besides."""
+
+    job_id: str
+    output: Json
+    files: tuple[CachedFile, ...]
+
+
+class CacheIndex:
+    """An open index. Every method raises CacheFault where the disk does not take or give it."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        """The file is made where it is missing, unless `read_only`: then nothing is written.
+
+        Two that make the same file at once must be kept apart by the caller.
+        """
+        mode = "mode=rwc"
+        if read_only:
+            # Without a log nobody writes now; SQLite need not lay its own files beside it.
+            has_log = path.with_name(f"{path.name}-wal").exists()
+            mode = "mode=ro" if has_log else "mode=ro&immutable=1"
+        with faults(path):
+            # The event loop's thread uses it before the first job, a worker's thread from then on.
+            self._db = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None,
+                check_same_thread=False, timeout=_BUSY_S,
+            )  # fmt: skip
+            try:
+                self._prepare(path, read_only=read_only)
+            except BaseException:
+                self._db.close()
+                raise
+        self._path = path
+
+    def _prepare(self, path: Path, *, read_only: bool) -> None:
+        if not read_only:
+            # A crash of the machine may take the last commits, never the file: NORMAL.
+            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise CacheFault(f"{path} has version {version}; this dsrun knows up to {_VERSION}")
+        if version < _VERSION and not read_only:
+            self._db.executescript(_TABLES)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction. No other process writes to the index or to the files until it ends."""
+        with faults(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    def is_empty(self) -> bool:
+        return not self._rows("SELECT 1 FROM entry LIMIT 1")
+
+    def known(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of the jobs that have an entry."""
+        return [row[0] for row in self._all(f"SELECT job_id FROM entry WHERE {_IDS}", job_ids)]  # noqa: S608
+
+    def find(self, job_ids: Sequence[str]) -> dict[str, CachedResult]:
+        """The entries of those jobs that have one, by job id."""
+        rows = self._all(f"SELECT job_id, output, files FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
+        return {
+            job_id: CachedResult(
+                job_id=job_id,
+                output=None if output is None else orjson.loads(output),
+                files=tuple(CachedFile(**values) for values in orjson.loads(files)),
+            )
+            for job_id, output, files in rows
+        }
+
+    def add(self, results: Sequence[CachedResult], *, at: str) -> None:
+        """Inside `writing()`. Of two results of a job the first stays."""
+        rows = [
+            (item.job_id, _text(item.output), orjson.dumps(item.files).decode(), at)
+            for item in results
+        ]
+        values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(4))
+        self._rows(
+            f"INSERT INTO entry SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            (orjson.dumps(rows).decode(),),
+        )
+
+    def touch(self, job_ids: Sequence[str], *, at: str) -> None:
+        """Inside `writing()`: the entries are used now."""
+        self._all(f"UPDATE entry SET used_at = ? WHERE {_IDS}", job_ids, at)  # noqa: S608
+
+    def forget(self, job_ids: Sequence[str]) -> None:
+        """Inside `writing()`."""
+        self._all(f"DELETE FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
+
+    def forget_unused(self, *, since: str, limit: int) -> int:
+        """Inside `writing()`: forget up to `limit` entries last used before `since`."""
+        with faults(self._path):
+            return self._db.execute(
+                "DELETE FROM entry WHERE job_id IN "
+                "(SELECT job_id FROM entry WHERE used_at < ? LIMIT ?)",
+                (since, limit),
+            ).rowcount
+
+    def count_unused(self, *, since: str) -> int:
+        return int(self._rows("SELECT count(*) FROM entry WHERE used_at < ?", (since,))[0][0])
+
+    def used(self, prefix: str, *, since: str) -> set[str]:
+        """Jobs whose ids begin with these digits, and whose entries were used since then."""
+        rows = self._rows(
+            "SELECT job_id FROM entry WHERE job_id >= ? AND job_id < ? AND used_at >= ?",
+            (prefix, prefix + "g", since),
+        )
+        return {row[0] for row in rows}
+
+    def is_complete(self, directory: str) -> bool:
+        """Whether all that has succeeded in a run directory was brought here."""
+        return bool(self._rows("SELECT 1 FROM directory WHERE path = ?", (directory,)))
+
+    def note_complete(self, directory: str, *, is_complete: bool) -> None:
+        sql = "INSERT OR IGNORE INTO directory VALUES (?)"
+        self._rows(sql if is_complete else "DELETE FROM directory WHERE path = ?", (directory,))
+
+    def _all(self, sql: str, job_ids: Sequence[str], *before: Json) -> list[tuple[Json, ...]]:
+        """Of any number of jobs: their ids travel as one JSON array, the last value."""
+        return self._rows(sql, (*before, orjson.dumps(job_ids).decode()))
+
+    def _rows(self, sql: str, values: Sequence[Json] = ()) -> list[tuple[Json, ...]]:
+        with faults(self._path):
+            return self._db.execute(sql, values).fetchall()
+
+
+@contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """Words for a cache that the disk does not take or give."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        hint = ""
+        if "malformed" in str(error) or "not a database" in str(error):
+            hint = f"; nothing paid is lost when {path.parent} is removed"
+        raise CacheFault(f"the cache {path} cannot be used: {error}{hint}") from error
+    except OSError as error:
+        raise CacheFault(f"the cache {path} cannot be used: {error.strerror or error}") from error
+
+
+def _text(output: Json) -> str | None:
+    return None if output is None else orjson.dumps(output).decode()

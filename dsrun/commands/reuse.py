@@ -1,0 +1,248 @@
+"""What a run takes from the result cache before it sends, and gives to it as its jobs end."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import orjson
+
+from dsrun.cache import Finished, ResultCache
+from dsrun.cache_index import CachedFile, CachedResult, CacheFault
+from dsrun.clock import SystemClock, stamp
+from dsrun.console import say
+from dsrun.fetching import file_names
+from dsrun.grouping import GroupWorker
+from dsrun.layout import RunLayout
+from dsrun.ledger import Ledger
+from dsrun.ledger_view import LedgerView
+from dsrun.records import Artifact, JobResult, JobStatus, Json, OpenJob
+from dsrun.store import ARTIFACTS, TEMP
+
+_PAGE = 250  # results at once: their links take some milliseconds
+_KEEP_S = 10.0  # how long a result may wait for its page to fill
+
+_NOT_ADDED = "finished jobs are not added"
+
+Item = TypeVar("Item")
+
+
+class _Ended(NamedTuple):
+    """A job that has succeeded; a file that has several names stands there once a name."""
+
+    job_id: str
+    output: Json
+    artifacts: Sequence[Artifact]
+
+
+class Reuse:
+    """The cache as one run uses it. Whatever is wrong with the cache is a warning.
+
+    Taking happens before the first job, on the event loop's thread. Giving happens page by page
+    on a thread of its own; what a killed run has not given, the next run of its directory does.
+    """
+
+    def __init__(self, layout: RunLayout, *, clock: SystemClock, enabled: bool) -> None:
+        self._run_dir = str(layout.run_dir)
+        self._temporary = str(layout.run_dir / TEMP / "cached")
+        self._directory = layout.run_dir.relative_to(layout.out).as_posix()
+        self._clock = clock
+        self._fault: CacheFault | None = None  # after the first one the cache is left alone
+        self._waiting: list[_Ended] = []
+        self._handed_over_at = clock.monotonic()
+        self._cache: ResultCache | None = None
+        self._worker: GroupWorker[list[_Ended], None] | None = None
+        if enabled:
+            with self._forgiving():
+                self._cache = ResultCache(layout.cache)
+                if self._cache.is_read_only:
+                    say(f"warning: the cache {layout.cache} cannot be written; {_NOT_ADDED}")
+                else:
+                    self._worker = GroupWorker(self._keep_pages, name="cache")
+
+    def close(self) -> None:
+        """Give what waits. Blocks for as long as that takes."""
+        if self._worker is not None:
+            self._hand_over()
+            self._worker.close()
+            self._note_complete(is_complete=True)
+        if self._cache is not None:
+            self._cache.close()
+
+    def catch_up(self, view: LedgerView) -> None:
+        """Give what an earlier run of this directory made and has not given."""
+        if self._cache is None or self._worker is None or self._fault is not None:
+            return
+        with self._forgiving():
+            is_complete = self._cache.index.is_complete(self._directory)
+            if not is_complete and view.counts().get(JobStatus.SUCCEEDED):
+                for page in _pages(_succeeded(view)):
+                    self._keep(page)
+        self._note_complete(is_complete=False)
+
+    async def bring_in(self, ledger: Ledger, *, steps: tuple[str, ...], end: int) -> None:
+        """Whatever pending job is in the cache becomes succeeded; it costs nothing.
+
+        Raises SetupError where the run directory does not take the files.
+        """
+        if self._cache is None or self._fault is not None:
+            return
+        with self._forgiving():
+            if self._cache.index.is_empty():
+                return
+            for operation in ledger.view.operations():
+                jobs = ledger.view.open_jobs(operation=operation, steps=steps, end=end)
+                pending = (job for job in jobs if job.status is JobStatus.PENDING)
+                for page in _pages(pending):
+                    if brought := list(self._take(self._cache, page)):
+                        self._cache.sync()
+                        await ledger.record_cached(brought, at=self._now())
+
+    def restore(self, job_id: str, path: str, sha256: str) -> bool:
+        """Bring back a file that the run directory has lost; whether the cache had it."""
+        if self._cache is None or self._fault is not None:
+            return False
+        target = f"{self._run_dir}/{path}"
+        with self._forgiving():
+            for result in self._cache.take([job_id], at=self._now()).values():
+                for file in result.files:
+                    if file.sha256 == sha256:
+                        is_here = self._cache.bring(
+                            job_id, file, [target], temporary=self._temporary
+                        )
+                        self._cache.sync()
+                        return is_here
+        return False
+
+    def note_end(self, job: OpenJob, result: JobResult | None) -> None:
+        """A job of this run has ended: what succeeded is for the cache."""
+        if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
+            return
+        self._waiting.append(_Ended(job.job_id, result.output, result.artifacts))
+        waited_s = self._clock.monotonic() - self._handed_over_at
+        if len(self._waiting) >= _PAGE or waited_s > _KEEP_S:
+            self._hand_over()
+
+    def _note_complete(self, *, is_complete: bool) -> None:
+        if self._cache is not None and self._fault is None:
+            with self._forgiving():
+                self._cache.index.note_complete(self._directory, is_complete=is_complete)
+
+    def _hand_over(self) -> None:
+        if self._worker is not None and self._waiting:
+            self._worker.put(self._waiting)
+        self._waiting = []
+        self._handed_over_at = self._clock.monotonic()
+
+    def _keep_pages(self, pages: Sequence[list[_Ended]]) -> list[None]:
+        """On the worker's thread. After a fault nothing more is tried."""
+        for page in pages:
+            if self._fault is None:
+                with self._forgiving():
+                    self._keep(page)
+        return [None] * len(pages)
+
+    def _keep(self, page: Sequence[_Ended]) -> None:
+        if self._cache is not None and page:
+            self._cache.keep([_finished(ended, self._run_dir) for ended in page], at=self._now())
+
+    def _take(
+        self, cache: ResultCache, page: Sequence[OpenJob]
+    ) -> Iterator[tuple[OpenJob, JobResult]]:
+        found = cache.take([job.job_id for job in page], at=self._now())
+        for job in page:
+            result = found.get(job.job_id)
+            if result is None:
+                continue
+            artifacts: list[Artifact] = []
+            for file in result.files:
+                paths = [
+                    f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)
+                ]
+                targets = [f"{self._run_dir}/{path}" for path in paths]
+                if not cache.bring(job.job_id, file, targets, temporary=self._temporary):
+                    with self._forgiving():
+                        cache.discard(result)
+                    break
+                artifacts += [_artifact(file, path) for path in paths]
+            else:
+                yield (
+                    job,
+                    JobResult(
+                        status=JobStatus.SUCCEEDED,
+                        artifacts=tuple(artifacts),
+                        output=result.output,
+                    ),
+                )
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except CacheFault as fault:
+            if self._fault is None:
+                say(f"warning: {fault}; what it holds may be sent again, and {_NOT_ADDED}")
+            self._fault = self._fault or fault
+
+    def _now(self) -> str:
+        return stamp(self._clock.now())
+
+
+def _finished(ended: _Ended, run_dir: str) -> Finished:
+    """Of several names of a file the first."""
+    first: dict[int, Artifact] = {}
+    for item in ended.artifacts:
+        first.setdefault(item.index, item)
+    files = tuple(
+        CachedFile(
+            index=item.index,
+            sha256=item.sha256,
+            size=item.size,
+            media_type=item.media_type,
+            extension=item.path.rpartition(".")[2],
+            seed=item.seed,
+            sample_rate=item.sample_rate,
+        )
+        for item in first.values()
+    )
+    result = CachedResult(job_id=ended.job_id, output=ended.output, files=files)
+    return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
+
+
+def _artifact(file: CachedFile, path: str) -> Artifact:
+    return Artifact(
+        path=path,
+        sha256=file.sha256,
+        size=file.size,
+        media_type=file.media_type,
+        index=file.index,
+        seed=file.seed,
+        sample_rate=file.sample_rate,
+    )
+
+
+def _succeeded(view: LedgerView) -> Iterator[_Ended]:
+    """The succeeded jobs of a ledger, read page by page."""
+    for job, artifacts, _ in view.result_rows():
+        if job["status"] != JobStatus.SUCCEEDED:
+            continue
+        made = [
+            Artifact(
+                path=row["path"],
+                sha256=row["sha256"],
+                size=row["size"],
+                media_type=row["media_type"],
+                index=row["idx"],
+                seed=row["seed"],
+                sample_rate=row["sample_rate"],
+            )
+            for row in artifacts
+        ]
+        output = None if job["output"] is None else orjson.loads(job["output"])
+        yield _Ended(job["job_id"], output, made)
+
+
+def _pages(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while page := list(islice(rest, _PAGE)):
+        yield page

@@ -1,0 +1,32 @@
+"""Reading from a ledger which files were uploaded, and where to."""
+
+import sqlite3
+from pathlib import Path
+
+from dsrun.ledger_view import connect, disk_error
+
+
+class LedgerUploads:
+    """The addresses of uploaded files. It connects when it is asked first: most runs never do."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+    def find(self, sha256: str, *, model: str, endpoint: str, since: str) -> str | None:
+        """The address of a content that was uploaded after `since`. Raises SetupError."""
+        if self._db is None:
+            self._db = connect(self._path)
+        try:
+            row = self._db.execute(
+                "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
+                "AND uploaded_at > ?",
+                (sha256, model, endpoint, since),
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise disk_error(error) from error
+        return None if row is None else str(row["url"])
