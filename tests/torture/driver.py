@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.torture.judge import judge
+from tests.torture.points import AGAIN, REOPENING, place_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
@@ -163,9 +165,14 @@ class Driver:
 
     async def _die_at_point(self, point, number):
         """Whether the point was come to."""
-        if "reopen_" in point and not self._files():
-            await self._live()  # what is opened again must have ended before
-        if point.endswith("reopen_lost"):
+        place = place_of(point)
+        outputs = self._folder / "outputs"
+        if place in REOPENING | AGAIN and not self._files():
+            await self._live()  # what is needed again must have been made before
+        if place in AGAIN:
+            shutil.rmtree(outputs / NAME)
+        elif place == "Ledger.reopen_lost":
+            shutil.rmtree(outputs / ".cache")
             self._files()[0].unlink()
         command = [sys.executable, str(CHILD), point, str(number)]
         return await self._live(command=command) == -signal.SIGKILL
