@@ -1,8 +1,9 @@
 """The `matrix` section of a step, from YAML values to a Matrix."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
-from dsrun.datafile import DataFile
+from dsrun.datafile import DataFile, files_matching
 from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
 from dsrun.wording import nearest, show
@@ -27,11 +28,14 @@ class MatrixReader:
         at: Path_,
         complain: Complain,
         load_file: Callable[[str, Path_], DataFile | None],
+        root: Path,
     ) -> None:
         self._at = at
         self._complain = complain
         self._load_file = load_file
+        self._root = root
         self._files: dict[str, DataFile] = {}
+        self._globs: dict[str, list[str]] = {}
 
     def read(self, section: Mapping[str, Json]) -> Matrix:
         names = [name for name in section if name not in RULES]
@@ -55,6 +59,7 @@ class MatrixReader:
             exclude=tuple(section.get("exclude", ())),
             include=tuple(section.get("include", ())),
             files=self._files,
+            globs=self._globs,
             sample=_sample(section.get("sample")),
         )
 
@@ -63,6 +68,8 @@ class MatrixReader:
             return Axis(names=(name,), values=value)
         if "range" in value:
             return self._range(name, value["range"])
+        if "glob" in value:
+            return self._glob(name, value["glob"])
         data = self._load_file(value["file"], (*self._at, name, "file"))
         if data is None:
             return None
@@ -71,6 +78,19 @@ class MatrixReader:
             self._complain((*self._at, name, "file"), f"{value['file']} has no rows; add one")
             return None
         return Axis(names=(name,), values=data)
+
+    def _glob(self, name: str, pattern: str) -> Axis | None:
+        at = (*self._at, name, "glob")
+        try:
+            found = files_matching(self._root, pattern)
+        except (ValueError, NotImplementedError) as error:
+            self._complain(at, f"{show(pattern)}: {error}; allowed: a pattern such as refs/*.jpg")
+            return None
+        if not found:
+            self._complain(at, f"{show(pattern)} matches no file below the manifest's folder")
+            return None
+        self._globs[pattern] = found
+        return Axis(names=(name,), values=found)
 
     def _range(self, name: str, given: list[int]) -> Axis | None:
         first, last, step = (*given, 1)[:3]

@@ -20,10 +20,13 @@ from dsrun.options import (
     parse_max_cost,
     parse_params,
     pipeline_argument,
+    place_options,
     plan_options,
     run_options,
+    run_place_options,
     selection_options,
     set_option,
+    statuses_again,
 )
 
 
@@ -82,7 +85,13 @@ def run_command(**given: Any) -> int:
 
     options = plan_options(given)
     if given["dry_run"]:
-        return plan.run(plan.ShowOptions(**options))
+        return plan.run(
+            plan.ShowOptions(
+                **options,
+                max_cost=parse_max_cost(given["max_cost"]),
+                again=statuses_again(given),
+            )
+        )
     if given["verbose"]:
         import logging
 
@@ -129,6 +138,21 @@ def plan_command(full: bool, as_json: bool, **given: Any) -> int:
     from dsrun.commands import plan
 
     return plan.run(plan.ShowOptions(**plan_options(given), full=full, as_json=as_json))
+
+
+@cli.command("explain")
+@click.argument("job")
+@pipeline_argument
+@run_place_options
+@json_option
+def explain_command(job: str, as_json: bool, **given: Any) -> int:
+    """Show what makes JOB: an id, the first digits of one, or STEP/INDEX.
+
+    PIPELINE may also be a run directory.
+    """
+    from dsrun.commands import explain
+
+    return explain.run(job, **place_options(given), as_json=as_json)
 
 
 @cli.command("status")

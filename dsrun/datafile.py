@@ -54,6 +54,25 @@ class DataFile:
         return found.st_size, found.st_mtime_ns
 
 
+def files_matching(root: Path, pattern: str) -> list[str]:
+    """Names of the files below `root` that match, sorted, with forward slashes.
+
+    Raises ValueError where the pattern is none, or leads out of the folder.
+    """
+    if (
+        pattern.startswith(("/", "\\"))
+        or Path(pattern).is_absolute()
+        or ".." in Path(pattern).parts
+    ):
+        raise ValueError("leads out of the manifest's folder")
+    base = root.resolve()
+    found = [path for path in root.glob(pattern) if path.is_file()]
+    for path in found:
+        if not path.resolve().is_relative_to(base):
+            raise ValueError(f"{path.name} is a link that leads out of the manifest's folder")
+    return sorted(path.relative_to(root).as_posix() for path in found)
+
+
 def text_sha256(path: Path, *, shown_as: str) -> str:
     """SHA-256 of a text file, the same with and without BOM and with any line ends."""
     state = hashlib.sha256()

@@ -15,9 +15,10 @@ import orjson
 from dsrun.digest import json_text
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
+from dsrun.ledger_file import connect, disk_error
 from dsrun.ledger_schema import MIGRATIONS, VERSION
 from dsrun.ledger_uploads import LedgerUploads
-from dsrun.ledger_view import LedgerView, connect, disk_error
+from dsrun.ledger_view import LedgerView
 from dsrun.ledger_writes import Kind, Row, Statement, Write
 from dsrun.records import Artifact, Job, JobResult, JobStatus, Json, OpenJob, Price
 
@@ -31,7 +32,7 @@ class Ledger:
         """Raises SetupError where the file cannot be opened or is of a newer version."""
         self._db = connect(path)
         _migrate(self._db, path)
-        self.view = LedgerView(path)
+        self.view = LedgerView(path, live=True)
         self._uploads = LedgerUploads(path)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
         self.run_id = 0
@@ -96,18 +97,26 @@ class Ledger:
             position += len(batch)
         await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
-    async def reopen(self, statuses: Iterable[JobStatus]) -> None:
-        """Make jobs of these statuses pending again, their old task forgotten."""
-        for status in statuses:
-            await self._write(
-                Statement(
-                    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
-                    "units_before = units_before + units, units = 0, "
-                    "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL "
-                    "WHERE status = ?",
-                    (status,),
-                )
-            )
+    async def reopen(
+        self, statuses: Iterable[JobStatus], *, among: Iterable[Sequence[str]] | None = None
+    ) -> None:
+        """Make jobs of these statuses pending again, their old task forgotten.
+
+        `among`: lists of the ids that may be; None means all.
+        """
+        sql = (
+            "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
+            "units_before = units_before + units, units = 0, "
+            "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL "
+            "WHERE status IN (SELECT value FROM json_each(?))"
+        )
+        wanted = json_text(list(statuses))
+        if among is None:
+            await self._write(Statement(sql, (wanted,)))
+            return
+        for page in among:
+            some = f"{sql} AND job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+            await self._write(Statement(some, (wanted, json_text(page))))
 
     async def reopen_part(self, job_id: str, *, first: int, count: int) -> None:
         """Make a partial job pending for some of what is missing; what it has, it keeps."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from dsrun.ledger_view import connect_readonly
+from dsrun.ledger_file import connect_readonly
 from dsrun.recovery import Doubt, doubt_of, epoch
 
 _EMULATED = "emulated-"

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from dsrun.ledger_view import connect, disk_error
+from dsrun.ledger_file import connect, disk_error
 
 
 class LedgerUploads:

@@ -11,11 +11,11 @@ import orjson
 
 from dsrun.errors import ExitCode, SetupError
 from dsrun.execution import Money
+from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
 from dsrun.ledger_schema import VERSION
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
-_NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,23 +40,29 @@ class NoLedger(SetupError):
 class LedgerView:
     """A read connection to a ledger."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises SetupError where there is no readable ledger."""
+    def __init__(self, path: Path, *, live: bool = False) -> None:
+        """`live`: this process writes the ledger too. Else nothing beside it is touched.
+
+        Raises SetupError where there is no readable ledger.
+        """
         if not path.is_file():
             raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
-        self._db = connect(path)
+        self._file = OwnFile(path) if live else UntouchedFile(path)
+        self._has_chosen = False
         version = self._one("PRAGMA user_version")[0]
         if version > VERSION:
             raise SetupError(
                 f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
             )
+        if not version:
+            raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
     def close(self) -> None:
-        self._db.close()
+        self._file.close()
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
-            return self._db.execute(sql, values).fetchall()
+            return self._file.connection().execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise disk_error(error) from error
 
@@ -78,36 +84,33 @@ class LedgerView:
     def operations(self) -> list[str]:
         return [row[0] for row in self._all("SELECT DISTINCT operation FROM job")]
 
-    def end_position(self, *, steps: Sequence[str], limit: int | None) -> int:
-        """The plan position behind the first `limit` jobs of the steps (all of them for none)."""
-        if limit is None:
-            return _NO_LIMIT
-        row = self._one(
-            f"SELECT position FROM job WHERE {_IN_STEPS} ORDER BY position LIMIT 1 OFFSET ?",  # noqa: S608
-            (*_steps(steps), limit),
-        )
-        return _NO_LIMIT if row is None else int(row[0])
+    def choose(self, pages: Iterable[Sequence[str]]) -> None:
+        """From now on `counts`, `cost_to_send`, `open_jobs` and `errors` speak of these jobs alone.
 
-    def counts(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> dict[JobStatus, int]:
-        """Number of jobs by status, among the steps and before a position."""
-        rows = self._all(
-            f"SELECT status, count(*) FROM job WHERE {_IN_STEPS} AND position < ? GROUP BY status",  # noqa: S608
-            (*_steps(steps), end),
-        )
+        `pages` are lists of job ids. The choice is a temporary table: it may be of any size.
+        """
+        self._all("CREATE TEMP TABLE chosen (position INTEGER PRIMARY KEY)")
+        for page in pages:
+            self._all(
+                "INSERT OR IGNORE INTO chosen SELECT position FROM job "
+                "WHERE job_id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(page).decode(),),
+            )
+        self._has_chosen = True
+
+    @property
+    def _jobs(self) -> str:
+        """What to select from: the chosen jobs, or all."""
+        return "chosen CROSS JOIN job USING (position)" if self._has_chosen else "job"
+
+    def counts(self) -> dict[JobStatus, int]:
+        """Number of jobs by status."""
+        rows = self._all(f"SELECT status, count(*) FROM {self._jobs} GROUP BY status")  # noqa: S608
         return {JobStatus(status): number for status, number in rows}
 
-    def cached_count(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> int:
+    def cached_count(self) -> int:
         """Number of jobs whose result came from the cache."""
-        sql = f"SELECT count(*) FROM job WHERE cached AND {_IN_STEPS} AND position < ?"  # noqa: S608
-        return int(self._one(sql, (*_steps(steps), end))[0])
-
-    def status_of(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
-        marks = ",".join("?" * len(job_ids))
-        rows = self._all(
-            f"SELECT job_id, status FROM job WHERE job_id IN ({marks})",  # noqa: S608
-            job_ids,
-        )
-        return {job_id: JobStatus(status) for job_id, status in rows}
+        return int(self._one(f"SELECT count(*) FROM {self._jobs} WHERE cached")[0])  # noqa: S608
 
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
@@ -130,27 +133,24 @@ class LedgerView:
             under_way += Decimal(price) * wanted
         return spent, under_way
 
-    def cost_to_send(self, *, steps: Sequence[str] = (), end: int = _NO_LIMIT) -> list[Money]:
+    def cost_to_send(self) -> list[Money]:
         """What the pending jobs will cost, by currency."""
         rows = self._all(
-            f"SELECT currency, unit_price, sum(wanted) FROM job WHERE status = 'pending' "  # noqa: S608
-            f"AND {_IN_STEPS} AND position < ? GROUP BY currency, unit_price",
-            (*_steps(steps), end),
+            f"SELECT currency, unit_price, sum(wanted) FROM {self._jobs} "  # noqa: S608
+            "WHERE status = 'pending' GROUP BY currency, unit_price"
         )
         return _sum_money(rows)
 
-    def open_jobs(
-        self, *, operation: str, steps: Sequence[str] = (), end: int = _NO_LIMIT
-    ) -> Iterator[OpenJob]:
+    def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
         """Jobs that have not ended, in plan order: first those in doubt, then those with a task."""
         has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
         doubtful: set[str] = set()  # these become pending when they prove to be unpaid
         for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PENDING):
             last = -1
             while rows := self._all(
-                "SELECT * FROM job WHERE position > ? AND position < ? AND operation = ? "  # noqa: S608
-                f"AND status = ? AND {_IN_STEPS} ORDER BY position LIMIT ?",
-                (last, end, operation, status, *_steps(steps), _PAGE),
+                f"SELECT * FROM {self._jobs} WHERE position > ? AND operation = ? "  # noqa: S608
+                "AND status = ? ORDER BY position LIMIT ?",
+                (last, operation, status, _PAGE),
             ):
                 for row in rows:
                     if status is JobStatus.SUBMITTING:
@@ -219,7 +219,7 @@ class LedgerView:
     def errors(self, limit: int) -> list[tuple[str, str, int]]:
         """The commonest errors of jobs: code, message, number."""
         rows = self._all(
-            "SELECT error_code, error_message, count(*) AS jobs FROM job "
+            f"SELECT error_code, error_message, count(*) AS jobs FROM {self._jobs} "  # noqa: S608
             "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending') "
             "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
             (limit,),
@@ -229,7 +229,7 @@ class LedgerView:
     def unknown(self, limit: int) -> list[tuple[str, str]]:
         """Jobs that may be paid: the name of their first file, and why nobody knows."""
         rows = self._all(
-            "SELECT step, stems, error_message FROM job WHERE status = 'unknown' "
+            f"SELECT step, stems, error_message FROM {self._jobs} WHERE status = 'unknown' "  # noqa: S608
             "ORDER BY position LIMIT ?",
             (limit,),
         )
@@ -238,9 +238,9 @@ class LedgerView:
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Job id, operation and the indexes that have not come, of every partial job."""
         rows = self._all(
-            "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "
+            "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "  # noqa: S608
             "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
-            "FROM job WHERE status = 'partial' ORDER BY position"
+            f"FROM {self._jobs} WHERE status = 'partial' ORDER BY position"
         )
         return [
             (row["job_id"], row["operation"], _missing(row["wanted"], set(_list(row["made"]))))
@@ -285,14 +285,6 @@ def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
     return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
 
 
-_IN_STEPS = "(? = '[]' OR step IN (SELECT value FROM json_each(?)))"
-
-
-def _steps(steps: Sequence[str]) -> tuple[str, str]:
-    text = orjson.dumps(list(steps)).decode()
-    return text, text
-
-
 def _list(text: str) -> list[Json]:
     found: list[Json] = orjson.loads(text)
     return found
@@ -305,40 +297,6 @@ def _of_other(columns: str) -> str:
 def _stems(row: sqlite3.Row) -> tuple[str, ...]:
     names: list[Json] = orjson.loads(row["stems"])
     return tuple(f"{row['step']}/{stem}" for stem in names)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection with the ledger's own settings. Raises SetupError."""
-    try:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
-        db.row_factory = sqlite3.Row
-        db.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-        )
-    except sqlite3.Error as error:
-        raise disk_error(error) from error
-    return db
-
-
-def connect_readonly(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing. Raises sqlite3.Error."""
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
-    db.row_factory = sqlite3.Row
-    return db
-
-
-def disk_error(error: sqlite3.Error) -> SetupError:
-    """Words for a ledger that the disk does not take or give."""
-    if "malformed" in str(error) or "not a database" in str(error):
-        return SetupError(
-            f"the ledger is damaged: {error}. It alone knows what was paid: restore it from a "
-            "backup, or move the run directory away to start anew and pay again."
-        )
-    return SetupError(
-        f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
-        "run the same command again; nothing is lost."
-    )
 
 
 def as_dict(row: sqlite3.Row) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """One run at a time in a run directory, across processes. The system frees a dead owner's lock."""
 
+import errno
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dsrun.errors import RunLocked, SetupError
+
+if sys.platform != "win32":
+    import fcntl
 
 _LOOK_S = 0.25  # `dsrun status` holds the lock for a moment when it looks
 
@@ -42,7 +48,24 @@ def run_lock(
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a run holds the lock now."""
+    """Whether a run holds the lock now. The file is only read: its folder may be read-only."""
+    if sys.platform == "win32":
+        return _cannot_be_acquired(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _cannot_be_acquired(path: Path) -> bool:
+    """The same where the system has no `flock`."""
     if not path.exists():
         return False
     lock = FileLock(path)

@@ -160,7 +160,10 @@ class _StepReader:
         elif uploads := self._catalog[operation].uploads:
             self._upload_places |= {(*at, *field.at) for field in uploads.fields}
         matrix = MatrixReader(
-            at=(*at, "matrix"), complain=self._complain, load_file=self._load_data
+            at=(*at, "matrix"),
+            complain=self._complain,
+            load_file=self._load_data,
+            root=self._root,
         ).read(section.get("matrix") or {})
         filename = section.get("filename")
         return Step(

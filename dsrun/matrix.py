@@ -60,6 +60,7 @@ class Matrix:
     include: tuple[Mapping[str, Json], ...] = ()
     sample: Sample | None = None
     files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
+    globs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the names, by the pattern
     unused: set[int] = field(
         default_factory=set
     )  # exclude rules that the last full pass never used

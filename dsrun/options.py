@@ -28,6 +28,14 @@ def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], 
     return decorate
 
 
+def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    del ctx, param
+    if path is not None:
+        from dsrun.settings import load_env_file
+
+        load_env_file(path)
+
+
 set_option = click.option(
     "--set", "set_params",
     type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
@@ -37,7 +45,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JS
 pipeline_argument = click.argument(
     "pipeline", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path), metavar="[PIPELINE]"
 )
-selection_options = _in_order(
+run_place_options = _in_order(
+    click.option(
+        "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
+        is_eager=True, expose_value=False, callback=_load_env_file,
+        help="Read NAME=VALUE lines for what the environment does not set.",
+    ),
     click.option(
         "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
         type=click.Path(path_type=Path), help="Output directory.",
@@ -47,6 +60,9 @@ selection_options = _in_order(
         "--emulate", is_flag=True, envvar="DSRUN_EMULATE",
         help="Use the built-in emulator: no key, no network, no cost.",
     ),
+)  # fmt: skip
+selection_options = _in_order(
+    run_place_options,
     click.option(
         "--no-cache", is_flag=True, envvar="DSRUN_NO_CACHE",
         help="Neither take finished results from the cache nor add to it.",
@@ -56,8 +72,16 @@ selection_options = _in_order(
         help="Only this step; repeatable.",
     ),
     click.option(
+        "--only", metavar="EXPR", envvar="DSRUN_ONLY",
+        help="Only rows for which this is true, such as \"style == '<anime>' and seed > 3\".",
+    ),
+    click.option(
+        "--sample", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_SAMPLE",
+        help="Only N jobs of these, by lot, the same each time.",
+    ),
+    click.option(
         "--limit", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_LIMIT",
-        help="Only the first N jobs of the plan.",
+        help="Only the first N jobs of these.",
     ),
 )  # fmt: skip
 
@@ -163,15 +187,36 @@ emulator_options = _in_order(
 
 
 def plan_options(given: dict[str, Any]) -> dict[str, Any]:
+    from dsrun.selection import Selection
+
+    return {
+        **place_options(given),
+        "no_cache": given["no_cache"],
+        "selection": Selection(
+            steps=tuple(given["steps"]),
+            only=given["only"],
+            sample=given["sample"],
+            limit=given["limit"],
+        ),
+    }
+
+
+def place_options(given: dict[str, Any]) -> dict[str, Any]:
+    """A pipeline and the place of its runs."""
     return {
         "pipeline": given["pipeline"],
         "out": given["out"],
         "set_params": parse_params(given["set_params"]),
-        "steps": tuple(given["steps"]),
-        "limit": given["limit"],
         "emulate": given["emulate"],
-        "no_cache": given["no_cache"],
     }
+
+
+def statuses_again(given: dict[str, Any]) -> frozenset[Any]:
+    """The statuses of jobs that `run` would send again."""
+    from dsrun.records import JobStatus
+
+    failed = {JobStatus.FAILED, JobStatus.CANCELLED} if given["retry_failed"] else set()
+    return frozenset(failed | ({JobStatus.UNKNOWN} if given["resubmit_unknown"] else set()))
 
 
 def parse_params(given: Sequence[str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Plan:
     run_values: Mapping[str, Json]
     included: Mapping[str, str]
     files: UploadFiles  # that jobs upload, as far as jobs were made
+    templates: Templates
     steps: tuple[CompiledStep, ...]
     problems: tuple[Problem, ...] = ()  # found before the first job was made
     warnings: list[str] = field(default_factory=list)
@@ -51,21 +52,32 @@ class Plan:
                     if is_new:
                         yield job
 
-    def check(self, visit: Callable[[Job], None] | None = None) -> int:
+    def job_at(self, step: str, index: int) -> Job | None:
+        """The job of one row. Raises ManifestError where it is not valid."""
+        for compiled in self.steps:
+            if compiled.step.name == step:
+                row_number, replica = divmod(index, compiled.step.repeat)
+                row = next(islice(compiled.step.matrix.rows(), row_number, None), None)
+                try:
+                    return None if row is None else compiled.job(row, index=index, replica=replica)
+                except RowProblem as error:
+                    raise ManifestError([problem for _, problem in error.problems]) from error
+        return None
+
+    def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
         """Validate every job and every file name; the number of jobs, equal ones counted once.
 
-        `visit` sees each of those jobs, in order. Raises ManifestError with all problems, equal
-        ones of different jobs told once.
+        `visit` sees the job of every row, in order, and whether none before was equal.
+        Raises ManifestError with all problems, equal ones of different jobs told once.
         """
         found = Findings()
         distinct = 0
         with PlanIndex() as index:
             for batch in batched(self._valid_jobs(found), _BATCH):
                 for job, is_new in zip(batch, index.add(batch), strict=True):
-                    if is_new:
-                        distinct += 1
-                        if visit is not None:
-                            visit(job)
+                    distinct += is_new
+                    if visit is not None:
+                        visit(job, is_new)
             found.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
         problems = (*self.problems, *found.problems())
@@ -148,6 +160,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         run_values=used,
         included=templates.files,
         files=files,
+        templates=templates,
         steps=tuple(steps),
         problems=tuple(problems),
         warnings=warnings,

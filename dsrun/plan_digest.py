@@ -46,10 +46,14 @@ def plan_digest(
 
 
 def file_digests(manifest: Manifest, included: Mapping[str, str]) -> dict[str, str]:
-    """SHA-256 of every file that a plan reads, by the name that the manifest uses."""
+    """SHA-256 of every file that a plan reads, by the name that the manifest uses.
+
+    Of a glob pattern it is that of the list of names.
+    """
     found: dict[str, str] = {}
     for step in manifest.steps:
         found |= {name: data.sha256 for name, data in step.matrix.files.items()}
+        found |= {name: canonical_sha256(list(n)) for name, n in step.matrix.globs.items()}
         found |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
     return found | {name: canonical_sha256(text) for name, text in included.items()}
 
@@ -71,6 +75,8 @@ def _by_content(value: Json, matrix: Matrix) -> Json:
     if isinstance(value, dict) and "file" in value:
         data = matrix.files[value["file"]]
         return {"file": data.sha256, "kind": Path(data.name).suffix.lower()}
+    if isinstance(value, dict) and "glob" in value:
+        return {"glob": list(matrix.globs[value["glob"]])}
     return value
 
 

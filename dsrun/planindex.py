@@ -1,11 +1,12 @@
-"""Finds equal jobs and clashing file names among any number of jobs, in little memory.
+"""Finds equal jobs and clashing file names among any number of jobs, and keeps those chosen.
 
-A temporary SQLite database without a name: it lives in its page cache and spills to disk.
+All in little memory: temporary SQLite databases without a name live in their page cache and spill
+to disk.
 """
 
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -21,14 +22,76 @@ class Clash(NamedTuple):
     second_index: int
 
 
+class ChosenJob(NamedTuple):
+    """What is kept of a job that a selection picks; as the fields of Job."""
+
+    job_id: str
+    step: str
+    units: int
+
+
+_PAGE = 500
+_SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
+
+
+class ChosenJobs:
+    """The jobs that a selection picks, each once, in plan order. Close it with `close()`."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
+            "units INT, lot BLOB); BEGIN;"
+        )
+        self._count = 0
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, job: Job, *, lot: bytes | None = None) -> None:
+        """Add a job where it is not here yet; `lot` decides whether a sample has it."""
+        values = (job.job_id, job.step, job.units, lot)
+        sql = "INSERT OR IGNORE INTO job (id, step, units, lot) VALUES (?, ?, ?, ?)"
+        self._count += self._db.execute(sql, values).rowcount
+
+    def keep_sample(self, size: int) -> None:
+        """Drop all but the `size` smallest lots."""
+        sql = "DELETE FROM job WHERE id NOT IN (SELECT id FROM job ORDER BY lot, number LIMIT ?)"
+        self._count -= self._db.execute(sql, (size,)).rowcount
+
+    def keep_first(self, count: int) -> None:
+        sql = "DELETE FROM job WHERE number NOT IN (SELECT number FROM job ORDER BY number LIMIT ?)"
+        self._count -= self._db.execute(sql, (count,)).rowcount
+
+    def pages(self) -> Iterator[list[ChosenJob]]:
+        last = 0
+        sql = "SELECT id, step, units, number FROM job WHERE number > ? ORDER BY number LIMIT ?"
+        while rows := self._db.execute(sql, (last, _PAGE)).fetchall():
+            yield [ChosenJob(*row[:3]) for row in rows]
+            last = rows[-1][3]
+
+    def ids(self) -> Iterator[list[str]]:
+        """The ids of each page."""
+        return ([job.job_id for job in page] for page in self.pages())
+
+    def among(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are chosen."""
+        marks = ",".join("?" * len(job_ids))
+        sql = f"SELECT id FROM job WHERE id IN ({marks})"  # noqa: S608  # only question marks
+        return {row[0] for row in self._db.execute(sql, job_ids)}
+
+
 class PlanIndex:
     """Takes jobs in batches; tells which are new, and which file names clash."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
-            """
-            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;
+            _SETTINGS
+            + """
             CREATE TABLE job (id BLOB PRIMARY KEY) WITHOUT ROWID;
             CREATE TABLE stem (key BLOB PRIMARY KEY, job BLOB, step TEXT, idx INT, clash INT)
                 WITHOUT ROWID;

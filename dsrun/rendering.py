@@ -76,7 +76,7 @@ class CompiledStep:
 
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
-        variables = self._variables(row, index, replica)
+        variables = self.variables(row, index=index, replica=replica)
         request = self._render(variables)
         taken = self.uploads.take(request)
         try:
@@ -108,14 +108,16 @@ class CompiledStep:
 
     def upload_contents(self, row: Row, *, index: int, replica: int) -> list[str]:
         """SHA-256 of every file that the job of a row uploads; nothing for one that is no good."""
-        variables, values = self._variables(row, index, replica), {}
+        variables, values = self.variables(row, index=index, replica=replica), {}
         for at, build in self.upload_parts.items():
             with suppress(_LeafProblem):
                 values[at] = build(variables)
         return self.uploads.contents(values)
 
-    def _variables(self, row: Row, index: int, replica: int) -> dict[str, Any]:
-        return {**self._base, **row, "matrix": row, "job": {"index": index, "replica": replica}}
+    def variables(self, row: Mapping[str, Json], *, index: int, replica: int) -> dict[str, Any]:
+        """What a template of this step sees in a row."""
+        job = {"index": index, "replica": replica}
+        return {**self._base, **row, "matrix": row, "job": job}
 
     def _render(self, variables: Mapping[str, Any]) -> dict[str, Json]:
         try:

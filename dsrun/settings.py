@@ -1,4 +1,4 @@
-"""The environment and key files, read once into values. The only reader of os.environ."""
+"""The environment and key files, read once into values. The only user of os.environ."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dsrun.errors import SetupError
+from dsrun.errors import SetupError, UsageError
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
@@ -38,6 +38,27 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if not workspace.isascii() or not workspace.isprintable():
         raise SetupError("DASHSCOPE_WORKSPACE holds a sign that no workspace id has; set it again")
     return Settings(base_url=base_url, api_key=_api_key(env), workspace=workspace or None)
+
+
+def load_env_file(path: Path) -> None:
+    """Set the variables of a file that the environment does not have. Raises UsageError."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415  # few runs want it
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            bindings = list(parse_stream(file))
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UsageError(f"--env-file {path}: cannot be read: {words}") from error
+    for binding in bindings:
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise UsageError(
+                f"--env-file {path}: line {binding.original.line} is not NAME=VALUE; "
+                "quote a value that holds spaces or #"
+            )
+    for binding in bindings:
+        if binding.key is not None and binding.value is not None:
+            os.environ.setdefault(binding.key, binding.value)
 
 
 def emulated_settings(base_url: str) -> Settings:

@@ -1,17 +1,16 @@
 """What several commands do alike: from a pipeline file to a checked plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsrun.catalog import load_catalog
 from dsrun.clock import SystemClock
-from dsrun.errors import UsageError
 from dsrun.execution import Money
 from dsrun.manifest import read_manifest
 from dsrun.plan import Plan, build_plan
 from dsrun.records import Json
-from dsrun.wording import nearest
+from dsrun.selection import EVERYTHING, Selection
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 DEFAULT_OUT = Path("outputs")
@@ -24,8 +23,7 @@ class PlanOptions:
     pipeline: Path
     out: Path = DEFAULT_OUT
     set_params: Mapping[str, str]
-    steps: tuple[str, ...] = ()
-    limit: int | None = None
+    selection: Selection = EVERYTHING
     emulate: bool = False
     no_cache: bool = False
 
@@ -46,20 +44,10 @@ class RunOptions(PlanOptions):
 
 
 def open_plan(options: PlanOptions) -> Plan:
-    """Read, compile and select. Jobs are not checked yet. Raises ManifestError or UsageError."""
+    """Read and compile. Jobs are not checked yet. Raises ManifestError or UsageError."""
     catalog = load_catalog(options.pipeline.parent / OWN_OPERATIONS)
     manifest = read_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
-    check_steps(options.steps, [step.name for step in manifest.steps])
     return build_plan(manifest, catalog=catalog, run_values=run_values(SystemClock()))
-
-
-def check_steps(wanted: Sequence[str], known: Sequence[str]) -> None:
-    for name in wanted:
-        if name not in known:
-            raise UsageError(
-                f"--step {name}: no such step{nearest(name, list(known))}; "
-                f"allowed: {', '.join(known)}"
-            )
 
 
 def run_values(clock: SystemClock) -> dict[str, Json]:

@@ -1,236 +1,219 @@
 """`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
 import orjson
 
-from dsrun.cache import ResultCache, read_cache
-from dsrun.cache_index import CacheFault
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.survey import Survey
 from dsrun.console import answer, count_of, say, table
 from dsrun.digest import json_text
 from dsrun.errors import ExitCode
 from dsrun.execution import Money
-from dsrun.fills import price_of
-from dsrun.layout import RunLayout
-from dsrun.ledger_view import LedgerView, NoLedger
-from dsrun.plan import Plan, batched
-from dsrun.records import Job, JobStatus, Json
+from dsrun.outlook import StepOutlook, shortest_time, slow_services
+from dsrun.plan import Plan
+from dsrun.records import JobStatus, Json
 from dsrun.wording import show
 
 _SHOWN = 5
-_BATCH = 500
-_CACHED = "cached"  # no status of a ledger
-_REASONS = {
-    None: "new",
-    JobStatus.PENDING: "not sent yet",
-    JobStatus.SUBMITTING: "sent, its answer unknown",
-    JobStatus.SUBMITTED: "sent, its result not fetched yet",
-    JobStatus.SUCCEEDED: "done",
-    JobStatus.PARTIAL: "partly done",
-    JobStatus.FAILED: "failed; --retry-failed sends it again",
-    JobStatus.CANCELLED: "cancelled; --retry-failed sends it again",
-    JobStatus.UNKNOWN: "may be paid; --resubmit-unknown sends it again",
-    _CACHED: "in the cache",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowOptions(PlanOptions):
+    """`again`: what `run` would send again; `max_cost`: in place of the manifest's."""
+
     full: bool = False
     as_json: bool = False
-
-
-@dataclass(slots=True)
-class _Totals:
-    """Sums over the selected jobs; `sent` and `units` by step."""
-
-    jobs: int = 0
-    done: int = 0
-    cached: int = 0
-    sent: Counter[str] = field(default_factory=Counter)
-    units: Counter[str] = field(default_factory=Counter)
-    cost: dict[str, Decimal] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Past:
-    """What earlier runs left: this plan's ledger, and the cache."""
-
-    view: LedgerView | None = None
-    cache: ResultCache | None = None
-
-    def status_of(self, jobs: Sequence[Job]) -> dict[str, str]:
-        """Of the jobs that are known; _CACHED where a run would take the result from the cache."""
-        ids = [job.job_id for job in jobs]
-        known: dict[str, str] = {}
-        if self.view and ids:
-            known.update(self.view.status_of(ids))
-        if self.cache:
-            open_ids = [i for i in ids if known.get(i, JobStatus.PENDING) == JobStatus.PENDING]
-            known.update(dict.fromkeys(self.cache.present(open_ids), _CACHED))
-        return known
-
-    def close(self) -> None:
-        for part in (self.view, self.cache):
-            if part is not None:
-                part.close()
+    max_cost: Money | None = None
+    again: frozenset[JobStatus] = frozenset()
 
 
 def run(options: ShowOptions) -> int:
     """Raises ManifestError where the pipeline is not valid."""
     plan = open_plan(options)
-    past = _open_past(plan, options)
-    totals = _Totals()
-    waiting: list[Job] = []
-
-    def visit(job: Job) -> None:
-        if _is_selected(job, options, totals):
-            totals.jobs += 1
-            waiting.append(job)
-            if len(waiting) == _BATCH:
-                _add(totals, plan, past, waiting)
-
-    plan.check(visit)
-    _add(totals, plan, past, waiting)
-    for warning in plan.warnings:
-        say(f"warning: {warning}")
-    if options.as_json:
-        _answer_json(plan, past, totals, options)
-    else:
-        _answer_text(plan, past, totals, options)
-    past.close()
+    with Survey(plan, options, again=options.again) as survey:
+        survey.take()
+        warnings = [*plan.warnings, *_cost_warnings(plan, survey, options)]
+        for warning in warnings:
+            say(f"warning: {warning}")
+        if options.as_json:
+            _answer_json(plan, survey, options, warnings)
+        else:
+            _answer_text(plan, survey, options)
     return ExitCode.OK
 
 
-def _is_selected(job: Job, options: PlanOptions, totals: _Totals) -> bool:
-    if options.steps and job.step not in options.steps:
-        return False
-    return options.limit is None or totals.jobs < options.limit
+def _cost_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> Iterator[str]:
+    """A limit that this run would meet."""
+    limit = options.max_cost or plan.manifest.execution.max_cost
+    if limit is None or options.emulate:
+        return
+    cost = sum((c.amount for c in survey.outlook.costs if c.currency == limit.currency), Decimal(0))
+    before = Decimal(0)
+    if survey.ledger is not None:
+        before = sum(survey.ledger.committed(currency=limit.currency), Decimal(0))
+    if cost + before > limit.amount:
+        spent = f", and {_money(before, limit)} are spent or under way here" if before else ""
+        yield (
+            f"max_cost is {limit}, but what is left to send costs {_money(cost, limit)}{spent}; "
+            "the run would stop before the request that passes it"
+        )
 
 
-def _add(totals: _Totals, plan: Plan, past: _Past, jobs: list[Job]) -> None:
-    known = past.status_of(jobs)
-    for job in jobs:
-        status = known.get(job.job_id, JobStatus.PENDING)
-        if status is JobStatus.SUCCEEDED:
-            totals.done += 1
-        elif status == _CACHED:
-            totals.cached += 1
-        elif status is JobStatus.PENDING:
-            operation = plan.catalog[job.operation]
-            totals.sent[job.step] += 1
-            totals.units[job.step] += job.units
-            price = price_of(job.request, operation)
-            currency = operation.price.currency
-            totals.cost[currency] = totals.cost.get(currency, Decimal(0)) + price
-    jobs.clear()
+def _money(amount: Decimal, like: Money) -> Money:
+    return Money(amount=amount, currency=like.currency)
 
 
-def _open_past(plan: Plan, options: PlanOptions) -> _Past:
-    layout = RunLayout(
-        out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
-    )
-    past = _Past()
-    with suppress(NoLedger):
-        past.view = LedgerView(layout.ledger)
-    try:
-        past.cache = None if options.no_cache else read_cache(layout.cache)
-    except CacheFault as fault:
-        say(f"warning: {fault}")
-    return past
-
-
-def _shortest_s(plan: Plan, totals: _Totals) -> float:
-    """Seconds that the rate limits alone ask for; operations run side by side."""
-    by_operation: Counter[str] = Counter()
-    for step in plan.manifest.steps:
-        by_operation[step.operation] += totals.sent[step.name]
-    rates = {name: plan.manifest.execution.rate or plan.catalog[name].rate for name in by_operation}
-    times = [
-        max(0, count - rates[name].requests) * rates[name].per_s / rates[name].requests
-        for name, count in by_operation.items()
-    ]
-    return round(max(times, default=0.0), 3)
-
-
-def _answer_json(plan: Plan, past: _Past, totals: _Totals, options: ShowOptions) -> None:
-    amounts = totals.cost or {"CNY": Decimal(0)}
-    currency, amount = next(iter(amounts.items()))
+def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[str]) -> None:
+    outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
+    zero = Money(amount=Decimal(0), currency=_currency(survey))
     head = {
         "pipeline": str(options.pipeline),
         "name": plan.manifest.name,
         "digest": plan.digest,
-        "jobs": totals.jobs,
-        "done": totals.done,
-        "cached": totals.cached,
-        "to_send": totals.sent.total(),
-        "cost": {"amount": float(amount), "currency": currency},
-        "shortest_time_s": _shortest_s(plan, totals),
-        "steps": {
-            name: {"to_send": totals.sent[name], "units": totals.units[name]}
-            for name in (step.name for step in plan.manifest.steps)
-        },
-        "warnings": plan.warnings,
+        "jobs": outlook.total("jobs"),
+        "done": outlook.total("done"),
+        "cached": outlook.total("cached"),
+        "to_send": outlook.total("to_send"),
+        "other": {status.value: number for status, number in outlook.other.items()},
+        "files_missing": survey.files_missing,
+        "cost": _cost_json(next(iter(outlook.costs), zero)),
+        "shortest_time_s": bound.seconds,
+        "bound_by": bound.words,
+        "steps": {name: _step_json(step) for name, step in outlook.steps.items()},
+        "difference": _difference_json(survey),
+        "advice": list(slow_services(outlook)),
+        "warnings": warnings,
     }
     if not options.full:
         answer(orjson.dumps(head, option=orjson.OPT_INDENT_2).decode())
         return
     # Streamed, so that a plan of any length can be printed.
     print(orjson.dumps(head).decode()[:-1], end=',"job_list":[')  # noqa: T201  # a piece of a line
-    for number, item in enumerate(_job_list(plan, past, options)):
+    for number, item in enumerate(_job_list(survey)):
         print("," if number else "", json_text(item), sep="", end="")  # noqa: T201
     answer("]}")
 
 
-def _job_list(plan: Plan, past: _Past, options: PlanOptions) -> Iterator[dict[str, Json]]:
-    chosen = (job for job in plan.distinct_jobs() if not options.steps or job.step in options.steps)
-    for batch in batched(islice(chosen, options.limit), _BATCH):
-        known = past.status_of(batch)
-        for job in batch:
-            yield {
-                "job_id": job.job_id,
-                "step": job.step,
-                "index": job.index,
-                "matrix": job.matrix,
-                "request": job.request,
-                "reason": _REASONS[known.get(job.job_id)],
-            }
+def _currency(survey: Survey) -> str:
+    prices = [step.operation.price for step in survey.outlook.steps.values()]
+    return prices[0].currency if prices else "CNY"
 
 
-def _answer_text(plan: Plan, past: _Past, totals: _Totals, options: ShowOptions) -> None:
+def _cost_json(cost: Money) -> dict[str, Json]:
+    return {"amount": float(cost.amount), "currency": cost.currency}
+
+
+def _step_json(step: StepOutlook) -> dict[str, Json]:
+    price = step.operation.price
+    return {
+        "operation": step.operation.name,
+        "jobs": step.jobs,
+        "done": step.done,
+        "cached": step.cached,
+        "to_send": step.to_send,
+        "units": step.units,
+        "cost": _cost_json(step.cost),
+        "price": {
+            "amount": float(price.amount),
+            "currency": price.currency,
+            "unit": price.unit,
+            "as_of": price.as_of,
+        },
+    }
+
+
+def _difference_json(survey: Survey) -> Json:
+    """Against the last run of this pipeline; null where there is none."""
+    if survey.difference is None:
+        return None
+    changes = survey.earlier.changes if survey.earlier else None
+    return {
+        "run": survey.earlier.name if survey.earlier else survey.run_name,
+        **survey.difference._asdict(),
+        "files": changes.files if changes else [],
+        "params": changes.params if changes else [],
+    }
+
+
+def _job_list(survey: Survey) -> Iterator[dict[str, Json]]:
+    for job, reason, to_send in survey.jobs():
+        yield {
+            "job_id": job.job_id,
+            "step": job.step,
+            "index": job.index,
+            "matrix": job.matrix,
+            "request": job.request,
+            "reason": reason,
+            "to_send": to_send,
+        }
+
+
+def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
+    outlook = survey.outlook
+    jobs = outlook.total("jobs")
     shown = None if options.full else _SHOWN
-    for item in islice(_job_list(plan, past, options), shown):
+    for item in islice(_job_list(survey), shown):
         axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
         answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
         answer(f"    {json_text(item['request'])}")
-    if shown is not None and totals.jobs > shown:
-        answer(f"... and {totals.jobs - shown} more; --full shows all")
-    rows = [["step", "operation", "to send", "units", "cost"]]
-    for step in plan.manifest.steps:
-        price = plan.catalog[step.operation].price
-        units = totals.units[step.name]
-        rows.append(
-            [
-                step.name,
-                step.operation,
-                str(totals.sent[step.name]),
-                count_of(units, price.unit),
-                f"{Money(amount=price.amount * units, currency=price.currency)}",
-            ]
-        )
-    answer(table(rows))
-    cost = ", ".join(
-        str(Money(amount=amount, currency=currency)) for currency, amount in totals.cost.items()
+    if shown is not None and jobs > shown:
+        answer(f"... and {jobs - shown} more; --full shows all")
+    head = ["step", "operation", "jobs", "done", "cached", "to send", "cost", "of"]
+    answer(table([head, *_rows(survey)]))
+    if survey.difference is not None:
+        answer(_difference_words(survey))
+    for advice in slow_services(outlook):
+        answer(advice)
+    answer(_last_line(plan, survey))
+
+
+def _rows(survey: Survey) -> list[list[str]]:
+    return [
+        [
+            name,
+            step.operation.name,
+            *map(str, (step.jobs, step.done, step.cached, step.to_send, step.cost)),
+            f"{count_of(step.units, step.operation.price.unit)} at {_price(step)}",
+        ]
+        for name, step in survey.outlook.steps.items()
+    ]
+
+
+def _price(step: StepOutlook) -> str:
+    price = step.operation.price
+    return f"{Money(amount=price.amount, currency=price.currency)} (price of {price.as_of})"
+
+
+def _difference_words(survey: Survey) -> str:
+    assert survey.difference is not None  # noqa: S101  # the caller has looked
+    if survey.earlier is None:
+        return f"no difference to the last run, {survey.run_name}"
+    added, removed, changed, _ = survey.difference
+    told = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
+    return (
+        f"since the last run, {survey.earlier.name}: {added} added, {removed} removed, "
+        f"{changed} changed{': ' + ', '.join(told) if told else ''}"
     )
-    answer(
-        f"digest {plan.digest[:12]}: {count_of(totals.jobs, 'job')}, {totals.done} done, "
-        f"{f'{totals.cached} in the cache, ' if totals.cached else ''}"
-        f"{totals.sent.total()} to send; cost {cost or 'nothing'}; "
-        f"at least {_shortest_s(plan, totals):g} s by the rate limits"
+
+
+def _last_line(plan: Plan, survey: Survey) -> str:
+    outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
+    cached, missing = outlook.total("cached"), survey.files_missing
+    parts = [
+        count_of(outlook.total("jobs"), "job"),
+        f"{outlook.total('done')} done",
+        *([f"{cached} cached"] if cached else []),
+        *(f"{number} {status}" for status, number in outlook.other.items()),
+        *([f"of these {count_of(missing, 'job')} with a file missing"] if missing else []),
+        f"{outlook.total('to_send')} to send",
+    ]
+    by = f" ({bound.words})" if bound.seconds else ""
+    return (
+        f"digest {plan.digest[:12]}: {', '.join(parts)}; "
+        f"cost {', '.join(map(str, outlook.costs)) or 'nothing'}; "
+        f"at least {bound.seconds:g} s by the rate limits{by}"
     )

@@ -48,6 +48,7 @@ class Reuse:
         self._directory = layout.run_dir.relative_to(layout.out).as_posix()
         self._clock = clock
         self._fault: CacheFault | None = None  # after the first one the cache is left alone
+        self._is_complete = True
         self._waiting: list[_Ended] = []
         self._handed_over_at = clock.monotonic()
         self._cache: ResultCache | None = None
@@ -65,7 +66,7 @@ class Reuse:
         if self._worker is not None:
             self._hand_over()
             self._worker.close()
-            self._note_complete(is_complete=True)
+            self._note_complete(is_complete=self._is_complete)
         if self._cache is not None:
             self._cache.close()
 
@@ -80,7 +81,7 @@ class Reuse:
                     self._keep(page)
         self._note_complete(is_complete=False)
 
-    async def bring_in(self, ledger: Ledger, *, steps: tuple[str, ...], end: int) -> None:
+    async def bring_in(self, ledger: Ledger) -> None:
         """Whatever pending job is in the cache becomes succeeded; it costs nothing.
 
         Raises SetupError where the run directory does not take the files.
@@ -91,7 +92,7 @@ class Reuse:
             if self._cache.index.is_empty():
                 return
             for operation in ledger.view.operations():
-                jobs = ledger.view.open_jobs(operation=operation, steps=steps, end=end)
+                jobs = ledger.view.open_jobs(operation=operation)
                 pending = (job for job in jobs if job.status is JobStatus.PENDING)
                 for page in _pages(pending):
                     if brought := list(self._take(self._cache, page)):
@@ -117,6 +118,10 @@ class Reuse:
     def note_end(self, job: OpenJob, result: JobResult | None) -> None:
         """A job of this run has ended: what succeeded is for the cache."""
         if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
+            return
+        if job.part is not None:
+            # These are the files that were missing; the ledger alone has all of them.
+            self._is_complete = False
             return
         self._waiting.append(_Ended(job.job_id, result.output, result.artifacts))
         waited_s = self._clock.monotonic() - self._handed_over_at

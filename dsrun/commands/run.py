@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
@@ -30,8 +29,10 @@ from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
+from dsrun.planindex import ChosenJobs
 from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
 from dsrun.results import write_results
+from dsrun.selection import Chooser
 from dsrun.settings import Settings, emulated_settings, read_settings
 from dsrun.store import ArtifactStore, make_folder
 
@@ -45,7 +46,7 @@ def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
-    plan.check()
+    chosen = _check(plan, options)
     for warning in () if options.quiet else plan.warnings:
         say(f"warning: {warning}")
     settings = None if options.emulate else read_settings()
@@ -61,17 +62,33 @@ def run(options: RunOptions) -> int:
     ) as is_held:
         if not is_held:
             return ExitCode.OK
-        session = _Session(plan, options, layout, settings)
+        session = _Session(plan, options, layout, settings, chosen)
         return asyncio.run(session.run())
+
+
+def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:
+    """Validate every job; those to run, or None for all."""
+    if options.selection.is_all:
+        plan.check()
+        return None
+    chooser = Chooser(plan, options.selection)
+    plan.check(chooser.visit)
+    return chooser.end()
 
 
 class _Session:
     """One invocation, from an open ledger to the results."""
 
     def __init__(
-        self, plan: Plan, options: RunOptions, layout: RunLayout, settings: Settings | None
+        self,
+        plan: Plan,
+        options: RunOptions,
+        layout: RunLayout,
+        settings: Settings | None,
+        chosen: ChosenJobs | None,
     ) -> None:
         self._plan = plan
+        self._chosen = chosen
         self._options = options
         self._layout = layout
         self._settings = settings
@@ -80,6 +97,8 @@ class _Session:
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
+            if self._chosen is not None:
+                stack.callback(self._chosen.close)
             settings = self._settings or await self._start_emulator(stack)
             ledger = Ledger(self._layout.ledger)
             stack.callback(ledger.close)
@@ -99,22 +118,21 @@ class _Session:
                 live_since=stamp(self._clock.now() - _TASK_LIFE),
             )
             await self._prepare(ledger, reuse)
-            end = ledger.view.end_position(steps=self._options.steps, limit=self._options.limit)
-            await reuse.bring_in(ledger, steps=self._options.steps, end=end)
+            await reuse.bring_in(ledger)
             control = self._control(ledger.view)
-            if self._confirm(ledger.view, end):
-                await self._run_open_jobs(
-                    ledger, store, reuse, settings=settings, control=control, end=end
-                )
+            if self._confirm(ledger.view):
+                await self._run_open_jobs(ledger, store, reuse, settings=settings, control=control)
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
-            return await self._finish(ledger, control, end)
+            return await self._finish(ledger, control)
 
     async def _prepare(self, ledger: Ledger, reuse: Reuse) -> None:
         """Bring the ledger to where this invocation starts."""
         catalog = self._plan.catalog
         prices = {name: catalog[name].price for name in catalog.names}
         await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
+        if self._chosen is not None:
+            ledger.view.choose(self._chosen.ids())
         live_since = stamp(self._clock.now() - _TASK_LIFE)
         for job_id, path, sha256 in ledger.view.artifacts():
             if (self._layout.run_dir / path).exists():
@@ -131,11 +149,12 @@ class _Session:
             # The emulator of an earlier run is gone with its tasks; nothing was paid there.
             await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
             await ledger.forget_uploads()
+        again = [JobStatus.FAILED, JobStatus.CANCELLED] if self._options.retry_failed else []
+        again += [JobStatus.UNKNOWN] if self._options.resubmit_unknown else []
+        if again:
+            await ledger.reopen(again, among=self._chosen.ids() if self._chosen else None)
         if self._options.retry_failed:
-            await ledger.reopen([JobStatus.FAILED, JobStatus.CANCELLED])
             await self._reopen_partial(ledger)
-        if self._options.resubmit_unknown:
-            await ledger.reopen([JobStatus.UNKNOWN])
 
     async def _reopen_partial(self, ledger: Ledger) -> None:
         """Ask again for what is missing, where an operation can make it alone."""
@@ -152,10 +171,8 @@ class _Session:
         *,
         settings: Settings,
         control: RunControl,
-        end: int,
     ) -> None:
-        steps = self._options.steps
-        counts = ledger.view.counts(steps=steps, end=end)
+        counts = ledger.view.counts()
         total = sum(counts.get(status, 0) for status in OPEN)
         if not total:
             if not self._options.quiet:
@@ -166,7 +183,7 @@ class _Session:
         from dsrun.transport import Transport  # noqa: PLC0415
 
         operations = ledger.view.operations()
-        sources = [ledger_source(ledger.view, name, steps=steps, end=end) for name in operations]
+        sources = [ledger_source(ledger.view, name) for name in operations]
         progress = Progress(
             total=total,
             clock=self._clock,
@@ -194,10 +211,10 @@ class _Session:
                 except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
 
-    async def _finish(self, ledger: Ledger, control: RunControl, end: int) -> int:
-        counts = ledger.view.counts(steps=self._options.steps, end=end)
+    async def _finish(self, ledger: Ledger, control: RunControl) -> int:
+        counts = ledger.view.counts()
         code = exit_code_of(counts, control)
-        cached = ledger.view.cached_count(steps=self._options.steps, end=end)
+        cached = ledger.view.cached_count()
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
@@ -213,12 +230,12 @@ class _Session:
         failures = 1 if self._options.fail_fast else self._execution.max_failures
         return RunControl(max_failures=failures, budget=budget)
 
-    def _confirm(self, view: LedgerView, end: int) -> bool:
+    def _confirm(self, view: LedgerView) -> bool:
         """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
         above = self._execution.confirm_above
         if above is None or self._options.yes or self._options.emulate:
             return True
-        costs = view.cost_to_send(steps=self._options.steps, end=end)
+        costs = view.cost_to_send()
         if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
             return True
         words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
@@ -293,10 +310,3 @@ def _owner(layout: RunLayout) -> str:
         if last
         else "it is just starting"
     )
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False

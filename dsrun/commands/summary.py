@@ -66,6 +66,7 @@ def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
         + (["--emulate"] if options.emulate else [])
         + (["--out", str(options.out)] if options.out != DEFAULT_OUT else [])
         + [f"--set={key}={value}" for key, value in options.set_params.items()]
+        + options.selection.words()
     )
     advice = []
     left = sum(counts.get(status, 0) for status in OPEN)

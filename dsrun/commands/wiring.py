@@ -85,11 +85,9 @@ def build_runner(
     )  # fmt: skip
 
 
-async def ledger_source(
-    view: LedgerView, operation: str, *, steps: tuple[str, ...], end: int
-) -> AsyncIterator[OpenJob]:
+async def ledger_source(view: LedgerView, operation: str) -> AsyncIterator[OpenJob]:
     """The open jobs of one operation, read from the ledger page by page."""
-    for job in view.open_jobs(operation=operation, steps=steps, end=end):
+    for job in view.open_jobs(operation=operation):
         yield job
 
 

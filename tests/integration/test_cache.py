@@ -153,6 +153,20 @@ class TestReuse:
         plan = work.dsrun("plan", work.posters(3, pictures=2), "--json").answer
         assert (plan["cached"], service.paid()) == (0, 3)
 
+    def test_what_was_completed_later_is_kept_whole_by_the_next_run(self, work, serve):
+        serve("partial-task")
+        pipeline = work.posters(2, pictures=3)
+        assert work.dsrun(pipeline).code == 1
+        service = serve()
+        assert work.dsrun(pipeline, "--retry-failed").code == 0
+        assert len(objects(work)) in (0, 6)
+        assert work.dsrun(pipeline).code == 0
+        assert len(objects(work)) == 6
+        files, paid = work.files(), service.paid()
+        shutil.rmtree(work.folder / "outputs/demo")
+        assert work.dsrun(pipeline).code == 0
+        assert (work.files(), service.paid()) == (files, paid)
+
     def test_no_cache_takes_nothing_and_adds_nothing(self, work, emulator, monkeypatch):
         pipeline = work.posters(2)
         work.dsrun(pipeline, "--no-cache")

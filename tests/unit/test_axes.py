@@ -4,7 +4,7 @@ import pytest
 
 from dsrun.axes import RESERVED
 from dsrun.errors import ManifestError
-from tests.pipelines import one_step, read_manifest
+from tests.pipelines import one_step, plan_of, read_manifest
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,45 @@ def test_a_file_that_two_axes_name_is_read_once(tmp_path):
     text = one_step("    matrix: {a: {file: x.txt}, b: {file: x.txt}}\n    input: {prompt: a}\n")
     axes = read_manifest(tmp_path, text, files={"x.txt": "one\n"}).steps[0].matrix.axes
     assert axes[0].values is axes[1].values
+
+
+GLOB = "    matrix: {ref: {glob: 'refs/**/*.jpg'}}\n    input: {prompt: \"{{ ref }}\"}\n"
+
+
+def test_a_glob_gives_the_names_of_files_sorted_with_forward_slashes(tmp_path):
+    files = {"refs/b.jpg": "", "refs/B/c.jpg": "", "refs/a.jpg": "", "refs/a.png": "", "d.jpg": ""}
+    (tmp_path / "refs" / "folder.jpg").mkdir(parents=True)
+    matrix = read_manifest(tmp_path, one_step(GLOB), files=files).steps[0].matrix
+    assert [row["ref"] for row in matrix.rows()] == ["refs/B/c.jpg", "refs/a.jpg", "refs/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("refs/*.jpg", "matches no file below the manifest's folder"),
+        ("/etc/*", "leads out of the manifest's folder; allowed: a pattern such as refs/*.jpg"),
+        ("../*.yaml", "leads out of the manifest's folder"),
+        ("refs/a**.jpg", "allowed: a pattern such as refs/*.jpg"),
+        ("linked/*.txt", "is a link that leads out of the manifest's folder"),
+    ],
+)
+def test_a_glob_that_gives_nothing_or_leads_out_is_an_error(tmp_path, pattern, words):
+    folder, other = tmp_path / "here", tmp_path / "there"
+    folder.mkdir()
+    other.mkdir()
+    (other / "secret.txt").touch()
+    (folder / "linked").symlink_to(other)
+    text = one_step(GLOB.replace("refs/**/*.jpg", pattern))
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(folder, text)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.where) == (6, "steps.s.matrix.ref.glob")
+    assert words in problem.message
+
+
+def test_the_digest_counts_the_names_that_a_glob_finds(tmp_path):
+    plan = plan_of(tmp_path, one_step(GLOB), files={"refs/a.jpg": "one"})
+    assert plan_of(tmp_path, one_step(GLOB), files={"refs/a.jpg": "two"}).digest == plan.digest
+    wider = one_step(GLOB.replace("refs/**/*.jpg", "refs/*.*"))
+    assert plan_of(tmp_path, wider).digest == plan.digest
+    assert plan_of(tmp_path, one_step(GLOB), files={"refs/b.jpg": ""}).digest != plan.digest

@@ -65,7 +65,7 @@ def test_every_key_of_the_schema_is_read():
         confirm_above=Money(amount=Decimal("0.5"), currency="CNY"),
         max_failures=20,
     )
-    assert len(fields(Execution)) == 11
+    assert len(fields(Execution)) == 12
 
 
 @pytest.mark.parametrize(

@@ -278,8 +278,9 @@ def test_equal_requests_are_counted_and_shown_once(tmp_path):
         '    matrix: {shelf: [front, back], a: [x, y]}\n    input: {prompt: "{{ a }}"}\n'
     )
     shown = []
-    assert plan_of(tmp_path, text).check(shown.append) == 2
-    assert [job.index for job in shown] == [0, 1]
+    checked = plan_of(tmp_path, text).check(lambda job, is_new: shown.append((job.index, is_new)))
+    assert checked == 2
+    assert shown == [(0, True), (1, True), (2, False), (3, False)]
 
 
 def test_every_job_is_checked_and_equal_problems_are_told_once(tmp_path):

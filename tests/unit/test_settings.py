@@ -1,9 +1,17 @@
 """Environment and key files, read once; the key shows nowhere."""
 
+import os
+
 import pytest
 
-from dsrun.errors import SetupError
-from dsrun.settings import DEFAULT_BASE_URL, Settings, emulated_settings, read_settings
+from dsrun.errors import SetupError, UsageError
+from dsrun.settings import (
+    DEFAULT_BASE_URL,
+    Settings,
+    emulated_settings,
+    load_env_file,
+    read_settings,
+)
 
 KEY = "sk-0123456789abcdef"
 
@@ -131,3 +139,37 @@ def test_the_emulator_gets_a_key_of_its_own():
 def save(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+class TestEnvFile:
+    @pytest.fixture(autouse=True)
+    def own_environment(self, monkeypatch):
+        monkeypatch.setattr("os.environ", dict(os.environ))
+
+    def test_sets_what_the_environment_does_not_have(self, tmp_path):
+        os.environ["DASHSCOPE_WORKSPACE"] = "from-outside"
+        path = tmp_path / "a.env"
+        path.write_text(
+            "# comment\nexport DASHSCOPE_API_KEY='sk-$x'\nDASHSCOPE_WORKSPACE=from-file\nEMPTY=\n"
+        )
+        load_env_file(path)
+        settings = read_settings()
+        assert settings.api_key == "sk-$x"
+        assert settings.workspace == "from-outside"
+        assert os.environ["EMPTY"] == ""
+
+    @pytest.mark.parametrize("line", ["DASHSCOPE_API_KEY", "what is this", "A='open"])
+    def test_a_line_that_sets_nothing_is_told_and_never_shown(self, tmp_path, line):
+        path = tmp_path / "a.env"
+        path.write_text(f"FINE=1\n{line}\n")
+        with pytest.raises(UsageError, match="line 2 is not NAME=VALUE") as caught:
+            load_env_file(path)
+        assert line not in str(caught.value).replace(str(path), "")
+        assert "FINE" not in os.environ
+
+    def test_a_file_that_cannot_be_read_is_told(self, tmp_path):
+        with pytest.raises(UsageError, match="cannot be read: No such file"):
+            load_env_file(tmp_path / "none.env")
+        (tmp_path / "b.env").write_bytes(b"\xff\xfe")
+        with pytest.raises(UsageError, match="no UTF-8 text"):
+            load_env_file(tmp_path / "b.env")

@@ -1,0 +1,132 @@
+"""The file of a ledger: opened to write, or to read with nothing beside it touched."""
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from dsrun.errors import SetupError
+
+_NO_STATE = (0, 0, 0)
+
+
+class OwnFile:
+    """A connection with the ledger's own settings, for the process that runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError."""
+        self._db = connect(path)
+
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class UntouchedFile:
+    """A ledger of somebody else, perhaps of a live run, perhaps in a folder that is read-only.
+
+    SQLite reads a WAL database with a lock file (`-shm`) that it would make. Where a run left one
+    it is read as it is; where the log is empty the database alone says all; and a log without its
+    lock file, as in a copied folder, is read in a copy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError."""
+        self._path = path.resolve()
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._state = _NO_STATE
+        self._db = self._open()
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection; a new one where a run has begun since, whose log it must see."""
+        if self._state != _NO_STATE and self._state != self._state_now():
+            self.close()
+            self._db = self._open()
+        return self._db
+
+    def close(self) -> None:
+        self._db.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
+
+    def _open(self) -> sqlite3.Connection:
+        path, options = self._path, "immutable=1"
+        self._state = self._state_now()
+        if self._state[0]:
+            self._state = _NO_STATE  # SQLite itself keeps up with a log
+            options = "mode=ro&readonly_shm=1"
+            if not _beside(path, "-shm").exists():
+                path, options = self._copied(), "mode=ro"
+        try:
+            db = sqlite3.connect(
+                f"file:{quote(str(path))}?{options}",
+                uri=True, isolation_level=None, check_same_thread=False, timeout=30.0,
+            )  # fmt: skip
+            db.row_factory = sqlite3.Row
+        except sqlite3.Error as error:
+            raise disk_error(error) from error
+        return db
+
+    def _state_now(self) -> tuple[int, int, int]:
+        """Size of the log; size and time of the database."""
+        log = 0
+        with suppress(OSError):
+            log = _beside(self._path, "-wal").stat().st_size
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
+        return log, found.st_size, found.st_mtime_ns
+
+    def _copied(self) -> Path:
+        self._copy = tempfile.TemporaryDirectory(prefix="dsrun-ledger-")
+        copy = Path(self._copy.name) / self._path.name
+        try:
+            for ending in ("", "-wal"):
+                shutil.copyfile(_beside(self._path, ending), _beside(copy, ending))
+        except OSError as error:
+            raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
+        return copy
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with the ledger's own settings. Raises SetupError."""
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        db.row_factory = sqlite3.Row
+        db.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+        )
+    except sqlite3.Error as error:
+        raise disk_error(error) from error
+    return db
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. Raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def disk_error(error: sqlite3.Error) -> SetupError:
+    """Words for a ledger that the disk does not take or give."""
+    if "malformed" in str(error) or "not a database" in str(error):
+        return SetupError(
+            f"the ledger is damaged: {error}. It alone knows what was paid: restore it from a "
+            "backup, or move the run directory away to start anew and pay again."
+        )
+    return SetupError(
+        f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
+        "run the same command again; nothing is lost."
+    )
