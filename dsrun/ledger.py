@@ -45,7 +45,7 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation, and judge what a dead one left half written.
+        """Record this invocation.
 
         What was sent after `live_since` and not found may be found today.
         """
@@ -54,12 +54,6 @@ class Ledger:
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
                 "VALUES (?, ?, ?, ?, ?)",
                 (at, version, endpoint, host, pid),
-            ),
-            Statement(
-                "UPDATE job SET status = 'partial', error_class = 'partial', "
-                "error_code = 'NotWritten', error_message = 'dsrun was stopped between reading "
-                "the answer and writing its file' WHERE status = 'submitting' AND units > 0",
-                (),
             ),
             Statement(
                 "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "

@@ -2,25 +2,32 @@
 
 from pathlib import Path
 
+import orjson
+
 from dsrun import __version__
+from dsrun.catalog import asked_value
 from dsrun.commands.common import RunOptions
 from dsrun.commands.reuse import Reuse
 from dsrun.console import say
+from dsrun.fetching import artifacts_of, file_names
 from dsrun.fills import ranges_of
 from dsrun.ledger import Ledger
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
-from dsrun.records import JobStatus
+from dsrun.records import JobError, JobResult, JobStatus
+from dsrun.store import ArtifactStore
 
 
 async def prepare(
     ledger: Ledger,
+    store: ArtifactStore,
     reuse: Reuse,
     *,
     plan: Plan,
     options: RunOptions,
     run_dir: Path,
     chosen: ChosenJobs | None,
+    at: str,
     live_since: str,
 ) -> None:
     """`live_since`: what was sent later can still be fetched. Raises SetupError."""
@@ -28,6 +35,7 @@ async def prepare(
     await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
     if chosen is not None:
         ledger.view.choose(chosen.ids())
+    await _settle_answered(ledger, store, plan, at=at)
     await _find_lost_files(ledger, reuse, run_dir=run_dir, live_since=live_since)
     reuse.catch_up(ledger.view)
     if options.emulate:
@@ -41,6 +49,29 @@ async def prepare(
     if options.retry_failed:
         await _reopen_partial(ledger, plan)
     await reuse.bring_in(ledger)
+
+
+async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, at: str) -> None:
+    """A run was cut off while it wrote the file of an answer: the file is there, or it is lost."""
+    for job, output, units in ledger.view.answered_jobs():
+        operation = plan.catalog[job.operation]
+        saved = store.find(file_names(job, 0), media=operation.artifacts.media)
+        if saved is None:
+            words = "dsrun was stopped between reading the answer and writing its file"
+            result = JobResult(
+                status=JobStatus.PARTIAL,
+                output=output,
+                error=JobError(code="NotWritten", message=words, kind="partial"),
+                units=units,
+            )
+        else:
+            asked = operation.artifacts.asked_rate
+            rate = asked_value(orjson.loads(job.body), operation, asked) if asked else None
+            made = tuple(artifacts_of(saved, 0, sample_rate=rate))
+            result = JobResult(
+                status=JobStatus.SUCCEEDED, artifacts=made, output=output, units=units
+            )
+        await ledger.record_result(job, result, at=at)
 
 
 async def _find_lost_files(ledger: Ledger, reuse: Reuse, *, run_dir: Path, live_since: str) -> None:

@@ -119,8 +119,9 @@ class _Session:
                 live_since=live_since,
             )
             await prepare(
-                ledger, reuse, plan=self._plan, options=self._options, run_dir=self._layout.run_dir,
-                chosen=self._chosen, live_since=live_since,
+                ledger, store, reuse, plan=self._plan, options=self._options,
+                run_dir=self._layout.run_dir, chosen=self._chosen, at=self._now(),
+                live_since=live_since,
             )  # fmt: skip
             control = self._control(ledger.view)
             if self._confirm(ledger.view):
