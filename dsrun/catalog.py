@@ -160,6 +160,12 @@ def resolve(value: Json, at: str | None) -> Json:
     return value
 
 
+def asked_value(request: Json, operation: Operation, at: str) -> Json:
+    """What a request asks for at a JSON pointer: its own value, else the schema's default."""
+    given = resolve(request, at)
+    return schema_at(operation.schema, at.split("/")[1:]).get("default") if given is None else given
+
+
 def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
     at = pointer(item["at"]) or ()
     return Fill(
@@ -192,6 +198,7 @@ def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
         "format",
         "sample_rate",
         "asked",
+        "asked_rate",
     )
     return ArtifactSpec(
         media=about["media"],

@@ -8,7 +8,7 @@ import orjson
 
 from dsrun.layout import RunLayout
 from dsrun.ledger_lookup import LedgerLookup
-from dsrun.ledger_view import NoLedger
+from dsrun.ledger_reader import NoLedger
 from dsrun.plan import Plan
 from dsrun.plandiff import Difference, PlanDiff
 from dsrun.reasons import Changes

@@ -71,7 +71,7 @@ class Fetcher:
             if isinstance(kept, str):
                 missing = missing or kept
                 continue
-            artifacts += _artifacts(kept, index, seed=None if seed is None else seed + number)
+            artifacts += artifacts_of(kept, index, seed=None if seed is None else seed + number)
         return Fetched(tuple(artifacts), missing)
 
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
@@ -95,7 +95,7 @@ class Fetcher:
             return Fetched((), f"the answer holds no base64 text: {error}")
         except ArtifactInvalid as error:
             return Fetched((), str(error))
-        made = _artifacts(saved, 0, sample_rate=rate if isinstance(rate, int) else None)
+        made = artifacts_of(saved, 0, sample_rate=rate if isinstance(rate, int) else None)
         return Fetched(tuple(made), "")
 
     async def _download_one(
@@ -135,7 +135,7 @@ def file_names(job: OpenJob, index: int) -> list[str]:
     ]
 
 
-def _artifacts(
+def artifacts_of(
     saved: Saved, index: int, *, seed: int | None = None, sample_rate: int | None = None
 ) -> list[Artifact]:
     """The artifact under each of its names."""

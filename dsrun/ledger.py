@@ -13,10 +13,8 @@ from pathlib import Path
 import orjson
 
 from dsrun.digest import json_text
-from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
-from dsrun.ledger_file import connect, disk_error
-from dsrun.ledger_schema import MIGRATIONS, VERSION
+from dsrun.ledger_file import connect, disk_error, migrate
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
 from dsrun.ledger_writes import Kind, Row, Statement, Write
@@ -31,7 +29,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Raises SetupError where the file cannot be opened or is of a newer version."""
         self._db = connect(path)
-        _migrate(self._db, path)
+        migrate(self._db, path)
         self.view = LedgerView(path, live=True)
         self._uploads = LedgerUploads(path)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
@@ -47,7 +45,7 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation, and judge what a dead one left half written.
+        """Record this invocation.
 
         What was sent after `live_since` and not found may be found today.
         """
@@ -56,12 +54,6 @@ class Ledger:
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
                 "VALUES (?, ?, ?, ?, ?)",
                 (at, version, endpoint, host, pid),
-            ),
-            Statement(
-                "UPDATE job SET status = 'partial', error_class = 'partial', "
-                "error_code = 'NotWritten', error_message = 'dsrun was stopped between reading "
-                "the answer and writing its file' WHERE status = 'submitting' AND units > 0",
-                (),
             ),
             Statement(
                 "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "
@@ -290,18 +282,3 @@ def _artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
         job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
         item.sample_rate,
     )  # fmt: skip
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise SetupError(
-                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
-            )
-        for number in range(version, VERSION):
-            db.executescript(
-                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-            )
-    except sqlite3.Error as error:
-        raise disk_error(error) from error

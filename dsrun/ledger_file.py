@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dsrun.errors import SetupError
+from dsrun.ledger_schema import MIGRATIONS, VERSION
 
 _NO_STATE = (0, 0, 0)
 
@@ -130,3 +131,19 @@ def disk_error(error: sqlite3.Error) -> SetupError:
         f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
         "run the same command again; nothing is lost."
     )
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring a ledger to the newest version. Raises SetupError where it is of a newer one."""
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
+        for number in range(version, VERSION):
+            db.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+    except sqlite3.Error as error:
+        raise disk_error(error) from error

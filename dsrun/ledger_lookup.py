@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from dsrun.ledger_view import LedgerView, as_dict
+from dsrun.ledger_reader import as_dict
+from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
 
 

@@ -4,15 +4,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from dsrun.errors import ExitCode, SetupError
 from dsrun.execution import Money
-from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
-from dsrun.ledger_schema import VERSION
+from dsrun.ledger_reader import LedgerReader
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
@@ -31,43 +28,8 @@ class RunRow:
     reason: str | None
 
 
-class NoLedger(SetupError):
-    """There is no ledger at this place."""
-
-    exit_code = ExitCode.INVALID
-
-
-class LedgerView:
-    """A read connection to a ledger."""
-
-    def __init__(self, path: Path, *, live: bool = False) -> None:
-        """`live`: this process writes the ledger too. Else nothing beside it is touched.
-
-        Raises SetupError where there is no readable ledger.
-        """
-        if not path.is_file():
-            raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
-        self._file = OwnFile(path) if live else UntouchedFile(path)
-        self._has_chosen = False
-        version = self._one("PRAGMA user_version")[0]
-        if version > VERSION:
-            raise SetupError(
-                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
-            )
-        if not version:
-            raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        try:
-            return self._file.connection().execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise disk_error(error) from error
-
-    def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        return next(iter(self._all(sql, values)), None)
+class LedgerView(LedgerReader):
+    """The ledger of a run, as the run and those who look on read it."""
 
     def last_run_id(self) -> int:
         return int(self._one("SELECT max(run_id) FROM run")[0])
@@ -83,25 +45,6 @@ class LedgerView:
 
     def operations(self) -> list[str]:
         return [row[0] for row in self._all("SELECT DISTINCT operation FROM job")]
-
-    def choose(self, pages: Iterable[Sequence[str]]) -> None:
-        """From now on `counts`, `cost_to_send`, `open_jobs` and `errors` speak of these jobs alone.
-
-        `pages` are lists of job ids. The choice is a temporary table: it may be of any size.
-        """
-        self._all("CREATE TEMP TABLE chosen (position INTEGER PRIMARY KEY)")
-        for page in pages:
-            self._all(
-                "INSERT OR IGNORE INTO chosen SELECT position FROM job "
-                "WHERE job_id IN (SELECT value FROM json_each(?))",
-                (orjson.dumps(page).decode(),),
-            )
-        self._has_chosen = True
-
-    @property
-    def _jobs(self) -> str:
-        """What to select from: the chosen jobs, or all."""
-        return "chosen CROSS JOIN job USING (position)" if self._has_chosen else "job"
 
     def counts(self) -> dict[JobStatus, int]:
         """Number of jobs by status."""
@@ -142,23 +85,52 @@ class LedgerView:
         return _sum_money(rows)
 
     def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
-        """Jobs that have not ended, in plan order: first those in doubt, then those with a task."""
+        """Jobs that have not ended: those in doubt, then tasks, the oldest first, then the rest.
+
+        A result lives for a day, so the oldest is fetched before it is gone.
+        """
         has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
         doubtful: set[str] = set()  # these become pending when they prove to be unpaid
-        for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PENDING):
-            last = -1
-            while rows := self._all(
-                f"SELECT * FROM {self._jobs} WHERE position > ? AND operation = ? "  # noqa: S608
-                "AND status = ? ORDER BY position LIMIT ?",
-                (last, operation, status, _PAGE),
-            ):
-                for row in rows:
-                    if status is JobStatus.SUBMITTING:
-                        doubtful.add(row["job_id"])
-                    elif row["job_id"] in doubtful:
-                        continue
+        for row in self._by_age(operation, JobStatus.SUBMITTING):
+            doubtful.add(row["job_id"])
+            yield self._open_job(row, has_twins=has_twins)
+        for row in self._by_age(operation, JobStatus.SUBMITTED):
+            if row["job_id"] not in doubtful:
+                yield self._open_job(row, has_twins=has_twins)
+        last = -1
+        while rows := self._all(
+            f"SELECT * FROM {self._jobs} WHERE position > ? AND operation = ? "  # noqa: S608
+            "AND status = 'pending' ORDER BY position LIMIT ?",
+            (last, operation, _PAGE),
+        ):
+            for row in rows:
+                if row["job_id"] not in doubtful:
                     yield self._open_job(row, has_twins=has_twins)
-                last = rows[-1]["position"]
+            last = rows[-1]["position"]
+
+    def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
+        """Jobs whose answer is recorded and whose file may not be: with output and units."""
+        rows = self._all(
+            "SELECT * FROM job WHERE status = 'submitting' AND (units > 0 OR output IS NOT NULL)"
+        )
+        return [
+            (
+                self._open_job(row, has_twins=True),
+                None if row["output"] is None else orjson.loads(row["output"]),
+                row["units"],
+            )
+            for row in rows
+        ]
+
+    def _by_age(self, operation: str, status: JobStatus) -> Iterator[sqlite3.Row]:
+        age, last = "", -1
+        while rows := self._all(
+            f"SELECT * FROM {self._jobs} WHERE operation = ? AND status = ? "  # noqa: S608
+            "AND (submitted_at, position) > (?, ?) ORDER BY submitted_at, position LIMIT ?",
+            (operation, status, age, last, _PAGE),
+        ):
+            yield from rows
+            age, last = rows[-1]["submitted_at"], rows[-1]["position"]
 
     def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
         """Every job in plan order, with its artifacts and its twins."""
@@ -192,30 +164,6 @@ class LedgerView:
             for rows in found.values():
                 yield from rows
 
-    def _beside(
-        self, page: Sequence[sqlite3.Row], table: str, order: str
-    ) -> dict[str, list[sqlite3.Row]]:
-        """The rows of another table that belong to a page of jobs, by job id."""
-        found: dict[str, list[sqlite3.Row]] = {}
-        for row in self._all(
-            f"SELECT other.* FROM job JOIN {table} AS other USING (job_id) "  # noqa: S608
-            f"WHERE job.position BETWEEN ? AND ? ORDER BY job.position, {_of_other(order)}",
-            (page[0]["position"], page[-1]["position"]),
-        ):
-            found.setdefault(row["job_id"], []).append(row)
-        return found
-
-    def _pages(self, columns: str) -> Iterator[list[sqlite3.Row]]:
-        """Jobs in plan order; no cursor stays open while the caller works."""
-        last = -1
-        while rows := self._all(
-            f"SELECT position, {columns} FROM job WHERE position > ? "  # noqa: S608
-            f"ORDER BY position LIMIT {_PAGE}",
-            (last,),
-        ):
-            yield rows
-            last = rows[-1]["position"]
-
     def errors(self, limit: int) -> list[tuple[str, str, int]]:
         """The commonest errors of jobs: code, message, number."""
         rows = self._all(
@@ -243,12 +191,16 @@ class LedgerView:
             f"FROM {self._jobs} WHERE status = 'partial' ORDER BY position"
         )
         return [
-            (row["job_id"], row["operation"], _missing(row["wanted"], set(_list(row["made"]))))
+            (
+                row["job_id"],
+                row["operation"],
+                _missing(row["wanted"], set(orjson.loads(row["made"]))),
+            )
             for row in rows
         ]
 
     def _part(self, row: sqlite3.Row) -> Part:
-        made = self._all("SELECT DISTINCT idx FROM artifact WHERE job_id = ?", (row["job_id"],))
+        made = self._all("SELECT idx FROM artifact WHERE job_id = ?", (row["job_id"],))
         missing = _missing(row["wanted"], {item[0] for item in made})
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 
@@ -285,19 +237,6 @@ def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
     return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
 
 
-def _list(text: str) -> list[Json]:
-    found: list[Json] = orjson.loads(text)
-    return found
-
-
-def _of_other(columns: str) -> str:
-    return ", ".join(f"other.{column.strip()}" for column in columns.split(","))
-
-
 def _stems(row: sqlite3.Row) -> tuple[str, ...]:
     names: list[Json] = orjson.loads(row["stems"])
     return tuple(f"{row['step']}/{stem}" for stem in names)
-
-
-def as_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values

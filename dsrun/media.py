@@ -67,6 +67,11 @@ def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
     return Kind(plain, _EXTENSIONS[plain])
 
 
+def extensions_of(media: str) -> list[str]:
+    """The extensions of files of a kind: image or audio."""
+    return sorted({ext for name, ext in _EXTENSIONS.items() if name.startswith(f"{media}/")})
+
+
 def is_cut_off(head: bytes, tail: bytes) -> bool:
     """Whether a picture lacks its end; tells only of PNG and JPEG."""
     if head.startswith(b"\x89PNG"):

@@ -51,6 +51,7 @@ class ArtifactSpec:
     format: str | None = None
     sample_rate: str | None = None
     asked: str | None = None  # the format, in the request
+    asked_rate: str | None = None  # the sample rate, in the request
     count: tuple[str, ...] | None = None  # in the request
     seed: tuple[str, ...] | None = None  # in the request
     url_hours: float = 24.0

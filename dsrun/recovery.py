@@ -11,7 +11,7 @@ from enum import Enum
 from statistics import median
 from typing import NamedTuple
 
-from dsrun.catalog import resolve, schema_at
+from dsrun.catalog import asked_value, resolve
 from dsrun.records import Json, MadeList, Operation
 
 _SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name no zone
@@ -204,10 +204,7 @@ def _may_be(doubt: Doubt, trace: Trace, ahead_s: float, doubt_s: float) -> bool:
 
 def _is_of_request(item: Json, *, operation: Operation, recovery: MadeList, request: Json) -> bool:
     for asked, found in recovery.match.items():
-        wanted = resolve(request, asked)
-        if wanted is None:
-            wanted = schema_at(operation.schema, asked.split("/")[1:]).get("default")
-        if resolve(item, found) != wanted:
+        if resolve(item, found) != asked_value(request, operation, asked):
             return False
     return all(
         str(resolve(request, asked)) in str(resolve(item, found))

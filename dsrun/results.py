@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from dsrun.digest import json_text
-from dsrun.ledger_view import LedgerView, as_dict
+from dsrun.ledger_reader import as_dict
+from dsrun.ledger_view import LedgerView
 from dsrun.records import Json
 from dsrun.store import write_whole
 

@@ -30,10 +30,11 @@ from dsrun.errors import ExitCode, SetupError
 from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, part_request, price_of, ranges_of, value_at
 from dsrun.lane import Lane
+from dsrun.outcomes import Answered
 from dsrun.polling import Poller
 from dsrun.ports import Clock, JobUploads, Recorder
 from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
-from dsrun.submitting import Answered, Submitter
+from dsrun.submitting import Submitter
 from dsrun.verdict import Decision
 
 

@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
-from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify, is_cut_off
+from dsrun.media import (
+    HEAD_BYTES,
+    ArtifactInvalid,
+    Kind,
+    extensions_of,
+    identify,
+    is_cut_off,
+    kind_of,
+)
 from dsrun.records import Saved
 
 ARTIFACTS = "artifacts"
@@ -105,6 +113,21 @@ class ArtifactStore:
 
     def incoming(self) -> Incoming:
         return Incoming(self._temp / str(next(self._numbers)))
+
+    def find(self, stems: Sequence[str], *, media: str) -> Saved | None:
+        """A file that `keep` had put under its last name when the run was cut off."""
+        for extension in extensions_of(media):
+            path = Path(self._root) / _target(stems[0], extension)
+            if not path.is_file():
+                continue
+            with _disk_faults(path), path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            kind = kind_of(head, media=media, declared=extension)
+            paths = tuple(_target(stem, extension) for stem in stems)
+            return Saved(paths, digest, path.stat().st_size, kind.media_type)
+        return None
 
     async def keep(
         self, incoming: Incoming, *, stems: Sequence[str], media: str, declared: str | None = None

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from random import Random
-from typing import NamedTuple
 
 import orjson
 
-from dsrun.answers import Answer, task_id_of
+from dsrun.answers import task_id_of
 from dsrun.backoff import retry_delay
 from dsrun.catalog import resolve
 from dsrun.clock import stamp
@@ -16,6 +15,7 @@ from dsrun.control import Left, RunControl
 from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.fills import price_of
 from dsrun.lane import Lane
+from dsrun.outcomes import Answered, Lost, Outcome, Submitted
 from dsrun.ports import Clock, GenerationApi, JobUploads, Recorder
 from dsrun.reconciling import Reconciler
 from dsrun.records import (
@@ -29,32 +29,6 @@ from dsrun.records import (
 )
 from dsrun.recovery import Doubt, Trace, doubt_of
 from dsrun.verdict import Decision, Verdict
-
-
-class Submitted(NamedTuple):
-    """A task that was accepted. `is_new`: just now, so that its result takes a while."""
-
-    task_id: str
-    reserved: Decimal
-    is_new: bool
-
-
-class Answered(NamedTuple):
-    """A create of an operation that answers at once, accepted."""
-
-    answer: Answer
-    reserved: Decimal
-
-
-class Lost(NamedTuple):
-    """A create that may have been accepted."""
-
-    words: str
-    request_id: str | None = None
-    is_foreign: bool = False  # what answered may not be the API
-
-
-Outcome = Submitted | Answered | JobResult
 
 
 class Refused(Exception):

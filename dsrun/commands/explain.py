@@ -14,7 +14,7 @@ from dsrun.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.jobfacts import job_facts
 from dsrun.layout import RunLayout
 from dsrun.ledger_lookup import JobRecord, LedgerLookup
-from dsrun.ledger_view import NoLedger
+from dsrun.ledger_reader import NoLedger
 from dsrun.manifest import LOCK_NAME
 from dsrun.plan import Plan
 from dsrun.records import Job, Json

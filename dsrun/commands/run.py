@@ -13,17 +13,17 @@ from functools import partial
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.prepare import prepare
 from dsrun.commands.problems import warn
 from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
-from dsrun.console import Progress, answer, say
+from dsrun.console import Progress, answer, count_of, say
 from dsrun.control import Budget, RunControl
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
-from dsrun.fills import ranges_of
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
@@ -109,59 +109,26 @@ class _Session:
             reuse = Reuse(self._layout, clock=self._clock, enabled=not self._options.no_cache)
             stack.callback(reuse.close)
             write_manifest(self._plan, self._layout, settings)
+            live_since = stamp(self._clock.now() - _TASK_LIFE)
             await ledger.start_run(
                 at=self._now(),
                 version=__version__,
                 endpoint=settings.base_url,
                 host=socket.gethostname(),
                 pid=os.getpid(),
-                live_since=stamp(self._clock.now() - _TASK_LIFE),
+                live_since=live_since,
             )
-            await self._prepare(ledger, reuse)
-            await reuse.bring_in(ledger)
+            await prepare(
+                ledger, store, reuse, plan=self._plan, options=self._options,
+                run_dir=self._layout.run_dir, chosen=self._chosen, at=self._now(),
+                live_since=live_since,
+            )  # fmt: skip
             control = self._control(ledger.view)
             if self._confirm(ledger.view):
                 await self._run_open_jobs(ledger, store, reuse, settings=settings, control=control)
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
             return await self._finish(ledger, control)
-
-    async def _prepare(self, ledger: Ledger, reuse: Reuse) -> None:
-        """Bring the ledger to where this invocation starts."""
-        catalog = self._plan.catalog
-        prices = {name: catalog[name].price for name in catalog.names}
-        await ledger.load_plan(self._plan.jobs(), prices=prices, version=__version__)
-        if self._chosen is not None:
-            ledger.view.choose(self._chosen.ids())
-        live_since = stamp(self._clock.now() - _TASK_LIFE)
-        for job_id, path, sha256 in ledger.view.artifacts():
-            if (self._layout.run_dir / path).exists():
-                continue
-            if reuse.restore(job_id, path, sha256):
-                say(f"{path} is missing; brought back from the cache")
-            elif ledger.view.can_be_fetched(job_id, since=live_since):
-                say(f"{path} is missing; asking the service for it again")
-                await ledger.reopen_lost(job_id)
-            else:
-                say(f"warning: {path} is missing, and the service has not kept it")
-        reuse.catch_up(ledger.view)
-        if self._options.emulate:
-            # The emulator of an earlier run is gone with its tasks; nothing was paid there.
-            await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
-            await ledger.forget_uploads()
-        again = [JobStatus.FAILED, JobStatus.CANCELLED] if self._options.retry_failed else []
-        again += [JobStatus.UNKNOWN] if self._options.resubmit_unknown else []
-        if again:
-            await ledger.reopen(again, among=self._chosen.ids() if self._chosen else None)
-        if self._options.retry_failed:
-            await self._reopen_partial(ledger)
-
-    async def _reopen_partial(self, ledger: Ledger) -> None:
-        """Ask again for what is missing, where an operation can make it alone."""
-        for job_id, operation, missing in ledger.view.partial_jobs():
-            if self._plan.catalog[operation].artifacts.count and missing:
-                first, count = ranges_of(missing)[0]
-                await ledger.reopen_part(job_id, first=first, count=count)
 
     async def _run_open_jobs(
         self,
@@ -282,12 +249,13 @@ def _execution(execution: Execution, options: RunOptions) -> Execution:
 
 def _check_endpoint(view: LedgerView, settings: Settings) -> None:
     """Paid tasks can be asked for only where they were made."""
-    last = view.last_run()
-    waiting = view.counts().get(JobStatus.SUBMITTED, 0)
+    last, counts = view.last_run(), view.counts()
+    waiting = counts.get(JobStatus.SUBMITTED, 0) + counts.get(JobStatus.SUBMITTING, 0)
     if last and waiting and last.endpoint != settings.base_url:
         raise SetupError(
-            f"{waiting} paid tasks of this run wait at {last.endpoint}, and the base URL is now "
-            f"{settings.base_url}; set DASHSCOPE_HTTP_BASE_URL back and run again to fetch them"
+            f"{count_of(waiting, 'job')} of this run that may be paid wait at {last.endpoint}, and "
+            f"the base URL is now {settings.base_url}; set DASHSCOPE_HTTP_BASE_URL back and run "
+            "again to fetch them"
         )
 
 

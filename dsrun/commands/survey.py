@@ -14,7 +14,7 @@ from dsrun.earlier import EarlierRun, open_earlier
 from dsrun.errors import SetupError
 from dsrun.layout import RunLayout
 from dsrun.ledger_lookup import LedgerLookup, Standing
-from dsrun.ledger_view import NoLedger
+from dsrun.ledger_reader import NoLedger
 from dsrun.outlook import Outlook
 from dsrun.plan import Plan, batched
 from dsrun.plandiff import Difference

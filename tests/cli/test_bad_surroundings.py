@@ -272,7 +272,13 @@ class TestServer:
         assert outcome.code == 3
         assert service.paid() == 0
         assert work.statuses() == {"submitting": 1, "pending": 1}
-        healthy = serve()
+        elsewhere = serve()
+        outcome = work.dsrun(pipeline)
+        assert outcome.code == 3
+        assert service.base_url in outcome.err
+        assert elsewhere.requests() == []
+        service.close()
+        healthy = serve(port=int(service.base_url.split(":")[2].partition("/")[0]))
         assert work.dsrun(pipeline).code == 0
         assert list(healthy.creates().values()) == [1, 1]
 

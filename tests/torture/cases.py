@@ -2,32 +2,24 @@
 
 import random
 
-from tests.torture.child import points
 from tests.torture.driver import Case
 from tests.torture.faults import USUAL, Dice
+from tests.torture.points import (
+    AGAIN,
+    ONCE,
+    SPECIAL,
+    VOICES,
+    faults_for,
+    first_pass,
+    place_of,
+    rank,
+    reachable_points,
+)
 
 QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
-# What a point needs to be come to. A method that is not named here, nor plain, is thought to
-# deal with creates whose answer was lost.
-NEEDS = {
-    "record_refusal": ("409-before",),
-    "record_trouble": ("ask-5xx", "file-short"),
-}
-PLAIN = {
-    "start_run", "load_plan", "reopen", "reopen_lost", "end_run", "record_intent", "record_task",
-    "record_answer", "record_result", "commit", "create", "query", "fetch", "keep", "write",
-    "fsync", "replace", "inside results",
-}  # fmt: skip
-LOST = ("reset-after",)
-# Passed once in a life; of the others, one of the first three passes kills.
-ONCE = {"start_run", "load_plan", "reopen", "reopen_lost", "end_run", "inside results"}
-# Passed some times before the first job begins.
-EARLY = {"commit": 3, "fsync": 2}
-# Passed only when files are there, or nothing is left to do.
-LATE = ("reopen_lost", "end_run", "inside results")
 
 
-def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None):
+def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True):
     """Mostly pictures, some voices, killed at random."""
     voices = jobs // 10
     return Case(
@@ -36,6 +28,7 @@ def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None):
         voices=voices,
         per_job=2 if "partial-task" in (faults or {}) else 1,
         faults=faults or {},
+        every_fault=every_fault,
         kills=kills,
         window=window,
         seed=seed,
@@ -46,17 +39,16 @@ def point_cases(*, seed=7):
     """A case for every named point; which of its first passes kills is left to the dice."""
     dice = random.Random(f"{seed} points")
     cases = []
-    for point in points():
-        needs = _needs(point)
-        number = dice.randint(1, 3)
-        if needs or _method(point) in ONCE:
-            number = 1
-        number += EARLY.get(_method(point), 0)
+    for point in reachable_points():
+        later = dice.randint(0, 2)
+        faults = faults_for(point)
+        number = first_pass(point) + (0 if faults or place_of(point) in ONCE else later)
         cases.append(
             Case(
                 name=point, pictures=5, voices=3, points=((point, number),), settings=QUICK,
+                per_job=2 if "partial-task" in faults else 1,
                 # The first creates of both operations, where an answer is to be lost.
-                faults={name: [1, 2] for name in needs}, seed=seed,
+                faults={name: [1, 2] for name in faults}, seed=seed,
             )
         )  # fmt: skip
     return cases
@@ -65,30 +57,32 @@ def point_cases(*, seed=7):
 def point_chains(count, *, seed=7):
     """All named points in fewer cases: each life of a chain is killed at the next of its points.
 
-    What comes after a lost answer has a case of its own.
+    What comes after a lost answer or a partial task has a case of its own.
     """
-    alone = [case for case in point_cases(seed=seed) if LOST[0] in case.faults]
+    alone = [case for case in point_cases(seed=seed) if SPECIAL & case.faults.keys()]
     apart = {case.name for case in alone}
-    found = sorted(set(points()) - apart, key=lambda point: (_method(point) in LATE, point))
-    chains = [found[number::count] for number in range(count)]
+    others = sorted((point for point in reachable_points() if point not in apart), key=rank)
+    again = [point for point in others if place_of(point) in AGAIN]
+    voices = [point for point in others if place_of(point) in VOICES]
+    common = [point for point in others if place_of(point) not in AGAIN | VOICES]
     return [
-        Case(
-            name=f"{len(chain)} points", pictures=40, voices=8, settings=QUICK, seed=seed + number,
-            points=tuple((point, 1 + EARLY.get(_method(point), 0)) for point in chain),
-            faults={name: list(range(2, 1000, 4)) for point in chain for name in _needs(point)},
-        )
-        for number, chain in enumerate(chains)
-    ] + alone  # fmt: skip
+        *(_chain(common[number::count], 40, seed + number) for number in range(count)),
+        _chain(again, 6, seed),
+        _chain(voices, 0, seed),
+        *alone,
+    ]
 
 
-def _needs(point):
-    method = _method(point)
-    return () if method in PLAIN else NEEDS.get(method, LOST)
-
-
-def _method(point):
-    """Of `before Ledger.reopen`: `reopen`."""
-    return point.rpartition(".")[2]
+def _chain(points, pictures, seed):
+    return Case(
+        name=f"{len(points)} points from {points[0]}",
+        pictures=pictures,
+        voices=8,
+        points=tuple((point, first_pass(point)) for point in points),
+        faults={name: list(range(2, 1000, 4)) for point in points for name in faults_for(point)},
+        settings=QUICK,
+        seed=seed,
+    )
 
 
 def fault_cases(given, *, jobs, kills, window=1, seed=7):
@@ -96,19 +90,24 @@ def fault_cases(given, *, jobs, kills, window=1, seed=7):
 
     Raises ValueError.
     """
+    common = {"jobs": jobs, "kills": kills, "window": window, "seed": seed}
     chosen = dict(_chance(text) for text in given)
     if chosen:
         name = " ".join(f"{key}={value:g}" for key, value in chosen.items())
-        sets = {name: chosen}
-    else:
-        sets = {name: {name: chance} for name, chance in USUAL.items()}
-        # A list that is absent leaves unknown what the other cases must find again.
-        sets["list-absent"] |= {"reset-after": 0.1}
-        sets["all"] = {name: p / 4 for name, p in USUAL.items() if name != "list-absent"}
+        return [kill_case(name=name, faults=chosen, every_fault=False, **common)]
+    sets = {name: {name: _evenly(chance)} for name, chance in USUAL.items()}
+    # A list that is absent leaves unknown what the other cases must find again.
+    sets["list-absent"] |= {"reset-after": _evenly(0.1)}
+    everything = {name: p / 4 for name, p in USUAL.items() if name != "list-absent"}
     return [
-        kill_case(jobs=jobs, kills=kills, window=window, seed=seed, faults=faults, name=name)
-        for name, faults in sets.items()
+        *(kill_case(name=name, faults=faults, **common) for name, faults in sets.items()),
+        kill_case(name="all", faults=everything, every_fault=False, **common),
     ]
+
+
+def _evenly(chance):
+    """The second roll and every so many after it, so that a short case has its fault too."""
+    return 1.0 if chance == 1 else list(range(2, 10000, round(1 / chance)))
 
 
 def _chance(text):

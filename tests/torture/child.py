@@ -13,6 +13,7 @@ import sys
 import dsrun.ledger
 import dsrun.results
 import dsrun.store
+from dsrun.cache import ResultCache
 from dsrun.cli import main
 from dsrun.client import ApiClient
 from dsrun.ledger import Ledger
@@ -20,6 +21,7 @@ from dsrun.store import ArtifactStore
 
 DOORS = {door.__name__: door for door in (Ledger, ApiClient, ArtifactStore)}
 CALLS = ("write", "fsync", "replace")
+CACHE = ("bring", "sync", "keep")
 
 
 def points():
@@ -31,6 +33,7 @@ def points():
         if inspect.iscoroutinefunction(value) and not method.startswith("_")
     ]
     around += ["Ledger.commit", *(f"store.{call}" for call in CALLS)]
+    around += [f"ResultCache.{name}" for name in CACHE]
     return [f"{when} {what}" for what in around for when in ("before", "after")] + [
         "inside store.write",
         "inside results",
@@ -59,6 +62,8 @@ def set_trap(trap):
         around_coroutine(DOORS[owner], name, trap)
     elif owner == "Ledger":
         around_call(Ledger, "_commit", trap)
+    elif owner == "ResultCache":
+        around_call(ResultCache, name, trap)
     elif owner == "store":
         dsrun.store.os = TrappedOs(name, trap)
     else:

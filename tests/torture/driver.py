@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.torture.judge import judge
+from tests.torture.points import AGAIN, REOPENING, place_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
@@ -35,6 +37,7 @@ class Case:
     voices: int = 0
     per_job: int = 1  # pictures of one job
     faults: dict = field(default_factory=dict)
+    every_fault: bool = True  # each must have happened; else any
     kills: int = 0
     points: tuple = ()  # (point, number): each life dies the numberth time at the next one
     window: int = 1
@@ -72,12 +75,14 @@ class Outcome:
     def faults_found(self, *, besides=frozenset()):
         """Why the case did not pass, in few words; `besides` are kinds that are let pass."""
         found = [f"never came to the point: {point}" for point in self.missed]
-        found += [f"no {name} in this run" for name, hits in self.hits.items() if not hits]
+        unseen = [name for name, hits in self.hits.items() if not hits]
+        if self.case.every_fault or len(unseen) == len(self.hits):
+            found += [f"no {name} in this run" for name in unseen]
         strange = sorted(set(self.exits) - {0, 1, 3})
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
         kinds = self.verdict.wrong().keys() - self.case.allowed - besides
-        return found + [words for kind, words in self.verdict.words if kind in kinds]
+        return found + [f"{kind}: {words}" for kind, words in self.verdict.words if kind in kinds]
 
 
 @asynccontextmanager
@@ -160,15 +165,17 @@ class Driver:
 
     async def _die_at_point(self, point, number):
         """Whether the point was come to."""
-        if point.endswith("reopen_lost"):
-            await self._lose_a_file()
+        place = place_of(point)
+        outputs = self._folder / "outputs"
+        if place in REOPENING | AGAIN and not self._files():
+            await self._live()  # what is needed again must have been made before
+        if place in AGAIN:
+            shutil.rmtree(outputs / NAME)
+        elif place == "Ledger.reopen_lost":
+            shutil.rmtree(outputs / ".cache")
+            self._files()[0].unlink()
         command = [sys.executable, str(CHILD), point, str(number)]
         return await self._live(command=command) == -signal.SIGKILL
-
-    async def _lose_a_file(self):
-        if not self._files():
-            await self._live()
-        self._files()[0].unlink()
 
     def _files(self):
         """Pictures that the ledger knows."""

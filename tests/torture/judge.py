@@ -33,7 +33,7 @@ class Verdict:
 
     def blame(self, kind, words, number=1):
         setattr(self, kind, getattr(self, kind) + number)
-        self.words.append((kind, f"{kind}: {words}"))
+        self.words.append((kind, words))
 
 
 def judge(run_dir, state, *, pictures, voices):

@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 from tests.torture.cases import QUICK, kill_case, point_chains
-from tests.torture.child import points
 from tests.torture.driver import ROOT, Case, Driver, open_service
 from tests.torture.faults import AFTER, ASKING, BEFORE, LIST_ABSENT, LOADING, STORM, USUAL, Dice
 from tests.torture.judge import judge
 from tests.torture.marks import draw, picture_mark, speak, voice_mark
+from tests.torture.points import reachable_points
 from tests.torture.table import HEAD, row_of
 
 # What dsrun cannot do yet; each word goes when it can, and then the proof is whole.
@@ -32,7 +32,7 @@ NOT_YET = frozenset(
         "litter",  # a voice that was killed between its file and its row leaves the file alone
     }
 )
-SIDE_BY_SIDE = 3
+SIDE_BY_SIDE = 4
 BODY = {
     "model": "wanx-v1",
     "input": {"prompt": "lantern 0"},
@@ -61,25 +61,20 @@ def wrong(outcomes, *, besides=NOT_YET):
 
 class TestKills:
     async def test_at_random_moments_lose_nothing_and_pay_nothing_twice(self, tmp_path):
+        names = (*BEFORE, *AFTER, *ASKING, "file-short", "file-wrong", "failed-task")
+        faults = {name: 0.05 for name in names if "stall" not in name}
         cases = [
+            kill_case(name="faults", jobs=25, kills=3, faults=faults, every_fault=False),
             kill_case(name="one create at a time", jobs=40, kills=6),
             kill_case(name="some at a time", jobs=40, kills=3, window=4),
         ]
         outcomes = await torture(cases, tmp_path)
         assert wrong(outcomes) == {}
-        assert [outcome.kills for outcome in outcomes] == [6, 3]
-
-    async def test_so_over_a_service_that_misbehaves(self, tmp_path):
-        names = (*BEFORE, *AFTER, *ASKING, "file-short", "file-wrong", "failed-task")
-        faults = {name: 0.05 for name in names if "stall" not in name}
-        case = kill_case(name="mixed", jobs=25, kills=3, faults=faults)
-        [outcome] = await torture([case], tmp_path)
-        outcome.hits = {"fault": sum(outcome.hits.values())}
-        assert wrong([outcome]) == {}
+        assert sum(outcome.kills for outcome in outcomes) >= 10
 
     async def test_at_every_point_of_a_job_s_life(self, tmp_path):
         chains = point_chains(2)
-        assert sum(len(chain.points) for chain in chains) == len(points()) >= 40
+        assert sum(len(chain.points) for chain in chains) == len(reachable_points()) >= 40
         assert wrong(await torture(chains, tmp_path)) == {}
 
 
@@ -101,7 +96,6 @@ class TestFaults:
         outcomes = await torture(cases, tmp_path)
         assert wrong(outcomes) == {}
 
-    @pytest.mark.xfail(reason="the missing pictures are not asked for yet", strict=True)
     async def test_a_partial_task_gets_its_missing_picture_and_no_other(self, tmp_path):
         case = Case(name="partial", pictures=3, per_job=3, faults={"partial-task": [2]})
         assert wrong(await torture([case], tmp_path)) == {}

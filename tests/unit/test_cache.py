@@ -275,7 +275,7 @@ print("ready", flush=True)
 for number in range(first, first + 60 * step, step):
     with place.open() as cache:
         made = place.finished(number, contents=[b"%d" % number, b"second of %d" % number])
-        cache.keep([made], at=EARLY)
+        cache.keep([made], at=LATE)
         found = cache.take([made.result.job_id], at=LATE)
         if collects:
             cache.collect(since=LATE, dry_run=False)

@@ -12,7 +12,8 @@ import pytest
 from dsrun.errors import SetupError
 from dsrun.ledger import Ledger
 from dsrun.ledger_file import connect
-from dsrun.ledger_view import LedgerView, NoLedger
+from dsrun.ledger_reader import NoLedger
+from dsrun.ledger_view import LedgerView
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""Brings the ledger to where an invocation starts: the plan, lost files, what is sent again."""
+
+from pathlib import Path
+
+import orjson
+
+from dsrun import __version__
+from dsrun.catalog import asked_value
+from dsrun.commands.common import RunOptions
+from dsrun.commands.reuse import Reuse
+from dsrun.console import say
+from dsrun.fetching import artifacts_of, file_names
+from dsrun.fills import ranges_of
+from dsrun.ledger import Ledger
+from dsrun.plan import Plan
+from dsrun.planindex import ChosenJobs
+from dsrun.records import JobError, JobResult, JobStatus
+from dsrun.store import ArtifactStore
+
+
+async def prepare(
+    ledger: Ledger,
+    store: ArtifactStore,
+    reuse: Reuse,
+    *,
+    plan: Plan,
+    options: RunOptions,
+    run_dir: Path,
+    chosen: ChosenJobs | None,
+    at: str,
+    live_since: str,
+) -> None:
+    """`live_since`: what was sent later can still be fetched. Raises SetupError."""
+    prices = {name: plan.catalog[name].price for name in plan.catalog.names}
+    await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+    if chosen is not None:
+        ledger.view.choose(chosen.ids())
+    await _settle_answered(ledger, store, plan, at=at)
+    await _find_lost_files(ledger, reuse, run_dir=run_dir, live_since=live_since)
+    reuse.catch_up(ledger.view)
+    if options.emulate:
+        # The emulator of an earlier run is gone with its tasks; nothing was paid there.
+        await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+        await ledger.forget_uploads()
+    again = [JobStatus.FAILED, JobStatus.CANCELLED] if options.retry_failed else []
+    again += [JobStatus.UNKNOWN] if options.resubmit_unknown else []
+    if again:
+        await ledger.reopen(again, among=chosen.ids() if chosen else None)
+    if options.retry_failed:
+        await _reopen_partial(ledger, plan)
+    await reuse.bring_in(ledger)
+
+
+async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, at: str) -> None:
+    """A run was cut off while it wrote the file of an answer: the file is there, or it is lost."""
+    for job, output, units in ledger.view.answered_jobs():
+        operation = plan.catalog[job.operation]
+        saved = store.find(file_names(job, 0), media=operation.artifacts.media)
+        if saved is None:
+            words = "dsrun was stopped between reading the answer and writing its file"
+            result = JobResult(
+                status=JobStatus.PARTIAL,
+                output=output,
+                error=JobError(code="NotWritten", message=words, kind="partial"),
+                units=units,
+            )
+        else:
+            asked = operation.artifacts.asked_rate
+            rate = asked_value(orjson.loads(job.body), operation, asked) if asked else None
+            made = tuple(artifacts_of(saved, 0, sample_rate=rate))
+            result = JobResult(
+                status=JobStatus.SUCCEEDED, artifacts=made, output=output, units=units
+            )
+        await ledger.record_result(job, result, at=at)
+
+
+async def _find_lost_files(ledger: Ledger, reuse: Reuse, *, run_dir: Path, live_since: str) -> None:
+    """Files of finished jobs that are gone come back from the cache or from the service."""
+    for job_id, path, sha256 in ledger.view.artifacts():
+        if (run_dir / path).exists():
+            continue
+        if reuse.restore(job_id, path, sha256):
+            say(f"{path} is missing; brought back from the cache")
+        elif ledger.view.can_be_fetched(job_id, since=live_since):
+            say(f"{path} is missing; asking the service for it again")
+            await ledger.reopen_lost(job_id)
+        else:
+            say(f"warning: {path} is missing, and the service has not kept it")
+
+
+async def _reopen_partial(ledger: Ledger, plan: Plan) -> None:
+    """Ask again for what is missing, where an operation can make it alone."""
+    for job_id, operation, missing in ledger.view.partial_jobs():
+        if plan.catalog[operation].artifacts.count and missing:
+            first, count = ranges_of(missing)[0]
+            await ledger.reopen_part(job_id, first=first, count=count)

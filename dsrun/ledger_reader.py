@@ -1,0 +1,104 @@
+"""What every reading of a ledger stands on: its file, its pages, and which jobs are chosen."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.errors import ExitCode, SetupError
+from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
+from dsrun.ledger_schema import VERSION
+
+_PAGE = 500
+
+
+class NoLedger(SetupError):
+    """There is no ledger at this place."""
+
+    exit_code = ExitCode.INVALID
+
+
+class LedgerReader:
+    """A read connection to a ledger."""
+
+    def __init__(self, path: Path, *, live: bool = False) -> None:
+        """`live`: this process writes the ledger too. Else nothing beside it is touched.
+
+        Raises SetupError where there is no readable ledger.
+        """
+        if not path.is_file():
+            raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
+        self._file = OwnFile(path) if live else UntouchedFile(path)
+        self._has_chosen = False
+        version = self._one("PRAGMA user_version")[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
+        if not version:
+            raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._file.connection().execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise disk_error(error) from error
+
+    def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        return next(iter(self._all(sql, values)), None)
+
+    def choose(self, pages: Iterable[Sequence[str]]) -> None:
+        """From now on `counts`, `cost_to_send`, `open_jobs` and `errors` speak of these jobs alone.
+
+        `pages` are lists of job ids. The choice is a temporary table: it may be of any size.
+        """
+        self._all("CREATE TEMP TABLE chosen (position INTEGER PRIMARY KEY)")
+        for page in pages:
+            self._all(
+                "INSERT OR IGNORE INTO chosen SELECT position FROM job "
+                "WHERE job_id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(page).decode(),),
+            )
+        self._has_chosen = True
+
+    @property
+    def _jobs(self) -> str:
+        """What to select from: the chosen jobs, or all."""
+        return "chosen CROSS JOIN job USING (position)" if self._has_chosen else "job"
+
+    def _beside(
+        self, page: Sequence[sqlite3.Row], table: str, order: str
+    ) -> dict[str, list[sqlite3.Row]]:
+        """The rows of another table that belong to a page of jobs, by job id."""
+        found: dict[str, list[sqlite3.Row]] = {}
+        for row in self._all(
+            f"SELECT other.* FROM job JOIN {table} AS other USING (job_id) "  # noqa: S608
+            f"WHERE job.position BETWEEN ? AND ? ORDER BY job.position, {_of_other(order)}",
+            (page[0]["position"], page[-1]["position"]),
+        ):
+            found.setdefault(row["job_id"], []).append(row)
+        return found
+
+    def _pages(self, columns: str) -> Iterator[list[sqlite3.Row]]:
+        """Jobs in plan order; no cursor stays open while the caller works."""
+        last = -1
+        while rows := self._all(
+            f"SELECT position, {columns} FROM job WHERE position > ? "  # noqa: S608
+            f"ORDER BY position LIMIT {_PAGE}",
+            (last,),
+        ):
+            yield rows
+            last = rows[-1]["position"]
+
+
+def _of_other(columns: str) -> str:
+    return ", ".join(f"other.{column.strip()}" for column in columns.split(","))
+
+
+def as_dict(row: sqlite3.Row) -> dict[str, Any]:
+    return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values

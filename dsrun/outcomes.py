@@ -1,0 +1,33 @@
+"""What a create request came to."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from dsrun.answers import Answer
+from dsrun.records import JobResult
+
+
+class Submitted(NamedTuple):
+    """A task that was accepted. `is_new`: just now, so that its result takes a while."""
+
+    task_id: str
+    reserved: Decimal
+    is_new: bool
+
+
+class Answered(NamedTuple):
+    """A create of an operation that answers at once, accepted."""
+
+    answer: Answer
+    reserved: Decimal
+
+
+class Lost(NamedTuple):
+    """A create that may have been accepted."""
+
+    words: str
+    request_id: str | None = None
+    is_foreign: bool = False  # what answered may not be the API
+
+
+Outcome = Submitted | Answered | JobResult
