@@ -221,8 +221,12 @@ def statuses_again(given: dict[str, Any]) -> frozenset[Any]:
     """The statuses of jobs that `run` would send again."""
     from dsrun.records import JobStatus
 
-    failed = {JobStatus.FAILED, JobStatus.CANCELLED} if given["retry_failed"] else set()
-    return frozenset(failed | ({JobStatus.UNKNOWN} if given["resubmit_unknown"] else set()))
+    again: set[JobStatus] = set()
+    if given["retry_failed"]:
+        again |= {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}
+    if given["resubmit_unknown"]:
+        again.add(JobStatus.UNKNOWN)
+    return frozenset(again)
 
 
 def parse_params(given: Sequence[str]) -> dict[str, str]:

@@ -54,10 +54,14 @@ class _Counted(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """Of one job: where it stands in the ledger, if it is there, and a file that is not."""
+    """Of one job: where it stands in the ledger, if it is there, and a file that is not.
+
+    `part`: how many of its artifacts would be asked for again; 0 for all or none.
+    """
 
     standing: Standing | None
     missing: str | None
+    part: int
     is_cached: bool
 
 
@@ -78,6 +82,7 @@ class Survey:
         )
         self._exits = ExitStack()
         self.ledger = self._open_ledger()
+        self._parts = self._partial_jobs() if JobStatus.PARTIAL in again else {}
         self._cache = None if options.no_cache else self._open_cache()
         self.earlier = self._open_earlier()
         self._chooser = None
@@ -150,7 +155,7 @@ class Survey:
             state = states[job.job_id]
             self.files_missing += state.missing is not None
             self.outlook.steps[job.step].add(
-                self._status(state), units=job.units, is_cached=state.is_cached
+                self._status(state), units=state.part or job.units, is_cached=state.is_cached
             )
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
@@ -162,9 +167,18 @@ class Survey:
             job_id: _State(
                 standing=known.get(job_id),
                 missing=missing.get(job_id),
+                part=self._parts.get(job_id, 0),
                 is_cached=job_id in cached,
             )
             for job_id in job_ids
+        }
+
+    def _partial_jobs(self) -> dict[str, int]:
+        """How many artifacts are missing, of jobs whose operation can make them alone."""
+        return {
+            job_id: len(indexes)
+            for job_id, operation, indexes in (self.ledger.partial_jobs() if self.ledger else ())
+            if self._plan.catalog[operation].artifacts.count
         }
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:
@@ -185,6 +199,8 @@ class Survey:
         status = (state.standing or _NEW).status
         if state.missing is not None:
             return JobStatus.SUBMITTED  # its task is asked again, which costs nothing
+        if status is JobStatus.PARTIAL and not state.part:
+            return status
         return JobStatus.PENDING if status in self._again else status
 
     def _reason(self, job: Job, state: _State) -> tuple[str, bool]:

@@ -125,6 +125,15 @@ class TestPlan:
         assert "2 to send" in work.dsrun("run", "demo.yaml", "-n", "--retry-failed").out
         assert "; --retry" not in work.dsrun("run", "demo.yaml", "-n", "--retry-failed").out
 
+    def test_a_retry_counts_the_pictures_that_a_partial_job_lacks(self, work, serve):
+        serve("partial-task")
+        assert work.dsrun(work.posters(3, pictures=4)).code == 1
+        missing = 12 - len(work.files())
+        assert work.dsrun("plan", "demo.yaml", "--json").answer["to_send"] == 0
+        retried = work.dsrun("run", "demo.yaml", "-n", "--retry-failed").out
+        assert "3 to send" in retried
+        assert f"{missing} images at" in retried
+
     def test_a_file_that_is_gone_is_not_done(self, work, posters, emulator):
         work.dsrun(posters(1, 1))
         gone = min((work.run_dir() / "artifacts").rglob("*.png"))
