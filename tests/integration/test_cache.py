@@ -73,7 +73,7 @@ class TestReuse:
         plan = work.dsrun("plan", pipeline, "--json").answer
         assert (plan["jobs"], plan["cached"], plan["to_send"]) == (50, 49, 1)
         assert plan["cost"]["amount"] == 0.16
-        assert "49 in the cache, 1 to send" in work.dsrun("plan", pipeline).out
+        assert "49 cached, 1 to send" in work.dsrun("plan", pipeline).out
 
         outcome = work.dsrun(pipeline, "--max-cost", "0.16 CNY")
         assert outcome.code == 0

@@ -131,7 +131,8 @@ def test_a_bad_picture_is_told_before_anything_is_sent(work, pots, emulator):
     outcome = work.dsrun(pots)
     assert outcome.code == 2
     assert "demo.yaml:11:25: steps.posters.input.ref_img.upload: " in outcome.err
-    assert '(in 3 of 6 jobs, first in job 3: pot "blue", number 1)' in outcome.err
+    assert " in 3 of 6 jobs, first in job 3; allowed: " in outcome.err
+    assert 'job 3: pot "blue", number 1' in outcome.err
     assert emulator.requests() == []
 
 
