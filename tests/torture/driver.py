@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE_S = 180.0  # for one life of a dsrun that nobody kills
 MOST_RUNS = 40  # after the last kill
+MOST_IDLE = 4  # of runs that say that there is more to do; by bad luck one may get nowhere
 START_S = 0.8  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
 GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
@@ -210,19 +211,20 @@ class Driver:
         await asyncio.sleep(self._rng.uniform(0, 0.02))
 
     async def _go_on_until_done(self):
-        """Run again until all is done, or two runs on end have changed nothing."""
-        before = None
+        """Run again until all is done, or some runs on end have changed nothing."""
+        before, idle = None, 0
         for _ in range(MOST_RUNS):
             code = await self._live()
             if code not in (1, 3):
                 return
             now = await self._progress()
-            if now == before:
+            idle = idle + 1 if now == before else 0
+            if idle == (MOST_IDLE if code == 3 else 1):
                 return
             before = now
 
     async def _progress(self):
-        """What two runs on end have in common when there is no more to do."""
+        """What runs on end have in common when there is no more to do."""
         with closing(sqlite3.connect(self._run_dir() / "ledger.sqlite3")) as db:
             statuses = db.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()
         state = await self._service.counts(self._key)

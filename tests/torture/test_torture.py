@@ -73,7 +73,7 @@ class TestKills:
         assert sum(outcome.kills for outcome in outcomes) >= 10
 
     async def test_at_every_point_of_a_job_s_life(self, tmp_path):
-        chains = point_chains(2)
+        chains = point_chains(3)
         assert sum(len(chain.points) for chain in chains) == len(reachable_points()) >= 40
         assert wrong(await torture(chains, tmp_path)) == {}
 
