@@ -73,8 +73,8 @@ class Outcome:
     def is_pass(self):
         return not self.faults_found()
 
-    def faults_found(self, *, besides=frozenset()):
-        """Why the case did not pass, in few words; `besides` are kinds that are let pass."""
+    def faults_found(self):
+        """Why the case did not pass, in few words."""
         found = [f"never came to the point: {point}" for point in self.missed]
         unseen = [name for name, hits in self.hits.items() if not hits]
         if self.case.every_fault or len(unseen) == len(self.hits):
@@ -82,7 +82,7 @@ class Outcome:
         strange = sorted(set(self.exits) - {0, 1, 3})
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
-        kinds = self.verdict.wrong().keys() - self.case.allowed - besides
+        kinds = self.verdict.wrong().keys() - self.case.allowed
         return found + [f"{kind}: {words}" for kind, words in self.verdict.words if kind in kinds]
 
 
