@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from dsrun.answers import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
-from dsrun.errors import AnswerLost
+from dsrun.errors import AnswerLost, Expired
 from dsrun.ports import Incoming
 from dsrun.records import Operation
 from dsrun.transport import Reply, Transport
@@ -18,6 +18,7 @@ from dsrun.verdict import judge
 _QUERY_TIMEOUT_S = 30.0
 _UPLOAD_TIMEOUT_S = 600.0
 _OK = 200
+_GONE = (403, 404, 410)  # what a signed address that has expired is answered with
 
 
 class Credentials(Protocol):
@@ -127,10 +128,11 @@ class ApiClient:
         return _read(reply)
 
     async def fetch(self, url: str, incoming: Incoming) -> None:
-        """Read a result file whole. Raises NotSent, AnswerLost, FetchRefused or SetupError."""
+        """Read a result file whole. Raises NotSent, AnswerLost, Expired or SetupError."""
         async with self._transport.download(url) as download:
             if download.status != _OK:
-                raise FetchRefused(f"the file host answered with HTTP {download.status}")
+                words = f"the file host answered with HTTP {download.status}"
+                raise Expired(words) if download.status in _GONE else FetchRefused(words)
             async for chunk in download.chunks:
                 incoming.add(chunk)
             if download.length is None and incoming.is_cut_off():

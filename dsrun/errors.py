@@ -9,6 +9,7 @@ DsrunError
 `- ApiError                never leaves the client; `verdict` turns it into a decision
    |- NotSent              the request never left: safe to repeat
    `- AnswerLost           it may have arrived: a create is ambiguous
+      `- Expired           the file host does not serve this address, or no longer
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,3 +121,7 @@ class NotSent(ApiError):
 
 class AnswerLost(ApiError):
     """The request may have arrived, its answer did not."""
+
+
+class Expired(AnswerLost):
+    """The file host does not serve this address; its task may name another one."""

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from dsrun.backoff import retry_delay
 from dsrun.catalog import resolve
 from dsrun.clock import stamp
 from dsrun.control import RunControl
-from dsrun.errors import AnswerLost, NotSent
+from dsrun.errors import AnswerLost, Expired, NotSent
 from dsrun.media import ArtifactInvalid
 from dsrun.ports import ArtifactSink, Clock, GenerationApi, Recorder
 from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
@@ -24,6 +24,7 @@ class Fetched(NamedTuple):
 
     artifacts: tuple[Artifact, ...]
     missing: str
+    is_expired: bool = False  # an address is not served; the task may name another
 
 
 class Fetcher:
@@ -56,23 +57,25 @@ class Fetcher:
         *,
         seed: int | None,
         first: int = 0,
+        have: Collection[int] = (),
     ) -> Fetched:
         """Fetch every address among the entries, the artifacts of the job from index `first`.
 
-        `seed` is that of the first entry.
+        `seed` is that of the first entry; indexes that we `have` are not fetched again.
         """
         artifacts: list[Artifact] = []
-        missing = ""
+        missing, is_expired = "", False
         for number, entry in enumerate(found):
-            if entry.url is None:
-                continue
             index = first + number
+            if entry.url is None or index in have:
+                continue
             kept = await self._download_one(job, operation, entry.url, index)
-            if isinstance(kept, str):
-                missing = missing or kept
+            if not isinstance(kept, Saved):
+                missing = missing or str(kept)
+                is_expired = is_expired or isinstance(kept, Expired)
                 continue
             artifacts += artifacts_of(kept, index, seed=None if seed is None else seed + number)
-        return Fetched(tuple(artifacts), missing)
+        return Fetched(tuple(artifacts), missing, is_expired)
 
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
         """Write the base64 body of an answer."""
@@ -100,9 +103,11 @@ class Fetcher:
 
     async def _download_one(
         self, job: OpenJob, operation: Operation, url: str, index: int
-    ) -> Saved | str:
+    ) -> Saved | Exception:
         """The file on disk, or why there is none after all tries."""
-        for attempt in range(1, self._max_attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             incoming = self._sink.incoming()
             try:
                 async with self._control.interruptible(paid=True):
@@ -112,17 +117,15 @@ class Fetcher:
                 )
             except (NotSent, AnswerLost, ArtifactInvalid) as error:
                 incoming.discard()
-                words = str(error)
                 await self._recorder.record_trouble(
-                    job, at=stamp(self._clock.now()), phase="download", message=words
+                    job, at=stamp(self._clock.now()), phase="download", message=str(error)
                 )
-                if attempt == self._max_attempts:
-                    return words
+                if attempt >= self._max_attempts or isinstance(error, Expired):
+                    return error
                 async with self._control.interruptible(paid=True):
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
-                continue
-            return saved
-        return ""
+            else:
+                return saved
 
 
 def file_names(job: OpenJob, index: int) -> list[str]:

@@ -33,9 +33,11 @@ from dsrun.lane import Lane
 from dsrun.outcomes import Answered
 from dsrun.polling import Poller
 from dsrun.ports import Clock, JobUploads, Recorder
-from dsrun.records import JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
+from dsrun.records import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
 from dsrun.submitting import Submitter
 from dsrun.verdict import Decision
+
+_REFRESHES = 2  # of addresses that the file host does not serve
 
 
 class Runner:
@@ -116,27 +118,39 @@ class Runner:
         answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
         phase = task_phase(answer.payload)
         if phase is TaskPhase.SUCCEEDED:
-            result = await self._collect(job, lane.operation, answer)
+            result = await self._collect(job, task_id, lane, answer)
         else:
             result = _unsuccessful(phase, answer)
         return await self._end(job, result, operation=lane.operation, reserved=reserved)
 
-    async def _collect(self, job: OpenJob, operation: Operation, answer: Answer) -> JobResult:
+    async def _collect(self, job: OpenJob, task_id: str, lane: Lane, answer: Answer) -> JobResult:
         """Fetch what a successful task made. Raises Left where a file will not come today."""
-        request = orjson.loads(job.body)
+        operation, request = lane.operation, orjson.loads(job.body)
         found = entries(operation, answer.payload)
-        fetched = await self._fetcher.download(
-            job,
-            operation,
-            found,
-            seed=_first_seed(request, operation),
-            first=job.part.first if job.part else 0,
-        )
-        if fetched.missing:
-            self._control.note_unfetched(fetched.missing)
-            raise Left
-        wanted = artifact_count(request, operation)
-        return _result(job, operation, answer.payload, fetched, _Wanted(found, wanted))
+        kept: list[Artifact] = []
+        for refreshes_left in reversed(range(_REFRESHES + 1)):
+            fetched = await self._fetcher.download(
+                job,
+                operation,
+                found,
+                seed=_first_seed(request, operation),
+                first=job.part.first if job.part else 0,
+                have={item.index for item in kept},
+            )
+            kept += fetched.artifacts
+            if not fetched.missing:
+                break
+            if not (fetched.is_expired and refreshes_left):
+                self._control.note_unfetched(fetched.missing)
+                raise Left
+            # The task names its addresses anew, or says that it is gone.
+            answer = await self._poller.wait(job, task_id, lane, fresh=False)
+            phase = task_phase(answer.payload)
+            if phase is not TaskPhase.SUCCEEDED:
+                return replace(_unsuccessful(phase, answer), artifacts=tuple(kept))
+            found = entries(operation, answer.payload)
+        wanted = _Wanted(found, artifact_count(request, operation))
+        return _result(job, operation, answer.payload, Fetched(tuple(kept), ""), wanted)
 
     async def _finish_now(
         self, job: OpenJob, operation: Operation, submitted: Answered
@@ -237,8 +251,8 @@ def _result(
 def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
     if phase is TaskPhase.GONE:
         words = (
-            "the service does not know this task: paid, and its result expired, or made with the "
-            "key of another account"
+            "paid, lost: expired. The service does not know this task any more, or it was made "
+            "with the key of another account"
         )
         return JobResult(
             status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")

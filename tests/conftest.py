@@ -20,6 +20,7 @@ import pytest
 
 from dsrun.cli import main
 from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
+from dsrun.emulator.faults import FaultDice
 
 KEY = "sk-never-to-be-written-down"
 PATIENCE_S = 60.0
@@ -97,6 +98,10 @@ class Service:
     def tasks_asked_for(self) -> int:
         """How many tasks were asked for at least once: their ids are on the client's disk."""
         return len({path for _, path in self.requests() if "/tasks/" in path})
+
+    def heal(self) -> None:
+        """From now on there are no faults; all that it made and knows is still there."""
+        self._ask(lambda: setattr(self._emulator._world, "dice", FaultDice((), seed=0)))
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._emulator.aclose(), self._loop).result()

@@ -66,7 +66,7 @@ def point_chains(count, *, seed=7):
     voices = [point for point in others if place_of(point) in VOICES]
     common = [point for point in others if place_of(point) not in AGAIN | VOICES]
     return [
-        *(_chain(common[number::count], 40, seed + number) for number in range(count)),
+        *(_chain(common[number::count], 30, seed + number) for number in range(count)),
         _chain(again, 6, seed),
         _chain(voices, 0, seed),
         *alone,
@@ -79,7 +79,7 @@ def _chain(points, pictures, seed):
         pictures=pictures,
         voices=8,
         points=tuple((point, first_pass(point)) for point in points),
-        faults={name: list(range(2, 1000, 4)) for point in points for name in faults_for(point)},
+        faults={name: list(range(2, 1000, 6)) for point in points for name in faults_for(point)},
         settings=QUICK,
         seed=seed,
     )

@@ -26,12 +26,6 @@ from tests.torture.marks import draw, picture_mark, speak, voice_mark
 from tests.torture.points import reachable_points
 from tests.torture.table import HEAD, row_of
 
-# What dsrun cannot do yet; each word goes when it can, and then the proof is whole.
-NOT_YET = frozenset(
-    {
-        "litter",  # a voice that was killed between its file and its row leaves the file alone
-    }
-)
 SIDE_BY_SIDE = 4
 BODY = {
     "model": "wanx-v1",
@@ -54,8 +48,8 @@ async def torture(cases, folder):
     return outcomes
 
 
-def wrong(outcomes, *, besides=NOT_YET):
-    found = {one.case.name: one.faults_found(besides=besides) for one in outcomes}
+def wrong(outcomes):
+    found = {one.case.name: one.faults_found() for one in outcomes}
     return {name: words for name, words in found.items() if words}
 
 
@@ -73,7 +67,7 @@ class TestKills:
         assert sum(outcome.kills for outcome in outcomes) >= 10
 
     async def test_at_every_point_of_a_job_s_life(self, tmp_path):
-        chains = point_chains(2)
+        chains = point_chains(3)
         assert sum(len(chain.points) for chain in chains) == len(reachable_points()) >= 40
         assert wrong(await torture(chains, tmp_path)) == {}
 
@@ -95,6 +89,11 @@ class TestFaults:
         ]  # fmt: skip
         outcomes = await torture(cases, tmp_path)
         assert wrong(outcomes) == {}
+
+    async def test_an_address_that_has_expired_is_asked_for_anew_in_the_same_run(self, tmp_path):
+        case = Case(name="expired", pictures=6, faults={"file-expired": [1, 4]})
+        [outcome] = await torture([case], tmp_path)
+        assert (wrong([outcome]), outcome.runs) == ({}, 1)
 
     async def test_a_partial_task_gets_its_missing_picture_and_no_other(self, tmp_path):
         case = Case(name="partial", pictures=3, per_job=3, faults={"partial-task": [2]})

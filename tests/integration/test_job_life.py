@@ -1,0 +1,96 @@
+"""The table of ARCHITECTURE.md, row by row: killed before and after every commit of a job."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsrun.ledger import Ledger
+
+ROOT = Path(__file__).parents[2]
+CHILD = ROOT / "tests/torture/child.py"
+VOICE = """
+steps:
+  voices:
+    operation: qwen-voice-design
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: A calm voice
+      preview_text: Good evening.
+    filename: calm
+"""
+# Commits of no job: of the run itself, and of uploads, which cost nothing.
+OF_NO_JOB = {"start_run", "end_run", "record_upload", "forget_upload", "forget_uploads"}
+FAULTS = {
+    "record_refusal": "throttle-bare",
+    "record_lost": "lost-answer",
+    "record_trouble": "garbage-json",
+    "reopen": "failed-task",
+    "reopen_part": "partial-task",
+}
+AGAIN = {"reopen": "--retry-failed", "reopen_part": "--retry-failed"}
+
+
+def read_table():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    section = text.partition("### Killed at any point")[2]
+    rows = re.findall(r"^\| `(\w+)` \| `?(\w+)`? \| `?(\w+)`? \|", section, re.MULTILINE)
+    return {name: (before, after) for name, before, after in rows}
+
+
+TABLE = read_table()
+PAIRS = [
+    pytest.param(name, when, status, id=f"{when} {name}")
+    for name, statuses in TABLE.items()
+    for when, status in zip(("before", "after"), statuses, strict=True)
+]
+
+
+def test_the_table_has_every_commit_of_a_job():
+    commits = {
+        name for name in vars(Ledger) if name.startswith(("record_", "reopen", "load_", "forget_"))
+    }
+    assert set(TABLE) == commits - OF_NO_JOB
+
+
+@pytest.mark.parametrize(("name", "when", "status"), PAIRS)
+def test_the_ledger_says_what_the_table_says_and_the_next_run_makes_it_good(
+    work, serve, name, when, status
+):
+    service = serve(*([FAULTS[name]] if name in FAULTS else []))
+    pipeline = prepare(work, service, name)
+    command = [sys.executable, str(CHILD), f"{when} Ledger.{name}", "1", "run", str(pipeline)]
+    work.spawn_command([*command, *([AGAIN[name]] if name in AGAIN else [])]).end()
+    found = work.statuses()
+    assert (found or {"nowhere": 1}) == {status: 1}
+
+    service.heal()
+    outcome = work.dsrun(pipeline)
+    end = {"reopen": "failed", "reopen_part": "partial"}.get(name) if when == "before" else None
+    if name == "record_answer":
+        end = "partial"  # the preview is given once
+    assert work.statuses() == {end or "succeeded": 1}
+    assert outcome.code == (1 if end else 0)
+    # A failed task is not billed; asking again is another create of the same request.
+    assert max(service.creates().values()) == (2 if (name, when) == ("reopen", "after") else 1)
+    assert work.dsrun("verify", work.run_dir()).code == 0
+    assert not (work.run_dir() / ".tmp").exists()
+
+
+def prepare(work, service, name):
+    """A pipeline of one job that comes by the commit."""
+    if name == "record_answer":
+        return work.pipeline(VOICE)
+    pipeline = work.posters(1, pictures=2 if name == "reopen_part" else 1)
+    if name in AGAIN:
+        work.dsrun(pipeline)
+        service.heal()
+    elif name == "reopen_lost":
+        work.dsrun(pipeline, "--no-cache")
+        shutil.rmtree(work.run_dir() / "artifacts")
+    elif name == "record_cached":
+        work.dsrun(pipeline)
+        shutil.rmtree(work.run_dir())
+    return pipeline
