@@ -64,7 +64,7 @@ def jitter_seconds(given: dict[str, Any]) -> float:
 @click.option(
     "--to",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Write the units or CronJobs as files there.",
 )

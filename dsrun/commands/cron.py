@@ -199,6 +199,7 @@ def _give(files: Mapping[str, str], folder: Path | None, *, separator: str = "")
     for name, text in files.items():
         path = folder / name
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise SetupError(f"{path} cannot be written: {error.strerror}") from error
