@@ -91,7 +91,7 @@ def test_the_days_before_a_day_are_those_of_the_schedule():
         pytest.param("0 3 * *", "which has 4 fields", id="four fields"),
         pytest.param("0 0 3 * * *", "which has 6 fields", id="seconds"),
         pytest.param("0 24 * * *", "bad hour", id="out of range"),
-        pytest.param("@reboot", '@daily, @weekly and the like', id="no time of a clock"),
+        pytest.param("@reboot", "@daily, @weekly and the like", id="no time of a clock"),
         pytest.param("0 3 30 2 *", "bad day-of-month", id="never"),
         pytest.param("0 3 L * *", "cron itself does not know L", id="last day"),
         pytest.param("0 3 LW * *", "cron itself does not know L", id="last working day"),
