@@ -192,6 +192,12 @@ def test_what_cannot_be_scheduled_is_said_in_one_message(work, table, schedule, 
     assert words in outcome.err
 
 
+def test_a_pipeline_without_schedule_is_told_how_to_get_one(work):
+    outcome = work.dsrun("cron", work.posters(1))
+    assert outcome.code == 2
+    assert 'has no schedule; add a line such as `schedule: "0 3 * * *"`' in outcome.err
+
+
 def test_the_json_of_times_has_the_pipeline(work):
     (item,) = json.loads(work.dsrun("cron", nightly(work), "--next", "1", "--json").out)
     assert item.keys() == {"name", "pipeline", "at"}

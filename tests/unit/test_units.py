@@ -114,6 +114,6 @@ def test_kubernetes_accepts_the_cronjob():
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     document = yaml.safe_load(as_yaml(made()))
     kubernetes_validate.validate(document, "1.31", strict=True)
-    document["spec"]["scedule"] = document["spec"].pop("schedule")
+    document["spec"]["when"] = document["spec"].pop("schedule")
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(document, "1.31", strict=True)
