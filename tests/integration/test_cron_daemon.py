@@ -36,8 +36,9 @@ def daemon():
     process.wait()
 
 
+@pytest.mark.usefixtures("daemon")
 def test_cron_runs_what_was_installed_and_runs_do_not_overlap(
-    work, serve, standing_clock, daemon, monkeypatch, key
+    work, serve, standing_clock, monkeypatch, key
 ):
     key_file = work.folder / "key"
     key_file.write_text(key)
