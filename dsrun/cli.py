@@ -30,6 +30,7 @@ from dsrun.options import (
     set_option,
     statuses_again,
 )
+from dsrun.unattended import cron_command, jitter_seconds, run_days, unattended_options
 
 
 class _PipelineFirst(click.Group):
@@ -80,6 +81,7 @@ def cli() -> None:
 @pipeline_argument
 @selection_options
 @run_options
+@unattended_options
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
     from dsrun.commands import plan, run
@@ -99,20 +101,20 @@ def run_command(**given: Any) -> int:
 
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("dsrun").setLevel(logging.DEBUG)
-    return run.run(
-        RunOptions(
-            **options,
-            concurrency=given["concurrency"],
-            max_cost=parse_max_cost(given["max_cost"]),
-            retry_failed=given["retry_failed"],
-            resubmit_unknown=given["resubmit_unknown"],
-            fail_fast=given["fail_fast"],
-            if_running=given["if_running"],
-            yes=given["yes"],
-            quiet=given["quiet"],
-            progress=not given["no_progress"],
-        )
+    chosen = RunOptions(
+        **options,
+        concurrency=given["concurrency"],
+        max_cost=parse_max_cost(given["max_cost"]),
+        retry_failed=given["retry_failed"],
+        resubmit_unknown=given["resubmit_unknown"],
+        fail_fast=given["fail_fast"],
+        if_running=given["if_running"],
+        yes=given["yes"],
+        quiet=given["quiet"],
+        progress=not given["no_progress"],
+        jitter_s=jitter_seconds(given),
     )
+    return run_days(chosen, given, run.run)
 
 
 @cli.command("validate")
@@ -256,6 +258,9 @@ def emulate_command(**given: Any) -> int:
         faults=given["faults"],
         seed=given["fault_seed"],
     )
+
+
+cli.add_command(cron_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from dsrun.execution import Execution, parse_execution
 from dsrun.matrix import Matrix
 from dsrun.params import apply_params
 from dsrun.records import Json
+from dsrun.schedule import Schedule, read_schedule, schedule_faults
 from dsrun.shape import readable_parts, sorted_maps, structure_problems
 from dsrun.wording import nearest, show
 from dsrun.yaml_source import YamlDocument, parse_yaml
@@ -60,6 +61,8 @@ class Manifest:
     steps: tuple[Step, ...]
     execution: Execution
     pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
+    schedule: Schedule | None = None
+    keep: int | None = None  # run directories that stay; None: all
     problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
 
 
@@ -97,6 +100,7 @@ def read_manifest(
     raw = {**raw, "params": params}
     reader = _StepReader(document, root, catalog)
     steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
+    late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
     return Manifest(
         path=path,
         root=root,
@@ -107,8 +111,10 @@ def read_manifest(
         params=params,
         steps=tuple(step for step in steps if step is not None),
         execution=parse_execution(raw.get("execution") or {}),
+        schedule=None if late else read_schedule(raw.get("schedule")),
+        keep=raw.get("keep"),
         pinned=pinned,
-        problems=(*(problem for _, problem in problems), *wrong, *reader.problems),
+        problems=(*(problem for _, problem in problems), *wrong, *reader.problems, *late),
     )
 
 
