@@ -25,6 +25,12 @@ def answer(text: str) -> None:
     print(text, flush=True)  # noqa: T201  # as above
 
 
+def answer_pieces(pieces: Iterable[str]) -> None:
+    """A long result on stdout, as it comes."""
+    sys.stdout.writelines(pieces)
+    sys.stdout.flush()
+
+
 def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
@@ -37,11 +43,23 @@ def count_of(number: int, noun: str) -> str:
 def table(rows: Iterable[Iterable[str]]) -> str:
     """Rows as left-aligned columns, two spaces apart."""
     lines = [list(row) for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
     )
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal; letters such as 灯 take two."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # noqa: PLC0415  # start-up: only wide letters pay for it
+
+    width: int = wcswidth(text)
+    return len(text) if width < 0 else width
 
 
 class Progress:
