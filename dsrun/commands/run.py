@@ -21,6 +21,7 @@ from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import answer, count_of, say
 from dsrun.control import Budget, RunControl
+from dsrun.crate import write_crate
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
@@ -193,6 +194,10 @@ class _Session:
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
+        write_crate(
+            ledger.view, self._layout.run_dir,
+            name=self._layout.name, version=__version__, at=self._now(),
+        )  # fmt: skip
         answer(str(self._layout.run_dir))
         return code
 
