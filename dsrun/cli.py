@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from dsrun import __version__
+from dsrun.cli_ledger import ledger_command
 from dsrun.endings import hush_stdout, report_bug, say_last
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.options import (
@@ -261,6 +262,7 @@ def emulate_command(**given: Any) -> int:
 
 
 cli.add_command(cron_command)
+cli.add_command(ledger_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,31 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 3
+VERSION = 4
+
+# Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
+RESULTS = """
+    SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
+        (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
+        (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
+        (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
+            'media_type', media_type, 'index', artifact.idx, 'seed', seed))
+            FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
+        output,
+        CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
+        CASE WHEN status <> 'succeeded' THEN error_message END AS error_message,
+        CASE WHEN status <> 'succeeded' THEN error_class END AS error_class,
+        attempts, task_id, request_id,
+        round(CAST(unit_price AS DOUBLE) * (units + units_before), 6) AS cost, currency, cached,
+        submitted_at, ended_at
+    FROM job
+"""
+SPEND = """
+    SELECT substr(coalesce(ended_at, submitted_at), 1, 10) AS day, step, operation,
+        count(*) AS jobs, sum(units + units_before) AS units,
+        round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 6) AS amount, currency
+    FROM job WHERE units + units_before > 0
+    GROUP BY substr(coalesce(ended_at, submitted_at), 1, 10), step, operation, currency
+"""
 
 MIGRATIONS = (
     """
@@ -96,4 +121,5 @@ MIGRATIONS = (
         PRIMARY KEY (sha256, model, endpoint)
     ) STRICT, WITHOUT ROWID;
     """,
+    f"CREATE VIEW results AS {RESULTS}; CREATE VIEW spend AS {SPEND};",
 )

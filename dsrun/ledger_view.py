@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,6 +26,16 @@ class RunRow:
     endpoint: str
     exit_code: int | None
     reason: str | None
+
+
+class StepTotal(NamedTuple):
+    """A step as the ledger has it: open jobs, what it has cost, and the price of one unit more."""
+
+    step: str
+    operation: str
+    jobs: int
+    spent: Money
+    unit_price: Decimal
 
 
 class LedgerView(LedgerReader):
@@ -50,6 +60,22 @@ class LedgerView(LedgerReader):
         """Number of jobs by status."""
         rows = self._all(f"SELECT status, count(*) FROM {self._jobs} GROUP BY status")  # noqa: S608
         return {JobStatus(status): number for status, number in rows}
+
+    def open_steps(self) -> list[StepTotal]:
+        """The steps that have open jobs, in plan order."""
+        rows = self._all(
+            "SELECT step, operation, "  # noqa: S608
+            "sum(status IN ('pending', 'submitting', 'submitted')) AS jobs, "
+            f"sum(units + units_before), unit_price, currency FROM {self._jobs} "
+            "GROUP BY step HAVING jobs ORDER BY min(position)"
+        )
+        return [
+            StepTotal(
+                step, operation, jobs, Money(amount=units * Decimal(price), currency=currency),
+                Decimal(price),
+            )
+            for step, operation, jobs, units, price, currency in rows
+        ]  # fmt: skip
 
     def may_be_paid(self, *, since: str) -> int:
         """How many jobs were sent and are not settled; `unknown` ones only after `since`."""

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dsrun.records import Rate
 
@@ -22,6 +22,13 @@ _MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
 class Clock(Protocol):
     def monotonic(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+
+
+class Pace(NamedTuple):
+    """How fast requests may go now: seconds a request, and whether the service slowed them."""
+
+    interval_s: float
+    is_throttled: bool
 
 
 class RateLimiter:
@@ -41,8 +48,9 @@ class RateLimiter:
         self._changed = asyncio.Event()
 
     @property
-    def is_throttled(self) -> bool:
-        return self._stretch > 1.0
+    def pace(self) -> Pace:
+        interval = self._rate.per_s * self._stretch / self._rate.requests
+        return Pace(interval_s=interval, is_throttled=self._stretch > 1.0)
 
     def hopeless(self) -> str:
         """Why waiting for the service is of no use today; an empty text while it may be."""

@@ -30,6 +30,7 @@ from dsrun.errors import ExitCode, SetupError
 from dsrun.fetching import Fetched, Fetcher
 from dsrun.fills import artifact_count, part_request, price_of, ranges_of, value_at
 from dsrun.lane import Lane
+from dsrun.limits import Pace
 from dsrun.outcomes import Answered
 from dsrun.polling import Poller
 from dsrun.ports import Clock, JobUploads, Recorder
@@ -63,6 +64,10 @@ class Runner:
         self._lanes = lanes
         self._control = control
         self._clock = clock
+
+    def pace(self, operation: str) -> Pace:
+        """How fast creates of an operation may go now."""
+        return self._lanes[operation].limiter.pace
 
     async def run(self, job: OpenJob) -> JobResult | None:
         """How the job ended; None where it is left for a later run."""

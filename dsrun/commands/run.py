@@ -20,8 +20,9 @@ from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
-from dsrun.console import Progress, answer, count_of, say
+from dsrun.console import answer, count_of, say
 from dsrun.control import Budget, RunControl
+from dsrun.crate import write_crate
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.execution import Execution, Money
@@ -32,7 +33,8 @@ from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
-from dsrun.records import OPEN, JobResult, OpenJob
+from dsrun.progress import Progress
+from dsrun.records import JobResult, OpenJob
 from dsrun.results import write_results
 from dsrun.selection import Chooser
 from dsrun.settings import Settings, emulated_settings, read_settings
@@ -146,9 +148,8 @@ class _Session:
         settings: Settings,
         control: RunControl,
     ) -> None:
-        counts = ledger.view.counts()
-        total = sum(counts.get(status, 0) for status in OPEN)
-        if not total:
+        steps = ledger.view.open_steps()
+        if not steps:
             if not self._options.quiet:
                 say("nothing to send: every job of the plan has ended")
             return
@@ -159,15 +160,16 @@ class _Session:
         operations = ledger.view.operations()
         sources = [ledger_source(ledger.view, name) for name in operations]
         progress = Progress(
-            total=total,
+            steps,
             clock=self._clock,
             quiet=self._options.quiet,
             bar=self._options.progress,
+            costs=not self._options.emulate,
         )
 
         gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
         gc.set_threshold(_GARBAGE, 50, 50)
-        with progress, draining_signals(control):
+        with progress, draining_signals(control, say=progress.note):
             fresh = self._execution.submit_window == 1
             async with Transport(fresh_creates=fresh) as transport:
                 runner = build_runner(
@@ -177,9 +179,15 @@ class _Session:
                     claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
+                progress.watch(runner.pace)
+
+                async def run_job(job: OpenJob) -> JobResult | None:
+                    progress.job_started(job)
+                    return await runner.run(job)
+
                 try:
                     await run_jobs(
-                        sources, run_job=runner.run, on_end=partial(_tell, progress, reuse),
+                        sources, run_job=run_job, on_end=partial(_tell, progress, reuse),
                         concurrency=self._execution.concurrency, control=control,
                     )  # fmt: skip
                 except asyncio.CancelledError:
@@ -192,6 +200,10 @@ class _Session:
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
+        write_crate(
+            ledger.view, self._layout.run_dir,
+            name=self._layout.name, version=__version__, at=self._now(),
+        )  # fmt: skip
         answer(str(self._layout.run_dir))
         return code
 
@@ -238,7 +250,7 @@ class _Session:
 
 def _tell(progress: Progress, reuse: Reuse, job: OpenJob, result: JobResult | None) -> None:
     reuse.note_end(job, result)
-    progress.job_ended(result)
+    progress.job_ended(job, result)
     if result is not None and result.error is not None:
         error = result.error
         progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")

@@ -2,10 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dsrun.console import say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
 
@@ -13,7 +12,7 @@ _GRACE_S = 10.0  # for tasks that are paid and may end soon
 
 
 @contextmanager
-def draining_signals(control: RunControl) -> Iterator[None]:
+def draining_signals(control: RunControl, *, say: Callable[[str], None]) -> Iterator[None]:
     """First Ctrl-C or SIGTERM: submit nothing more, finish what is nearly done. Second: stop."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     signalled: list[ExitCode] = []

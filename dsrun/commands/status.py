@@ -5,11 +5,10 @@ from pathlib import Path
 
 import orjson
 
-from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.commands.summary import unknown_lines
+from dsrun.commands.whereabouts import find_run_dir
 from dsrun.console import answer, count_of
-from dsrun.errors import ExitCode, ManifestError, SetupError
-from dsrun.layout import RunLayout
+from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import is_locked
 from dsrun.records import JobStatus
@@ -19,7 +18,7 @@ def run(
     where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str], as_json: bool
 ) -> int:
     """`where` is a run directory, a directory that holds `latest`, or a pipeline."""
-    run_dir = _run_dir(where, out=out, emulate=emulate, set_params=set_params)
+    run_dir = find_run_dir(where, out=out, emulate=emulate, set_params=set_params)
     view = LedgerView(run_dir / "ledger.sqlite3")
     counts = view.counts()
     running = is_locked(run_dir / ".lock")
@@ -57,17 +56,3 @@ def run(
             answer(f"last run: started {last.started_at} {ended}".rstrip())
     view.close()
     return ExitCode.OK
-
-
-def _run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str]) -> Path:
-    if where.is_dir():
-        latest = where / "latest"
-        return latest.resolve() if latest.is_dir() else where
-    plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
-    if plan.problems:
-        raise ManifestError(plan.problems)
-    layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)
-    if not layout.ledger.is_file():
-        hint = "" if emulate else "; --emulate shows an emulated run"
-        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
-    return layout.run_dir

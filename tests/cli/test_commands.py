@@ -42,6 +42,7 @@ steps:
 COMMANDS = [
     "emulate",
     "init",
+    "ledger",
     "operations",
     "plan",
     "run",
@@ -134,7 +135,7 @@ class TestWrongWords:
         assert "staus" in outcome.err
         assert "status" in outcome.err
 
-    @pytest.mark.parametrize("command", ["run", "plan", "validate", "status"])
+    @pytest.mark.parametrize("command", ["run", "plan", "validate", "status", "ledger"])
     def test_a_missing_pipeline_is_named(self, work, command):
         outcome = work.dsrun(command, "nothing.yaml")
         assert outcome.code == 2

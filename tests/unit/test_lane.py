@@ -111,7 +111,7 @@ async def test_an_ambiguous_answer_says_nothing_about_the_rate():
     lane.learn(THROTTLED, RunControl())
     for _ in range(100):
         lane.learn(Verdict(decision=Decision.AMBIGUOUS), RunControl())
-    assert lane.limiter.is_throttled
+    assert lane.limiter.pace.is_throttled
 
 
 async def test_a_storm_of_refusals_closes_the_operation_with_words():

@@ -163,7 +163,7 @@ async def test_a_refusal_halves_the_rate_and_obeys_retry_after(retry_after_s, re
     limiter, clock, service = limited(requests=1)
     await clock.run(service.call())
     limiter.slow_down(retry_after_s)
-    assert limiter.is_throttled
+    assert limiter.pace.is_throttled
     await clock.run(service.call())
     assert service.received == [1000.0, resumed_at]
 
@@ -173,7 +173,7 @@ async def test_the_rate_recovers_step_by_step_to_the_published_one():
     limiter.slow_down(None)
     for _ in range(10):
         limiter.speed_up()
-    assert not limiter.is_throttled
+    assert not limiter.pace.is_throttled
     await clock.advance(60.0)
     await clock.run(all_of([service.call(), service.call()]))
     assert service.received == [1060.0, 1060.0 + WINDOW]

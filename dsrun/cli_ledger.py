@@ -1,0 +1,62 @@
+"""`dsrun ledger` on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsrun.options import DEFAULT_PIPELINE, json_option, parse_params, set_option
+
+
+@click.command("ledger")
+@click.argument(
+    "run_of", metavar="[DIR]", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--where", default="", metavar="SQL",
+    help="Only jobs for which this is true, such as \"status = 'failed' and seed > 3\".",
+)  # fmt: skip
+@click.option(
+    "--columns", default="", metavar="NAMES",
+    help="What to show, with commas between; product.name looks inside of product.",
+)  # fmt: skip
+@click.option("--errors", is_flag=True, help="The errors instead of the jobs, the commonest first.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
+@click.option(
+    "--format", "form", default="table", show_default=True,
+    type=click.Choice(["table", "json", "jsonl", "csv", "parquet"]), help="How to answer.",
+)  # fmt: skip
+@json_option
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="Write to this file, not to stdout.",
+)  # fmt: skip
+@click.option(
+    "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
+    type=click.Path(path_type=Path), help="Output directory, where DIR is a pipeline.",
+)  # fmt: skip
+@click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run.")
+@set_option
+def ledger_command(**given: Any) -> int:
+    """Query and export the results of a run, also while it runs.
+
+    DIR is a run directory or a pipeline. The columns are those of the view `results` in the
+    ledger, and the axes of the matrix.
+    """
+    from dsrun.commands import ledger
+
+    options = ledger.LedgerOptions(
+        where=given["where"],
+        columns=[name.strip() for name in given["columns"].split(",") if name.strip()],
+        errors=given["errors"],
+        limit=given["limit"],
+        form="json" if given["as_json"] else given["form"],
+        output=given["output"],
+    )
+    return ledger.run(
+        given["run_of"],
+        out=given["out"],
+        emulate=given["emulate"],
+        set_params=parse_params(given["set_params"]),
+        options=options,
+    )

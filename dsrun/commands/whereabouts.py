@@ -1,0 +1,26 @@
+"""From what a user names, a pipeline or a directory, to the run directory that is meant."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.errors import ManifestError, SetupError
+from dsrun.layout import RunLayout
+
+
+def find_run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str]) -> Path:
+    """`where` is a run directory, a directory that holds `latest`, or a pipeline.
+
+    Raises ManifestError, SetupError.
+    """
+    if where.is_dir():
+        latest = where / "latest"
+        return latest.resolve() if latest.is_dir() else where
+    plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
+    if plan.problems:
+        raise ManifestError(plan.problems)
+    layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)
+    if not layout.ledger.is_file():
+        hint = "" if emulate else "; --emulate shows an emulated run"
+        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
+    return layout.run_dir

@@ -1,0 +1,125 @@
+"""Rows in the formats that other programs read, a page at a time."""
+
+import csv
+import io
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.console import table
+from dsrun.errors import SetupError, UsageError
+from dsrun.ledger_query import decoded
+
+Row = tuple[Any, ...]
+TEXT_FORMATS = ("table", "json", "jsonl", "csv")
+_PAGE = 1000
+_WIDEST = 48  # columns of a cell of a table
+_CUT = "..."
+
+
+def to_text(form: str, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """Pieces of text, each of whole lines. `form` is one of TEXT_FORMATS."""
+    return _WRITERS[form](columns, rows)
+
+
+def write_parquet(
+    path: Path, columns: Sequence[str], kinds: Sequence[set[str]], rows: Iterable[Row]
+) -> None:
+    """Replace a file as one act. `kinds` are SQLite's for each column; JSON stays text.
+
+    Raises UsageError where pyarrow is missing, SetupError where the disk does not take it.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # an extra, and heavy
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            "--format parquet needs pyarrow, which is not installed; "
+            "`pip install 'dsrun[parquet]'` installs it; allowed without: "
+            + ", ".join(TEXT_FORMATS)
+        ) from error
+    names = [_parquet_kind(name, kind) for name, kind in zip(columns, kinds, strict=True)]
+    types = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "bool": pa.bool_()}
+    schema = pa.schema([(name, types[kind]) for name, kind in zip(columns, names, strict=True)])
+    convert = [{"text": str, "real": float, "integer": int, "bool": bool}[kind] for kind in names]
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with parquet.ParquetWriter(temporary, schema) as writer:
+            for page in _pages(rows):
+                arrays = [
+                    pa.array([None if cell is None else to(cell) for cell in column], kind)
+                    for column, to, kind in zip(
+                        zip(*page, strict=True), convert, schema.types, strict=True
+                    )
+                ]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+        os.replace(temporary, path)  # noqa: PTH105  # as everywhere: the old file or the new one
+    except OSError as error:
+        raise SetupError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _parquet_kind(name: str, kinds: set[str]) -> str:
+    if name == "cached":
+        return "bool"
+    if kinds == {"integer"}:
+        return "integer"
+    return "real" if kinds and kinds <= {"integer", "real"} else "text"
+
+
+def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    left = iter(rows)
+    while page := list(islice(left, _PAGE)):
+        yield page
+
+
+def _objects(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {name: decoded(name, cell) for name, cell in zip(columns, row, strict=True)}
+
+
+def _as_jsonl(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    for item in _objects(columns, rows):
+        yield orjson.dumps(item).decode() + "\n"
+
+
+def _as_json(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    yield "["
+    before = "\n"
+    for item in _objects(columns, rows):
+        yield before + orjson.dumps(item).decode()
+        before = ",\n"
+    yield "\n]\n"
+
+
+def _as_csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    for page in _pages(chain([tuple(columns)], rows)):
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows(page)
+        yield buffer.getvalue()
+
+
+def _as_table(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """Each page with widths of its own: a million rows need no memory."""
+    head = list(columns)
+    for page in _pages(rows):
+        yield table([head, *([_cell(cell) for cell in row] for row in page)]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    """One line; prompts and errors may hold anything, also what a terminal obeys."""
+    text = "" if value is None else " ".join(str(value).split())
+    text = "".join("?" if unicodedata.category(char)[0] == "C" else char for char in text)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - len(_CUT)] + _CUT
+
+
+_WRITERS: dict[str, Callable[[Sequence[str], Iterable[Row]], Iterator[str]]] = {
+    "table": _as_table,
+    "json": _as_json,
+    "jsonl": _as_jsonl,
+    "csv": _as_csv,
+}

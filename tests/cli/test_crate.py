@@ -1,0 +1,54 @@
+"""A run directory is an RO-Crate, as the package of that name reads it."""
+
+import json
+
+from rocrate.rocrate import ROCrate
+
+STEPS = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {name: [灯笼 one, "a #2"]}
+    input: {prompt: "{{ name }}"}
+    parameters: {n: 2}
+    filename: "{{ name }}-{{ index }}"
+"""
+
+
+def test_its_actions_lead_from_requests_to_files(work, emulator):
+    work.pipeline(STEPS)
+    assert work.dsrun("demo.yaml").code == 0
+    crate = ROCrate(work.run_dir())
+    assert crate.root_dataset["conformsTo"].id == "https://w3id.org/ro/wfrun/process/0.5"
+    assert {"name", "description", "datePublished", "license"} <= crate.root_dataset.keys()
+    actions = crate.root_dataset["mentions"]
+    assert {action.type for action in actions} == {"CreateAction"}
+    for action, result in zip(actions, work.results(), strict=True):
+        assert action["instrument"]["name"] == "dsrun"
+        (request,) = action["object"]
+        assert json.loads(request["value"]) == result["request"]
+        files = {file["name"]: file["sha256"] for file in action["result"]}
+        assert files == {item["path"]: item["sha256"] for item in result["artifacts"]}
+        assert action["actionStatus"] == "http://schema.org/CompletedActionStatus"
+
+
+def test_every_file_that_it_names_is_there_and_is_part_of_it(work, emulator, tmp_path):
+    work.pipeline(STEPS)
+    assert work.dsrun("demo.yaml").code == 0
+    crate = ROCrate(work.run_dir())
+    parts = {part["@id"] for part in crate.root_dataset["hasPart"]}
+    files = [entity for entity in crate.data_entities if entity.type == "File"]
+    assert {file.id for file in files} == parts
+    assert len(files) == 4 + 4  # pictures, and dsrun's own
+    crate.write(tmp_path / "copy")
+    for path, content in work.files().items():
+        assert (tmp_path / "copy" / path).read_bytes() == content
+
+
+def test_a_failed_job_says_why_and_has_no_files(work, serve):
+    serve("failed-task=1")
+    work.posters(1, max_attempts=1)
+    assert work.dsrun("demo.yaml").code == 1
+    (action,) = ROCrate(work.run_dir()).root_dataset["mentions"]
+    assert action["error"].startswith(work.results()[0]["error"]["code"])
+    assert action["result"] == []

@@ -1,0 +1,142 @@
+"""What a terminal shows of a run, and what a pipe is told."""
+
+import io
+import re
+from decimal import Decimal
+
+import pytest
+
+from dsrun.execution import Money
+from dsrun.ledger_view import StepTotal
+from dsrun.limits import Pace
+from dsrun.progress import Progress, _unbroken
+from dsrun.records import JobResult, JobStatus, OpenJob
+
+SUCCEEDED = JobResult(status=JobStatus.SUCCEEDED, units=2)
+FAILED = JobResult(status=JobStatus.FAILED)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+    @property
+    def last(self):
+        """The newest state of each bar, by the step's name."""
+        shown = re.findall(r"(\w[\w ]*?) +\d+%\|[^|]*\| ([^\r\n\x1b]*)", self.getvalue())
+        return {name: words.rstrip() for name, words in shown}
+
+
+def total(step, jobs, *, operation="wanx-v1", spent="0"):
+    return StepTotal(
+        step, operation, jobs, Money(amount=Decimal(spent), currency="CNY"), Decimal("0.16")
+    )
+
+
+def job(step):
+    return OpenJob(
+        job_id="a" * 64, operation="wanx-v1", body=b"{}", status=JobStatus.PENDING, task_id=None,
+        submitted_at=None, attempts=0, stems=((f"{step}/name",),),
+    )  # fmt: skip
+
+
+class Clock:
+    at = 1000.0
+
+    def monotonic(self):
+        return self.at
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def progress(totals, clock, stream, **options):
+    return Progress(totals, clock=clock, quiet=False, bar=True, stream=stream, **options)
+
+
+def test_a_bar_for_each_step_with_what_is_done_failed_and_spent(clock):
+    stream = Terminal()
+    with progress([total("posters", 4, spent="1"), total("voices", 2)], clock, stream) as shown:
+        for result in (SUCCEEDED, FAILED):
+            shown.job_started(job("posters"))
+            shown.job_ended(job("posters"), result)
+    assert stream.last == {"posters": "2/4, 1 failed, 1.32 CNY", "voices": "0/2, 0 CNY"}
+    assert stream.getvalue().endswith("\n")
+
+
+def test_the_time_to_go_is_what_the_rate_asks_for_and_at_least_as_until_now(clock):
+    stream = Terminal()
+    shown = progress([total("posters", 100)], clock, stream, costs=False)
+    shown.watch(lambda _: Pace(interval_s=2.0, is_throttled=True))
+    with shown:
+        clock.at += 1
+        shown.job_started(job("posters"))
+        assert stream.last["posters"] == "0/100, 3:18 to go, 1 in flight, throttled"
+        clock.at += 99
+        shown.job_ended(job("posters"), SUCCEEDED)
+        shown.job_started(job("posters"))
+        clock.at += 1
+        shown.job_started(job("posters"))
+    assert stream.last["posters"] == "1/100, 2:46:39 to go, 2 in flight, throttled"
+
+
+def test_a_job_that_is_left_is_not_done(clock):
+    stream = Terminal()
+    with progress([total("posters", 2)], clock, stream, costs=False) as shown:
+        shown.job_started(job("posters"))
+        shown.job_ended(job("posters"), None)
+    assert stream.last == {"posters": "0/2, 1 left"}
+
+
+def test_many_steps_share_a_bar(clock):
+    stream = Terminal()
+    with progress([total(f"s{n}", 3) for n in range(9)], clock, stream) as shown:
+        shown.job_started(job("s7"))
+        shown.job_ended(job("s7"), SUCCEEDED)
+    assert stream.last == {"all steps": "1/27, 0.32 CNY"}
+
+
+def test_a_note_stands_above_the_bars(clock):
+    stream = Terminal()
+    with progress([total("posters", 2)], clock, stream) as shown:
+        shown.note("failed: posters/name")
+    before, _, after = stream.getvalue().partition("\r\x1b[Jfailed: posters/name\n")
+    assert "posters" in before
+    assert "posters   0%" in after or "posters 0%" in after or "0/2" in after
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "up"),
+    [(0, 80, None), (80, 120, 0), (120, 80, 1), (120, 40, 2), (83, 80, 0)],
+)
+def test_a_window_that_gets_narrower_has_broken_the_lines(before, now, up):
+    expected = "" if up is None else "\x1b[A" * up + "\r\x1b[J"
+    assert _unbroken(before, now) == expected
+
+
+def test_a_pipe_gets_a_line_every_30_seconds_at_most(clock):
+    stream = io.StringIO()
+    with progress([total("posters", 4), total("voices", 2)], clock, stream) as shown:
+        shown.job_ended(job("posters"), SUCCEEDED)
+        clock.at += 31
+        shown.job_ended(job("voices"), FAILED)
+        shown.job_ended(job("posters"), SUCCEEDED)
+    assert stream.getvalue() == "2 of 6 jobs: 1 succeeded, 1 failed\n"
+
+
+def test_a_short_run_says_nothing_to_a_pipe_and_quiet_says_nothing_at_all(clock):
+    pipe, terminal = io.StringIO(), Terminal()
+    for stream, quiet in ((pipe, False), (terminal, True)):
+        with Progress(
+            [total("posters", 1)], clock=clock, quiet=quiet, bar=True, stream=stream
+        ) as shown:
+            shown.job_started(job("posters"))
+            shown.job_ended(job("posters"), SUCCEEDED)
+        assert stream.getvalue() == ""
