@@ -2,7 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
@@ -15,9 +17,26 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
 
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
 def say(text: str) -> None:
-    """A line for the user, on stderr."""
+    """A line for the user: on stderr, or to the program that listens."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(text)
+        return
     print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console is where we print
+
+
+@contextmanager
+def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
+    """In here a program gets the lines; runs of other threads and tasks keep their own."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def answer(text: str) -> None:
@@ -83,6 +102,8 @@ class Progress:
         """A line that does not break the bar."""
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
+        elif self._stream is sys.stderr:
+            say(text)
         else:
             print(text, file=self._stream, flush=True)  # as above
 
