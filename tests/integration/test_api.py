@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,20 @@ class TestRunSync:
         assert work.statuses() == {"succeeded": 2, "pending": 2}
         assert dsrun.run_sync(file).ok
         assert list(service.creates().values()) == [1] * 4
+
+    def test_the_program_of_the_readme_runs(self, work, emulator, capsys):
+        readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+        program = readme.split("## From Python")[1].split("```python\n")[1].split("```")[0]
+        params = (
+        params = "params: {light: dusk}\nsteps: {s: {operation: wanx-v1, matrix: {n: [1, 2, 3, 4]}"
+        )
+        work.pipeline(
+            params + 'input: {prompt: "{{ n }} {{ params.light }}"}}}', path="posters.yaml"
+        )
+        exec(program, {})
+        first, *rest = capsys.readouterr().out.splitlines()
+        assert first == "3 0.48 CNY ['new', 'new', 'new']"
+        assert [line.split()[0] for line in rest] == ["succeeded"] * 3 + ["pending"]
 
 
 class TestRun:
