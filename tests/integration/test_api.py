@@ -171,12 +171,8 @@ class TestRunSync:
     def test_the_program_of_the_readme_runs(self, work, emulator, capsys):
         readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
         program = readme.split("## From Python")[1].split("```python\n")[1].split("```")[0]
-        params = (
-        params = "params: {light: dusk}\nsteps: {s: {operation: wanx-v1, matrix: {n: [1, 2, 3, 4]}"
-        )
-        work.pipeline(
-            params + 'input: {prompt: "{{ n }} {{ params.light }}"}}}', path="posters.yaml"
-        )
+        step = '{operation: wanx-v1, matrix: {n: [1, 2, 3, 4]}, input: {prompt: "a {{ n }}"}}'
+        work.pipeline(f"params: {{light: dusk}}\nsteps: {{s: {step}}}", path="posters.yaml")
         exec(program, {})
         first, *rest = capsys.readouterr().out.splitlines()
         assert first == "3 0.48 CNY ['new', 'new', 'new']"
