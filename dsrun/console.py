@@ -1,13 +1,31 @@
 """Words on the terminal. Progress and notes go to stderr, results to stdout."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
 def say(text: str) -> None:
-    """A line for the user, on stderr."""
+    """A line for the user: on stderr, or to the program that listens."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(text)
+        return
     print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console is where we print
+
+
+@contextmanager
+def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
+    """In here a program gets the lines; runs of other threads and tasks keep their own."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def answer(text: str) -> None:

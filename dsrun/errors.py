@@ -5,6 +5,7 @@ DsrunError
 |- ManifestError      (2)  one or more Problems in the manifest or its files
 |- SetupError         (3)  credential, disk, ledger version: the surroundings
 |- RunLocked          (75) another run holds the directory
+|- RunFailed               a run did not succeed in full; only a program that asks gets it
 |- FileChanged             never leaves the runner: the job fails
 `- ApiError                never leaves the client; `verdict` turns it into a decision
    |- NotSent              the request never left: safe to repeat
@@ -105,6 +106,14 @@ class RunLocked(DsrunError):
     """Another process runs in this directory."""
 
     exit_code = ExitCode.LOCKED
+
+
+class RunFailed(DsrunError):
+    """A run that ended with jobs failed, partial, unknown or left; `exit_code` is that run's."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 class FileChanged(DsrunError):

@@ -7,6 +7,7 @@ round of fsync, serves all of them. Callers wait until their own item is done.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -28,7 +29,9 @@ class GroupWorker(Generic[Item, Result]):
         # The event loop's thread puts, the worker's thread takes; an empty round ends the worker.
         self._waiting: SimpleQueue[list[tuple[Item, asyncio.Future[Result]]]] = SimpleQueue()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name=name, daemon=True
+        )
         self._thread.start()
 
     def put(self, item: Item) -> "asyncio.Future[Result]":

@@ -14,16 +14,22 @@ from dsrun.errors import RunLocked, SetupError
 if sys.platform != "win32":
     import fcntl
 
+_WAIT_S = 0.5  # between two questions whether the wait goes on
 _LOOK_S = 0.25  # `dsrun status` holds the lock for a moment when it looks
 
 
 @contextmanager
 def run_lock(
-    path: Path, *, if_running: str, describe_owner: Callable[[], str], say: Callable[[str], None]
+    path: Path,
+    *,
+    if_running: str,
+    describe_owner: Callable[[], str],
+    say: Callable[[str], None],
+    check: Callable[[], None],
 ) -> Iterator[bool]:
     """Hold the lock; gives False where another run has it and `if_running` is `skip`.
 
-    Raises RunLocked for `fail`; `wait` waits for its turn.
+    Raises RunLocked for `fail`; `wait` waits for its turn, until `check` raises.
     """
     lock = FileLock(path)
     try:
@@ -38,13 +44,23 @@ def run_lock(
             if if_running == "fail":
                 raise RunLocked(f"{words}; --if-running wait waits for it") from None
             say(f"{words}; waiting for it to end")
-            lock.acquire()
+            _wait(lock, check)
     except OSError as error:
         raise SetupError(f"{path} cannot be locked: {error.strerror or error}") from error
     try:
         yield True
     finally:
         lock.release()
+
+
+def _wait(lock: FileLock, check: Callable[[], None]) -> None:
+    while True:
+        check()
+        try:
+            lock.acquire(timeout=_WAIT_S)
+        except Timeout:
+            continue
+        return
 
 
 def is_locked(path: Path) -> bool:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
+from dsrun.console import say
 from dsrun.execution import Money
 from dsrun.ledger_view import StepTotal
 from dsrun.limits import Pace
@@ -117,8 +118,10 @@ class Progress:
         if self._has_bars:
             self._stream.write(f"{_CLEAR_BELOW}{text}\n")
             self._show()
+        elif self._stream is sys.stderr:
+            say(text)
         else:
-            print(text, file=self._stream, flush=True)  # the console is where we print
+            print(text, file=self._stream, flush=True)  # as the console does
 
     def _open_bars(self) -> None:
         from tqdm import tqdm  # noqa: PLC0415  # start-up: only a run on a terminal pays for it

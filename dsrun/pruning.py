@@ -80,7 +80,11 @@ def _look(path: Path) -> _Old | None:
 def _remove(path: Path) -> bool:
     """Remove it unless a run holds it; its state is looked at again once it is held."""
     with run_lock(
-        path / ".lock", if_running="skip", describe_owner=lambda: "a run", say=lambda _: None
+        path / ".lock",
+        if_running="skip",
+        describe_owner=lambda: "a run",
+        check=lambda: None,
+        say=lambda _: None,
     ) as is_held:
         old = _look(path) if is_held else None
         if old is None or not old.has_ended:

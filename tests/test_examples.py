@@ -19,6 +19,10 @@ EXPECTED = {
         2,
         ["postcards/lisbon/oil-painting-1.png", "postcards/lisbon/oil-painting-2.png"],
     ),
+    "examples/python/posters.yaml": (
+        None,
+        ["posters/a-paper-lantern.png", "posters/a-tea-house-in-the-rain.png"],
+    ),
     "examples/quickstart.yaml": (
         None,
         [

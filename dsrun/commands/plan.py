@@ -37,13 +37,18 @@ def run(options: ShowOptions) -> int:
     plan = open_plan(options)
     with Survey(plan, options, again=options.again) as survey:
         survey.take()
-        warnings = [*plan.warnings, *_cost_warnings(plan, survey, options)]
+        warnings = all_warnings(plan, survey, options)
         warn(warnings)
         if options.as_json:
             _answer_json(plan, survey, options, warnings)
         else:
             _answer_text(plan, survey, options)
     return ExitCode.OK
+
+
+def all_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> list[Problem]:
+    """Those of the manifest, and those of what this run would cost."""
+    return [*plan.warnings, *_cost_warnings(plan, survey, options)]
 
 
 def _cost_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> Iterator[Problem]:
@@ -71,10 +76,13 @@ def _money(amount: Decimal, like: Money) -> Money:
     return Money(amount=amount, currency=like.currency)
 
 
-def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]) -> None:
+def summary(
+    plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]
+) -> dict[str, Json]:
+    """The keys of `plan --json` but `job_list`."""
     outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
     zero = Money(amount=Decimal(0), currency=_currency(survey))
-    head = {
+    return {
         "pipeline": str(options.pipeline),
         "name": plan.manifest.name,
         "digest": plan.digest,
@@ -92,12 +100,16 @@ def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: lis
         "advice": list(slow_services(outlook)),
         "warnings": [str(warning) for warning in warnings],
     }
+
+
+def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]) -> None:
+    head = summary(plan, survey, options, warnings)
     if not options.full:
         answer(orjson.dumps(head, option=orjson.OPT_INDENT_2).decode())
         return
     # Streamed, so that a plan of any length can be printed.
     print(orjson.dumps(head).decode()[:-1], end=',"job_list":[')  # noqa: T201  # a piece of a line
-    for number, item in enumerate(_job_list(survey)):
+    for number, item in enumerate(job_list(survey)):
         print("," if number else "", json_text(item), sep="", end="")  # noqa: T201
     answer("]}")
 
@@ -143,7 +155,8 @@ def _difference_json(survey: Survey) -> Json:
     }
 
 
-def _job_list(survey: Survey) -> Iterator[dict[str, Json]]:
+def job_list(survey: Survey) -> Iterator[dict[str, Json]]:
+    """The items of `job_list` of `plan --json --full`."""
     for job, reason, to_send in survey.jobs():
         yield {
             "job_id": job.job_id,
@@ -160,7 +173,7 @@ def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
     outlook = survey.outlook
     jobs = outlook.total("jobs")
     shown = None if options.full else _SHOWN
-    for item in islice(_job_list(survey), shown):
+    for item in islice(job_list(survey), shown):
         axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
         answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
         answer(f"    {json_text(item['request'])}")

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import socket
-import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +13,8 @@ from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions, open_plan
 from dsrun.commands.days import retire_old_runs, wait_jitter
+from dsrun.commands.host import TERMINAL, Ending, Host
 from dsrun.commands.prepare import prepare
-from dsrun.commands.problems import warn
 from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.signals import draining_signals
@@ -48,10 +47,18 @@ _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones 
 
 def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
+    ending = run_pipeline(options, TERMINAL)
+    if not ending.is_skipped:
+        answer(str(ending.layout.run_dir))
+    return ending.code
+
+
+def run_pipeline(options: RunOptions, host: Host) -> Ending:
+    """One invocation, whoever asks for it. Blocks. Raises DsrunError where it cannot begin."""
     plan = open_plan(options)
     _check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
-    warn(() if options.quiet else plan.warnings)
+    host.warn(() if options.quiet else plan.warnings)
     settings = None if options.emulate else read_settings()
     for warning in settings.warnings if settings else ():
         say(f"warning: {warning}")
@@ -65,13 +72,14 @@ def run(options: RunOptions) -> int:
         if_running=options.if_running,
         describe_owner=lambda: _owner(layout),
         say=say,
+        check=host.check,
     ) as is_held:
         if not is_held:
-            return ExitCode.OK
-        session = _Session(plan, options, layout, settings, chosen)
-        code = asyncio.run(session.run())
-        retire_old_runs(plan, options, layout, code)
-        return code
+            return Ending(ExitCode.OK, layout, is_skipped=True)
+        session = _Session(plan, options, layout, settings, chosen, host=host)
+        ending = host.drive(session.run())
+        retire_old_runs(plan, options, layout, ending.code)
+        return ending
 
 
 def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:
@@ -94,7 +102,10 @@ class _Session:
         layout: RunLayout,
         settings: Settings | None,
         chosen: ChosenJobs | None,
+        *,
+        host: Host,
     ) -> None:
+        self._host = host
         self._plan = plan
         self._chosen = chosen
         self._options = options
@@ -103,7 +114,7 @@ class _Session:
         self._execution = _execution(plan.manifest.execution, options)
         self._clock = SystemClock()
 
-    async def run(self) -> int:
+    async def run(self) -> Ending:
         async with AsyncExitStack() as stack:
             if self._chosen is not None:
                 stack.callback(self._chosen.close)
@@ -167,9 +178,11 @@ class _Session:
             costs=not self._options.emulate,
         )
 
-        gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
-        gc.set_threshold(_GARBAGE, 50, 50)
-        with progress, draining_signals(control, say=progress.note):
+        if self._host.owns_process:
+            gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
+            gc.set_threshold(_GARBAGE, 50, 50)
+        takes_signals = self._host.takes_signals
+        with progress, draining_signals(control, enabled=takes_signals, say=progress.note):
             fresh = self._execution.submit_window == 1
             async with Transport(fresh_creates=fresh) as transport:
                 runner = build_runner(
@@ -193,7 +206,7 @@ class _Session:
                 except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
 
-    async def _finish(self, ledger: Ledger, control: RunControl) -> int:
+    async def _finish(self, ledger: Ledger, control: RunControl) -> Ending:
         counts = ledger.view.counts()
         code = exit_code_of(counts, control)
         cached = ledger.view.cached_count()
@@ -204,8 +217,9 @@ class _Session:
             ledger.view, self._layout.run_dir,
             name=self._layout.name, version=__version__, at=self._now(),
         )  # fmt: skip
-        answer(str(self._layout.run_dir))
-        return code
+        return Ending(
+            code, self._layout, counts, tuple(ledger.view.spent()), control.reason, cached
+        )
 
     def _control(self, view: LedgerView) -> RunControl:
         limit = self._execution.max_cost
@@ -225,12 +239,7 @@ class _Session:
         if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
             return True
         words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
-        if not sys.stdin.isatty():
-            say(f"{words}; add --yes to agree")
-            return False
-        import click  # noqa: PLC0415  # start-up
-
-        return click.confirm(f"{words}. Go on?", err=True)
+        return self._host.confirm(words)
 
     async def _start_emulator(self, stack: AsyncExitStack) -> Settings:
         from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up

@@ -1,0 +1,65 @@
+"""Who asks for a run: the command line, or a program (`dsrun.api`). All that differs is here."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dsrun.commands.problems import warn
+from dsrun.console import say
+from dsrun.errors import ExitCode, Problem
+from dsrun.execution import Money
+from dsrun.layout import RunLayout
+from dsrun.records import JobStatus
+
+
+class Ending(NamedTuple):
+    """How an invocation ended. `is_skipped`: another run had the directory.
+
+    `counts` are of the selected jobs, `spent` of the whole directory.
+    """
+
+    code: ExitCode
+    layout: RunLayout
+    counts: Mapping[JobStatus, int] = {}
+    spent: tuple[Money, ...] = ()
+    reason: str = ""
+    cached: int = 0
+    is_skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """`owns_process`: nothing else runs here, so the collector is ours to tune.
+
+    `drive` runs the session to its end, `check` raises where the run is no longer wanted, and
+    `confirm` agrees to what a run costs.
+    """
+
+    owns_process: bool
+    takes_signals: bool
+    confirm: Callable[[str], bool]
+    warn: Callable[[Iterable[Problem]], None]
+    drive: Callable[[Coroutine[Any, Any, Ending]], Ending]
+    check: Callable[[], None]
+
+
+def _ask(words: str) -> bool:
+    """Without a terminal --yes decides."""
+    if not sys.stdin.isatty():
+        say(f"{words}; add --yes to agree")
+        return False
+    import click  # noqa: PLC0415  # start-up
+
+    return click.confirm(f"{words}. Go on?", err=True)
+
+
+TERMINAL = Host(
+    owns_process=True,
+    takes_signals=True,
+    confirm=_ask,
+    warn=warn,
+    drive=asyncio.run,
+    check=lambda: None,
+)
