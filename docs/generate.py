@@ -65,6 +65,9 @@ def _frame_parts(frame: Schema) -> Iterator[str]:
     yield f"## execution\n\n{execution['description']}\n"
     yield _table(execution, frame)
     yield from _inner_tables("execution", execution, frame)
+    notify = frame["$defs"]["notify"]
+    yield f"## notify\n\n{notify['description']}\n"
+    yield _table(notify, frame)
 
 
 def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:

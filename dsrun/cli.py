@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from dsrun import __version__
+from dsrun.commands.looking_back import cost_command, history_command
 from dsrun.endings import hush_stdout, report_bug, say_last
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
+from dsrun.logs import end_logs, start_logs
 from dsrun.options import (
     DEFAULT_PIPELINE,
     emulator_options,
@@ -29,6 +31,7 @@ from dsrun.options import (
     selection_options,
     set_option,
     statuses_again,
+    unattended_options,
 )
 
 
@@ -80,6 +83,7 @@ def cli() -> None:
 @pipeline_argument
 @selection_options
 @run_options
+@unattended_options
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
     from dsrun.commands import plan, run
@@ -94,11 +98,7 @@ def run_command(**given: Any) -> int:
                 again=statuses_again(given),
             )
         )
-    if given["verbose"]:
-        import logging
-
-        logging.basicConfig(format="%(asctime)s %(message)s")
-        logging.getLogger("dsrun").setLevel(logging.DEBUG)
+    start_logs(form=given["log_format"], file=given["log_file"], verbose=given["verbose"])
     return run.run(
         RunOptions(
             **options,
@@ -111,6 +111,8 @@ def run_command(**given: Any) -> int:
             yes=given["yes"],
             quiet=given["quiet"],
             progress=not given["no_progress"],
+            junit=given["junit"],
+            textfile=given["textfile"],
         )
     )
 
@@ -288,3 +290,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INCOMPLETE
     except Exception as error:  # noqa: BLE001  # the one place where a bug becomes an exit code
         return report_bug(error)
+    finally:
+        end_logs()
+
+
+cli.add_command(history_command)
+cli.add_command(cost_command)

@@ -1,11 +1,13 @@
 """Words on the terminal. Progress and notes go to stderr, results to stdout."""
 
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
+from dsrun.logs import WARNING, speak
 from dsrun.records import JobResult, JobStatus
 
 _HEARTBEAT_S = 30.0
@@ -17,7 +19,15 @@ class Clock(Protocol):
 
 def say(text: str) -> None:
     """A line for the user, on stderr."""
+    speak(text, show=_print_line, level=_level(text))
+
+
+def _print_line(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console is where we print
+
+
+def _level(text: str) -> int:
+    return logging.WARNING if text.startswith(WARNING) else logging.INFO
 
 
 def answer(text: str) -> None:
@@ -81,6 +91,9 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line that does not break the bar."""
+        speak(text, show=self._show)
+
+    def _show(self, text: str) -> None:
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:

@@ -41,6 +41,8 @@ class RunOptions(PlanOptions):
     yes: bool = False
     quiet: bool = False
     progress: bool = True
+    junit: Path | None = None
+    textfile: Path | None = None
 
 
 def open_plan(options: PlanOptions) -> Plan:

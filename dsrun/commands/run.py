@@ -12,6 +12,7 @@ from functools import partial
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
+from dsrun.commands.aftermath import reported
 from dsrun.commands.common import RunOptions, open_plan
 from dsrun.commands.prepare import prepare
 from dsrun.commands.problems import warn
@@ -46,6 +47,10 @@ _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones 
 def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     plan = open_plan(options)
+    return reported(plan, options, partial(_run, plan, options))
+
+
+def _run(plan: Plan, options: RunOptions) -> int:
     _check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     warn(() if options.quiet else plan.warnings)
