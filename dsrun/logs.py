@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -56,6 +57,10 @@ class _LogFile(RotatingFileHandler):
             words = fault.strerror if isinstance(fault, OSError) else fault
             speak(f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}", show=_show)
 
+    def close(self) -> None:
+        with suppress(OSError):  # was told when it was written
+            super().close()
+
 
 def _show(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
@@ -74,7 +79,13 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
     formatter = _JsonFormatter() if form == "json" else _TextFormatter()
     if file is not None:
         try:
-            written = _LogFile(file, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
+            written = _LogFile(
+                file,
+                maxBytes=FILE_BYTES,
+                backupCount=FILES_KEPT,
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
         except OSError as error:
             raise UsageError(
                 f"--log-file {file}: cannot be written: {error.strerror}; name a file in a folder "

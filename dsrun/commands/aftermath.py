@@ -171,7 +171,7 @@ def _write_parts(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def _append(path: Path, end: RunEnd) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(step_summary(end))
 
 

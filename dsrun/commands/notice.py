@@ -1,14 +1,13 @@
 """Tells somebody how a run ended, by a webhook or a command. A notice that fails is a warning."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-
-import orjson
 
 from dsrun.clock import SystemClock
 from dsrun.console import say
@@ -124,4 +123,6 @@ def _secret(given: str | FromEnvironment | None) -> str:
 
 
 def _body(payload: Json) -> bytes:
-    return payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
+    # ASCII, since a path may hold bytes that are no text.
+    text = payload if isinstance(payload, str) else json.dumps(payload)
+    return text.encode(errors="backslashreplace")
