@@ -261,6 +261,19 @@ class TestFiles:
         assert f"warning: {option} file/x was not written" in outcome.err
 
 
+class TestSummary:
+    def test_where_nobody_watches_it_has_five_lines(self, work, serve):
+        serve("lost-answer", "no-list")
+        outcome = work.dsrun(work.posters(8))
+        assert outcome.code == 1
+        closing = outcome.err.partition("\n8 jobs: ")[2].splitlines()
+        assert len(closing) == 5
+        assert closing[0].startswith("8 unknown; cost so far: ")
+        assert closing[1].startswith("  8 x ")
+        assert "--resubmit-unknown" in closing[3]
+        assert re.fullmatch(r"\d more lines: `dsrun status \S+demo.yaml`", closing[4])
+
+
 class TestLogs:
     def test_json_is_all_that_stderr_gets(self, work, serve):
         serve("failed-task")
