@@ -68,6 +68,9 @@ def _frame_parts(frame: Schema) -> Iterator[str]:
     notify = frame["$defs"]["notify"]
     yield f"## notify\n\n{notify['description']}\n"
     yield _table(notify, frame)
+    yield "## schedule\n\nA cron expression, or a mapping of these.\n"
+    *_, mapping = frame["properties"]["schedule"]["anyOf"]
+    yield _table(mapping, frame)
 
 
 def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:

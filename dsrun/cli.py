@@ -31,8 +31,9 @@ from dsrun.options import (
     selection_options,
     set_option,
     statuses_again,
-    unattended_options,
+    watch_options,
 )
+from dsrun.unattended import cron_command, jitter_seconds, run_days, unattended_options
 
 
 class _PipelineFirst(click.Group):
@@ -83,6 +84,7 @@ def cli() -> None:
 @pipeline_argument
 @selection_options
 @run_options
+@watch_options
 @unattended_options
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
@@ -99,22 +101,19 @@ def run_command(**given: Any) -> int:
             )
         )
     start_logs(form=given["log_format"], file=given["log_file"], verbose=given["verbose"])
-    return run.run(
-        RunOptions(
-            **options,
-            concurrency=given["concurrency"],
-            max_cost=parse_max_cost(given["max_cost"]),
-            retry_failed=given["retry_failed"],
-            resubmit_unknown=given["resubmit_unknown"],
-            fail_fast=given["fail_fast"],
-            if_running=given["if_running"],
-            yes=given["yes"],
-            quiet=given["quiet"],
-            progress=not given["no_progress"],
-            junit=given["junit"],
-            textfile=given["textfile"],
-        )
+    chosen = RunOptions(
+        **options,
+        max_cost=parse_max_cost(given["max_cost"]),
+        resubmit_unknown=given["resubmit_unknown"],
+        fail_fast=given["fail_fast"],
+        if_running=given["if_running"],
+        yes=given["yes"],
+        quiet=given["quiet"],
+        progress=not given["no_progress"],
+        **{name: given[name] for name in ("junit", "textfile", "concurrency", "retry_failed")},
+        jitter_s=jitter_seconds(given),
     )
+    return run_days(chosen, given, run.run)
 
 
 @cli.command("validate")
@@ -260,6 +259,10 @@ def emulate_command(**given: Any) -> int:
     )
 
 
+for _command in (cron_command, history_command, cost_command):
+    cli.add_command(_command)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
     for stream in (sys.stdout, sys.stderr):
@@ -292,7 +295,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_bug(error)
     finally:
         end_logs()
-
-
-cli.add_command(history_command)
-cli.add_command(cost_command)

@@ -2,7 +2,11 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from datetime import time as datetime_time
+from zoneinfo import ZoneInfo
+
+from dsrun.errors import SetupError
 
 
 class SystemClock:
@@ -14,11 +18,28 @@ class SystemClock:
         """The time in the machine's zone, for what people read: dates in prompts."""
         return datetime.now(UTC).astimezone()
 
+    def local_midnight(self, day: date) -> datetime:
+        """The first moment of a day in the machine's zone."""
+        return datetime.combine(day, datetime_time()).astimezone()
+
     def monotonic(self) -> float:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+def local_zone() -> ZoneInfo:
+    """The machine's zone, by name where the system tells it. Raises SetupError."""
+    from tzlocal import get_localzone  # noqa: PLC0415  # start-up: only schedules want it
+
+    try:
+        return get_localzone()
+    except (LookupError, ValueError, OSError) as error:
+        raise SetupError(
+            f"the machine's time zone cannot be told ({error}); set TZ, or give the schedule a "
+            "timezone"
+        ) from error
 
 
 def stamp(moment: datetime) -> str:

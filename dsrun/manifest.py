@@ -15,6 +15,7 @@ from dsrun.matrix import Matrix
 from dsrun.notify import Notify, read_notify
 from dsrun.params import apply_params
 from dsrun.records import Json
+from dsrun.schedule import Schedule, read_schedule, schedule_faults
 from dsrun.shape import readable_parts, sorted_maps, structure_problems
 from dsrun.wording import nearest, show
 from dsrun.yaml_source import YamlDocument, parse_yaml
@@ -62,6 +63,8 @@ class Manifest:
     execution: Execution
     notify: Notify | None
     pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
+    schedule: Schedule | None = None
+    keep: int | None = None  # run directories that stay; None: all
     problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
 
 
@@ -100,6 +103,7 @@ def read_manifest(
     reader = _StepReader(document, root, catalog)
     steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
     notify = read_notify(raw.get("notify"), root=root, complain=reader.complain)
+    late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
     return Manifest(
         path=path,
         root=root,
@@ -111,8 +115,10 @@ def read_manifest(
         steps=tuple(step for step in steps if step is not None),
         execution=parse_execution(raw.get("execution") or {}),
         notify=notify,
+        schedule=None if late else read_schedule(raw.get("schedule")),
+        keep=raw.get("keep"),
         pinned=pinned,
-        problems=(*(problem for _, problem in problems), *wrong, *reader.problems),
+        problems=(*(problem for _, problem in problems), *wrong, *reader.problems, *late),
     )
 
 

@@ -19,7 +19,7 @@ class _Assignment(click.types.StringParamType):
     envvar_list_splitter = "\n"
 
 
-def _in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for decorator in reversed(decorators):
             command = decorator(command)
@@ -54,7 +54,7 @@ out_option = click.option(
     "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
     type=click.Path(path_type=Path), help="Output directory.",
 )  # fmt: skip
-run_place_options = _in_order(
+run_place_options = in_order(
     click.option(
         "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
         is_eager=True, expose_value=False, callback=_load_env_file,
@@ -67,11 +67,15 @@ run_place_options = _in_order(
         help="Use the built-in emulator: no key, no network, no cost.",
     ),
 )  # fmt: skip
-selection_options = _in_order(
+selection_options = in_order(
     run_place_options,
     click.option(
         "--no-cache", is_flag=True, envvar="DSRUN_NO_CACHE",
         help="Neither take finished results from the cache nor add to it.",
+    ),
+    click.option(
+        "--date", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", envvar="DSRUN_DATE",
+        help="Run, or repeat, another day: what run.date is, such as 2026-11-01.",
     ),
     click.option(
         "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
@@ -92,7 +96,7 @@ selection_options = _in_order(
 )  # fmt: skip
 
 
-run_options = _in_order(
+run_options = in_order(
     click.option(
         "-j",
         "--max-concurrency",
@@ -160,7 +164,7 @@ run_options = _in_order(
         help="No progress bar on a terminal.",
     ),
 )
-unattended_options = _in_order(
+watch_options = in_order(
     click.option(
         "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
         envvar="DSRUN_LOG_FORMAT", help="What goes to stderr and to the log file.",
@@ -178,7 +182,7 @@ unattended_options = _in_order(
         help="Write metrics for the textfile collector of Prometheus' node-exporter.",
     ),
 )  # fmt: skip
-emulator_options = _in_order(
+emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(
         "--port",
@@ -216,6 +220,7 @@ def plan_options(given: dict[str, Any]) -> dict[str, Any]:
     return {
         **place_options(given),
         "no_cache": given["no_cache"],
+        "day": given["date"] and given["date"].date(),
         "selection": Selection(
             steps=tuple(given["steps"]),
             only=given["only"],

@@ -1,6 +1,7 @@
 """The environment and key files, read once into values. The only user of os.environ."""
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,13 @@ from dsrun.masking import keep_secret
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
+_LASTING = (
+    "DASHSCOPE_HTTP_BASE_URL",
+    "DASHSCOPE_BASE_URL",
+    "DASHSCOPE_WORKSPACE",
+    "DASHSCOPE_WORKSPACE_ID",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -19,6 +27,7 @@ class Settings:
     base_url: str
     api_key: str = field(repr=False)
     workspace: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def bearer(self) -> str:
         return f"Bearer {self.api_key}"
@@ -38,7 +47,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     workspace = (env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID") or "").strip()
     if not workspace.isascii() or not workspace.isprintable():
         raise SetupError("DASHSCOPE_WORKSPACE holds a sign that no workspace id has; set it again")
-    return Settings(base_url=base_url, api_key=_api_key(env), workspace=workspace or None)
+    key, warnings = _api_key(env)
+    return Settings(base_url=base_url, api_key=key, workspace=workspace or None, warnings=warnings)
 
 
 def load_env_file(path: Path) -> None:
@@ -90,12 +100,36 @@ def emulated_settings(base_url: str) -> Settings:
     return Settings(base_url=base_url, api_key="sk-emulated")
 
 
-def _api_key(env: Mapping[str, str]) -> str:
+def key_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The file that the key is read from where DASHSCOPE_API_KEY does not hold it."""
+    env = os.environ if environ is None else environ
+    named = env.get("DASHSCOPE_API_KEY_FILE_PATH")
+    return Path(named) if named else Path("~/.dashscope/api_key").expanduser()
+
+
+def lasting_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The settings that a scheduled run needs, without the key; `has_bare_key` tells of that."""
+    env = os.environ if environ is None else environ
+    found = {name: env[name] for name in _LASTING if env.get(name)}
+    if env.get("DASHSCOPE_API_KEY_FILE_PATH"):
+        found["DASHSCOPE_API_KEY_FILE_PATH"] = str(key_file(env).absolute())
+    return found
+
+
+def has_bare_key(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the key stands in the environment itself, where a scheduled run finds none."""
+    env = os.environ if environ is None else environ
+    return bool(env.get("DASHSCOPE_API_KEY"))
+
+
+def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The key, and what is to be said of where it stands."""
     key = env.get("DASHSCOPE_API_KEY", "").strip()
+    warnings: tuple[str, ...] = ()
     if not key:
-        named = env.get("DASHSCOPE_API_KEY_FILE_PATH")
-        path = Path(named) if named else Path("~/.dashscope/api_key").expanduser()
-        key = _read_key(path, required=bool(named))
+        path = key_file(env)
+        key = _read_key(path, required=bool(env.get("DASHSCOPE_API_KEY_FILE_PATH")))
+        warnings = _open_to_others(path)
     if not key:
         raise SetupError(
             "no API key: set DASHSCOPE_API_KEY (or put the key into ~/.dashscope/api_key), or add "
@@ -104,7 +138,18 @@ def _api_key(env: Mapping[str, str]) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SetupError("the API key holds a space or a sign that no key has; set it again")
     keep_secret(key)
-    return key
+    return key, warnings
+
+
+def _open_to_others(path: Path) -> tuple[str, ...]:
+    """A warning where every account of the machine can read or write the key's file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ()
+    if os.name == "nt" or not stat.S_ISREG(mode) or not mode & (stat.S_IROTH | stat.S_IWOTH):
+        return ()
+    return (f"every user of this machine can read {path}; `chmod 600 {path}` keeps the key yours",)
 
 
 def _read_key(path: Path, *, required: bool) -> str:

@@ -87,9 +87,9 @@ def test_the_execution_record_has_the_defaults_of_its_schema():
 
 
 def test_the_records_of_a_manifest_name_every_key_of_its_schema():
-    # Keys that become something else: the format's number, words for people, and what is not
-    # used yet; a step's input and parameters are its body.
-    unkept = {"version", "description", "schedule"}
+    # Keys that become something else: the format's number and words for people; a step's input
+    # and parameters are its body.
+    unkept = {"version", "description"}
     top = {field.name for field in dataclasses.fields(Manifest)}
     assert set(MANIFEST_SCHEMA["properties"]) - unkept <= top
     step = {field.name for field in dataclasses.fields(Step)}

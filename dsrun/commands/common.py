@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from dsrun.catalog import load_catalog
 from dsrun.clock import SystemClock
+from dsrun.console import say
 from dsrun.execution import Money
-from dsrun.manifest import read_manifest
+from dsrun.manifest import Manifest, read_manifest
 from dsrun.plan import Plan, build_plan
 from dsrun.records import Json
+from dsrun.schedule import Schedule
 from dsrun.selection import EVERYTHING, Selection
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
@@ -26,6 +30,7 @@ class PlanOptions:
     selection: Selection = EVERYTHING
     emulate: bool = False
     no_cache: bool = False
+    day: date | None = None  # whose run.date; None: today
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +48,43 @@ class RunOptions(PlanOptions):
     progress: bool = True
     junit: Path | None = None
     textfile: Path | None = None
+    jitter_s: float = 0.0
 
 
 def open_plan(options: PlanOptions) -> Plan:
     """Read and compile. Jobs are not checked yet. Raises ManifestError or UsageError."""
     catalog = load_catalog(options.pipeline.parent / OWN_OPERATIONS)
     manifest = read_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
-    return build_plan(manifest, catalog=catalog, run_values=run_values(SystemClock()))
+    values = run_values(SystemClock(), schedule=manifest.schedule, day=options.day)
+    plan = build_plan(manifest, catalog=catalog, run_values=values)
+    if options.day is not None and (manifest.pinned or not plan.run_values):
+        say("warning: --date changes nothing: no template of this pipeline uses run.date")
+    return plan
 
 
-def run_values(clock: SystemClock) -> dict[str, Json]:
-    """`run.date` and `run.datetime` in local time, and `run.id`, unique to the second."""
-    now = clock.local_now().replace(microsecond=0)
+def run_values(
+    clock: SystemClock, *, schedule: Schedule | None = None, day: date | None = None
+) -> dict[str, Json]:
+    """`run.date`, `run.datetime`, and `run.id`, unique to the second.
+
+    In the schedule's zone, else in the machine's. Of a `day` that was asked for they are those of
+    its first moment, the same each time.
+    """
+    now = _now(clock, schedule=schedule, day=day).replace(microsecond=0)
     return {
         "date": now.date().isoformat(),
         "datetime": now.isoformat(),
         "id": now.strftime("%Y%m%dT%H%M%S%z"),
     }
+
+
+def today(manifest: Manifest) -> date:
+    """The day that `run.date` is without --date."""
+    return _now(SystemClock(), schedule=manifest.schedule, day=None).date()
+
+
+def _now(clock: SystemClock, *, schedule: Schedule | None, day: date | None) -> datetime:
+    if schedule is None or schedule.timezone is None:
+        return clock.local_now() if day is None else clock.local_midnight(day)
+    zone = ZoneInfo(schedule.timezone)
+    return clock.now().astimezone(zone) if day is None else datetime.combine(day, time(), zone)

@@ -14,6 +14,7 @@ from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.aftermath import reported
 from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.prepare import prepare
 from dsrun.commands.problems import warn
 from dsrun.commands.record import write_manifest
@@ -55,6 +56,9 @@ def _run(plan: Plan, options: RunOptions) -> int:
     chosen = _check(plan, options)
     warn(() if options.quiet else plan.warnings)
     settings = None if options.emulate else read_settings()
+    for warning in settings.warnings if settings else ():
+        say(f"warning: {warning}")
+    wait_jitter(options)
     layout = RunLayout(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
@@ -68,7 +72,9 @@ def _run(plan: Plan, options: RunOptions) -> int:
         if not is_held:
             return ExitCode.OK
         session = _Session(plan, options, layout, settings, chosen)
-        return asyncio.run(session.run())
+        code = asyncio.run(session.run())
+        retire_old_runs(plan, options, layout, code)
+        return code
 
 
 def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:

@@ -1,0 +1,91 @@
+"""The door that removes old run directories of a pipeline (`keep`), and nothing else.
+
+What is no run directory stays, and so does every run that has not ended: what is paid may still
+wait there. A directory is renamed before its files go, so that no half of one looks like a run.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from dsrun.errors import SetupError
+from dsrun.layout import RunLayout
+from dsrun.ledger_view import LedgerView
+from dsrun.lockfile import run_lock
+from dsrun.records import OPEN, JobStatus
+
+_REMOVING = ".removing-"
+_RUN_NAME = re.compile(r"(emulated-)?[0-9a-f]{12}").fullmatch
+_WAITS = frozenset((*OPEN, JobStatus.UNKNOWN))
+
+
+class _Old(NamedTuple):
+    started_at: str
+    path: Path
+    has_ended: bool
+
+
+def prune(layout: RunLayout, *, keep: int, say: Callable[[str], None]) -> list[Path]:
+    """Keep the `keep` newest runs of a pipeline, `layout`'s among them; the removed directories.
+
+    Emulated and real runs are counted apart. Raises SetupError where a directory cannot be removed.
+    """
+    found = [
+        old
+        for path in layout.pipeline_dir.iterdir()
+        if path != layout.run_dir
+        and path.name.startswith("emulated-") == layout.emulated
+        and (old := _look(path)) is not None
+    ]
+    found.sort(reverse=True)
+    latest = layout.latest.resolve() if layout.latest.is_symlink() else None
+    removed = []
+    try:
+        for left in layout.pipeline_dir.glob(f"{_REMOVING}*"):
+            shutil.rmtree(left)
+        for old in found[keep - 1 :]:
+            if not old.has_ended:
+                say(f"{old.path} is kept: it has jobs that have not ended or may be paid")
+            elif old.path.resolve() != latest and _remove(old.path):
+                removed.append(old.path)
+    except OSError as error:
+        raise SetupError(
+            f"an old run of {layout.pipeline_dir} cannot be removed: {error.strerror or error}"
+        ) from error
+    return removed
+
+
+def _look(path: Path) -> _Old | None:
+    """A run directory, or None where it is none, or its ledger cannot be read."""
+    if path.is_symlink() or not path.is_dir() or not _RUN_NAME(path.name):
+        return None
+    if not (path / "manifest.lock.json").is_file():
+        return None
+    try:
+        view = LedgerView(path / "ledger.sqlite3")
+    except SetupError:
+        return None
+    try:
+        last, counts = view.last_run(), view.counts()
+    finally:
+        view.close()
+    if last is None:
+        return None
+    has_ended = not any(counts.get(status) for status in _WAITS) and last.ended_at is not None
+    return _Old(last.started_at, path, has_ended)
+
+
+def _remove(path: Path) -> bool:
+    """Remove it unless a run holds it; its state is looked at again once it is held."""
+    with run_lock(
+        path / ".lock", if_running="skip", describe_owner=lambda: "a run", say=lambda _: None
+    ) as is_held:
+        old = _look(path) if is_held else None
+        if old is None or not old.has_ended:
+            return False
+        aside = path.with_name(f"{_REMOVING}{path.name}")
+        path.rename(aside)
+    shutil.rmtree(aside)
+    return True

@@ -1,0 +1,211 @@
+"""The systemd units and the Kubernetes CronJob of a scheduled pipeline. Text only."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cronsim import CronSim
+
+from dsrun.crontab import Scheduled
+from dsrun.schedule import SOME_DAY, Schedule
+
+_WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+_WORK = "/work"  # where the volume is mounted
+_KEY_FOLDER = "/run/secrets/dashscope"
+_SERVICE = """\
+[Unit]
+Description=dsrun {name}
+Documentation=man:systemd.service(5)
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+User={user}
+WorkingDirectory={folder}
+{environment}ExecStart={command}
+# SIGTERM submits nothing more and records the rest; the next run goes on.
+TimeoutStopSec=5min
+# Only the output directory can be written.
+ReadWritePaths={out}
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+LockPersonality=yes
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0077
+"""
+_TIMER = """\
+[Unit]
+Description=Timer of dsrun {name}
+
+[Timer]
+{calendar}RandomizedDelaySec={jitter:g}s
+AccuracySec=1s
+# A machine that was off runs once when it is back.
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def systemd_units(item: Scheduled, *, user: str) -> dict[str, str]:
+    """A service and its timer, by file name."""
+    environment = dict(item.environment)
+    lines = ""
+    if item.key_file is not None:
+        # systemd reads it as root and shows it to this service alone.
+        lines = f"LoadCredential=api_key:{_spelled(str(item.key_file))}\n"
+        lines += "Environment=DASHSCOPE_API_KEY_FILE_PATH=%d/api_key\n"
+        environment.pop("DASHSCOPE_API_KEY_FILE_PATH", None)
+    for name, value in environment.items():
+        lines += f"Environment={_quoted(f'{name}={value}')}\n"
+    service = _SERVICE.format(
+        name=item.name,
+        user=user,
+        folder=_spelled(str(item.pipeline.parent)),
+        environment=lines,
+        command=" ".join(
+            _quoted(word).replace("$", "$$") for word in (*item.program, *item.arguments)
+        ),
+        out=_quoted(str(item.out)),
+    )
+    calendar = "".join(f"OnCalendar={line}\n" for line in on_calendar(item.schedule))
+    timer = _TIMER.format(name=item.name, calendar=calendar, jitter=item.schedule.jitter_s)
+    return {f"dsrun-{item.name}.service": service, f"dsrun-{item.name}.timer": timer}
+
+
+def on_calendar(schedule: Schedule) -> list[str]:
+    """Systemd's words for a cron expression: two where cron means this day or that one."""
+    cron = CronSim(schedule.cron, SOME_DAY)
+    zone = f" {schedule.timezone}" if schedule.timezone else ""
+    hours, minutes = _listed(cron.hours, 24), _listed(cron.minutes, 60)
+    months = _listed(cron.months, 12)
+    days = _listed(cron.days, 31)
+    numbers = {day % 7 for day in cron.weekdays if isinstance(day, int)}
+    weekdays = "" if len(numbers) == len(_WEEKDAYS) else _names(numbers)
+    pairs = [(weekdays, days)]
+    if not cron.day_and and weekdays and days != "*":
+        pairs = [("", days), (weekdays, "*")]
+    return [f"{week}*-{months}-{day} {hours}:{minutes}:00{zone}" for week, day in pairs]
+
+
+def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, Any]:
+    """A CronJob for a volume `dsrun` that holds what is below `root`, and a secret `dashscope`.
+
+    Kubernetes counts in the zone of its controllers, so the zone is always named.
+    """
+    arguments = [_mounted(word, root) for word in item.arguments]
+    if item.schedule.jitter_s:
+        arguments.append(f"--jitter={item.schedule.jitter_s:g}s")
+    environment = {
+        **{name: _mounted(value, root) for name, value in item.environment.items()},
+        "DASHSCOPE_API_KEY_FILE_PATH": f"{_KEY_FOLDER}/api_key",
+        "HOME": "/tmp",  # noqa: S108  # the container's own, on a volume of its own
+    }
+    container = {
+        "name": "dsrun",
+        "image": image,
+        "command": ["dsrun"],
+        "args": arguments,
+        "workingDir": _mounted(str(item.pipeline.parent), root),
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "resources": {
+            "requests": {"cpu": "250m", "memory": "256Mi"},
+            "limits": {"memory": "1Gi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "work", "mountPath": _WORK},
+            {"name": "key", "mountPath": _KEY_FOLDER, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # as above
+        ],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 300,
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "runAsGroup": 10001,
+            "fsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [
+            {"name": "work", "persistentVolumeClaim": {"claimName": "dsrun"}},
+            {"name": "key", "secret": {"secretName": "dashscope", "defaultMode": 0o440}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": f"dsrun-{item.name}"[:52].rstrip("-")},
+        "spec": {
+            "schedule": item.schedule.cron,
+            "timeZone": zone,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 3600,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 3,
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}},
+        },
+    }
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _mounted(word: str, root: Path) -> str:
+    """The path in the container of one below `root`; other words stay."""
+    path = Path(word)
+    if path.is_absolute() and path.is_relative_to(root):
+        return str(Path(_WORK) / path.relative_to(root))
+    return word
+
+
+def _listed(numbers: set[int], every: int) -> str:
+    return "*" if len(numbers) == every else ",".join(f"{number:02}" for number in sorted(numbers))
+
+
+def _names(numbers: set[int]) -> str:
+    return ",".join(_WEEKDAYS[number] for number in sorted(numbers)) + " "
+
+
+def _spelled(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _quoted(text: str) -> str:
+    """A word of a unit file, in quotes where it needs them."""
+    text = _spelled(text)
+    if text and not set(text) & set(" \t\"'\\;#"):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,204 @@
+"""`dsrun cron`: what it prints, and what it does to a crontab."""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+import tzlocal
+
+STEPS = """
+schedule: {schedule}
+steps:
+  posters:
+    operation: wanx-v1
+    input: {{prompt: a lantern}}
+"""
+# A table in a file beside the program, as cron's own keeps one; it refuses what it cannot read.
+FAKE_CRONTAB = """#!{python}
+import pathlib, sys
+table = pathlib.Path(__file__).with_name("table")
+if sys.argv[1:] == ["-l"]:
+    if not table.exists():
+        sys.exit("no crontab for me")
+    sys.stdout.write(table.read_text())
+else:
+    assert sys.argv[1:] == ["-"]
+    text = sys.stdin.read()
+    if "refused" in text:
+        sys.exit("bad minute; errors in crontab file, can't install.")
+    table.write_text(text)
+"""
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    tzlocal.reload_localzone()
+    yield
+    monkeypatch.undo()
+    tzlocal.reload_localzone()
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """The user's crontab, kept by a program of that name."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "crontab"
+    program.write_text(FAKE_CRONTAB.format(python=sys.executable))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder / "table"
+
+
+def nightly(work, schedule='"30 2 * * *"', **given):
+    return work.pipeline(STEPS.format(schedule=schedule), **given)
+
+
+def test_a_line_is_printed_and_the_crontab_left_alone(work, table):
+    file = nightly(work)
+    outcome = work.dsrun("cron", file)
+    begin, line, end = outcome.out.splitlines()
+    assert outcome.code == 0
+    assert (begin, end) == (f"# BEGIN dsrun {file}", f"# END dsrun {file}")
+    assert line.startswith(
+        f"30 2 * * * mkdir -p {work.folder}/outputs/demo && cd {work.folder} && "
+    )
+    assert f" run {file} --out {work.folder}/outputs --if-running skip --no-progress >>" in line
+    assert line.endswith(f">> {work.folder}/outputs/demo/cron.log 2>&1")
+    assert not table.exists()
+
+
+def test_options_are_handed_on_with_absolute_paths(work, monkeypatch):
+    monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws-1")
+    (work.folder / "env").write_text("DASHSCOPE_WORKSPACE=ws\n")
+    nightly(work)
+    line = work.dsrun(
+        "cron", "demo.yaml", "-o", "elsewhere", "--env-file", "env", "--catch-up", "7", "--emulate"
+    ).out.splitlines()[1]  # fmt: skip
+    assert f"--out {work.folder}/elsewhere" in line
+    assert f"--env-file {work.folder}/env" in line
+    assert " DASHSCOPE_WORKSPACE=ws-1 " in line
+    assert "--catch-up 7 --emulate >>" in line
+
+
+def test_the_key_of_the_shell_goes_nowhere_and_this_is_said(work, monkeypatch, key):
+    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+    file = nightly(work)
+    for form in ([], ["--systemd"], ["--kubernetes", "--image", "dsrun"]):
+        assert key not in work.dsrun("cron", file, *form).out
+    assert "cron will not see DASHSCOPE_API_KEY" in work.dsrun("cron", file).err
+
+
+def test_installing_shows_the_difference_and_keeps_other_lines(work, table):
+    table.write_text("5 4 * * * backup\n")
+    file = nightly(work)
+    outcome = work.dsrun("cron", file, "--install", "--yes")
+    assert outcome.code == 0
+    assert f"+# BEGIN dsrun {file}" in outcome.out.splitlines()
+    printed = work.dsrun("cron", file).out
+    assert table.read_text() == "5 4 * * * backup\n" + printed
+    again = work.dsrun("cron", file, "--install", "--yes")
+    assert (again.code, again.out, again.err) == (0, "", "the crontab is so already\n")
+    assert work.dsrun("cron", file, "--remove", "--yes").code == 0
+    assert table.read_text() == "5 4 * * * backup\n"
+
+
+def test_a_first_crontab_is_made(work, table):
+    file = nightly(work)
+    assert work.dsrun("cron", file, "--install", "--yes").code == 0
+    assert table.read_text() == work.dsrun("cron", file).out
+
+
+def test_without_a_terminal_nothing_is_changed_unless_agreed(work, table):
+    outcome = work.dsrun("cron", nightly(work), "--install")
+    assert (outcome.code, table.exists()) == (2, False)
+    assert "--yes" in outcome.err
+
+
+def test_a_crontab_that_cron_refuses_is_one_message(work, table):
+    file = nightly(work, path="refused.yaml")
+    outcome = work.dsrun("cron", file, "--install", "--yes")
+    assert (outcome.code, table.exists()) == (3, False)
+    assert "took no new table: bad minute" in outcome.err
+
+
+def test_without_cron_other_ways_are_named(work, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome = work.dsrun("cron", nightly(work), "--install", "--yes")
+    assert outcome.code == 3
+    assert "--systemd" in outcome.err
+
+
+def test_next_lists_the_coming_times_of_all_in_order(work):
+    nightly(work, path="a.yaml", name="a", schedule='"0 4 1 1 *"')
+    nightly(work, path="b.yaml", name="b", schedule='{cron: "@yearly", timezone: UTC}')
+    outcome = work.dsrun("cron", "a.yaml", "b.yaml", "--next", "2", "--json")
+    times = [(item["name"], item["at"][4:]) for item in outcome.answer]
+    assert (
+        times
+        == [
+            ("b", "-01-01T00:00:00+00:00"),
+            ("a", "-01-01T04:00:00+00:00"),
+        ]
+        * 2
+    )
+    shown = work.dsrun("cron", "a.yaml", "b.yaml", "--next", "2").out.splitlines()
+    assert [line.split()[2:] for line in shown] == [
+        ["00:00", "+0000", "UTC", "b"],
+        ["04:00", "+0000", "UTC", "a"],
+    ] * 2
+
+
+def test_systemd_units_can_be_written_as_files(work):
+    outcome = work.dsrun("cron", nightly(work), "--systemd", "--to", "units")
+    assert outcome.out.split() == ["units/dsrun-demo.service", "units/dsrun-demo.timer"]
+    assert "OnCalendar=*-*-* 02:30:00\n" in Path("units/dsrun-demo.timer").read_text()
+    assert "outputs must be there" in outcome.err
+    printed = work.dsrun("cron", "demo.yaml", "--systemd").out
+    assert Path("units/dsrun-demo.service").read_text() in printed
+
+
+def test_a_cronjob_is_in_the_machines_zone_by_name(work):
+    outcome = work.dsrun("cron", nightly(work), "--kubernetes", "--image", "dsrun:1")
+    assert "  timeZone: UTC\n" in outcome.out
+    assert "image: dsrun:1\n" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("schedule", "arguments", "words"),
+    [
+        pytest.param(
+            '{cron: "@daily", timezone: Asia/Shanghai}', [], "cron knows the machine's zone only",
+            id="another zone",
+        ),
+        pytest.param('"@daily"', ["--kubernetes"], "--image NAME", id="no image"),
+        pytest.param(
+            '"@daily"', ["--kubernetes", "--image", "x", "-o", "/elsewhere"],
+            "/elsewhere is not below the current folder", id="outside of the volume",
+        ),
+        pytest.param('"@daily"', ["--systemd", "--install"], "take one of them", id="two forms"),
+        pytest.param('"@daily"', ["./demo.yaml"], "have the same name, demo", id="twice"),
+        pytest.param('"0 25 * * *"', [], "demo.yaml:3:11: schedule: ", id="no expression"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_scheduled_is_said_in_one_message(work, table, schedule, arguments, words):
+    nightly(work, schedule=schedule)
+    outcome = work.dsrun("cron", "demo.yaml", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert words in outcome.err
+
+
+def test_a_pipeline_without_schedule_is_told_how_to_get_one(work):
+    outcome = work.dsrun("cron", work.posters(1))
+    assert outcome.code == 2
+    assert 'has no schedule; add a line such as `schedule: "0 3 * * *"`' in outcome.err
+
+
+def test_the_json_of_times_has_the_pipeline(work):
+    (item,) = json.loads(work.dsrun("cron", nightly(work), "--next", "1", "--json").out)
+    assert item.keys() == {"name", "pipeline", "at"}
+    assert item["pipeline"] == str(work.folder / "demo.yaml")

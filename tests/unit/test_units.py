@@ -1,0 +1,119 @@
+"""systemd units and CronJobs, held to systemd's own tool and to Kubernetes' own schema."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsrun.crontab import Scheduled
+from dsrun.schedule import Schedule, read_schedule
+from dsrun.units import as_yaml, cronjob, on_calendar, systemd_units
+
+ROOT = Path("/srv")
+
+
+def scheduled(folder=ROOT, **given):
+    pipeline = folder / "posters.yaml"
+    usual = {
+        "name": "posters",
+        "pipeline": pipeline,
+        "schedule": Schedule(cron="30 2 * * 1-5", timezone="Asia/Shanghai", jitter_s=60.0),
+        "program": ("/bin/true",),
+        "arguments": ("run", str(pipeline), "--set", 'tone=50% "noon" $un \\'),
+        "environment": {"DASHSCOPE_WORKSPACE": "a b%", "DASHSCOPE_API_KEY_FILE_PATH": "/srv/key"},
+        "out": folder / "outputs",
+        "key_file": Path("/srv/key"),
+    }
+    return Scheduled(**(usual | given))
+
+
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("@daily", ["*-*-* 00:00:00"]),
+        ("*/15 * * * *", ["*-*-* *:00,15,30,45:00"]),
+        ("30 2 * * 1-5", ["Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00"]),
+        ("0 0 * * 7", ["Sun *-*-* 00:00:00"]),
+        ("0 3 1,15 feb *", ["*-02-01,15 03:00:00"]),
+        pytest.param(
+            "0 0 13 * 5", ["*-*-13 00:00:00", "Fri *-*-* 00:00:00"], id="cron's either or"
+        ),
+        pytest.param("0 0 1-7/1 * *", ["*-*-01,02,03,04,05,06,07 00:00:00"], id="range"),
+        pytest.param("0 0 */2 * 1", None, id="cron's star: both must hold"),
+    ],
+)
+def test_systemd_has_the_same_times(cron, expected):
+    found = on_calendar(read_schedule(cron))
+    if expected is None:
+        (line,) = found
+        assert line.startswith("Mon *-*-01,03,05,")
+    else:
+        assert found == expected
+
+
+def test_the_zone_is_part_of_the_time():
+    assert on_calendar(Schedule(cron="0 3 * * *", timezone="Asia/Shanghai")) == [
+        "*-*-* 03:00:00 Asia/Shanghai"
+    ]
+
+
+def test_the_key_comes_by_systemd_and_stands_in_no_unit():
+    service = systemd_units(scheduled(), user="me")["dsrun-posters.service"]
+    assert "LoadCredential=api_key:/srv/key\n" in service
+    assert "Environment=DASHSCOPE_API_KEY_FILE_PATH=%d/api_key\n" in service
+    assert service.count("DASHSCOPE_API_KEY_FILE_PATH") == 1
+
+
+def test_words_are_spelled_as_unit_files_want_them():
+    service = systemd_units(scheduled(), user="me")["dsrun-posters.service"]
+    assert 'Environment="DASHSCOPE_WORKSPACE=a b%%"' in service
+    assert r'--set "tone=50%% \"noon\" $$un \\"' in service
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_accepts_the_units(tmp_path):
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    units = systemd_units(scheduled(folder), user="root")
+    files = [tmp_path / name for name in units]
+    for file in files:
+        file.write_text(units[file.name])
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    about_us = [line for line in done.stderr.splitlines() if "posters" in line]
+    assert (done.returncode, about_us) == (0, [])
+
+
+def made(**given):
+    return cronjob(scheduled(**given), image="registry.example/dsrun:1", root=ROOT, zone="UTC")
+
+
+def test_a_cronjob_sees_the_volume_instead_of_this_machine():
+    (container,) = made()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["workingDir"] == "/work"
+    assert container["args"][:2] == ["run", "/work/posters.yaml"]
+    assert container["args"][-1] == "--jitter=60s"
+    environment = {item["name"]: item["value"] for item in container["env"]}
+    assert environment["DASHSCOPE_API_KEY_FILE_PATH"] == "/run/secrets/dashscope/api_key"
+
+
+def test_a_cronjob_does_not_overlap_and_is_not_repeated_blindly():
+    spec = made()["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert (spec["schedule"], spec["timeZone"]) == ("30 2 * * 1-5", "UTC")
+
+
+def test_kubernetes_accepts_the_cronjob():
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    document = yaml.safe_load(as_yaml(made()))
+    kubernetes_validate.validate(document, "1.31", strict=True)
+    document["spec"]["when"] = document["spec"].pop("schedule")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, "1.31", strict=True)
