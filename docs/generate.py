@@ -65,6 +65,9 @@ def _frame_parts(frame: Schema) -> Iterator[str]:
     yield f"## execution\n\n{execution['description']}\n"
     yield _table(execution, frame)
     yield from _inner_tables("execution", execution, frame)
+    notify = frame["$defs"]["notify"]
+    yield f"## notify\n\n{notify['description']}\n"
+    yield _table(notify, frame)
     yield "## schedule\n\nA cron expression, or a mapping of these.\n"
     *_, mapping = frame["properties"]["schedule"]["anyOf"]
     yield _table(mapping, frame)

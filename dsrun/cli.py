@@ -12,8 +12,10 @@ import click
 
 from dsrun import __version__
 from dsrun.cli_ledger import ledger_command
+from dsrun.commands.looking_back import cost_command, history_command
 from dsrun.endings import hush_stdout, report_bug, say_last
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
+from dsrun.logs import end_logs, start_logs
 from dsrun.options import (
     DEFAULT_PIPELINE,
     emulator_options,
@@ -30,6 +32,7 @@ from dsrun.options import (
     selection_options,
     set_option,
     statuses_again,
+    watch_options,
 )
 from dsrun.unattended import cron_command, jitter_seconds, run_days, unattended_options
 
@@ -82,6 +85,7 @@ def cli() -> None:
 @pipeline_argument
 @selection_options
 @run_options
+@watch_options
 @unattended_options
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
@@ -97,22 +101,17 @@ def run_command(**given: Any) -> int:
                 again=statuses_again(given),
             )
         )
-    if given["verbose"]:
-        import logging
-
-        logging.basicConfig(format="%(asctime)s %(message)s")
-        logging.getLogger("dsrun").setLevel(logging.DEBUG)
+    start_logs(form=given["log_format"], file=given["log_file"], verbose=given["verbose"])
     chosen = RunOptions(
         **options,
-        concurrency=given["concurrency"],
         max_cost=parse_max_cost(given["max_cost"]),
-        retry_failed=given["retry_failed"],
         resubmit_unknown=given["resubmit_unknown"],
         fail_fast=given["fail_fast"],
         if_running=given["if_running"],
         yes=given["yes"],
         quiet=given["quiet"],
         progress=not given["no_progress"],
+        **{name: given[name] for name in ("junit", "textfile", "concurrency", "retry_failed")},
         jitter_s=jitter_seconds(given),
     )
     return run_days(chosen, given, run.run)
@@ -261,8 +260,8 @@ def emulate_command(**given: Any) -> int:
     )
 
 
-cli.add_command(cron_command)
-cli.add_command(ledger_command)
+for _command in (cron_command, ledger_command, history_command, cost_command):
+    cli.add_command(_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -295,3 +294,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INCOMPLETE
     except Exception as error:  # noqa: BLE001  # the one place where a bug becomes an exit code
         return report_bug(error)
+    finally:
+        end_logs()

@@ -1,10 +1,13 @@
 """Words on the terminal. Progress and notes go to stderr, results to stdout."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TextIO
+
+from dsrun.logs import WARNING, speak
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -15,7 +18,15 @@ def say(text: str) -> None:
     if listener is not None:
         listener(text)
         return
+    speak(text, show=_print_line, level=_level(text))
+
+
+def _print_line(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console is where we print
+
+
+def _level(text: str) -> int:
+    return logging.WARNING if text.startswith(WARNING) else logging.INFO
 
 
 @contextmanager

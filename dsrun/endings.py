@@ -1,17 +1,21 @@
 """How an invocation ends that did not go well: its last words, where no command has said them."""
 
+import logging
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 
 import click
 
 from dsrun.errors import ExitCode
+from dsrun.logs import speak
+from dsrun.masking import mask
 
 
 def say_last(text: str) -> None:
     """A line on stderr."""
-    click.echo(text, err=True)
+    speak(text, show=partial(click.echo, err=True), level=logging.ERROR)
 
 
 def report_bug(error: Exception) -> ExitCode:
@@ -24,7 +28,7 @@ def report_bug(error: Exception) -> ExitCode:
     with tempfile.NamedTemporaryFile(
         "w", prefix="dsrun-bug-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
-        traceback.print_exception(error, file=file)
+        file.write(mask("".join(traceback.format_exception(error))))
     say_last(f"this is a bug in dsrun: {type(error).__name__}: {error}; details: {file.name}")
     return ExitCode.BUG
 

@@ -12,6 +12,7 @@ from dsrun.digest import sha256_hex
 from dsrun.errors import ManifestError, Problem
 from dsrun.execution import Execution, parse_execution
 from dsrun.matrix import Matrix
+from dsrun.notify import Notify, read_notify
 from dsrun.params import apply_params
 from dsrun.records import Json
 from dsrun.schedule import Schedule, read_schedule, schedule_faults
@@ -60,6 +61,7 @@ class Manifest:
     params: Mapping[str, Json]
     steps: tuple[Step, ...]
     execution: Execution
+    notify: Notify | None
     pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
     schedule: Schedule | None = None
     keep: int | None = None  # run directories that stay; None: all
@@ -100,6 +102,7 @@ def read_manifest(
     raw = {**raw, "params": params}
     reader = _StepReader(document, root, catalog)
     steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
+    notify = read_notify(raw.get("notify"), root=root, complain=reader.complain)
     late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
     return Manifest(
         path=path,
@@ -111,6 +114,7 @@ def read_manifest(
         params=params,
         steps=tuple(step for step in steps if step is not None),
         execution=parse_execution(raw.get("execution") or {}),
+        notify=notify,
         schedule=None if late else read_schedule(raw.get("schedule")),
         keep=raw.get("keep"),
         pinned=pinned,
@@ -140,7 +144,7 @@ class _StepReader:
         operation = section["operation"]
         if operation not in self._catalog:
             known = self._catalog.names
-            self._complain(
+            self.complain(
                 (*at, "operation"),
                 f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
             )
@@ -148,7 +152,7 @@ class _StepReader:
             self._upload_places |= {(*at, *field.at) for field in uploads.fields}
         matrix = MatrixReader(
             at=(*at, "matrix"),
-            complain=self._complain,
+            complain=self.complain,
             load_file=self._load_data,
             root=self._root,
         ).read(section.get("matrix") or {})
@@ -184,7 +188,7 @@ class _StepReader:
             return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
         except ManifestError as error:
             if at in self._upload_places:
-                self._complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
+                self.complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
             else:
                 self._complain_of_file(error, (*at, "file"), name)
             return None
@@ -205,9 +209,9 @@ class _StepReader:
             if problem.line:
                 self.problems.append(problem)
             else:
-                self._complain(at, f"{name}: {problem.message}")
+                self.complain(at, f"{name}: {problem.message}")
 
-    def _complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
+    def complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 

@@ -164,6 +164,24 @@ run_options = in_order(
         help="No progress bar on a terminal.",
     ),
 )
+watch_options = in_order(
+    click.option(
+        "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+        envvar="DSRUN_LOG_FORMAT", help="What goes to stderr and to the log file.",
+    ),
+    click.option(
+        "--log-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_LOG_FILE",
+        help="Also write what is said to FILE, which is rotated at 10 MB.",
+    ),
+    click.option(
+        "--junit", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_JUNIT",
+        help="Write a JUnit report of the jobs.",
+    ),
+    click.option(
+        "--textfile", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_TEXTFILE",
+        help="Write metrics for the textfile collector of Prometheus' node-exporter.",
+    ),
+)  # fmt: skip
 emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(

@@ -13,6 +13,7 @@ from dsrun.console import say
 from dsrun.execution import Money
 from dsrun.ledger_view import StepTotal
 from dsrun.limits import Pace
+from dsrun.logs import speak
 from dsrun.records import JobResult, JobStatus, OpenJob
 
 _HEARTBEAT_S = 30.0
@@ -116,12 +117,15 @@ class Progress:
     def note(self, text: str) -> None:
         """A line that does not break the bars."""
         if self._has_bars:
-            self._stream.write(f"{_CLEAR_BELOW}{text}\n")
-            self._show()
+            speak(text, show=self._print_above)
         elif self._stream is sys.stderr:
             say(text)
         else:
             print(text, file=self._stream, flush=True)  # as the console does
+
+    def _print_above(self, text: str) -> None:
+        self._stream.write(f"{_CLEAR_BELOW}{text}\n")
+        self._show()
 
     def _open_bars(self) -> None:
         from tqdm import tqdm  # noqa: PLC0415  # start-up: only a run on a terminal pays for it

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dsrun.errors import SetupError, UsageError
+from dsrun.masking import keep_secret
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
@@ -77,6 +78,24 @@ def wants_color(environ: Mapping[str, str] | None = None) -> bool:
     return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
+def read_variable(name: str) -> str | None:
+    """A variable that the manifest names for a secret; None where it is not set."""
+    value = os.environ.get(name, "").strip()
+    keep_secret(value)
+    return value or None
+
+
+def step_summary_file() -> Path | None:
+    """The file whose Markdown GitHub shows on the page of a workflow run."""
+    named = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(named) if named else None
+
+
+def without_key() -> dict[str, str]:
+    """The environment for a program that is not ours: all but the API key."""
+    return {name: value for name, value in os.environ.items() if name != "DASHSCOPE_API_KEY"}
+
+
 def emulated_settings(base_url: str) -> Settings:
     return Settings(base_url=base_url, api_key="sk-emulated")
 
@@ -118,6 +137,7 @@ def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SetupError("the API key holds a space or a sign that no key has; set it again")
+    keep_secret(key)
     return key, warnings
 
 

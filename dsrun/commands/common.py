@@ -46,6 +46,8 @@ class RunOptions(PlanOptions):
     yes: bool = False
     quiet: bool = False
     progress: bool = True
+    junit: Path | None = None
+    textfile: Path | None = None
     jitter_s: float = 0.0
 
 

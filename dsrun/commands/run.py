@@ -11,6 +11,7 @@ from functools import partial
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
+from dsrun.commands.aftermath import reported
 from dsrun.commands.common import RunOptions, open_plan
 from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.host import TERMINAL, Ending, Host
@@ -56,6 +57,10 @@ def run(options: RunOptions) -> int:
 def run_pipeline(options: RunOptions, host: Host) -> Ending:
     """One invocation, whoever asks for it. Blocks. Raises DsrunError where it cannot begin."""
     plan = open_plan(options)
+    return reported(plan, options, partial(_run, plan, options, host))
+
+
+def _run(plan: Plan, options: RunOptions, host: Host) -> Ending:
     _check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)

@@ -1,10 +1,11 @@
 """How a run ended: the exit code and the closing words."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 
 from dsrun.commands.common import DEFAULT_OUT, RunOptions
-from dsrun.console import count_of, say
+from dsrun.console import count_of, is_terminal, say
 from dsrun.control import RunControl
 from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
@@ -13,6 +14,7 @@ from dsrun.records import OPEN, JobStatus
 _UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
 _ERRORS_TOLD = 3
 _UNKNOWN_TOLD = 10
+_LINES_UNWATCHED = 5
 
 
 def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
@@ -32,27 +34,42 @@ def say_summary(
     *,
     cached: int,
 ) -> None:
-    """Counts, cost, the commonest errors, and what to do next."""
-    if not options.quiet:
-        total = sum(counts.values())
-        spent = ", ".join(str(money) for money in view.spent()) or "nothing"
-        cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
-        parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
-        if cached:
-            parts += f" ({cached} from the cache)"
-        say(f"{count_of(total, 'job')}: {parts}; {cost}")
-        for code, message, number in view.errors(_ERRORS_TOLD):
-            say(f"  {number} x {code}: {message}")
-        for line in unknown_lines(view):
-            say(line)
-    if control.reason:
-        say(f"stopped: {control.reason}")
-    for operation, reason in control.closed_operations.items():
-        say(f"no more jobs of {operation}: {reason}")
+    """Counts, cost, the commonest errors, and what to do next; five lines where nobody watches."""
+    why = [f"stopped: {control.reason}"] if control.reason else []
+    why += [f"no more jobs of {name}: {why}" for name, why in control.closed_operations.items()]
     if control.unfetched:
-        say(f"a paid result could not be fetched yet: {control.unfetched}")
-    for line in () if options.quiet else _advice(counts, options):
+        why.append(f"a paid result could not be fetched yet: {control.unfetched}")
+    if options.quiet:
+        for line in why:
+            say(line)
+        return
+    head = _head(view, counts, options, cached=cached)
+    errors = [f"  {number} x {code}: {words}" for code, words, number in view.errors(_ERRORS_TOLD)]
+    details = errors + unknown_lines(view)
+    advice = _advice(counts, options)
+    lines = [head, *details, *why, *advice]
+    if len(lines) > _LINES_UNWATCHED and not is_terminal(sys.stderr):
+        # The commonest error and the first advice before all others.
+        ranked = [head, *why, *details[:1], *advice[:1], *details[1:], *advice[1:]]
+        kept = set(ranked[: _LINES_UNWATCHED - 1])
+        more = len(lines) - len(kept)
+        lines = [line for line in lines if line in kept]
+        lines.append(
+            f"{count_of(more, 'more line')}: `{shlex.join(_words('dsrun status', options))}`"
+        )
+    for line in lines:
         say(line)
+
+
+def _head(
+    view: LedgerView, counts: Mapping[JobStatus, int], options: RunOptions, *, cached: int
+) -> str:
+    spent = ", ".join(str(money) for money in view.spent()) or "nothing"
+    cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
+    parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+    if cached:
+        parts += f" ({cached} from the cache)"
+    return f"{count_of(sum(counts.values()), 'job')}: {parts}; {cost}"
 
 
 def unknown_lines(view: LedgerView) -> list[str]:
@@ -61,13 +78,7 @@ def unknown_lines(view: LedgerView) -> list[str]:
 
 
 def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
-    command = shlex.join(
-        ["dsrun", str(options.pipeline)]
-        + (["--emulate"] if options.emulate else [])
-        + (["--out", str(options.out)] if options.out != DEFAULT_OUT else [])
-        + [f"--set={key}={value}" for key, value in options.set_params.items()]
-        + options.selection.words()
-    )
+    command = shlex.join([*_words("dsrun", options), *options.selection.words()])
     advice = []
     left = sum(counts.get(status, 0) for status in OPEN)
     if left:
@@ -85,3 +96,12 @@ def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
             "pictures alone, but a voice that was made is not made twice"
         )
     return advice
+
+
+def _words(command: str, options: RunOptions) -> list[str]:
+    return (
+        [*command.split(), str(options.pipeline)]
+        + (["--emulate"] if options.emulate else [])
+        + (["--out", str(options.out)] if options.out != DEFAULT_OUT else [])
+        + [f"--set={key}={value}" for key, value in options.set_params.items()]
+    )

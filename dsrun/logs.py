@@ -1,0 +1,130 @@
+"""Where words for people go: stderr as text or as JSON lines, and a log file beside it.
+
+Everything passes `mask` here, whoever says it.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from dsrun.errors import UsageError
+from dsrun.masking import mask
+
+WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
+FILE_BYTES = 10_000_000
+FILES_KEPT = 5  # older ones, beside the one that is written
+
+_root = logging.getLogger("dsrun")
+_said = logging.getLogger("dsrun.said")
+
+
+class _Channel:
+    """What the options of this invocation made of stderr."""
+
+    is_json = False
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": _stamp(record),
+            "level": record.levelname.lower(),
+            "message": mask(record.getMessage()).removeprefix(WARNING),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_stamp(record)} {record.levelname.lower()} {mask(record.getMessage())}"
+
+
+class _LogFile(RotatingFileHandler):
+    """A log that cannot be written any more is told once, and stops nothing."""
+
+    _has_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        del record
+        if not self._has_told:
+            self._has_told = True
+            fault = sys.exc_info()[1]
+            words = fault.strerror if isinstance(fault, OSError) else fault
+            speak(f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}", show=_show)
+
+    def close(self) -> None:
+        with suppress(OSError):  # was told when it was written
+            super().close()
+
+
+def _show(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to the stderr of the moment, as print does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _show(self.format(record))
+
+
+def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
+    """Set up what the options ask for; `form` is text or json. Raises UsageError."""
+    end_logs()
+    formatter = _JsonFormatter() if form == "json" else _TextFormatter()
+    if file is not None:
+        try:
+            written = _LogFile(
+                file,
+                maxBytes=FILE_BYTES,
+                backupCount=FILES_KEPT,
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
+        except OSError as error:
+            raise UsageError(
+                f"--log-file {file}: cannot be written: {error.strerror}; name a file in a folder "
+                "that is there"
+            ) from error
+        _add(written, formatter)
+    _Channel.is_json = form == "json"
+    if _Channel.is_json or verbose:
+        shown = _StderrHandler()
+        if not _Channel.is_json:
+            shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
+        _add(shown, formatter)
+    _root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def end_logs() -> None:
+    """Close what `start_logs` opened."""
+    for handler in list(_root.handlers):
+        _root.removeHandler(handler)
+        handler.close()
+    _root.setLevel(logging.NOTSET)
+    _root.propagate = True
+    _Channel.is_json = False
+
+
+def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) -> None:
+    """Say a text to whoever listens; `show` puts it on stderr where that is plain text."""
+    if _root.handlers:
+        _said.log(level, "%s", text)
+    if not _Channel.is_json:
+        show(mask(text))
+
+
+def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:
+    handler.setFormatter(formatter)
+    _root.addHandler(handler)
+    _root.propagate = False
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
