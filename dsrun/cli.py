@@ -28,6 +28,7 @@ from dsrun.options import (
     run_place_options,
     selection_options,
     set_option,
+    sheet_options,
     statuses_again,
 )
 
@@ -185,6 +186,16 @@ def verify_command(directory: Path, as_json: bool) -> int:
     from dsrun.commands import verify
 
     return verify.run(directory, as_json=as_json)
+
+
+@cli.command("report")
+@click.argument("directory", type=click.Path(path_type=Path))
+@sheet_options
+def report_command(directory: Path, **given: Any) -> int:
+    """Write report.html of a run directory again, or a contact sheet of its pictures."""
+    from dsrun.commands import report
+
+    return report.run(directory, **given)
 
 
 @cli.command("gc")

@@ -160,6 +160,13 @@ run_options = _in_order(
         help="No progress bar on a terminal.",
     ),
 )
+sheet_options = _in_order(
+    click.option(
+        "--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Write this PNG."
+    ),
+    click.option("--rows", metavar="AXIS", help="What the rows of the sheet are."),
+    click.option("--cols", metavar="AXIS", help="What its columns are."),
+)
 emulator_options = _in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(

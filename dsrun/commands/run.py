@@ -32,6 +32,7 @@ from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
+from dsrun.report.write import try_report
 from dsrun.results import write_results
 from dsrun.selection import Chooser
 from dsrun.settings import Settings, emulated_settings, read_settings
@@ -185,6 +186,7 @@ class _Session:
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
+        try_report(self._layout, thumbs=control.reason is None)
         answer(str(self._layout.run_dir))
         return code
 

@@ -1,0 +1,59 @@
+"""Thumbnails of a run's pictures, made once, each named by its picture's content."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from dsrun.report.items import THUMBS, Picture, thumb_of
+from dsrun.store import make_folder
+
+SIDE = 320
+_QUALITY = 82
+_PAPER = (255, 255, 255)
+
+
+def make_thumbs(run_dir: Path, pictures: Iterable[Picture]) -> int:
+    """Make those that are not there yet; how many pictures could not be read.
+
+    Pillow gives up Python's lock while it decodes, so threads share the cores.
+    Raises SetupError where the folder cannot be made.
+    """
+    wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
+    make_folder(run_dir / THUMBS)
+    made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
+    todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(lambda pair: _make(run_dir / pair[0], run_dir / pair[1]), todo)
+        return sum(not is_made for is_made in done)
+
+
+def open_small(path: Path, side: int) -> Image.Image:
+    """A picture no larger than `side` pixels each way, over white where it is transparent.
+
+    Raises OSError, ValueError or DecompressionBombError where it cannot be read.
+    """
+    with Image.open(path) as picture:
+        picture.draft("RGB", (side * 2, side * 2))  # a JPEG is decoded small
+        factor = max(1, min(picture.size) // (side * 2))
+        small = picture.reduce(factor) if factor > 1 else picture.copy()
+    if "A" in small.getbands() or "transparency" in small.info:
+        clear = small.convert("RGBA")
+        small = Image.new("RGB", clear.size, _PAPER)
+        small.paste(clear, mask=clear.getchannel("A"))
+    small = small.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return small
+
+
+def _make(source: Path, target: Path) -> bool:
+    """A thumbnail can be made again at any time, so it is renamed into place but not synced."""
+    temporary = target.with_suffix(".tmp")
+    try:
+        open_small(source, SIDE).save(temporary, format="JPEG", quality=_QUALITY)
+        temporary.replace(target)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True
