@@ -186,7 +186,7 @@ class _Session:
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
-        try_report(self._layout, thumbs=control.reason is None)
+        try_report(self._layout, thumbs=not control.reason)
         answer(str(self._layout.run_dir))
         return code
 

@@ -154,18 +154,23 @@ function groupBy(some, name) {
   if (!name) return new Map([["", some]]);
   const groups = new Map([...values.get(name)].map((value) => [value, []]));
   for (const card of some) {
-    const value = card.axes.get(name) ?? "–";
-    if (!groups.has(value)) groups.set(value, []);
-    groups.get(value).push(card);
+    groups.get(card.axes.get(name)).push(card);
   }
   return new Map([...groups].filter(([, group]) => group.length));
 }
 
 function* drawPanels(main) {
-  for (const [value, some] of groupBy(visible, state.split)) {
+  const wanted = [state.rows, state.cols, state.split].filter(Boolean);
+  const isInside = (card) => wanted.every((name) => card.axes.has(name));
+  for (const [value, some] of groupBy(visible.filter(isInside), state.split)) {
     if (state.split) main.append(make("h2", {}, `${state.split}: ${value}`));
     if (state.rows || state.cols) yield* drawSheet(main, some);
     else yield* drawGallery(main, some);
+  }
+  const rest = visible.filter((card) => !isInside(card));
+  if (rest.length) {
+    main.append(make("h2", {}, `without ${wanted.join(" or ")}`));
+    yield* drawGallery(main, rest);
   }
 }
 
@@ -398,7 +403,9 @@ function drawControls() {
   axis("rows", "Rows");
   axis("cols", "Columns");
   axis("split", "Panels");
-  for (const name of axes.filter((other) => values.get(other).size <= MOST_CHOICES)) {
+  const isUseful = (name) => values.get(name).size <= MOST_CHOICES
+    && values.get(name).size < cards.filter((card) => card.axes.has(name)).length;
+  for (const name of axes.filter(isUseful)) {
     choice("filters", name, "all", [...values.get(name)], state.filters.get(name) || "", (value) => {
       if (value) state.filters.set(name, value);
       else state.filters.delete(name);

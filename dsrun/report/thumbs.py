@@ -37,13 +37,11 @@ def open_small(path: Path, side: int) -> Image.Image:
     """
     with Image.open(path) as picture:
         picture.draft("RGB", (side * 2, side * 2))  # a JPEG is decoded small
-        factor = max(1, min(picture.size) // (side * 2))
-        small = picture.reduce(factor) if factor > 1 else picture.copy()
-    if "A" in small.getbands() or "transparency" in small.info:
-        clear = small.convert("RGBA")
-        small = Image.new("RGB", clear.size, _PAPER)
+        small = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    small = small.reduce(max(1, min(small.size) // (side * 2)))
+    if small.mode == "RGBA":
+        clear, small = small, Image.new("RGB", small.size, _PAPER)
         small.paste(clear, mask=clear.getchannel("A"))
-    small = small.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.BICUBIC)
     return small
 
