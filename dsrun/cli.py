@@ -24,11 +24,11 @@ from dsrun.options import (
     pipeline_argument,
     place_options,
     plan_options,
+    report_options,
     run_options,
     run_place_options,
     selection_options,
     set_option,
-    sheet_options,
     statuses_again,
 )
 
@@ -189,13 +189,12 @@ def verify_command(directory: Path, as_json: bool) -> int:
 
 
 @cli.command("report")
-@click.argument("directory", type=click.Path(path_type=Path))
-@sheet_options
-def report_command(directory: Path, **given: Any) -> int:
+@report_options
+def report_command(**given: Any) -> int:
     """Write report.html of a run directory again, or a contact sheet of its pictures."""
     from dsrun.commands import report
 
-    return report.run(directory, **given)
+    return report.run(**given)
 
 
 @cli.command("gc")

@@ -160,7 +160,8 @@ run_options = _in_order(
         help="No progress bar on a terminal.",
     ),
 )
-sheet_options = _in_order(
+report_options = _in_order(
+    click.argument("directory", type=click.Path(path_type=Path)),
     click.option(
         "--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Write this PNG."
     ),

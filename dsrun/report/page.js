@@ -390,7 +390,7 @@ function yaml(value, depth) {
 
 // The controls.
 function choice(where, words, none, options, value, onChange) {
-  const select = make("select", {}, make("option", { value: "" }, none));
+  const select = make("select", { "aria-label": words }, make("option", { value: "" }, none));
   for (const option of options) select.append(make("option", { value: option }, option || "(empty)"));
   select.value = value;
   select.addEventListener("change", () => { onChange(select.value); change(); });

@@ -23,6 +23,8 @@ def make_thumbs(run_dir: Path, pictures: Iterable[Picture]) -> int:
     """
     wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
     make_folder(run_dir / THUMBS)
+    for cut_off in (run_dir / THUMBS).glob("*.tmp"):  # a run was killed while it made one
+        cut_off.unlink(missing_ok=True)
     made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
     todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

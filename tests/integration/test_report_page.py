@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 import yaml
+from playwright.sync_api import expect, sync_playwright
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -53,8 +54,6 @@ def dsrun(work, *arguments):
 @pytest.fixture(scope="module")
 def chromium():
     assert BROWSER is not None, "CI runs these tests; install Debian's package chromium"
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield browser
@@ -67,7 +66,7 @@ class Reader:
     def __init__(self, chromium, report, **about):
         self._context = chromium.new_context(**({"viewport": WIDE} | about))
         self.page = self._context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(10_000)
         self.complaints, self.addresses = [], []
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -127,7 +126,7 @@ def test_every_thumbnail_is_seen_and_nothing_leaves_the_disk(read, report):
 def test_foreign_text_is_shown_and_never_run(read, report):
     reader = read(report)
     reader.page.get_by_label("Search prompts").fill("hacked")
-    reader.page.wait_for_function("document.querySelectorAll('.card').length === 4")
+    expect(reader.page.locator(".card")).to_have_count(4)
     reader.page.locator(".open").first.click()
     assert EVIL in reader.page.locator("#prompt").inner_text()
     assert reader.page.evaluate("window.hacked") is None
@@ -187,7 +186,7 @@ def test_the_full_view_tells_everything_about_a_picture(read, report, work):
     reader.page.locator(".open").first.click()
     line = work.results()[0]
     full = reader.page.locator("#media img")
-    reader.page.wait_for_function("document.querySelector('#media img').naturalWidth > 0")
+    reader.page.wait_for_function("() => document.querySelector('#media img').naturalWidth > 0")
     assert full.get_attribute("alt") == line["request"]["input"]["prompt"]
     told = reader.page.locator("#told").inner_text()
     file = line["artifacts"][0]
@@ -212,7 +211,7 @@ def test_a_voice_is_heard(read, report):
     player = reader.page.locator("article audio")
     assert player.count() == 2
     player.first.evaluate("node => { node.muted = true; return node.play() }")
-    reader.page.wait_for_function("document.querySelector('article audio').currentTime > 0")
+    reader.page.wait_for_function("() => document.querySelector('article audio').currentTime > 0")
     assert reader.complaints == []
 
 
