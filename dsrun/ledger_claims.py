@@ -28,26 +28,39 @@ class LedgerClaims:
     def accepted_at(self, task_ids: Sequence[str]) -> dict[str, float]:
         """Tasks of this run among these, with the time when their create was answered."""
         with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
-            rows = db.execute(_TASKS, (_json(task_ids),))
+            rows = db.execute(_ANSWERED, (_json(task_ids),))
             return {row[0]: epoch(row[1]) for row in rows}
         return {}
+
+    def has_accepted(self, operation: str, *, since: str) -> bool:
+        """Whether a create of the operation was accepted after `since`, in this run directory."""
+        with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
+            return bool(db.execute(_ACCEPTED, (operation, since)).fetchone()[0])
+        return False
 
     def claimed(self, operation: str, names: Sequence[str]) -> set[str]:
         """Which of these tasks, or things made, belong to a job of any run."""
         found: set[str] = set()
         for db in self._ledgers():
-            found.update(row[0] for row in db.execute(_TASKS, (_json(names),)))
-            found.update(row[0] for row in db.execute(_OUTPUTS, (operation, _json(names))))
+            with suppress(sqlite3.Error):
+                found.update(row[0] for row in db.execute(_TASKS, (_json(names),)))
+                found.update(row[0] for row in db.execute(_OUTPUTS, (operation, _json(names))))
         return found
 
     def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
         """Other creates of the operation, in any run, whose task nobody knows."""
-        return [
-            doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
-            for db in self._ledgers()
-            for row in db.execute(_RIVALS, (operation,))
-            if row["job_id"] != job_id
-        ]
+        found = []
+        for place, db in enumerate(self._ledgers()):
+            with suppress(sqlite3.Error):
+                for row in db.execute(_RIVALS, (operation,)):
+                    if place == 0 and row["job_id"] == job_id:
+                        continue  # in another run directory the same job is a rival
+                    found.append(
+                        doubt_of(
+                            row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"]
+                        )
+                    )
+        return found
 
     def was_active(self, *, since: str) -> bool:
         """Whether the run before this one, in this directory, was killed or ended after `since`."""
@@ -86,9 +99,14 @@ def _json(names: Sequence[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
-_TASKS = (
-    "SELECT task_id, min(at) FROM attempt "
-    "WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY task_id"
+_TASKS = "SELECT task_id FROM attempt WHERE task_id IN (SELECT value FROM json_each(?))"
+_ANSWERED = (  # not those that were found later: their time says nothing of the service's clock
+    "SELECT task_id, at FROM attempt WHERE task_id IN (SELECT value FROM json_each(?)) "
+    "AND phase = 'create' AND outcome = 'accepted'"
+)
+_ACCEPTED = (
+    "SELECT EXISTS (SELECT 1 FROM attempt JOIN job USING (job_id) WHERE job.operation = ? "
+    "AND attempt.at > ? AND attempt.phase = 'create' AND attempt.outcome = 'accepted')"
 )
 _OUTPUTS = (
     "SELECT made.value FROM job, json_each(job.output) AS made WHERE job.operation = ? "

@@ -1,6 +1,7 @@
 """Finding a create again whose answer was lost, before anything is sent in its place."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import orjson
 
 from dsrun.answers import Answer
 from dsrun.backoff import retry_delay
+from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.errors import ApiError
 from dsrun.lane import Lane
@@ -131,14 +133,25 @@ class Reconciler:
             return await self._look_for_made(job, lane, doubt, recovery)
         # The zone of the window's times is not documented, so a narrow list proves presence, and
         # absence only where it shows a task that must be in it.
-        narrow = await self._list_tasks(lane, stamp_window(doubt, margin_s=_MARGIN_S))
-        known = self._claims.accepted_at([trace.name for trace in narrow.traces])
-        found = self._judge_tasks(lane, doubt, narrow, known)
-        if isinstance(found, Trace) or known:
-            return found
+        try:
+            narrow = await self._list_tasks(lane, stamp_window(doubt, margin_s=_MARGIN_S))
+        except _Unlisted as unlisted:
+            if unlisted.undecided.is_silent:
+                raise
+        else:
+            known = self._claims.accepted_at([trace.name for trace in narrow.traces])
+            found = self._judge_tasks(lane, doubt, narrow, known)
+            if isinstance(found, Trace) or known:
+                return found
         whole = await self._list_tasks(lane, {})
         known = self._claims.accepted_at([trace.name for trace in whole.traces])
-        return self._judge_tasks(lane, doubt, whole, known)
+        found = self._judge_tasks(lane, doubt, whole, known)
+        if found is NotFound.ABSENT and not known:
+            # A list that lacks all of our own tasks of the day proves nothing.
+            since = stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
+            if self._claims.has_accepted(lane.operation.name, since=since):
+                raise _Unlisted(Undecided("the list does not show tasks that must be in it"))
+        return found
 
     def _judge_tasks(
         self, lane: Lane, doubt: Doubt, listing: _Listing, known: dict[str, float]

@@ -32,6 +32,7 @@ from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
+from dsrun.report.early import EarlyThumbs
 from dsrun.report.write import try_report
 from dsrun.results import write_results
 from dsrun.selection import Chooser
@@ -161,7 +162,7 @@ class _Session:
 
         gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
         gc.set_threshold(_GARBAGE, 50, 50)
-        with progress, draining_signals(control):
+        with progress, draining_signals(control), EarlyThumbs(self._layout.run_dir) as thumbs:
             fresh = self._execution.submit_window == 1
             async with Transport(fresh_creates=fresh) as transport:
                 runner = build_runner(
@@ -173,7 +174,7 @@ class _Session:
                 )  # fmt: skip
                 try:
                     await run_jobs(
-                        sources, run_job=runner.run, on_end=partial(_tell, progress, reuse),
+                        sources, run_job=runner.run, on_end=partial(_tell, progress, reuse, thumbs),
                         concurrency=self._execution.concurrency, control=control,
                     )  # fmt: skip
                 except asyncio.CancelledError:
@@ -186,7 +187,7 @@ class _Session:
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         write_results(ledger.view, self._layout.results)
-        try_report(self._layout, thumbs=not control.reason)
+        try_report(self._layout, is_stopped=bool(control.reason))
         answer(str(self._layout.run_dir))
         return code
 
@@ -231,8 +232,11 @@ class _Session:
         return stamp(self._clock.now())
 
 
-def _tell(progress: Progress, reuse: Reuse, job: OpenJob, result: JobResult | None) -> None:
+def _tell(
+    progress: Progress, reuse: Reuse, thumbs: EarlyThumbs, job: OpenJob, result: JobResult | None
+) -> None:
     reuse.note_end(job, result)
+    thumbs.note_end(result)
     progress.job_ended(result)
     if result is not None and result.error is not None:
         error = result.error

@@ -1,6 +1,6 @@
 """What a report shows: the head of a run, and an entry for every row that made a job."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +51,22 @@ def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
     for entry in entries:
         axes = {name: label_of(value) for name, value in entry["matrix"].items()}
         for file in entry["files"]:
-            if "thumb" in file:
+            if file["media_type"].startswith("image/"):
                 own = {
                     "step": entry["step"],
                     "seed": str(file["seed"]),
                     "picture": str(file["index"]),
                 }
                 yield Picture(path=file["path"], sha256=file["sha256"], axes=own | axes)
+
+
+def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:
+    """Name the thumbnail of every picture that has one; `made` are the names of those files."""
+    for entry in entries:
+        for file in entry["files"]:
+            thumb = thumb_of(file["sha256"])
+            if thumb.removeprefix(f"{THUMBS}/") in made:
+                file["thumb"] = thumb
 
 
 def label_of(value: Json) -> str:
@@ -77,8 +86,7 @@ def _files(artifacts: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
     for item in artifacts:
         if item["index"] in files:
             continue
-        file = {key: item[key] for key in ("path", "sha256", "media_type", "index", "seed", "size")}
-        if item["media_type"].startswith("image/"):
-            file["thumb"] = thumb_of(item["sha256"])
-        files[item["index"]] = file
+        files[item["index"]] = {
+            key: item[key] for key in ("path", "sha256", "media_type", "index", "seed", "size")
+        }
     return list(files.values())

@@ -202,10 +202,9 @@ function draw1(card) {
   const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${caption(card)}` });
   open.card = card;
   const type = file ? file.media_type : "";
-  if (file && file.thumb) {
+  if (type.startsWith("image/")) {
     const image = make("img", { loading: "lazy", decoding: "async", alt: promptOf(entry.request), width: 320, height: 320 });
-    image.addEventListener("error", () => { image.src = address(file.path); }, { once: true });
-    image.src = address(file.thumb);
+    image.src = address(file.thumb || file.path);
     open.append(image);
   } else {
     const words = make("span", { className: file ? "words voice" : "words" });

@@ -1,6 +1,7 @@
 """Writes `report.html` into a run directory, from its ledger and its lock file."""
 
 import logging
+import math
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -8,31 +9,35 @@ from typing import Any
 
 import orjson
 
+from dsrun.clock import SystemClock
 from dsrun.console import say
 from dsrun.layout import RunLayout, is_emulated
 from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
-from dsrun.report.items import iter_entries, pictures_of
+from dsrun.report.items import THUMBS, add_thumbs, iter_entries, pictures_of
 from dsrun.report.page import build_page
 from dsrun.results import iter_results
 from dsrun.store import write_whole
 
 PAGE = "report.html"
+_BUDGET_S = 8.0
 MOST_ROWS = 20_000  # what a browser shows without pain
 
 
-def write_report(view: LedgerView, run_dir: Path, *, thumbs: bool = True) -> Path:
-    """Write the page anew; its path. Without `thumbs` none are made that are not there.
+def write_report(view: LedgerView, run_dir: Path, *, budget_s: float = math.inf) -> Path:
+    """Write the page anew; its path. No thumbnail is begun after `budget_s`.
 
     Raises SetupError where the directory cannot be written.
     """
     entries = list(islice(iter_entries(iter_results(view)), MOST_ROWS))
     lock = read_lock(run_dir)
+    pictures = list(pictures_of(entries))
     unread = 0
-    if thumbs:
+    if pictures:
         from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
 
-        unread = make_thumbs(run_dir, pictures_of(entries))
+        unread = make_thumbs(run_dir, pictures, clock=SystemClock(), budget_s=budget_s)
+        add_thumbs(entries, {path.name for path in (run_dir / THUMBS).iterdir()})
     if unread:
         say(f"warning: {unread} of the report's pictures cannot be read; `dsrun verify` tells more")
     page = build_page(_head(view, run_dir, lock, entries), entries, lock.get("manifest"))
@@ -40,16 +45,18 @@ def write_report(view: LedgerView, run_dir: Path, *, thumbs: bool = True) -> Pat
     return run_dir / PAGE
 
 
-def try_report(layout: RunLayout, *, thumbs: bool) -> None:
+def try_report(layout: RunLayout, *, is_stopped: bool) -> None:
     """Write the page at the end of a run: of all its jobs, whatever this invocation selected.
 
-    What goes wrong here is a warning: the results are written, and this is a view of them.
+    A run that was stopped makes no more thumbnails, and no run waits long for them: the next one
+    goes on, and until then the page shows the pictures themselves. What goes wrong here is a
+    warning: the results are written, and this is a view of them.
     """
     run_dir = layout.run_dir
     try:
         view = LedgerView(layout.ledger, live=True)
         try:
-            write_report(view, run_dir, thumbs=thumbs)
+            write_report(view, run_dir, budget_s=0.0 if is_stopped else _BUDGET_S)
         finally:
             view.close()
     except Exception as error:  # a report never fails a run

@@ -6,7 +6,9 @@ import re
 import pytest
 from PIL import Image
 
+from dsrun.ledger_view import LedgerView
 from dsrun.report.sheet import _LINES, _TYPE
+from dsrun.report.write import write_report
 
 SHEET = """
 steps:
@@ -60,6 +62,21 @@ class TestPage:
         thumbs = {path: path.stat().st_mtime_ns for path in work.run_dir().glob(".thumbs/*")}
         assert work.dsrun("report", work.run_dir()).code == 0
         assert {p: p.stat().st_mtime_ns for p in work.run_dir().glob(".thumbs/*")} == thumbs
+
+    def test_without_time_for_thumbnails_the_page_shows_the_pictures(self, work, page):
+        for thumb in work.run_dir().glob(".thumbs/*"):
+            thumb.unlink()
+        view = LedgerView(work.run_dir() / "ledger.sqlite3")
+        write_report(view, work.run_dir(), budget_s=-1)
+        view.close()
+        files = [file for e in data_of(page.read_text())["entries"] for file in e["files"]]
+        assert len(files) == 6
+        assert not any("thumb" in file for file in files)
+
+    def test_a_cut_off_thumbnail_is_swept_away(self, work, page):
+        (work.run_dir() / ".thumbs/half.tmp").write_bytes(b"\xff\xd8")
+        assert work.dsrun("report", work.run_dir()).code == 0
+        assert not list(work.run_dir().glob(".thumbs/*.tmp"))
 
     def test_a_picture_that_cannot_be_read_is_a_warning(self, work, page):
         (path, *_) = sorted(work.run_dir().glob("artifacts/*/*"))
