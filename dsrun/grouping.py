@@ -22,8 +22,11 @@ class GroupWorker(Generic[Item, Result]):
     ) -> None:
         self._work = work
         self._loop = asyncio.get_running_loop()
-        # The event loop's thread puts, the worker's thread takes; None ends the worker.
-        self._waiting: SimpleQueue[tuple[Item, asyncio.Future[Result]] | None] = SimpleQueue()
+        # Filled by the callbacks of one round of the event loop, then handed over in one piece:
+        # waking the other thread costs more than most items.
+        self._round: list[tuple[Item, asyncio.Future[Result]]] = []
+        # The event loop's thread puts, the worker's thread takes; an empty round ends the worker.
+        self._waiting: SimpleQueue[list[tuple[Item, asyncio.Future[Result]]]] = SimpleQueue()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -33,14 +36,22 @@ class GroupWorker(Generic[Item, Result]):
         if self._is_closed:
             raise RuntimeError("the worker is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._waiting.put((item, future))
+        if not self._round:
+            self._loop.call_soon(self._hand_over)
+        self._round.append((item, future))
         return future
 
     def close(self) -> None:
         """Finish what was asked for, then end the thread. Blocks."""
         self._is_closed = True
-        self._waiting.put(None)
+        self._hand_over()
+        self._waiting.put([])
         self._thread.join()
+
+    def _hand_over(self) -> None:
+        if self._round:
+            self._waiting.put(self._round)
+            self._round = []
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -52,17 +63,17 @@ class GroupWorker(Generic[Item, Result]):
             self._loop.call_soon_threadsafe(_resolve, futures, results)
 
     def _next_group(self) -> list[tuple[Item, "asyncio.Future[Result]"]]:
-        """Wait for an item, then take all that are there; empty when the worker shall end."""
-        group = []
-        item = self._waiting.get()
-        while item is not None:
-            group.append(item)
+        """Wait for a round, then take all that are there; empty when the worker shall end."""
+        group = list(self._waiting.get())
+        while group:
             try:
-                item = self._waiting.get_nowait()
+                more = self._waiting.get_nowait()
             except Empty:
                 return group
-        if group:
-            self._waiting.put(None)  # the end is still to come, after this group
+            if not more:
+                self._waiting.put(more)  # the end is still to come, after this group
+                return group
+            group += more
         return group
 
 

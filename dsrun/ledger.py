@@ -17,8 +17,8 @@ from dsrun.grouping import GroupWorker
 from dsrun.ledger_file import connect, disk_error, migrate
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
-from dsrun.ledger_writes import Kind, Row, Statement, Write
-from dsrun.records import Artifact, Job, JobResult, JobStatus, Json, OpenJob, Price
+from dsrun.ledger_writes import Kind, Row, Statement, Write, artifact_values
+from dsrun.records import Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
 
 _PAGE = 500
 
@@ -110,6 +110,26 @@ class Ledger:
             some = f"{sql} AND job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
             await self._write(Statement(some, (wanted, json_text(page))))
 
+    async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
+        """Go on with creates of the same jobs that other run directories have sent.
+
+        A task can be asked for by everybody; what is in doubt there is in doubt here.
+        """
+        for job in jobs:
+            await self._write(
+                Statement(
+                    "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
+                    "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4 "
+                    "WHERE job_id = ?5 AND status = 'pending' AND part_first IS NULL",
+                    (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
+                ),
+                Statement(
+                    "INSERT INTO attempt (run_id, job_id, phase, at, outcome, task_id, request_id) "
+                    "SELECT ?1, ?5, 'create', ?2, 'shared', ?3, ?4 WHERE changes() > 0",
+                    (self.run_id, at, job.task_id, job.request_id, job.job_id),
+                ),
+            )
+
     async def reopen_part(self, job_id: str, *, first: int, count: int) -> None:
         """Make a partial job pending for some of what is missing; what it has, it keeps."""
         await self._write(
@@ -189,7 +209,7 @@ class Ledger:
         values = (job.job_id, result.status, output, code, message, kind, result.units, at)
         await self._write(
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
-            *(Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts),
+            *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
             self._attempt(job, "end", at, result.status, code=code, message=message),
         )
 
@@ -222,7 +242,7 @@ class Ledger:
             output = None if result.output is None else orjson.dumps(result.output).decode()
             values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
             rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
-            rows += [Row(Kind.ARTIFACT, _artifact_values(job, item)) for item in result.artifacts]
+            rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]
         await self._write(*rows)
 
     def _attempt(
@@ -274,11 +294,4 @@ def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
         job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
         json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
         str(price.amount), price.currency,
-    )  # fmt: skip
-
-
-def _artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
-    return (
-        job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
-        item.sample_rate,
     )  # fmt: skip

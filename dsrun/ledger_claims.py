@@ -12,7 +12,8 @@ from pathlib import Path
 import orjson
 
 from dsrun.ledger_file import connect_readonly
-from dsrun.recovery import Doubt, doubt_of, epoch
+from dsrun.records import SentElsewhere
+from dsrun.recovery import Doubt, Span, doubt_of, epoch
 
 _EMULATED = "emulated-"
 
@@ -25,11 +26,11 @@ class LedgerClaims:
         self._own = own
         self._out = out
 
-    def accepted_at(self, task_ids: Sequence[str]) -> dict[str, float]:
-        """Tasks of this run among these, with the time when their create was answered."""
+    def accepted(self, task_ids: Sequence[str]) -> dict[str, Span]:
+        """Tasks of this run among these, with the times of their create."""
         with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
             rows = db.execute(_ANSWERED, (_json(task_ids),))
-            return {row[0]: epoch(row[1]) for row in rows}
+            return {row[0]: Span(epoch(row[1]), epoch(row[2])) for row in rows}
         return {}
 
     def has_accepted(self, operation: str, *, since: str) -> bool:
@@ -38,28 +39,39 @@ class LedgerClaims:
             return bool(db.execute(_ACCEPTED, (operation, since)).fetchone()[0])
         return False
 
-    def claimed(self, operation: str, names: Sequence[str]) -> set[str]:
-        """Which of these tasks, or things made, belong to a job of any run."""
+    def claimed(self, operation: str, names: Sequence[str], *, job_id: str) -> set[str]:
+        """Which of these tasks, or things made, belong to another job of any run.
+
+        The same job of another run directory makes the same request: they may share a task.
+        """
         found: set[str] = set()
-        for db in self._ledgers():
+        for place, db in enumerate(self._ledgers()):
+            same = job_id if place else ""
             with suppress(sqlite3.Error):
-                found.update(row[0] for row in db.execute(_TASKS, (_json(names),)))
-                found.update(row[0] for row in db.execute(_OUTPUTS, (operation, _json(names))))
+                found.update(row[0] for row in db.execute(_TASKS, (_json(names), same)))
+                values = (operation, _json(names), same)
+                found.update(row[0] for row in db.execute(_OUTPUTS, values))
         return found
 
     def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
         """Other creates of the operation, in any run, whose task nobody knows."""
         found = []
-        for place, db in enumerate(self._ledgers()):
+        for db in self._ledgers():
             with suppress(sqlite3.Error):
-                for row in db.execute(_RIVALS, (operation,)):
-                    if place == 0 and row["job_id"] == job_id:
-                        continue  # in another run directory the same job is a rival
-                    found.append(
-                        doubt_of(
-                            row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"]
-                        )
-                    )
+                found += [
+                    doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
+                    for row in db.execute(_RIVALS, (operation, job_id))
+                ]
+        return found
+
+    def open_elsewhere(self, *, endpoint: str, since: str) -> list[SentElsewhere]:
+        """Jobs of other run directories that were sent there after `since` and have not ended."""
+        found: list[SentElsewhere] = []
+        for place, db in enumerate(self._ledgers()):
+            if place:
+                with suppress(sqlite3.Error):
+                    rows = db.execute(_OPEN, (since, endpoint)).fetchall()
+                    found += [SentElsewhere(*row) for row in rows]
         return found
 
     def was_active(self, *, since: str) -> bool:
@@ -99,10 +111,13 @@ def _json(names: Sequence[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
-_TASKS = "SELECT task_id FROM attempt WHERE task_id IN (SELECT value FROM json_each(?))"
+_TASKS = (
+    "SELECT task_id FROM attempt WHERE task_id IN (SELECT value FROM json_each(?)) AND job_id != ?"
+)
 _ANSWERED = (  # not those that were found later: their time says nothing of the service's clock
-    "SELECT task_id, at FROM attempt WHERE task_id IN (SELECT value FROM json_each(?)) "
-    "AND phase = 'create' AND outcome = 'accepted'"
+    "SELECT attempt.task_id, job.submitted_at, attempt.at FROM attempt JOIN job USING (job_id) "
+    "WHERE attempt.task_id IN (SELECT value FROM json_each(?)) AND phase = 'create' "
+    "AND outcome = 'accepted' AND job.task_id = attempt.task_id"
 )
 _ACCEPTED = (
     "SELECT EXISTS (SELECT 1 FROM attempt JOIN job USING (job_id) WHERE job.operation = ? "
@@ -110,12 +125,19 @@ _ACCEPTED = (
 )
 _OUTPUTS = (
     "SELECT made.value FROM job, json_each(job.output) AS made WHERE job.operation = ? "
-    "AND job.output IS NOT NULL AND made.value IN (SELECT value FROM json_each(?))"
+    "AND job.output IS NOT NULL AND made.value IN (SELECT value FROM json_each(?)) "
+    "AND job.job_id != ?"
 )
 _RIVALS = (
     "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE operation = ? "
-    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
+    "AND job_id != ? AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
     "AND status IN ('submitting', 'unknown')"
+)
+_OPEN = (
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "
+    "WHERE status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
+    "AND part_first IS NULL AND output IS NULL "
+    "AND (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1) = ?"
 )
 _ACTIVE = (
     "SELECT EXISTS (SELECT 1 FROM (SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET ?) "

@@ -61,6 +61,16 @@ class LedgerView(LedgerReader):
         rows = self._all(f"SELECT status, count(*) FROM {self._jobs} GROUP BY status")  # noqa: S608
         return {JobStatus(status): number for status, number in rows}
 
+    def may_be_paid(self, *, since: str) -> int:
+        """How many jobs were sent and are not settled; `unknown` ones only after `since`."""
+        return int(
+            self._one(
+                "SELECT count(*) FROM job WHERE status IN ('submitting', 'submitted') "
+                "OR (status = 'unknown' AND submitted_at > ?)",
+                (since,),
+            )[0]
+        )
+
     def cached_count(self) -> int:
         """Number of jobs whose result came from the cache."""
         return int(self._one(f"SELECT count(*) FROM {self._jobs} WHERE cached")[0])  # noqa: S608

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from dsrun.records import Json
+from dsrun.records import Artifact, Json, OpenJob
 
 
 def _update(assignments: str, *columns: str) -> str:
@@ -48,7 +48,7 @@ class Kind(Enum):
     )  # takes the rows of JOB: those whose job stands at another place already
     INTENT = _update(
         "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
-        "request_id = NULL, lost_at = NULL",
+        "request_id = NULL, lost_at = NULL, output = NULL",
         "at",
     )
     LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
@@ -94,3 +94,10 @@ class Statement(NamedTuple):
 
 
 Write = tuple[Row | Statement, ...]  # committed all or none
+
+
+def artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
+    return (
+        job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
+        item.sample_rate,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from dsrun.answers import Answer, HostRefusal, UploadPolicy
 from dsrun.records import JobResult, Json, OpenJob, Operation, Saved
-from dsrun.recovery import Doubt
+from dsrun.recovery import Doubt, Span
 
 
 class Clock(Protocol):
@@ -59,9 +59,9 @@ class JobUploads(Protocol):
 class Claims(Protocol):
     """What the ledgers of one output root know of tasks and of things made."""
 
-    def accepted_at(self, task_ids: Sequence[str]) -> dict[str, float]: ...
+    def accepted(self, task_ids: Sequence[str]) -> dict[str, Span]: ...
     def has_accepted(self, operation: str, *, since: str) -> bool: ...
-    def claimed(self, operation: str, names: Sequence[str]) -> set[str]: ...
+    def claimed(self, operation: str, names: Sequence[str], *, job_id: str) -> set[str]: ...
     def rivals(self, operation: str, *, job_id: str) -> list[Doubt]: ...
 
 

@@ -21,6 +21,7 @@ from dsrun.recovery import (
     Doubt,
     NotFound,
     Page,
+    Span,
     Trace,
     find_made,
     find_task,
@@ -107,8 +108,10 @@ class Reconciler:
         if self._now() - doubt.since > _RECORD_LIFE_S:
             return Undecided("it was sent more than a day ago, and the service lists one day")
         looks = 0
+        # A killed run has not seen the end of its create: the grace begins with the first look.
+        lost_at = doubt.lost_at if doubt.is_seen else min(self._now(), doubt.until)
         while True:
-            is_last = self._now() - doubt.lost_at >= self._grace_s
+            is_last = self._now() - lost_at >= self._grace_s
             try:
                 found = await self._look(job, lane, doubt)
             except _Unlisted as unlisted:
@@ -139,12 +142,12 @@ class Reconciler:
             if unlisted.undecided.is_silent:
                 raise
         else:
-            known = self._claims.accepted_at([trace.name for trace in narrow.traces])
+            known = self._claims.accepted([trace.name for trace in narrow.traces])
             found = self._judge_tasks(lane, doubt, narrow, known)
-            if isinstance(found, Trace) or known:
+            if isinstance(found, Trace) or (known and self._reaches(narrow, known)):
                 return found
         whole = await self._list_tasks(lane, {})
-        known = self._claims.accepted_at([trace.name for trace in whole.traces])
+        known = self._claims.accepted([trace.name for trace in whole.traces])
         found = self._judge_tasks(lane, doubt, whole, known)
         if found is NotFound.ABSENT and not known:
             # A list that lacks all of our own tasks of the day proves nothing.
@@ -153,16 +156,23 @@ class Reconciler:
                 raise _Unlisted(Undecided("the list does not show tasks that must be in it"))
         return found
 
+    def _reaches(self, narrow: _Listing, known: dict[str, Span]) -> bool:
+        """Whether the narrow list holds all that may be ours, though it was cut by our clock."""
+        skew = measure_skew(narrow.traces, known=known, served_ahead_s=None)
+        return abs(skew.ahead_s) + skew.wide_s < _MARGIN_S
+
     def _judge_tasks(
-        self, lane: Lane, doubt: Doubt, listing: _Listing, known: dict[str, float]
+        self, lane: Lane, doubt: Doubt, listing: _Listing, known: dict[str, Span]
     ) -> Trace | NotFound:
-        name = lane.operation.name
+        name, names = lane.operation.name, [trace.name for trace in listing.traces]
+        # Rivals first: one that gets its task in between is then both, and never neither.
+        rivals = self._claims.rivals(name, job_id=doubt.job_id)
         return find_task(
             doubt,
             listing.traces,
             skew=measure_skew(listing.traces, known=known, served_ahead_s=listing.served_ahead_s),
-            claimed=self._claims.claimed(name, [trace.name for trace in listing.traces]),
-            rivals=self._claims.rivals(name, job_id=doubt.job_id),
+            claimed=self._claims.claimed(name, names, job_id=doubt.job_id),
+            rivals=rivals,
         )
 
     async def _list_tasks(self, lane: Lane, window: dict[str, str]) -> _Listing:
@@ -191,7 +201,7 @@ class Reconciler:
         read = partial(read_made, operation=operation, recovery=recovery, request=request)
         listing = await self._collect(ask, read, limiter=lane.limiter)
         names = [trace.name for trace in listing.traces]
-        claimed = self._claims.claimed(operation.name, names)
+        claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
         return find_made(doubt, listing.traces, claimed=claimed)
 
     async def _collect(self, ask: Ask, read: Read, *, limiter: RateLimiter) -> _Listing:
@@ -219,6 +229,8 @@ class Reconciler:
             is_whole = len(page.names) < size if page.total is None else len(seen) >= page.total
             if is_whole or not is_new:
                 break
+        else:
+            raise _Unlisted(Undecided("the list does not come to an end"))
         return _Listing(list(traces.values()), ahead)
 
     async def _ask_page(self, ask: Ask, number: int, size: int, limiter: RateLimiter) -> Answer:

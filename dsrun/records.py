@@ -226,6 +226,16 @@ class OpenJob:
     part: "Part | None" = None  # what of a partial job is asked for again
 
 
+class SentElsewhere(NamedTuple):
+    """A create that another run directory has sent; `task_id` where it was answered."""
+
+    job_id: str
+    task_id: str | None
+    request_id: str | None
+    submitted_at: str
+    lost_at: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
     """Why a job did not succeed. `kind` is the error class: job, partial, lost or unknown."""

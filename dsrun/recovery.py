@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
-from statistics import median
 from typing import NamedTuple
 
 from dsrun.catalog import asked_value, resolve
@@ -18,6 +17,7 @@ _SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name
 _SURE_S = 2.0  # doubt of times where tasks of our own show how far the clocks are apart
 _LOOSE_S = 30.0  # where the list's HTTP date shows it
 _WIDE_S = 600.0  # where nothing does
+_DAY_S = 86400.0
 _DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
 _LATE_S = 30.0  # a service may accept what its client has given up
 
@@ -34,6 +34,7 @@ class Doubt:
     lost_at: float
     until: float
     request_id: str | None = None
+    is_seen: bool = True  # the loss; else the run was killed, and lost_at is `since`
 
 
 class Trace(NamedTuple):
@@ -59,6 +60,13 @@ class Skew(NamedTuple):
     wide_s: float
 
 
+class Span(NamedTuple):
+    """When a create was sent and answered, by our clock."""
+
+    sent: float
+    answered: float
+
+
 class NotFound(Enum):
     ABSENT = "absent"  # the create was not accepted
     UNDECIDED = "undecided"  # it cannot be told
@@ -74,6 +82,7 @@ def doubt_of(job_id: str, submitted_at: str, lost_at: str | None, request_id: st
         lost_at=epoch(lost_at) if lost_at else since,
         until=until + _LATE_S,
         request_id=request_id,
+        is_seen=lost_at is not None,
     )
 
 
@@ -115,19 +124,22 @@ def read_made(payload: Json, *, operation: Operation, recovery: MadeList, reques
 
 
 def measure_skew(
-    traces: Iterable[Trace], *, known: Mapping[str, float], served_ahead_s: float | None
+    traces: Iterable[Trace], *, known: Mapping[str, Span], served_ahead_s: float | None
 ) -> Skew:
     """How far the clocks are apart: from tasks of our own, else from the HTTP date, else unknown.
 
-    `known` has our own time of acceptance by task id.
+    `known` has when the creates of our own tasks were sent and answered: they were accepted in
+    between. What would prove absence gets the doubt of a bad clock in every case.
     """
-    ahead = [
-        trace.made_at[0] - known[trace.name]
+    spans = [
+        (trace.made_at[0] - known[trace.name].answered, trace.made_at[0] - known[trace.name].sent)
         for trace in traces
         if trace.made_at and trace.name in known
     ]
-    if ahead:
-        return Skew(median(ahead), _SURE_S, _SURE_S)
+    if spans:
+        least, most = max(low for low, _ in spans), min(high for _, high in spans)
+        doubt_s = _SURE_S + abs(most - least) / 2  # where they contradict, a clock has moved
+        return Skew((least + most) / 2, doubt_s, max(doubt_s, _LOOSE_S))
     if served_ahead_s is not None:
         return Skew(served_ahead_s, _SURE_S, _LOOSE_S)
     return Skew(0.0, _WIDE_S, _WIDE_S)
@@ -174,11 +186,11 @@ def find_task(
 def find_made(doubt: Doubt, traces: Sequence[Trace], *, claimed: Iterable[str]) -> Trace | NotFound:
     """The newest thing that this very request made and nobody has.
 
-    Its texts are the request's own, so the time only keeps out what was made long before.
+    Its texts are the request's own, so the time only keeps out what was made days before.
     """
     taken = set(claimed)
     free = [
-        trace for trace in traces if trace.name not in taken and _may_be(doubt, trace, 0.0, _WIDE_S)
+        trace for trace in traces if trace.name not in taken and _may_be(doubt, trace, 0.0, _DAY_S)
     ]
     return free[0] if free else NotFound.ABSENT
 

@@ -100,7 +100,12 @@ class Submitter:
         try:
             async with lane.alone(self._control):
                 outcome = await self._look(
-                    job, lane, doubt, reserved, Lost("dsrun was stopped before the answer came")
+                    job,
+                    lane,
+                    doubt,
+                    reserved,
+                    Lost("dsrun was stopped before the answer came"),
+                    resubmit=self._resubmit_unknown,
                 )
             return outcome
         finally:
@@ -146,13 +151,23 @@ class Submitter:
         return await self._look(job, lane, doubt, reserved, lost)
 
     async def _look(
-        self, job: OpenJob, lane: Lane, doubt: Doubt, reserved: Decimal, lost: Lost
+        self,
+        job: OpenJob,
+        lane: Lane,
+        doubt: Doubt,
+        reserved: Decimal,
+        lost: Lost,
+        *,
+        resubmit: bool = False,
     ) -> Outcome | Verdict:
-        """Find the create at the service; a Verdict says that it is not there."""
+        """Find the create at the service; a Verdict says that it is not there.
+
+        `resubmit`: the user wants it sent where the service cannot tell.
+        """
         found = await self._reconciler.find(job, lane, doubt)
         if isinstance(found, Trace):
             return await self._adopt(job, lane.operation, found, reserved)
-        if found is None or (self._resubmit_unknown and job.status is JobStatus.SUBMITTING):
+        if found is None or (resubmit and not found.is_silent):
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )

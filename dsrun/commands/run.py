@@ -31,7 +31,7 @@ from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
-from dsrun.records import OPEN, JobResult, JobStatus, OpenJob
+from dsrun.records import OPEN, JobResult, OpenJob
 from dsrun.report.early import EarlyThumbs
 from dsrun.report.write import try_report
 from dsrun.results import write_results
@@ -104,14 +104,14 @@ class _Session:
             settings = self._settings or await self._start_emulator(stack)
             ledger = Ledger(self._layout.ledger)
             stack.callback(ledger.close)
+            live_since = stamp(self._clock.now() - _TASK_LIFE)
             if not self._options.emulate:
-                _check_endpoint(ledger.view, settings)
+                _check_endpoint(ledger.view, settings, since=live_since)
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
             reuse = Reuse(self._layout, clock=self._clock, enabled=not self._options.no_cache)
             stack.callback(reuse.close)
             write_manifest(self._plan, self._layout, settings)
-            live_since = stamp(self._clock.now() - _TASK_LIFE)
             await ledger.start_run(
                 at=self._now(),
                 version=__version__,
@@ -120,10 +120,11 @@ class _Session:
                 pid=os.getpid(),
                 live_since=live_since,
             )
+            claims = LedgerClaims(self._layout.ledger, out=self._layout.out)
             await prepare(
-                ledger, store, reuse, plan=self._plan, options=self._options,
-                run_dir=self._layout.run_dir, chosen=self._chosen, at=self._now(),
-                live_since=live_since,
+                ledger, store, reuse, claims, plan=self._plan, options=self._options,
+                endpoint=settings.base_url, run_dir=self._layout.run_dir, chosen=self._chosen,
+                at=self._now(), live_since=live_since,
             )  # fmt: skip
             control = self._control(ledger.view)
             if self._confirm(ledger.view):
@@ -253,10 +254,9 @@ def _execution(execution: Execution, options: RunOptions) -> Execution:
     return execution
 
 
-def _check_endpoint(view: LedgerView, settings: Settings) -> None:
+def _check_endpoint(view: LedgerView, settings: Settings, *, since: str) -> None:
     """Paid tasks can be asked for only where they were made."""
-    last, counts = view.last_run(), view.counts()
-    waiting = counts.get(JobStatus.SUBMITTED, 0) + counts.get(JobStatus.SUBMITTING, 0)
+    last, waiting = view.last_run(), view.may_be_paid(since=since)
     if last and waiting and last.endpoint != settings.base_url:
         raise SetupError(
             f"{count_of(waiting, 'job')} of this run that may be paid wait at {last.endpoint}, and "

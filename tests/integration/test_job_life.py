@@ -27,6 +27,7 @@ FAULTS = {
     "record_refusal": "throttle-bare",
     "record_lost": "lost-answer",
     "record_trouble": "garbage-json",
+    "share_open": "garbage-json",
     "reopen": "failed-task",
     "reopen_part": "partial-task",
 }
@@ -50,7 +51,9 @@ PAIRS = [
 
 def test_the_table_has_every_commit_of_a_job():
     commits = {
-        name for name in vars(Ledger) if name.startswith(("record_", "reopen", "load_", "forget_"))
+        name
+        for name in vars(Ledger)
+        if name.startswith(("record_", "reopen", "share_", "load_", "forget_"))
     }
     assert set(TABLE) == commits - OF_NO_JOB
 
@@ -90,6 +93,11 @@ def prepare(work, service, name):
     elif name == "reopen_lost":
         work.dsrun(pipeline, "--no-cache")
         shutil.rmtree(work.run_dir() / "artifacts")
+    elif name == "share_open":
+        text = work.posters(1, timeout="500ms").read_text()
+        work.dsrun(pipeline)
+        service.heal()
+        pipeline.write_text(text.replace("-{{ index }}", "x{{ index }}"))  # another digest
     elif name == "record_cached":
         work.dsrun(pipeline)
         shutil.rmtree(work.run_dir())

@@ -3,9 +3,13 @@
 import io
 import json
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from PIL import Image
+
+from dsrun.ledger_schema import MIGRATIONS
 
 VOICE = """
 steps:
@@ -80,6 +84,39 @@ class TestKill:
         if (work.run_dir() / "artifacts").exists():
             for content in work.files().values():
                 Image.open(io.BytesIO(content)).verify()
+
+
+class TestChangedManifest:
+    """Another digest, another run directory; the jobs that stay the same stay paid."""
+
+    def test_goes_on_with_the_tasks_that_the_old_one_has_under_way(
+        self, work, serve, standing_clock
+    ):
+        service = serve(clock=standing_clock)
+        child = work.spawn(work.posters(2))
+        work.until(lambda: service.tasks_asked_for() == 2, what="two tasks")
+        child.kill()
+        standing_clock.release()
+        assert work.dsrun(work.posters(3)).code == 0
+        assert list(service.creates().values()) == [1, 1, 1]
+        assert len(work.files()) == 3
+        assert work.query("SELECT 1 FROM attempt WHERE outcome = 'shared'")
+
+    def test_looks_for_what_the_old_one_has_in_doubt(self, work, serve):
+        service = serve("lost-answer", "no-list")
+        work.dsrun(work.posters(1))
+        service.heal()
+        assert work.dsrun(work.posters(2)).code == 0
+        assert list(service.creates().values()) == [1, 1]
+
+    def test_a_ledger_of_another_version_beside_it_is_passed_over(self, work, serve):
+        service = serve("lost-answer")
+        old = work.folder / "outputs/old/abc"
+        old.mkdir(parents=True)
+        with closing(sqlite3.connect(old / "ledger.sqlite3")) as db:
+            db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        assert work.dsrun(work.posters(1)).code == 0
+        assert service.paid() == 1
 
 
 class TestSignals:

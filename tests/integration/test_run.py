@@ -661,14 +661,34 @@ class TestServerWithoutList:
         assert work.statuses() == {"succeeded": 1}
         assert service.paid() == 1
 
-    def test_is_sent_again_by_the_users_decision(self, work, serve):
-        serve("lost-answer", "no-list")
-        pipeline = work.posters(2)
+    def test_is_looked_for_first_when_the_user_decides_to_send_it_again(self, work, serve):
+        service = serve("lost-answer", "no-list")
+        pipeline = work.posters(1)
         work.dsrun(pipeline)
-        healthy = serve()
+        service.heal()
         assert work.dsrun(pipeline, "--resubmit-unknown").code == 0
-        assert list(healthy.creates().values()) == [1, 1]
-        assert work.statuses() == {"succeeded": 2}
+        assert list(service.creates().values()) == [1]
+        assert work.statuses() == {"succeeded": 1}
+
+    def test_the_users_decision_holds_for_what_was_in_doubt_before_and_is_sent_once(
+        self, work, serve
+    ):
+        service = serve("lost-answer", "no-list")
+        pipeline = work.posters(1)
+        work.dsrun(pipeline)
+        assert work.dsrun(pipeline, "--resubmit-unknown").code == 1
+        assert service.paid() == 2
+        assert work.statuses() == {"unknown": 1}
+
+    def test_is_not_looked_for_at_another_endpoint(self, work, serve):
+        service = serve("lost-answer", "no-list")
+        pipeline = work.posters(1)
+        work.dsrun(pipeline)
+        other = serve()
+        outcome = work.dsrun(pipeline)
+        assert outcome.code == 3
+        assert service.base_url in outcome.err
+        assert other.requests() == []
 
     def test_counts_against_the_budget_since_it_may_be_paid(self, work, serve):
         service = serve("lost-answer", "no-list")

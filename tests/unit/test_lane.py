@@ -142,3 +142,78 @@ async def wait_for(works):
     async with asyncio.TaskGroup() as group:
         for work in works:
             group.create_task(work)
+
+
+class TestAlone:
+    """A lost create is looked for while no other create of the operation is under way."""
+
+    async def test_waits_for_the_creates_under_way_and_holds_back_the_next(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=3)
+        events = []
+
+        async def create(name, seconds):
+            async with lane.turn(control):
+                events.append(f"{name} begins")
+                await clock.sleep(seconds)
+                events.append(f"{name} ends")
+
+        async def lose(name):
+            async with lane.turn(control) as turn:
+                events.append(f"{name} is lost")
+                async with lane.alone(control, turn):
+                    events.append(f"{name} is looked for")
+                    await clock.sleep(5.0)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(create("slow", 2.0))
+            group.create_task(lose("mine"))
+            await settle()
+            group.create_task(create("next", 1.0))
+            await clock.advance(20.0)
+        assert events == [
+            "slow begins",
+            "mine is lost",
+            "slow ends",
+            "mine is looked for",
+            "next begins",
+            "next ends",
+        ]
+
+    async def test_two_that_are_lost_at_once_are_looked_for_one_after_the_other(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=2)
+        looking, most = 0, 0
+
+        async def lose():
+            nonlocal looking, most
+            async with lane.turn(control) as turn, lane.alone(control, turn):
+                looking += 1
+                most = max(most, looking)
+                await clock.sleep(1.0)
+                looking -= 1
+
+        await clock.run(wait_for([lose(), lose(), lose()]))
+        assert most == 1
+
+    async def test_a_stop_ends_the_wait_and_leaves_the_lane_open(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=2)
+        under_way = Creates(lane, clock, control)
+        sending = asyncio.ensure_future(under_way.send())
+        await settle()
+
+        async def lose():
+            async with lane.alone(control):
+                pytest.fail("another create is still under way")
+
+        waiting = asyncio.ensure_future(lose())
+        await settle()
+        control.stop("interrupted", ExitCode.INTERRUPTED)
+        with pytest.raises(Left):
+            await waiting
+        await clock.advance(1.0)
+        await sending
+        later = Creates(lane, clock, RunControl())
+        await clock.run(later.send())
+        assert (under_way.done, later.done) == (1, 1)

@@ -7,6 +7,7 @@ from dsrun.recovery import (
     Doubt,
     NotFound,
     Skew,
+    Span,
     Trace,
     doubt_of,
     find_made,
@@ -103,9 +104,10 @@ def test_a_rival_with_a_request_id_has_its_own_task_only():
 class TestClocks:
     def test_our_own_tasks_show_how_far_they_are_apart(self):
         traces = [trace("t1", SENT + 3600.1), trace("t2", SENT + 3610.2)]
-        known = {"t1": SENT, "t2": SENT + 10}
+        known = {"t1": Span(SENT, SENT + 0.2), "t2": Span(SENT + 10, SENT + 10.2)}
         skew = measure_skew(traces, known=known, served_ahead_s=-5.0)
-        assert skew.ahead_s == pytest.approx(3600.15)
+        assert skew.ahead_s == pytest.approx(3600.05)
+        assert skew.doubt_s < skew.wide_s
         late = trace("t3", SENT + 3600.5)
         assert found(find_task(doubt(), [late], skew=skew, claimed=(), rivals=())) == "t3"
 
@@ -188,12 +190,12 @@ class TestReadingVoices:
         assert page.traces == []
         assert len(page.names) == 1
 
-    def test_one_that_was_made_long_before_is_not_adopted(self):
+    def test_one_that_was_made_days_before_is_not_adopted(self):
         traces = self.page().traces
         now = doubt(since=1_763_800_000.0)
         assert found(find_made(now, traces, claimed=())) == VOICE["voice"]
         assert find_made(now, traces, claimed={VOICE["voice"]}) is ABSENT
-        later = doubt(since=1_763_800_000.0 + 7200)
+        later = doubt(since=1_763_800_000.0 + 3 * 86400)
         assert find_made(later, traces, claimed=()) is ABSENT
 
 

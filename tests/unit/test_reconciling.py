@@ -1,0 +1,196 @@
+"""Looking for a lost create: what list is asked, what proves absence, and when it is said."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from dsrun.answers import Answer
+from dsrun.backoff import PollEstimate
+from dsrun.catalog import load_catalog
+from dsrun.clock import stamp
+from dsrun.control import RunControl
+from dsrun.lane import Lane
+from dsrun.limits import RateLimiter
+from dsrun.reconciling import Reconciler, Undecided
+from dsrun.records import JobStatus, OpenJob, Rate
+from dsrun.recovery import Doubt, Span, Trace, doubt_of
+from dsrun.verdict import Decision, Verdict
+from tests.fakes import ManualClock
+
+GRACE_S = 5.0
+JOB = OpenJob(
+    job_id="b",
+    operation="wanx-v1",
+    body=b"{}",
+    status=JobStatus.PENDING,
+    task_id=None,
+    submitted_at=None,
+    attempts=1,
+    stems=(("posters/0",),),
+)
+REFUSED = Verdict(decision=Decision.JOB, code="InvalidParameter", message="start_time")
+
+
+class Service:
+    """The task list of the API, whose clock may be ahead of ours."""
+
+    def __init__(self, clock, tasks, *, ahead_s=0.0, takes_window=True):
+        self._clock, self._tasks = clock, tasks
+        self._ahead_s, self._takes_window = ahead_s, takes_window
+        self.asked = []
+
+    async def list_tasks(self, query):
+        self.asked.append(query)
+        rows = self._tasks
+        if "start_time" in query:
+            if not self._takes_window:
+                return Answer(verdict=REFUSED, payload={}, request_id="")
+            start, end = (_epoch(query[name]) for name in ("start_time", "end_time"))
+            rows = [row for row in rows if start <= row["gmt_create"] / 1000 <= end]
+        page, size = int(query["page_no"]), int(query["page_size"])
+        return Answer(
+            verdict=Verdict(decision=Decision.ACCEPTED),
+            payload={"data": rows[(page - 1) * size : page * size], "total": len(rows)},
+            request_id="",
+            served_at=self._clock.now().timestamp() + self._ahead_s,
+        )
+
+
+def _epoch(text):
+    moment = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return (moment - timedelta(hours=8)).timestamp()
+
+
+class Ledgers:
+    """What the ledgers know; `known` has the spans of our own tasks."""
+
+    def __init__(self, *, known=None, rivals=(), has_accepted=False):
+        self._known, self._rivals = known or {}, list(rivals)
+        self._has_accepted = has_accepted
+
+    def accepted(self, task_ids):
+        return {name: self._known[name] for name in task_ids if name in self._known}
+
+    def has_accepted(self, operation, *, since):
+        return self._has_accepted or bool(self._known)
+
+    def claimed(self, operation, names, *, job_id):
+        return set(self._known)
+
+    def rivals(self, operation, *, job_id):
+        return self._rivals
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def now(clock):
+    return clock.now().timestamp()
+
+
+def look(clock, service, ledgers, doubt):
+    lane = Lane(
+        load_catalog()["wanx-v1"],
+        limiter=RateLimiter(Rate(requests=100, per_s=1.0), clock=clock),
+        submit_window=1,
+        estimate=PollEstimate(first_s=1, max_s=1, learns=False),
+        max_poll_s=1,
+    )
+    reconciler = Reconciler(
+        api=service,
+        claims=ledgers,
+        control=RunControl(),
+        clock=clock,
+        rng=Random(1),
+        limiter=RateLimiter(Rate(requests=100, per_s=1.0), clock=clock),
+        max_attempts=2,
+        grace_s=GRACE_S,
+    )
+    return clock.run(reconciler.find(JOB, lane, doubt))
+
+
+def lost(now, *, after_s=0.2):
+    return Doubt(job_id="b", since=now, lost_at=now + after_s, until=now + after_s + 30)
+
+
+def task(name, at):
+    return {"task_id": name, "gmt_create": int(at * 1000)}
+
+
+async def test_a_task_of_that_moment_is_found_at_the_first_look(clock, now):
+    service = Service(clock, [task("mine", now + 0.1)])
+    found = await look(clock, service, Ledgers(), lost(now))
+    assert (found.name, len(service.asked)) == ("mine", 1)
+
+
+async def test_absence_is_said_when_the_grace_is_over_and_not_before(clock, now):
+    assert await look(clock, Service(clock, []), Ledgers(), lost(now)) is None
+    assert clock.now().timestamp() - now >= GRACE_S
+
+
+async def test_after_a_kill_the_grace_begins_with_the_look(clock, now):
+    doubt = doubt_of("b", stamp(clock.now() - timedelta(seconds=60)), None, None)
+    assert await look(clock, Service(clock, []), Ledgers(), doubt) is None
+    assert clock.now().timestamp() - now >= GRACE_S
+
+
+async def test_what_was_sent_long_ago_needs_no_grace(clock, now):
+    doubt = doubt_of("b", stamp(clock.now() - timedelta(hours=2)), None, None)
+    assert await look(clock, Service(clock, []), Ledgers(), doubt) is None
+    assert clock.now().timestamp() == now
+
+
+async def test_what_was_sent_a_day_ago_cannot_be_told(clock, now):
+    doubt = doubt_of("b", stamp(clock.now() - timedelta(hours=24)), None, None)
+    assert isinstance(await look(clock, Service(clock, []), Ledgers(), doubt), Undecided)
+
+
+async def test_a_window_that_is_refused_is_left_out(clock, now):
+    service = Service(clock, [task("mine", now + 0.1)], takes_window=False)
+    assert (await look(clock, service, Ledgers(), lost(now))).name == "mine"
+
+
+async def test_a_slow_answer_does_not_shift_the_clocks(clock, now):
+    """Its task was accepted somewhere between the request and an answer 60 s later."""
+    service = Service(clock, [task("slow", now - 60), task("mine", now + 0.1)])
+    ledgers = Ledgers(known={"slow": Span(now - 61, now - 1)})
+    assert (await look(clock, service, ledgers, lost(now))).name == "mine"
+
+
+@pytest.mark.parametrize("ahead_s", [-240.0, -20.0, 0.0, 20.0, 240.0, 3600.0])
+async def test_our_own_tasks_tell_how_far_the_clocks_are_apart(clock, now, ahead_s):
+    rows = [task(f"k{number}", now - number + ahead_s) for number in range(1, 60)]
+    rows.append(task("mine", now + 0.1 + ahead_s))
+    known = {f"k{number}": Span(now - number - 0.1, now - number + 0.1) for number in range(1, 60)}
+    service = Service(clock, rows, ahead_s=ahead_s)
+    found = await look(clock, service, Ledgers(known=known), lost(now))
+    assert isinstance(found, Trace)
+    assert found.name == "mine"
+
+
+async def test_a_list_without_any_of_our_own_tasks_proves_nothing(clock, now):
+    """The list of another account, or one that lags behind."""
+    found = await look(clock, Service(clock, []), Ledgers(has_accepted=True), lost(now))
+    assert "does not show" in found.reason
+
+
+async def test_a_rival_that_gets_its_task_between_two_questions_is_seen(clock, now):
+    theirs = Doubt(job_id="other", since=now, lost_at=now, until=now + 330)
+
+    class Racing(Ledgers):
+        has_task = False
+
+        def claimed(self, operation, names, *, job_id):
+            return {"theirs"} if self.has_task else set()
+
+        def rivals(self, operation, *, job_id):
+            found = [] if self.has_task else [theirs]
+            self.has_task = True  # the other process commits its task now
+            return found
+
+    service = Service(clock, [task("theirs", now + 0.1)])
+    assert await look(clock, service, Racing(), lost(now)) is None
