@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from dsrun import __version__
-from dsrun.cli_ledger import ledger_command
+from dsrun.cli_ledger import ledger_command, report_command
 from dsrun.commands.looking_back import cost_command, history_command
 from dsrun.endings import hush_stdout, report_bug, say_last
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
@@ -260,7 +260,7 @@ def emulate_command(**given: Any) -> int:
     )
 
 
-for _command in (cron_command, ledger_command, history_command, cost_command):
+for _command in (cron_command, ledger_command, report_command, history_command, cost_command):
     cli.add_command(_command)
 
 

@@ -1,11 +1,17 @@
-"""`dsrun ledger` on the command line."""
+"""`dsrun ledger` and `dsrun report` on the command line: what a run directory tells."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dsrun.options import DEFAULT_PIPELINE, json_option, parse_params, set_option
+from dsrun.options import (
+    DEFAULT_PIPELINE,
+    json_option,
+    parse_params,
+    report_options,
+    set_option,
+)
 
 
 @click.command("ledger")
@@ -60,3 +66,12 @@ def ledger_command(**given: Any) -> int:
         set_params=parse_params(given["set_params"]),
         options=options,
     )
+
+
+@click.command("report")
+@report_options
+def report_command(**given: Any) -> int:
+    """Write report.html of a run directory again, or a contact sheet of its pictures."""
+    from dsrun.commands import report
+
+    return report.run(**given)

@@ -13,6 +13,11 @@ def cache_folders(out: Path) -> tuple[Path, Path]:
     return out / _CACHE, out / _CACHE / "emulated"
 
 
+def is_emulated(run_dir: Path) -> bool:
+    """Whether a run directory is of an emulated run, by its name."""
+    return run_dir.name.startswith(_EMULATED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLayout:
     """Where the parts of one run directory are."""

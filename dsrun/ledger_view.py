@@ -50,6 +50,16 @@ class LedgerView(LedgerReader):
             return None
         return RunRow(**{field.name: row[field.name] for field in fields(RunRow)})
 
+    def runs(self) -> list[RunRow]:
+        """Every invocation, the first one first."""
+        rows = self._all("SELECT * FROM run ORDER BY run_id")
+        return [RunRow(**{field.name: row[field.name] for field in fields(RunRow)}) for row in rows]
+
+    def row_count(self) -> int:
+        """Rows of the matrix: jobs, and the rows that make the same job again."""
+        sql = "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM twin)"
+        return int(self._one(sql)[0])
+
     def is_planned(self, version: str) -> bool:
         return bool(self._one("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,)))
 

@@ -182,6 +182,14 @@ watch_options = in_order(
         help="Write metrics for the textfile collector of Prometheus' node-exporter.",
     ),
 )  # fmt: skip
+report_options = in_order(
+    click.argument("directory", type=click.Path(path_type=Path)),
+    click.option(
+        "--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Write this PNG."
+    ),
+    click.option("--rows", metavar="AXIS", help="What the rows of the sheet are."),
+    click.option("--cols", metavar="AXIS", help="What its columns are."),
+)
 emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(

@@ -17,6 +17,11 @@ def read_pipeline(name: str) -> bytes:
     return _read(_package("dsrun.pipelines"), name)
 
 
+def read_page(name: str) -> bytes:
+    """Bytes of a part of the report's page."""
+    return _read(_package("dsrun.report"), name)
+
+
 def pipeline_files() -> list[str]:
     """Names of the files that ship in `pipelines/`."""
     found = [item.name for item in _package("dsrun.pipelines").iterdir() if item.is_file()]

@@ -5,7 +5,6 @@ import gc
 import os
 import socket
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -13,6 +12,7 @@ from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.aftermath import reported
 from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.conditions import check_currency, check_endpoint, execution_of, owner_of
 from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.host import TERMINAL, Ending, Host
 from dsrun.commands.prepare import prepare
@@ -20,12 +20,11 @@ from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
-from dsrun.console import answer, count_of, say
+from dsrun.console import answer, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import write_crate
 from dsrun.engine import run_jobs
-from dsrun.errors import ExitCode, SetupError, UsageError
-from dsrun.execution import Execution, Money
+from dsrun.errors import ExitCode
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
@@ -35,6 +34,7 @@ from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.progress import Progress
 from dsrun.records import JobResult, OpenJob
+from dsrun.report.write import try_report
 from dsrun.results import write_results
 from dsrun.selection import Chooser
 from dsrun.settings import Settings, emulated_settings, read_settings
@@ -61,7 +61,7 @@ def run_pipeline(options: RunOptions, host: Host) -> Ending:
 
 
 def _run(plan: Plan, options: RunOptions, host: Host) -> Ending:
-    _check_currency(plan, options.max_cost)
+    check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     settings = None if options.emulate else read_settings()
@@ -75,7 +75,7 @@ def _run(plan: Plan, options: RunOptions, host: Host) -> Ending:
     with run_lock(
         layout.lock,
         if_running=options.if_running,
-        describe_owner=lambda: _owner(layout),
+        describe_owner=lambda: owner_of(layout),
         say=say,
         check=host.check,
     ) as is_held:
@@ -116,8 +116,9 @@ class _Session:
         self._options = options
         self._layout = layout
         self._settings = settings
-        self._execution = _execution(plan.manifest.execution, options)
+        self._execution = execution_of(plan.manifest.execution, options)
         self._clock = SystemClock()
+        self._began_at = self._clock.monotonic()
 
     async def run(self) -> Ending:
         async with AsyncExitStack() as stack:
@@ -128,7 +129,7 @@ class _Session:
             stack.callback(ledger.close)
             live_since = stamp(self._clock.now() - _TASK_LIFE)
             if not self._options.emulate:
-                _check_endpoint(ledger.view, settings, since=live_since)
+                check_endpoint(ledger.view, settings, since=live_since)
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
             reuse = Reuse(self._layout, clock=self._clock, enabled=not self._options.no_cache)
@@ -222,6 +223,8 @@ class _Session:
             ledger.view, self._layout.run_dir,
             name=self._layout.name, version=__version__, at=self._now(),
         )  # fmt: skip
+        took_s = self._clock.monotonic() - self._began_at
+        try_report(self._layout, is_stopped=control.is_stopping, took_s=took_s)
         return Ending(
             code, self._layout, counts, tuple(ledger.view.spent()), control.reason, cached
         )
@@ -268,45 +271,3 @@ def _tell(progress: Progress, reuse: Reuse, job: OpenJob, result: JobResult | No
     if result is not None and result.error is not None:
         error = result.error
         progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")
-
-
-def _execution(execution: Execution, options: RunOptions) -> Execution:
-    if options.max_cost is not None:
-        execution = replace(execution, max_cost=options.max_cost)
-    if options.concurrency is not None:
-        execution = replace(execution, concurrency=options.concurrency)
-    if options.emulate and execution.poll_first_s is None:
-        execution = replace(execution, poll_first_s=_EMULATED_FIRST_POLL_S)
-    return execution
-
-
-def _check_endpoint(view: LedgerView, settings: Settings, *, since: str) -> None:
-    """Paid tasks can be asked for only where they were made."""
-    last, waiting = view.last_run(), view.may_be_paid(since=since)
-    if last and waiting and last.endpoint != settings.base_url:
-        raise SetupError(
-            f"{count_of(waiting, 'job')} of this run that may be paid wait at {last.endpoint}, and "
-            f"the base URL is now {settings.base_url}; set DASHSCOPE_HTTP_BASE_URL back and run "
-            "again to fetch them"
-        )
-
-
-def _check_currency(plan: Plan, max_cost: Money | None) -> None:
-    known = {plan.catalog[step.operation].price.currency for step in plan.manifest.steps}
-    if max_cost is not None and known != {max_cost.currency}:
-        raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
-
-
-def _owner(layout: RunLayout) -> str:
-    """Host, process and start of the run that holds the lock, from its ledger."""
-    try:
-        view = LedgerView(layout.ledger)
-    except SetupError:
-        return "it is just starting"
-    last = view.last_run()
-    view.close()
-    return (
-        f"process {last.pid} on {last.host} since {last.started_at}"
-        if last
-        else "it is just starting"
-    )

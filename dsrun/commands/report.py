@@ -1,0 +1,37 @@
+"""`dsrun report`: write the page of a run directory again, or a contact sheet of it."""
+
+from pathlib import Path
+
+from dsrun.console import answer
+from dsrun.errors import ExitCode, UsageError
+from dsrun.ledger_view import LedgerView
+
+
+def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None) -> int:
+    """Print the path of what was written. Raises UsageError or SetupError."""
+    if sheet is None and (rows or cols):
+        raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
+    latest = directory / "latest"
+    run_dir = latest.resolve() if latest.is_dir() else directory
+    view = LedgerView(run_dir / "ledger.sqlite3")
+    try:
+        answer(str(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols)))
+    finally:
+        view.close()
+    return ExitCode.OK
+
+
+def _write(
+    view: LedgerView, run_dir: Path, *, sheet: Path | None, rows: str | None, cols: str | None
+) -> Path:
+    if sheet is None:
+        from dsrun.report.write import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
+
+        return write_report(view, run_dir)
+    from dsrun.report.items import iter_entries, pictures_of  # noqa: PLC0415
+    from dsrun.report.sheet import write_sheet  # noqa: PLC0415  # Pillow: not for a page
+    from dsrun.results import iter_results  # noqa: PLC0415
+
+    pictures = list(pictures_of(iter_entries(iter_results(view))))
+    write_sheet(sheet, run_dir, pictures, rows=rows, cols=cols)
+    return sheet

@@ -1,0 +1,524 @@
+"use strict";
+// Prompts, names and errors are foreign text: they become text nodes only, never markup.
+const data = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const PAGE = 240; // cards that are made at once; more come as the reader scrolls
+const MOST_CHOICES = 300; // values of an axis that a list of choices can hold
+const MOST_IN_ADDRESS = 150; // stars; more are kept by the browser alone
+
+function make(tag, about = {}, ...inner) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(about)) {
+    if (name in node && name !== "list") node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...inner.filter((part) => part !== null && part !== undefined));
+  return node;
+}
+
+function label(value) {
+  if (Array.isArray(value)) return value.map(label).join(", ");
+  if (value !== null && typeof value === "object") {
+    const first = Object.values(value);
+    return first.length ? label(first[0]) : "";
+  }
+  return String(value);
+}
+
+// A path as an address: names may hold blanks, #, ? and %.
+const address = (path) => path.split("/").map(encodeURIComponent).join("/");
+
+function promptOf(request) {
+  const input = request.input || {};
+  return input.prompt || input.voice_prompt || input.preview_text || input.text || "";
+}
+
+const cards = [];
+for (const entry of data.entries) {
+  const files = entry.files.length ? entry.files : [null];
+  for (const file of files) {
+    const axes = new Map();
+    axes.set("step", entry.step);
+    if (file && file.seed !== null) axes.set("seed", String(file.seed));
+    if (file) axes.set("picture", String(file.index));
+    for (const [name, value] of Object.entries(entry.matrix)) axes.set(name, label(value));
+    const words = [
+      promptOf(entry.request), ...axes.values(), entry.job_id, entry.task_id, entry.request_id,
+      file && file.path, entry.error && `${entry.error.code} ${entry.error.message}`,
+      JSON.stringify(entry.request.input),
+    ];
+    cards.push({
+      entry, file, axes,
+      key: `${entry.step}/${entry.index}/${file ? file.index : 0}`,
+      text: words.filter(Boolean).join("\n").toLowerCase(),
+    });
+  }
+}
+
+// Axes in the order of their first row, then what every picture has; those with a choice only.
+const values = new Map();
+for (const card of cards) for (const [name, value] of card.axes) {
+  if (!values.has(name)) values.set(name, new Set());
+  values.get(name).add(value);
+}
+const isOwn = (name) => data.entries.some((entry) => name in entry.matrix);
+const axes = [...values.keys()]
+  .filter((name) => values.get(name).size > 1)
+  .sort((a, b) => isOwn(b) - isOwn(a));
+
+const state = { q: "", status: "", stars: false, rows: "", cols: "", split: "", filters: new Map() };
+let stars = new Set();
+let visible = [];
+let opened = -1;
+
+const STORE = `dsrun-stars-${data.digest}`;
+
+function readAddress() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const name of ["q", "status", "rows", "cols", "split"]) state[name] = given.get(name) || "";
+  for (const name of ["rows", "cols", "split"]) if (!axes.includes(state[name])) state[name] = "";
+  state.stars = given.get("only") === "stars";
+  state.filters = new Map();
+  for (const name of axes) {
+    const value = given.get(`f.${name}`);
+    if (value !== null && values.get(name).has(value)) state.filters.set(name, value);
+  }
+  const kept = given.get("stars");
+  if (kept) return new Set(kept.split(","));
+  try {
+    const stored = JSON.parse(localStorage.getItem(STORE));
+    return new Set(Array.isArray(stored) ? stored : []);
+  } catch {
+    return new Set(); // no storage here: the address alone keeps them
+  }
+}
+
+function writeAddress() {
+  const now = new URLSearchParams();
+  for (const name of ["q", "status", "rows", "cols", "split"]) if (state[name]) now.set(name, state[name]);
+  if (state.stars) now.set("only", "stars");
+  for (const [name, value] of state.filters) now.set(`f.${name}`, value);
+  if (stars.size && stars.size <= MOST_IN_ADDRESS) now.set("stars", [...stars].join(","));
+  try {
+    localStorage.setItem(STORE, JSON.stringify([...stars]));
+  } catch {
+    // As above.
+  }
+  history.replaceState(null, "", `#${now}`);
+}
+
+function fits(card) {
+  if (state.status && card.entry.status !== state.status) return false;
+  if (state.stars && !stars.has(card.key)) return false;
+  for (const [name, value] of state.filters) if (card.axes.get(name) !== value) return false;
+  return state.q.toLowerCase().split(/\s+/).every((word) => card.text.includes(word));
+}
+
+// Drawing: a generator makes cards one by one, and stops where the reader need not see more yet.
+let drawing = null;
+let made = 0;
+
+function draw() {
+  visible = cards.filter(fits);
+  const main = at("main");
+  main.replaceChildren();
+  drawing = state.rows || state.cols || state.split ? drawPanels(main) : drawGallery(main, visible);
+  made = 0;
+  drawMore();
+  const jobs = new Set(visible.map((card) => card.entry.job_id)).size;
+  at("shown").textContent = `${visible.length} of ${cards.length} shown, ${jobs} ${jobs === 1 ? "job" : "jobs"}`;
+  if (!visible.length) main.append(make("p", { className: "none" }, "Nothing fits. Reset shows all."));
+  at("reset").hidden = !(state.q || state.status || state.stars || state.rows || state.cols || state.split || state.filters.size);
+  for (const chip of document.querySelectorAll(".chip")) {
+    chip.setAttribute("aria-pressed", String(chip.dataset.status === state.status));
+  }
+}
+
+function drawMore() {
+  const until = made + PAGE;
+  while (drawing && made < until) {
+    if (drawing.next().done) drawing = null;
+  }
+}
+
+function* drawGallery(parent, some) {
+  const gallery = make("div", { className: "gallery" });
+  parent.append(gallery);
+  for (const card of some) {
+    gallery.append(draw1(card));
+    yield;
+  }
+}
+
+function groupBy(some, name) {
+  if (!name) return new Map([["", some]]);
+  const groups = new Map([...values.get(name)].map((value) => [value, []]));
+  for (const card of some) {
+    groups.get(card.axes.get(name)).push(card);
+  }
+  return new Map([...groups].filter(([, group]) => group.length));
+}
+
+function* drawPanels(main) {
+  const wanted = [state.rows, state.cols, state.split].filter(Boolean);
+  const isInside = (card) => wanted.every((name) => card.axes.has(name));
+  for (const [value, some] of groupBy(visible.filter(isInside), state.split)) {
+    if (state.split) main.append(make("h2", {}, `${state.split}: ${value}`));
+    if (state.rows || state.cols) yield* drawSheet(main, some);
+    else yield* drawGallery(main, some);
+  }
+  const rest = visible.filter((card) => !isInside(card));
+  if (rest.length) {
+    main.append(make("h2", {}, `without ${wanted.join(" or ")}`));
+    yield* drawGallery(main, rest);
+  }
+}
+
+function* drawSheet(main, some) {
+  const columns = [...groupBy(some, state.cols).keys()];
+  const head = make("tr", {}, make("th", {}, [state.rows, state.cols].filter(Boolean).join(" \\ ")));
+  for (const value of columns) head.append(make("th", { scope: "col" }, value));
+  const body = make("tbody");
+  main.append(make("div", { className: "sheet", tabIndex: 0, role: "region", "aria-label": "Contact sheet" },
+    make("table", {}, make("thead", {}, head), body)));
+  for (const [value, row] of groupBy(some, state.rows)) {
+    const line = make("tr", {}, make("th", { scope: "row" }, value));
+    body.append(line);
+    const cells = groupBy(row, state.cols);
+    for (const column of columns) {
+      const cell = make("div", { className: "cell" });
+      line.append(make("td", {}, cell));
+      for (const card of cells.get(column) || []) {
+        cell.append(draw1(card));
+      }
+    }
+    yield;
+  }
+}
+
+function draw1(card) {
+  made += 1;
+  const { entry, file } = card;
+  const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${caption(card)}` });
+  open.card = card;
+  const type = file ? file.media_type : "";
+  if (type.startsWith("image/")) {
+    const image = make("img", { loading: "lazy", decoding: "async", alt: promptOf(entry.request), width: 320, height: 320 });
+    image.src = address(file.thumb || file.path);
+    open.append(image);
+  } else {
+    const words = make("span", { className: file ? "words voice" : "words" });
+    if (!file) words.append(make("b", { className: entry.status }, entry.status));
+    words.append(file ? promptOf(entry.request) : entry.error ? `${entry.error.code}: ${entry.error.message}` : promptOf(entry.request));
+    open.append(words);
+  }
+  const pick = make("button", { className: "pick", type: "button", "aria-label": "Star", "aria-pressed": "false" }, "☆");
+  pick.card = card;
+  const box = make("article", { className: "card" }, open);
+  if (type.startsWith("audio/") && type !== "audio/pcm") box.append(player(file));
+  box.append(make("div", { className: "foot" }, make("span", {}, caption(card)), pick));
+  box.card = card;
+  showStar(box);
+  return box;
+}
+
+function player(file) {
+  return make("audio", { controls: true, preload: "none", src: address(file.path) });
+}
+
+function caption(card) {
+  const shown = axes.filter((name) => card.axes.has(name) && ![state.rows, state.cols, state.split].includes(name));
+  return shown.map((name) => card.axes.get(name)).join(" · ") || `${card.entry.step} ${card.entry.index}`;
+}
+
+function showStar(box) {
+  const isStar = stars.has(box.card.key);
+  const pick = box.querySelector(".pick");
+  box.classList.toggle("starred", isStar);
+  pick.setAttribute("aria-pressed", String(isStar));
+  pick.textContent = isStar ? "★" : "☆";
+}
+
+function toggle(card) {
+  if (!stars.delete(card.key)) stars.add(card.key);
+  writeAddress();
+  for (const box of document.querySelectorAll(".card")) if (box.card.key === card.key) showStar(box);
+  showPicks();
+}
+
+function showPicks() {
+  at("picks").hidden = !stars.size;
+  at("picked").textContent = `★ ${stars.size} starred`;
+  if (opened >= 0) {
+    const isStar = stars.has(visible[opened].key);
+    at("star").setAttribute("aria-pressed", String(isStar));
+    at("star").textContent = isStar ? "★ starred" : "☆ star";
+  }
+}
+
+// The full view.
+function show(index) {
+  if (index < 0 || index >= visible.length) return;
+  opened = index;
+  const { entry, file } = visible[index];
+  const type = file ? file.media_type : "";
+  const media = at("media");
+  media.replaceChildren();
+  if (type.startsWith("image/")) media.append(make("img", { src: address(file.path), alt: promptOf(entry.request) }));
+  else if (file && type !== "audio/pcm") media.append(player(file));
+  else media.append(make("p", { className: "words" }, file ? "Raw PCM samples: open the file with an audio editor." : `No file: ${entry.status}.`));
+  at("open").hidden = !file;
+  if (file) at("open").href = address(file.path);
+  at("before").disabled = index === 0;
+  at("after").disabled = index === visible.length - 1;
+  tell(visible[index]);
+  showPicks();
+  if (!at("view").open) at("view").showModal();
+}
+
+function tell({ entry, file, axes: own }) {
+  const told = at("told");
+  told.replaceChildren();
+  if (entry.error || entry.advice) {
+    const box = make("div", { className: "trouble" });
+    if (entry.error) box.append(make("p", {}, make("b", {}, entry.error.code), `: ${entry.error.message}`));
+    if (entry.advice) box.append(make("p", {}, entry.advice));
+    told.append(box);
+  }
+  const prompt = promptOf(entry.request);
+  if (prompt) told.append(heading("Prompt", prompt), make("p", { id: "prompt" }, prompt));
+  const facts = make("dl");
+  const fact = (name, value) => {
+    if (value === null || value === undefined || value === "") return;
+    const button = make("button", { className: "value", type: "button", title: "Copy" }, String(value));
+    button.addEventListener("click", () => copy(String(value), name));
+    facts.append(make("dt", {}, name), make("dd", {}, button));
+  };
+  for (const [name, value] of own) fact(name, value);
+  for (const [name, value] of Object.entries(entry.output || {})) fact(name, label(value));
+  fact("status", entry.status + (entry.cached ? " (from the cache)" : ""));
+  fact("job", entry.job_id);
+  fact("task", entry.task_id);
+  fact("request id", entry.request_id);
+  fact("cost", `${entry.cost.amount} ${entry.cost.currency}`);
+  fact("attempts", entry.attempts);
+  fact("submitted", entry.submitted_at);
+  fact("ended", entry.ended_at);
+  if (file) {
+    fact("file", file.path);
+    fact("SHA-256", file.sha256);
+  }
+  const request = JSON.stringify(entry.request, null, 2);
+  told.append(make("h3", {}, "About"), facts, heading("Request", request), make("pre", {}, request));
+}
+
+function heading(words, text) {
+  const button = make("button", { type: "button", "aria-label": `Copy ${words.toLowerCase()}` }, "copy");
+  button.addEventListener("click", () => copy(text, words));
+  return make("h3", {}, words, button);
+}
+
+let toastTimer = 0;
+function toast(words) {
+  at("toast").textContent = words;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { at("toast").textContent = ""; }, 1800);
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make("textarea", { value: text });
+    (at("view").open ? at("view") : document.body).append(area);
+    area.select();
+    const isDone = document.execCommand("copy"); // where a page from disk may not use the clipboard
+    area.remove();
+    if (!isDone) return toast("The browser does not let this page copy");
+  }
+  toast(`${what} copied`);
+}
+
+function save(name, text) {
+  const link = make("a", { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/plain" })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// What was chosen.
+const chosen = () => cards.filter((card) => stars.has(card.key));
+const list = () => chosen().map((card) => (card.file ? card.file.path : card.entry.job_id) + "\n").join("");
+
+function manifest() {
+  const steps = {};
+  for (const [name, step] of Object.entries(data.manifest.steps)) {
+    const rows = new Map();
+    for (const { entry } of chosen()) {
+      if (entry.step === name) rows.set(JSON.stringify(entry.matrix), entry.matrix);
+    }
+    if (!rows.size) continue;
+    steps[name] = { ...step };
+    delete steps[name].matrix;
+    const include = [...rows.values()].filter((row) => Object.keys(row).length);
+    if (include.length) steps[name].matrix = { include };
+  }
+  const name = `${data.manifest.name.slice(0, 57)}-picks`;
+  return "# The starred rows of a report. Save it beside the pipeline: what it names is found from there.\n"
+    + yaml({ version: 1, ...data.manifest, name, steps }, 0);
+}
+
+const PLAIN = /^[A-Za-z_][A-Za-z0-9_-]*$/;
+const WORDS = /^(y|n|yes|no|on|off|true|false|null)$/i;
+// A JSON text is a YAML one, but for the few signs that YAML does not let stand.
+const quoted = (text) => JSON.stringify(text)
+  .replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, (sign) => "\\u" + sign.charCodeAt(0).toString(16).padStart(4, "0"));
+
+function yaml(value, depth) {
+  const indent = "  ".repeat(depth);
+  return Object.entries(value).map(([key, inner]) => {
+    const word = PLAIN.test(key) && !WORDS.test(key) ? key : quoted(key);
+    if (inner !== null && typeof inner === "object" && !Array.isArray(inner) && Object.keys(inner).length) {
+      return `${indent}${word}:\n${yaml(inner, depth + 1)}`;
+    }
+    if (Array.isArray(inner) && inner.length) {
+      return `${indent}${word}:\n${inner.map((item) => `${indent}  - ${quoted(item)}\n`).join("")}`;
+    }
+    return `${indent}${word}: ${quoted(inner)}\n`;
+  }).join("");
+}
+
+// The controls.
+function choice(where, words, none, options, value, onChange) {
+  const select = make("select", { "aria-label": words }, make("option", { value: "" }, none));
+  for (const option of options) select.append(make("option", { value: option }, option || "(empty)"));
+  select.value = value;
+  select.addEventListener("change", () => { onChange(select.value); change(); });
+  at(where).append(make("label", {}, words, select));
+}
+
+function drawControls() {
+  for (const id of ["arrange", "filters"]) at(id).replaceChildren(at(id).firstElementChild);
+  const axis = (name, words) => choice("arrange", words, "–", axes, state[name], (value) => { state[name] = value; });
+  axis("rows", "Rows");
+  axis("cols", "Columns");
+  axis("split", "Panels");
+  const isUseful = (name) => values.get(name).size <= MOST_CHOICES
+    && values.get(name).size < cards.filter((card) => card.axes.has(name)).length;
+  for (const name of axes.filter(isUseful)) {
+    choice("filters", name, "all", [...values.get(name)], state.filters.get(name) || "", (value) => {
+      if (value) state.filters.set(name, value);
+      else state.filters.delete(name);
+    });
+  }
+  at("more").hidden = !axes.length;
+  at("q").value = state.q;
+  at("only-stars").checked = state.stars;
+}
+
+function change() {
+  writeAddress();
+  draw();
+}
+
+let typing = 0;
+at("q").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => { state.q = at("q").value.trim(); change(); }, 120);
+});
+at("only-stars").addEventListener("change", () => { state.stars = at("only-stars").checked; change(); });
+at("bar").addEventListener("submit", (event) => event.preventDefault());
+at("reset").addEventListener("click", () => {
+  Object.assign(state, { q: "", status: "", stars: false, rows: "", cols: "", split: "", filters: new Map() });
+  drawControls();
+  change();
+});
+at("counts").addEventListener("click", (event) => {
+  const chip = event.target.closest(".chip");
+  if (!chip) return;
+  state.status = state.status === chip.dataset.status ? "" : chip.dataset.status;
+  change();
+});
+at("main").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.classList.contains("pick")) toggle(button.card);
+  else if (button.classList.contains("open")) show(visible.indexOf(button.card));
+});
+at("before").addEventListener("click", () => show(opened - 1));
+at("after").addEventListener("click", () => show(opened + 1));
+at("star").addEventListener("click", () => toggle(visible[opened]));
+at("close").addEventListener("click", () => at("view").close());
+at("view").addEventListener("close", () => {
+  const card = visible[opened];
+  opened = -1;
+  at("media").replaceChildren(); // a voice falls silent
+  const button = [...document.querySelectorAll(".open")].find((other) => other.card === card);
+  if (button) button.focus();
+});
+at("copy-list").addEventListener("click", () => copy(list(), "List"));
+at("save-list").addEventListener("click", () => save(`${data.name}-picks.txt`, list()));
+at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
+at("save-manifest").hidden = !data.manifest;
+at("clear").addEventListener("click", () => {
+  stars.clear();
+  change();
+  showPicks();
+});
+
+// Keys: arrows walk, Enter opens, s stars, / searches, Esc closes.
+function step(from, key) {
+  const all = [...document.querySelectorAll(".open")];
+  const index = all.indexOf(from);
+  if (key === "ArrowLeft" || key === "ArrowRight") return all[index + (key === "ArrowLeft" ? -1 : 1)];
+  const here = from.getBoundingClientRect();
+  const near = key === "ArrowUp" ? all.slice(Math.max(0, index - 200), index).reverse() : all.slice(index + 1, index + 200);
+  const there = near.map((node) => [node, node.getBoundingClientRect()])
+    .filter(([, box]) => (key === "ArrowUp" ? box.bottom <= here.top : box.top >= here.bottom));
+  if (!there.length) return undefined;
+  const line = there.filter(([, box]) => Math.abs(box.top - there[0][1].top) < 4);
+  return line.reduce((best, one) => (Math.abs(one[1].left - here.left) < Math.abs(best[1].left - here.left) ? one : best))[0];
+}
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = ["INPUT", "SELECT", "TEXTAREA", "AUDIO"].includes(event.target.tagName);
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+  if (opened >= 0) {
+    if (event.key === "ArrowLeft") show(opened - 1);
+    else if (event.key === "ArrowRight") show(opened + 1);
+    else if (event.key === "s") toggle(visible[opened]);
+    else return;
+  } else if (event.key === "/") {
+    at("q").focus();
+  } else if (event.target.classList.contains("open")) {
+    if (event.key === "s") toggle(event.target.card);
+    else if (event.key.startsWith("Arrow")) {
+      const next = step(event.target, event.key);
+      if (next) {
+        next.focus({ preventScroll: true });
+        next.scrollIntoView({ block: "nearest" });
+      }
+    } else return;
+  } else return;
+  event.preventDefault();
+});
+addEventListener("hashchange", () => {
+  stars = readAddress();
+  drawControls();
+  draw();
+  showPicks();
+});
+
+new IntersectionObserver(() => {
+  const edge = innerHeight + 1500;
+  while (drawing && at("end").getBoundingClientRect().top < edge) drawMore();
+}, { rootMargin: "1500px" }).observe(at("end"));
+addEventListener("scroll", () => {
+  if (drawing && at("end").getBoundingClientRect().top < innerHeight + 1500) drawMore();
+}, { passive: true });
+
+stars = readAddress();
+drawControls();
+at("more").open = Boolean(state.rows || state.cols || state.split || state.filters.size);
+draw();
+showPicks();
+writeAddress();

@@ -1,0 +1,52 @@
+"""`report.html`: one page that holds everything but the files, and lets nothing foreign run."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from dsrun.records import Json
+from dsrun.resources import read_page
+
+# In a script element only these could end it or begin another; in JSON they can be escaped.
+_MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+
+def build_page(head: dict[str, Any], entries: Sequence[Json], manifest: Json) -> bytes:
+    """The page. `head` is that of `head_of`; `manifest` is that of the lock file, or None."""
+    style, script = (read_page(name).decode() for name in ("page.css", "page.js"))
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    data = {
+        "name": head["name"],
+        "digest": head["digest"],
+        "manifest": manifest,
+        "entries": entries,
+    }
+    # Ours, and the data with every sign of markup escaped: what else is put in is escaped here.
+    page = environment.from_string(read_page("page.html.j2").decode()).render(
+        head=head,
+        policy=_policy(style, script),
+        style=Markup(style),  # noqa: S704  # a file of this package
+        script=Markup(script),  # noqa: S704  # as above
+        data=Markup(json.dumps(data).translate(_MARKUP)),  # noqa: S704  # escaped
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing but our own script and style, and files beside the page; no network, no frames."""
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"script-src {_source(script)}; style-src {_source(style)}; "
+        "img-src 'self' file:; media-src 'self' file:"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

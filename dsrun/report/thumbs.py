@@ -1,0 +1,72 @@
+"""Thumbnails of a run's pictures, made once, each named by its picture's content."""
+
+import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from dsrun.report.items import THUMBS, Picture, thumb_of
+from dsrun.store import make_folder
+
+SIDE = 320
+_QUALITY = 82
+_PAPER = (255, 255, 255)
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+
+def make_thumbs(
+    run_dir: Path, pictures: Iterable[Picture], *, clock: Clock, budget_s: float = math.inf
+) -> int:
+    """Make those that are not there yet; how many pictures could not be read.
+
+    None is begun after `budget_s`. Pillow gives up Python's lock while it decodes, so threads
+    share the cores. Raises SetupError where the folder cannot be made.
+    """
+    until = clock.monotonic() + budget_s
+    wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
+    make_folder(run_dir / THUMBS)
+    for cut_off in (run_dir / THUMBS).glob("*.tmp"):  # a run was killed while it made one
+        cut_off.unlink(missing_ok=True)
+    made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
+    todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
+
+    def make(pair: tuple[str, str]) -> bool:
+        source, target = pair
+        return clock.monotonic() > until or make_thumb(run_dir / source, run_dir / target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return sum(not is_made for is_made in pool.map(make, todo))
+
+
+def open_small(path: Path, side: int) -> Image.Image:
+    """A picture no larger than `side` pixels each way, over white where it is transparent.
+
+    Raises OSError, ValueError or DecompressionBombError where it cannot be read.
+    """
+    with Image.open(path) as picture:
+        picture.draft("RGB", (side * 2, side * 2))  # a JPEG is decoded small
+        small = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    small = small.reduce(max(1, min(small.size) // (side * 2)))
+    if small.mode == "RGBA":
+        clear, small = small, Image.new("RGB", small.size, _PAPER)
+        small.paste(clear, mask=clear.getchannel("A"))
+    small.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return small
+
+
+def make_thumb(source: Path, target: Path) -> bool:
+    """Whether it could be made. It can be made again at any time, so it is not synced."""
+    temporary = target.with_suffix(".tmp")
+    try:
+        open_small(source, SIDE).save(temporary, format="JPEG", quality=_QUALITY)
+        temporary.replace(target)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True

@@ -1,0 +1,120 @@
+"""Writes `report.html` into a run directory, from its ledger and its lock file."""
+
+import logging
+import math
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.clock import SystemClock
+from dsrun.console import say
+from dsrun.layout import RunLayout, is_emulated
+from dsrun.ledger_view import LedgerView
+from dsrun.records import JobStatus, Json
+from dsrun.report.items import THUMBS, add_thumbs, iter_entries, pictures_of
+from dsrun.report.page import build_page
+from dsrun.results import iter_results
+from dsrun.store import write_whole
+
+PAGE = "report.html"
+_LEAST_S, _MOST_S = 0.3, 8.0  # for thumbnails, at the end of a run
+MOST_ROWS = 20_000  # what a browser shows without pain
+
+
+def write_report(view: LedgerView, run_dir: Path, *, budget_s: float = math.inf) -> Path:
+    """Write the page anew; its path. No thumbnail is begun after `budget_s`.
+
+    Raises SetupError where the directory cannot be written.
+    """
+    entries = list(islice(iter_entries(iter_results(view)), MOST_ROWS))
+    lock = read_lock(run_dir)
+    pictures = list(pictures_of(entries))
+    unread = 0
+    if pictures:
+        from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
+
+        unread = make_thumbs(run_dir, pictures, clock=SystemClock(), budget_s=budget_s)
+        add_thumbs(entries, {path.name for path in (run_dir / THUMBS).iterdir()})
+    if unread:
+        say(f"warning: {unread} of the report's pictures cannot be read; `dsrun verify` tells more")
+    page = build_page(_head(view, run_dir, lock, entries), entries, lock.get("manifest"))
+    write_whole(run_dir / PAGE, [page])
+    return run_dir / PAGE
+
+
+def try_report(layout: RunLayout, *, is_stopped: bool, took_s: float) -> None:
+    """Write the page at the end of a run: of all its jobs, whatever this invocation selected.
+
+    A run that was stopped makes no more thumbnails, and one that took `took_s` spends a tenth of
+    that on them: the next one goes on, and until then the page shows the pictures themselves.
+    What goes wrong here is a warning: the results are written, and this is a view of them.
+    """
+    run_dir = layout.run_dir
+    try:
+        view = LedgerView(layout.ledger, live=True)
+        try:
+            budget_s = min(_MOST_S, max(_LEAST_S, took_s / 10))
+            write_report(view, run_dir, budget_s=0.0 if is_stopped else budget_s)
+        finally:
+            view.close()
+    except Exception as error:  # a report never fails a run
+        logging.getLogger(__name__).debug("the report", exc_info=error)
+        say(f"warning: {PAGE} was not written: {error}; `dsrun report {run_dir}` tries again")
+
+
+def read_lock(run_dir: Path) -> dict[str, Any]:
+    """The lock file of a run directory; empty where it is not there or cannot be read."""
+    try:
+        lock = orjson.loads((run_dir / "manifest.lock.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return lock if isinstance(lock, dict) else {}
+
+
+def _head(
+    view: LedgerView, run_dir: Path, lock: dict[str, Any], entries: list[dict[str, Json]]
+) -> dict[str, Any]:
+    counts, runs = view.counts(), view.runs()
+    manifest = lock.get("manifest") or {}
+    digest = lock.get("digest") or run_dir.name
+    emulated = is_emulated(run_dir)
+    spent = ", ".join(map(str, view.spent())) or "nothing"
+    total = view.row_count()
+    facts = {
+        "cost": f"{spent} (emulated)" if emulated else spent,
+        "duration": _words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
+        "last run": runs[-1].started_at if runs else "never",
+        "digest": digest,
+    }
+    if (cached := view.cached_count()) > 0:
+        facts["from the cache"] = str(cached)
+    return {
+        "name": manifest.get("name") or run_dir.parent.name,
+        "description": manifest.get("description") or "",
+        "digest": digest,
+        "emulated": emulated,
+        "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
+        "facts": facts,
+        "shown": len(entries),
+        "total": total,
+        "left_out": total > len(entries),
+    }
+
+
+def _seconds(started_at: str, ended_at: str | None) -> float:
+    """How long an invocation took; nothing for one that was killed, whose end nobody knows."""
+    if ended_at is None:
+        return 0.0
+    took = datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)
+    return max(0.0, took.total_seconds())
+
+
+def _words(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

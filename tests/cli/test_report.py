@@ -1,0 +1,176 @@
+"""`dsrun report`: the page again, contact sheets, and a run that no report can fail."""
+
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from dsrun.ledger_view import LedgerView
+from dsrun.report.sheet import _LINES, _TYPE
+from dsrun.report.write import write_report
+
+SHEET = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {style: ["<anime>", "<sketch>"], seed: [1, 2, 3]}
+    input: {prompt: a lantern}
+    parameters: {style: "{{ style }}", seed: "{{ seed }}"}
+"""
+
+
+def data_of(page):
+    return json.loads(re.search(r'(?s)id="data">(.+?)</script>', page)[1])
+
+
+class TestPage:
+    @pytest.fixture
+    def page(self, work, emulator):
+        assert work.dsrun(work.posters(3, pictures=2)).code == 0
+        return work.run_dir() / "report.html"
+
+    def test_a_run_writes_it_with_every_job_and_its_thumbnails(self, work, page):
+        entries = data_of(page.read_text())["entries"]
+        lines = work.results()
+        assert [entry["job_id"] for entry in entries] == [line["job_id"] for line in lines]
+        for entry, line in zip(entries, lines, strict=True):
+            assert [file["path"] for file in entry["files"]] == [
+                file["path"] for file in line["artifacts"]
+            ]
+            for file in entry["files"]:
+                with Image.open(work.run_dir() / file["thumb"]) as thumb:
+                    assert thumb.format == "JPEG"
+                    assert max(thumb.size) <= 320
+
+    def test_its_head_has_counts_cost_and_digest(self, work, page):
+        text = page.read_text()
+        digest = json.loads((work.run_dir() / "manifest.lock.json").read_text())["digest"]
+        assert "<b>3</b> succeeded" in text
+        assert "0.96 CNY" in text
+        assert digest in text
+
+    def test_report_writes_the_same_again(self, work, page):
+        before = page.read_bytes()
+        page.unlink()
+        outcome = work.dsrun("report", "outputs/demo")
+        assert outcome.code == 0
+        assert outcome.out.strip() == str(page)
+        assert page.read_bytes() == before
+
+    def test_thumbnails_are_made_once(self, work, page):
+        thumbs = {path: path.stat().st_mtime_ns for path in work.run_dir().glob(".thumbs/*")}
+        assert work.dsrun("report", work.run_dir()).code == 0
+        assert {p: p.stat().st_mtime_ns for p in work.run_dir().glob(".thumbs/*")} == thumbs
+
+    def test_without_time_for_thumbnails_the_page_shows_the_pictures(self, work, page):
+        for thumb in work.run_dir().glob(".thumbs/*"):
+            thumb.unlink()
+        view = LedgerView(work.run_dir() / "ledger.sqlite3")
+        write_report(view, work.run_dir(), budget_s=-1)
+        view.close()
+        files = [file for e in data_of(page.read_text())["entries"] for file in e["files"]]
+        assert len(files) == 6
+        assert not any("thumb" in file for file in files)
+
+    def test_a_cut_off_thumbnail_is_swept_away(self, work, page):
+        (work.run_dir() / ".thumbs/half.tmp").write_bytes(b"\xff\xd8")
+        assert work.dsrun("report", work.run_dir()).code == 0
+        assert not list(work.run_dir().glob(".thumbs/*.tmp"))
+
+    def test_a_picture_that_cannot_be_read_is_a_warning(self, work, page):
+        (path, *_) = sorted(work.run_dir().glob("artifacts/*/*"))
+        path.chmod(0o644)
+        path.write_bytes(b"no picture")
+        for thumb in work.run_dir().glob(".thumbs/*"):
+            thumb.unlink()
+        outcome = work.dsrun("report", work.run_dir())
+        assert outcome.code == 0
+        assert "warning: 1 of the report's pictures cannot be read" in outcome.err
+
+    def test_rows_that_make_the_same_job_are_both_shown(self, work, emulator):
+        steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {mood: [calm, wild]}
+    input: {prompt: a lantern}
+    parameters: {seed: 7}
+    filename: "{{ mood }}"
+"""
+        assert work.dsrun(work.pipeline(steps)).code == 0
+        entries = data_of((work.run_dir() / "report.html").read_text())["entries"]
+        assert [entry["matrix"] for entry in entries] == [{"mood": "calm"}, {"mood": "wild"}]
+
+    def test_a_selection_does_not_change_what_the_head_counts(self, work, page):
+        assert work.dsrun("demo.yaml", "--limit", "1").code == 0
+        assert "<b>3</b> succeeded" in page.read_text()
+
+    def test_a_folder_without_a_run_is_an_error(self, work):
+        outcome = work.dsrun("report", work.folder)
+        assert outcome.code == 2
+        assert "name a run directory" in outcome.err
+
+
+def test_a_report_that_cannot_be_written_fails_no_run(work, emulator):
+    pipeline = work.posters(1)
+    assert work.dsrun(pipeline).code == 0
+    page = work.run_dir() / "report.html"
+    page.unlink()
+    page.mkdir()
+    outcome = work.dsrun(pipeline)
+    assert outcome.code == 0
+    assert "warning: report.html was not written" in outcome.err
+    assert len(work.results()) == 1
+
+
+class TestSheet:
+    @pytest.fixture
+    def made(self, work, emulator):
+        assert work.dsrun(work.pipeline(SHEET)).code == 0
+        return work
+
+    def test_it_has_a_row_and_a_column_for_every_value(self, made):
+        outcome = made.dsrun(
+            "report", "outputs/demo", "--sheet", "s.png", "--rows", "style", "--cols", "seed"
+        )
+        assert (outcome.code, outcome.out) == (0, "s.png\n")
+        with Image.open("s.png") as sheet:
+            assert sheet.format == "PNG"
+            assert sheet.size == (156 + 3 * 264, _LINES * (_TYPE + 4) + 16 + 2 * 264)
+            # The first cell holds the first picture.
+            assert len(sheet.crop((156, 79, 156 + 256, 79 + 256)).getcolors(1 << 16)) > 100
+
+    def test_axes_that_are_not_named_are_chosen(self, made):
+        assert made.dsrun("report", "outputs/demo", "--sheet", "s.png").code == 0
+        with Image.open("s.png") as sheet:
+            assert sheet.width < sheet.height
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--sheet", "s.png", "--rows", "styel"], "did you mean style"),
+            (["--rows", "style"], "name its file with --sheet"),
+        ],
+        ids=["no such axis", "no file"],
+    )
+    def test_what_cannot_be_is_told(self, made, arguments, words):
+        outcome = made.dsrun("report", "outputs/demo", *arguments)
+        assert outcome.code == 2
+        assert words in outcome.err
+
+    def test_a_run_of_voices_has_none(self, work, emulator):
+        steps = """
+steps:
+  host:
+    operation: qwen-voice-design
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: A calm voice
+      preview_text: Good evening.
+      language: en
+"""
+        assert work.dsrun(work.pipeline(steps)).code == 0
+        outcome = work.dsrun("report", "outputs/demo", "--sheet", "s.png")
+        assert outcome.code == 2
+        assert "no pictures" in outcome.err

@@ -1,0 +1,311 @@
+"""The report in a real browser, as a person opens it: from disk, without network.
+
+`.ci/run` installs Chromium; where it is not installed these tests are skipped, except in CI.
+"""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+import yaml
+from playwright.sync_api import expect, sync_playwright
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(
+        BROWSER is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
+    ),
+    pytest.mark.timeout(180),
+]
+
+EVIL = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'
+GALLERY = f"""
+steps:
+  posters:
+    operation: wanx-v1
+    matrix:
+      subject: [a lantern, 一条河, {json.dumps(EVIL)}]
+      style: ["<anime>", "<sketch>"]
+      light: [evening, noon]
+    input: {{prompt: "{{{{ subject }}}} at {{{{ light }}}}"}}
+    parameters: {{style: "{{{{ style }}}}"}}
+    filename: "{{{{ style | slug }}}} #1 100% {{{{ light }}}}-{{{{ subject | slug }}}}"
+  host:
+    operation: qwen-voice-design
+    matrix: {{tone: [calm, warm]}}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "A {{{{ tone }}}} voice"
+      preview_text: Good evening.
+      language: en
+    parameters: {{response_format: wav}}
+"""
+WIDE = {"width": 1280, "height": 900}
+NARROW = {"width": 390, "height": 844}
+
+
+def dsrun(work, *arguments):
+    """In a process of its own: in this one the browser's event loop runs."""
+    return work.spawn(*arguments).end()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    assert BROWSER is not None, "CI runs these tests; install Debian's package chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """A person at a browser, who writes down every complaint and every address asked for."""
+
+    def __init__(self, chromium, report, **about):
+        self._context = chromium.new_context(**({"viewport": WIDE} | about))
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.complaints, self.addresses = [], []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.page.goto(report.as_uri())
+
+    def captions(self):
+        return self.page.locator(".card .foot span").all_inner_texts()
+
+    def choose(self, words, value):
+        self.page.locator("#more").evaluate("node => { node.open = true }")
+        self.page.get_by_label(words, exact=True).select_option(value)
+
+    def saved(self, button):
+        with self.page.expect_download() as download:
+            self.page.get_by_role("button", name=button).click()
+        return download.value
+
+    def close(self):
+        self._context.close()
+
+
+@pytest.fixture
+def read(chromium):
+    readers = []
+
+    def start(report, **about):
+        readers.append(Reader(chromium, report, **about))
+        return readers[-1]
+
+    yield start
+    for reader in readers:
+        reader.close()
+
+
+@pytest.fixture
+def report(work, emulator):
+    assert dsrun(work, work.pipeline(GALLERY)).code == 0
+    return work.run_dir() / "report.html"
+
+
+def test_every_thumbnail_is_seen_and_nothing_leaves_the_disk(read, report):
+    reader = read(report)
+    images = reader.page.locator(".open img")
+    assert images.count() == 12
+    for number in range(12):
+        images.nth(number).scroll_into_view_if_needed()
+        reader.page.wait_for_function(
+            "n => document.querySelectorAll('.open img')[n].naturalWidth > 0", arg=number
+        )
+    assert all("/.thumbs/" in images.nth(n).evaluate("node => node.src") for n in range(12))
+    assert {address.split(":")[0] for address in reader.addresses} == {"file"}
+    assert reader.complaints == []
+
+
+def test_foreign_text_is_shown_and_never_run(read, report):
+    reader = read(report)
+    reader.page.get_by_label("Search prompts").fill("hacked")
+    expect(reader.page.locator(".card")).to_have_count(4)
+    reader.page.locator(".open").first.click()
+    assert EVIL in reader.page.locator("#prompt").inner_text()
+    assert reader.page.evaluate("window.hacked") is None
+    assert reader.page.locator("script").count() == 2
+    assert reader.complaints == []
+
+
+def test_the_policy_forbids_what_is_not_the_pages_own(read, report):
+    reader = read(report)
+    reader.page.evaluate(
+        "() => { const s = document.createElement('script'); s.textContent = 'window.hacked=1';"
+        "document.body.append(s) }"
+    )
+    assert reader.page.evaluate("window.hacked") is None
+    failed = "fetch('http://127.0.0.1:9/').then(() => false, () => true)"
+    assert reader.page.evaluate(failed)
+    assert any("Content Security Policy" in words for words in reader.complaints)
+
+
+def test_two_axes_make_a_sheet_and_a_third_makes_panels(read, report):
+    reader = read(report)
+    reader.choose("Rows", "subject")
+    reader.choose("Columns", "style")
+    reader.choose("Panels", "light")
+    assert reader.page.locator("main h2").all_inner_texts() == [
+        "light: evening",
+        "light: noon",
+        "without subject or style or light",
+    ]
+    sheet = reader.page.locator(".sheet").first
+    assert sheet.locator("thead th").all_inner_texts() == [
+        "subject \\ style",
+        "<anime>",
+        "<sketch>",
+    ]
+    assert sheet.locator("tbody th").all_inner_texts() == ["a lantern", "一条河", EVIL]
+    assert sheet.locator("td").count() == sheet.locator(".card").count() == 6
+    assert reader.page.locator(".sheet").count() == 2
+    assert reader.complaints == []
+
+
+def test_filters_narrow_and_live_in_the_address(read, report):
+    reader = read(report)
+    reader.choose("style", "<sketch>")
+    reader.choose("light", "noon")
+    assert reader.page.locator(".card").count() == 3
+    reader.page.reload()
+    assert reader.page.locator(".card").count() == 3
+    assert reader.page.locator("#shown").inner_text() == "3 of 14 shown, 3 jobs"
+    reader.page.get_by_role("button", name="Reset").click()
+    assert reader.page.locator(".card").count() == 14
+    assert reader.complaints == []
+
+
+def test_the_full_view_tells_everything_about_a_picture(read, report, work):
+    reader = read(report)
+    reader.page.locator(".open").first.click()
+    line = work.results()[0]
+    full = reader.page.locator("#media img")
+    reader.page.wait_for_function("() => document.querySelector('#media img').naturalWidth > 0")
+    assert full.get_attribute("alt") == line["request"]["input"]["prompt"]
+    told = reader.page.locator("#told").inner_text()
+    file = line["artifacts"][0]
+    for fact in (line["job_id"], line["task_id"], line["request_id"], str(file["seed"]),
+                 file["path"], file["sha256"], "succeeded"):  # fmt: skip
+        assert fact in told
+    assert json.loads(reader.page.locator("#told pre").inner_text()) == line["request"]
+    assert reader.complaints == []
+
+
+def test_a_prompt_can_be_copied(read, report):
+    reader = read(report, permissions=["clipboard-read", "clipboard-write"])
+    reader.page.locator(".open").first.click()
+    reader.page.get_by_role("button", name="Copy prompt").click()
+    reader.page.get_by_text("Prompt copied").wait_for()
+    assert reader.page.evaluate("navigator.clipboard.readText()") == "a lantern at evening"
+
+
+def test_a_voice_is_heard(read, report):
+    reader = read(report)
+    reader.choose("step", "host")
+    player = reader.page.locator("article audio")
+    assert player.count() == 2
+    player.first.evaluate("node => { node.muted = true; return node.play() }")
+    reader.page.wait_for_function("() => document.querySelector('article audio').currentTime > 0")
+    assert reader.complaints == []
+
+
+def test_keys_alone_are_enough(read, report):
+    reader = read(report)
+    keys = reader.page.keyboard
+    reader.page.locator(".open").first.focus()
+    keys.press("ArrowRight")
+    keys.press("s")
+    assert reader.page.locator("#picked").inner_text() == "★ 1 starred"
+    keys.press("Enter")
+    assert reader.page.locator("#star").inner_text() == "★ starred"
+    keys.press("ArrowRight")
+    assert reader.page.locator("#star").inner_text() == "☆ star"
+    keys.press("Escape")
+    assert not reader.page.locator("#view").is_visible()
+    keys.press("ArrowDown")
+    keys.press("/")
+    assert reader.page.evaluate("document.activeElement.id") == "q"
+    assert reader.complaints == []
+
+
+def test_stars_survive_a_reload_and_another_visit(read, report):
+    reader = read(report)
+    reader.page.locator(".pick").nth(0).click()
+    reader.page.locator(".pick").nth(3).click()
+    reader.page.reload()
+    assert reader.page.locator(".card.starred").count() == 2
+    reader.page.goto("about:blank")
+    reader.page.goto(report.as_uri())  # without what the address says
+    assert reader.page.locator(".card.starred").count() == 2
+    reader.page.get_by_label("starred", exact=True).check()
+    assert reader.page.locator(".card").count() == 2
+    assert reader.complaints == []
+
+
+def test_what_was_chosen_becomes_a_manifest_that_runs_just_that(read, report, work, emulator):
+    reader = read(report)
+    reader.page.locator(".pick").nth(1).click()
+    reader.page.locator(".pick").nth(8).click()
+    chosen = [work.results()[number] for number in (1, 8)]
+    text = reader.saved("Save list").path().read_text(encoding="utf-8")
+    assert text.splitlines() == [line["artifacts"][0]["path"] for line in chosen]
+    reader.saved("Save manifest").save_as(work.folder / "picks.yaml")
+    manifest = yaml.safe_load((work.folder / "picks.yaml").read_text(encoding="utf-8"))
+    assert manifest["steps"]["posters"]["matrix"] == {
+        "include": [line["matrix"] for line in chosen]
+    }
+    plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
+    assert [job["job_id"] for job in plan["job_list"]] == [line["job_id"] for line in chosen]
+    assert plan["to_send"] == 0
+
+
+def test_a_failure_tells_its_reason_and_what_to_do(read, work, serve):
+    serve("moderation=1")
+    assert dsrun(work, work.posters(2)).code == 1
+    reader = read(work.run_dir() / "report.html")
+    reader.page.get_by_role("button", name="2 failed").click()
+    assert "DataInspectionFailed" in reader.page.locator(".open").first.inner_text()
+    reader.page.locator(".open").first.click()
+    assert "reword the prompt" in reader.page.locator(".trouble").inner_text()
+    assert reader.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_without_scrolling_sideways(read, report, scheme):
+    reader = read(report, viewport=NARROW, color_scheme=scheme)
+    assert reader.page.evaluate("document.documentElement.scrollWidth") == 390
+    reader.page.locator(".open").first.click()
+    assert reader.page.evaluate("document.querySelector('#view').scrollWidth") <= 390
+    colour = reader.page.evaluate("getComputedStyle(document.body).color")
+    (red, *_) = map(int, re.findall(r"\d+", colour))
+    assert (red > 128) == (scheme == "dark")
+
+
+def test_five_thousand_pictures_are_drawn_as_far_as_they_are_seen(read, work, emulator):
+    assert dsrun(work, work.posters(2)).code == 0
+    report = work.run_dir() / "report.html"
+    text = report.read_text(encoding="utf-8")
+    whole = re.search(r'(?s)(id="data">)(.+?)(</script>)', text)
+    data = json.loads(whole[2])
+    first = data["entries"][0]
+    data["entries"] = [
+        first | {"index": n, "job_id": f"{n:064x}", "matrix": {"number": n % 50, "row": n // 50}}
+        for n in range(5000)
+    ]
+    report.write_text(text.replace(whole[2], json.dumps(data)), encoding="utf-8")
+    reader = read(report)
+    assert 0 < reader.page.locator(".card").count() < 1000
+    assert reader.page.locator("#shown").inner_text() == "5000 of 5000 shown, 5000 jobs"
+    before = reader.page.locator(".card").count()
+    reader.page.mouse.wheel(0, 20_000)
+    reader.page.wait_for_function("n => document.querySelectorAll('.card').length > n", arg=before)
+    reader.choose("Rows", "row")
+    reader.choose("Columns", "number")
+    assert reader.page.locator("thead th").count() == 51
+    assert reader.complaints == []
