@@ -681,11 +681,11 @@ class TestEnvironment:
     def test_retry_failed_and_resubmit_unknown(self, work, serve, monkeypatch):
         serve("moderation")
         work.dsrun(work.posters(1))
-        serve("lost-answer", "no-list")
+        service = serve("lost-answer", "no-list")
         monkeypatch.setenv("DSRUN_RETRY_FAILED", "1")
         assert work.dsrun("demo.yaml").code == 1
         assert work.statuses() == {"unknown": 1}
-        serve()
+        service.heal()
         monkeypatch.setenv("DSRUN_RESUBMIT_UNKNOWN", "1")
         assert work.dsrun("demo.yaml").code == 0
 
