@@ -91,6 +91,7 @@ class TestDirectory:
             "ledger.sqlite3",
             "results.jsonl",
             "artifacts",
+            "ro-crate-metadata.json",
         }
 
     def test_the_manifest_is_kept_byte_for_byte(self, work, emulator):
