@@ -10,7 +10,7 @@ from dsrun.crontab import Scheduled
 from dsrun.schedule import SOME_DAY, Schedule
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
-_WORK = "/work"  # where the volume is mounted
+_WORK = "/pipelines"  # where the volume is mounted
 _KEY_FOLDER = "/run/secrets/dashscope"
 _SERVICE = """\
 [Unit]
@@ -144,7 +144,25 @@ def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, 
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # as above
         ],
     }
-    pod = {
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": f"dsrun-{item.name}"[:52].rstrip("-")},
+        "spec": {
+            "schedule": item.schedule.cron,
+            "timeZone": zone,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 3600,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 3,
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": _pod(container)}}},
+        },
+    }
+
+
+def _pod(container: dict[str, Any]) -> dict[str, Any]:
+    """One container, without rights that it does not need."""
+    return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 300,
         "automountServiceAccountToken": False,
@@ -161,20 +179,6 @@ def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, 
             {"name": "key", "secret": {"secretName": "dashscope", "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {}},
         ],
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": {"name": f"dsrun-{item.name}"[:52].rstrip("-")},
-        "spec": {
-            "schedule": item.schedule.cron,
-            "timeZone": zone,
-            "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": 3600,
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 3,
-            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}},
-        },
     }
 
 

@@ -96,8 +96,8 @@ def made(**given):
 
 def test_a_cronjob_sees_the_volume_instead_of_this_machine():
     (container,) = made()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    assert container["workingDir"] == "/work"
-    assert container["args"][:2] == ["run", "/work/posters.yaml"]
+    assert container["workingDir"] == "/pipelines"
+    assert container["args"][:2] == ["run", "/pipelines/posters.yaml"]
     assert container["args"][-1] == "--jitter=60s"
     environment = {item["name"]: item["value"] for item in container["env"]}
     assert environment["DASHSCOPE_API_KEY_FILE_PATH"] == "/run/secrets/dashscope/api_key"
