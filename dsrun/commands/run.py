@@ -177,13 +177,9 @@ class _Session:
         operations = ledger.view.operations()
         sources = [ledger_source(ledger.view, name) for name in operations]
         progress = Progress(
-            steps,
-            clock=self._clock,
-            quiet=self._options.quiet,
-            bar=self._options.progress,
+            steps, clock=self._clock, quiet=self._options.quiet, bar=self._options.progress,
             costs=not self._options.emulate,
-        )
-
+        )  # fmt: skip
         if self._host.owns_process:
             gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
             gc.set_threshold(_GARBAGE, 50, 50)

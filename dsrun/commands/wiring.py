@@ -53,10 +53,7 @@ def build_runner(
     uploader = Uploader(
         api=api, files=files.by_content, open_file=CheckedReader, recorder=ledger, control=control,
         clock=clock, rng=rng, max_attempts=execution.max_attempts,
-        limiters={
-            name: RateLimiter(uploads.rate, clock=clock)
-            for name in operations if (uploads := catalog[name].uploads)
-        },
+        limiters=_upload_limiters(catalog, operations, clock),
     )  # fmt: skip
     reconciler = Reconciler(
         api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
@@ -66,8 +63,7 @@ def build_runner(
         uploads=uploader,
         submitter=Submitter(
             api=api, recorder=ledger, reconciler=reconciler, uploads=uploader, control=control,
-            clock=clock, rng=rng,
-            max_attempts=execution.max_attempts, is_valid=is_valid,
+            clock=clock, rng=rng, max_attempts=execution.max_attempts, is_valid=is_valid,
             resubmit_unknown=resubmit_unknown,
         ),
         poller=Poller(
@@ -83,6 +79,16 @@ def build_runner(
         control=control,
         clock=clock,
     )  # fmt: skip
+
+
+def _upload_limiters(
+    catalog: Catalog, operations: list[str], clock: SystemClock
+) -> dict[str, RateLimiter]:
+    return {
+        name: RateLimiter(uploads.rate, clock=clock)
+        for name in operations
+        if (uploads := catalog[name].uploads)
+    }
 
 
 async def ledger_source(view: LedgerView, operation: str) -> AsyncIterator[OpenJob]:
