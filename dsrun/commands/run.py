@@ -167,9 +167,7 @@ class _Session:
     ) -> None:
         steps = ledger.view.open_steps()
         if not steps:
-            if not self._options.quiet:
-                say("nothing to send: every job of the plan has ended")
-            return
+            return self._say("nothing to send: every job of the plan has ended")
         # Imported here: a run that has nothing to do should not wait for aiohttp.
         from dsrun.commands.wiring import build_runner, ledger_source  # noqa: PLC0415
         from dsrun.transport import Transport  # noqa: PLC0415
@@ -256,6 +254,10 @@ class _Session:
         if not self._options.quiet:
             say(f"emulated: nothing is sent to DashScope, nothing is paid ({emulator.base_url})")
         return emulated_settings(emulator.base_url)
+
+    def _say(self, words: str) -> None:
+        if not self._options.quiet:
+            say(words)
 
     def _now(self) -> str:
         return stamp(self._clock.now())

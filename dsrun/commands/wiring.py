@@ -1,6 +1,6 @@
 """Builds the parts of a run and joins them; the only place that knows them all."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from random import Random
 
@@ -46,9 +46,6 @@ def build_runner(
     clock, rng = SystemClock(), Random()  # noqa: S311  # jitter, no secret
     api = ApiClient(transport, settings)
 
-    def is_valid(operation: str, request: Json) -> bool:
-        return catalog.validator(operation).is_valid(request)
-
     questions = _poll_limiter(execution.poll_rate, clock, claims)
     uploader = Uploader(
         api=api, files=files.by_content, open_file=CheckedReader, recorder=ledger, control=control,
@@ -63,7 +60,7 @@ def build_runner(
         uploads=uploader,
         submitter=Submitter(
             api=api, recorder=ledger, reconciler=reconciler, uploads=uploader, control=control,
-            clock=clock, rng=rng, max_attempts=execution.max_attempts, is_valid=is_valid,
+            clock=clock, rng=rng, max_attempts=execution.max_attempts, is_valid=_validity(catalog),
             resubmit_unknown=resubmit_unknown,
         ),
         poller=Poller(
@@ -79,6 +76,10 @@ def build_runner(
         control=control,
         clock=clock,
     )  # fmt: skip
+
+
+def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:
+    return lambda operation, request: catalog.validator(operation).is_valid(request)
 
 
 def _upload_limiters(
