@@ -119,18 +119,14 @@ class Reconciler:
             if isinstance(found, Trace):
                 return found
             if is_last:
-                if found is NotFound.ABSENT:
-                    return None
-                return Undecided(
-                    "several tasks of that time may be it, and the list has no prompts"
-                )
+                return _conclude(found)
             async with self._control.interruptible():
                 await self._clock.sleep(
                     min(_LOOKS_S[min(looks, len(_LOOKS_S) - 1)], max(0.05, self._grace_s / 2))
                 )
             looks += 1
 
-    async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | NotFound:
+    async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | NotFound | Undecided:
         recovery = lane.operation.recovery
         if isinstance(recovery, MadeList):
             return await self._look_for_made(job, lane, doubt, recovery)
@@ -150,10 +146,10 @@ class Reconciler:
         known = self._claims.accepted([trace.name for trace in whole.traces])
         found = self._judge_tasks(lane, doubt, whole, known)
         if found is NotFound.ABSENT and not known:
-            # A list that lacks all of our own tasks of the day proves nothing.
+            # A list that lacks all of our own tasks of the day proves nothing yet: it may be late.
             since = stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
             if self._claims.has_accepted(lane.operation.name, since=since):
-                raise _Unlisted(Undecided("the list does not show tasks that must be in it"))
+                return Undecided("the list does not show tasks that must be in it")
         return found
 
     def _reaches(self, narrow: _Listing, known: dict[str, Span]) -> bool:
@@ -259,6 +255,14 @@ class Reconciler:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _conclude(found: NotFound | Undecided) -> Undecided | None:
+    if found is NotFound.ABSENT:
+        return None
+    if found is NotFound.UNDECIDED:
+        return Undecided("several tasks of that time may be it, and the list has no prompts")
+    return found
 
 
 def _put(body: dict[str, Json], at: tuple[str, ...], value: int) -> None:

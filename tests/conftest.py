@@ -220,7 +220,15 @@ class Workplace:
         file.write_text(text, encoding="utf-8")
         return file
 
-    def posters(self, count: int, *, pictures: int = 1, seed: str = "", **execution: Any) -> Path:
+    def posters(
+        self,
+        count: int,
+        *,
+        pictures: int = 1,
+        seed: str = "",
+        subject: str = "lantern",
+        **execution: Any,
+    ) -> Path:
         """A pipeline of one step `posters` with so many jobs: prompts `a lantern 0` and so on."""
         parameters = f"n: {pictures}" + (f", seed: {seed}" if seed else "")
         steps = f"""
@@ -229,7 +237,7 @@ steps:
     operation: wanx-v1
     matrix:
       number: {{range: [0, {count - 1}]}}
-    input: {{prompt: "a lantern {{{{ number }}}}"}}
+    input: {{prompt: "a {subject} {{{{ number }}}}"}}
     parameters: {{{parameters}}}
     filename: "{{{{ number }}}}-{{{{ index }}}}"
 """

@@ -181,8 +181,9 @@ class TestRunSync:
 
 class TestRun:
     async def test_two_pipelines_at_once_in_one_process(self, work, emulator):
-        files = [work.posters(2), work.posters(2, path="other.yaml", name="other")]
-        results = await asyncio.gather(*(dsrun.run(file, no_cache=True) for file in files))
+        other = work.posters(2, subject="river", path="other.yaml", name="other")
+        files = [work.posters(2), other]
+        results = await asyncio.gather(*(dsrun.run(file) for file in files))
         assert [made(result.check()) for result in results] == [POSTERS, POSTERS]
         assert [result.name for result in results] == ["demo", "other"]
         assert emulator.paid() == 4

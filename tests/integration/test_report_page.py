@@ -70,9 +70,14 @@ class Reader:
         self.complaints, self.addresses = [], []
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("requestfailed", self._note_failure)
         self.page.on("request", lambda request: self.addresses.append(request.url))
         self.page.goto(report.as_uri())
+
+    def _note_failure(self, request):
+        # A reload aborts the thumbnails that are still on their way.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.url}: {request.failure}")
 
     def captions(self):
         return self.page.locator(".card .foot span").all_inner_texts()

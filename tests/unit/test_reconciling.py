@@ -35,14 +35,15 @@ REFUSED = Verdict(decision=Decision.JOB, code="InvalidParameter", message="start
 class Service:
     """The task list of the API, whose clock may be ahead of ours."""
 
-    def __init__(self, clock, tasks, *, ahead_s=0.0, takes_window=True):
+    def __init__(self, clock, tasks, *, ahead_s=0.0, lag_s=0.0, takes_window=True):
         self._clock, self._tasks = clock, tasks
-        self._ahead_s, self._takes_window = ahead_s, takes_window
+        self._ahead_s, self._lag_s, self._takes_window = ahead_s, lag_s, takes_window
         self.asked = []
 
     async def list_tasks(self, query):
         self.asked.append(query)
-        rows = self._tasks
+        shown = self._clock.now().timestamp() + self._ahead_s - self._lag_s
+        rows = [row for row in self._tasks if row["gmt_create"] / 1000 <= shown]
         if "start_time" in query:
             if not self._takes_window:
                 return Answer(verdict=REFUSED, payload={}, request_id="")
@@ -122,6 +123,7 @@ def task(name, at):
 
 
 async def test_a_task_of_that_moment_is_found_at_the_first_look(clock, now):
+    await clock.advance(0.2)
     service = Service(clock, [task("mine", now + 0.1)])
     found = await look(clock, service, Ledgers(), lost(now))
     assert (found.name, len(service.asked)) == ("mine", 1)
@@ -176,6 +178,15 @@ async def test_a_list_without_any_of_our_own_tasks_proves_nothing(clock, now):
     """The list of another account, or one that lags behind."""
     found = await look(clock, Service(clock, []), Ledgers(has_accepted=True), lost(now))
     assert "does not show" in found.reason
+
+
+async def test_a_list_that_is_late_is_asked_again_until_the_grace_is_over(clock, now):
+    """Early in a run all of our own tasks are as young as the lost one."""
+    await clock.advance(0.2)
+    rows = [task("own", now - 0.1), task("mine", now + 0.1)]
+    ledgers = Ledgers(known={"own": Span(now - 0.2, now - 0.05)})
+    found = await look(clock, Service(clock, rows, lag_s=2.0), ledgers, lost(now))
+    assert found.name == "mine"
 
 
 async def test_a_rival_that_gets_its_task_between_two_questions_is_seen(clock, now):
