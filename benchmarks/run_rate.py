@@ -126,7 +126,10 @@ def serving(answer_ms: float) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            yield server.stdout.readline().strip()
+            base_url = server.stdout.readline().strip()
+            if not base_url:
+                raise SystemExit("the server did not start")
+            yield base_url
         finally:
             server.terminate()
 
