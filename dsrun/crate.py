@@ -4,22 +4,25 @@ It is an RO-Crate 1.1 of the Process Run Crate profile, written by hand and a li
 since the `rocrate` package keeps every entity in memory; the tests read it with that package.
 """
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, BinaryIO
 from urllib.parse import quote
 
 import orjson
 
 from dsrun.digest import json_text
-from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
-from dsrun.results import iter_results
-from dsrun.store import write_whole
+from dsrun.store import whole_file
 
 CRATE_NAME = "ro-crate-metadata.json"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _SOFTWARE = "#dsrun"
+_RESULTS = "results.jsonl"
+_KEEP_IN_MEMORY = 1 << 20
 _ENDED = {
     JobStatus.SUCCEEDED: "CompletedActionStatus",
     JobStatus.PARTIAL: "FailedActionStatus",
@@ -29,41 +32,65 @@ _ENDED = {
 _OWN_FILES = {
     "manifest.yaml": ("the pipeline, as it was read", "application/yaml"),
     "manifest.lock.json": ("the pipeline with everything resolved", "application/json"),
-    "results.jsonl": ("one line a job", "application/jsonl"),
+    _RESULTS: ("one line a job", "application/jsonl"),
     "ledger.sqlite3": ("jobs, attempts and artifacts", "application/vnd.sqlite3"),
 }
 
 
-def write_crate(view: LedgerView, run_dir: Path, *, name: str, version: str, at: str) -> None:
-    """Write the file anew, as one act. `at` is now, `version` dsrun's. Raises SetupError."""
-    pieces = _pieces(view, run_dir, name=name, version=version, at=at)
-    write_whole(run_dir / CRATE_NAME, pieces)
+class Crate:
+    """Takes the lines of results.jsonl one by one; `end` completes the file.
 
+    The lists of its root may be of any length, so what goes into them waits in a file too.
+    """
 
-def _pieces(
-    view: LedgerView, run_dir: Path, *, name: str, version: str, at: str
-) -> Iterator[bytes]:
-    own = [file for file in _OWN_FILES if (run_dir / file).is_file()]
-    yield b'{"@context":"https://w3id.org/ro/crate/1.1/context","@graph":[\n'
-    yield from map(_line, _fixed(own, version))
-    for line in _ended(view):
-        yield from map(_line, _action(line))
-    # The root is last, and open until its lists are written: they may be of any length.
-    yield orjson.dumps(_root(name, at))[:-1] + b',"hasPart":['
-    yield b",".join(orjson.dumps({"@id": file}) for file in own)
-    for line in _ended(view):
+    def __init__(
+        self, file: BinaryIO, *, parts: IO[bytes], mentions: IO[bytes], own: list[str], version: str
+    ) -> None:
+        """`parts` and `mentions` are empty files for the lists that wait."""
+        self._file = file
+        self._own = own
+        self._parts = parts
+        self._mentions = mentions
+        self._actions = 0
+        file.write(b'{"@context":"https://w3id.org/ro/crate/1.1/context","@graph":[\n')
+        file.writelines(map(_line, _fixed(self._own, version)))
+
+    def add(self, line: dict[str, Any]) -> None:
+        """A job that has ended, its request and its files."""
+        if line["status"] not in _ENDED:
+            return
+        self._file.writelines(map(_line, _action(line)))
         for item in line["artifacts"]:
-            yield b"," + orjson.dumps({"@id": quote(item["path"])})
-    yield b'],"mentions":['
-    before = b""
-    for line in _ended(view):
-        yield before + orjson.dumps({"@id": f"#{line['job_id']}"})
-        before = b","
-    yield b"]}\n]}\n"
+            self._parts.write(b"," + orjson.dumps({"@id": quote(item["path"])}))
+        comma = b"," if self._actions else b""
+        self._mentions.write(comma + orjson.dumps({"@id": f"#{line['job_id']}"}))
+        self._actions += 1
+
+    def end(self, *, name: str, at: str) -> None:
+        """The root is last, since all others stand in it."""
+        self._file.write(orjson.dumps(_root(name, at))[:-1] + b',"hasPart":[')
+        self._file.write(b",".join(orjson.dumps({"@id": file}) for file in self._own))
+        for waiting, after in ((self._parts, b'],"mentions":['), (self._mentions, b"]}\n]}\n")):
+            waiting.seek(0)
+            shutil.copyfileobj(waiting, self._file)
+            self._file.write(after)
 
 
-def _ended(view: LedgerView) -> Iterator[dict[str, Any]]:
-    return (line for line in iter_results(view) if line["status"] in _ENDED)
+@contextmanager
+def writing_crate(run_dir: Path, *, name: str, version: str, at: str) -> Iterator[Crate]:
+    """Write the file anew, as one act, of the lines that are added in the block.
+
+    `at` is now, `version` dsrun's; results.jsonl is there when the block ends. Raises SetupError.
+    """
+    own = [file for file in _OWN_FILES if file == _RESULTS or (run_dir / file).is_file()]
+    with (
+        whole_file(run_dir / CRATE_NAME) as file,
+        SpooledTemporaryFile(_KEEP_IN_MEMORY) as parts,
+        SpooledTemporaryFile(_KEEP_IN_MEMORY) as mentions,
+    ):
+        crate = Crate(file, parts=parts, mentions=mentions, own=own, version=version)
+        yield crate
+        crate.end(name=name, at=at)
 
 
 def _line(entity: Json) -> bytes:

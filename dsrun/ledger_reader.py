@@ -13,6 +13,8 @@ from dsrun.ledger_schema import VERSION
 
 _PAGE = 500
 
+Row = sqlite3.Row
+
 
 class NoLedger(SetupError):
     """There is no ledger at this place."""

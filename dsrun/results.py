@@ -1,7 +1,7 @@
 """results.jsonl: one line a job, from the ledger alone, in plan order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,29 +9,33 @@ from typing import Any
 import orjson
 
 from dsrun.digest import json_text
-from dsrun.ledger_reader import as_dict
+from dsrun.ledger_reader import Row
 from dsrun.ledger_view import LedgerView
 from dsrun.records import Json
-from dsrun.store import write_whole
+from dsrun.store import whole_file
+
+Line = dict[str, Any]
 
 
-def write_results(view: LedgerView, path: Path) -> None:
-    """Write the file anew, as one act. Raises SetupError."""
-    write_whole(path, ((json_text(line) + "\n").encode() for line in iter_results(view)))
+def write_results(
+    view: LedgerView, path: Path, *, readers: Sequence[Callable[[Line], None]] = ()
+) -> None:
+    """Write the file anew, as one act; `readers` see each line too. Raises SetupError."""
+    with whole_file(path) as file:
+        for line in iter_results(view):
+            file.write((json_text(line) + "\n").encode())
+            for read in readers:
+                read(line)
 
 
-def iter_results(view: LedgerView) -> Iterator[dict[str, Json]]:
+def iter_results(view: LedgerView) -> Iterator[Line]:
     """The lines of results.jsonl; their schema is `schemas/results.json`."""
     for row, artifacts, twins in view.result_rows():
-        yield _line(
-            as_dict(row), [as_dict(item) for item in artifacts], [as_dict(t) for t in twins]
-        )
+        yield _line(row, artifacts, twins)
 
 
-def _line(
-    job: dict[str, Any], artifacts: list[dict[str, Any]], twins: list[dict[str, Any]]
-) -> dict[str, Json]:
-    line: dict[str, Json] = {
+def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
+    line: Line = {
         "job_id": job["job_id"],
         "step": job["step"],
         "index": job["idx"],
@@ -60,7 +64,7 @@ def _line(
     return line
 
 
-def _artifact(item: dict[str, Any]) -> dict[str, Json]:
+def _artifact(item: Row) -> dict[str, Json]:
     found = {
         "path": item["path"],
         "sha256": item["sha256"],
@@ -74,7 +78,7 @@ def _artifact(item: dict[str, Any]) -> dict[str, Json]:
     return found
 
 
-def _error(job: dict[str, Any]) -> Json:
+def _error(job: Row) -> Json:
     if job["error_code"] is None or job["status"] == "succeeded":
         return None
     return {

@@ -7,11 +7,11 @@ renamed. A crash leaves nothing but files in `.tmp/`, which the next run removes
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
@@ -218,15 +218,29 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Replace a file as one act: readers see the old bytes or the new ones. Raises SetupError."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that replaces `path` as one act, where the block ends well.
+
+    Readers see the old bytes or the new ones. Raises SetupError.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     with _disk_faults(path):
-        with temporary.open("wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    """Replace a file as one act. Raises SetupError."""
+    with whole_file(path) as file:
+        file.writelines(parts)
 
 
 def point_latest(link: Path, target: str) -> None:

@@ -22,7 +22,7 @@ from dsrun.commands.signals import draining_signals
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import answer, say
 from dsrun.control import Budget, RunControl
-from dsrun.crate import write_crate
+from dsrun.crate import writing_crate
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode
 from dsrun.layout import RunLayout
@@ -34,6 +34,7 @@ from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.progress import Progress
 from dsrun.records import JobResult, OpenJob
+from dsrun.report.items import Entries
 from dsrun.report.write import try_report
 from dsrun.results import write_results
 from dsrun.selection import Chooser
@@ -212,13 +213,13 @@ class _Session:
         cached = ledger.view.cached_count()
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
-        write_results(ledger.view, self._layout.results)
-        write_crate(
-            ledger.view, self._layout.run_dir,
-            name=self._layout.name, version=__version__, at=self._now(),
-        )  # fmt: skip
+        entries, layout = Entries(), self._layout
+        with writing_crate(
+            layout.run_dir, name=layout.name, version=__version__, at=self._now()
+        ) as crate:
+            write_results(ledger.view, layout.results, readers=(crate.add, entries.add))
         took_s = self._clock.monotonic() - self._began_at
-        try_report(self._layout, is_stopped=control.is_stopping, took_s=took_s)
+        try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)
         return Ending(
             code, self._layout, counts, tuple(ledger.view.spent()), control.reason, cached
         )

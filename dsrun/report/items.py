@@ -2,12 +2,18 @@
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from dsrun.records import Json
 from dsrun.report.advice import advise
 
 THUMBS = ".thumbs"  # below the run directory
+MOST_ROWS = 20_000  # what a browser shows without pain
+_SHARED = (
+    "job_id", "request", "status", "error", "output", "attempts", "task_id", "request_id", "cost",
+    "cached", "submitted_at", "ended_at",
+)  # fmt: skip
 _DIGITS = 24  # of an artifact's SHA-256, in the name of its thumbnail
 
 
@@ -25,25 +31,26 @@ def thumb_of(sha256: str) -> str:
     return f"{THUMBS}/{sha256[:_DIGITS]}.jpg"
 
 
-def iter_entries(lines: Iterable[Json]) -> Iterator[dict[str, Json]]:
-    """Lines of results.jsonl as entries of the page, one for each row of the matrix."""
-    for line in lines:
-        files = _files(line["artifacts"])
-        for row in (line, *line.get("twins", ())):
-            entry = {
-                key: line[key]
-                for key in (
-                    "job_id", "request", "status", "error", "output", "attempts", "task_id",
-                    "request_id", "cost", "cached", "submitted_at", "ended_at",
-                )
-            }  # fmt: skip
-            yield entry | {
-                "step": row["step"],
-                "index": row["index"],
-                "matrix": row["matrix"],
-                "files": files,
-                "advice": advise(line["status"], line["error"]),
-            }
+class Entries:
+    """The entries of a page, as far as a browser shows them without pain."""
+
+    def __init__(self, *, most: int = MOST_ROWS) -> None:
+        self.rows: list[dict[str, Json]] = []
+        self._most = most
+
+    def add(self, line: Json) -> None:
+        """A line of results.jsonl."""
+        if len(self.rows) < self._most:
+            self.rows += islice(entries_of(line), self._most - len(self.rows))
+
+
+def entries_of(line: Json) -> Iterator[dict[str, Json]]:
+    """A line of results.jsonl as entries of the page, one for each row of the matrix."""
+    files = _files(line["artifacts"])
+    shared = {key: line[key] for key in _SHARED}
+    shared |= {"files": files, "advice": advise(line["status"], line["error"])}
+    for row in (line, *line.get("twins", ())):
+        yield {"step": row["step"], "index": row["index"], "matrix": row["matrix"], **shared}
 
 
 def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:

@@ -2,18 +2,18 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from dsrun.digest import json_text
 from dsrun.records import Json
 from dsrun.resources import read_page
 
 # In a script element only these could end it or begin another; in JSON they can be escaped.
-_MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+_MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
 
 
 def build_page(head: dict[str, Any], entries: Sequence[Json], manifest: Json) -> bytes:
@@ -34,9 +34,15 @@ def build_page(head: dict[str, Any], entries: Sequence[Json], manifest: Json) ->
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704  # a file of this package
         script=Markup(script),  # noqa: S704  # as above
-        data=Markup(json.dumps(data).translate(_MARKUP)),  # noqa: S704  # escaped
+        data=Markup(_unmarked(json_text(data))),  # noqa: S704  # escaped
     )
     return page.encode("utf-8", "replace")
+
+
+def _unmarked(text: str) -> str:
+    for sign, escape in _MARKUP:
+        text = text.replace(sign, escape)
+    return text
 
 
 def _policy(style: str, script: str) -> str:

@@ -3,7 +3,6 @@
 import logging
 import math
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,29 @@ from dsrun.console import say
 from dsrun.layout import RunLayout, is_emulated
 from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
-from dsrun.report.items import THUMBS, add_thumbs, iter_entries, pictures_of
+from dsrun.report.items import THUMBS, Entries, add_thumbs, pictures_of
 from dsrun.report.page import build_page
 from dsrun.results import iter_results
 from dsrun.store import write_whole
 
 PAGE = "report.html"
 _LEAST_S, _MOST_S = 0.3, 8.0  # for thumbnails, at the end of a run
-MOST_ROWS = 20_000  # what a browser shows without pain
 
 
-def write_report(view: LedgerView, run_dir: Path, *, budget_s: float = math.inf) -> Path:
+def write_report(
+    view: LedgerView,
+    run_dir: Path,
+    *,
+    entries: list[dict[str, Json]] | None = None,
+    budget_s: float = math.inf,
+) -> Path:
     """Write the page anew; its path. No thumbnail is begun after `budget_s`.
 
-    Raises SetupError where the directory cannot be written.
+    `entries` are those of the ledger's jobs, where they have been read already. Raises SetupError
+    where the directory cannot be written.
     """
-    entries = list(islice(iter_entries(iter_results(view)), MOST_ROWS))
+    if entries is None:
+        entries = _read_entries(view)
     lock = read_lock(run_dir)
     pictures = list(pictures_of(entries))
     unread = 0
@@ -45,7 +51,9 @@ def write_report(view: LedgerView, run_dir: Path, *, budget_s: float = math.inf)
     return run_dir / PAGE
 
 
-def try_report(layout: RunLayout, *, is_stopped: bool, took_s: float) -> None:
+def try_report(
+    layout: RunLayout, entries: list[dict[str, Json]], *, is_stopped: bool, took_s: float
+) -> None:
     """Write the page at the end of a run: of all its jobs, whatever this invocation selected.
 
     A run that was stopped makes no more thumbnails, and one that took `took_s` spends a tenth of
@@ -57,12 +65,19 @@ def try_report(layout: RunLayout, *, is_stopped: bool, took_s: float) -> None:
         view = LedgerView(layout.ledger, live=True)
         try:
             budget_s = min(_MOST_S, max(_LEAST_S, took_s / 10))
-            write_report(view, run_dir, budget_s=0.0 if is_stopped else budget_s)
+            write_report(view, run_dir, entries=entries, budget_s=0.0 if is_stopped else budget_s)
         finally:
             view.close()
     except Exception as error:  # a report never fails a run
         logging.getLogger(__name__).debug("the report", exc_info=error)
         say(f"warning: {PAGE} was not written: {error}; `dsrun report {run_dir}` tries again")
+
+
+def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
+    found = Entries()
+    for line in iter_results(view):
+        found.add(line)
+    return found.rows
 
 
 def read_lock(run_dir: Path) -> dict[str, Any]:
