@@ -95,6 +95,8 @@ class Submitter:
     async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
         """A create of an earlier run whose answer nobody has; a Verdict where it was not paid."""
         reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
+        was_lost = "its answer was lost in an earlier run"
+        words = was_lost if job.lost_at else "dsrun was stopped before the answer came"
         doubt = doubt_of(job.job_id, job.submitted_at or "", job.lost_at, job.request_id)
         outcome: Outcome | Verdict | None = None
         try:
@@ -104,7 +106,7 @@ class Submitter:
                     lane,
                     doubt,
                     reserved,
-                    Lost("dsrun was stopped before the answer came"),
+                    Lost(words),
                     resubmit=self._resubmit_unknown,
                 )
             return outcome
