@@ -44,6 +44,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"the base URL {base_url!r} is no http address; DASHSCOPE_HTTP_BASE_URL should look "
             f"like {DEFAULT_BASE_URL}"
         )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise SetupError(
+            f"the base URL of {parts.hostname} holds a user, a password, a query or a fragment, "
+            f"which no path can follow; it should look like {DEFAULT_BASE_URL}"
+        )
     workspace = (env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID") or "").strip()
     if not workspace.isascii() or not workspace.isprintable():
         raise SetupError("DASHSCOPE_WORKSPACE holds a sign that no workspace id has; set it again")

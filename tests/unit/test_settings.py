@@ -50,6 +50,16 @@ def test_the_default_is_the_beijing_host():
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["https://me:secret@proxy.example/api/v1", "https://a/api/v1?token=secret", "http://a/#x"],
+)
+def test_a_base_url_that_no_path_can_follow_is_refused_and_not_shown(home, url):
+    with pytest.raises(SetupError, match="holds a user, a password, a query") as caught:
+        read_settings({"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_HTTP_BASE_URL": url})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "url", ["dashscope.aliyuncs.com", "ftp://a/api/v1", "https://", "file:///etc"]
 )
 def test_a_base_url_that_is_no_http_address_is_refused(home, url):
