@@ -1,4 +1,4 @@
-"""`dsrun ledger` and `dsrun report` on the command line: what a run directory tells."""
+"""`dsrun ledger`, `report` and `verify` on the command line: what a run directory tells."""
 
 from pathlib import Path
 from typing import Any
@@ -75,3 +75,13 @@ def report_command(**given: Any) -> int:
     from dsrun.commands import report
 
     return report.run(**given)
+
+
+@click.command("verify")
+@click.argument("directory", type=click.Path(path_type=Path))
+@json_option
+def verify_command(directory: Path, as_json: bool) -> int:
+    """Check every artifact of a run directory against its recorded SHA-256."""
+    from dsrun.commands import verify
+
+    return verify.run(directory, as_json=as_json)

@@ -77,6 +77,12 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
     """Set up what the options ask for; `form` is text or json. Raises UsageError."""
     end_logs()
     formatter = _JsonFormatter() if form == "json" else _TextFormatter()
+    _Channel.is_json = form == "json"
+    if _Channel.is_json or verbose:
+        shown = _StderrHandler()
+        if not _Channel.is_json:
+            shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
+        _add(shown, formatter)
     if file is not None:
         try:
             written = _LogFile(
@@ -92,12 +98,6 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
                 "that is there"
             ) from error
         _add(written, formatter)
-    _Channel.is_json = form == "json"
-    if _Channel.is_json or verbose:
-        shown = _StderrHandler()
-        if not _Channel.is_json:
-            shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
-        _add(shown, formatter)
     _root.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

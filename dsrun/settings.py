@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -81,6 +81,18 @@ def wants_color(environ: Mapping[str, str] | None = None) -> bool:
     """Whether a terminal may show colours: not with NO_COLOR (no-color.org), not a dumb one."""
     env = os.environ if environ is None else environ
     return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
+def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """`json` where a command line, or the environment, asks for it, else `text`.
+
+    Known before the command line is parsed, so that a slip in it is told in the same form.
+    """
+    env = os.environ if environ is None else environ
+    words = "\n".join(argv).replace("--log-format\n", "--log-format=").split("\n")
+    given = [word.partition("=")[2] for word in words if word.startswith("--log-format=")]
+    chosen = given[-1] if given else env.get("DSRUN_LOG_FORMAT")
+    return "json" if chosen == "json" else "text"
 
 
 def read_variable(name: str) -> str | None:
