@@ -7,6 +7,7 @@ import yaml
 from cronsim import CronSim
 
 from dsrun.crontab import Scheduled
+from dsrun.errors import UsageError
 from dsrun.schedule import SOME_DAY, Schedule
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
@@ -112,7 +113,8 @@ def on_calendar(schedule: Schedule) -> list[str]:
 def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, Any]:
     """A CronJob for a volume `dsrun` that holds what is below `root`, and a secret `dashscope`.
 
-    Kubernetes counts in the zone of its controllers, so the zone is always named.
+    Kubernetes counts in the zone of its controllers, so the zone is always named. Raises UsageError
+    for days that it cannot tell.
     """
     arguments = [_mounted(word, root) for word in item.arguments]
     if item.schedule.jitter_s:
@@ -149,7 +151,7 @@ def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, 
         "kind": "CronJob",
         "metadata": {"name": f"dsrun-{item.name}"[:52].rstrip("-")},
         "spec": {
-            "schedule": item.schedule.cron,
+            "schedule": _kubernetes_cron(item),
             "timeZone": zone,
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": 3600,
@@ -158,6 +160,23 @@ def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, 
             "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": _pod(container)}}},
         },
     }
+
+
+def _kubernetes_cron(item: Scheduled) -> str:
+    """The expression in the words of Kubernetes, whose week has the days 0 to 6.
+
+    Raises UsageError for a star that makes both days hold: there it is this day or that one.
+    """
+    cron = CronSim(item.schedule.cron, SOME_DAY)
+    *fields, weekday = item.schedule.cron.split()
+    numbers = sorted({day % 7 for day in cron.weekdays if isinstance(day, int)})
+    if cron.day_and and len(numbers) < len(_WEEKDAYS) and _listed(cron.days, 31) != "*":
+        raise UsageError(
+            f"{item.pipeline}: Kubernetes cannot hold to a day of the month and of the week at "
+            f'once, as cron does for "{item.schedule.cron}"; name the days of one of them, or use '
+            "--systemd"
+        )
+    return " ".join([*fields, ",".join(map(str, numbers)) if "7" in weekday else weekday])
 
 
 def _pod(container: dict[str, Any]) -> dict[str, Any]:

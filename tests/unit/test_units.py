@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from dsrun.crontab import Scheduled
+from dsrun.errors import UsageError
 from dsrun.schedule import Schedule, read_schedule
 from dsrun.units import as_yaml, cronjob, on_calendar, systemd_units
 
@@ -108,6 +109,26 @@ def test_a_cronjob_does_not_overlap_and_is_not_repeated_blindly():
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
     assert (spec["schedule"], spec["timeZone"]) == ("30 2 * * 1-5", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("0 0 * * 7", "0 0 * * 0"),
+        ("0 0 * * 5-7", "0 0 * * 0,5,6"),
+        ("0 0 13 * 1-7", "0 0 13 * 0,1,2,3,4,5,6"),
+        ("7 7 7 7 sun", "7 7 7 7 sun"),
+        ("0 0 */2 * *", "0 0 */2 * *"),
+    ],
+)
+def test_a_week_of_kubernetes_has_no_day_7(cron, expected):
+    """Its parser refuses one, which no schema tells."""
+    assert made(schedule=Schedule(cron=cron))["spec"]["schedule"] == expected
+
+
+def test_days_that_must_both_hold_are_refused_for_kubernetes():
+    with pytest.raises(UsageError, match="of the month and of the week at once"):
+        made(schedule=Schedule(cron="0 0 */2 * 1"))
 
 
 def test_kubernetes_accepts_the_cronjob():
