@@ -17,7 +17,16 @@ _LASTING = (
     "DASHSCOPE_BASE_URL",
     "DASHSCOPE_WORKSPACE",
     "DASHSCOPE_WORKSPACE_ID",
-)
+    *(
+        f"DSRUN_{option}"
+        for option in (
+            "MAX_COST", "MAX_CONCURRENCY", "YES", "RETRY_FAILED", "FAIL_FAST", "NO_CACHE", "STEP",
+            "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
+        )
+    ),
+)  # fmt: skip
+FILES_TO_WRITE = ("DSRUN_LOG_FILE", "DSRUN_JUNIT", "DSRUN_TEXTFILE")
+_LASTING_FILES = ("DASHSCOPE_API_KEY_FILE_PATH", *FILES_TO_WRITE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +137,8 @@ def lasting_environment(environ: Mapping[str, str] | None = None) -> dict[str, s
     """The settings that a scheduled run needs, without the key; `has_bare_key` tells of that."""
     env = os.environ if environ is None else environ
     found = {name: env[name] for name in _LASTING if env.get(name)}
-    if env.get("DASHSCOPE_API_KEY_FILE_PATH"):
-        found["DASHSCOPE_API_KEY_FILE_PATH"] = str(key_file(env).absolute())
-    return found
+    files = {name: str(Path(env[name]).absolute()) for name in _LASTING_FILES if env.get(name)}
+    return found | files
 
 
 def has_bare_key(environ: Mapping[str, str] | None = None) -> bool:

@@ -9,6 +9,7 @@ from cronsim import CronSim
 from dsrun.crontab import Scheduled
 from dsrun.errors import UsageError
 from dsrun.schedule import SOME_DAY, Schedule
+from dsrun.settings import FILES_TO_WRITE
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _WORK = "/pipelines"  # where the volume is mounted
@@ -27,8 +28,8 @@ WorkingDirectory={folder}
 {environment}ExecStart={command}
 # SIGTERM submits nothing more and records the rest; the next run goes on.
 TimeoutStopSec=5min
-# Only the output directory can be written.
-ReadWritePaths={out}
+# Nothing else can be written.
+ReadWritePaths={writable}
 ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
@@ -88,11 +89,17 @@ def systemd_units(item: Scheduled, *, user: str) -> dict[str, str]:
         command=" ".join(
             _quoted(word).replace("$", "$$") for word in (*item.program, *item.arguments)
         ),
-        out=_quoted(str(item.out)),
+        writable=" ".join(map(_quoted, _writable(item))),
     )
     calendar = "".join(f"OnCalendar={line}\n" for line in on_calendar(item.schedule))
     timer = _TIMER.format(name=item.name, calendar=calendar, jitter=item.schedule.jitter_s)
     return {f"dsrun-{item.name}.service": service, f"dsrun-{item.name}.timer": timer}
+
+
+def _writable(item: Scheduled) -> list[str]:
+    """The output directory, and where a log or report shall stand; that folder may be missing."""
+    files = (item.environment.get(name) for name in FILES_TO_WRITE)
+    return [str(item.out), *sorted({f"-{Path(file).parent}" for file in files if file})]
 
 
 def on_calendar(schedule: Schedule) -> list[str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import tzlocal
 
+from dsrun.cli import cli
+from dsrun.settings import lasting_environment
+
 STEPS = """
 schedule: {schedule}
 steps:
@@ -83,6 +86,29 @@ def test_options_are_handed_on_with_absolute_paths(work, monkeypatch):
     assert f"--env-file {work.folder}/env" in line
     assert " DASHSCOPE_WORKSPACE=ws-1 " in line
     assert "--catch-up 7 --emulate >>" in line
+
+
+def test_options_that_stand_in_the_environment_are_handed_on(work, monkeypatch):
+    monkeypatch.setenv("DSRUN_MAX_COST", "5 CNY")
+    monkeypatch.setenv("DSRUN_TEXTFILE", "metrics/demo.prom")
+    monkeypatch.setenv("DSRUN_DATE", "2026-11-01")  # of this shell alone
+    nightly(work)
+    line = work.dsrun("cron", "demo.yaml").out.splitlines()[1]
+    assert f" DSRUN_MAX_COST='5 CNY' DSRUN_TEXTFILE={work.folder}/metrics/demo.prom " in line
+    assert "2026-11-01" not in line
+    unit = work.dsrun("cron", "demo.yaml", "--systemd").out
+    assert f"\nReadWritePaths={work.folder}/outputs -{work.folder}/metrics\n" in unit
+
+
+def test_every_variable_of_a_run_is_handed_on_or_has_a_reason_not_to_be():
+    names = {
+        f"DSRUN_{option}" for option in ["OUT", "SET", "ENV_FILE", "EMULATE", "CATCH_UP"]
+    }  # options
+    names |= {"DSRUN_IF_RUNNING", "DSRUN_NO_PROGRESS", "DSRUN_JITTER"}  # are decided by dsrun cron
+    names |= {"DSRUN_DATE", "DSRUN_DRY_RUN", "DSRUN_RESUBMIT_UNKNOWN"}  # are for once
+    of_run = {parameter.envvar for parameter in cli.commands["run"].params if parameter.envvar}
+    every = dict.fromkeys(of_run, "x")
+    assert of_run - {*lasting_environment(every)} == names
 
 
 def test_the_key_of_the_shell_goes_nowhere_and_this_is_said(work, monkeypatch, key):
