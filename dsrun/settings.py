@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -179,7 +180,7 @@ def _open_to_others(path: Path) -> tuple[str, ...]:
 
 def _read_key(path: Path, *, required: bool) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return (path.read_text(encoding="utf-8") if path.is_file() else _read_once(path)).strip()
     except OSError as error:
         if required:
             raise SetupError(
@@ -188,3 +189,9 @@ def _read_key(path: Path, *, required: bool) -> str:
         return ""
     except UnicodeDecodeError as error:
         raise SetupError(f"{path} holds no text; it should hold the API key alone") from error
+
+
+@cache
+def _read_once(path: Path) -> str:
+    """The text of a pipe, which is empty when the next run of this process (--catch-up) asks."""
+    return path.read_text(encoding="utf-8")

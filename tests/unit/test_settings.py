@@ -197,3 +197,13 @@ class TestEnvFile:
         (tmp_path / "b.env").write_bytes(b"\xff\xfe")
         with pytest.raises(UsageError, match="no UTF-8 text"):
             load_env_file(tmp_path / "b.env")
+
+
+def test_a_key_from_a_pipe_is_there_for_every_run_of_the_process(home):
+    """`--catch-up` asks once a day that it runs, and a pipe is read only once."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{KEY}\n".encode())
+    os.close(writing)
+    environ = {"DASHSCOPE_API_KEY_FILE_PATH": f"/dev/fd/{reading}"}
+    assert [read_settings(environ).api_key for _ in range(2)] == [KEY, KEY]
+    os.close(reading)
