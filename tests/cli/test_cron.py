@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import tzlocal
@@ -39,6 +40,7 @@ else:
 @pytest.fixture(autouse=True)
 def utc(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr("dsrun.commands.cron.zone_of_cron", lambda: ZoneInfo("Etc/UTC"))
     tzlocal.reload_localzone()
     yield
     monkeypatch.undo()
@@ -117,6 +119,14 @@ def test_the_key_of_the_shell_goes_nowhere_and_this_is_said(work, monkeypatch, k
     for form in ([], ["--systemd"], ["--kubernetes", "--image", "dsrun"]):
         assert key not in work.dsrun("cron", file, *form).out
     assert "cron will not see DASHSCOPE_API_KEY" in work.dsrun("cron", file).err
+
+
+def test_a_zone_that_cron_may_not_know_is_a_warning(work, monkeypatch):
+    nightly(work)
+    assert "TZ of this shell" not in work.dsrun("cron", "demo.yaml").err
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    tzlocal.reload_localzone()
+    assert "warning: Asia/Shanghai, the TZ of this shell" in work.dsrun("cron", "demo.yaml").err
 
 
 def test_installing_shows_the_difference_and_keeps_other_lines(work, table):
