@@ -12,11 +12,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from dsrun import __version__
-from dsrun.cli_ledger import ledger_command, report_command, verify_command
+from dsrun.cli_ledger import gc_command, ledger_command, report_command, verify_command
 from dsrun.commands.looking_back import cost_command, history_command
 from dsrun.endings import hush_stdout, report_bug, say_last, say_usage
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
-from dsrun.logs import end_logs, start_logs
+from dsrun.logs import end_logs, speaks_json, start_logs
 from dsrun.options import (
     DEFAULT_PIPELINE,
     emulator_options,
@@ -58,6 +58,10 @@ class _PipelineFirst(click.Group):
             # Before click sees it: a reader that has enough, such as `head`, is no failure.
             hush_stdout()
             return ExitCode.OK
+        except KeyboardInterrupt:
+            if speaks_json():  # click would end the line of the ^C, where none stands
+                raise click.Abort from None
+            raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands, and files where the shell finds no command."""
@@ -186,24 +190,6 @@ def status_command(
     )
 
 
-@cli.command("gc")
-@out_option
-@click.option(
-    "--older-than",
-    default="30d",
-    show_default=True,
-    metavar="AGE",
-    help="Remove what was not used for so long: 30d, 12h.",
-)
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
-@json_option
-def gc_command(out: Path, older_than: str, dry_run: bool, as_json: bool) -> int:
-    """Remove from the cache what was not used for long; run directories are not touched."""
-    from dsrun.commands import gc
-
-    return gc.run(out, older_than=older_than, dry_run=dry_run, as_json=as_json)
-
-
 @cli.command("operations")
 @json_option
 def operations_command(as_json: bool) -> int:
@@ -258,7 +244,7 @@ def emulate_command(**given: Any) -> int:
 
 
 for _command in (
-    verify_command, cron_command, ledger_command, report_command, history_command, cost_command
+    verify_command, gc_command, cron_command, ledger_command, report_command, history_command, cost_command
 ):  # fmt: skip
     cli.add_command(_command)
 

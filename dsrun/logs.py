@@ -20,6 +20,7 @@ FILE_BYTES = 10_000_000
 FILES_KEPT = 5  # older ones, beside the one that is written
 
 _root = logging.getLogger("dsrun")
+_others = logging.getLogger()
 _said = logging.getLogger("dsrun.said")
 
 
@@ -83,6 +84,9 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
         if not _Channel.is_json:
             shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
         _add(shown, formatter)
+        if _Channel.is_json:  # what Python itself warns of is a line too
+            _others.addHandler(shown)
+            logging.captureWarnings(True)
     if file is not None:
         try:
             written = _LogFile(
@@ -103,12 +107,19 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
 
 def end_logs() -> None:
     """Close what `start_logs` opened."""
+    logging.captureWarnings(False)
     for handler in list(_root.handlers):
         _root.removeHandler(handler)
+        _others.removeHandler(handler)
         handler.close()
     _root.setLevel(logging.NOTSET)
     _root.propagate = True
     _Channel.is_json = False
+
+
+def speaks_json() -> bool:
+    """Whether each line of stderr is a JSON object."""
+    return _Channel.is_json
 
 
 def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) -> None:

@@ -312,6 +312,28 @@ class TestLogs:
         assert (outcome.code, line["level"]) == (2, "error")
         assert words in line["message"]
 
+    @pytest.mark.parametrize(
+        ("end", "code"), [("raise KeyboardInterrupt", 130), ("raise ValueError('a\\nb')", 4)]
+    )
+    def test_what_python_says_is_json_too(self, work, tmp_path, end, code):
+        script = f"""
+import asyncio, logging, sys, warnings
+import dsrun.cli, dsrun.commands.run
+def broken(options):
+    warnings.warn("a warning of Python's")
+    logging.getLogger("asyncio").error("a task was lost")
+    {end}
+dsrun.commands.run.run = broken
+sys.exit(dsrun.cli.main(["demo.yaml", "--emulate", "--log-format", "json"]))
+"""
+        work.posters(1)
+        python = [sys.executable, "-W", "default", "-c", script]
+        outcome = work.spawn_command(python, env=os.environ | {"TMPDIR": str(tmp_path)}).end()
+        told = [json.loads(line)["message"] for line in outcome.err.splitlines()]
+        assert (outcome.code, len(told)) == (code, 3)
+        assert "a warning of Python's" in told[0]
+        assert told[1] == "a task was lost"
+
     def test_the_next_command_speaks_text_again(self, work, emulator):
         posters = work.posters(1)
         work.dsrun(posters, "--log-format", "json")
