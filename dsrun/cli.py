@@ -244,7 +244,8 @@ def emulate_command(**given: Any) -> int:
 
 
 for _command in (
-    verify_command, gc_command, cron_command, ledger_command, report_command, history_command, cost_command
+    verify_command, gc_command, cron_command, ledger_command, report_command,
+    history_command, cost_command,
 ):  # fmt: skip
     cli.add_command(_command)
 
