@@ -150,7 +150,11 @@ def entries(operation: Operation, payload: Json) -> list[Entry]:
         if isinstance(url, str) and url:
             found.append(Entry(url, "", ""))
         else:
-            found.append(Entry(None, str(code or "NoResult"), str(message or "no address given")))
+            code, message = (
+                clean(str(code or "NoResult")),
+                clean(str(message or "no address given")),
+            )
+            found.append(Entry(None, code, message))
     return found
 
 

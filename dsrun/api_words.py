@@ -1,5 +1,6 @@
 """The keywords of the Python API: the options of the commands, checked as those are."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class PlanWords(TypedDict, total=False):
     out: str | Path
     emulate: bool
     no_cache: bool
+    date: dt.date | str | None
     steps: Sequence[str]
     only: str | None
     sample: int | None
@@ -62,6 +64,7 @@ class Asked:
     out: str | Path = DEFAULT_OUT
     emulate: bool = False
     no_cache: bool = False
+    date: dt.date | str | None = None
     steps: Sequence[str] = ()
     only: str | None = None
     sample: int | None = None
@@ -107,10 +110,20 @@ class Asked:
             "set_params": texts,
             "emulate": self.emulate,
             "no_cache": self.no_cache,
+            "day": self._day(),
             "selection": Selection(
                 steps=tuple(self.steps), only=self.only, sample=self.sample, limit=self.limit
             ),
         }
+
+    def _day(self) -> dt.date | None:
+        day = self.date
+        try:
+            if isinstance(day, str):
+                return dt.date.fromisoformat(day)
+            return day.date() if isinstance(day, dt.datetime) else day
+        except ValueError as error:
+            raise UsageError(f"date: {day!r} is no day such as 2026-11-01") from error
 
     def _max_cost(self) -> Money | None:
         if not isinstance(self.max_cost, str):

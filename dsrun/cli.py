@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from dsrun import __version__
-from dsrun.cli_ledger import ledger_command, report_command
+from dsrun.cli_ledger import gc_command, ledger_command, report_command, verify_command
 from dsrun.commands.looking_back import cost_command, history_command
-from dsrun.endings import hush_stdout, report_bug, say_last
+from dsrun.endings import hush_stdout, report_bug, say_last, say_usage
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
-from dsrun.logs import end_logs, start_logs
+from dsrun.logs import end_logs, speaks_json, start_logs
 from dsrun.options import (
     DEFAULT_PIPELINE,
     emulator_options,
@@ -34,6 +35,7 @@ from dsrun.options import (
     statuses_again,
     watch_options,
 )
+from dsrun.settings import log_form
 from dsrun.unattended import cron_command, jitter_seconds, run_days, unattended_options
 
 
@@ -41,10 +43,11 @@ class _PipelineFirst(click.Group):
     """Whatever is not the name of a command is a pipeline: `dsrun p.yaml` is `dsrun run p.yaml`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
+        if not args and not ctx.resilient_parsing:  # then the shell completes the first word
             args = ["run", DEFAULT_PIPELINE]
-        elif args[0] not in ("--help", "-h", "--version", *self.commands):
-            self._check_word(args[0])
+        elif args and args[0] not in ("--help", "-h", "--version", *self.commands):
+            if not ctx.resilient_parsing:
+                self._check_word(args[0])
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -55,6 +58,14 @@ class _PipelineFirst(click.Group):
             # Before click sees it: a reader that has enough, such as `head`, is no failure.
             hush_stdout()
             return ExitCode.OK
+        except KeyboardInterrupt:
+            if speaks_json():  # click would end the line of the ^C, where none stands
+                raise click.Abort from None
+            raise
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and files where the shell finds no command."""
+        return [CompletionItem(incomplete, type="file"), *super().shell_complete(ctx, incomplete)]
 
     def _check_word(self, word: str) -> None:
         """A word that is no file is probably a command with a slip in it."""
@@ -179,34 +190,6 @@ def status_command(
     )
 
 
-@cli.command("verify")
-@click.argument("directory", type=click.Path(path_type=Path))
-@json_option
-def verify_command(directory: Path, as_json: bool) -> int:
-    """Check every artifact of a run directory against its recorded SHA-256."""
-    from dsrun.commands import verify
-
-    return verify.run(directory, as_json=as_json)
-
-
-@cli.command("gc")
-@out_option
-@click.option(
-    "--older-than",
-    default="30d",
-    show_default=True,
-    metavar="AGE",
-    help="Remove what was not used for so long: 30d, 12h.",
-)
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
-@json_option
-def gc_command(out: Path, older_than: str, dry_run: bool, as_json: bool) -> int:
-    """Remove from the cache what was not used for long; run directories are not touched."""
-    from dsrun.commands import gc
-
-    return gc.run(out, older_than=older_than, dry_run=dry_run, as_json=as_json)
-
-
 @cli.command("operations")
 @json_option
 def operations_command(as_json: bool) -> int:
@@ -260,7 +243,10 @@ def emulate_command(**given: Any) -> int:
     )
 
 
-for _command in (cron_command, ledger_command, report_command, history_command, cost_command):
+for _command in (
+    verify_command, gc_command, cron_command, ledger_command, report_command,
+    history_command, cost_command,
+):  # fmt: skip
     cli.add_command(_command)
 
 
@@ -269,11 +255,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know no Chinese
+    start_logs(form=log_form(sys.argv[1:] if argv is None else argv), file=None, verbose=False)
     try:
         code = cli.main(args=argv, prog_name="dsrun", standalone_mode=False)
         return int(code or 0)
     except click.ClickException as error:
-        error.show()
+        say_usage(error)
         return ExitCode.INVALID
     except (click.Abort, KeyboardInterrupt):
         say_last("interrupted")

@@ -1,4 +1,4 @@
-"""`dsrun ledger` and `dsrun report` on the command line: what a run directory tells."""
+"""`dsrun ledger`, `report`, `verify` and `gc` on the command line: what is on the disk."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ import click
 from dsrun.options import (
     DEFAULT_PIPELINE,
     json_option,
+    out_option,
     parse_params,
     report_options,
     set_option,
@@ -75,3 +76,31 @@ def report_command(**given: Any) -> int:
     from dsrun.commands import report
 
     return report.run(**given)
+
+
+@click.command("verify")
+@click.argument("directory", type=click.Path(path_type=Path))
+@json_option
+def verify_command(directory: Path, as_json: bool) -> int:
+    """Check every artifact of a run directory against its recorded SHA-256."""
+    from dsrun.commands import verify
+
+    return verify.run(directory, as_json=as_json)
+
+
+@click.command("gc")
+@out_option
+@click.option(
+    "--older-than",
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Remove what was not used for so long: 30d, 12h.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@json_option
+def gc_command(out: Path, older_than: str, dry_run: bool, as_json: bool) -> int:
+    """Remove from the cache what was not used for long; run directories are not touched."""
+    from dsrun.commands import gc
+
+    return gc.run(out, older_than=older_than, dry_run=dry_run, as_json=as_json)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from datetime import UTC, date, datetime
 from datetime import time as datetime_time
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dsrun.errors import SetupError
@@ -40,6 +41,15 @@ def local_zone() -> ZoneInfo:
             f"the machine's time zone cannot be told ({error}); set TZ, or give the schedule a "
             "timezone"
         ) from error
+
+
+def zone_of_cron() -> ZoneInfo | None:
+    """The zone of the machine itself, which TZ of this shell does not change; None: untold."""
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file, key="/etc/localtime")
+    except (OSError, ValueError):
+        return None
 
 
 def stamp(moment: datetime) -> str:

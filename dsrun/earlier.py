@@ -23,7 +23,7 @@ class EarlierRun:
         self.name = run_dir.name
         self._ledger = LedgerLookup(run_dir / "ledger.sqlite3")
         self._diff = PlanDiff(self._ledger.planned_jobs())
-        self.changes = Changes(plan, _read_lock(run_dir))
+        self.changes = Changes(plan, read_lock(run_dir))
 
     def close(self) -> None:
         self._diff.close()
@@ -57,7 +57,7 @@ def open_earlier(layout: RunLayout, plan: Plan) -> EarlierRun | None:
         return None
 
 
-def _read_lock(run_dir: Path) -> dict[str, Any]:
+def read_lock(run_dir: Path) -> dict[str, Any]:
     """The lock file; without one only the jobs themselves can be compared."""
     try:
         lock = orjson.loads((run_dir / "manifest.lock.json").read_bytes())

@@ -18,6 +18,11 @@ def say_last(text: str) -> None:
     speak(text, show=partial(click.echo, err=True), level=logging.ERROR)
 
 
+def say_usage(error: click.ClickException) -> None:
+    """What is wrong with a command line; click knows how a terminal shows it."""
+    speak(error.format_message(), show=lambda _: error.show(), level=logging.ERROR)
+
+
 def report_bug(error: Exception) -> ExitCode:
     """One line on the terminal; the traceback goes to a file."""
     while isinstance(error, ExceptionGroup):

@@ -20,6 +20,7 @@ FILE_BYTES = 10_000_000
 FILES_KEPT = 5  # older ones, beside the one that is written
 
 _root = logging.getLogger("dsrun")
+_others = logging.getLogger()
 _said = logging.getLogger("dsrun.said")
 
 
@@ -77,6 +78,15 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
     """Set up what the options ask for; `form` is text or json. Raises UsageError."""
     end_logs()
     formatter = _JsonFormatter() if form == "json" else _TextFormatter()
+    _Channel.is_json = form == "json"
+    if _Channel.is_json or verbose:
+        shown = _StderrHandler()
+        if not _Channel.is_json:
+            shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
+        _add(shown, formatter)
+        if _Channel.is_json:  # what Python itself warns of is a line too
+            _others.addHandler(shown)
+            logging.captureWarnings(True)
     if file is not None:
         try:
             written = _LogFile(
@@ -92,23 +102,24 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
                 "that is there"
             ) from error
         _add(written, formatter)
-    _Channel.is_json = form == "json"
-    if _Channel.is_json or verbose:
-        shown = _StderrHandler()
-        if not _Channel.is_json:
-            shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
-        _add(shown, formatter)
     _root.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def end_logs() -> None:
     """Close what `start_logs` opened."""
+    logging.captureWarnings(False)
     for handler in list(_root.handlers):
         _root.removeHandler(handler)
+        _others.removeHandler(handler)
         handler.close()
     _root.setLevel(logging.NOTSET)
     _root.propagate = True
     _Channel.is_json = False
+
+
+def speaks_json() -> bool:
+    """Whether each line of stderr is a JSON object."""
+    return _Channel.is_json
 
 
 def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) -> None:

@@ -2,8 +2,9 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +18,16 @@ _LASTING = (
     "DASHSCOPE_BASE_URL",
     "DASHSCOPE_WORKSPACE",
     "DASHSCOPE_WORKSPACE_ID",
-)
+    *(
+        f"DSRUN_{option}"
+        for option in (
+            "MAX_COST", "MAX_CONCURRENCY", "YES", "RETRY_FAILED", "FAIL_FAST", "NO_CACHE", "STEP",
+            "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
+        )
+    ),
+)  # fmt: skip
+FILES_TO_WRITE = ("DSRUN_LOG_FILE", "DSRUN_JUNIT", "DSRUN_TEXTFILE")
+_LASTING_FILES = ("DASHSCOPE_API_KEY_FILE_PATH", *FILES_TO_WRITE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +53,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise SetupError(
             f"the base URL {base_url!r} is no http address; DASHSCOPE_HTTP_BASE_URL should look "
             f"like {DEFAULT_BASE_URL}"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise SetupError(
+            f"the base URL of {parts.hostname} holds a user, a password, a query or a fragment, "
+            f"which no path can follow; it should look like {DEFAULT_BASE_URL}"
         )
     workspace = (env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID") or "").strip()
     if not workspace.isascii() or not workspace.isprintable():
@@ -78,6 +93,18 @@ def wants_color(environ: Mapping[str, str] | None = None) -> bool:
     return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
+def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """`json` where a command line, or the environment, asks for it, else `text`.
+
+    Known before the command line is parsed, so that a slip in it is told in the same form.
+    """
+    env = os.environ if environ is None else environ
+    words = "\n".join(argv).replace("--log-format\n", "--log-format=").split("\n")
+    given = [word.partition("=")[2] for word in words if word.startswith("--log-format=")]
+    chosen = given[-1] if given else env.get("DSRUN_LOG_FORMAT")
+    return "json" if chosen == "json" else "text"
+
+
 def read_variable(name: str) -> str | None:
     """A variable that the manifest names for a secret; None where it is not set."""
     value = os.environ.get(name, "").strip()
@@ -111,9 +138,8 @@ def lasting_environment(environ: Mapping[str, str] | None = None) -> dict[str, s
     """The settings that a scheduled run needs, without the key; `has_bare_key` tells of that."""
     env = os.environ if environ is None else environ
     found = {name: env[name] for name in _LASTING if env.get(name)}
-    if env.get("DASHSCOPE_API_KEY_FILE_PATH"):
-        found["DASHSCOPE_API_KEY_FILE_PATH"] = str(key_file(env).absolute())
-    return found
+    files = {name: str(Path(env[name]).absolute()) for name in _LASTING_FILES if env.get(name)}
+    return found | files
 
 
 def has_bare_key(environ: Mapping[str, str] | None = None) -> bool:
@@ -154,7 +180,7 @@ def _open_to_others(path: Path) -> tuple[str, ...]:
 
 def _read_key(path: Path, *, required: bool) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return (path.read_text(encoding="utf-8") if path.is_file() else _read_once(path)).strip()
     except OSError as error:
         if required:
             raise SetupError(
@@ -163,3 +189,9 @@ def _read_key(path: Path, *, required: bool) -> str:
         return ""
     except UnicodeDecodeError as error:
         raise SetupError(f"{path} holds no text; it should hold the API key alone") from error
+
+
+@cache
+def _read_once(path: Path) -> str:
+    """The text of a pipe, which is empty when the next run of this process (--catch-up) asks."""
+    return path.read_text(encoding="utf-8")

@@ -76,11 +76,12 @@ def jitter_seconds(given: dict[str, Any]) -> float:
     "--env-file",
     type=click.Path(path_type=Path, exists=True),
     metavar="FILE",
+    envvar="DSRUN_ENV_FILE",
     help="Each run reads NAME=VALUE lines from it.",
 )
 @out_option
 @set_option
-@click.option("--emulate", is_flag=True, help="Let the runs be emulated.")
+@click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Let the runs be emulated.")
 @json_option
 def cron_command(pipelines: tuple[Path, ...], set_params: tuple[str, ...], **given: Any) -> int:
     """Print what runs pipelines by themselves: crontab lines, units, CronJobs."""

@@ -7,7 +7,9 @@ import yaml
 from cronsim import CronSim
 
 from dsrun.crontab import Scheduled
+from dsrun.errors import UsageError
 from dsrun.schedule import SOME_DAY, Schedule
+from dsrun.settings import FILES_TO_WRITE
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _WORK = "/pipelines"  # where the volume is mounted
@@ -26,8 +28,8 @@ WorkingDirectory={folder}
 {environment}ExecStart={command}
 # SIGTERM submits nothing more and records the rest; the next run goes on.
 TimeoutStopSec=5min
-# Only the output directory can be written.
-ReadWritePaths={out}
+# Nothing else can be written.
+ReadWritePaths={writable}
 ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
@@ -87,11 +89,17 @@ def systemd_units(item: Scheduled, *, user: str) -> dict[str, str]:
         command=" ".join(
             _quoted(word).replace("$", "$$") for word in (*item.program, *item.arguments)
         ),
-        out=_quoted(str(item.out)),
+        writable=" ".join(map(_quoted, _writable(item))),
     )
     calendar = "".join(f"OnCalendar={line}\n" for line in on_calendar(item.schedule))
     timer = _TIMER.format(name=item.name, calendar=calendar, jitter=item.schedule.jitter_s)
     return {f"dsrun-{item.name}.service": service, f"dsrun-{item.name}.timer": timer}
+
+
+def _writable(item: Scheduled) -> list[str]:
+    """The output directory, and where a log or report shall stand; that folder may be missing."""
+    files = (item.environment.get(name) for name in FILES_TO_WRITE)
+    return [str(item.out), *sorted({f"-{Path(file).parent}" for file in files if file})]
 
 
 def on_calendar(schedule: Schedule) -> list[str]:
@@ -112,7 +120,8 @@ def on_calendar(schedule: Schedule) -> list[str]:
 def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, Any]:
     """A CronJob for a volume `dsrun` that holds what is below `root`, and a secret `dashscope`.
 
-    Kubernetes counts in the zone of its controllers, so the zone is always named.
+    Kubernetes counts in the zone of its controllers, so the zone is always named. Raises UsageError
+    for days that it cannot tell.
     """
     arguments = [_mounted(word, root) for word in item.arguments]
     if item.schedule.jitter_s:
@@ -149,7 +158,7 @@ def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, 
         "kind": "CronJob",
         "metadata": {"name": f"dsrun-{item.name}"[:52].rstrip("-")},
         "spec": {
-            "schedule": item.schedule.cron,
+            "schedule": _kubernetes_cron(item),
             "timeZone": zone,
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": 3600,
@@ -158,6 +167,23 @@ def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, 
             "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": _pod(container)}}},
         },
     }
+
+
+def _kubernetes_cron(item: Scheduled) -> str:
+    """The expression in the words of Kubernetes, whose week has the days 0 to 6.
+
+    Raises UsageError for a star that makes both days hold: there it is this day or that one.
+    """
+    cron = CronSim(item.schedule.cron, SOME_DAY)
+    *fields, weekday = item.schedule.cron.split()
+    numbers = sorted({day % 7 for day in cron.weekdays if isinstance(day, int)})
+    if cron.day_and and len(numbers) < len(_WEEKDAYS) and _listed(cron.days, 31) != "*":
+        raise UsageError(
+            f"{item.pipeline}: Kubernetes cannot hold to a day of the month and of the week at "
+            f'once, as cron does for "{item.schedule.cron}"; name the days of one of them, or use '
+            "--systemd"
+        )
+    return " ".join([*fields, ",".join(map(str, numbers)) if "7" in weekday else weekday])
 
 
 def _pod(container: dict[str, Any]) -> dict[str, Any]:

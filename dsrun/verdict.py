@@ -13,6 +13,7 @@ from functools import cache
 
 import orjson
 
+from dsrun.masking import mask
 from dsrun.records import Json
 from dsrun.resources import read_schema
 
@@ -130,7 +131,10 @@ def error_of(payload: Json) -> tuple[str, str]:
 
 
 def clean(text: str) -> str:
-    """Text from a foreign header or body as it can be stored: no half surrogates."""
+    """Text from a foreign header or body as it can be stored: no half surrogates, no secrets."""
+    if not text:
+        return text
+    text = mask(text)  # a service that quotes our request may quote the key
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

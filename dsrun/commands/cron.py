@@ -14,7 +14,7 @@ import click
 import orjson
 
 from dsrun.catalog import load_catalog
-from dsrun.clock import SystemClock, local_zone
+from dsrun.clock import SystemClock, local_zone, zone_of_cron
 from dsrun.commands.common import OWN_OPERATIONS
 from dsrun.console import answer, say, table
 from dsrun.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
@@ -131,6 +131,12 @@ def _blocks(options: CronOptions) -> dict[Path, str]:
                 f"zone only, {local.key}; use --systemd or --kubernetes, or leave timezone out"
             )
         blocks[item.pipeline] = crontab_lines(item)
+    cron = zone_of_cron()
+    if cron is not None and not agrees_with_machine(local, cron, since=today):
+        say(
+            f"warning: {local.key}, the TZ of this shell, is not the zone of the machine; where "
+            "cron was started without it, runs come at the machine's times"
+        )
     _note_key(options)
     return blocks
 

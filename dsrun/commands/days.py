@@ -5,19 +5,21 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from random import Random
 
 from dsrun.clock import SystemClock
 from dsrun.commands.common import RunOptions, open_plan, today
 from dsrun.console import count_of, say
+from dsrun.earlier import read_lock
 from dsrun.errors import ExitCode, SetupError, UsageError
-from dsrun.layout import RunLayout
+from dsrun.layout import RunLayout, is_emulated
 from dsrun.ledger_view import LedgerView
 from dsrun.manifest import Manifest
 from dsrun.plan import Plan
 from dsrun.pruning import prune
+from dsrun.records import OPEN, Json
 
 _NEEDED = "--catch-up needs a template that uses run.date: without it every day is the same run"
 
@@ -51,8 +53,8 @@ def run_missed(options: RunOptions, *, most: int, run_day: Callable[[RunOptions]
     At most `most` days are caught up. A day that fails does not hold up the next one; what stops
     a run (exit code 2 and above) does. Gives the worst exit code.
     """
-    wait_jitter(options)
     *missed, now = days_to_run(options, most=most)
+    wait_jitter(options)
     options, worst = replace(options, jitter_s=0.0), 0
     for day in missed:
         if not options.quiet:
@@ -77,13 +79,10 @@ def days_to_run(options: RunOptions, *, most: int) -> list[date]:
             f"--catch-up: run.{also[0]} is another at every start, so no day can be found again; "
             "use run.date alone"
         )
-    now = today(plan.manifest)
-    missed: list[date] = []
-    for day in _days_before(plan.manifest, now, most=most):
-        if _has_succeeded(options, day):
-            return [*missed[::-1], now]
-        missed.append(day)
-    return [*missed[::-1], now] if _ever_succeeded(options, plan.manifest) else [now]
+    now, done = today(plan.manifest), _days_done(options, plan.manifest)
+    before = _days_before(plan.manifest, now, most=most) if done else []
+    missed = list(takewhile(lambda day: day.isoformat() not in done, before))
+    return [*missed[::-1], now]
 
 
 def _days_before(manifest: Manifest, now: date, *, most: int) -> list[date]:
@@ -93,27 +92,27 @@ def _days_before(manifest: Manifest, now: date, *, most: int) -> list[date]:
     return list(islice(manifest.schedule.days_before(now), most))
 
 
-def _has_succeeded(options: RunOptions, day: date) -> bool:
-    plan = open_plan(replace(options, day=day))
-    layout = RunLayout(
-        out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
-    )
-    return _ended_well(layout.ledger)
+def _days_done(options: RunOptions, manifest: Manifest) -> frozenset[Json]:
+    """The days of which a whole run has succeeded, also one of an older version of the pipeline.
 
-
-def _ever_succeeded(options: RunOptions, manifest: Manifest) -> bool:
+    What was edited since is no reason to pay for the past again.
+    """
     ledgers = (options.out / manifest.name).glob("*/ledger.sqlite3")
-    return any(
-        _ended_well(path)
+    days = (
+        read_lock(path.parent).get("run", {}).get("date")
         for path in ledgers
-        if path.parent.name.startswith("emulated-") == options.emulate
+        if not path.parent.is_symlink()  # `latest` may name an emulated run
+        and is_emulated(path.parent) == options.emulate
+        and _ended_well(path)
     )
+    return frozenset(day for day in days if day)
 
 
 def _ended_well(ledger: Path) -> bool:
     try:
         with closing(LedgerView(ledger)) as view:
-            last = view.last_run()
+            last, counts = view.last_run(), view.counts()
     except SetupError:
         return False
-    return last is not None and last.exit_code == ExitCode.OK
+    is_whole = not any(counts.get(status) for status in OPEN)
+    return last is not None and last.exit_code == ExitCode.OK and is_whole

@@ -91,6 +91,30 @@ class TestHelp:
         assert outcome.out.startswith("dsrun")
 
 
+class TestShellCompletion:
+    """What the script of `_DSRUN_COMPLETE=bash_source dsrun` asks for at the Tab key."""
+
+    @pytest.mark.parametrize(
+        ("typed", "offered"),
+        [
+            ("dsrun pl", {"file,pl", "plain,plan"}),
+            ("dsrun --ver", {"file,--ver", "plain,--version"}),
+            ("dsrun demo.yaml --max-c", {"plain,--max-concurrency", "plain,--max-cost"}),
+            ("dsrun not-there-yet --max-co", {"plain,--max-concurrency", "plain,--max-cost"}),
+            ("dsrun plan demo.yaml --fu", {"plain,--full"}),
+            ("dsrun run --if-running s", {"plain,skip"}),
+        ],
+    )
+    def test_offers(self, work, typed, offered):
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        done = subprocess.run(
+            [Path(sys.executable).with_name("dsrun")],
+            env=os.environ | words | {"_DSRUN_COMPLETE": "bash_complete"},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert (set(done.stdout.split()), done.stderr) == (offered, "")
+
+
 class TestWrongWords:
     @pytest.mark.parametrize(
         ("line", "words"),

@@ -5,9 +5,13 @@ import os
 import stat
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import tzlocal
+
+from dsrun.cli import cli
+from dsrun.settings import lasting_environment
 
 STEPS = """
 schedule: {schedule}
@@ -36,6 +40,7 @@ else:
 @pytest.fixture(autouse=True)
 def utc(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr("dsrun.commands.cron.zone_of_cron", lambda: ZoneInfo("Etc/UTC"))
     tzlocal.reload_localzone()
     yield
     monkeypatch.undo()
@@ -85,12 +90,43 @@ def test_options_are_handed_on_with_absolute_paths(work, monkeypatch):
     assert "--catch-up 7 --emulate >>" in line
 
 
+def test_options_that_stand_in_the_environment_are_handed_on(work, monkeypatch):
+    monkeypatch.setenv("DSRUN_MAX_COST", "5 CNY")
+    monkeypatch.setenv("DSRUN_TEXTFILE", "metrics/demo.prom")
+    monkeypatch.setenv("DSRUN_DATE", "2026-11-01")  # of this shell alone
+    nightly(work)
+    line = work.dsrun("cron", "demo.yaml").out.splitlines()[1]
+    assert f" DSRUN_MAX_COST='5 CNY' DSRUN_TEXTFILE={work.folder}/metrics/demo.prom " in line
+    assert "2026-11-01" not in line
+    unit = work.dsrun("cron", "demo.yaml", "--systemd").out
+    assert f"\nReadWritePaths={work.folder}/outputs -{work.folder}/metrics\n" in unit
+
+
+def test_every_variable_of_a_run_is_handed_on_or_has_a_reason_not_to_be():
+    names = {
+        f"DSRUN_{option}" for option in ["OUT", "SET", "ENV_FILE", "EMULATE", "CATCH_UP"]
+    }  # options
+    names |= {"DSRUN_IF_RUNNING", "DSRUN_NO_PROGRESS", "DSRUN_JITTER"}  # are decided by dsrun cron
+    names |= {"DSRUN_DATE", "DSRUN_DRY_RUN", "DSRUN_RESUBMIT_UNKNOWN"}  # are for once
+    of_run = {parameter.envvar for parameter in cli.commands["run"].params if parameter.envvar}
+    every = dict.fromkeys(of_run, "x")
+    assert of_run - {*lasting_environment(every)} == names
+
+
 def test_the_key_of_the_shell_goes_nowhere_and_this_is_said(work, monkeypatch, key):
     monkeypatch.setenv("DASHSCOPE_API_KEY", key)
     file = nightly(work)
     for form in ([], ["--systemd"], ["--kubernetes", "--image", "dsrun"]):
         assert key not in work.dsrun("cron", file, *form).out
     assert "cron will not see DASHSCOPE_API_KEY" in work.dsrun("cron", file).err
+
+
+def test_a_zone_that_cron_may_not_know_is_a_warning(work, monkeypatch):
+    nightly(work)
+    assert "TZ of this shell" not in work.dsrun("cron", "demo.yaml").err
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    tzlocal.reload_localzone()
+    assert "warning: Asia/Shanghai, the TZ of this shell" in work.dsrun("cron", "demo.yaml").err
 
 
 def test_installing_shows_the_difference_and_keeps_other_lines(work, table):

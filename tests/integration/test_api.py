@@ -1,6 +1,7 @@
 """The Python API: the same guarantees as the commands, in a program that has a life of its own."""
 
 import asyncio
+import datetime as dt
 import logging
 import signal
 import subprocess
@@ -109,6 +110,17 @@ class TestRunSync:
         result = dsrun.run_sync(work.posters(2), max_cost="0.2 CNY")
         assert result.exit_code is dsrun.ExitCode.INCOMPLETE
         assert "max_cost" in result.reason
+
+    @pytest.mark.parametrize(
+        "day", ["2026-11-01", dt.date(2026, 11, 1), dt.datetime(2026, 11, 1, 3)]
+    )
+    def test_repeats_a_day(self, work, emulator, day):
+        file = work.pipeline(
+            "steps: {p: {operation: wanx-v1, input: {prompt: 'a lantern of {{ run.date }}'}}}"
+        )
+        assert dsrun.plan(file, date=day).to_send == 1
+        (job,) = dsrun.run_sync(file, date=day).results()
+        assert job.request["input"]["prompt"] == "a lantern of 2026-11-01"
 
     def test_never_asks(self, work, emulator):
         result = dsrun.run_sync(work.posters(2, confirm_above="0.1 CNY"))
@@ -247,6 +259,7 @@ class TestRun:
         ({"limit": 0}, "limit=0; allowed: at least 1"),
         ({"concurrency": 20_000}, "allowed: 1 to 10000"),
         ({"if_running": "hope"}, "allowed: fail, skip, wait"),
+        ({"date": "tomorrow"}, "date: 'tomorrow' is no day such as 2026-11-01"),
         ({"max_cost": "much"}, "max_cost: 'much' is no amount"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -259,7 +272,7 @@ def test_a_keyword_that_cannot_be_is_told(work, words, message):
 def test_every_option_of_the_command_that_a_program_needs_has_its_keyword():
     of_command = {parameter.name for parameter in cli.commands["run"].params}
     for_terminals = {"pipeline", "dry_run", "quiet", "verbose", "no_progress", "env_file"}
-    for_schedulers = {"catch_up", "date", "jitter", "junit", "log_file", "log_format", "textfile"}
+    for_schedulers = {"catch_up", "jitter", "junit", "log_file", "log_format", "textfile"}
     keywords = {*RunWords.__annotations__, *PlanWords.__annotations__}
     assert of_command - for_terminals - for_schedulers == keywords - {"progress"}
 

@@ -1,7 +1,7 @@
 """The real cron daemon runs what `dsrun cron --install` wrote: every minute, without overlap."""
 
+import json
 import os
-import shutil
 import subprocess
 import time
 
@@ -15,13 +15,12 @@ steps:
     operation: wanx-v1
     input: {prompt: "a lantern of {{ run.datetime }}"}
 """
+NOTICE = "notify: {on: always, command: [sh, -c, 'cat >> told; echo >> told']}"
 pytestmark = [
-    # It changes the crontab of the account, so only a machine that is made for tests may run it.
+    # It changes the crontab of the account, so only a machine that is made for tests may run it;
+    # there it insists on cron.
     pytest.mark.skipif(
         not os.environ.get("CI") or os.geteuid() != 0, reason="only for root of a machine of CI"
-    ),
-    pytest.mark.skipif(
-        not (shutil.which("cron") and shutil.which("crontab")), reason="no cron here"
     ),
     pytest.mark.timeout(TICKS_S + 60),
 ]
@@ -37,13 +36,13 @@ def daemon():
 
 
 @pytest.mark.usefixtures("daemon")
-def test_cron_runs_what_was_installed_and_runs_do_not_overlap(
+def test_cron_runs_what_was_installed_tells_of_it_and_runs_do_not_overlap(
     work, serve, standing_clock, monkeypatch, key
 ):
     key_file = work.folder / "key"
     key_file.write_text(key)
     key_file.chmod(0o600)
-    quick = work.pipeline(STEPS, path="quick.yaml", name="quick")
+    quick = work.pipeline(NOTICE + STEPS, path="quick.yaml", name="quick")
     slow = work.pipeline(STEPS.replace("{{ run.datetime }}", "old"), path="slow.yaml", name="slow")
 
     def install(file):
@@ -62,6 +61,11 @@ def test_cron_runs_what_was_installed_and_runs_do_not_overlap(
             assert time.monotonic() < deadline, [log.read_text() for log in logs if log.exists()]
             time.sleep(0.2)
         assert service.paid() == 2
+        notices = work.folder / "told"  # comes after the summary
+        work.until(lambda: _said(notices, '"outcome"', 2), what="the second notice")
+        told = [json.loads(line) for line in notices.read_text().splitlines()]
+        assert [notice["outcome"] for notice in told] == ["success", "success"]
+        assert told[-1]["directory"] == str(work.run_dir("quick"))
     finally:
         assert work.dsrun("cron", quick, slow, "--remove", "--yes").code == 0
         standing_clock.release()

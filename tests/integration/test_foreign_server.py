@@ -107,6 +107,21 @@ def test_a_task_that_failed_with_its_error_at_the_top_has_failed(work, foreign):
     assert foreign.queries == 1
 
 
+def test_a_service_that_quotes_the_key_does_not_bring_it_to_disk(work, foreign, key):
+    """Neither in the error of a task nor in that of one of its pictures."""
+    quoted = {"code": "InvalidParameter", "message": f"bad header: Bearer {key}, {key}"}
+    foreign.ended = {"task_status": "FAILED", **quoted}
+    outcome = work.dsrun(work.posters(1))
+    foreign.ended = {"task_status": "SUCCEEDED", "results": [quoted]}
+    more = work.dsrun(work.posters(1, subject="moon"))
+    assert (outcome.code, more.code) == (1, 1)
+    assert "bad header" in work.results()[0]["error"]["message"]
+    said = outcome.err + more.err + work.dsrun("ledger", "demo.yaml", "--errors").out
+    assert key not in said
+    files = [path for path in (work.folder / "outputs").rglob("*") if path.is_file()]
+    assert [path for path in files if key.encode() in path.read_bytes()] == []
+
+
 def test_a_host_that_packs_a_picture_is_no_trouble(work, foreign):
     packed = gzip.compress(picture())
     foreign.file = lambda _: web.Response(body=packed, headers={"Content-Encoding": "gzip"})

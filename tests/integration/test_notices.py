@@ -290,6 +290,50 @@ class TestLogs:
         assert line["level"] == "error"
         assert line["message"].startswith("no API key")
 
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--bogus"], "No such option '--bogus'"),
+            (["--limit", "x"], "'x' is not a valid integer"),
+            (["--set", "x"], "--set x: write it as KEY=VALUE"),
+            (["--env-file", "nowhere"], "--env-file nowhere: cannot be read"),
+            (["--log-file", "no/where"], "--log-file no/where: cannot be written"),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else "",
+    )
+    @pytest.mark.parametrize("spelled", [["--log-format", "json"], ["--log-format=json"], []])
+    def test_a_slip_in_the_command_line_is_json_too(
+        self, work, monkeypatch, spelled, arguments, words
+    ):
+        if not spelled:
+            monkeypatch.setenv("DSRUN_LOG_FORMAT", "json")
+        outcome = work.dsrun(work.posters(1), *spelled, *arguments)
+        (line,) = map(json.loads, outcome.err.splitlines())
+        assert (outcome.code, line["level"]) == (2, "error")
+        assert words in line["message"]
+
+    @pytest.mark.parametrize(
+        ("end", "code"), [("raise KeyboardInterrupt", 130), ("raise ValueError('a\\nb')", 4)]
+    )
+    def test_what_python_says_is_json_too(self, work, tmp_path, end, code):
+        script = f"""
+import asyncio, logging, sys, warnings
+import dsrun.cli, dsrun.commands.run
+def broken(options):
+    warnings.warn("a warning of Python's")
+    logging.getLogger("asyncio").error("a task was lost")
+    {end}
+dsrun.commands.run.run = broken
+sys.exit(dsrun.cli.main(["demo.yaml", "--emulate", "--log-format", "json"]))
+"""
+        work.posters(1)
+        python = [sys.executable, "-W", "default", "-c", script]
+        outcome = work.spawn_command(python, env=os.environ | {"TMPDIR": str(tmp_path)}).end()
+        told = [json.loads(line)["message"] for line in outcome.err.splitlines()]
+        assert (outcome.code, len(told)) == (code, 3)
+        assert "a warning of Python's" in told[0]
+        assert told[1] == "a task was lost"
+
     def test_the_next_command_speaks_text_again(self, work, emulator):
         posters = work.posters(1)
         work.dsrun(posters, "--log-format", "json")

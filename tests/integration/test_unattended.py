@@ -92,6 +92,32 @@ def test_catching_up_is_bounded(work, emulator):
     assert prompts(emulator) == [f"a lantern of {day(back)}" for back in (9, 2, 1, 0)]
 
 
+def test_an_edit_is_no_reason_to_pay_for_past_days_again(work, emulator):
+    dated(work, 'schedule: {cron: "@daily", timezone: UTC}')
+    work.dsrun("demo.yaml", "--date", day(2))
+    file = work.folder / "demo.yaml"
+    file.write_text(file.read_text().replace("a lantern", "a moon"))
+    assert work.dsrun("demo.yaml", "--catch-up", "30").code == 0
+    expected = [f"a lantern of {day(2)}", f"a moon of {day(1)}", f"a moon of {day(0)}"]
+    assert prompts(emulator) == expected
+
+
+def test_a_day_of_which_a_part_succeeded_is_not_done(work, emulator):
+    steps = DATED.format(more='schedule: {cron: "@daily", timezone: UTC}') + "    repeat: 2\n"
+    file = work.pipeline(steps)
+    work.dsrun(file, "--date", day(3))
+    work.dsrun(file, "--date", day(1), "--limit", "1")
+    assert work.dsrun(file, "--catch-up", "30").err.count("catching up") == 2
+    assert emulator.paid() == 2 * len([3, 2, 1, 0])
+
+
+def test_an_emulated_day_is_not_done(work, emulator):
+    dated(work, 'schedule: {cron: "@daily", timezone: UTC}')
+    work.dsrun("demo.yaml", "--date", day(3))
+    work.dsrun("demo.yaml", "--date", day(1), "--emulate")
+    assert work.dsrun("demo.yaml", "--catch-up", "30").err.count("catching up") == 2
+
+
 def test_a_first_run_has_nothing_to_catch_up(work, emulator):
     dated(work, 'schedule: {cron: "@daily", timezone: UTC}')
     work.dsrun("demo.yaml", "--catch-up", "30")

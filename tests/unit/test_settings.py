@@ -50,6 +50,16 @@ def test_the_default_is_the_beijing_host():
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["https://me:secret@proxy.example/api/v1", "https://a/api/v1?token=secret", "http://a/#x"],
+)
+def test_a_base_url_that_no_path_can_follow_is_refused_and_not_shown(home, url):
+    with pytest.raises(SetupError, match="holds a user, a password, a query") as caught:
+        read_settings({"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_HTTP_BASE_URL": url})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "url", ["dashscope.aliyuncs.com", "ftp://a/api/v1", "https://", "file:///etc"]
 )
 def test_a_base_url_that_is_no_http_address_is_refused(home, url):
@@ -187,3 +197,13 @@ class TestEnvFile:
         (tmp_path / "b.env").write_bytes(b"\xff\xfe")
         with pytest.raises(UsageError, match="no UTF-8 text"):
             load_env_file(tmp_path / "b.env")
+
+
+def test_a_key_from_a_pipe_is_there_for_every_run_of_the_process(home):
+    """`--catch-up` asks once a day that it runs, and a pipe is read only once."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{KEY}\n".encode())
+    os.close(writing)
+    environ = {"DASHSCOPE_API_KEY_FILE_PATH": f"/dev/fd/{reading}"}
+    assert [read_settings(environ).api_key for _ in range(2)] == [KEY, KEY]
+    os.close(reading)
