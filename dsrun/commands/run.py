@@ -34,6 +34,7 @@ from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.progress import Progress
 from dsrun.records import JobResult, OpenJob
+from dsrun.report.aside import ThumbsAside
 from dsrun.report.items import Entries
 from dsrun.report.write import try_report
 from dsrun.results import write_results
@@ -199,13 +200,16 @@ class _Session:
                     progress.job_started(job)
                     return await runner.run(job)
 
+                aside = ThumbsAside(self._layout.run_dir, clock=self._clock)
                 try:
                     await run_jobs(
-                        sources, run_job=run_job, on_end=partial(_tell, progress, reuse),
+                        sources, run_job=run_job, on_end=partial(_tell, progress, reuse, aside),
                         concurrency=self._execution.concurrency, control=control,
                     )  # fmt: skip
                 except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
+                finally:
+                    aside.close()
 
     async def _finish(self, ledger: Ledger, control: RunControl) -> Ending:
         counts = ledger.view.counts()
@@ -264,8 +268,11 @@ class _Session:
         return stamp(self._clock.now())
 
 
-def _tell(progress: Progress, reuse: Reuse, job: OpenJob, result: JobResult | None) -> None:
+def _tell(
+    progress: Progress, reuse: Reuse, aside: ThumbsAside, job: OpenJob, result: JobResult | None
+) -> None:
     reuse.note_end(job, result)
+    aside.note_end(result)
     progress.job_ended(job, result)
     if result is not None and result.error is not None:
         error = result.error

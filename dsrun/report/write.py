@@ -19,7 +19,7 @@ from dsrun.results import iter_results
 from dsrun.store import write_whole
 
 PAGE = "report.html"
-_LEAST_S, _MOST_S = 0.3, 8.0  # for thumbnails, at the end of a run
+_LEAST_S, _MOST_S = 0.1, 8.0  # for thumbnails, at the end of a run
 
 
 def write_report(

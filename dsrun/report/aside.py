@@ -1,0 +1,71 @@
+"""Thumbnails while a run goes on: on a thread of its own, which rests nine tenths of its time.
+
+A run waits for the service most of the time, and its end should not take long for a report.
+What is not made here is made at the end, or by `dsrun report`.
+"""
+
+import logging
+import threading
+from contextlib import suppress
+from pathlib import Path
+from queue import Full, Queue
+from typing import Protocol
+
+from dsrun.errors import SetupError
+from dsrun.records import JobResult
+from dsrun.report.items import THUMBS, thumb_of
+from dsrun.store import make_folder
+
+_log = logging.getLogger(__name__)
+_MOST_WAITING = 5_000  # pictures; the rest is left for the end
+_REST = 9.0  # times what the last thumbnail took
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+
+class ThumbsAside:
+    """Tell it what ends; close it before the report is written."""
+
+    def __init__(self, run_dir: Path, *, clock: Clock) -> None:
+        self._run_dir = run_dir
+        self._clock = clock
+        self._waiting: Queue[tuple[str, str]] = Queue(_MOST_WAITING)  # path, sha256
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def note_end(self, result: JobResult | None) -> None:
+        """A job has ended; its pictures are on disk."""
+        for item in result.artifacts if result else ():
+            if item.media_type.startswith("image/"):
+                with suppress(Full):
+                    self._waiting.put_nowait((item.path, item.sha256))
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="thumbs", daemon=True)
+                    self._thread.start()
+
+    def close(self) -> None:
+        """Begin no further one. Blocks for as long as one takes."""
+        self._closing.set()
+        with suppress(Full):
+            self._waiting.put_nowait(("", ""))  # wakes who waits
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        from dsrun.report.thumbs import make_thumb  # noqa: PLC0415  # Pillow: only for pictures
+
+        try:
+            make_folder(self._run_dir / THUMBS)
+        except SetupError as error:
+            return _log.debug("no thumbnails: %s", error)  # the report's own attempt tells it
+        while True:
+            path, sha256 = self._waiting.get()
+            if self._closing.is_set():
+                return None
+            target = self._run_dir / thumb_of(sha256)
+            if not target.exists():
+                began = self._clock.monotonic()
+                make_thumb(self._run_dir / path, target)
+                self._closing.wait(_REST * (self._clock.monotonic() - began))

@@ -1,0 +1,54 @@
+"""Thumbnails that are made while a run goes on."""
+
+import pytest
+from PIL import Image
+
+from dsrun.clock import SystemClock
+from dsrun.records import Artifact, JobResult, JobStatus
+from dsrun.report.aside import ThumbsAside
+from dsrun.report.items import THUMBS, thumb_of
+from tests.conftest import wait_until as until
+
+
+def artifact(name, sha256, media_type="image/png"):
+    return Artifact(path=name, sha256=sha256, size=1, media_type=media_type, index=0)
+
+
+def result(*artifacts):
+    return JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts)
+
+
+@pytest.fixture
+def aside(tmp_path):
+    maker = ThumbsAside(tmp_path, clock=SystemClock())
+    yield maker
+    maker.close()
+
+
+def test_every_picture_of_a_job_gets_one_and_nothing_else_does(tmp_path, aside):
+    shas = [digit * 64 for digit in "abc"]
+    for sha in shas[:2]:
+        Image.new("RGB", (900, 600)).save(tmp_path / f"{sha}.png")
+    (tmp_path / "voice.wav").write_bytes(b"RIFF")
+    aside.note_end(None)  # a job that was left
+    aside.note_end(result(artifact("voice.wav", shas[2], "audio/wav")))
+    aside.note_end(result(*(artifact(f"{sha}.png", sha) for sha in shas[:2])))
+    until(lambda: all((tmp_path / thumb_of(sha)).is_file() for sha in shas[:2]), what="thumbnails")
+    assert len(list((tmp_path / THUMBS).iterdir())) == 2
+
+
+def test_one_that_cannot_be_read_does_not_stop_the_others(tmp_path, aside):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    Image.new("RGB", (900, 600)).save(tmp_path / "good.png")
+    aside.note_end(result(artifact("bad.png", "a" * 64), artifact("good.png", "b" * 64)))
+    until((tmp_path / thumb_of("b" * 64)).is_file, what="the good one")
+
+
+def test_where_none_can_be_written_the_run_goes_on(tmp_path, aside):
+    (tmp_path / THUMBS).write_bytes(b"a file where the folder should be")
+    aside.note_end(result(artifact("a.png", "a" * 64)))
+    aside.close()
+
+
+def test_closed_before_anything_has_ended(aside):
+    aside.close()
