@@ -30,6 +30,8 @@ from dsrun.records import (
 from dsrun.recovery import Doubt, Trace, doubt_of
 from dsrun.verdict import Decision, Verdict
 
+_STOPPED = "dsrun was stopped before the answer came"
+
 
 class Refused(Exception):
     """The service said no, for more than this job."""
@@ -104,7 +106,7 @@ class Submitter:
                     lane,
                     doubt,
                     reserved,
-                    Lost("dsrun was stopped before the answer came"),
+                    Lost("its answer was lost" if job.lost_at else _STOPPED),
                     resubmit=self._resubmit_unknown,
                 )
             return outcome

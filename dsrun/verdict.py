@@ -61,7 +61,7 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
     """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none."""
     code, message = error_of(payload)
     if payload is None and status in (400, 401, 402, 403, 404, 405, 406, 410, 421):
-        words = f"HTTP {status}, and the answer is not JSON; is the base URL right?"
+        words = "the answer is not JSON; is the base URL right?"
         return Verdict(decision=Decision.STOP, code=f"HTTP {status}", message=words)
     if 200 <= status < 300 and (not code or _names_task(payload)):  # noqa: PLR2004  # HTTP's 2xx
         if isinstance(payload, Mapping):
