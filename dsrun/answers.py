@@ -81,15 +81,18 @@ def names_task_status(payload: Json) -> bool:
     return isinstance(resolve(payload, "/output/task_status"), str)
 
 
-def task_error(payload: Json) -> JobError:
-    """The reason of a failed task: inside `output`, or at the top as one API has it."""
+def task_error(
+    payload: Json, *, code: str = "TaskFailed", message: str = "the service names no reason"
+) -> JobError:
+    """The reason of a failed task: inside `output`, or at the top as one API has it.
+
+    `code` and `message` stand where it names none.
+    """
     inner = resolve(payload, "/output")
-    code, message = error_of(inner)
-    if not code:
-        code, message = error_of(payload)
-    return JobError(
-        code=code or "TaskFailed", message=message or "the service names no reason", kind="job"
-    )
+    named = error_of(inner)
+    if not named[0]:
+        named = error_of(payload)
+    return JobError(code=named[0] or code, message=named[1] or message, kind="job")
 
 
 def error_decision(error: JobError) -> Decision:

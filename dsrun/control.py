@@ -61,10 +61,8 @@ class RunControl:
     def note_failure(self) -> None:
         self._failures += 1
         if self._max_failures is not None and self._failures >= self._max_failures:
-            self.stop(
-                f"{self._failures} jobs failed; max_failures is {self._max_failures}",
-                ExitCode.INCOMPLETE,
-            )
+            jobs = "1 job" if self._failures == 1 else f"{self._failures} jobs"
+            self.stop(f"{jobs} failed; max_failures is {self._max_failures}", ExitCode.INCOMPLETE)
 
     def note_unfetched(self, reason: str) -> None:
         """A result is paid and waits at the service, but its file did not come."""

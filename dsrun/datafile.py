@@ -26,7 +26,7 @@ class DataFile:
 
     def __init__(self, path: Path, *, shown_as: str) -> None:
         """Raises ManifestError where the file cannot be read or its kind is not known."""
-        self._path = path
+        self.path = path
         self.name = shown_as
         self._read = _reader(path, shown_as)
         self._stamp = self._state()
@@ -46,18 +46,18 @@ class DataFile:
             return iter(self._kept)
         if self._state() != self._stamp:
             raise _error(self.name, 0, "the file changed while dsrun was reading it; start again")
-        return self._read(self._path, self.name)
+        return self._read(self.path, self.name)
 
     def line_of(self, position: int) -> int:
         """The line (from 1) where row `position` (from 0) begins; 0 where it cannot be told."""
         try:
-            return _line(self._path, self.name, position)
+            return _line(self.path, self.name, position)
         except (ManifestError, OSError, ValueError):
             return 0  # the file has changed; the problem itself is told all the same
 
     def _state(self) -> tuple[int, int]:
         try:
-            found = self._path.stat()
+            found = self.path.stat()
         except OSError as error:
             raise _error(self.name, 0, f"cannot be read: {error.strerror}") from error
         return found.st_size, found.st_mtime_ns

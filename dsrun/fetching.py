@@ -15,7 +15,7 @@ from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.errors import AnswerLost, Expired, NotSent
 from dsrun.media import ArtifactInvalid
-from dsrun.ports import ArtifactSink, Clock, GenerationApi, Recorder
+from dsrun.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder
 from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
 
 
@@ -112,6 +112,9 @@ class Fetcher:
             try:
                 async with self._control.interruptible(paid=True):
                     await self._api.fetch(url, incoming)
+                if attempt < self._max_attempts:
+                    # What comes without its end each time is what the service has, and is kept.
+                    _check_end(incoming)
                 saved = await self._sink.keep(
                     incoming, stems=file_names(job, index), media=operation.artifacts.media
                 )
@@ -126,6 +129,11 @@ class Fetcher:
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
             else:
                 return saved
+
+
+def _check_end(incoming: Incoming) -> None:
+    if incoming.is_cut_off():
+        raise ArtifactInvalid("the picture has no end")
 
 
 def file_names(job: OpenJob, index: int) -> list[str]:

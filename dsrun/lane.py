@@ -87,7 +87,7 @@ class Lane:
 
     def learn(self, verdict: Verdict, control: RunControl) -> None:
         """Adapt rate and window to an answer; close the operation when it refuses for too long."""
-        if verdict.decision is Decision.AMBIGUOUS:
+        if verdict.decision in (Decision.AMBIGUOUS, Decision.MODEL, Decision.STOP):
             return
         if verdict.decision is not Decision.THROTTLE:
             self.limiter.speed_up()

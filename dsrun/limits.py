@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 from dsrun.records import Rate
 
 PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
-_SLOWEST_S = 64.0  # between two requests, however often the service refuses
-_RECOVERY = 0.9
+_SLOWEST = 8.0  # the rate falls to an eighth; what goes on being refused waits longer and longer
+_RECOVERY = 0.8
+_LONGEST_PAUSE_S = 64.0  # after refusals one upon the other
 _MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
 
 
@@ -43,6 +44,7 @@ class RateLimiter:
         self._stretch = 1.0
         self._paused_until = 0.0
         self._refused_since: float | None = None
+        self._refusals = 0  # one upon the other
         self._turn = asyncio.Lock()  # waiting requests keep their order
         self._queue = asyncio.Lock()  # those that are not urgent send one of them to the turn
         self._changed = asyncio.Event()
@@ -87,20 +89,26 @@ class RateLimiter:
         self._changed.set()
 
     def slow_down(self, retry_after_s: float | None) -> None:
-        """The service refused a request for its rate: halve the rate and pause."""
+        """The service refused a request for its rate: halve the rate and pause.
+
+        Refusals now and then cost a pause each; only a row of them makes the pauses long.
+        """
         now = self._clock.monotonic()
         if now >= self._paused_until:  # else it was sent before the last refusal came
-            slowest = max(1.0, self._rate.requests * _SLOWEST_S / self._rate.per_s)
-            self._stretch = min(slowest, self._stretch * 2)
+            self._stretch = min(_SLOWEST, self._stretch * 2)
+            self._refusals += 1
         self._refused_since = now if self._refused_since is None else self._refused_since
         interval = self._rate.per_s * self._stretch / self._rate.requests
-        pause = max(retry_after_s or 0.0, interval, min(1.0, self._rate.per_s))
-        self._paused_until = max(self._paused_until, now + pause)
+        patience = min(_LONGEST_PAUSE_S, min(1.0, self._rate.per_s) * 2.0 ** (self._refusals - 1))
+        self._paused_until = max(
+            self._paused_until, now + max(retry_after_s or 0.0, interval, patience)
+        )
 
     def speed_up(self) -> None:
         """The service took a request: recover a little."""
         self._stretch = max(1.0, self._stretch * _RECOVERY)
         self._refused_since = None
+        self._refusals = 0
 
     async def _wait_for_room(self) -> None:
         while (wait := self._wait_s()) != 0:
@@ -129,11 +137,15 @@ class RateLimiter:
 
 
 class SubmitWindow:
-    """So many requests under way at once; half as many after a refusal, and back one by one."""
+    """So many requests under way at once; half as many after a refusal, and back one by one.
+
+    It opens with the first request that is taken: a bad key costs one refusal, not a windowful.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._size = float(most)
+        self._size = 1.0
+        self._is_open = False
         self._taken = 0
         self._turn = asyncio.Lock()  # waiting requests keep their order
         self._changed = asyncio.Event()
@@ -155,5 +167,7 @@ class SubmitWindow:
 
     def grow(self) -> None:
         """One place more for as many accepted requests as there are places."""
-        self._size = min(float(self._most), self._size + 1 / self._size)
+        more = self._size + 1 / self._size if self._is_open else self._most
+        self._is_open = True
+        self._size = min(float(self._most), more)
         self._changed.set()

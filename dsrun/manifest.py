@@ -11,6 +11,7 @@ from dsrun.datafile import DataFile, read_text
 from dsrun.digest import sha256_hex
 from dsrun.errors import ManifestError, Problem
 from dsrun.execution import Execution, parse_execution
+from dsrun.inputs import INPUTS, Inputs
 from dsrun.matrix import Matrix
 from dsrun.notify import Notify, read_notify
 from dsrun.params import apply_params
@@ -54,6 +55,7 @@ class Manifest:
 
     path: Path
     root: Path  # folder that file names are relative to
+    kept: Path | None  # copies of these files, of a lock file
     source: bytes
     document: YamlDocument
     raw: Mapping[str, Json]
@@ -89,10 +91,10 @@ def read_manifest(
     source = _read_bytes(path, shown)
     text = read_text(path, shown_as=shown)
     document = parse_yaml(text, file=shown)
-    root, pinned = path.parent, None
+    inputs, pinned = Inputs(path.parent), None
     if path.name == LOCK_NAME:
         document, pinned = _open_lock(document, shown)
-        root = Path(pinned["root"])
+        inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS)
     problems = list(structure_problems(document))
     readable = readable_parts(document.value, [path for path, _ in problems])
     if readable is None:
@@ -100,13 +102,14 @@ def read_manifest(
     raw = sorted_maps(readable)
     params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
     raw = {**raw, "params": params}
-    reader = _StepReader(document, root, catalog)
+    reader = _StepReader(document, inputs, catalog)
     steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
-    notify = read_notify(raw.get("notify"), root=root, complain=reader.complain)
+    notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
     return Manifest(
         path=path,
-        root=root,
+        root=inputs.root,
+        kept=inputs.kept,
         source=source,
         document=document,
         raw=raw,
@@ -125,10 +128,10 @@ def read_manifest(
 class _StepReader:
     """Reads the steps; collects problems so that all are told at once."""
 
-    def __init__(self, document: YamlDocument, root: Path, catalog: Catalog) -> None:
+    def __init__(self, document: YamlDocument, inputs: Inputs, catalog: Catalog) -> None:
         self.problems: list[Problem] = []
         self._document = document
-        self._root = root
+        self._inputs = inputs
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
         self._upload_places: set[Path_] = set()
@@ -154,7 +157,7 @@ class _StepReader:
             at=(*at, "matrix"),
             complain=self.complain,
             load_file=self._load_data,
-            root=self._root,
+            root=self._inputs.root,
         ).read(section.get("matrix") or {})
         filename = section.get("filename")
         return Step(
@@ -182,7 +185,7 @@ class _StepReader:
         return value
 
     def _prompt_file(self, name: str, at: Path_) -> Text | None:
-        path = self._root / name
+        path = self._inputs.place(name)
         try:
             text = read_text(path, shown_as=str(path))
             return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
@@ -194,7 +197,7 @@ class _StepReader:
             return None
 
     def _load_data(self, name: str, at: Path_) -> DataFile | None:
-        path = self._root / name
+        path = self._inputs.place(name)
         try:
             if path not in self._data_files:
                 self._data_files[path] = DataFile(path, shown_as=str(path))

@@ -131,7 +131,8 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
 
     `run_values`: `date`, `datetime` and `id` of this run.
     """
-    templates, files = Templates(root=manifest.root), UploadFiles(manifest.root)
+    templates = Templates(root=manifest.root, kept=manifest.kept)
+    files = UploadFiles(manifest.root)
     pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
     values = {**run_values, **pinned}
     problems = [*manifest.problems, *_currency_problems(manifest, catalog)]

@@ -30,7 +30,7 @@ from dsrun.recovery import (
     read_tasks,
     stamp_window,
 )
-from dsrun.verdict import Decision
+from dsrun.verdict import Decision, Verdict
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
@@ -231,30 +231,42 @@ class Reconciler:
 
     async def _ask_page(self, ask: Ask, number: int, size: int, limiter: RateLimiter) -> Answer:
         """One page, asked for until it comes. Raises Left, _PageRefused, _Unlisted."""
-        words, is_silent = "", True
-        for attempt in range(1, self._max_attempts + 1):
+        attempt = 0
+        while True:
             async with self._control.interruptible():
                 try:
-                    answer = await ask(number, size)
+                    found = await ask(number, size)
                 except ApiError as error:
-                    words, is_silent = str(error), True
+                    why = Undecided(f"the list does not answer: {error}", is_silent=True)
                 else:
-                    verdict = answer.verdict
+                    verdict = found.verdict
                     if verdict.decision is Decision.ACCEPTED:
-                        return answer
-                    words, is_silent = f"{verdict.code}: {verdict.message}", verdict.is_foreign
+                        limiter.speed_up()
+                        return found
                     if verdict.decision is Decision.THROTTLE:
                         limiter.slow_down(verdict.retry_after_s)
-                    elif verdict.decision not in (Decision.RETRY, Decision.AMBIGUOUS):
-                        if number == 0 and size == max(_PAGE_SIZES):
-                            raise _PageRefused
-                        raise _Unlisted(Undecided(f"the list is refused: {words}"))
-                if attempt < self._max_attempts:
-                    await self._clock.sleep(retry_delay(attempt, rng=self._rng))
-        raise _Unlisted(Undecided(f"the list does not answer: {words}", is_silent))
+                        if not limiter.hopeless():
+                            continue  # the limiter waits, and no attempt is lost
+                    why = _why_refused(verdict, may_be_size=(number, size) == (0, max(_PAGE_SIZES)))
+                attempt += 1
+                if attempt >= self._max_attempts:
+                    raise _Unlisted(why)
+                await self._clock.sleep(retry_delay(attempt, rng=self._rng))
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Undecided:
+    """Of a page that may be asked for again. Raises _PageRefused or _Unlisted where it may not."""
+    words = f"{verdict.code}: {verdict.message}"
+    if verdict.decision is Decision.THROTTLE:
+        raise _Unlisted(Undecided(f"the list is throttled: {words}", is_silent=True))
+    if verdict.decision in (Decision.RETRY, Decision.AMBIGUOUS):
+        return Undecided(f"the list does not answer: {words}", verdict.is_foreign)
+    if may_be_size:
+        raise _PageRefused
+    raise _Unlisted(Undecided(f"the list is refused: {words}"))
 
 
 def _conclude(found: NotFound | Undecided) -> Undecided | None:

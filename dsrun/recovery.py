@@ -14,9 +14,9 @@ from dsrun.catalog import asked_value, resolve
 from dsrun.records import Json, MadeList, Operation
 
 _SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name no zone
-_SURE_S = 2.0  # doubt of times where tasks of our own show how far the clocks are apart
-_LOOSE_S = 30.0  # where the list's HTTP date shows it
-_WIDE_S = 600.0  # where nothing does
+_SURE_S = 2.0  # doubt of times where our own tasks, or a date, show how far clocks are apart
+_LOOSE_S = 30.0  # beyond which they show that it cannot be
+_WIDE_S = 600.0  # where nothing does; an HTTP date is a gateway's, and proves no absence
 _DAY_S = 86400.0
 _DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
 _LATE_S = 30.0  # a service may accept what its client has given up
@@ -141,7 +141,7 @@ def measure_skew(
         doubt_s = _SURE_S + abs(most - least) / 2  # where they contradict, a clock has moved
         return Skew((least + most) / 2, doubt_s, max(doubt_s, _LOOSE_S))
     if served_ahead_s is not None:
-        return Skew(served_ahead_s, _SURE_S, _LOOSE_S)
+        return Skew(served_ahead_s, _SURE_S, _WIDE_S)
     return Skew(0.0, _WIDE_S, _WIDE_S)
 
 

@@ -262,11 +262,10 @@ def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
         return JobResult(
             status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")
         )
-    cancelled = phase is TaskPhase.CANCELLED
-    return JobResult(
-        status=JobStatus.CANCELLED if cancelled else JobStatus.FAILED,
-        error=task_error(answer.payload),
-    )
+    if phase is TaskPhase.CANCELLED:
+        error = task_error(answer.payload, code="Cancelled", message="its task was cancelled")
+        return JobResult(status=JobStatus.CANCELLED, error=error)
+    return JobResult(status=JobStatus.FAILED, error=task_error(answer.payload))
 
 
 def _first_seed(request: Json, operation: Operation) -> int | None:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from math import prod
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, Undefined, nodes
@@ -14,6 +13,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from dsrun.inputs import Inputs
 from dsrun.template_faults import TemplateProblem, numbered
 from dsrun.wording import nearest
 
@@ -201,10 +201,10 @@ def _check_length(length: int) -> None:
 
 
 class BelowLoader(BaseLoader):
-    """Reads included files below one folder, following no way out of it."""
+    """Reads included files of a pipeline's folder, following no way out of it."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
         self.texts: dict[str, str] = {}
 
     def get_source(
@@ -212,8 +212,8 @@ class BelowLoader(BaseLoader):
     ) -> tuple[str, str | None, Callable[[], bool] | None]:
         del environment
         if template not in self.texts:
-            path = (self._root / template).resolve()
-            if not path.is_relative_to(self._root):
+            path = self._inputs.place(template).resolve()
+            if not self._inputs.holds(path):
                 raise TemplateProblem(f"{template} lies outside the folder of the manifest")
             try:
                 self.texts[template] = path.read_text(encoding="utf-8-sig")

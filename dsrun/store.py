@@ -19,9 +19,9 @@ from dsrun.media import (
     HEAD_BYTES,
     ArtifactInvalid,
     Kind,
+    end_mark,
     extensions_of,
     identify,
-    is_cut_off,
     kind_of,
 )
 from dsrun.records import Saved
@@ -29,7 +29,7 @@ from dsrun.records import Saved
 ARTIFACTS = "artifacts"
 TEMP = ".tmp"
 _KEEP_IN_MEMORY = 1 << 20
-_TAIL_BYTES = 64
+_TAIL_BYTES = 8  # as long as the longest end mark
 
 
 class Incoming:
@@ -40,6 +40,7 @@ class Incoming:
         self.size = 0
         self.head = b""  # the first bytes, enough to identify the file
         self._tail = b""
+        self._has_end = False
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
@@ -55,14 +56,14 @@ class Incoming:
         self._held += len(chunk)
         if len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
-        self._tail = (self._tail + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        self._look_for_end(chunk)
         if self._held > _KEEP_IN_MEMORY:
             with _disk_faults(self.path):
                 os.close(self.write())
 
     def is_cut_off(self) -> bool:
-        """Whether the end that its kind of file has is missing."""
-        return is_cut_off(self.head, self._tail)
+        """Whether the end is missing that its kind of file has; more may stand behind it."""
+        return bool(end_mark(self.head)) and not self._has_end
 
     def write(self) -> int:
         """Write what is held; gives the open file's descriptor."""
@@ -79,6 +80,12 @@ class Incoming:
         self._parts.clear()
         self._held = 0
         return descriptor
+
+    def _look_for_end(self, chunk: bytes) -> None:
+        mark = end_mark(self.head)
+        if mark and not self._has_end:
+            self._has_end = mark in chunk or mark in self._tail + chunk[:_TAIL_BYTES]
+            self._tail = (self._tail + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
 
     def discard(self) -> None:
         self._parts.clear()

@@ -30,6 +30,8 @@ from dsrun.records import (
 from dsrun.recovery import Doubt, Trace, doubt_of
 from dsrun.verdict import Decision, Verdict
 
+_STOPPED = "dsrun was stopped before the answer came"
+
 
 class Refused(Exception):
     """The service said no, for more than this job."""
@@ -95,8 +97,6 @@ class Submitter:
     async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
         """A create of an earlier run whose answer nobody has; a Verdict where it was not paid."""
         reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
-        was_lost = "its answer was lost in an earlier run"
-        words = was_lost if job.lost_at else "dsrun was stopped before the answer came"
         doubt = doubt_of(job.job_id, job.submitted_at or "", job.lost_at, job.request_id)
         outcome: Outcome | Verdict | None = None
         try:
@@ -106,7 +106,7 @@ class Submitter:
                     lane,
                     doubt,
                     reserved,
-                    Lost(words),
+                    Lost("its answer was lost in an earlier run" if job.lost_at else _STOPPED),
                     resubmit=self._resubmit_unknown,
                 )
             return outcome

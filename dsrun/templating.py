@@ -23,6 +23,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.runtime import Context
 
 from dsrun.digest import NotCanonical, canonical_sha256
+from dsrun.inputs import Inputs
 from dsrun.records import Json
 from dsrun.sandbox import (
     MAX_STEPS,
@@ -59,10 +60,13 @@ class Template:
 
 
 class Templates:
-    """Compiles templates; files that they include are read below `root` only."""
+    """Compiles templates; files that they include are read below `root` only.
 
-    def __init__(self, *, root: Path) -> None:
-        self._loader = BelowLoader(root)
+    `kept`: copies of them, which go before.
+    """
+
+    def __init__(self, *, root: Path, kept: Path | None = None) -> None:
+        self._loader = BelowLoader(Inputs(root, kept))
         self._env = Sandbox(
             loader=self._loader, undefined=NamedUndefined, autoescape=False, cache_size=-1
         )

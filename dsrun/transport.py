@@ -226,6 +226,8 @@ def _reason(error: BaseException) -> str:
         return error.os_error.strerror or str(error.os_error)
     if isinstance(error, aiohttp.InvalidURL):
         return "this is no address"
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return "it redirects without end"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"HTTP {error.status} {error.message}"  # its own text holds the signed address
     return str(error) or type(error).__name__

@@ -2,15 +2,21 @@
 
 import json
 import re
+from functools import partial
+from pathlib import Path
 
 from dsrun import __version__
 from dsrun.commands.common import OWN_OPERATIONS
+from dsrun.datafile import DataFile, text_sha256
+from dsrun.inputs import INPUTS, can_be_kept
 from dsrun.layout import RunLayout
+from dsrun.manifest import iter_texts
 from dsrun.plan import Plan
 from dsrun.plan_digest import file_digests
 from dsrun.settings import Settings
 from dsrun.store import make_folder, point_latest, write_whole
 
+_CHUNK = 1 << 20
 # Signs that JSON lets stand and YAML, by whose reader a lock file is read again, does not.
 _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -26,6 +32,7 @@ def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
         "files": file_digests(plan.manifest, plan.included) | plan.files.digests,
         "manifest": plan.manifest.raw,
     }
+    _keep_inputs(plan, layout.run_dir / INPUTS)
     for name, text in plan.catalog.own.items():
         make_folder(layout.run_dir / OWN_OPERATIONS)
         write_whole(layout.run_dir / OWN_OPERATIONS / f"{name}.json", [text.encode()])
@@ -38,6 +45,29 @@ def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
     # An emulated run must not take the place of a real one.
     if not layout.emulated or not layout.latest_is_real():
         point_latest(layout.latest, layout.run_dir.name)
+
+
+def _keep_inputs(plan: Plan, folder: Path) -> None:
+    """Copies of the texts that the pipeline reads, so that its lock file can run without them."""
+    texts = dict(plan.included)
+    for step in plan.manifest.steps:
+        texts |= {text.file: text.source for text in iter_texts(step.body) if text.file}
+        for name, data in step.matrix.files.items():
+            _keep_data(folder / name, data, name)
+    for name, text in texts.items():
+        if can_be_kept(name):
+            make_folder((folder / name).parent)
+            write_whole(folder / name, [text.encode()])
+
+
+def _keep_data(copy: Path, data: DataFile, name: str) -> None:
+    if not can_be_kept(name) or data.path.resolve() == copy.resolve():
+        return
+    if copy.is_file() and text_sha256(copy, shown_as=name) == data.sha256:
+        return
+    make_folder(copy.parent)
+    with data.path.open("rb") as file:
+        write_whole(copy, iter(partial(file.read, _CHUNK), b""))
 
 
 def _escape(sign: re.Match[str]) -> str:

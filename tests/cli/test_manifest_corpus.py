@@ -86,6 +86,49 @@ steps:
     assert (again["digest"], again["jobs"]) == (report["digest"], 1)
 
 
+@pytest.mark.parametrize("change", ["edited", "gone"])
+def test_a_lock_file_runs_what_was_run_whatever_became_of_the_files(
+    change, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "data/products.csv": "name\ncup\npot\n",
+        "prompts/main.j2": "a {{ product.name }}, {% include 'prompts/look.j2' %}",
+        "prompts/look.j2": "soft light",
+    }
+    for name, text in files.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text, encoding="utf-8")
+    Path("p.yaml").write_text(
+        """\
+version: 1
+name: locked
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {product: {file: data/products.csv}}
+    input: {prompt: {file: prompts/main.j2}}
+""",
+        encoding="utf-8",
+    )
+    assert main(["run", "--emulate", "--quiet", "p.yaml"]) == 0
+    (lock,) = Path("outputs/locked").glob("emulated-*/manifest.lock.json")
+    for name in files:
+        if change == "gone":
+            Path(name).unlink()
+        else:
+            Path(name).write_text("name\npan\n", encoding="utf-8")
+    again = Path("again")  # copies of copies will do
+    assert main(["run", "--emulate", "--quiet", "--out", str(again), str(lock)]) == 0
+    (second,) = again.glob("locked/emulated-*/manifest.lock.json")
+    capsys.readouterr()
+    assert main(["plan", "--json", "--full", "--emulate", "--out", str(again), str(second)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["jobs"], plan["done"]) == (2, 2)
+    prompts = [job["request"]["input"]["prompt"] for job in plan["job_list"]]
+    assert prompts == ["a cup, soft light", "a pot, soft light"]
+
+
 def test_every_manifest_has_its_expected_words_and_every_words_their_manifest():
     manifests = {path.with_suffix("") for path in (*VALID, *INVALID)}
     words = {path.with_suffix("") for path in CORPUS.glob("*/*.txt")}

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -316,6 +317,9 @@ class TestExplain:
         same = work.dsrun("explain", "posters/0", work.run_dir(), "--json")
         assert same.answer["templates"]
         posters(1, 1, negative="other")
+        kept = work.dsrun("explain", "posters/0", work.run_dir(), "--json")
+        assert kept.answer["templates"] == same.answer["templates"]
+        shutil.rmtree(work.run_dir() / "inputs")
         outcome = work.dsrun("explain", "posters/0", work.folder / "outputs/demo", "--json")
         assert "changed since: n.j2" in outcome.err
         assert outcome.answer["templates"] == []

@@ -135,6 +135,33 @@ def test_a_cut_picture_without_a_length_is_no_success(work, foreign):
     assert work.statuses() == {"submitted": 1}
 
 
+def test_a_picture_that_comes_cut_with_the_length_of_its_part_is_asked_for_again(work, foreign):
+    bodies = [picture()[:-40], picture()]
+    foreign.file = lambda _: web.Response(body=bodies.pop(0))
+    assert work.dsrun(work.posters(1, max_attempts=2)).code == 0
+    assert bodies == []
+    assert work.files()
+
+
+def test_a_picture_that_comes_so_each_time_is_kept(work, foreign):
+    foreign.file = lambda _: web.Response(body=picture()[:-40])
+    assert work.dsrun(work.posters(1, max_attempts=2)).code == 0
+
+
+def test_what_stands_behind_the_end_of_a_picture_is_no_harm(work, foreign):
+    served = []
+    foreign.file = lambda _: served.append(1) or web.Response(body=picture() + bytes(500))
+    assert work.dsrun(work.posters(1, max_attempts=3)).code == 0
+    assert served == [1]
+
+
+def test_a_cancelled_task_says_so(work, foreign):
+    foreign.ended = {"task_status": "CANCELED", "results": []}
+    assert work.dsrun(work.posters(1)).code == 1
+    [line] = work.results()
+    assert (line["status"], line["error"]["code"]) == ("cancelled", "Cancelled")
+
+
 def _streamed_cut():
     """A chunked body that ends too early, which HTTP itself does not tell."""
 

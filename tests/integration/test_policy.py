@@ -192,6 +192,13 @@ def test_an_error_inside_a_task_means_what_it_means_in_a_refusal(
     assert (first["error"]["code"], first["cost"]["amount"]) == (code, 0)
 
 
+def test_a_bad_key_costs_one_refusal_however_wide_the_window(work, account):
+    account.create_limit = 1000
+    account.refusal = {"code": "InvalidApiKey", "message": "no"}
+    assert work.dsrun(work.posters(8, submit_window=8)).code == 3
+    assert sum(account.creates.values()) == 1
+
+
 def test_the_other_operations_go_on_when_one_is_closed(work, account):
     account.create_limit = 1000
     account.failures = {f"a lantern {number}": "ModelNotFound" for number in range(6)}

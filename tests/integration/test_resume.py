@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
@@ -282,6 +283,8 @@ steps:
         (work.folder / "products.csv").write_text("name\nlantern\n")
         work.dsrun(work.pipeline(steps))
         (work.folder / "products.csv").write_text("name\nkite\n")
+        assert work.dsrun(work.run_dir() / "manifest.lock.json").code == 0  # the run's own copy
+        shutil.rmtree(work.run_dir() / "inputs")
         outcome = work.dsrun(work.run_dir() / "manifest.lock.json")
         assert outcome.code == 2
         assert "products.csv" in outcome.err

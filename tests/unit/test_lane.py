@@ -18,14 +18,17 @@ ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 THROTTLED = Verdict(decision=Decision.THROTTLE, code="Throttling", message="too fast.")
 
 
-def lane_of(clock, *, window=1, requests=100):
-    return Lane(
+def lane_of(clock, *, window=1, requests=100, is_open=True):
+    lane = Lane(
         load_catalog()["wanx-v1"],
         limiter=RateLimiter(Rate(requests=requests, per_s=1.0), clock=clock),
         submit_window=window,
         estimate=PollEstimate(first_s=3.0, max_s=15.0, learns=True),
         max_poll_s=15.0,
     )
+    if is_open:
+        lane.learn(ACCEPTED, RunControl())
+    return lane
 
 
 class Creates:
@@ -54,6 +57,19 @@ async def test_no_more_creates_are_under_way_than_the_window_has_room_for(window
     creates = Creates(lane_of(clock, window=window), clock, RunControl())
     await clock.run(wait_for([creates.send() for _ in range(7)]))
     assert (creates.most, creates.done) == (window, 7)
+
+
+@pytest.mark.parametrize("decision", [Decision.STOP, Decision.MODEL, Decision.AMBIGUOUS])
+async def test_the_first_create_goes_alone_until_the_service_takes_one(decision):
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, window=5, is_open=False)
+    lane.learn(Verdict(decision=decision), control)
+    creates = Creates(lane, clock, control)
+    await clock.run(wait_for([creates.send() for _ in range(3)]))
+    assert creates.most == 1
+    lane.learn(ACCEPTED, control)
+    await clock.run(wait_for([creates.send() for _ in range(7)]))
+    assert creates.most == 5
 
 
 async def test_the_rate_holds_inside_a_wide_window():

@@ -185,7 +185,29 @@ async def test_refusals_without_end_leave_a_rate_that_is_not_zero():
         limiter.slow_down(None)
         await clock.advance(100.0)
     await clock.run(all_of([service.call(), service.call()]))
-    assert service.received[1] - service.received[0] == 64.0 * WINDOW
+    assert service.received[1] - service.received[0] == 8.0 * WINDOW
+
+
+async def test_refusals_one_upon_the_other_are_asked_less_and_less_often():
+    limiter, clock, service = limited()
+    for _ in range(10):
+        await clock.run(service.call())
+        limiter.slow_down(None)
+    gaps = [b - a for a, b in zip(service.received, service.received[1:], strict=False)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 64.0
+
+
+async def test_refusals_now_and_then_do_not_bring_the_requests_to_a_stop():
+    limiter, clock, service = limited(requests=2)
+    began = clock.monotonic()
+    for number in range(60):
+        await clock.run(service.call())
+        if number % 3:
+            limiter.speed_up()
+        else:
+            limiter.slow_down(None)
+    assert clock.monotonic() - began < 60 * 4.0
 
 
 async def test_the_refusals_of_one_burst_slow_down_once():
@@ -280,7 +302,7 @@ async def test_a_wait_that_is_longer_than_the_patience_is_hopeless_at_once():
 
 async def test_the_window_halves_with_each_refusal_and_comes_back_one_by_one():
     window = SubmitWindow(8)
-    assert await places_of(window) == 8
+    window.grow()
     window.shrink()
     assert await places_of(window) == 4
     for _ in range(10):
@@ -293,8 +315,18 @@ async def test_the_window_halves_with_each_refusal_and_comes_back_one_by_one():
     assert await places_of(window) == 8
 
 
+async def test_a_window_opens_with_the_first_request_that_is_taken():
+    window = SubmitWindow(8)
+    assert await places_of(window) == 1
+    window.shrink()
+    assert await places_of(window) == 1
+    window.grow()
+    assert await places_of(window) == 8
+
+
 async def test_a_window_that_shrinks_lets_go_what_it_has_and_takes_no_more():
     window = SubmitWindow(2)
+    window.grow()
     await window.take()
     await window.take()
     window.shrink()

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, identify, is_cut_off
+from dsrun.media import HEAD_BYTES, ArtifactInvalid, Kind, end_mark, identify
 
 
 def picture(kind, size=(64, 48)):
@@ -82,7 +82,10 @@ def test_a_body_that_cannot_be_had_again_is_believed_to_be_what_it_is_called():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_picture_without_its_end_is_cut_off(kind):
+def test_a_whole_picture_has_the_mark_of_its_kind_at_its_end(kind):
     data = picture(kind)
-    assert not is_cut_off(data[:HEAD_BYTES], data[-64:])
-    assert is_cut_off(data[:HEAD_BYTES], data[:-20][-64:])
+    assert data.endswith(end_mark(data[:HEAD_BYTES]))
+
+
+def test_other_files_have_no_mark():
+    assert end_mark(b"RIFF") == b""

@@ -29,6 +29,7 @@ JOB = OpenJob(
     attempts=1,
     stems=(("posters/0",),),
 )
+THROTTLED = Verdict(decision=Decision.THROTTLE, code="Throttling", message="too fast")
 REFUSED = Verdict(decision=Decision.JOB, code="InvalidParameter", message="start_time")
 
 
@@ -39,9 +40,12 @@ class Service:
         self._clock, self._tasks = clock, tasks
         self._ahead_s, self._lag_s, self._takes_window = ahead_s, lag_s, takes_window
         self.asked = []
+        self.refusals = []
 
     async def list_tasks(self, query):
         self.asked.append(query)
+        if self.refusals:
+            return Answer(verdict=self.refusals.pop(), payload={}, request_id="")
         shown = self._clock.now().timestamp() + self._ahead_s - self._lag_s
         rows = [row for row in self._tasks if row["gmt_create"] / 1000 <= shown]
         if "start_time" in query:
@@ -154,6 +158,21 @@ async def test_what_was_sent_a_day_ago_cannot_be_told(clock, now):
 async def test_a_window_that_is_refused_is_left_out(clock, now):
     service = Service(clock, [task("mine", now + 0.1)], takes_window=False)
     assert (await look(clock, service, Ledgers(), lost(now))).name == "mine"
+
+
+async def test_a_throttled_list_is_asked_again_and_costs_no_attempt(clock, now):
+    service = Service(clock, [task("t1", now - 5)])
+    service.refusals = [THROTTLED] * 20
+    found = await look(clock, service, Ledgers(), doubt=lost(now - 5))
+    assert found.name == "t1"
+    assert clock.now().timestamp() - now > 60
+
+
+async def test_a_list_that_is_throttled_without_end_leaves_the_job_to_a_later_run(clock, now):
+    service = Service(clock, [])
+    service.refusals = [THROTTLED] * 1000
+    found = await look(clock, service, Ledgers(), doubt=lost(now - 5))
+    assert found == Undecided("the list is throttled: Throttling: too fast", is_silent=True)
 
 
 async def test_a_slow_answer_does_not_shift_the_clocks(clock, now):

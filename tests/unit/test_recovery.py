@@ -116,6 +116,12 @@ class TestClocks:
         assert skew.ahead_s == 7.0
         assert skew.wide_s > skew.doubt_s
 
+    def test_a_date_that_disagrees_with_the_list_proves_no_absence(self):
+        early = trace("t1", SENT - 60.0)  # by the clock of the list, which nobody has measured
+        skew = measure_skew([early], known={}, served_ahead_s=0.0)
+        result = find_task(doubt(), [early], skew=skew, claimed=(), rivals=())
+        assert result is NotFound.UNDECIDED
+
     def test_else_nothing_is_sure(self):
         skew = measure_skew([trace()], known={}, served_ahead_s=None)
         assert skew.doubt_s == skew.wide_s >= 60
