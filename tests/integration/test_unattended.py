@@ -147,6 +147,15 @@ def test_catching_up_needs_days_that_can_be_told_apart(work, prompt, words):
     assert words in outcome.err
 
 
+def test_a_file_that_is_missing_is_told_also_where_days_are_caught_up(work, emulator):
+    notice = "notify: {command: [sh, -c, 'cat > told']}"
+    steps = DATED.format(more=notice) + "    matrix: {product: {file: products.csv}}\n"
+    outcome = work.dsrun(work.pipeline(steps), "--catch-up", "3")
+    assert outcome.code == 2
+    assert "products.csv: cannot be read" in outcome.err
+    assert "products.csv: cannot be read" in (work.folder / "told").read_text()
+
+
 def test_one_day_and_all_missed_days_exclude_each_other(work):
     outcome = work.dsrun(dated(work), "--catch-up", "3", "--date", "2026-11-01", "--emulate")
     assert outcome.code == 2
