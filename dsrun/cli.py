@@ -4,7 +4,6 @@ import errno
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from click.shell_completion import CompletionItem
 from dsrun import __version__
 from dsrun.cli_ledger import gc_command, ledger_command, report_command, verify_command
 from dsrun.commands.looking_back import cost_command, history_command
+from dsrun.console import open_streams
 from dsrun.endings import hush_stdout, report_bug, say_last, say_usage
 from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.logs import end_logs, speaks_json, start_logs
@@ -252,9 +252,7 @@ for _command in (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may know no Chinese
+    open_streams()
     start_logs(form=log_form(sys.argv[1:] if argv is None else argv), file=None, verbose=False)
     try:
         code = cli.main(args=argv, prog_name="dsrun", standalone_mode=False)

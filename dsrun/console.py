@@ -1,15 +1,31 @@
 """Words on the terminal. Progress and notes go to stderr, results to stdout."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import TextIOWrapper
 from typing import TextIO
 
 from dsrun.logs import WARNING, speak
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+def open_streams() -> None:
+    """Make stdin, stdout and stderr fit to be used, whoever started us.
+
+    One that was closed is empty, and a file that is opened later does not take its number. What a
+    terminal cannot show, such as Chinese, is spelled out.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

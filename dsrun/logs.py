@@ -5,6 +5,7 @@ Everything passes `mask` here, whoever says it.
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -67,11 +68,20 @@ def _show(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
 
 
+def _tell(show: Callable[[str], None], text: str) -> None:
+    """Show it; where nobody can read stderr any more, that is no reason to stop a run."""
+    try:
+        show(text)
+    except OSError:  # a closed pipe, a full disk: what is buffered must not fail at the end again
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class _StderrHandler(logging.Handler):
     """Writes to the stderr of the moment, as print does."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _show(self.format(record))
+        _tell(_show, self.format(record))
 
 
 def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
@@ -127,7 +137,7 @@ def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) 
     if _root.handlers:
         _said.log(level, "%s", text)
     if not _Channel.is_json:
-        show(mask(text))
+        _tell(show, mask(text))
 
 
 def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:

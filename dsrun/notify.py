@@ -43,6 +43,12 @@ class Notify:
     payload: Json = None
     root: Path  # where the command runs, and what templates may include
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names of the environment that it needs."""
+        values = (self.url, *self.headers.values())
+        return tuple(value.name for value in values if isinstance(value, FromEnvironment))
+
     def wants(self, end: RunEnd) -> bool:
         """Whether this end is one to tell of."""
         return "always" in self.on or end.outcome in self.on

@@ -31,9 +31,11 @@ def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], C
 def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     del ctx, param
     if path is not None:
+        from dsrun.console import say
         from dsrun.settings import load_env_file
 
-        load_env_file(path)
+        for warning in load_env_file(path):
+            say(f"warning: {warning}")
 
 
 set_option = click.option(

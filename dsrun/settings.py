@@ -66,8 +66,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(base_url=base_url, api_key=key, workspace=workspace or None, warnings=warnings)
 
 
-def load_env_file(path: Path) -> None:
-    """Set the variables of a file that the environment does not have. Raises UsageError."""
+def load_env_file(path: Path) -> tuple[str, ...]:
+    """Set the variables of a file that the environment does not have; warnings about the file.
+
+    Raises UsageError.
+    """
     from dotenv.parser import parse_stream  # noqa: PLC0415  # few runs want it
 
     try:
@@ -85,6 +88,8 @@ def load_env_file(path: Path) -> None:
     for binding in bindings:
         if binding.key is not None and binding.value is not None:
             os.environ.setdefault(binding.key, binding.value)
+    has_key = any(binding.key == "DASHSCOPE_API_KEY" for binding in bindings)
+    return _open_to_others(path) if has_key else ()
 
 
 def wants_color(environ: Mapping[str, str] | None = None) -> bool:

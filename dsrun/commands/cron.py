@@ -174,6 +174,9 @@ def _one(path: Path, options: CronOptions) -> Scheduled:
     )
     if manifest.schedule is None:
         raise UsageError(f'{path} has no schedule; add a line such as `schedule: "0 3 * * *"`')
+    if manifest.notify is not None and manifest.notify.variables and options.env_file is None:
+        names = ", ".join(manifest.notify.variables)
+        say(f"warning: a run by itself will not see {names}, which notify wants; use --env-file")
     pipeline, out = path.absolute(), options.out.absolute()
     arguments = ["run", str(pipeline), "--out", str(out), "--if-running", "skip", "--no-progress"]
     if options.env_file is not None:

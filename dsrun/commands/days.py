@@ -72,6 +72,8 @@ def days_to_run(options: RunOptions, *, most: int) -> list[date]:
     days make no difference.
     """
     plan = open_plan(options)
+    if plan.problems:  # today's run tells of them, and those who want a notice
+        return [today(plan.manifest)]
     if "date" not in plan.run_values:
         raise UsageError(_NEEDED)
     if also := sorted(plan.run_values.keys() - {"date"}):

@@ -23,6 +23,7 @@ from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import answer, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import writing_crate
+from dsrun.endings import hush_stdout
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode
 from dsrun.layout import RunLayout
@@ -52,7 +53,10 @@ def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     ending = run_pipeline(options, TERMINAL)
     if not ending.is_skipped:
-        answer(str(ending.layout.run_dir))
+        try:
+            answer(str(ending.layout.run_dir))
+        except BrokenPipeError:  # nobody reads it; the exit code still says how the jobs ended
+            hush_stdout()
     return ending.code
 
 

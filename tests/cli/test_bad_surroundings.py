@@ -4,6 +4,7 @@ Always the same rule: one clear message, the right exit code, no traceback, and 
 """
 
 import http.server
+import os
 import shutil
 import socket
 import sqlite3
@@ -342,6 +343,28 @@ class TestTerminal:
         assert "No space left" in outcome.err
         assert "bug" not in outcome.err
         assert "Exception ignored" not in outcome.err
+
+    @pytest.mark.parametrize("lost", ["stderr", "stdout"])
+    @pytest.mark.parametrize("how", ["nobody reads", "closed", "no room"])
+    def test_one_that_is_lost_changes_neither_the_run_nor_its_exit_code(
+        self, work, serve, lost, how
+    ):
+        """A service that fails every task has much to say, and exit code 1."""
+        serve("failed-task")
+        reader, writer = os.pipe()
+        os.close(reader)
+        number = {"stdout": 1, "stderr": 2}[lost]
+        shell = {"closed": f"exec {number}>&-;", "no room": f"exec {number}>/dev/full;"}
+        done = subprocess.run(
+            ["sh", "-c", f'{shell.get(how, "")} "$@"', "sh", *work.command, work.posters(2)],
+            stdin=subprocess.DEVNULL,
+            **({lost: writer} if how == "nobody reads" else {}),
+            check=False,
+        )  # fmt: skip
+        os.close(writer)
+        is_told = (lost, how) == ("stdout", "no room")  # the answer itself cannot be written
+        assert done.returncode == (3 if is_told else 1)
+        assert work.statuses() == {"failed": 2}
 
     def test_one_that_knows_no_chinese_is_no_bug(self, work, monkeypatch):
         monkeypatch.setenv("PYTHONIOENCODING", "ascii")

@@ -121,6 +121,14 @@ def test_the_key_of_the_shell_goes_nowhere_and_this_is_said(work, monkeypatch, k
     assert "cron will not see DASHSCOPE_API_KEY" in work.dsrun("cron", file).err
 
 
+def test_a_secret_that_notify_wants_and_cron_has_not_is_a_warning(work):
+    text = STEPS.format(schedule='"@daily"')
+    file = work.pipeline(f"{text}notify: {{url: {{env: HOOK}}, headers: {{X: {{env: TOKEN}}}}}}")
+    (work.folder / "night.env").write_text("HOOK=https://example.org\nTOKEN=x\n")
+    assert "will not see HOOK, TOKEN, which notify wants" in work.dsrun("cron", file).err
+    assert work.dsrun("cron", file, "--env-file", "night.env").err == ""
+
+
 def test_a_zone_that_cron_may_not_know_is_a_warning(work, monkeypatch):
     nightly(work)
     assert "TZ of this shell" not in work.dsrun("cron", "demo.yaml").err

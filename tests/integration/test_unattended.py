@@ -147,6 +147,15 @@ def test_catching_up_needs_days_that_can_be_told_apart(work, prompt, words):
     assert words in outcome.err
 
 
+def test_a_file_that_is_missing_is_told_also_where_days_are_caught_up(work, emulator):
+    notice = "notify: {command: [sh, -c, 'cat > told']}"
+    steps = DATED.format(more=notice) + "    matrix: {product: {file: products.csv}}\n"
+    outcome = work.dsrun(work.pipeline(steps), "--catch-up", "3")
+    assert outcome.code == 2
+    assert "products.csv: cannot be read" in outcome.err
+    assert "products.csv: cannot be read" in (work.folder / "told").read_text()
+
+
 def test_one_day_and_all_missed_days_exclude_each_other(work):
     outcome = work.dsrun(dated(work), "--catch-up", "3", "--date", "2026-11-01", "--emulate")
     assert outcome.code == 2
@@ -245,3 +254,18 @@ def test_a_key_file_that_everybody_can_read_is_a_warning(work, emulator, monkeyp
     assert f"warning: every user of this machine can read {file}; `chmod 600 {file}`" in outcome.err
     file.chmod(0o600)
     assert "chmod" not in work.dsrun(work.posters(1)).err
+
+
+def test_so_is_an_env_file_that_holds_the_key(work, emulator, monkeypatch, key):
+    monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws-1")  # the file sets nothing that stays
+    file = work.folder / "night.env"
+    file.write_text("DASHSCOPE_WORKSPACE=ws-1\n")
+    file.chmod(0o644)
+    assert "chmod" not in work.dsrun(work.posters(1), "--env-file", file).err
+    monkeypatch.delenv("DASHSCOPE_API_KEY")
+    file.write_text(f"DASHSCOPE_API_KEY={key}\n")
+    outcome = work.dsrun(work.posters(1), "--env-file", file)
+    assert outcome.code == 0
+    assert f"warning: every user of this machine can read {file}" in outcome.err
+    file.chmod(0o600)
+    assert "chmod" not in work.dsrun(work.posters(1), "--env-file", file).err
