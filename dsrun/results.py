@@ -68,6 +68,7 @@ def _artifact(item: dict[str, Any]) -> dict[str, Json]:
         "media_type": item["media_type"],
         "index": item["idx"],
         "seed": item["seed"],
+        "source_sha256": item.get("source_sha256", item["sha256"]),  # old ledgers have none
     }
     if item["sample_rate"] is not None:
         found["sample_rate"] = item["sample_rate"]

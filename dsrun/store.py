@@ -25,6 +25,7 @@ from dsrun.media import (
     kind_of,
 )
 from dsrun.records import Saved
+from dsrun.splicing import Change, Written, ends_of, rewrite
 
 ARTIFACTS = "artifacts"
 TEMP = ".tmp"
@@ -37,16 +38,23 @@ class Incoming:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.size = 0
+        self.size = 0  # as it came
         self.head = b""  # the first bytes, enough to identify the file
         self._tail = b""
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
+        self._written: Written | None = None  # where it is not as it came
 
     @property
-    def sha256(self) -> str:
+    def source_sha256(self) -> str:
+        """Of the bytes as they came."""
         return self._hash.hexdigest()
+
+    @property
+    def written(self) -> Written:
+        """What is on disk once `finish` has ended."""
+        return self._written or Written(self.source_sha256, self.size)
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk. Raises SetupError when the disk is full."""
@@ -64,13 +72,22 @@ class Incoming:
         """Whether the end that its kind of file has is missing."""
         return is_cut_off(self.head, self._tail)
 
-    def write(self) -> int:
-        """Write what is held; gives the open file's descriptor."""
+    def finish(self, change: Change | None) -> int:
+        """Write the rest, and the whole with this change; gives the open file's descriptor."""
+        is_on_disk = self._held < self.size
+        if change is None or not is_on_disk:
+            return self.write(change)
+        os.close(self.write())
+        self._written = rewrite(self.path, change)
+        return os.open(self.path, os.O_RDONLY)
+
+    def write(self, change: Change | None = None) -> int:
+        """Write what is held, changed where that is all; gives the open file's descriptor."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._hash.update(data)
-            rest = memoryview(data)
+            rest = memoryview(data if change is None else self._changed(data, change))
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         except BaseException:
@@ -79,6 +96,14 @@ class Incoming:
         self._parts.clear()
         self._held = 0
         return descriptor
+
+    def _changed(self, data: bytes, change: Change) -> bytes:
+        splice = change(ends_of(data))
+        if splice is None:
+            return data
+        changed = splice.apply(data)
+        self._written = Written(hashlib.sha256(changed).hexdigest(), len(changed))
+        return changed
 
     def discard(self) -> None:
         self._parts.clear()
@@ -91,6 +116,7 @@ class _Keep(NamedTuple):
     stems: Sequence[str]
     media: str
     declared: str | None
+    change: Change | None
 
 
 class ArtifactStore:
@@ -114,29 +140,40 @@ class ArtifactStore:
     def incoming(self) -> Incoming:
         return Incoming(self._temp / str(next(self._numbers)))
 
-    def find(self, stems: Sequence[str], *, media: str) -> Saved | None:
-        """A file that `keep` had put under its last name when the run was cut off."""
+    def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
+        """A file that `keep` had put under its last name when the run was cut off.
+
+        `undo` takes a tag out again.
+        """
         for extension in extensions_of(media):
             path = Path(self._root) / _target(stems[0], extension)
             if not path.is_file():
                 continue
             with _disk_faults(path), path.open("rb") as file:
-                head = file.read(HEAD_BYTES)
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            kind = kind_of(head, media=media, declared=extension)
+                data = file.read()
+            kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
             paths = tuple(_target(stem, extension) for stem in stems)
-            return Saved(paths, digest, path.stat().st_size, kind.media_type)
+            digest = hashlib.sha256(data).hexdigest()
+            splice = undo(ends_of(data))
+            source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
+            return Saved(paths, digest, len(data), kind.media_type, source)
         return None
 
     async def keep(
-        self, incoming: Incoming, *, stems: Sequence[str], media: str, declared: str | None = None
+        self,
+        incoming: Incoming,
+        *,
+        stems: Sequence[str],
+        media: str,
+        declared: str | None = None,
+        change: Change | None = None,
     ) -> Saved:
         """Make the bytes a file under each of `stems` (below artifacts/, without extension).
 
-        Raises ArtifactInvalid, or SetupError when the disk does not take it.
+        `change` may put a tag into them. Raises ArtifactInvalid, or SetupError when the disk
+        does not take it.
         """
-        return await self._worker.put(_Keep(incoming, stems, media, declared))
+        return await self._worker.put(_Keep(incoming, stems, media, declared, change))
 
     def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
         """Write all, sync all, rename all: later syncs find most of their work done."""
@@ -165,7 +202,7 @@ class ArtifactStore:
         try:
             kind = identify(item.incoming.head, media=item.media, declared=item.declared)
             with _disk_faults(item.incoming.path):
-                return item.incoming.write(), kind
+                return item.incoming.finish(item.change), kind
         except (ArtifactInvalid, SetupError) as error:
             item.incoming.discard()
             return error
@@ -183,7 +220,8 @@ class ArtifactStore:
             _sync(copy)
             self._move(copy, target, folders)
         self._move(source, targets[0], folders)
-        return Saved(tuple(targets), item.incoming.sha256, item.incoming.size, kind.media_type)
+        sha256, size = item.incoming.written
+        return Saved(tuple(targets), sha256, size, kind.media_type, item.incoming.source_sha256)
 
     def _move(self, source: str, target: str, folders: set[str]) -> None:
         path = f"{self._root}/{target}"

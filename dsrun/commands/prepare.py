@@ -17,6 +17,7 @@ from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.records import JobError, JobResult, JobStatus
 from dsrun.store import ArtifactStore
+from dsrun.tagging.pictures import untagged
 
 
 async def prepare(
@@ -60,7 +61,8 @@ async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, 
     """A run was cut off while it wrote the file of an answer: the file is there, or it is lost."""
     for job, output, units in ledger.view.answered_jobs():
         operation = plan.catalog[job.operation]
-        saved = store.find(file_names(job, 0), media=operation.artifacts.media)
+        media = operation.artifacts.media
+        saved = store.find(file_names(job, 0), media=media, undo=untagged)
         if saved is None:
             words = "dsrun was stopped between reading the answer and writing its file"
             result = JobResult(

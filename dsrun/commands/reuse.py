@@ -202,6 +202,7 @@ def _finished(ended: _Ended, run_dir: str) -> Finished:
         CachedFile(
             index=item.index,
             sha256=item.sha256,
+            source_sha256=item.source_sha256,
             size=item.size,
             media_type=item.media_type,
             extension=item.path.rpartition(".")[2],
@@ -218,6 +219,7 @@ def _artifact(file: CachedFile, path: str) -> Artifact:
     return Artifact(
         path=path,
         sha256=file.sha256,
+        source_sha256=file.source_sha256,
         size=file.size,
         media_type=file.media_type,
         index=file.index,
@@ -235,6 +237,7 @@ def _succeeded(view: LedgerView) -> Iterator[_Ended]:
             Artifact(
                 path=row["path"],
                 sha256=row["sha256"],
+                source_sha256=row["source_sha256"],
                 size=row["size"],
                 media_type=row["media_type"],
                 index=row["idx"],

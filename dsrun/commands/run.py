@@ -190,6 +190,7 @@ class _Session:
                     catalog=self._plan.catalog, operations=operations, control=control,
                     execution=self._execution, files=self._plan.files,
                     claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
+                    metadata=self._plan.manifest.metadata,
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
                 progress.watch(runner.pace)

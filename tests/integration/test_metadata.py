@@ -1,0 +1,142 @@
+"""Pictures say what they were asked for; whoever wants them as they were served gets those."""
+
+import hashlib
+import io
+import json
+import random
+
+import pytest
+from PIL import Image
+
+from dsrun.splicing import ends_of
+from dsrun.tagging.pictures import untagged
+from tests.painter import Painter
+
+PLAIN = "metadata: false"
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def said_by(data):
+    return json.loads(Image.open(io.BytesIO(data)).text["dsrun"])
+
+
+def stripped(data):
+    return untagged(ends_of(data)).apply(data)
+
+
+def draw(seed, *, side=8, kind="PNG"):
+    """A picture of noise, which no format makes much smaller."""
+    file = io.BytesIO()
+    pixels = random.Random(seed).randbytes(side * side * 3)
+    Image.frombytes("RGB", (side, side), pixels).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture
+def painter(monkeypatch):
+    made = Painter(draw)
+    with made.open() as url:
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-x")
+        yield made
+
+
+def artifacts(work):
+    """Every artifact as results.jsonl has it, with its bytes and the line of its job."""
+    for line in work.results():
+        for item in line["artifacts"]:
+            yield line, item, (work.run_dir() / item["path"]).read_bytes()
+
+
+def test_a_picture_says_its_job_its_index_and_its_seed(work, painter):
+    assert work.dsrun(work.posters(2, pictures=2)).code == 0
+    found = list(artifacts(work))
+    assert len(found) == 4
+    for line, item, data in found:
+        assert said_by(data) == {
+            "job_id": line["job_id"], "operation": "wanx-v1", "index": item["index"],
+            "seed": item["seed"], "request": line["request"],
+        }  # fmt: skip
+        assert (
+            Image.open(io.BytesIO(data)).text["Description"] == line["request"]["input"]["prompt"]
+        )
+
+
+@pytest.mark.parametrize("side", [8, 800], ids=["small", "large"])
+def test_both_hashes_are_told_and_the_served_bytes_can_be_had_again(work, painter, side):
+    painter.draw = lambda seed: draw(seed, side=side)
+    assert work.dsrun(work.posters(2, pictures=2)).code == 0
+    for _, item, data in artifacts(work):
+        served = painter.served[item["seed"]]
+        assert (item["sha256"], item["size"]) == (sha256(data), len(data))
+        assert item["source_sha256"] == sha256(served) != item["sha256"]
+        assert stripped(data) == served
+    rows = work.query("SELECT sha256, size, source_sha256 FROM artifact ORDER BY path")
+    keys = ("sha256", "size", "source_sha256")
+    told = sorted(artifacts(work), key=lambda found: found[1]["path"])
+    assert rows == [{key: item[key] for key in keys} for _, item, _ in told]
+    assert work.dsrun("verify", "outputs/demo").out == "4 files checked, 0 damaged\n"
+    assert not list((work.run_dir() / ".tmp").glob("*"))
+
+
+def test_without_metadata_files_are_as_they_were_served(work, painter):
+    work.posters(2)
+    path = work.folder / "demo.yaml"
+    path.write_text(f"{PLAIN}\n{path.read_text()}")
+    assert work.dsrun("demo.yaml").code == 0
+    for _, item, data in artifacts(work):
+        assert data == painter.served[item["seed"]]
+        assert item["sha256"] == item["source_sha256"] == sha256(data)
+    assert work.dsrun("verify", "outputs/demo").code == 0
+
+
+def test_metadata_is_no_part_of_the_digest(work, painter):
+    work.posters(1)
+    path = work.folder / "demo.yaml"
+    before = work.dsrun("plan", path, "--json").answer["digest"]
+    path.write_text(f"{PLAIN}\n{path.read_text()}")
+    assert work.dsrun("plan", path, "--json").answer["digest"] == before
+
+
+def test_a_picture_of_a_part_says_its_own_index_and_seed_and_the_whole_request(work, painter):
+    pipeline = work.posters(1, pictures=3, seed="7")
+    painter.refused = {8}
+    assert work.dsrun(pipeline).code == 1
+    painter.refused = set()
+    assert work.dsrun(pipeline, "--retry-failed").code == 0
+    (line,) = work.results()
+    assert [(said_by(data)["index"], said_by(data)["seed"]) for _, _, data in artifacts(work)] == [
+        (0, 7), (1, 8), (2, 9),
+    ]  # fmt: skip
+    for _, item, data in artifacts(work):
+        assert said_by(data)["request"] == line["request"]
+        assert item["source_sha256"] == sha256(painter.served[item["seed"]])
+
+
+def test_rows_of_one_request_share_their_bytes(work, painter):
+    work.pipeline("""
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {name: [a, b]}
+    input: {prompt: the same}
+    filename: "{{ name }}"
+""")
+    assert work.dsrun("demo.yaml").code == 0
+    first, second = work.files().values()
+    assert first == second
+    assert len(painter.served) == 1
+
+
+def test_a_lost_file_that_is_fetched_again_is_the_same(work, painter):
+    pipeline = work.posters(2)
+    assert work.dsrun(pipeline, "--no-cache").code == 0
+    before = work.files()
+    (work.run_dir() / next(iter(before))).unlink()
+    assert work.dsrun(pipeline, "--no-cache").code == 0
+    assert work.files() == before
+    assert len(painter.creates) == 2
+    assert work.dsrun("verify", "outputs/demo").code == 0
