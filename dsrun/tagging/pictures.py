@@ -2,7 +2,7 @@
 
 from dsrun.media import is_cut_off
 from dsrun.splicing import Ends, Splice
-from dsrun.tagging import png
+from dsrun.tagging import jpeg, png, webp
 from dsrun.tagging.tag import MAX_BYTES, Tag
 
 
@@ -10,9 +10,9 @@ def tagged(ends: Ends, tag: Tag) -> Splice | None:
     """How the file takes up its tag; None where it cannot, is cut off, or has one already."""
     if is_cut_off(ends.head, ends.tail[-64:]) or len(tag.request) > MAX_BYTES:
         return None
-    return png.tagged(ends, tag)
+    return png.tagged(ends, tag) or jpeg.tagged(ends, tag) or webp.tagged(ends, tag)
 
 
 def untagged(ends: Ends) -> Splice | None:
     """How the file becomes what it was before `tagged`; None where it bears no tag."""
-    return png.untagged(ends)
+    return png.untagged(ends) or jpeg.untagged(ends) or webp.untagged(ends)

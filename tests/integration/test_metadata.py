@@ -8,11 +8,11 @@ import random
 import pytest
 from PIL import Image
 
-from dsrun.splicing import ends_of
-from dsrun.tagging.pictures import untagged
 from tests.painter import Painter
+from tests.tagging import take_out
 
 PLAIN = "metadata: false"
+LARGE = 1 << 20  # more than that waits on the disk
 
 
 def sha256(data):
@@ -23,15 +23,11 @@ def said_by(data):
     return json.loads(Image.open(io.BytesIO(data)).text["dsrun"])
 
 
-def stripped(data):
-    return untagged(ends_of(data)).apply(data)
-
-
 def draw(seed, *, side=8, kind="PNG"):
     """A picture of noise, which no format makes much smaller."""
     file = io.BytesIO()
     pixels = random.Random(seed).randbytes(side * side * 3)
-    Image.frombytes("RGB", (side, side), pixels).save(file, kind)
+    Image.frombytes("RGB", (side, side), pixels).save(file, kind, quality=100)
     return file.getvalue()
 
 
@@ -65,21 +61,31 @@ def test_a_picture_says_its_job_its_index_and_its_seed(work, painter):
         )
 
 
-@pytest.mark.parametrize("side", [8, 800], ids=["small", "large"])
-def test_both_hashes_are_told_and_the_served_bytes_can_be_had_again(work, painter, side):
-    painter.draw = lambda seed: draw(seed, side=side)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("side", [8, 1100], ids=["small", "large"])
+def test_both_hashes_are_told_and_the_served_bytes_can_be_had_again(work, painter, side, kind):
+    painter.draw = lambda seed: draw(seed, side=side, kind=kind)
     assert work.dsrun(work.posters(2, pictures=2)).code == 0
     for _, item, data in artifacts(work):
         served = painter.served[item["seed"]]
         assert (item["sha256"], item["size"]) == (sha256(data), len(data))
         assert item["source_sha256"] == sha256(served) != item["sha256"]
-        assert stripped(data) == served
+        assert take_out(data) == served
+        assert (len(served) > LARGE) is (side > 8)
     rows = work.query("SELECT sha256, size, source_sha256 FROM artifact ORDER BY path")
     keys = ("sha256", "size", "source_sha256")
     told = sorted(artifacts(work), key=lambda found: found[1]["path"])
     assert rows == [{key: item[key] for key in keys} for _, item, _ in told]
     assert work.dsrun("verify", "outputs/demo").out == "4 files checked, 0 damaged\n"
     assert not list((work.run_dir() / ".tmp").glob("*"))
+
+
+def test_a_format_without_a_place_for_it_is_as_it_was_served(work, painter):
+    painter.draw = lambda seed: draw(seed, kind="BMP")
+    assert work.dsrun(work.posters(1)).code == 0
+    for _, item, data in artifacts(work):
+        assert data == painter.served[item["seed"]]
+        assert item["sha256"] == item["source_sha256"] == sha256(data)
 
 
 def test_without_metadata_files_are_as_they_were_served(work, painter):
