@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -44,10 +44,11 @@ def ends_of(data: bytes) -> Ends:
     return Ends(data[:ENDS], data[-ENDS:], len(data))
 
 
-def rewrite(path: Path, change: Change) -> Written | None:
-    """Change a file as one act, synced; None where there is nothing to change. Raises OSError.
+def rewrite(path: Path, change: Change, *, sha256: str | None = None) -> Written | None:
+    """Change a file as one act, synced; None where it stays as it is. Raises OSError.
 
-    Another name of the same file keeps the old bytes.
+    With `sha256` it stays unless it becomes a file of that. Another name of the same file keeps
+    the old bytes.
     """
     new = path.with_name(f"{path.name}-new")
     with path.open("rb") as old:
@@ -62,6 +63,9 @@ def rewrite(path: Path, change: Change) -> Written | None:
         except BaseException:
             new.unlink()
             raise
+    if sha256 not in (None, written.sha256):
+        new.unlink()
+        return None
     new.replace(path)
     return written
 
@@ -74,13 +78,16 @@ def _ends(file: BinaryIO) -> Ends:
 
 
 def _copy(old: BinaryIO, new: BinaryIO, splice: Splice) -> Written:
-    state, size, left = hashlib.sha256(), 0, splice.stop - splice.start
-    old.seek(splice.start)
-    part = splice.before
-    while part:
+    state, size = hashlib.sha256(), 0
+    for part in _parts(old, splice):
         state.update(part)
         size += new.write(part)
-        part = old.read(min(_AT_ONCE, left))
-        left -= len(part)
-    state.update(splice.after)
-    return Written(state.hexdigest(), size + new.write(splice.after))
+    return Written(state.hexdigest(), size)
+
+
+def _parts(old: BinaryIO, splice: Splice) -> Iterator[bytes]:
+    yield splice.before
+    old.seek(splice.start)
+    for at in range(splice.start, splice.stop, _AT_ONCE):
+        yield old.read(min(_AT_ONCE, splice.stop - at))
+    yield splice.after

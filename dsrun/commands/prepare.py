@@ -83,10 +83,10 @@ async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, 
 
 async def _find_lost_files(ledger: Ledger, reuse: Reuse, *, run_dir: Path, live_since: str) -> None:
     """Files of finished jobs that are gone come back from the cache or from the service."""
-    for job_id, path, sha256 in ledger.view.artifacts():
+    for job_id, index, path, sha256 in ledger.view.artifacts():
         if (run_dir / path).exists():
             continue
-        if reuse.restore(job_id, path, sha256):
+        if reuse.restore(ledger.view.job(job_id), index, path, sha256):
             say(f"{path} is missing; brought back from the cache")
         elif ledger.view.can_be_fetched(job_id, since=live_since):
             say(f"{path} is missing; asking the service for it again")

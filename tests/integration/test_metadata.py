@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import random
+import sqlite3
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -146,3 +148,81 @@ def test_a_lost_file_that_is_fetched_again_is_the_same(work, painter):
     assert work.files() == before
     assert len(painter.creates) == 2
     assert work.dsrun("verify", "outputs/demo").code == 0
+
+
+def pipeline(work, name, *, metadata):
+    """Two jobs that are the same under every name."""
+    path = work.posters(2, pictures=2)
+    text = path.read_text().replace("name: demo", f"name: {name}\nmetadata: {metadata}")
+    (work.folder / f"{name}.yaml").write_text(text)
+    return f"{name}.yaml"
+
+
+def check(work, painter, name, *, metadata):
+    """That the files of a run are as its manifest wants them, and are told as they are."""
+    found = (work.run_dir(name) / "results.jsonl").read_text().splitlines()
+    items = [item for line in map(json.loads, found) for item in line["artifacts"]]
+    assert len(items) == 4
+    for item in items:
+        data, served = (
+            (work.run_dir(name) / item["path"]).read_bytes(),
+            painter.served[item["seed"]],
+        )
+        assert (data == served) is not metadata
+        assert (take_out(data) if metadata else data) == served
+        assert (item["sha256"], item["size"]) == (sha256(data), len(data))
+        assert item["source_sha256"] == sha256(served)
+    assert work.dsrun("verify", f"outputs/{name}").code == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("first", [True, False], ids=["from tagged", "from plain"])
+def test_files_of_the_cache_come_as_each_manifest_wants_them(work, painter, kind, first):
+    painter.draw = lambda seed: draw(seed, kind=kind)
+    for number, metadata in enumerate([first, not first, first]):
+        name = f"p{number}"
+        assert work.dsrun(pipeline(work, name, metadata=metadata)).code == 0
+        check(work, painter, name, metadata=metadata)
+    assert len(painter.creates) == 2
+    rows = work.dsrun("ledger", "outputs/p1", "--columns", "cached", "--format", "jsonl").out
+    assert [json.loads(row)["cached"] for row in rows.splitlines()] == [True, True]
+
+
+@pytest.mark.parametrize("metadata", [True, False], ids=["tagged", "plain"])
+def test_a_lost_file_comes_back_from_a_cache_that_has_it_otherwise(work, painter, metadata):
+    work.dsrun(pipeline(work, "one", metadata=not metadata))
+    two = pipeline(work, "two", metadata=metadata)
+    assert work.dsrun(two).code == 0
+    lost = next(work.run_dir("two").glob("artifacts/posters/*"))
+    lost.unlink()
+    served, painter.draw = dict(painter.served), None
+    outcome = work.dsrun(two)
+    assert (outcome.code, "brought back from the cache" in outcome.err) == (0, True)
+    assert painter.served == served
+    check(work, painter, "two", metadata=metadata)
+
+
+def test_files_of_an_older_cache_are_as_they_were_served(work, painter):
+    work.dsrun(pipeline(work, "old", metadata=False))
+    with closing(sqlite3.connect(work.folder / "outputs/.cache/index.sqlite3")) as db, db:
+        for job_id, files in db.execute("SELECT job_id, files FROM entry").fetchall():
+            entries = [
+                {key: value for key, value in entry.items() if key != "source_sha256"}
+                for entry in json.loads(files)
+            ]
+            db.execute("UPDATE entry SET files = ? WHERE job_id = ?", (json.dumps(entries), job_id))
+        db.execute("PRAGMA user_version = 1")
+    for name, metadata in (("plain", False), ("tagged", True)):
+        assert work.dsrun(pipeline(work, name, metadata=metadata)).code == 0
+        check(work, painter, name, metadata=metadata)
+    assert len(painter.creates) == 2
+
+
+def test_a_cached_picture_that_was_edited_is_made_again_and_not_stripped(work, painter):
+    work.dsrun(pipeline(work, "one", metadata=True))
+    for path in (work.folder / "outputs/.cache/objects").rglob("*-0"):
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert work.dsrun(pipeline(work, "two", metadata=False)).code == 0
+    assert len(painter.creates) == 4
+    check(work, painter, "two", metadata=False)
