@@ -16,13 +16,17 @@ from dsrun.results import iter_results
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFile:
-    """A file that a job made, `size` in bytes; `index` counts the files of its job from 0."""
+    """A file that a job made, `size` in bytes; `index` counts the files of its job from 0.
+
+    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    """
 
     path: Path
     sha256: str
     size: int
     media_type: str
     index: int
+    source_sha256: str
     seed: int | None = None
     sample_rate: int | None = None
 

@@ -10,7 +10,7 @@ from dsrun.commands.common import DEFAULT_OUT, RunOptions
 from dsrun.commands.plan import ShowOptions
 from dsrun.digest import json_text
 from dsrun.errors import UsageError
-from dsrun.execution import Money, parse_money
+from dsrun.execution import Money, parse_limit
 from dsrun.records import JobStatus, Json
 from dsrun.selection import Selection
 
@@ -129,7 +129,7 @@ class Asked:
         if not isinstance(self.max_cost, str):
             return self.max_cost
         try:
-            return parse_money(self.max_cost)
+            return parse_limit(self.max_cost)
         except ValueError as error:
             raise UsageError(f"max_cost: {error}") from error
 

@@ -14,7 +14,7 @@ crash or an edit in place costs a job and never gives a wrong picture.
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,8 @@ from filelock import FileLock
 from dsrun.cache_index import CachedFile, CachedResult, CacheIndex, faults
 from dsrun.cloning import Cloner
 from dsrun.errors import SetupError
+
+Remake = Callable[[Path, CachedFile], CachedFile | None]
 
 _INDEX = "index.sqlite3"
 _OBJECTS = "objects"
@@ -97,22 +99,33 @@ class ResultCache:
             return self.index.find(known)
 
     def bring(
-        self, job_id: str, file: CachedFile, targets: Iterable[str], *, temporary: str
-    ) -> bool:
-        """Make a file appear under other names, checked; False where it is not here or damaged.
+        self,
+        job_id: str,
+        file: CachedFile,
+        targets: Iterable[str],
+        *,
+        temporary: str,
+        remake: Remake | None = None,
+    ) -> CachedFile | None:
+        """Make a file appear under other names, checked; None where it is not here or damaged.
 
-        `temporary` is a free name in the file system of the targets. Durable after `sync()`.
+        `temporary` is a free name in the file system of the targets; there `remake` may write the
+        file anew, and says what it is then, or None to leave it. Durable after `sync()`.
         Raises SetupError where the targets cannot be written.
         """
-        source = self._object(job_id, file.index)
+        source, made = self._object(job_id, file.index), file
         if not os.access(source, os.R_OK):
-            return False
+            return None
         try:
             for target in targets:
                 try:
                     self._cloner.clone(source, temporary)
                     if not _is_whole(temporary, file):
-                        return False
+                        return None
+                    remade = remake(Path(temporary), file) if remake else file
+                    if remade is None:
+                        return None
+                    made = remade
                     folder = os.path.dirname(target)
                     os.makedirs(folder, exist_ok=True)
                     os.replace(temporary, target)
@@ -123,13 +136,13 @@ class ResultCache:
                         os.unlink(temporary)
         except OSError as error:
             if error.errno == errno.EIO or not os.path.exists(source):
-                return False
+                return None
             raise SetupError(
                 f"cannot bring {error.filename or temporary} from the cache: "
                 f"{error.strerror or error}. Free the disk or make the folder writable, then run "
                 "the same command again; nothing is lost."
             ) from error
-        return True
+        return made
 
     def sync(self) -> None:
         """Until here what was brought may be gone after a crash of the machine."""

@@ -16,7 +16,7 @@ from dsrun.errors import SetupError
 from dsrun.ledger_file import UntouchedFile
 from dsrun.records import Json
 
-_VERSION = 1
+_VERSION = 2  # 1 has no `source_sha256`: no file of it bears a tag
 _BUSY_S = 30.0
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -30,6 +30,7 @@ CREATE TABLE directory (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
+_OLD_ENTRIES = f"PRAGMA user_version = {_VERSION};"  # they are read as they are
 _IDS = "job_id IN (SELECT value FROM json_each(?))"
 
 
@@ -39,10 +40,14 @@ class CacheFault(SetupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedFile:
-    """One file of a result; `index` is its number among those of its job, `size` in bytes."""
+    """One file of a result; `index` is its number among those of its job, `size` in bytes.
+
+    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    """
 
     index: int
     sha256: str
+    source_sha256: str
     size: int
     media_type: str
     extension: str
@@ -105,7 +110,7 @@ class CacheIndex:
             words = f"has version {version}; this dsrun knows up to {_VERSION}"
             raise CacheFault(f"{self._path} {words}")
         if version < _VERSION and not read_only:
-            db.executescript(_TABLES)
+            db.executescript(_OLD_ENTRIES if version else _TABLES)
 
     def close(self) -> None:
         self._file.close()
@@ -137,7 +142,7 @@ class CacheIndex:
             job_id: CachedResult(
                 job_id=job_id,
                 output=None if output is None else orjson.loads(output),
-                files=tuple(CachedFile(**values) for values in orjson.loads(files)),
+                files=tuple(map(_file, orjson.loads(files))),
             )
             for job_id, output, files in rows
         }
@@ -220,6 +225,10 @@ def faults(path: Path) -> Iterator[None]:
         raise
     except SetupError as error:  # in the words of a ledger
         raise CacheFault(f"the cache {path} cannot be used: {error.__cause__}") from error
+
+
+def _file(values: dict[str, Json]) -> CachedFile:
+    return CachedFile(**{"source_sha256": values["sha256"], **values})
 
 
 def _text(output: Json) -> str | None:

@@ -9,6 +9,7 @@ from dsrun.records import Json, Rate
 
 T = TypeVar("T")
 
+_CURRENCY = "CNY"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -85,6 +86,12 @@ def parse_money(text: str) -> Money:
     if not (currency.isalpha() and currency.isupper() and amount.replace(".", "", 1).isdecimal()):
         raise ValueError(f"{text!r} is no amount; write it as 40 CNY")
     return Money(amount=Decimal(amount), currency=currency)
+
+
+def parse_limit(text: str) -> Money:
+    """`40 CNY`, or `40` where the currency is that of the bundled prices. Raises ValueError."""
+    is_bare = text.strip().replace(".", "", 1).isdecimal()
+    return parse_money(f"{text.strip()} {_CURRENCY}" if is_bare else text)
 
 
 def _maybe(parse: Callable[[str], T], text: str | None) -> T | None:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Collection, Sequence
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from dsrun.errors import AnswerLost, Expired, NotSent
 from dsrun.media import ArtifactInvalid
 from dsrun.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder
 from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
+from dsrun.splicing import Change
+from dsrun.tagging.pictures import tagged
+from dsrun.tagging.tag import Tag
 
 
 class Fetched(NamedTuple):
@@ -40,7 +44,9 @@ class Fetcher:
         clock: Clock,
         rng: Random,
         max_attempts: int,
+        metadata: bool,
     ) -> None:
+        """`metadata`: pictures carry their request in their metadata."""
         self._api = api
         self._sink = sink
         self._recorder = recorder
@@ -48,6 +54,7 @@ class Fetcher:
         self._clock = clock
         self._rng = rng
         self._max_attempts = max_attempts
+        self._metadata = metadata
 
     async def download(
         self,
@@ -69,12 +76,14 @@ class Fetcher:
             index = first + number
             if entry.url is None or index in have:
                 continue
-            kept = await self._download_one(job, operation, entry.url, index)
+            own_seed = None if seed is None else seed + number
+            change = self._tagging(job, operation, index, own_seed)
+            kept = await self._download_one(job, operation, entry.url, index, change)
             if not isinstance(kept, Saved):
                 missing = missing or str(kept)
                 is_expired = is_expired or isinstance(kept, Expired)
                 continue
-            artifacts += artifacts_of(kept, index, seed=None if seed is None else seed + number)
+            artifacts += artifacts_of(kept, index, seed=own_seed)
         return Fetched(tuple(artifacts), missing, is_expired)
 
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
@@ -93,6 +102,7 @@ class Fetcher:
                 stems=file_names(job, 0),
                 media=spec.media,
                 declared=declared if isinstance(declared, str) else None,
+                change=self._tagging(job, operation, 0, None),
             )
         except (binascii.Error, ValueError) as error:
             return Fetched((), f"the answer holds no base64 text: {error}")
@@ -101,8 +111,15 @@ class Fetcher:
         made = artifacts_of(saved, 0, sample_rate=rate if isinstance(rate, int) else None)
         return Fetched(tuple(made), "")
 
+    def _tagging(
+        self, job: OpenJob, operation: Operation, index: int, seed: int | None
+    ) -> Change | None:
+        if not self._metadata or operation.artifacts.media != "image":
+            return None
+        return tagging(job, index, seed=seed)
+
     async def _download_one(
-        self, job: OpenJob, operation: Operation, url: str, index: int
+        self, job: OpenJob, operation: Operation, url: str, index: int, change: Change | None
     ) -> Saved | Exception:
         """The file on disk, or why there is none after all tries."""
         attempt = 0
@@ -116,7 +133,10 @@ class Fetcher:
                     # What comes without its end each time is what the service has, and is kept.
                     _check_end(incoming)
                 saved = await self._sink.keep(
-                    incoming, stems=file_names(job, index), media=operation.artifacts.media
+                    incoming,
+                    stems=file_names(job, index),
+                    media=operation.artifacts.media,
+                    change=change,
                 )
             except (NotSent, AnswerLost, ArtifactInvalid) as error:
                 incoming.discard()
@@ -146,6 +166,18 @@ def file_names(job: OpenJob, index: int) -> list[str]:
     ]
 
 
+def tagging(job: OpenJob, index: int, *, seed: int | None) -> Change:
+    """Of the job and not of what was asked for last: a picture is tagged alike each time."""
+    tag = Tag(
+        job_id=job.job_id,
+        operation=job.operation,
+        request=job.whole or job.body,
+        index=index,
+        seed=seed,
+    )
+    return partial(tagged, tag=tag)
+
+
 def artifacts_of(
     saved: Saved, index: int, *, seed: int | None = None, sample_rate: int | None = None
 ) -> list[Artifact]:
@@ -154,6 +186,7 @@ def artifacts_of(
         Artifact(
             path=path,
             sha256=saved.sha256,
+            source_sha256=saved.source_sha256,
             size=saved.size,
             media_type=saved.media_type,
             index=index,

@@ -11,7 +11,7 @@ import orjson
 from dsrun.errors import UsageError
 from dsrun.ledger_file import disk_error
 from dsrun.ledger_reader import LedgerReader
-from dsrun.ledger_schema import RESULTS
+from dsrun.ledger_schema import results_view
 
 JSON_COLUMNS = frozenset({"matrix", "request", "artifacts", "output"})
 _ALLOWED = (
@@ -38,7 +38,8 @@ class LedgerQuery(LedgerReader):
         """Raises SetupError where there is no readable ledger."""
         super().__init__(path)
         self._db = self._file.connection()
-        self._all(f"CREATE TEMP VIEW results AS {RESULTS}")
+        version = self._one("PRAGMA user_version")[0]
+        self._all(f"CREATE TEMP VIEW results AS {results_view(version)}")
         self.columns = [row["name"] for row in self._all("PRAGMA temp.table_info(results)")]
         self.axes = self._find_axes()
         axes = "".join(f", {_extract('matrix', [name])} AS {_quoted(name)}" for name in self.axes)

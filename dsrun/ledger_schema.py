@@ -1,14 +1,15 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 4
+VERSION = 5
 
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
-RESULTS = """
+_RESULTS = """
     SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
         (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
-            'media_type', media_type, 'index', artifact.idx, 'seed', seed))
+            'media_type', media_type, 'index', artifact.idx, 'seed', seed,
+            'source_sha256', source_sha256))
             FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
         output,
         CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
@@ -121,5 +122,20 @@ MIGRATIONS = (
         PRIMARY KEY (sha256, model, endpoint)
     ) STRICT, WITHOUT ROWID;
     """,
-    f"CREATE VIEW results AS {RESULTS}; CREATE VIEW spend AS {SPEND};",
+    f"CREATE VIEW results AS {_RESULTS}; CREATE VIEW spend AS {SPEND};",
+    f"""
+    DROP VIEW results;
+    ALTER TABLE artifact ADD COLUMN source_sha256 TEXT;
+    UPDATE artifact SET source_sha256 = sha256;
+    CREATE VIEW results AS {_RESULTS};
+    """,  # noqa: S608
 )
+
+_SINCE_SOURCES = 5
+
+
+def results_view(version: int) -> str:
+    """The view `results` for a ledger that may be of an older version, and is left so."""
+    if version >= _SINCE_SOURCES:
+        return _RESULTS
+    return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")

@@ -186,13 +186,19 @@ class LedgerView(LedgerReader):
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, str, str]]:
-        """Job id, path and SHA-256 of every artifact, in plan order of the jobs."""
-        return ((row["job_id"], row["path"], row["sha256"]) for row in self._artifact_rows())
+    def artifacts(self) -> Iterator[tuple[str, int, str, str]]:
+        """Job id, index, path and SHA-256 of every artifact, in plan order of the jobs."""
+        for row in self._artifact_rows():
+            yield row["job_id"], row["idx"], row["path"], row["sha256"]
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every artifact, in plan order of the jobs."""
         return ((row["path"], row["sha256"]) for row in self._artifact_rows())
+
+    def job(self, job_id: str) -> OpenJob:
+        """One of the ledger's jobs, which may have ended."""
+        row = self._one("SELECT * FROM job WHERE job_id = ?", (job_id,))
+        return self._open_job(row, has_twins=True)
 
     def can_be_fetched(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""

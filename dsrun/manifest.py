@@ -67,6 +67,7 @@ class Manifest:
     pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
     schedule: Schedule | None = None
     keep: int | None = None  # run directories that stay; None: all
+    metadata: bool = True  # pictures carry their request
     problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
 
 
@@ -120,6 +121,7 @@ def read_manifest(
         notify=notify,
         schedule=None if late else read_schedule(raw.get("schedule")),
         keep=raw.get("keep"),
+        metadata=raw.get("metadata", True),
         pinned=pinned,
         problems=(*(problem for _, problem in problems), *wrong, *reader.problems, *late),
     )

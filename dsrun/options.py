@@ -112,7 +112,7 @@ run_options = in_order(
         "--max-cost",
         metavar="AMOUNT",
         envvar="DSRUN_MAX_COST",
-        help="Stop before the request that would pass this, such as '40 CNY'.",
+        help="Stop before the request that would pass this, such as '40 CNY' or 40.",
     ),
     click.option(
         "--retry-failed",
@@ -273,11 +273,11 @@ def parse_params(given: Sequence[str]) -> dict[str, str]:
 
 
 def parse_max_cost(text: str | None) -> Any:
-    from dsrun.execution import parse_money
+    from dsrun.execution import parse_limit
 
     if text is None:
         return None
     try:
-        return parse_money(text)
+        return parse_limit(text)
     except ValueError as error:
         raise UsageError(f"--max-cost: {error}") from error

@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from dsrun.answers import Answer, HostRefusal, UploadPolicy
 from dsrun.records import JobResult, Json, OpenJob, Operation, Saved
 from dsrun.recovery import Doubt, Span
+from dsrun.splicing import Change
 
 
 class Clock(Protocol):
@@ -102,4 +103,5 @@ class ArtifactSink(Protocol[OwnIncoming]):
         stems: Sequence[str],
         media: str,
         declared: str | None = None,
+        change: Change | None = None,
     ) -> Saved: ...

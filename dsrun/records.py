@@ -224,6 +224,7 @@ class OpenJob:
     attempts: int
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
     part: "Part | None" = None  # what of a partial job is asked for again
+    whole: bytes | None = None  # the job's own request, where `body` asks for a part
 
 
 class SentElsewhere(NamedTuple):
@@ -247,10 +248,14 @@ class JobError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One file of a job; `path` is relative to the run directory, `size` in bytes."""
+    """One file of a job; `path` is relative to the run directory, `size` in bytes.
+
+    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    """
 
     path: str
     sha256: str
+    source_sha256: str
     size: int
     media_type: str
     index: int
@@ -265,6 +270,7 @@ class Saved(NamedTuple):
     sha256: str
     size: int
     media_type: str
+    source_sha256: str  # of the bytes as they came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

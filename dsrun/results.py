@@ -65,6 +65,7 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
 
 
 def _artifact(item: Row) -> dict[str, Json]:
+    source = "source_sha256" if "source_sha256" in item.keys() else "sha256"  # noqa: SIM118  # a Row; old ledgers have none
     found = {
         "path": item["path"],
         "sha256": item["sha256"],
@@ -72,6 +73,7 @@ def _artifact(item: Row) -> dict[str, Json]:
         "media_type": item["media_type"],
         "index": item["idx"],
         "seed": item["seed"],
+        "source_sha256": item[source],
     }
     if item["sample_rate"] is not None:
         found["sample_rate"] = item["sample_rate"]

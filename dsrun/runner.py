@@ -94,7 +94,8 @@ class Runner:
         first, count = part.first, part.count
         while True:
             request = part_request(whole, lane.operation, first=first, count=count)
-            result = await self._run_request(replace(job, body=canonical_json(request)), lane)
+            asking = replace(job, body=canonical_json(request), whole=job.body)
+            result = await self._run_request(asking, lane)
             if not ranges or result.status is not JobStatus.PARTIAL:
                 return result
             came = {item.index for item in result.artifacts}

@@ -8,89 +8,27 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from dsrun.errors import SetupError
 from dsrun.grouping import GroupWorker
+from dsrun.incoming import Incoming, disk_faults
 from dsrun.media import (
     HEAD_BYTES,
     ArtifactInvalid,
     Kind,
-    end_mark,
     extensions_of,
     identify,
     kind_of,
 )
 from dsrun.records import Saved
+from dsrun.splicing import Change, ends_of
 
 ARTIFACTS = "artifacts"
 TEMP = ".tmp"
-_KEEP_IN_MEMORY = 1 << 20
-_TAIL_BYTES = 8  # as long as the longest end mark
-
-
-class Incoming:
-    """Bytes on their way to a file: small ones wait in memory, large ones go to `.tmp/`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self.head = b""  # the first bytes, enough to identify the file
-        self._tail = b""
-        self._has_end = False
-        self._hash = hashlib.sha256()
-        self._parts: list[bytes] = []
-        self._held = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def add(self, chunk: bytes) -> None:
-        """Take a chunk. Raises SetupError when the disk is full."""
-        self._parts.append(chunk)
-        self.size += len(chunk)
-        self._held += len(chunk)
-        if len(self.head) < HEAD_BYTES:
-            self.head += chunk[: HEAD_BYTES - len(self.head)]
-        self._look_for_end(chunk)
-        if self._held > _KEEP_IN_MEMORY:
-            with _disk_faults(self.path):
-                os.close(self.write())
-
-    def is_cut_off(self) -> bool:
-        """Whether the end is missing that its kind of file has; more may stand behind it."""
-        return bool(end_mark(self.head)) and not self._has_end
-
-    def write(self) -> int:
-        """Write what is held; gives the open file's descriptor."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._hash.update(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._parts.clear()
-        self._held = 0
-        return descriptor
-
-    def _look_for_end(self, chunk: bytes) -> None:
-        mark = end_mark(self.head)
-        if mark and not self._has_end:
-            self._has_end = mark in chunk or mark in self._tail + chunk[:_TAIL_BYTES]
-            self._tail = (self._tail + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
-
-    def discard(self) -> None:
-        self._parts.clear()
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
 
 
 class _Keep(NamedTuple):
@@ -98,6 +36,7 @@ class _Keep(NamedTuple):
     stems: Sequence[str]
     media: str
     declared: str | None
+    change: Change | None
 
 
 class ArtifactStore:
@@ -108,7 +47,7 @@ class ArtifactStore:
         self._root = str(run_dir)
         self._temp = run_dir / TEMP
         self._numbers = count()
-        with _disk_faults(run_dir):
+        with disk_faults(run_dir):
             shutil.rmtree(self._temp, ignore_errors=True)
             self._temp.mkdir(parents=True, exist_ok=True)
         self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
@@ -121,29 +60,40 @@ class ArtifactStore:
     def incoming(self) -> Incoming:
         return Incoming(self._temp / str(next(self._numbers)))
 
-    def find(self, stems: Sequence[str], *, media: str) -> Saved | None:
-        """A file that `keep` had put under its last name when the run was cut off."""
+    def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
+        """A file that `keep` had put under its last name when the run was cut off.
+
+        `undo` takes a tag out again.
+        """
         for extension in extensions_of(media):
             path = Path(self._root) / _target(stems[0], extension)
             if not path.is_file():
                 continue
-            with _disk_faults(path), path.open("rb") as file:
-                head = file.read(HEAD_BYTES)
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            kind = kind_of(head, media=media, declared=extension)
+            with disk_faults(path), path.open("rb") as file:
+                data = file.read()
+            kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
             paths = tuple(_target(stem, extension) for stem in stems)
-            return Saved(paths, digest, path.stat().st_size, kind.media_type)
+            digest = hashlib.sha256(data).hexdigest()
+            splice = undo(ends_of(data))
+            source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
+            return Saved(paths, digest, len(data), kind.media_type, source)
         return None
 
     async def keep(
-        self, incoming: Incoming, *, stems: Sequence[str], media: str, declared: str | None = None
+        self,
+        incoming: Incoming,
+        *,
+        stems: Sequence[str],
+        media: str,
+        declared: str | None = None,
+        change: Change | None = None,
     ) -> Saved:
         """Make the bytes a file under each of `stems` (below artifacts/, without extension).
 
-        Raises ArtifactInvalid, or SetupError when the disk does not take it.
+        `change` may put a tag into them. Raises ArtifactInvalid, or SetupError when the disk
+        does not take it.
         """
-        return await self._worker.put(_Keep(incoming, stems, media, declared))
+        return await self._worker.put(_Keep(incoming, stems, media, declared, change))
 
     def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
         """Write all, sync all, rename all: later syncs find most of their work done."""
@@ -155,13 +105,13 @@ class ArtifactStore:
                 results.append(ready)
                 continue
             try:
-                with _disk_faults(item.incoming.path):
+                with disk_faults(item.incoming.path):
                     results.append(self._place(item, *ready, folders))
             except SetupError as error:
                 results.append(error)
         try:
             for folder in folders:
-                with _disk_faults(Path(folder)):
+                with disk_faults(Path(folder)):
                     _sync(folder)
         except SetupError as error:
             return [error] * len(group)
@@ -171,8 +121,8 @@ class ArtifactStore:
         """The file's open descriptor and its kind, or what is wrong with it."""
         try:
             kind = identify(item.incoming.head, media=item.media, declared=item.declared)
-            with _disk_faults(item.incoming.path):
-                return item.incoming.write(), kind
+            with disk_faults(item.incoming.path):
+                return item.incoming.finish(item.change), kind
         except (ArtifactInvalid, SetupError) as error:
             item.incoming.discard()
             return error
@@ -190,7 +140,8 @@ class ArtifactStore:
             _sync(copy)
             self._move(copy, target, folders)
         self._move(source, targets[0], folders)
-        return Saved(tuple(targets), item.incoming.sha256, item.incoming.size, kind.media_type)
+        sha256, size = item.incoming.written
+        return Saved(tuple(targets), sha256, size, kind.media_type, item.incoming.source_sha256)
 
     def _move(self, source: str, target: str, folders: set[str]) -> None:
         path = f"{self._root}/{target}"
@@ -202,26 +153,9 @@ class ArtifactStore:
         folders.add(folder)
 
 
-class _disk_faults:  # noqa: N801  # read as a word after `with`
-    """Turns an operating system's refusal into words for the user."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise SetupError(
-                f"cannot write {self._path}: {error.strerror or error}. Free the disk "
-                "or make the folder writable, then run the same command again; nothing is lost."
-            ) from error
-
-
 def make_folder(path: Path) -> None:
     """Raises SetupError where the folder cannot be made."""
-    with _disk_faults(path):
+    with disk_faults(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
@@ -232,7 +166,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Readers see the old bytes or the new ones. Raises SetupError.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    with _disk_faults(path):
+    with disk_faults(path):
         try:
             with temporary.open("wb") as file:
                 yield file
@@ -253,7 +187,7 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
 def point_latest(link: Path, target: str) -> None:
     """Make the symbolic link `latest` name the newest run, as one act. Raises SetupError."""
     temporary = link.with_name(f".{link.name}.tmp")
-    with _disk_faults(link):
+    with disk_faults(link):
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target, target_is_directory=True)
         temporary.replace(link)

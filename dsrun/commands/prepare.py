@@ -17,6 +17,7 @@ from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.records import JobError, JobResult, JobStatus
 from dsrun.store import ArtifactStore
+from dsrun.tagging.pictures import untagged
 
 
 async def prepare(
@@ -60,7 +61,8 @@ async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, 
     """A run was cut off while it wrote the file of an answer: the file is there, or it is lost."""
     for job, output, units in ledger.view.answered_jobs():
         operation = plan.catalog[job.operation]
-        saved = store.find(file_names(job, 0), media=operation.artifacts.media)
+        media = operation.artifacts.media
+        saved = store.find(file_names(job, 0), media=media, undo=untagged)
         if saved is None:
             words = "dsrun was stopped between reading the answer and writing its file"
             result = JobResult(
@@ -81,10 +83,10 @@ async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, 
 
 async def _find_lost_files(ledger: Ledger, reuse: Reuse, *, run_dir: Path, live_since: str) -> None:
     """Files of finished jobs that are gone come back from the cache or from the service."""
-    for job_id, path, sha256 in ledger.view.artifacts():
+    for job_id, index, path, sha256 in ledger.view.artifacts():
         if (run_dir / path).exists():
             continue
-        if reuse.restore(job_id, path, sha256):
+        if reuse.restore(ledger.view.job(job_id), index, path, sha256):
             say(f"{path} is missing; brought back from the cache")
         elif ledger.view.can_be_fetched(job_id, since=live_since):
             say(f"{path} is missing; asking the service for it again")

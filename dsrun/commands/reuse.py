@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -11,12 +12,14 @@ from dsrun.cache import Finished, ResultCache
 from dsrun.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.clock import SystemClock, stamp
 from dsrun.console import say
-from dsrun.fetching import file_names
+from dsrun.fetching import file_names, tagging
 from dsrun.grouping import GroupWorker
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
 from dsrun.records import Artifact, JobResult, JobStatus, Json, OpenJob
+from dsrun.retagging import retag, retag_to
+from dsrun.splicing import Change
 from dsrun.store import ARTIFACTS, TEMP
 
 _PAGE = 250  # results at once: their links take some milliseconds
@@ -42,11 +45,15 @@ class Reuse:
     on a thread of its own; what a killed run has not given, the next run of its directory does.
     """
 
-    def __init__(self, layout: RunLayout, *, clock: SystemClock, enabled: bool) -> None:
+    def __init__(
+        self, layout: RunLayout, *, clock: SystemClock, enabled: bool, metadata: bool
+    ) -> None:
+        """`metadata`: pictures carry their request, whichever run has given them."""
         self._run_dir = str(layout.run_dir)
         self._temporary = str(layout.run_dir / TEMP / "cached")
         self._directory = layout.run_dir.relative_to(layout.out).as_posix()
         self._clock = clock
+        self._metadata = metadata
         self._fault: CacheFault | None = None  # after the first one the cache is left alone
         self._is_complete = True
         self._waiting: list[_Ended] = []
@@ -99,20 +106,22 @@ class Reuse:
                         self._cache.sync()
                         await ledger.record_cached(brought, at=self._now())
 
-    def restore(self, job_id: str, path: str, sha256: str) -> bool:
+    def restore(self, job: OpenJob, index: int, path: str, sha256: str) -> bool:
         """Bring back a file that the run directory has lost; whether the cache had it."""
         if self._cache is None or self._fault is not None:
             return False
-        target = f"{self._run_dir}/{path}"
         with self._forgiving():
-            for result in self._cache.take([job_id], at=self._now()).values():
+            for result in self._cache.take([job.job_id], at=self._now()).values():
                 for file in result.files:
-                    if file.sha256 == sha256:
+                    if file.index == index:
+                        tag = tagging(job, index, seed=file.seed)
                         is_here = self._cache.bring(
-                            job_id, file, [target], temporary=self._temporary
-                        )
+                            job.job_id, file, [f"{self._run_dir}/{path}"],
+                            temporary=self._temporary,
+                            remake=partial(retag_to, tag=tag, sha256=sha256),
+                        )  # fmt: skip
                         self._cache.sync()
-                        return is_here
+                        return is_here is not None
         return False
 
     def note_end(self, job: OpenJob, result: JobResult | None) -> None:
@@ -165,11 +174,15 @@ class Reuse:
                     f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)
                 ]
                 targets = [f"{self._run_dir}/{path}" for path in paths]
-                if not cache.bring(job.job_id, file, targets, temporary=self._temporary):
+                remake = partial(retag, tag=self._tag(job, file))
+                made = cache.bring(
+                    job.job_id, file, targets, temporary=self._temporary, remake=remake
+                )
+                if made is None:
                     with self._forgiving():
                         cache.discard(result)
                     break
-                artifacts += [_artifact(file, path) for path in paths]
+                artifacts += [_artifact(made, path) for path in paths]
             else:
                 yield (
                     job,
@@ -179,6 +192,11 @@ class Reuse:
                         output=result.output,
                     ),
                 )
+
+    def _tag(self, job: OpenJob, file: CachedFile) -> Change | None:
+        if not self._metadata or not file.media_type.startswith("image/"):
+            return None
+        return tagging(job, file.index, seed=file.seed)
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
@@ -202,6 +220,7 @@ def _finished(ended: _Ended, run_dir: str) -> Finished:
         CachedFile(
             index=item.index,
             sha256=item.sha256,
+            source_sha256=item.source_sha256,
             size=item.size,
             media_type=item.media_type,
             extension=item.path.rpartition(".")[2],
@@ -218,6 +237,7 @@ def _artifact(file: CachedFile, path: str) -> Artifact:
     return Artifact(
         path=path,
         sha256=file.sha256,
+        source_sha256=file.source_sha256,
         size=file.size,
         media_type=file.media_type,
         index=file.index,
@@ -235,6 +255,7 @@ def _succeeded(view: LedgerView) -> Iterator[_Ended]:
             Artifact(
                 path=row["path"],
                 sha256=row["sha256"],
+                source_sha256=row["source_sha256"],
                 size=row["size"],
                 media_type=row["media_type"],
                 index=row["idx"],

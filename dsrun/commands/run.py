@@ -138,7 +138,10 @@ class _Session:
                 check_endpoint(ledger.view, settings, since=live_since)
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
-            reuse = Reuse(self._layout, clock=self._clock, enabled=not self._options.no_cache)
+            reuse = Reuse(
+                self._layout, clock=self._clock, enabled=not self._options.no_cache,
+                metadata=self._plan.manifest.metadata,
+            )  # fmt: skip
             stack.callback(reuse.close)
             write_manifest(self._plan, self._layout, settings)
             await ledger.start_run(
@@ -196,6 +199,7 @@ class _Session:
                     catalog=self._plan.catalog, operations=operations, control=control,
                     execution=self._execution, files=self._plan.files,
                     claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
+                    metadata=self._plan.manifest.metadata,
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
                 progress.watch(runner.pace)

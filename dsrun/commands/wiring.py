@@ -40,6 +40,7 @@ def build_runner(
     execution: Execution,
     claims: LedgerClaims,
     files: UploadFiles,
+    metadata: bool,
     resubmit_unknown: bool,
 ) -> Runner:
     """A runner for jobs of these operations."""
@@ -69,7 +70,7 @@ def build_runner(
         ),
         fetcher=Fetcher(
             api=api, sink=store, recorder=ledger, control=control, clock=clock, rng=rng,
-            max_attempts=execution.max_attempts,
+            max_attempts=execution.max_attempts, metadata=metadata,
         ),
         recorder=ledger,
         lanes={name: _lane(catalog[name], execution, clock, claims) for name in operations},

@@ -126,7 +126,7 @@ class TestWrongWords:
             ("run demo.yaml --limit many", "--limit"),
             ("run demo.yaml -j 0", "--max-concurrency"),
             ("run demo.yaml --if-running maybe", "wait"),
-            ("run demo.yaml --max-cost 3", "40 CNY"),
+            ("run demo.yaml --max-cost much", "40 CNY"),
             ("run demo.yaml --max-cost lots", "40 CNY"),
             ("run demo.yaml --set tone", "KEY=VALUE"),
             ("run demo.yaml --step poster", "posters"),

@@ -181,18 +181,30 @@ class TestViews:
         rows = done.query("SELECT status, files FROM results ORDER BY position")
         assert [tuple(row.values()) for row in rows] == [("succeeded", 2)] * 4
 
-    def test_a_ledger_of_the_version_before_is_read_as_it_is_and_gets_them_at_the_next_run(
-        self, done
+    @pytest.mark.parametrize(
+        ("version", "sql"),
+        [(3, "DROP VIEW spend"), (4, "CREATE VIEW results AS SELECT job_id FROM job")],
+    )
+    def test_a_ledger_of_an_older_version_is_read_as_it_is_and_gets_them_at_the_next_run(
+        self, done, version, sql
     ):
         path = done.run_dir() / "ledger.sqlite3"
         with closing(sqlite3.connect(path)) as db:
-            db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 3;")
+            db.executescript(
+                "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
+                f"{sql}; PRAGMA user_version = {version};"
+            )
         before = path.read_bytes()
+        (file, _) = ask(done, "--columns", "artifacts")[0]["artifacts"]
+        assert file["source_sha256"] == file["sha256"]
         assert len(ask(done)) == 4
+        assert done.dsrun("verify", "outputs/demo").code == 0
         assert path.read_bytes() == before
         assert done.dsrun("demo.yaml").code == 0
         assert {row["name"] for row in done.query(
             "SELECT name FROM sqlite_schema WHERE type = 'view'")} == VIEWS  # fmt: skip
+        (row,) = done.query("SELECT count(*) AS number FROM artifact WHERE source_sha256 = sha256")
+        assert row["number"] == 8
 
     def test_a_run_that_goes_on_is_seen_from_another_process(self, work, serve, standing_clock):
         service = serve(clock=standing_clock)

@@ -157,7 +157,9 @@ class TestResults:
         assert {item["path"] for item in recorded} == files.keys()
         for item in recorded:
             content = files[item["path"]]
-            assert list(item) == ["path", "sha256", "size", "media_type", "index", "seed"]
+            assert list(item) == [
+                "path", "sha256", "size", "media_type", "index", "seed", "source_sha256",
+            ]  # fmt: skip
             assert item["sha256"] == hashlib.sha256(content).hexdigest()
             assert item["size"] == len(content)
             assert item["media_type"] == "image/png"

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+import dsrun.incoming
 import dsrun.ledger
 import dsrun.results
 import dsrun.store
@@ -65,7 +66,7 @@ def set_trap(trap):
     elif owner == "ResultCache":
         around_call(ResultCache, name, trap)
     elif owner == "store":
-        dsrun.store.os = TrappedOs(name, trap)
+        dsrun.store.os = dsrun.incoming.os = TrappedOs(name, trap)
     else:
         dsrun.results.iter_results = cut_lines(dsrun.results.iter_results, trap)
 

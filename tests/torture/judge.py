@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 
+from tests.tagging import take_out
 from tests.torture.marks import canonical, draw, picture_mark, speak, voice_mark
 
 
@@ -135,7 +136,7 @@ def _judge_files(verdict, line, run_dir, marks, fulfilled):
         data = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(data).hexdigest() != item["sha256"] or len(data) != item["size"]:
             verdict.blame("damaged", f"{item['path']} is not what the ledger says")
-        elif item["path"] != name or data != expected:
+        elif item["path"] != name or expected not in (data, take_out(data)):
             verdict.blame("mixed", f"{item['path']} holds another picture")
         else:
             fulfilled.add(marks[index])

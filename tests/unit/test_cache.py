@@ -40,6 +40,7 @@ class Place:
                 CachedFile(
                     index=index,
                     sha256=hashlib.sha256(content).hexdigest(),
+                    source_sha256=hashlib.sha256(b"served " + content).hexdigest(),
                     size=len(content),
                     media_type="image/png",
                     extension="png",

@@ -11,6 +11,7 @@ from dsrun.execution import (
     Money,
     parse_duration,
     parse_execution,
+    parse_limit,
     parse_money,
     parse_rate,
 )
@@ -89,6 +90,17 @@ def test_every_key_of_the_schema_is_read():
 def test_words_that_the_schema_takes_are_read(kind, text, value):
     assert SchemaValidator(SCHEMA[kind]).is_valid(text)
     assert PARSERS[kind](text) == value
+
+
+@pytest.mark.parametrize("text", ["40", " 40 ", "40 CNY", "40.0"])
+def test_a_limit_on_the_command_line_may_leave_the_currency_out(text):
+    assert parse_limit(text) == Money(amount=Decimal(40), currency="CNY")
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "1e3", "4,0", "40 cny"])
+def test_what_is_no_limit(text):
+    with pytest.raises(ValueError, match="is no amount; write it as 40 CNY"):
+        parse_limit(text)
 
 
 NO_MONEY = ("", "40", "CNY", "40 cny", "-1 CNY", "40 CN", "40 CNY\n", "4,0 CNY", "1e3 CNY", ". CNY")

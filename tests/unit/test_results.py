@@ -39,6 +39,7 @@ PICTURE = {
     "idx": 0,
     "seed": 7,
     "sample_rate": None,
+    "source_sha256": "c" * 64,
 }
 SOUND = {**PICTURE, "media_type": "audio/wav", "seed": None, "sample_rate": 24000}
 ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "error_class": "job"}
@@ -59,6 +60,11 @@ def line(job, artifacts=(), twins=()):
     return found
 
 
+def test_in_a_ledger_of_an_older_version_files_are_as_they_were_served():
+    old = {key: value for key, value in PICTURE.items() if key != "source_sha256"}
+    assert line({}, [old])["artifacts"][0]["source_sha256"] == "b" * 64
+
+
 def test_a_line_in_full():
     assert line({}, [PICTURE]) == {
         "job_id": "a" * 64,
@@ -75,6 +81,7 @@ def test_a_line_in_full():
                 "media_type": "image/png",
                 "index": 0,
                 "seed": 7,
+                "source_sha256": "c" * 64,
             }
         ],
         "output": None,

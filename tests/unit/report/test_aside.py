@@ -11,7 +11,9 @@ from tests.conftest import wait_until as until
 
 
 def artifact(name, sha256, media_type="image/png"):
-    return Artifact(path=name, sha256=sha256, size=1, media_type=media_type, index=0)
+    return Artifact(
+        path=name, sha256=sha256, source_sha256=sha256, size=1, media_type=media_type, index=0
+    )
 
 
 def result(*artifacts):

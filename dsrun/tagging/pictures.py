@@ -1,0 +1,18 @@
+"""Tags for pictures of every format that has a place for them; others are left as they are."""
+
+from dsrun.media import end_mark
+from dsrun.splicing import Ends, Splice
+from dsrun.tagging import jpeg, png, webp
+from dsrun.tagging.tag import MAX_BYTES, Tag
+
+
+def tagged(ends: Ends, tag: Tag) -> Splice | None:
+    """How the file takes up its tag; None where it cannot, is cut off, or has one already."""
+    if end_mark(ends.head) not in ends.tail or len(tag.request) > MAX_BYTES:
+        return None
+    return png.tagged(ends, tag) or jpeg.tagged(ends, tag) or webp.tagged(ends, tag)
+
+
+def untagged(ends: Ends) -> Splice | None:
+    """How the file becomes what it was before `tagged`; None where it bears no tag."""
+    return png.untagged(ends) or jpeg.untagged(ends) or webp.untagged(ends)

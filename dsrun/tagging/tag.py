@@ -1,0 +1,49 @@
+"""What a picture says of itself: its request and its place in it, in words and as JSON."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+SOFTWARE = "dsrun"
+MAX_BYTES = 60_000  # of each text: a segment of a JPEG takes 64 KB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """The facts, of the job alone: whoever fetches the picture again writes the same bytes."""
+
+    job_id: str
+    operation: str
+    request: bytes  # JSON
+    index: int  # of the picture within the job
+    seed: int | None
+
+    def facts(self) -> bytes:
+        """Compact JSON; the request stands in it as it was hashed and sent."""
+        seed = b"null" if self.seed is None else b"%d" % self.seed
+        return b'{"job_id":%b,"operation":%b,"index":%d,"seed":%b,"request":%b}' % (
+            orjson.dumps(self.job_id), orjson.dumps(self.operation), self.index, seed, self.request,
+        )  # fmt: skip
+
+    def prompt(self) -> str:
+        """The text that asked for the picture; empty where the request has none."""
+        given = orjson.loads(self.request).get("input")
+        texts = list(_texts(given)) if isinstance(given, dict) else []
+        return "\n".join(texts)
+
+
+def _texts(given: dict[str, Any]) -> Iterator[str]:
+    for key in ("prompt", "text"):
+        if isinstance(text := given.get(key), str):
+            yield text
+            return
+    for message in _mappings(given.get("messages")):
+        for part in _mappings(message.get("content")):
+            if isinstance(text := part.get("text"), str):
+                yield text
+
+
+def _mappings(items: Any) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
