@@ -23,6 +23,7 @@ from dsrun.recovery import (
     Page,
     Span,
     Trace,
+    caller_of,
     find_made,
     find_task,
     measure_skew,
@@ -169,6 +170,7 @@ class Reconciler:
             skew=measure_skew(listing.traces, known=known, served_ahead_s=listing.served_ahead_s),
             claimed=self._claims.claimed(name, names, job_id=doubt.job_id),
             rivals=rivals,
+            callers={caller_of(trace) for trace in listing.traces if trace.name in known},
         )
 
     async def _list_tasks(self, lane: Lane, window: dict[str, str]) -> _Listing:

@@ -4,7 +4,7 @@ Times are seconds since the epoch. A task list has no prompts, so a task is told
 request id, or by elimination: made while the create was under way, and nobody else's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
@@ -44,6 +44,13 @@ class Trace(NamedTuple):
     request_id: str | None
     made_at: tuple[float, ...]
     item: Mapping[str, Json]
+
+
+class Caller(NamedTuple):
+    """Who made a task, as far as the list tells."""
+
+    api_key_id: str
+    unique_key: str  # group, task, function and model of the call
 
 
 class Page(NamedTuple):
@@ -152,11 +159,13 @@ def find_task(
     skew: Skew,
     claimed: Iterable[str],
     rivals: Sequence[Doubt],
+    callers: Collection[Caller] = (),
 ) -> Trace | NotFound:
     """The one task that must be the doubt's.
 
     `claimed` are tasks of other jobs, here or in other run directories; `rivals` other creates
-    whose tasks are not known.
+    whose tasks are not known. `callers` are those of our own tasks: another's is not adopted, but
+    proves no absence either, since our key may be a new one.
     """
     taken = set(claimed)
     spoken_for = {rival.request_id for rival in rivals if rival.request_id}
@@ -169,8 +178,9 @@ def find_task(
     if exact:
         return exact[0]
     inside = [trace for trace in free if _may_be(doubt, trace, skew.ahead_s, skew.doubt_s)]
-    if len(inside) == 1:
-        [trace] = inside
+    ours = [trace for trace in inside if not callers or caller_of(trace) in callers]
+    if len(ours) == 1:
+        [trace] = ours
         contradicts = doubt.request_id and trace.request_id  # both are known, and not the same
         if not contradicts and not any(
             _may_be(rival, trace, skew.ahead_s, skew.doubt_s)
@@ -181,6 +191,10 @@ def find_task(
     if any(_may_be(doubt, trace, skew.ahead_s, skew.wide_s) for trace in free):
         return NotFound.UNDECIDED
     return NotFound.ABSENT
+
+
+def caller_of(trace: Trace) -> Caller:
+    return Caller(*(str(trace.item.get(key)) for key in ("api_key_id", "user_api_unique_key")))
 
 
 def find_made(doubt: Doubt, traces: Sequence[Trace], *, claimed: Iterable[str]) -> Trace | NotFound:

@@ -9,6 +9,7 @@ from dsrun.recovery import (
     Skew,
     Span,
     Trace,
+    caller_of,
     doubt_of,
     find_made,
     find_task,
@@ -35,8 +36,8 @@ def doubt(job="a", since=SENT, lasted=1.0, request_id=None):
     )
 
 
-def trace(name="t1", at=SENT + 0.5, request_id=None):
-    return Trace(name, request_id, () if at is None else (at,), {})
+def trace(name="t1", at=SENT + 0.5, request_id=None, item=None):
+    return Trace(name, request_id, () if at is None else (at,), item or {})
 
 
 def found(result):
@@ -99,6 +100,16 @@ def test_a_rival_with_a_request_id_has_its_own_task_only():
     traces = [trace("t1", request_id="r1"), trace("t2", request_id="r2")]
     result = find_task(doubt(), traces, skew=SURE, claimed=(), rivals=[rival])
     assert found(result) == "t2"
+
+
+def test_a_task_of_another_key_is_not_ours_and_proves_no_absence():
+    ours, other = ({"api_key_id": number} for number in ("1", "2"))
+    callers = {caller_of(trace("t0", item=ours))}
+    both = [trace("t1", item=other), trace("t2", item=ours)]
+    result = find_task(doubt(), both, skew=SURE, claimed=(), rivals=(), callers=callers)
+    assert found(result) == "t2"
+    result = find_task(doubt(), both[:1], skew=SURE, claimed=(), rivals=(), callers=callers)
+    assert result is UNDECIDED
 
 
 class TestClocks:
