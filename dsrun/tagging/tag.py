@@ -1,5 +1,7 @@
 """What a picture says of itself: its request and its place in it, in words and as JSON."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +34,11 @@ class Tag:
         given = orjson.loads(self.request).get("input")
         texts = list(_texts(given)) if isinstance(given, dict) else []
         return "\n".join(texts)
+
+
+def escaped(facts: str, letters: re.Pattern[str]) -> str:
+    """The JSON with these letters of its texts as numbers, where they are not ASCII."""
+    return letters.sub(lambda found: json.dumps(found[0])[1:-1], facts)
 
 
 def _texts(given: dict[str, Any]) -> Iterator[str]:

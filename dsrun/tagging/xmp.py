@@ -7,7 +7,7 @@ both, so one that comes with EXIF keeps it.
 import re
 from xml.sax.saxutils import escape
 
-from dsrun.tagging.tag import SOFTWARE, Tag
+from dsrun.tagging.tag import SOFTWARE, Tag, escaped
 
 BEGIN = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -27,7 +27,7 @@ def packet(tag: Tag, *, note: str = "") -> bytes:
     if text:
         item = f'<rdf:li xml:lang="x-default">{_plain(text)}</rdf:li>'
         words = f"<dc:description><rdf:Alt>{item}</rdf:Alt></dc:description>{words}"
-    facts = _NO_XML.sub(_as_json, tag.facts().decode())
+    facts = escaped(tag.facts().decode(), _NO_XML)
     return BEGIN + f"{words}<dsrun:job>{_plain(facts)}</dsrun:job>{_END}".encode()
 
 
@@ -39,8 +39,3 @@ def plain_text(text: str) -> str:
 def _plain(text: str) -> str:
     """Readers turn a carriage return into a line feed unless it is written as a number."""
     return escape(text, {"\r": "&#13;"})
-
-
-def _as_json(letter: re.Match[str]) -> str:
-    """A letter that XML does not take; in JSON it can only stand inside a text."""
-    return f"\\u{ord(letter[0]):04x}"

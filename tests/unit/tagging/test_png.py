@@ -77,8 +77,16 @@ def test_taking_it_out_gives_the_very_bytes(file):
 def test_the_texts_stand_right_behind_the_header():
     made = put_in(png())
     assert made[:33] == png()[:33]
-    assert made[37:41] == b"iTXt"
+    assert made[37:41] == b"iTXt"  # the prompt is not ASCII
     assert made.endswith(png()[33:])
+
+
+def test_what_ascii_says_is_plain_text_which_every_program_shows():
+    made = put_in(png(), tag({"input": {"prompt": "a lantern"}}))
+    assert b"iTXt" not in made
+    assert b"tEXtDescription\0a lantern" in made
+    facts = put_in(png()).partition(b"tEXtdsrun\0")[2].partition(b"}}}")[0]
+    assert b"\\u7d19\\u306e\\u706f" in facts
 
 
 def test_every_chunk_has_its_checksum():
@@ -89,7 +97,7 @@ def test_every_chunk_has_its_checksum():
         assert zlib.crc32(named).to_bytes(4) == check
         seen.append(named[:4])
         at += length + 12
-    assert seen[:4] == [b"IHDR", b"iTXt", b"iTXt", b"iTXt"]
+    assert seen[:4] == [b"IHDR", b"iTXt", b"tEXt", b"tEXt"]
     assert seen[-1] == b"IEND"
 
 
