@@ -239,6 +239,19 @@ def test_keys_alone_are_enough(read, report):
     assert reader.complaints == []
 
 
+def test_the_next_key_after_esc_is_not_lost(read, report):
+    """The browser tells of a closed dialog later, which took the focus from the search again."""
+    reader = read(report)
+    reader.page.locator(".open").nth(2).click()
+    reader.page.evaluate(
+        "['Escape', '/'].forEach(key => document.activeElement.dispatchEvent("
+        "new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true})))"
+    )
+    reader.page.wait_for_timeout(100)
+    assert not reader.page.locator("#view").is_visible()
+    assert reader.page.evaluate("document.activeElement.id") == "q"
+
+
 def test_stars_survive_a_reload_and_another_visit(read, report):
     reader = read(report)
     reader.page.locator(".pick").nth(0).click()
@@ -267,6 +280,28 @@ def test_what_was_chosen_becomes_a_manifest_that_runs_just_that(read, report, wo
     }
     plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
     assert [job["job_id"] for job in plan["job_list"]] == [line["job_id"] for line in chosen]
+    assert plan["to_send"] == 0
+
+
+def test_numbers_of_a_row_stay_as_they_are_written(read, work, emulator):
+    """A browser reads 1.0 as 1, and a template prints it as another text: another job."""
+    steps = """
+params: {strength: 2.0}
+steps:
+  posters:
+    operation: wanx-v1
+    matrix:
+      weight: [0.5, 1.0, 1.0e+3]
+      item: [{sku: 9007199254740993, 1: one, 0: nought}]
+    input: {prompt: "{{ weight }} {{ item }} {{ params.strength }}"}
+"""
+    assert dsrun(work, work.pipeline(steps)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    assert [words.split(" · ")[0] for words in reader.captions()] == ["0.5", "1.0", "1000.0"]
+    reader.page.locator(".pick").nth(1).click()
+    reader.saved("Save manifest").save_as(work.folder / "picks.yaml")
+    plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
+    assert [job["job_id"] for job in plan["job_list"]] == [work.results()[1]["job_id"]]
     assert plan["to_send"] == 0
 
 
@@ -300,7 +335,8 @@ def test_five_thousand_pictures_are_drawn_as_far_as_they_are_seen(read, work, em
     data = json.loads(whole[2])
     first = data["entries"][0]
     data["entries"] = [
-        first | {"index": n, "job_id": f"{n:064x}", "matrix": {"number": n % 50, "row": n // 50}}
+        first
+        | {"index": n, "job_id": f"{n:064x}", "axes": {"number": str(n % 50), "row": str(n // 50)}}
         for n in range(5000)
     ]
     report.write_text(text.replace(whole[2], json.dumps(data)), encoding="utf-8")
