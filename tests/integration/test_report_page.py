@@ -67,17 +67,36 @@ class Reader:
         self._context = chromium.new_context(**({"viewport": WIDE} | about))
         self.page = self._context.new_page()
         self.page.set_default_timeout(10_000)
-        self.complaints, self.addresses = [], []
+        self.complaints, self.addresses, self._loading = [], [], set()
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("requestfailed", self._note_failure)
-        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.page.on("request", self._note_request)
+        self.page.on("requestfinished", self._loading.discard)
         self.page.goto(report.as_uri())
 
+    def _note_request(self, request):
+        self.addresses.append(request.url)
+        self._loading.add(request)
+
     def _note_failure(self, request):
-        # A reload aborts the thumbnails that are still on their way.
+        self._loading.discard(request)
+        # The full view may be left before its picture has come.
         if request.failure != "net::ERR_ABORTED":
             self.complaints.append(f"{request.url}: {request.failure}")
+
+    def reload(self):
+        self._wait_for_files()
+        self.page.reload()
+
+    def visit(self, address):
+        self._wait_for_files()
+        self.page.goto(address)
+
+    def _wait_for_files(self):
+        """A page that is left while files are on their way aborts them, and says so."""
+        while self._loading:
+            self.page.wait_for_timeout(20)
 
     def captions(self):
         return self.page.locator(".card .foot span").all_inner_texts()
@@ -178,7 +197,7 @@ def test_filters_narrow_and_live_in_the_address(read, report):
     reader.choose("style", "<sketch>")
     reader.choose("light", "noon")
     assert reader.page.locator(".card").count() == 3
-    reader.page.reload()
+    reader.reload()
     assert reader.page.locator(".card").count() == 3
     assert reader.page.locator("#shown").inner_text() == "3 of 14 shown, 3 jobs"
     reader.page.get_by_role("button", name="Reset").click()
@@ -256,10 +275,10 @@ def test_stars_survive_a_reload_and_another_visit(read, report):
     reader = read(report)
     reader.page.locator(".pick").nth(0).click()
     reader.page.locator(".pick").nth(3).click()
-    reader.page.reload()
+    reader.reload()
     assert reader.page.locator(".card.starred").count() == 2
-    reader.page.goto("about:blank")
-    reader.page.goto(report.as_uri())  # without what the address says
+    reader.visit("about:blank")
+    reader.visit(report.as_uri())  # without what the address says
     assert reader.page.locator(".card.starred").count() == 2
     reader.page.get_by_label("starred", exact=True).check()
     assert reader.page.locator(".card").count() == 2
