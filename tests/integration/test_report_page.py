@@ -72,15 +72,18 @@ class Reader:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("requestfailed", self._note_failure)
         self.page.on("request", self._note_request)
-        self.page.on("requestfinished", self._loading.discard)
+        self.page.on("requestfinished", self._note_end)
         self.page.goto(report.as_uri())
 
     def _note_request(self, request):
         self.addresses.append(request.url)
         self._loading.add(request)
 
-    def _note_failure(self, request):
+    def _note_end(self, request):
         self._loading.discard(request)
+
+    def _note_failure(self, request):
+        self._note_end(request)
         # The full view may be left before its picture has come.
         if request.failure != "net::ERR_ABORTED":
             self.complaints.append(f"{request.url}: {request.failure}")
