@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const PAGE = 240; // cards that are made at once; more come as the reader scrolls
 const MOST_CHOICES = 300; // values of an axis that a list of choices can hold
+const LONGEST_VALUE = 24; // characters of a value under a picture
 const MOST_IN_ADDRESS = 150; // stars; more are kept by the browser alone
 
 function make(tag, about = {}, ...inner) {
@@ -226,9 +227,15 @@ function player(file) {
   return make("audio", { controls: true, preload: "none", src: address(file.path) });
 }
 
+// Two lines have room for every axis only where none takes them all.
+function short(text) {
+  const signs = [...text];
+  return signs.length > LONGEST_VALUE ? `${signs.slice(0, LONGEST_VALUE - 1).join("")}…` : text;
+}
+
 function caption(card) {
   const shown = axes.filter((name) => card.axes.has(name) && ![state.rows, state.cols, state.split].includes(name));
-  return shown.map((name) => card.axes.get(name)).join(" · ") || `${card.entry.step} ${card.entry.index}`;
+  return shown.map((name) => short(card.axes.get(name))).join(" · ") || `${card.entry.step} ${card.entry.index}`;
 }
 
 function showStar(box) {
@@ -387,6 +394,7 @@ function drawControls() {
     });
   }
   at("more").hidden = !axes.length;
+  at("filters").hidden = at("filters").childElementCount === 1; // its legend
   at("q").value = state.q;
   at("only-stars").checked = state.stars;
 }

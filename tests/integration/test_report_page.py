@@ -195,6 +195,40 @@ def test_two_axes_make_a_sheet_and_a_third_makes_panels(read, report):
     assert reader.complaints == []
 
 
+def test_a_long_value_leaves_room_for_the_others(read, report):
+    reader = read(report)
+    (caption,) = {
+        words
+        for words in reader.captions()
+        if "script" in words and "noon" in words and "anime" in words
+    }
+    assert caption.startswith(EVIL[:23] + "… · <anime> · noon")
+
+
+def test_a_prompt_reads_in_its_own_direction(read, work, emulator):
+    steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {subject: [a lantern, فانوس ورقي]}
+    input: {prompt: "{{ subject }}"}
+"""
+    assert dsrun(work, work.pipeline(steps)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    begins = []
+    for number in range(2):
+        reader.page.locator(".open").nth(number).click()
+        begins.append(
+            reader.page.locator("#prompt").evaluate(
+                "node => { const range = document.createRange(); range.selectNodeContents(node);"
+                "return range.getBoundingClientRect().left - node.getBoundingClientRect().left }"
+            )
+        )
+        reader.page.keyboard.press("Escape")
+    assert begins[0] < 2
+    assert begins[1] > 50
+
+
 def test_filters_narrow_and_live_in_the_address(read, report):
     reader = read(report)
     reader.choose("style", "<sketch>")
