@@ -7,6 +7,7 @@ from typing import Any
 
 from dsrun.records import Json
 from dsrun.report.advice import advise
+from dsrun.report.picks import yaml_text
 
 THUMBS = ".thumbs"  # below the run directory
 MOST_ROWS = 20_000  # what a browser shows without pain
@@ -50,13 +51,14 @@ def entries_of(line: Json) -> Iterator[dict[str, Json]]:
     shared = {key: line[key] for key in _SHARED}
     shared |= {"files": files, "advice": advise(line["status"], line["error"])}
     for row in (line, *line.get("twins", ())):
-        yield {"step": row["step"], "index": row["index"], "matrix": row["matrix"], **shared}
+        axes = {name: label_of(value) for name, value in row["matrix"].items()}
+        own = {"step": row["step"], "index": row["index"], "axes": axes}
+        yield own | {"row": yaml_text(row["matrix"])} | shared
 
 
 def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
     """Every image of these entries, with the values of its axes as words."""
     for entry in entries:
-        axes = {name: label_of(value) for name, value in entry["matrix"].items()}
         for file in entry["files"]:
             if file["media_type"].startswith("image/"):
                 own = {
@@ -64,7 +66,7 @@ def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
                     "seed": str(file["seed"]),
                     "picture": str(file["index"]),
                 }
-                yield Picture(path=file["path"], sha256=file["sha256"], axes=own | axes)
+                yield Picture(path=file["path"], sha256=file["sha256"], axes=own | entry["axes"])
 
 
 def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:

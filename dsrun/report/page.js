@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const PAGE = 240; // cards that are made at once; more come as the reader scrolls
 const MOST_CHOICES = 300; // values of an axis that a list of choices can hold
+const LONGEST_VALUE = 24; // characters of a value under a picture
 const MOST_IN_ADDRESS = 150; // stars; more are kept by the browser alone
 
 function make(tag, about = {}, ...inner) {
@@ -41,7 +42,7 @@ for (const entry of data.entries) {
     axes.set("step", entry.step);
     if (file && file.seed !== null) axes.set("seed", String(file.seed));
     if (file) axes.set("picture", String(file.index));
-    for (const [name, value] of Object.entries(entry.matrix)) axes.set(name, label(value));
+    for (const [name, value] of Object.entries(entry.axes)) axes.set(name, value);
     const words = [
       promptOf(entry.request), ...axes.values(), entry.job_id, entry.task_id, entry.request_id,
       file && file.path, entry.error && `${entry.error.code} ${entry.error.message}`,
@@ -61,7 +62,7 @@ for (const card of cards) for (const [name, value] of card.axes) {
   if (!values.has(name)) values.set(name, new Set());
   values.get(name).add(value);
 }
-const isOwn = (name) => data.entries.some((entry) => name in entry.matrix);
+const isOwn = (name) => data.entries.some((entry) => Object.hasOwn(entry.axes, name));
 const axes = [...values.keys()]
   .filter((name) => values.get(name).size > 1)
   .sort((a, b) => isOwn(b) - isOwn(a));
@@ -226,9 +227,15 @@ function player(file) {
   return make("audio", { controls: true, preload: "none", src: address(file.path) });
 }
 
+// Two lines have room for every axis only where none takes them all.
+function short(text) {
+  const signs = [...text];
+  return signs.length > LONGEST_VALUE ? `${signs.slice(0, LONGEST_VALUE - 1).join("")}…` : text;
+}
+
 function caption(card) {
   const shown = axes.filter((name) => card.axes.has(name) && ![state.rows, state.cols, state.split].includes(name));
-  return shown.map((name) => card.axes.get(name)).join(" · ") || `${card.entry.step} ${card.entry.index}`;
+  return shown.map((name) => short(card.axes.get(name))).join(" · ") || `${card.entry.step} ${card.entry.index}`;
 }
 
 function showStar(box) {
@@ -349,42 +356,18 @@ function save(name, text) {
 const chosen = () => cards.filter((card) => stars.has(card.key));
 const list = () => chosen().map((card) => (card.file ? card.file.path : card.entry.job_id) + "\n").join("");
 
+// Of texts that dsrun has written: numbers that passed through here would not be the same.
 function manifest() {
-  const steps = {};
-  for (const [name, step] of Object.entries(data.manifest.steps)) {
-    const rows = new Map();
-    for (const { entry } of chosen()) {
-      if (entry.step === name) rows.set(JSON.stringify(entry.matrix), entry.matrix);
-    }
+  let text = data.picks.head;
+  for (const [name, step] of Object.entries(data.picks.steps)) {
+    const rows = new Set(chosen().filter(({ entry }) => entry.step === name).map(({ entry }) => entry.row));
     if (!rows.size) continue;
-    steps[name] = { ...step };
-    delete steps[name].matrix;
-    const include = [...rows.values()].filter((row) => Object.keys(row).length);
-    if (include.length) steps[name].matrix = { include };
+    rows.delete("{}"); // a step without axes
+    text += step;
+    if (rows.size) text += "    matrix:\n      include:\n";
+    for (const row of rows) text += `        - ${row}\n`;
   }
-  const name = `${data.manifest.name.slice(0, 57)}-picks`;
-  return "# The starred rows of a report. Save it beside the pipeline: what it names is found from there.\n"
-    + yaml({ version: 1, ...data.manifest, name, steps }, 0);
-}
-
-const PLAIN = /^[A-Za-z_][A-Za-z0-9_-]*$/;
-const WORDS = /^(y|n|yes|no|on|off|true|false|null)$/i;
-// A JSON text is a YAML one, but for the few signs that YAML does not let stand.
-const quoted = (text) => JSON.stringify(text)
-  .replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, (sign) => "\\u" + sign.charCodeAt(0).toString(16).padStart(4, "0"));
-
-function yaml(value, depth) {
-  const indent = "  ".repeat(depth);
-  return Object.entries(value).map(([key, inner]) => {
-    const word = PLAIN.test(key) && !WORDS.test(key) ? key : quoted(key);
-    if (inner !== null && typeof inner === "object" && !Array.isArray(inner) && Object.keys(inner).length) {
-      return `${indent}${word}:\n${yaml(inner, depth + 1)}`;
-    }
-    if (Array.isArray(inner) && inner.length) {
-      return `${indent}${word}:\n${inner.map((item) => `${indent}  - ${quoted(item)}\n`).join("")}`;
-    }
-    return `${indent}${word}: ${quoted(inner)}\n`;
-  }).join("");
+  return text;
 }
 
 // The controls.
@@ -411,6 +394,7 @@ function drawControls() {
     });
   }
   at("more").hidden = !axes.length;
+  at("filters").hidden = at("filters").childElementCount === 1; // its legend
   at("q").value = state.q;
   at("only-stars").checked = state.stars;
 }
@@ -447,18 +431,22 @@ at("main").addEventListener("click", (event) => {
 at("before").addEventListener("click", () => show(opened - 1));
 at("after").addEventListener("click", () => show(opened + 1));
 at("star").addEventListener("click", () => toggle(visible[opened]));
-at("close").addEventListener("click", () => at("view").close());
-at("view").addEventListener("close", () => {
+// At once, also by Esc: the browser's own event comes later, and the next key may be there before it.
+function leave() {
+  if (opened < 0) return;
+  at("view").close();
   const card = visible[opened];
   opened = -1;
   at("media").replaceChildren(); // a voice falls silent
   const button = [...document.querySelectorAll(".open")].find((other) => other.card === card);
   if (button) button.focus();
-});
+}
+at("close").addEventListener("click", leave);
+at("view").addEventListener("close", leave);
 at("copy-list").addEventListener("click", () => copy(list(), "List"));
 at("save-list").addEventListener("click", () => save(`${data.name}-picks.txt`, list()));
 at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
-at("save-manifest").hidden = !data.manifest;
+at("save-manifest").hidden = !data.picks;
 at("clear").addEventListener("click", () => {
   stars.clear();
   change();
@@ -486,6 +474,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "ArrowLeft") show(opened - 1);
     else if (event.key === "ArrowRight") show(opened + 1);
     else if (event.key === "s") toggle(visible[opened]);
+    else if (event.key === "Escape") leave();
     else return;
   } else if (event.key === "/") {
     at("q").focus();

@@ -10,13 +10,16 @@ from markupsafe import Markup
 
 from dsrun.digest import json_text
 from dsrun.records import Json
+from dsrun.report.picks import picks_of
 from dsrun.resources import read_page
 
 # In a script element only these could end it or begin another; in JSON they can be escaped.
 _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
 
 
-def build_page(head: dict[str, Any], entries: Sequence[Json], manifest: Json) -> bytes:
+def build_page(
+    head: dict[str, Any], entries: Sequence[Json], manifest: dict[str, Any] | None
+) -> bytes:
     """The page. `head` is that of `head_of`; `manifest` is that of the lock file, or None."""
     style, script = (read_page(name).decode() for name in ("page.css", "page.js"))
     environment = Environment(
@@ -25,7 +28,7 @@ def build_page(head: dict[str, Any], entries: Sequence[Json], manifest: Json) ->
     data = {
         "name": head["name"],
         "digest": head["digest"],
-        "manifest": manifest,
+        "picks": picks_of(manifest),
         "entries": entries,
     }
     # Ours, and the data with every sign of markup escaped: what else is put in is escaped here.

@@ -100,7 +100,7 @@ steps:
 """
         assert work.dsrun(work.pipeline(steps)).code == 0
         entries = data_of((work.run_dir() / "report.html").read_text())["entries"]
-        assert [entry["matrix"] for entry in entries] == [{"mood": "calm"}, {"mood": "wild"}]
+        assert [entry["axes"] for entry in entries] == [{"mood": "calm"}, {"mood": "wild"}]
 
     def test_a_selection_does_not_change_what_the_head_counts(self, work, page):
         assert work.dsrun("demo.yaml", "--limit", "1").code == 0

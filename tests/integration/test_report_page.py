@@ -67,17 +67,39 @@ class Reader:
         self._context = chromium.new_context(**({"viewport": WIDE} | about))
         self.page = self._context.new_page()
         self.page.set_default_timeout(10_000)
-        self.complaints, self.addresses = [], []
+        self.complaints, self.addresses, self._loading = [], [], set()
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("requestfailed", self._note_failure)
-        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.page.on("request", self._note_request)
+        self.page.on("requestfinished", self._note_end)
         self.page.goto(report.as_uri())
 
+    def _note_request(self, request):
+        self.addresses.append(request.url)
+        self._loading.add(request)
+
+    def _note_end(self, request):
+        self._loading.discard(request)
+
     def _note_failure(self, request):
-        # A reload aborts the thumbnails that are still on their way.
+        self._note_end(request)
+        # The full view may be left before its picture has come.
         if request.failure != "net::ERR_ABORTED":
             self.complaints.append(f"{request.url}: {request.failure}")
+
+    def reload(self):
+        self._wait_for_files()
+        self.page.reload()
+
+    def visit(self, address):
+        self._wait_for_files()
+        self.page.goto(address)
+
+    def _wait_for_files(self):
+        """A page that is left while files are on their way aborts them, and says so."""
+        while self._loading:
+            self.page.wait_for_timeout(20)
 
     def captions(self):
         return self.page.locator(".card .foot span").all_inner_texts()
@@ -173,12 +195,46 @@ def test_two_axes_make_a_sheet_and_a_third_makes_panels(read, report):
     assert reader.complaints == []
 
 
+def test_a_long_value_leaves_room_for_the_others(read, report):
+    reader = read(report)
+    (caption,) = {
+        words
+        for words in reader.captions()
+        if "script" in words and "noon" in words and "anime" in words
+    }
+    assert caption.startswith(EVIL[:23] + "… · <anime> · noon")
+
+
+def test_a_prompt_reads_in_its_own_direction(read, work, emulator):
+    steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {subject: [a lantern, فانوس ورقي]}
+    input: {prompt: "{{ subject }}"}
+"""
+    assert dsrun(work, work.pipeline(steps)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    begins = []
+    for number in range(2):
+        reader.page.locator(".open").nth(number).click()
+        begins.append(
+            reader.page.locator("#prompt").evaluate(
+                "node => { const range = document.createRange(); range.selectNodeContents(node);"
+                "return range.getBoundingClientRect().left - node.getBoundingClientRect().left }"
+            )
+        )
+        reader.page.keyboard.press("Escape")
+    assert begins[0] < 2
+    assert begins[1] > 50
+
+
 def test_filters_narrow_and_live_in_the_address(read, report):
     reader = read(report)
     reader.choose("style", "<sketch>")
     reader.choose("light", "noon")
     assert reader.page.locator(".card").count() == 3
-    reader.page.reload()
+    reader.reload()
     assert reader.page.locator(".card").count() == 3
     assert reader.page.locator("#shown").inner_text() == "3 of 14 shown, 3 jobs"
     reader.page.get_by_role("button", name="Reset").click()
@@ -239,14 +295,27 @@ def test_keys_alone_are_enough(read, report):
     assert reader.complaints == []
 
 
+def test_the_next_key_after_esc_is_not_lost(read, report):
+    """The browser tells of a closed dialog later, which took the focus from the search again."""
+    reader = read(report)
+    reader.page.locator(".open").nth(2).click()
+    reader.page.evaluate(
+        "['Escape', '/'].forEach(key => document.activeElement.dispatchEvent("
+        "new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true})))"
+    )
+    reader.page.wait_for_timeout(100)
+    assert not reader.page.locator("#view").is_visible()
+    assert reader.page.evaluate("document.activeElement.id") == "q"
+
+
 def test_stars_survive_a_reload_and_another_visit(read, report):
     reader = read(report)
     reader.page.locator(".pick").nth(0).click()
     reader.page.locator(".pick").nth(3).click()
-    reader.page.reload()
+    reader.reload()
     assert reader.page.locator(".card.starred").count() == 2
-    reader.page.goto("about:blank")
-    reader.page.goto(report.as_uri())  # without what the address says
+    reader.visit("about:blank")
+    reader.visit(report.as_uri())  # without what the address says
     assert reader.page.locator(".card.starred").count() == 2
     reader.page.get_by_label("starred", exact=True).check()
     assert reader.page.locator(".card").count() == 2
@@ -267,6 +336,28 @@ def test_what_was_chosen_becomes_a_manifest_that_runs_just_that(read, report, wo
     }
     plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
     assert [job["job_id"] for job in plan["job_list"]] == [line["job_id"] for line in chosen]
+    assert plan["to_send"] == 0
+
+
+def test_numbers_of_a_row_stay_as_they_are_written(read, work, emulator):
+    """A browser reads 1.0 as 1, and a template prints it as another text: another job."""
+    steps = """
+params: {strength: 2.0}
+steps:
+  posters:
+    operation: wanx-v1
+    matrix:
+      weight: [0.5, 1.0, 1.0e+3]
+      item: [{sku: 9007199254740993, 1: one, 0: nought}]
+    input: {prompt: "{{ weight }} {{ item }} {{ params.strength }}"}
+"""
+    assert dsrun(work, work.pipeline(steps)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    assert [words.split(" · ")[0] for words in reader.captions()] == ["0.5", "1.0", "1000.0"]
+    reader.page.locator(".pick").nth(1).click()
+    reader.saved("Save manifest").save_as(work.folder / "picks.yaml")
+    plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
+    assert [job["job_id"] for job in plan["job_list"]] == [work.results()[1]["job_id"]]
     assert plan["to_send"] == 0
 
 
@@ -300,7 +391,8 @@ def test_five_thousand_pictures_are_drawn_as_far_as_they_are_seen(read, work, em
     data = json.loads(whole[2])
     first = data["entries"][0]
     data["entries"] = [
-        first | {"index": n, "job_id": f"{n:064x}", "matrix": {"number": n % 50, "row": n // 50}}
+        first
+        | {"index": n, "job_id": f"{n:064x}", "axes": {"number": str(n % 50), "row": str(n // 50)}}
         for n in range(5000)
     ]
     report.write_text(text.replace(whole[2], json.dumps(data)), encoding="utf-8")

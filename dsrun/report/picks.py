@@ -1,0 +1,55 @@
+"""The texts from which a page puts together the manifest of what was starred.
+
+They are made here, because a browser reads 1.0 as 1 and rounds large integers: a template would
+print another text, which is another job, paid again.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dsrun.digest import json_text
+from dsrun.records import Json
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
+_WORDS = re.compile("y|n|yes|no|on|off|true|false|null", re.IGNORECASE).fullmatch
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_MOST_OF_NAME = 57  # and "-picks" is the most that a name may have
+_NOTE = (
+    "# The starred rows of a report. Save it beside the pipeline: "
+    "what it names is found from there.\n"
+)
+
+
+def yaml_text(value: Json) -> str:
+    """A value in one line of YAML: JSON, but for the few signs that YAML does not let stand."""
+    return _NOT_IN_YAML.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json_text(value))
+
+
+def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
+    """`head` and `steps` of a manifest as YAML, to which the rows of each step are added.
+
+    `manifest` is that of the lock file, or None where there is none.
+    """
+    if not manifest:
+        return None
+    head = {"version": 1} | {key: value for key, value in manifest.items() if key != "steps"}
+    head["name"] = f"{manifest['name'][:_MOST_OF_NAME]}-picks"
+    steps = {
+        name: "".join(_lines({name: {k: v for k, v in step.items() if k != "matrix"}}, "  "))
+        for name, step in manifest["steps"].items()
+    }
+    return {"head": _NOTE + "".join(_lines(head, "")) + "steps:\n", "steps": steps}
+
+
+def _lines(mapping: dict[str, Any], indent: str) -> Iterator[str]:
+    for key, value in mapping.items():
+        word = key if _PLAIN(key) and not _WORDS(key) else yaml_text(key)
+        if isinstance(value, dict) and value:
+            yield f"{indent}{word}:\n"
+            yield from _lines(value, f"{indent}  ")
+        elif isinstance(value, list) and value:
+            yield f"{indent}{word}:\n"
+            yield from (f"{indent}  - {yaml_text(item)}\n" for item in value)
+        else:
+            yield f"{indent}{word}: {yaml_text(value)}\n"

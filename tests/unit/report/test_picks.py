@@ -1,0 +1,32 @@
+"""The YAML of a manifest of picks is read back as what it was."""
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsrun.report.picks import picks_of
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(-1e6, 1e6) | st.text()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text() | st.sampled_from(["no", "1", "a b", "y"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]+", fullmatch=True), VALUES, max_size=4))
+def test_what_a_step_says_comes_back(step):
+    step = {"operation": "wanx-v1"} | step
+    step.pop("matrix", None)
+    picks = picks_of(
+        {"name": "demo", "params": step, "steps": {"no": step | {"matrix": {"a": [1]}}}}
+    )
+    manifest = yaml.safe_load(picks["head"] + picks["steps"]["no"])
+    assert manifest == {"version": 1, "name": "demo-picks", "params": step, "steps": {"no": step}}
+
+
+def test_a_run_without_a_manifest_has_none():
+    assert picks_of(None) is None
