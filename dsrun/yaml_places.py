@@ -7,6 +7,7 @@ import yaml
 from yaml.nodes import CollectionNode, Node, ScalarNode
 
 from dsrun.errors import Problem
+from dsrun.yaml_scalars import PAIR
 
 _WORDS = {
     "found unexpected end of stream": "this quote is never closed",
@@ -35,7 +36,9 @@ class _Mark(Protocol):
 
 # YAML ends a line at these too; editors do not.
 _ODD_BREAKS = ("\x85", "\u2028", "\u2029")
-_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])")
+_ESCAPE = re.compile(
+    PAIR.pattern + r"|\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])"
+)
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # an anchor, a tag
 _BLANK_ESCAPES = frozenset("tnvfr N_LP\n\t")
 _SURROGATE = re.compile(r".?\\u[dD][89a-fA-F]")  # half of a pair, as JSON writes it
@@ -101,7 +104,7 @@ def _unit(text: str, at: int, style: str | None) -> tuple[int, bool]:
         spelled = escape[0]
         if len(spelled) == 2:  # noqa: PLR2004  # a backslash and a letter
             return 2, spelled[1] in _BLANK_ESCAPES
-        return len(spelled), chr(int(f"0x{spelled[2:]}", 0)).isspace()
+        return len(spelled), not PAIR.match(spelled) and chr(int(f"0x{spelled[2:]}", 0)).isspace()
     return 1, text[at].isspace()
 
 
@@ -136,7 +139,7 @@ def _hint(text: str, line: int, column: int) -> str:
     if "\t" in here[: max(column, len(here) - len(here.lstrip()))]:
         return "a tab stands here; YAML indents with spaces"
     if _SURROGATE.match(here[max(column - 3, 0) :]):
-        return "in YAML a sign past U+FFFF is one escape, such as \\U0001F3EE, or stands as itself"
+        return "half of a surrogate pair; write \\U0001F3EE, or the sign itself"
     if here.lstrip().partition(":")[2].strip().startswith(("{{", "{%")):
         return "put a value that starts with `{{` in quotes"
     return ""
