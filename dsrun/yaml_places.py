@@ -9,13 +9,17 @@ from yaml.nodes import CollectionNode, Node, ScalarNode
 from dsrun.errors import Problem
 from dsrun.yaml_scalars import PAIR
 
+_SECOND_COLON = "mapping values are not allowed in this context"
+_NO_COLON_ABOVE = (
+    "this goes on with the text of the line above: there a `:` is missing, "
+    "or this line is indented too far"
+)
 _WORDS = {
     "found unexpected end of stream": "this quote is never closed",
     "but found another document": "a second document begins here; a file holds one",
     "found undefined alias": "no anchor of this name stands before",
-    "mapping values are not allowed in this context": (
-        "found a second `: ` in a line; put a text that holds one in quotes"
-    ),
+    _SECOND_COLON: ("found a second `: ` in a line; put a text that holds one in quotes"),
+    "could not find expected ':'": "expected a `:` behind this, since it stands where a key does",
     "did not find expected key": (
         "expected a key; look at the quotes, the colons and the indentation around here"
     ),
@@ -111,8 +115,10 @@ def _unit(text: str, at: int, style: str | None) -> tuple[int, bool]:
 def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         # An open quote is found at the end of the file; its begin is what helps.
-        is_open = error.context_mark is not None and "end of stream" in str(error.problem)
-        mark = error.context_mark if is_open else error.problem_mark or error.context_mark
+        # So is a missing colon behind the key that lacks it.
+        is_late = str(error.problem).endswith(("end of stream", "could not find expected ':'"))
+        marks = (error.context_mark, error.problem_mark)
+        mark = (marks[0] or marks[1]) if is_late else (marks[1] or marks[0])
         line, column = place_of(text, mark) if mark is not None else (1, 1)
         found = _plain_words(error, text)
     else:
@@ -129,6 +135,10 @@ def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
         line = place_of(text, error.context_mark)[0]
         closer = _OPENERS[problem][1]
         return f"expected `,` or `{closer}`; the `{_OPENERS[problem][0]}` is in line {line}"
+    if problem == _SECOND_COLON and error.problem_mark is not None:
+        line, column = place_of(text, error.problem_mark)
+        if ": " not in text.split("\n")[line - 1][: column - 1]:
+            return _NO_COLON_ABOVE
     return _WORDS.get(problem) or ", ".join(filter(None, (error.context, error.problem)))
 
 
@@ -140,6 +150,10 @@ def _hint(text: str, line: int, column: int) -> str:
         return "a tab stands here; YAML indents with spaces"
     if _SURROGATE.match(here[max(column - 3, 0) :]):
         return "half of a surrogate pair; write \\U0001F3EE, or the sign itself"
+    if re.match(r"\s*[\w-]+\uff1a", here):
+        return "the colon here is a full-width sign, which YAML takes for a letter; write `: `"
+    if re.match(r"\s*-\w", here):
+        return "a blank belongs behind the `-` of a list item"
     if here.lstrip().partition(":")[2].strip().startswith(("{{", "{%")):
         return "put a value that starts with `{{` in quotes"
     return ""
