@@ -1,13 +1,13 @@
 """The `matrix` section of a step, from YAML values to a Matrix."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from dsrun.datafile import DataFile, files_matching
 from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
-from dsrun.wording import nearest, show
+from dsrun.wording import closest, nearest, show
 
 RULES = ("zip", "exclude", "include", "sample")
 RESERVED = frozenset(
@@ -173,6 +173,16 @@ class MatrixReader:
                 "no template can use this name; allowed: letters, digits and _, the first no digit",
                 of_key=True,
             )
+
+
+def idle_axes(matrix: Matrix, used: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Axes that change no request, each with the rule of the matrix that its name may mean."""
+    ruled = {name for rule in (*matrix.include, *matrix.exclude) for name in rule}
+    known = {*used, *ruled}
+    for axis in matrix.axes:
+        if known.isdisjoint({"matrix", *axis.names}):
+            name = axis.names[0]
+            yield name, closest(name, RULES, cutoff=0.84)
 
 
 def _sample(section: Mapping[str, Json] | None) -> Sample | None:

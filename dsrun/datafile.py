@@ -15,6 +15,7 @@ import orjson
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.records import Json
+from dsrun.wording import show
 from dsrun.yaml_source import parse_yaml
 
 _KEEP_BELOW_BYTES = 256 * 1024
@@ -179,6 +180,9 @@ def _ragged_words(row: list[str], header: list[str]) -> str:
 
 
 def _check_header(header: list[str], name: str, line: int) -> None:
+    if len(header) == 1 and (sign := next((s for s in ";\t|" if s in header[0]), None)):
+        message = f"found {show(sign)} between the columns; .csv takes commas, .tsv takes tabs"
+        raise _error(name, line, message)
     for number, column in enumerate(header, start=1):
         if not column.strip():
             raise _error(name, line, f"column {number} has no name")

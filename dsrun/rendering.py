@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from dsrun.axes import idle_axes
 from dsrun.catalog import Catalog, constants, schema_at
 from dsrun.coercion import coerce
 from dsrun.digest import NotCanonical, canonical_json, job_id_of
@@ -79,8 +80,25 @@ class CompiledStep:
         body = laid_over(constants(self.operation.schema), step.body)
         self._build = self._compile(body, (), problems)
         self._filename = self._compile_filename(step, problems)
+        if not problems:
+            self._check_axes(problems)
         if problems:
             raise RowProblem(problems)
+
+    def _check_axes(self, problems: list[Finding]) -> None:
+        """An axis that no template uses is a rule misspelt, or makes the same request again."""
+        used = frozenset[str]().union(*self.uses.values())
+        for name, rule in idle_axes(self.step.matrix, used):
+            at = ("steps", self.step.name, "matrix", name)
+            if rule:
+                words = f"no template uses this axis (did you mean the rule {rule}?)"
+                problems.append(Finding("axis", self._document.problem(at, words, of_key=True)))
+            else:
+                words = (
+                    "no template uses this axis, so its rows make the same request; "
+                    "`repeat` makes one several times"
+                )
+                self.warnings.append(self._document.problem(at, words, of_key=True))
 
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""

@@ -3,13 +3,14 @@
 jsonschema-rs decides; jsonschema words the problems of the few values that fail.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dsrun.records import Json
-from dsrun.wording import json_type, nearest, show
+from dsrun.wording import closest, json_type, nearest, show
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -20,6 +21,7 @@ class SchemaProblem:
     """One violation: where in the value, which rule, and words for a person.
 
     `size` is the number that a limit was held against: a value, or a count of characters.
+    `meant` is the key that an unknown one was probably meant for.
     """
 
     path: tuple[str | int, ...]
@@ -27,6 +29,7 @@ class SchemaProblem:
     message: str
     of_key: bool = False
     size: float | None = None
+    meant: str = ""
 
 
 class SchemaValidator:
@@ -54,10 +57,16 @@ class SchemaValidator:
 
 
 def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
-    """A value of the wrong type may fail enum and range too, which adds nothing."""
+    """What adds nothing to another problem is left out.
+
+    A value of the wrong type may fail enum and range too, and a misspelt key is missing.
+    """
     problems = list(found)
     mistyped = {problem.path for problem in problems if problem.rule == "type"}
+    misspelt = {(*problem.path[:-1], problem.meant) for problem in problems if problem.meant}
     for problem in problems:
+        if problem.rule.startswith("required ") and problem.path in misspelt:
+            continue
         if problem.rule == "type" or problem.path not in mistyped:
             yield problem
 
@@ -118,7 +127,11 @@ def _unknown_keys(found: _Violation) -> Iterator[SchemaProblem]:
         if key not in found.properties:
             message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"
             yield SchemaProblem(
-                path=(*found.path, key), rule=found.rule, message=message, of_key=True
+                path=(*found.path, key),
+                rule=found.rule,
+                message=message,
+                of_key=True,
+                meant=closest(key, known),
             )
 
 
@@ -169,7 +182,9 @@ def _size(found: _Violation) -> float | None:
 def _type_words(found: _Violation) -> str:
     names = [found.limit] if isinstance(found.limit, str) else found.limit
     wanted = " or ".join(_article(_TYPES.get(name, name)) for name in names)
-    return f"found {_typed(found)}; allowed: {wanted}"
+    is_unspaced = isinstance(found.value, str) and re.match(r"[\w-]+:(?!//)\S", found.value)
+    hint = " (a blank belongs behind the colon of a key)" if is_unspaced else ""
+    return f"found {_typed(found)}{hint if found.limit == 'object' else ''}; allowed: {wanted}"
 
 
 def _typed(found: _Violation) -> str:

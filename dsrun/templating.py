@@ -39,6 +39,7 @@ _COMPUTED = (
     "the name of an included file must be written out: dsrun reads all files before it makes the "
     "first job"
 )
+_NO_PART = re.compile(r"'(\w+?)(?: object)?' has no attribute '(\w+)'")
 _NO_WORD = re.compile(r"[\W_]+")
 
 _REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
@@ -226,7 +227,9 @@ def _plain_json(value: Any, left: list[int] | None = None) -> Json:
     left[0] -= 1
     if left[0] < 0:
         raise TemplateProblem(f"the expression gives more than {MAX_TEXT} values")
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, str):
+        return str.__str__(value)  # filters such as tojson give a kind of str that is no JSON
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
         return {str(key): _plain_json(item, left) for key, item in value.items()}
@@ -246,10 +249,15 @@ def _words_of(error: Exception) -> str:
     if isinstance(error, TemplateProblem):
         return str(error)
     if isinstance(error, UndefinedError | TemplateError):
-        return str(error.message or error)
+        return _NO_PART.sub(_no_part_words, str(error.message or error))
     if isinstance(error, NotCanonical):
         return f"the digest filter got a value without JSON form: {error}"
     return f"the expression fails: {str(error) or type(error).__name__}"
+
+
+def _no_part_words(found: re.Match[str]) -> str:
+    owner = {"str": "text", "int": "number", "float": "number"}.get(found[1], found[1])
+    return f"'{found[2]}' is asked of a {owner}, which has no such part"
 
 
 def _place_of(error: Exception) -> tuple[str, int]:

@@ -17,8 +17,13 @@ def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean NAME?)`, or nothing where no known word is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = closest(word, known)
+    return f" (did you mean {close}?)" if close else ""
+
+
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The known word that is near, or nothing."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 
 def json_type(value: Json) -> str:

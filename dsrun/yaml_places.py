@@ -7,14 +7,19 @@ import yaml
 from yaml.nodes import CollectionNode, Node, ScalarNode
 
 from dsrun.errors import Problem
+from dsrun.yaml_scalars import PAIR
 
+_SECOND_COLON = "mapping values are not allowed in this context"
+_NO_COLON_ABOVE = (
+    "this goes on with the text of the line above: there a `:` is missing, "
+    "or this line is indented too far"
+)
 _WORDS = {
     "found unexpected end of stream": "this quote is never closed",
     "but found another document": "a second document begins here; a file holds one",
     "found undefined alias": "no anchor of this name stands before",
-    "mapping values are not allowed in this context": (
-        "found a second `: ` in a line; put a text that holds one in quotes"
-    ),
+    _SECOND_COLON: ("found a second `: ` in a line; put a text that holds one in quotes"),
+    "could not find expected ':'": "expected a `:` behind this, since it stands where a key does",
     "did not find expected key": (
         "expected a key; look at the quotes, the colons and the indentation around here"
     ),
@@ -35,7 +40,9 @@ class _Mark(Protocol):
 
 # YAML ends a line at these too; editors do not.
 _ODD_BREAKS = ("\x85", "\u2028", "\u2029")
-_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])")
+_ESCAPE = re.compile(
+    PAIR.pattern + r"|\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])"
+)
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # an anchor, a tag
 _BLANK_ESCAPES = frozenset("tnvfr N_LP\n\t")
 _SURROGATE = re.compile(r".?\\u[dD][89a-fA-F]")  # half of a pair, as JSON writes it
@@ -101,15 +108,17 @@ def _unit(text: str, at: int, style: str | None) -> tuple[int, bool]:
         spelled = escape[0]
         if len(spelled) == 2:  # noqa: PLR2004  # a backslash and a letter
             return 2, spelled[1] in _BLANK_ESCAPES
-        return len(spelled), chr(int(f"0x{spelled[2:]}", 0)).isspace()
+        return len(spelled), not PAIR.match(spelled) and chr(int(f"0x{spelled[2:]}", 0)).isspace()
     return 1, text[at].isspace()
 
 
 def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         # An open quote is found at the end of the file; its begin is what helps.
-        is_open = error.context_mark is not None and "end of stream" in str(error.problem)
-        mark = error.context_mark if is_open else error.problem_mark or error.context_mark
+        # So is a missing colon behind the key that lacks it.
+        is_late = str(error.problem).endswith(("end of stream", "could not find expected ':'"))
+        marks = (error.context_mark, error.problem_mark)
+        mark = (marks[0] or marks[1]) if is_late else (marks[1] or marks[0])
         line, column = place_of(text, mark) if mark is not None else (1, 1)
         found = _plain_words(error, text)
     else:
@@ -126,6 +135,10 @@ def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
         line = place_of(text, error.context_mark)[0]
         closer = _OPENERS[problem][1]
         return f"expected `,` or `{closer}`; the `{_OPENERS[problem][0]}` is in line {line}"
+    if problem == _SECOND_COLON and error.problem_mark is not None:
+        line, column = place_of(text, error.problem_mark)
+        if ": " not in text.split("\n")[line - 1][: column - 1]:
+            return _NO_COLON_ABOVE
     return _WORDS.get(problem) or ", ".join(filter(None, (error.context, error.problem)))
 
 
@@ -136,7 +149,11 @@ def _hint(text: str, line: int, column: int) -> str:
     if "\t" in here[: max(column, len(here) - len(here.lstrip()))]:
         return "a tab stands here; YAML indents with spaces"
     if _SURROGATE.match(here[max(column - 3, 0) :]):
-        return "in YAML a sign past U+FFFF is one escape, such as \\U0001F3EE, or stands as itself"
+        return "half of a surrogate pair; write \\U0001F3EE, or the sign itself"
+    if re.match(r"\s*[\w-]+\uff1a", here):
+        return "the colon here is a full-width sign, which YAML takes for a letter; write `: `"
+    if re.match(r"\s*-\w", here):
+        return "a blank belongs behind the `-` of a list item"
     if here.lstrip().partition(":")[2].strip().startswith(("{{", "{%")):
         return "put a value that starts with `{{` in quotes"
     return ""

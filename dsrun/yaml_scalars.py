@@ -14,6 +14,7 @@ from dsrun.records import Json
 TAG = "tag:yaml.org,2002:"
 STR, _INT, _FLOAT, _BOOL, _NULL = (TAG + name for name in ("str", "int", "float", "bool", "null"))
 MERGE = TAG + "merge"
+PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 if yaml.__with_libyaml__:
 
@@ -24,6 +25,22 @@ else:
 
     class CoreLoader(yaml.Loader):  # type: ignore[no-redef]
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # as above
+
+
+class PairLoader(yaml.Loader):
+    """Reads the escapes of JSON past U+FFFF, two for one sign, which libyaml refuses."""
+
+    yaml_implicit_resolvers = CoreLoader.yaml_implicit_resolvers
+
+    def scan_flow_scalar(self, style: str) -> Any:  # a token, which has no type
+        token = super().scan_flow_scalar(style)
+        signs = token.value.encode("utf-16-le", "surrogatepass")
+        token.value = signs.decode("utf-16-le", "surrogatepass")
+        return token
+
+
+def loader_for(text: str) -> type[CoreLoader] | type[PairLoader]:
+    return PairLoader if PAIR.search(text) else CoreLoader
 
 
 for _tag, _pattern, _first in (

@@ -141,6 +141,7 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
     with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
         db.execute("DROP TABLE upload")
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
+        db.execute("ALTER TABLE artifact DROP COLUMN source_sha256")
     db.close()
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2

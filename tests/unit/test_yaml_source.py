@@ -27,9 +27,15 @@ VALUES = st.recursive(
 )
 
 
-@given(VALUES)
-def test_json_is_yaml(value):
-    assert same(parsed(json.dumps(value, ensure_ascii=False)), value)
+@given(VALUES, st.booleans())
+def test_json_is_yaml(value, escaped):
+    assert same(parsed(json.dumps(value, ensure_ascii=escaped)), value)
+
+
+def test_scalars_are_the_same_beside_a_json_escape_past_ffff():
+    text = "a: [\"\\ud83c\\udfee\", no, 010, 0o10, 2026-11-01, 1_000, ~, '\\ud83c\\udfee']"
+    value = ["🏮", "no", 10, 8, "2026-11-01", "1_000", None, "\\ud83c\\udfee"]
+    assert parsed(text) == {"a": value}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,9 @@ def test_anchors_and_merge_keys(text, value):
         pytest.param("a: {% b %}", (1, 5), "in quotes", id="a statement without quotes"),
         pytest.param("a: b\x07", (1, 5), "not YAML", id="control character"),
         pytest.param("[" * (MAX_DEPTH + 1), (1, MAX_DEPTH + 1), "nested more than", id="deep"),
+        pytest.param(
+            'a: "\\ud83c\\udfee \\ud83c"', (1, 4), "half of", id="half a pair beside a pair"
+        ),
         pytest.param("<<: 1", (1, 5), "`<<` takes a mapping", id="merge of a number"),
     ],
 )
@@ -207,6 +216,7 @@ def test_the_place_after_an_emoji_counts_characters():
         pytest.param("a: one\n  two\n\n  HERE\n", (4, 3), id="plain over lines"),
         pytest.param('a: "one HERE"\n', (1, 9), id="double quotes"),
         pytest.param('a: "\\u706f\\n\\x20\\"\\U0001f3ee HERE"\n', (1, 30), id="escapes"),
+        pytest.param('a: "\\ud83c\\udfee HERE"\n', (1, 18), id="an escape of JSON past U+FFFF"),
         pytest.param('a: "one \\\n    HERE"\n', (2, 5), id="an escaped line end"),
         pytest.param("a: 'it''s HERE'\n", (1, 11), id="single quotes"),
         pytest.param("a: |\n  one\n\n    HERE\n", (4, 5), id="literal block"),
