@@ -104,6 +104,8 @@ def _branch(operation: Operation) -> Schema:
     then: Schema = {
         "properties": {name: {"$ref": f"#/$defs/{_name(operation, name)}"} for name in sections}
     }
+    if model := operation.schema["properties"].get("model"):
+        then["properties"]["model"] = {"const": model.get("const", operation.name)}
     wanted = [name for name in sections if _required(operation, (name,))]
     if wanted:
         then["required"] = wanted

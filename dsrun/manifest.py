@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrun.axes import MatrixReader
-from dsrun.catalog import Catalog
+from dsrun.catalog import Catalog, constants
 from dsrun.datafile import DataFile, read_text
 from dsrun.digest import sha256_hex
 from dsrun.errors import ManifestError, Problem
@@ -15,9 +15,10 @@ from dsrun.inputs import INPUTS, Inputs
 from dsrun.matrix import Matrix
 from dsrun.notify import Notify, read_notify
 from dsrun.params import apply_params
-from dsrun.records import Json
+from dsrun.records import Json, Operation
 from dsrun.schedule import Schedule, read_schedule, schedule_faults
 from dsrun.shape import readable_parts, sorted_maps, structure_problems
+from dsrun.upload_files import near_file
 from dsrun.wording import nearest, show
 from dsrun.yaml_source import YamlDocument, parse_yaml
 
@@ -105,6 +106,7 @@ def read_manifest(
     raw = {**raw, "params": params}
     reader = _StepReader(document, inputs, catalog)
     steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
+    raw["steps"] = {name: _without_model(step) for name, step in raw["steps"].items()}
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
     return Manifest(
@@ -153,8 +155,10 @@ class _StepReader:
                 (*at, "operation"),
                 f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
             )
-        elif uploads := self._catalog[operation].uploads:
-            self._upload_places |= {(*at, *field.at) for field in uploads.fields}
+        else:
+            self._check_model(section, self._catalog[operation], at)
+            if uploads := self._catalog[operation].uploads:
+                self._upload_places |= {(*at, *field.at) for field in uploads.fields}
         matrix = MatrixReader(
             at=(*at, "matrix"),
             complain=self.complain,
@@ -174,6 +178,13 @@ class _StepReader:
             },
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
         )
+
+    def _check_model(self, section: Mapping[str, Json], operation: Operation, at: Path_) -> None:
+        """A request from the API's documentation is pasted with its `model`, which must be ours."""
+        model = constants(operation.schema).get("model", operation.name)
+        if section.get("model", model) != model:
+            found = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
+            self.complain((*at, "model"), found)
 
     def _leaves(self, value: Json, at: Path_) -> Any:
         if isinstance(value, str):
@@ -214,10 +225,17 @@ class _StepReader:
             if problem.line:
                 self.problems.append(problem)
             else:
-                self.complain(at, f"{name}: {problem.message}")
+                is_there = self._inputs.place(name).exists()
+                near = "" if is_there else near_file(self._inputs.root, name)
+                self.complain(at, f"{name}: {problem.message}{near}")
 
     def complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
+
+
+def _without_model(section: Mapping[str, Json]) -> Json:
+    """The model changes no request: the operation sends it, so the digest does not count it."""
+    return {key: value for key, value in section.items() if key != "model"}
 
 
 def iter_texts(value: Any) -> Iterator[Text]:

@@ -16,7 +16,7 @@ from typing import IO
 from dsrun.errors import FileChanged
 from dsrun.media import HEAD_BYTES, ArtifactInvalid, kind_of
 from dsrun.records import Json, UploadField, UploadFile
-from dsrun.wording import json_type, nearest, show
+from dsrun.wording import closest, json_type, show
 
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
 _MB = 2**20
@@ -28,6 +28,17 @@ class UploadFault(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def near_file(root: Path, name: str) -> str:
+    """A name like it in the same folder, as a question."""
+    folder, slash, own = name.rpartition("/")
+    try:
+        known = [entry.name for entry in (root / folder).iterdir()]
+    except OSError:
+        return ""
+    near = closest(own, known)
+    return f" (did you mean {folder}{slash}{near}?)" if near else ""
 
 
 class UploadFiles:
@@ -76,7 +87,9 @@ class UploadFiles:
             path = (self._root / name).resolve()
             mode = path.stat().st_mode if path.is_relative_to(self._root) else None
         except FileNotFoundError as error:
-            raise UploadFault("missing", f"{show(name)}: no such file{self._near(name)}") from error
+            raise UploadFault(
+                "missing", f"{show(name)}: no such file{near_file(self._root, name)}"
+            ) from error
         except (OSError, ValueError, RuntimeError) as error:
             words = getattr(error, "strerror", None) or "this is no name of a file"
             raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
@@ -87,15 +100,6 @@ class UploadFiles:
         if not stat.S_ISREG(mode):
             raise UploadFault("kind", f"{show(name)} is no file; allowed: the name of a file")
         return path
-
-    def _near(self, name: str) -> str:
-        """A name like it in the same folder."""
-        folder, _, _ = name.rpartition("/")
-        try:
-            known = [entry.name for entry in (self._root / folder).iterdir()]
-        except OSError:
-            return ""
-        return nearest(name, [f"{folder}/{entry}" if folder else entry for entry in known])
 
 
 class CheckedReader(BufferedReader):

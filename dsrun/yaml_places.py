@@ -7,7 +7,6 @@ import yaml
 from yaml.nodes import CollectionNode, Node, ScalarNode
 
 from dsrun.errors import Problem
-from dsrun.yaml_scalars import PAIR
 
 _SECOND_COLON = "mapping values are not allowed in this context"
 _NO_COLON_ABOVE = (
@@ -40,6 +39,7 @@ class _Mark(Protocol):
 
 # YAML ends a line at these too; editors do not.
 _ODD_BREAKS = ("\x85", "\u2028", "\u2029")
+PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _ESCAPE = re.compile(
     PAIR.pattern + r"|\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])"
 )

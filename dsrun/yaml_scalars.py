@@ -14,7 +14,6 @@ from dsrun.records import Json
 TAG = "tag:yaml.org,2002:"
 STR, _INT, _FLOAT, _BOOL, _NULL = (TAG + name for name in ("str", "int", "float", "bool", "null"))
 MERGE = TAG + "merge"
-PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 if yaml.__with_libyaml__:
 
@@ -37,10 +36,6 @@ class PairLoader(yaml.Loader):
         signs = token.value.encode("utf-16-le", "surrogatepass")
         token.value = signs.decode("utf-16-le", "surrogatepass")
         return token
-
-
-def loader_for(text: str) -> type[CoreLoader] | type[PairLoader]:
-    return PairLoader if PAIR.search(text) else CoreLoader
 
 
 for _tag, _pattern, _first in (

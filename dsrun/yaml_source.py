@@ -11,8 +11,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.records import Json
-from dsrun.yaml_places import end_column, offset_in_scalar, place_at, place_of, syntax_problem
-from dsrun.yaml_scalars import MERGE, STR, TAG, convert_scalar, is_text, loader_for
+from dsrun.yaml_places import PAIR, end_column, offset_in_scalar, place_at, place_of, syntax_problem
+from dsrun.yaml_scalars import MERGE, STR, TAG, CoreLoader, PairLoader, convert_scalar, is_text
 
 MAX_DEPTH = 50
 MAX_VALUES = 2_000_000  # after anchors are expanded
@@ -85,7 +85,7 @@ def parse_yaml(text: str, *, file: str) -> YamlDocument:
     """Parse one YAML document. Raises ManifestError with every problem found."""
     try:
         _check_depth(text, file)
-        loader = loader_for(text)(text)
+        loader = _loader_for(text)(text)
         try:
             root = loader.get_single_node()
         finally:
@@ -101,6 +101,10 @@ def parse_yaml(text: str, *, file: str) -> YamlDocument:
     if builder.problems:
         raise ManifestError(builder.problems)
     return YamlDocument(file=file, value=value, root=root, text=text)
+
+
+def _loader_for(text: str) -> type[CoreLoader] | type[PairLoader]:
+    return PairLoader if PAIR.search(text) else CoreLoader
 
 
 class _Builder:
@@ -242,7 +246,7 @@ def _merged(node: MappingNode) -> Iterator[Node]:
 def _check_depth(text: str, file: str) -> None:
     """Refuse deep nesting before the composer recurses into it."""
     depth = 0
-    for event in yaml.parse(text, Loader=loader_for(text)):
+    for event in yaml.parse(text, Loader=_loader_for(text)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:

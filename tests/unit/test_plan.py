@@ -80,6 +80,7 @@ def test_comments_key_order_and_line_ends_do_not_count(
         pytest.param({("schedule",): "@daily"}, id="schedule"),
         pytest.param({("execution",): {"concurrency": 9, "max_cost": "1 CNY"}}, id="execution"),
         pytest.param({("execution",): None}, id="no execution"),
+        pytest.param({("steps", "posters", "model"): "wanx-v1"}, id="the operation's own model"),
     ],
 )
 def test_what_makes_no_request_does_not_count(tmp_path, base_digest, changes):
