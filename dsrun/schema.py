@@ -5,7 +5,7 @@ jsonschema-rs decides; jsonschema words the problems of the few values that fail
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +45,22 @@ class SchemaValidator:
         """Every violation, in order of place; at most one a rule and place."""
         found: dict[tuple[Any, str], SchemaProblem] = {}
         for error in self._worded.iter_errors(value):
-            for problem in _iter_words(error):
+            for problem in map(self._at_home, _iter_words(error)):
                 found.setdefault((problem.path, problem.rule), problem)
         return sorted(_without_echoes(found.values()), key=lambda problem: _in_order(problem.path))
+
+    def _at_home(self, problem: SchemaProblem) -> SchemaProblem:
+        """An unknown key that is one of another section is told where it belongs."""
+        if problem.rule != "additionalProperties" or len(problem.path) != 2:  # noqa: PLR2004
+            return problem
+        sections = self._schema.get("properties", {}).items()
+        key = problem.path[1]
+        homes = [name for name, inner in sections if key in inner.get("properties", {})]
+        if not homes:
+            return problem
+        message = problem.message.partition(";")[2]
+        message = f"unknown key here, it belongs below {homes[0]};{message}"
+        return replace(problem, message=message, meant="")
 
     @cached_property
     def _worded(self) -> "Draft202012Validator":

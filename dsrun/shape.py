@@ -18,9 +18,21 @@ def structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]
     validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
     if validator.is_valid(document.value):
         return
+    is_nameless = _is_nameless(document.value)
+    if is_nameless:
+        message = "this stands where a step has its name; put it below one, such as `posters:`"
+        yield ("steps",), document.problem(("steps", "operation"), message, of_key=True)
     for found in validator.problems(document.value):
+        if is_nameless and found.path[:1] == ("steps",):
+            continue
         problem = document.problem(found.path, found.message, of_key=found.of_key)
         yield found.path, problem
+
+
+def _is_nameless(value: Json) -> bool:
+    """Whether `steps` holds the keys of one step, instead of steps by name."""
+    steps = value.get("steps") if isinstance(value, dict) else None
+    return isinstance(steps, dict) and isinstance(steps.get("operation"), str)
 
 
 def readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:

@@ -89,6 +89,8 @@ def _plain_words(found: str, known: Mapping[str, Iterable[str]]) -> str:
     if tag := _CROSSED.match(found):
         return f"found {{% {tag[1]} %}} where the last open tag is {{% {tag[2]} %}}"
     if tag := _UNKNOWN_TAG.fullmatch(found):
+        if tag[1] in _TAGS:
+            return f"found {{% {tag[1]} %}} where no block is open that it could belong to"
         return f"there is no tag {tag[1]}{nearest(tag[1], _TAGS)}"
     for jinjas, ours in _SIGNS.items():
         found = found.replace(jinjas, ours)

@@ -150,6 +150,9 @@ def _hint(text: str, line: int, column: int) -> str:
         return "a tab stands here; YAML indents with spaces"
     if _SURROGATE.match(here[max(column - 3, 0) :]):
         return "half of a surrogate pair; write \\U0001F3EE, or the sign itself"
+    above = lines[line - 2] if line > 1 else ""
+    if re.search(r": [|>][-+0-9]*\s*$", above):
+        return "a text below `|` or `>` is indented deeper than its key"
     if re.match(r"\s*[\w-]+\uff1a", here):
         return "the colon here is a full-width sign, which YAML takes for a letter; write `: `"
     if re.match(r"\s*-\w", here):
