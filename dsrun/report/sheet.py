@@ -77,7 +77,12 @@ def _choose(pictures: Sequence[Picture], rows: str | None, cols: str | None) -> 
                 f"{option} {name}: there is no such axis{nearest(name, list(axes))}; "
                 f"allowed: {', '.join(axes)}"
             )
-    free = [name for name in sorted(axes, key=lambda name: axes[name] < 2) if name != rows]  # noqa: PLR2004  # an axis of one value arranges nothing
+
+    def arranges_nothing(name: str) -> bool:
+        """One value, or derived seeds: each picture its own, which makes a sheet a diagonal."""
+        return axes[name] == 1 or (name == "seed" and axes[name] == len(pictures))
+
+    free = [name for name in sorted(axes, key=arranges_nothing) if name != rows]
     cols = cols or free[0]
     rows = rows or next(name for name in [*free, "step"] if name != cols)
     if not any(rows in picture.axes and cols in picture.axes for picture in pictures):

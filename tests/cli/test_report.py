@@ -146,6 +146,13 @@ class TestSheet:
         with Image.open("s.png") as sheet:
             assert sheet.width < sheet.height
 
+    def test_seeds_that_are_all_different_are_not_chosen(self, work, emulator):
+        """They made a sheet of one picture in each row and each column."""
+        assert work.dsrun(work.posters(4)).code == 0
+        assert work.dsrun("report", "outputs/demo", "--sheet", "s.png").code == 0
+        with Image.open("s.png") as sheet:
+            assert min(sheet.size) < 2 * 264
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
