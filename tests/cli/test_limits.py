@@ -438,16 +438,20 @@ def test_what_is_no_number_in_json_is_refused_at_its_place(text, validate):
     assert (code, heads(stderr)) == (2, [f"{place}: {told}", "p.yaml: 1 problem"])
 
 
-def test_a_sign_that_is_spelled_as_json_spells_it_is_read(validate):
-    manifest, _ = manifest_with(PROMPT, '"\\ud83c\\udfee"')
-    assert validate(manifest)[0] == 0
+@pytest.mark.parametrize(("count", "valid"), [(800, True), (801, False)])
+def test_two_escapes_of_json_for_one_sign_count_as_one_character(count, valid, validate):
+    manifest, (line, column) = manifest_with(PROMPT, json.dumps("🏮" * count))
+    code, stderr = validate(manifest)
+    place = f"p.yaml:{line}:{column}: steps.step.input.prompt"
+    told = [f"{place}: found 801 characters; allowed: at most 800", "p.yaml: 1 problem"]
+    assert (code, heads(stderr)) == ((0, ["p.yaml: valid, 1 job"]) if valid else (2, told))
 
 
-def test_half_of_such_a_sign_is_refused_with_the_right_spelling(validate):
+def test_half_a_pair_of_escapes_is_refused_with_the_right_one(validate):
     manifest, (line, _) = manifest_with(PROMPT, '"\\ud83c"')
     code, stderr = validate(manifest)
     assert (code, stderr.startswith(f"p.yaml:{line}:")) == (2, True)
-    assert "write \\U0001F3EE, or the sign itself" in stderr
+    assert "half of a surrogate pair; write \\U0001F3EE, or the sign itself" in stderr
 
 
 def test_an_integral_float_is_sent_as_an_integer(validate):
