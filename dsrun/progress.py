@@ -130,12 +130,20 @@ class Progress:
     def _open_bars(self) -> None:
         from tqdm import tqdm  # noqa: PLC0415  # start-up: only a run on a terminal pays for it
 
-        width = max(len(line.name) for line in self._bars)
+        columns = shutil.get_terminal_size().columns
         for place, line in enumerate(self._bars):
             line.bar = tqdm(
-                total=line.total, desc=line.name.ljust(width), position=place, file=self._stream,
-                bar_format=_FORMAT, ncols=shutil.get_terminal_size().columns - _MARGIN,
+                total=line.total, desc=self._title(line, columns), position=place,
+                file=self._stream, bar_format=_FORMAT, ncols=columns - _MARGIN,
             )  # fmt: skip
+
+    def _title(self, line: _Line, columns: int) -> str:
+        """The name of a step, without its middle where it would take the room of what is told."""
+        width = min(max(len(each.name) for each in self._bars), max(columns // 4, 12))
+        name = line.name
+        if len(name) > width:
+            name = f"{name[: width - 7]}...{name[-4:]}"
+        return name.ljust(width)
 
     def _show_now_and_then(self) -> None:
         now = self._clock.monotonic()
@@ -153,6 +161,7 @@ class Progress:
         self._columns = columns
         for line in self._bars:
             line.bar.ncols = columns - _MARGIN
+            line.bar.set_description_str(self._title(line, columns), refresh=False)
             line.bar.n = line.done
             line.bar.set_postfix_str(self._words(line), refresh=False)
             line.bar.refresh()
