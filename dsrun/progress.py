@@ -161,13 +161,15 @@ class Progress:
         self._columns = columns
         for line in self._bars:
             line.bar.ncols = columns - _MARGIN
-            line.bar.set_description_str(self._title(line, columns), refresh=False)
+            title = self._title(line, columns)
+            line.bar.set_description_str(title, refresh=False)
             line.bar.n = line.done
-            line.bar.set_postfix_str(self._words(line), refresh=False)
+            room = columns - _MARGIN - len(f"{title} 100%|-| {line.done}/{line.total}")
+            line.bar.set_postfix_str(_fitting(self._words(line), room), refresh=False)
             line.bar.refresh()
 
-    def _words(self, line: _Line) -> str:
-        """The most telling first: a narrow terminal cuts the end."""
+    def _words(self, line: _Line) -> list[str]:
+        """The most telling first: a narrow terminal has no room for the last."""
         parts = [f"{line.ended[key]} {key}" for key in _UNHAPPY if line.ended[key]]
         paces = [self._pace_of(name) for name in line.operations] if self._pace_of else []
         if line.in_flight:
@@ -177,7 +179,7 @@ class Progress:
             parts.append("throttled")
         if self._costs:
             parts += [str(Money(amount=amount, currency=c)) for c, amount in line.spent.items()]
-        return ", ".join(parts)
+        return parts
 
     def _time_to_go(self, line: _Line, paces: list[Pace]) -> str:
         """By what was done until now, and at least what the rates ask for."""
@@ -201,6 +203,17 @@ class Progress:
             total = sum(line.total for line in self._bars)
             counts = ", ".join(f"{ended[key]} {key}" for key in (*JobStatus, "left") if ended[key])
             self.note(f"{ended.total()} of {total} jobs: {counts}")
+
+
+def _fitting(parts: list[str], room: int) -> str:
+    """As many as there is room for, each whole: half of an amount is another amount."""
+    words = ""
+    for part in parts:
+        longer = f"{words}, {part}" if words else part
+        if len(longer) + len(", ") > room:
+            break
+        words = longer
+    return words
 
 
 def _unbroken(before: int, now: int) -> str:

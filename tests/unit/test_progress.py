@@ -106,6 +106,19 @@ def test_a_long_name_of_a_step_leaves_room_for_what_is_told(clock, monkeypatch):
     assert "0/3, 0 CNY" in last
 
 
+@pytest.mark.parametrize("columns", range(24, 60))
+def test_a_narrow_terminal_cuts_no_number(clock, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    with progress([total("posters", 30, spent="1234.56")], clock, stream) as shown:
+        shown.job_started(job("posters"))
+        shown.job_ended(job("posters"), FAILED)
+    told = stream.getvalue().rsplit("| ", 1)[1].strip()
+    whole = "1/30, 1 failed, 1234.56 CNY"
+    assert whole.startswith(told)
+    assert whole[len(told) :][:1] in ("", ",")
+
+
 def test_many_steps_share_a_bar(clock):
     stream = Terminal()
     with progress([total(f"s{n}", 3) for n in range(9)], clock, stream) as shown:
