@@ -70,7 +70,9 @@ class Crate:
         """The root is last, since all others stand in it."""
         self._file.write(orjson.dumps(_root(name, at))[:-1] + b',"hasPart":[')
         self._file.write(b",".join(orjson.dumps({"@id": file}) for file in self._own))
-        for waiting, after in ((self._parts, b'],"mentions":['), (self._mentions, b"]}\n]}\n")):
+        opens, closes = (b"", b"") if self._actions == 1 else (b"[", b"]")  # as in `_action`
+        between, after_all = b'],"mentions":' + opens, closes + b"}\n]}\n"
+        for waiting, after in ((self._parts, between), (self._mentions, after_all)):
             waiting.seek(0)
             shutil.copyfileobj(waiting, self._file)
             self._file.write(after)
@@ -136,11 +138,12 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
         "@type": "CreateAction",
         "name": f"{line['step']}/{line['index']}",
         "instrument": {"@id": _SOFTWARE},
-        "object": [{"@id": request}],
-        "result": [{"@id": quote(item["path"])} for item in line["artifacts"]],
+        "object": {"@id": request},
         "actionStatus": {"@id": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}"},
         "endTime": line["ended_at"],
     }
+    if files := [{"@id": quote(item["path"])} for item in line["artifacts"]]:
+        found["result"] = files if len(files) > 1 else files[0]  # RO-Crate: no list of one
     if line["submitted_at"] is not None:
         found["startTime"] = line["submitted_at"]
     if line["error"] is not None:

@@ -130,12 +130,20 @@ class Progress:
     def _open_bars(self) -> None:
         from tqdm import tqdm  # noqa: PLC0415  # start-up: only a run on a terminal pays for it
 
-        width = max(len(line.name) for line in self._bars)
+        columns = shutil.get_terminal_size().columns
         for place, line in enumerate(self._bars):
             line.bar = tqdm(
-                total=line.total, desc=line.name.ljust(width), position=place, file=self._stream,
-                bar_format=_FORMAT, ncols=shutil.get_terminal_size().columns - _MARGIN,
+                total=line.total, desc=self._title(line, columns), position=place,
+                file=self._stream, bar_format=_FORMAT, ncols=columns - _MARGIN,
             )  # fmt: skip
+
+    def _title(self, line: _Line, columns: int) -> str:
+        """The name of a step, without its middle where it would take the room of what is told."""
+        width = min(max(len(each.name) for each in self._bars), max(columns // 4, 12))
+        name = line.name
+        if len(name) > width:
+            name = f"{name[: width - 7]}...{name[-4:]}"
+        return name.ljust(width)
 
     def _show_now_and_then(self) -> None:
         now = self._clock.monotonic()
@@ -153,12 +161,15 @@ class Progress:
         self._columns = columns
         for line in self._bars:
             line.bar.ncols = columns - _MARGIN
+            title = self._title(line, columns)
+            line.bar.set_description_str(title, refresh=False)
             line.bar.n = line.done
-            line.bar.set_postfix_str(self._words(line), refresh=False)
+            room = columns - _MARGIN - len(f"{title} 100%|-| {line.done}/{line.total}")
+            line.bar.set_postfix_str(_fitting(self._words(line), room), refresh=False)
             line.bar.refresh()
 
-    def _words(self, line: _Line) -> str:
-        """The most telling first: a narrow terminal cuts the end."""
+    def _words(self, line: _Line) -> list[str]:
+        """The most telling first: a narrow terminal has no room for the last."""
         parts = [f"{line.ended[key]} {key}" for key in _UNHAPPY if line.ended[key]]
         paces = [self._pace_of(name) for name in line.operations] if self._pace_of else []
         if line.in_flight:
@@ -168,7 +179,7 @@ class Progress:
             parts.append("throttled")
         if self._costs:
             parts += [str(Money(amount=amount, currency=c)) for c, amount in line.spent.items()]
-        return ", ".join(parts)
+        return parts
 
     def _time_to_go(self, line: _Line, paces: list[Pace]) -> str:
         """By what was done until now, and at least what the rates ask for."""
@@ -192,6 +203,17 @@ class Progress:
             total = sum(line.total for line in self._bars)
             counts = ", ".join(f"{ended[key]} {key}" for key in (*JobStatus, "left") if ended[key])
             self.note(f"{ended.total()} of {total} jobs: {counts}")
+
+
+def _fitting(parts: list[str], room: int) -> str:
+    """As many as there is room for, each whole: half of an amount is another amount."""
+    words = ""
+    for part in parts:
+        longer = f"{words}, {part}" if words else part
+        if len(longer) + len(", ") > room:
+            break
+        words = longer
+    return words
 
 
 def _unbroken(before: int, now: int) -> str:

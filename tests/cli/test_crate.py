@@ -25,7 +25,7 @@ def test_its_actions_lead_from_requests_to_files(work, emulator):
     assert {action.type for action in actions} == {"CreateAction"}
     for action, result in zip(actions, work.results(), strict=True):
         assert action["instrument"]["name"] == "dsrun"
-        (request,) = action["object"]
+        request = action["object"]
         assert json.loads(request["value"]) == result["request"]
         files = {file["name"]: file["sha256"] for file in action["result"]}
         assert files == {item["path"]: item["sha256"] for item in result["artifacts"]}
@@ -49,6 +49,17 @@ def test_a_failed_job_says_why_and_has_no_files(work, serve):
     serve("failed-task=1")
     work.posters(1, max_attempts=1)
     assert work.dsrun("demo.yaml").code == 1
-    (action,) = ROCrate(work.run_dir()).root_dataset["mentions"]
+    action = ROCrate(work.run_dir()).root_dataset["mentions"]
     assert action["error"].startswith(work.results()[0]["error"]["code"])
-    assert action["result"] == []
+    assert "result" not in action
+
+
+def test_no_list_has_one_entry(work, emulator):
+    """RO-Crate 1.1 recommends the entry itself."""
+    work.posters(1)
+    assert work.dsrun("demo.yaml").code == 0
+    graph = json.loads((work.run_dir() / "ro-crate-metadata.json").read_bytes())["@graph"]
+    lists = [v for entity in graph for v in entity.values() if isinstance(v, list)]
+    assert all(len(entries) > 1 for entries in lists)
+    (action,) = (entity for entity in graph if entity["@type"] == "CreateAction")
+    assert action["result"] == {"@id": work.results()[0]["artifacts"][0]["path"]}

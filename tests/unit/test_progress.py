@@ -95,6 +95,30 @@ def test_a_job_that_is_left_is_not_done(clock):
     assert stream.last == {"posters": "0/2, 1 left"}
 
 
+def test_a_long_name_of_a_step_leaves_room_for_what_is_told(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal()
+    with progress([total("posters-of-every-evening-1", 3), total("hosts", 2)], clock, stream):
+        pass
+    last = stream.getvalue()[-130:]
+    assert "posters-...ng-1   0%|" in last
+    assert "hosts             0%|" in last
+    assert "0/3, 0 CNY" in last
+
+
+@pytest.mark.parametrize("columns", range(24, 60))
+def test_a_narrow_terminal_cuts_no_number(clock, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    with progress([total("posters", 30, spent="1234.56")], clock, stream) as shown:
+        shown.job_started(job("posters"))
+        shown.job_ended(job("posters"), FAILED)
+    told = stream.getvalue().rsplit("| ", 1)[1].strip()
+    whole = "1/30, 1 failed, 1234.56 CNY"
+    assert whole.startswith(told)
+    assert whole[len(told) :][:1] in ("", ",")
+
+
 def test_many_steps_share_a_bar(clock):
     stream = Terminal()
     with progress([total(f"s{n}", 3) for n in range(9)], clock, stream) as shown:
