@@ -13,9 +13,12 @@ def find_run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[s
 
     Raises ManifestError, SetupError.
     """
-    if where.is_dir():
-        latest = where / "latest"
-        return latest.resolve() if latest.is_dir() else where
+    try:
+        if where.is_dir():
+            latest = where / "latest"
+            return latest.resolve() if latest.is_dir() else where
+    except PermissionError as error:
+        raise SetupError(f"{where} cannot be read: {error.strerror}") from error
     plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
     if plan.problems:
         raise ManifestError(plan.problems)

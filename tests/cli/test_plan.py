@@ -212,6 +212,21 @@ class TestTouchesNothing:
         assert "2 succeeded" in outcome.stdout
         assert "0 damaged" in outcome.stdout
 
+    @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody without rights")
+    def test_a_reader_who_may_not_even_look_is_told_so(self, work):
+        (work.folder / "closed").mkdir(mode=0o700)
+        script = (
+            "import os, sys\nfrom dsrun.cli import main\nmain(['--version'])\n"
+            "import dsrun.commands.status\nos.setgid(65534); os.setuid(65534)\n"
+            "sys.exit(main(['status', sys.argv[1]]))"
+        )
+        closed = str(work.folder / "closed" / "run")
+        command = [sys.executable, "-c", script, closed]
+        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (outcome.returncode, outcome.stderr) == (
+            3, f"{closed} cannot be read: Permission denied\n",
+        )  # fmt: skip
+
 
 class TestSelection:
     def test_only_what_is_selected_runs_and_counts(self, work, posters, emulator):

@@ -1,10 +1,10 @@
 """The YAML of a manifest of picks is read back as what it was."""
 
-import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dsrun.report.picks import picks_of
+from dsrun.yaml_source import parse_yaml
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(-1e6, 1e6) | st.text()
 VALUES = st.recursive(
@@ -18,13 +18,14 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]+", fullmatch=True), VALUES, max_size=4))
+@example({"a": 5e-324, "b": [1e22, -0.0, 10**40]})
 def test_what_a_step_says_comes_back(step):
     step = {"operation": "wanx-v1"} | step
     step.pop("matrix", None)
     picks = picks_of(
         {"name": "demo", "params": step, "steps": {"no": step | {"matrix": {"a": [1]}}}}
     )
-    manifest = yaml.safe_load(picks["head"] + picks["steps"]["no"])
+    manifest = parse_yaml(picks["head"] + picks["steps"]["no"], file="picks.yaml").value
     assert manifest == {"version": 1, "name": "demo-picks", "params": step, "steps": {"no": step}}
 
 
