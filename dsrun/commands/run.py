@@ -199,10 +199,11 @@ class _Session:
                     return await runner.run(job)
 
                 try:
-                    await run_jobs(
-                        sources, run_job=run_job, on_end=partial(_tell, progress, reuse),
-                        concurrency=self._execution.concurrency, control=control,
-                    )  # fmt: skip
+                    with progress.kept_current():
+                        await run_jobs(
+                            sources, run_job=run_job, on_end=partial(_tell, progress, reuse),
+                            concurrency=self._execution.concurrency, control=control,
+                        )  # fmt: skip
                 except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
 
