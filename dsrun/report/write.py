@@ -21,6 +21,7 @@ from dsrun.store import write_whole
 
 PAGE = "report.html"
 _LEAST_S, _MOST_S = 0.3, 8.0  # for thumbnails, at the end of a run
+_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 MOST_ROWS = 20_000  # what a browser shows without pain
 
 
@@ -98,6 +99,8 @@ def _head(
         "emulated": emulated,
         "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
         "facts": facts,
+        "open": sum(counts.get(status, 0) for status in _OPEN),
+        "jobs": sum(counts.values()),
         "shown": len(entries),
         "total": total,
         "left_out": total > len(entries),

@@ -106,6 +106,15 @@ steps:
         assert work.dsrun("demo.yaml", "--limit", "1").code == 0
         assert "<b>3</b> succeeded" in page.read_text()
 
+    def test_a_run_that_is_not_over_says_so(self, work, emulator):
+        pipeline = work.posters(3)
+        outcome = work.dsrun(pipeline, "--max-cost", "0.2 CNY")
+        assert outcome.code == 3
+        page = work.run_dir() / "report.html"
+        assert "Unfinished: 2 of 3 jobs have not ended." in page.read_text()
+        assert work.dsrun(pipeline).code == 0
+        assert "Unfinished" not in page.read_text()
+
     def test_a_folder_without_a_run_is_an_error(self, work):
         outcome = work.dsrun("report", work.folder)
         assert outcome.code == 2
