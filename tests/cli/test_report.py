@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from PIL import Image
@@ -72,6 +73,15 @@ class TestPage:
         files = [file for e in data_of(page.read_text())["entries"] for file in e["files"]]
         assert len(files) == 6
         assert not any("thumb" in file for file in files)
+
+    def test_with_many_thumbnails_to_make_the_page_is_there_before(self, work, page, monkeypatch):
+        shutil.rmtree(work.run_dir() / ".thumbs")
+        page.unlink()
+        monkeypatch.setattr("dsrun.report.write._MOST_S", -1.0)
+        outcome = work.dsrun("report", "outputs/demo")
+        assert outcome.err == f"{page} can be opened; 6 thumbnails are still to be made\n"
+        assert outcome.out == f"{page}\n"
+        assert all("thumb" in f for e in data_of(page.read_text())["entries"] for f in e["files"])
 
     def test_a_cut_off_thumbnail_is_swept_away(self, work, page):
         (work.run_dir() / ".thumbs/half.tmp").write_bytes(b"\xff\xd8")
