@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from PIL import Image
 
 from dsrun.ledger_view import LedgerView
-from dsrun.report.sheet import _LINES, _TYPE
+from dsrun.report.sheet import _LINES, _TYPE, _write
 from dsrun.report.write import write_report
 
 SHEET = """
@@ -164,6 +166,23 @@ class TestSheet:
         assert made.dsrun("report", "outputs/demo", "--sheet", "s.png").code == 0
         with Image.open("s.png") as sheet:
             assert sheet.width < sheet.height
+
+    def test_its_columns_keep_the_order_of_the_matrix_whatever_failed(self, made, monkeypatch):
+        lost = made.results()[0]["artifacts"][0]["path"]
+        with closing(sqlite3.connect(made.run_dir() / "ledger.sqlite3")) as db:
+            db.execute("DELETE FROM artifact WHERE path = ?", (lost,))
+            db.commit()
+        headings = []
+        write = _write
+
+        def note(draw, at, text, **about):
+            headings.append(text)
+            write(draw, at, text, **about)
+
+        monkeypatch.setattr("dsrun.report.sheet._write", note)
+        arguments = ("--sheet", "s.png", "--rows", "style", "--cols", "seed")
+        assert made.dsrun("report", "outputs/demo", *arguments).code == 0
+        assert headings == ["1", "2", "3", "<anime>", "<sketch>", "style \\ seed"]
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
