@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from io import TextIOWrapper
 from typing import TextIO
 
-from dsrun.logs import WARNING, speak
+from dsrun.logs import WARNING, show_line, speak
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -34,11 +34,7 @@ def say(text: str) -> None:
     if listener is not None:
         listener(text)
         return
-    speak(text, show=_print_line, level=_level(text))
-
-
-def _print_line(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console is where we print
+    speak(text, show=show_line, level=_level(text))
 
 
 def _level(text: str) -> int:
@@ -57,7 +53,7 @@ def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
 
 def answer(text: str) -> None:
     """A line of the command's result, on stdout."""
-    print(text, flush=True)  # noqa: T201  # as above
+    print(text, flush=True)  # noqa: T201  # the console is where we print
 
 
 def answer_pieces(pieces: Iterable[str]) -> None:

@@ -29,6 +29,7 @@ class _Channel:
     """What the options of this invocation made of stderr."""
 
     is_json = False
+    above: Callable[[str], None] | None = None  # writes a line above the bars that stand there
 
 
 class _JsonFormatter(logging.Formatter):
@@ -57,15 +58,27 @@ class _LogFile(RotatingFileHandler):
             self._has_told = True
             fault = sys.exc_info()[1]
             words = fault.strerror if isinstance(fault, OSError) else fault
-            speak(f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}", show=_show)
+            speak(
+                f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}",
+                show=show_line,
+            )
 
     def close(self) -> None:
         with suppress(OSError):  # was told when it was written
             super().close()
 
 
-def _show(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
+def show_line(text: str) -> None:
+    """A line on the stderr of the moment, as print writes it, or above the bars there."""
+    if _Channel.above is not None:
+        _Channel.above(text)
+    else:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
+
+
+def show_above(show: Callable[[str], None] | None) -> None:
+    """From now on `show` writes the lines of stderr, since bars stand there; None: no more."""
+    _Channel.above = show
 
 
 def _tell(show: Callable[[str], None], text: str) -> None:
@@ -78,10 +91,8 @@ def _tell(show: Callable[[str], None], text: str) -> None:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to the stderr of the moment, as print does."""
-
     def emit(self, record: logging.LogRecord) -> None:
-        _tell(_show, self.format(record))
+        _tell(show_line, self.format(record))
 
 
 def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:

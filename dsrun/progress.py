@@ -1,9 +1,11 @@
 """How a run gets on: a bar for each step on a terminal, else a line every 30 s at most."""
 
+import asyncio
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
@@ -13,11 +15,12 @@ from dsrun.console import say
 from dsrun.execution import Money
 from dsrun.ledger_view import StepTotal
 from dsrun.limits import Pace
-from dsrun.logs import speak
+from dsrun.logs import show_above, speak
 from dsrun.records import JobResult, JobStatus, OpenJob
 
 _HEARTBEAT_S = 30.0
 _SHOWN_EVERY_S = 0.1
+_REDRAWN_EVERY_S = 0.5  # while nothing begins or ends
 _MOST_BARS = 8  # more steps share one
 _SHARED = "all steps"
 _FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
@@ -78,6 +81,7 @@ class Progress:
         self._pace_of: PaceOf | None = None
         self._began_at = self._said_at = self._shown_at = clock.monotonic()
         self._columns = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._has_bars = bar and not quiet and self._stream.isatty()
         if self._has_bars:
             self._open_bars()
@@ -92,6 +96,7 @@ class Progress:
         tb: TracebackType | None,
     ) -> None:
         if self._has_bars:
+            show_above(None)
             self._show()
             for line in self._bars:
                 line.bar.close()
@@ -99,6 +104,16 @@ class Progress:
     def watch(self, pace_of: PaceOf) -> None:
         """From now on remaining times know how fast the service lets an operation go."""
         self._pace_of = pace_of
+
+    @contextmanager
+    def kept_current(self) -> Iterator[None]:
+        """In here the bars follow time, throttling and the window, also while no job ends."""
+        self._redraw_later()
+        try:
+            yield
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
 
     def job_started(self, job: OpenJob) -> None:
         self._lines[_step(job)].started += 1
@@ -123,7 +138,15 @@ class Progress:
         else:
             print(text, file=self._stream, flush=True)  # as the console does
 
+    def _redraw_later(self) -> None:
+        self._show_now_and_then()
+        if self._has_bars:
+            self._timer = asyncio.get_running_loop().call_later(
+                _REDRAWN_EVERY_S, self._redraw_later
+            )
+
     def _print_above(self, text: str) -> None:
+        self._follow_window()  # else its clearing would take the text away
         self._stream.write(f"{_CLEAR_BELOW}{text}\n")
         self._show()
 
@@ -136,6 +159,8 @@ class Progress:
                 total=line.total, desc=self._title(line, columns), position=place,
                 file=self._stream, bar_format=_FORMAT, ncols=columns - _MARGIN,
             )  # fmt: skip
+        if self._stream is sys.stderr:
+            show_above(self._print_above)
 
     def _title(self, line: _Line, columns: int) -> str:
         """The name of a step, without its middle where it would take the room of what is told."""
@@ -151,7 +176,7 @@ class Progress:
             self._shown_at = now
             self._show()
 
-    def _show(self) -> None:
+    def _follow_window(self) -> None:
         columns = shutil.get_terminal_size().columns
         if columns != self._columns:
             self._stream.write(_unbroken(self._columns, columns))
@@ -159,12 +184,15 @@ class Progress:
                 # A new printer does not blank out as many columns as the old line had.
                 line.bar.sp = line.bar.status_printer(self._stream)
         self._columns = columns
+
+    def _show(self) -> None:
+        self._follow_window()
         for line in self._bars:
-            line.bar.ncols = columns - _MARGIN
-            title = self._title(line, columns)
+            line.bar.ncols = self._columns - _MARGIN
+            title = self._title(line, self._columns)
             line.bar.set_description_str(title, refresh=False)
             line.bar.n = line.done
-            room = columns - _MARGIN - len(f"{title} 100%|-| {line.done}/{line.total}")
+            room = self._columns - _MARGIN - len(f"{title} 100%|-| {line.done}/{line.total}")
             line.bar.set_postfix_str(_fitting(self._words(line), room), refresh=False)
             line.bar.refresh()
 

@@ -28,10 +28,10 @@ def _write(
         from dsrun.report.write import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
 
         return write_report(view, run_dir)
-    from dsrun.report.items import entries_of, pictures_of  # noqa: PLC0415
+    from dsrun.report.items import entries_of  # noqa: PLC0415
     from dsrun.report.sheet import write_sheet  # noqa: PLC0415  # Pillow: not for a page
     from dsrun.results import iter_results  # noqa: PLC0415
 
-    pictures = list(pictures_of(entry for line in iter_results(view) for entry in entries_of(line)))
-    write_sheet(sheet, run_dir, pictures, rows=rows, cols=cols)
+    entries = [entry for line in iter_results(view) for entry in entries_of(line)]
+    write_sheet(sheet, run_dir, entries, rows=rows, cols=cols)
     return sheet

@@ -210,10 +210,11 @@ class _Session:
 
                 aside = ThumbsAside(self._layout.run_dir, clock=self._clock)
                 try:
-                    await run_jobs(
-                        sources, run_job=run_job, on_end=partial(_tell, progress, reuse, aside),
-                        concurrency=self._execution.concurrency, control=control,
-                    )  # fmt: skip
+                    with progress.kept_current():
+                        await run_jobs(
+                            sources, run_job=run_job, on_end=partial(_tell, progress, reuse, aside),
+                            concurrency=self._execution.concurrency, control=control,
+                        )  # fmt: skip
                 except asyncio.CancelledError:
                     control.stop("stopped at once", ExitCode.INTERRUPTED)
                 finally:

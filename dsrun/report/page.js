@@ -164,7 +164,7 @@ function* drawPanels(main) {
   const wanted = [state.rows, state.cols, state.split].filter(Boolean);
   const isInside = (card) => wanted.every((name) => card.axes.has(name));
   for (const [value, some] of groupBy(visible.filter(isInside), state.split)) {
-    if (state.split) main.append(make("h2", {}, `${state.split}: ${value}`));
+    if (state.split) main.append(make("h2", {}, `${state.split}: `, make("bdi", {}, value)));
     if (state.rows || state.cols) yield* drawSheet(main, some);
     else yield* drawGallery(main, some);
   }
@@ -178,12 +178,12 @@ function* drawPanels(main) {
 function* drawSheet(main, some) {
   const columns = [...groupBy(some, state.cols).keys()];
   const head = make("tr", {}, make("th", {}, [state.rows, state.cols].filter(Boolean).join(" \\ ")));
-  for (const value of columns) head.append(make("th", { scope: "col" }, value));
+  for (const value of columns) head.append(make("th", { scope: "col" }, make("bdi", {}, value)));
   const body = make("tbody");
   main.append(make("div", { className: "sheet", tabIndex: 0, role: "region", "aria-label": "Contact sheet" },
     make("table", {}, make("thead", {}, head), body)));
   for (const [value, row] of groupBy(some, state.rows)) {
-    const line = make("tr", {}, make("th", { scope: "row" }, value));
+    const line = make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, value)));
     body.append(line);
     const cells = groupBy(row, state.cols);
     for (const column of columns) {
@@ -200,7 +200,7 @@ function* drawSheet(main, some) {
 function draw1(card) {
   made += 1;
   const { entry, file } = card;
-  const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${caption(card)}` });
+  const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${caption(card).join(" · ")}` });
   open.card = card;
   const type = file ? file.media_type : "";
   if (type.startsWith("image/")) {
@@ -210,14 +210,15 @@ function draw1(card) {
   } else {
     const words = make("span", { className: file ? "words voice" : "words" });
     if (!file) words.append(make("b", { className: entry.status }, entry.status));
-    words.append(file ? promptOf(entry.request) : entry.error ? `${entry.error.code}: ${entry.error.message}` : promptOf(entry.request));
+    const told = !file && entry.error ? `${entry.error.code}: ${entry.error.message}` : promptOf(entry.request);
+    words.append(make("bdi", {}, told));
     open.append(words);
   }
   const pick = make("button", { className: "pick", type: "button", "aria-label": "Star", "aria-pressed": "false" }, "☆");
   pick.card = card;
   const box = make("article", { className: "card" }, open);
   if (type.startsWith("audio/") && type !== "audio/pcm") box.append(player(file));
-  box.append(make("div", { className: "foot" }, make("span", {}, caption(card)), pick));
+  box.append(make("div", { className: "foot" }, captionNode(card), pick));
   box.card = card;
   showStar(box);
   return box;
@@ -235,7 +236,16 @@ function short(text) {
 
 function caption(card) {
   const shown = axes.filter((name) => card.axes.has(name) && ![state.rows, state.cols, state.split].includes(name));
-  return shown.map((name) => short(card.axes.get(name))).join(" · ") || `${card.entry.step} ${card.entry.index}`;
+  const words = shown.map((name) => short(card.axes.get(name)));
+  return words.length ? words : [`${card.entry.step} ${card.entry.index}`];
+}
+
+// Each value keeps its own direction: Arabic, or a sign that turns text around, changes no other.
+function captionNode(card) {
+  const { entry, file } = card;
+  const parts = caption(card).flatMap((words, number) => [number ? " · " : "", make("bdi", {}, words)]);
+  if (file && entry.status !== "succeeded") parts.unshift(make("b", { className: entry.status }, entry.status), " · ");
+  return make("span", {}, ...parts);
 }
 
 function showStar(box) {
@@ -293,11 +303,11 @@ function tell({ entry, file, axes: own }) {
     told.append(box);
   }
   const prompt = promptOf(entry.request);
-  if (prompt) told.append(heading("Prompt", prompt), make("p", { id: "prompt" }, prompt));
+  if (prompt) told.append(heading("Prompt", prompt), make("p", { id: "prompt", dir: "auto" }, prompt));
   const facts = make("dl");
   const fact = (name, value) => {
     if (value === null || value === undefined || value === "") return;
-    const button = make("button", { className: "value", type: "button", title: "Copy" }, String(value));
+    const button = make("button", { className: "value", type: "button", title: "Copy", dir: "auto" }, String(value));
     button.addEventListener("click", () => copy(String(value), name));
     facts.append(make("dt", {}, name), make("dd", {}, button));
   };

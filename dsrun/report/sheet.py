@@ -4,11 +4,12 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from dsrun.errors import UsageError
-from dsrun.report.items import Picture
+from dsrun.report.items import Picture, pictures_of, thumb_of
 from dsrun.report.thumbs import open_small
 from dsrun.store import write_whole
 from dsrun.wording import nearest
@@ -33,26 +34,31 @@ Cells = dict[tuple[str, str], list[Picture]]
 
 
 def write_sheet(
-    path: Path, run_dir: Path, pictures: Sequence[Picture], *, rows: str | None, cols: str | None
+    path: Path,
+    run_dir: Path,
+    entries: Sequence[dict[str, Any]],
+    *,
+    rows: str | None,
+    cols: str | None,
 ) -> None:
     """Write the sheet as PNG. Axes that are None are chosen.
 
     Raises UsageError for an axis that is none, or where the sheet has no pictures or too many;
     SetupError where the file cannot be written.
     """
+    pictures = list(pictures_of(entries))
     if not pictures:
         raise UsageError(f"{run_dir} has no pictures, so there is no contact sheet")
     rows, cols = _choose(pictures, rows, cols)
     shown = [p for p in pictures if rows in p.axes and cols in p.axes]
-    row_names, col_names = (
-        list(dict.fromkeys(picture.axes[axis] for picture in shown)) for axis in (rows, cols)
-    )
+    row_names, col_names = (_values(axis, entries, shown) for axis in (rows, cols))
     cells: Cells = {}
     for picture in shown:
         cells.setdefault((picture.axes[rows], picture.axes[cols]), []).append(picture)
     wide = min(_MOST_IN_CELL, max(map(len, cells.values())))
     side = _side(len(row_names), len(col_names) * wide)
     image = _draw(run_dir, cells, row_names, col_names, side=side, wide=wide)
+    _write(ImageDraw.Draw(image), (_GAP, _GAP), f"{rows} \\ {cols}", width=_left(side), ink=_SOFT)
     data = io.BytesIO()
     image.save(data, format="PNG")
     write_whole(path, [data.getvalue()])
@@ -67,6 +73,13 @@ def axes_of(pictures: Iterable[Picture]) -> dict[str, int]:
     own = ("step", "seed", "picture")
     order = sorted(values, key=lambda name: name in own)
     return {name: len(values[name]) for name in order}
+
+
+def _values(axis: str, entries: Iterable[dict[str, Any]], shown: Iterable[Picture]) -> list[str]:
+    """Those that have a picture, in the order of the matrix, whatever failed before."""
+    order = {entry["axes"][axis]: None for entry in entries if axis in entry["axes"]}
+    found = {picture.axes[axis]: None for picture in shown}
+    return [value for value in order | found if value in found]
 
 
 def _choose(pictures: Sequence[Picture], rows: str | None, cols: str | None) -> tuple[str, str]:
@@ -103,37 +116,60 @@ def _side(rows: int, columns: int) -> int:
 def _draw(
     run_dir: Path, cells: Cells, rows: list[str], cols: list[str], *, side: int, wide: int
 ) -> Image.Image:
-    left, top = max(140, side // 2) + 2 * _GAP, _LINES * (_TYPE + 4) + 2 * _GAP
+    left, top = _left(side) + 2 * _GAP, _LINES * (_TYPE + 4) + 2 * _GAP
     step_x, step_y = wide * (side + _GAP), side + _GAP
     image = Image.new("RGB", (left + len(cols) * step_x, top + len(rows) * step_y), _PAPER)
     draw = ImageDraw.Draw(image)
     for number, name in enumerate(cols):
         _write(draw, (left + number * step_x, _GAP), name, width=step_x - _GAP)
     for number, name in enumerate(rows):
-        _write(draw, (_GAP, top + number * step_y), name, width=left - 2 * _GAP)
+        _write(draw, (_GAP, top + number * step_y), name, width=_left(side))
     for y, row in enumerate(rows):
         for x, column in enumerate(cols):
             found = cells.get((row, column), [])
             corner = (left + x * step_x, top + y * step_y)
             for number, picture in enumerate(found[:wide]):
                 at = (corner[0] + number * (side + _GAP), corner[1])
-                _paste(image, run_dir / picture.path, at, side)
+                _paste(image, run_dir, picture, at, side)
             if len(found) > wide:
-                words = f"+{len(found) - wide}"
-                draw.text((corner[0] + 4, corner[1] + 4), words, _SOFT, _font(words))
+                _note_more(draw, (corner[0] + step_x - _GAP, corner[1]), len(found) - wide)
     return image
 
 
-def _paste(image: Image.Image, path: Path, corner: tuple[int, int], side: int) -> None:
+def _left(side: int) -> int:
+    """How wide the headings of rows are."""
+    return max(140, side // 2)
+
+
+def _note_more(draw: ImageDraw.ImageDraw, corner: tuple[int, int], number: int) -> None:
+    """How many pictures a cell does not show, in its top right corner."""
+    words = f"+{number}"
+    width = round(_font(words).getlength(words)) + 8
+    at = (corner[0] - width, corner[1])
+    draw.rectangle((*at, corner[0] - 1, corner[1] + _TYPE + 6), _PAPER)
+    draw.text((at[0] + 4, at[1] + 2), words, _INK, _font(words))
+
+
+def _paste(
+    image: Image.Image, run_dir: Path, picture: Picture, corner: tuple[int, int], side: int
+) -> None:
+    thumb = run_dir / thumb_of(picture.sha256)  # quicker to read, and never smaller than `side`
     try:
-        small = open_small(path, side)
+        small = open_small(thumb if thumb.is_file() else run_dir / picture.path, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         small = Image.new("RGB", (side, side), _EMPTY)  # gone or damaged: its place stays
     x, y = corner
     image.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
 
 
-def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, width: int) -> None:
+def _write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    *,
+    width: int,
+    ink: tuple[int, int, int] = _INK,
+) -> None:
     """A heading, broken where it must be, and cut after some lines."""
     font = _font(text)
     lines = [""]
@@ -150,7 +186,7 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, width: 
     if len(lines) > _LINES:
         lines = [*lines[: _LINES - 1], lines[_LINES - 1][:-1] + "..."]
     for number, line in enumerate(lines):
-        draw.text((at[0], at[1] + number * (_TYPE + 4)), line, _INK, font)
+        draw.text((at[0], at[1] + number * (_TYPE + 4)), line, ink, font)
 
 
 def _font(text: str) -> Font:

@@ -2,10 +2,11 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from PIL import Image
 
@@ -14,6 +15,7 @@ from dsrun.store import make_folder
 
 SIDE = 320
 _QUALITY = 82
+_GAP = 1.5  # times its size a picture is when the fine method begins; the rest is averaged away
 _PAPER = (255, 255, 255)
 
 
@@ -21,10 +23,17 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
 
+class Made(NamedTuple):
+    """Pictures that could not be read, and those whose turn did not come."""
+
+    unread: int
+    left: int
+
+
 def make_thumbs(
     run_dir: Path, pictures: Iterable[Picture], *, clock: Clock, budget_s: float = math.inf
-) -> int:
-    """Make those that are not there yet; how many pictures could not be read.
+) -> Made:
+    """Make those that are not there yet.
 
     None is begun after `budget_s`. Pillow gives up Python's lock while it decodes, so threads
     share the cores. Raises SetupError where the folder cannot be made.
@@ -37,12 +46,15 @@ def make_thumbs(
     made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
     todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
 
-    def make(pair: tuple[str, str]) -> bool:
+    def make(pair: tuple[str, str]) -> bool | None:
         source, target = pair
-        return clock.monotonic() > until or make_thumb(run_dir / source, run_dir / target)
+        if clock.monotonic() > until:
+            return None
+        return make_thumb(run_dir / source, run_dir / target)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sum(not is_made for is_made in pool.map(make, todo))
+        ends = Counter(pool.map(make, todo))
+    return Made(unread=ends[False], left=ends[None])
 
 
 def open_small(path: Path, side: int) -> Image.Image:
@@ -52,12 +64,13 @@ def open_small(path: Path, side: int) -> Image.Image:
     """
     with Image.open(path) as picture:
         picture.draft("RGB", (side * 2, side * 2))  # a JPEG is decoded small
-        small = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    small = small.reduce(max(1, min(small.size) // (side * 2)))
+        mode = "RGBA" if picture.has_transparency_data else "RGB"
+        picture.load()
+        small: Image.Image = picture if picture.mode == mode else picture.convert(mode)
+    small.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=_GAP)
     if small.mode == "RGBA":
         clear, small = small, Image.new("RGB", small.size, _PAPER)
         small.paste(clear, mask=clear.getchannel("A"))
-    small.thumbnail((side, side), Image.Resampling.BICUBIC)
     return small
 
 

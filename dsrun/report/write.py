@@ -20,6 +20,7 @@ from dsrun.store import write_whole
 
 PAGE = "report.html"
 _LEAST_S, _MOST_S = 0.1, 8.0  # for thumbnails, at the end of a run
+_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 
 
 def write_report(
@@ -31,24 +32,38 @@ def write_report(
 ) -> Path:
     """Write the page anew; its path. No thumbnail is begun after `budget_s`.
 
-    `entries` are those of the ledger's jobs, where they have been read already. Raises SetupError
-    where the directory cannot be written.
+    Where many are to be made, the page is there before the last of them. `entries` are those of
+    the ledger's jobs, where they have been read already. Raises SetupError where the directory
+    cannot be written.
     """
     if entries is None:
         entries = _read_entries(view)
-    lock = read_lock(run_dir)
     pictures = list(pictures_of(entries))
-    unread = 0
+    page = run_dir / PAGE
     if pictures:
         from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
 
-        unread = make_thumbs(run_dir, pictures, clock=SystemClock(), budget_s=budget_s)
-        add_thumbs(entries, {path.name for path in (run_dir / THUMBS).iterdir()})
-    if unread:
-        say(f"warning: {unread} of the report's pictures cannot be read; `dsrun verify` tells more")
-    page = build_page(_head(view, run_dir, lock, entries), entries, lock.get("manifest"))
-    write_whole(run_dir / PAGE, [page])
-    return run_dir / PAGE
+        clock = SystemClock()
+        made = make_thumbs(run_dir, pictures, clock=clock, budget_s=min(budget_s, _MOST_S))
+        if made.left and budget_s > _MOST_S:
+            _write(page, view, run_dir, entries)
+            say(f"{page} can be opened; {made.left} thumbnails are still to be made")
+            made = make_thumbs(run_dir, pictures, clock=clock, budget_s=budget_s - _MOST_S)
+        if made.unread:
+            say(
+                f"warning: {made.unread} of the report's pictures cannot be read; "
+                "`dsrun verify` tells more"
+            )
+    _write(page, view, run_dir, entries)
+    return page
+
+
+def _write(page: Path, view: LedgerView, run_dir: Path, entries: list[dict[str, Json]]) -> None:
+    lock = read_lock(run_dir)
+    thumbs = run_dir / THUMBS
+    add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
+    head = _head(view, run_dir, lock, entries)
+    write_whole(page, [build_page(head, entries, lock.get("manifest"))])
 
 
 def try_report(
@@ -113,6 +128,8 @@ def _head(
         "emulated": emulated,
         "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
         "facts": facts,
+        "open": sum(counts.get(status, 0) for status in _OPEN),
+        "jobs": sum(counts.values()),
         "shown": len(entries),
         "total": total,
         "left_out": total > len(entries),

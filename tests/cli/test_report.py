@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from PIL import Image
 
 from dsrun.ledger_view import LedgerView
-from dsrun.report.sheet import _LINES, _TYPE
+from dsrun.report.sheet import _LINES, _TYPE, _write
 from dsrun.report.write import write_report
 
 SHEET = """
@@ -73,6 +76,15 @@ class TestPage:
         assert len(files) == 6
         assert not any("thumb" in file for file in files)
 
+    def test_with_many_thumbnails_to_make_the_page_is_there_before(self, work, page, monkeypatch):
+        shutil.rmtree(work.run_dir() / ".thumbs")
+        page.unlink()
+        monkeypatch.setattr("dsrun.report.write._MOST_S", -1.0)
+        outcome = work.dsrun("report", "outputs/demo")
+        assert outcome.err == f"{page} can be opened; 6 thumbnails are still to be made\n"
+        assert outcome.out == f"{page}\n"
+        assert all("thumb" in f for e in data_of(page.read_text())["entries"] for f in e["files"])
+
     def test_a_cut_off_thumbnail_is_swept_away(self, work, page):
         (work.run_dir() / ".thumbs/half.tmp").write_bytes(b"\xff\xd8")
         assert work.dsrun("report", work.run_dir()).code == 0
@@ -105,6 +117,15 @@ steps:
     def test_a_selection_does_not_change_what_the_head_counts(self, work, page):
         assert work.dsrun("demo.yaml", "--limit", "1").code == 0
         assert "<b>3</b> succeeded" in page.read_text()
+
+    def test_a_run_that_is_not_over_says_so(self, work, emulator):
+        pipeline = work.posters(3)
+        outcome = work.dsrun(pipeline, "--max-cost", "0.2 CNY")
+        assert outcome.code == 3
+        page = work.run_dir() / "report.html"
+        assert "Unfinished: 2 of 3 jobs have not ended." in page.read_text()
+        assert work.dsrun(pipeline).code == 0
+        assert "Unfinished" not in page.read_text()
 
     def test_a_folder_without_a_run_is_an_error(self, work):
         outcome = work.dsrun("report", work.folder)
@@ -152,6 +173,23 @@ class TestSheet:
         assert work.dsrun("report", "outputs/demo", "--sheet", "s.png").code == 0
         with Image.open("s.png") as sheet:
             assert min(sheet.size) < 2 * 264
+
+    def test_its_columns_keep_the_order_of_the_matrix_whatever_failed(self, made, monkeypatch):
+        lost = made.results()[0]["artifacts"][0]["path"]
+        with closing(sqlite3.connect(made.run_dir() / "ledger.sqlite3")) as db:
+            db.execute("DELETE FROM artifact WHERE path = ?", (lost,))
+            db.commit()
+        headings = []
+        write = _write
+
+        def note(draw, at, text, **about):
+            headings.append(text)
+            write(draw, at, text, **about)
+
+        monkeypatch.setattr("dsrun.report.sheet._write", note)
+        arguments = ("--sheet", "s.png", "--rows", "style", "--cols", "seed")
+        assert made.dsrun("report", "outputs/demo", *arguments).code == 0
+        assert headings == ["1", "2", "3", "<anime>", "<sketch>", "style \\ seed"]
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -372,6 +372,38 @@ def test_a_failure_tells_its_reason_and_what_to_do(read, work, serve):
     assert reader.complaints == []
 
 
+def test_a_picture_whose_others_failed_is_marked(read, work, serve):
+    serve("partial-task=1")
+    assert dsrun(work, work.posters(1, pictures=3)).code == 1
+    reader = read(work.run_dir() / "report.html")
+    assert reader.captions()[0].startswith("partial · ")
+
+
+TURNED = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix:
+      subject: ["\\u202Eturned", "فانوس"]
+      light: [evening, noon]
+    input: {prompt: "{{ subject }}"}
+    parameters: {style: <anime>}
+"""
+
+
+def test_text_that_turns_around_turns_no_other(read, work, emulator):
+    assert dsrun(work, work.pipeline(TURNED)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    for number in range(4):
+        caption = reader.page.locator(".card .foot span").nth(number)
+        # As it is seen, the second value stands to the right of the first.
+        first, second = (caption.locator("bdi").nth(n).bounding_box() for n in (0, 1))
+        assert second["x"] > first["x"] or second["y"] > first["y"]
+    reader.page.locator(".open").last.click()
+    assert reader.page.locator("#prompt").evaluate("p => getComputedStyle(p).direction") == "rtl"
+    assert reader.complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_it_without_scrolling_sideways(read, report, scheme):
     reader = read(report, viewport=NARROW, color_scheme=scheme)

@@ -1,11 +1,13 @@
 """What a terminal shows of a run, and what a pipe is told."""
 
+import asyncio
 import io
 import re
 from decimal import Decimal
 
 import pytest
 
+from dsrun.console import say
 from dsrun.execution import Money
 from dsrun.ledger_view import StepTotal
 from dsrun.limits import Pace
@@ -134,6 +136,53 @@ def test_a_note_stands_above_the_bars(clock):
     before, _, after = stream.getvalue().partition("\r\x1b[Jfailed: posters/name\n")
     assert "posters" in before
     assert "posters   0%" in after or "posters 0%" in after or "0/2" in after
+
+
+async def test_the_bars_follow_time_while_no_job_ends(clock, monkeypatch):
+    monkeypatch.setattr("dsrun.progress._REDRAWN_EVERY_S", 0.01)
+    stream = Terminal()
+
+    async def until(words):
+        for _ in range(1000):
+            if stream.last["posters"] == words:
+                return
+            await asyncio.sleep(0.01)
+        assert stream.last["posters"] == words
+
+    with progress([total("posters", 4)], clock, stream, costs=False) as shown:
+        with shown.kept_current():
+            shown.job_started(job("posters"))
+            clock.at += 1
+            await until("0/4, ? to go, 1 in flight")
+            shown.job_ended(job("posters"), SUCCEEDED)
+            shown.job_started(job("posters"))
+            clock.at += 59
+            await until("1/4, 3:00 to go, 1 in flight")
+        before = stream.getvalue()
+        clock.at += 60
+        await asyncio.sleep(0.05)
+        assert stream.getvalue() == before
+
+
+def test_what_others_say_stands_above_the_bars_too(clock, monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    with progress([total("posters", 2)], clock, None):
+        say("warning: from elsewhere")
+        assert "\r\x1b[Jwarning: from elsewhere\n" in stream.getvalue()
+    say("afterwards")
+    assert stream.getvalue().endswith("\nafterwards\n")
+
+
+def test_a_note_in_a_window_that_has_just_changed_stays(clock, monkeypatch):
+    stream = Terminal()
+    with progress([total("posters", 2)], clock, stream) as shown:
+        shown.note("first")
+        monkeypatch.setenv("COLUMNS", "40")
+        shown.note("second")
+    _, _, after = stream.getvalue().partition("second\n")
+    assert "0/2" in after
+    assert "\x1b[A" not in after
 
 
 @pytest.mark.parametrize(

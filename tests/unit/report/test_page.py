@@ -13,7 +13,8 @@ from dsrun.report.page import build_page
 
 HEAD = {
     "name": "demo", "description": "", "digest": "0" * 64, "emulated": False,
-    "counts": {"succeeded": 1}, "facts": {"cost": "nothing"}, "shown": 1, "total": 1,
+    "counts": {"succeeded": 1}, "facts": {"cost": "nothing"}, "open": 0, "jobs": 1,
+    "shown": 1, "total": 1,
     "left_out": False,
 }  # fmt: skip
 
