@@ -19,7 +19,12 @@ from dsrun.store import write_whole
 
 CRATE_NAME = "ro-crate-metadata.json"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+_CONTEXT = [
+    "https://w3id.org/ro/crate/1.1/context",
+    {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"},  # the first has no such term
+]
 _SOFTWARE = "#dsrun"
+_LICENSE = "#license"
 _ENDED = {
     JobStatus.SUCCEEDED: "CompletedActionStatus",
     JobStatus.PARTIAL: "FailedActionStatus",
@@ -44,7 +49,7 @@ def _pieces(
     view: LedgerView, run_dir: Path, *, name: str, version: str, at: str
 ) -> Iterator[bytes]:
     own = [file for file in _OWN_FILES if (run_dir / file).is_file()]
-    yield b'{"@context":"https://w3id.org/ro/crate/1.1/context","@graph":[\n'
+    yield b'{"@context":' + orjson.dumps(_CONTEXT) + b',"@graph":[\n'
     yield from map(_line, _fixed(own, version))
     for line in _ended(view):
         yield from map(_line, _action(line))
@@ -84,6 +89,12 @@ def _fixed(own: list[str], version: str) -> Iterator[dict[str, Json]]:
         "name": "dsrun",
         "softwareVersion": version,
     }
+    yield {
+        "@id": _LICENSE,
+        "@type": "CreativeWork",
+        "name": "not stated",
+        "description": "The terms of the generation service and of its user hold.",
+    }
     for file in own:
         about, kind = _OWN_FILES[file]
         yield {"@id": file, "@type": "File", "name": about, "encodingFormat": kind}
@@ -96,7 +107,7 @@ def _root(name: str, at: str) -> dict[str, Json]:
         "name": name,
         "description": f"What dsrun made of the pipeline {name}, and how.",
         "datePublished": at,
-        "license": "not stated: the terms of the generation service and of its user hold",
+        "license": {"@id": _LICENSE},
         "conformsTo": {"@id": _PROFILE},
     }
 
@@ -108,14 +119,17 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
         "@id": action,
         "@type": "CreateAction",
         "name": f"{line['step']}/{line['index']}",
+        "description": "One request to the generation service, and the files that it made.",
         "instrument": {"@id": _SOFTWARE},
-        "object": [{"@id": request}],
-        "result": [{"@id": quote(item["path"])} for item in line["artifacts"]],
-        "actionStatus": {"@id": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}"},
-        "endTime": line["ended_at"],
+        "object": {"@id": request},
+        "actionStatus": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}",
+        "endTime": _time(line["ended_at"]),
     }
+    files: list[Json] = [{"@id": quote(item["path"])} for item in line["artifacts"]]
+    if files:
+        found["result"] = files if len(files) > 1 else files[0]  # compacted: no list of one
     if line["submitted_at"] is not None:
-        found["startTime"] = line["submitted_at"]
+        found["startTime"] = _time(line["submitted_at"])
     if line["error"] is not None:
         found["error"] = f"{line['error']['code']}: {line['error']['message']}"
     yield found
@@ -130,3 +144,8 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
             "contentSize": str(item["size"]),
             "sha256": item["sha256"],
         }
+
+
+def _time(at: str) -> str:
+    """A time of the ledger as the profile has it, with an offset."""
+    return at.removesuffix("Z") + "+00:00"
