@@ -20,9 +20,14 @@ from dsrun.store import whole_file
 
 CRATE_NAME = "ro-crate-metadata.json"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+_CONTEXT = [
+    "https://w3id.org/ro/crate/1.1/context",
+    {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"},  # the first has no such term
+]
 _SOFTWARE = "#dsrun"
 _RESULTS = "results.jsonl"
 _KEEP_IN_MEMORY = 1 << 20
+_LICENSE = "#license"
 _ENDED = {
     JobStatus.SUCCEEDED: "CompletedActionStatus",
     JobStatus.PARTIAL: "FailedActionStatus",
@@ -52,7 +57,7 @@ class Crate:
         self._parts = parts
         self._mentions = mentions
         self._actions = 0
-        file.write(b'{"@context":"https://w3id.org/ro/crate/1.1/context","@graph":[\n')
+        file.write(b'{"@context":' + orjson.dumps(_CONTEXT) + b',"@graph":[\n')
         file.writelines(map(_line, _fixed(self._own, version)))
 
     def add(self, line: dict[str, Any]) -> None:
@@ -113,6 +118,12 @@ def _fixed(own: list[str], version: str) -> Iterator[dict[str, Json]]:
         "name": "dsrun",
         "softwareVersion": version,
     }
+    yield {
+        "@id": _LICENSE,
+        "@type": "CreativeWork",
+        "name": "not stated",
+        "description": "The terms of the generation service and of its user hold.",
+    }
     for file in own:
         about, kind = _OWN_FILES[file]
         yield {"@id": file, "@type": "File", "name": about, "encodingFormat": kind}
@@ -125,7 +136,7 @@ def _root(name: str, at: str) -> dict[str, Json]:
         "name": name,
         "description": f"What dsrun made of the pipeline {name}, and how.",
         "datePublished": at,
-        "license": "not stated: the terms of the generation service and of its user hold",
+        "license": {"@id": _LICENSE},
         "conformsTo": {"@id": _PROFILE},
     }
 
@@ -137,15 +148,17 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
         "@id": action,
         "@type": "CreateAction",
         "name": f"{line['step']}/{line['index']}",
+        "description": "One request to the generation service, and the files that it made.",
         "instrument": {"@id": _SOFTWARE},
         "object": {"@id": request},
-        "actionStatus": {"@id": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}"},
-        "endTime": line["ended_at"],
+        "actionStatus": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}",
+        "endTime": _time(line["ended_at"]),
     }
-    if files := [{"@id": quote(item["path"])} for item in line["artifacts"]]:
-        found["result"] = files if len(files) > 1 else files[0]  # RO-Crate: no list of one
+    files: list[Json] = [{"@id": quote(item["path"])} for item in line["artifacts"]]
+    if files:
+        found["result"] = files if len(files) > 1 else files[0]  # compacted: no list of one
     if line["submitted_at"] is not None:
-        found["startTime"] = line["submitted_at"]
+        found["startTime"] = _time(line["submitted_at"])
     if line["error"] is not None:
         found["error"] = f"{line['error']['code']}: {line['error']['message']}"
     yield found
@@ -160,3 +173,8 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
             "contentSize": str(item["size"]),
             "sha256": item["sha256"],
         }
+
+
+def _time(at: str) -> str:
+    """A time of the ledger as the profile has it, with an offset."""
+    return at.removesuffix("Z") + "+00:00"

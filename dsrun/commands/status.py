@@ -9,7 +9,7 @@ from dsrun.commands.summary import unknown_lines
 from dsrun.commands.whereabouts import find_run_dir
 from dsrun.console import answer, count_of
 from dsrun.errors import ExitCode
-from dsrun.ledger_view import LedgerView
+from dsrun.ledger_view import LedgerView, RunRow
 from dsrun.lockfile import is_locked
 from dsrun.records import JobStatus
 
@@ -50,9 +50,12 @@ def run(
         for line in unknown_lines(view):
             answer(line)
         if last:
-            ended = (
-                f"ended {last.ended_at} with exit code {last.exit_code}" if last.ended_at else ""
-            )
-            answer(f"last run: started {last.started_at} {ended}".rstrip())
+            answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
     view.close()
     return ExitCode.OK
+
+
+def _end_of(last: RunRow, *, running: bool) -> str:
+    if last.ended_at:
+        return f" ended {last.ended_at} with exit code {last.exit_code}"
+    return "" if running else ", and was killed: run the pipeline again, and it goes on"

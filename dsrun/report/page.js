@@ -214,7 +214,7 @@ function draw1(card) {
     words.append(make("bdi", {}, told));
     open.append(words);
   }
-  const pick = make("button", { className: "pick", type: "button", "aria-label": "Star", "aria-pressed": "false" }, "☆");
+  const pick = make("button", { className: "pick", type: "button", "aria-label": `Star ${caption(card).join(" · ")}`, "aria-pressed": "false" }, "☆");
   pick.card = card;
   const box = make("article", { className: "card" }, open);
   if (type.startsWith("audio/") && type !== "audio/pcm") box.append(player(file));

@@ -63,3 +63,16 @@ def test_no_list_has_one_entry(work, emulator):
     assert all(len(entries) > 1 for entries in lists)
     (action,) = (entity for entity in graph if entity["@type"] == "CreateAction")
     assert action["result"] == {"@id": work.results()[0]["artifacts"][0]["path"]}
+
+
+def test_its_context_has_every_term(work, emulator):
+    """RO-Crate wants each key defined; that of 1.1 has all of schema.org, but no `sha256`."""
+    work.posters(1)
+    assert work.dsrun("demo.yaml").code == 0
+    text = (work.run_dir() / "ro-crate-metadata.json").read_text(encoding="utf-8")
+    context = json.loads(text)["@context"]
+    assert context[0] == "https://w3id.org/ro/crate/1.1/context"
+    assert context[1] == {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
+    action = ROCrate(work.run_dir()).root_dataset["mentions"]
+    assert action["result"]["sha256"] == work.results()[0]["artifacts"][0]["sha256"]
+    assert action["endTime"] == work.results()[0]["ended_at"].replace("Z", "+00:00")

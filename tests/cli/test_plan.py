@@ -186,10 +186,12 @@ class TestTouchesNothing:
         live = work.dsrun("plan", "demo.yaml", "--json").answer
         assert live["other"] == {"submitted": 4}
         assert work.dsrun("status", "demo.yaml", "--json").answer["running"] is True
+        assert "killed" not in work.dsrun("status", "demo.yaml").out
         run.kill()
         before = tree(work.folder / "outputs")
         killed = work.dsrun("status", "demo.yaml", "--json").answer
         assert (killed["jobs"]["submitted"], killed["running"]) == (4, False)
+        assert "and was killed: run the pipeline again" in work.dsrun("status", "demo.yaml").out
         assert work.dsrun("plan", "demo.yaml", "--json").answer["other"] == {"submitted": 4}
         assert tree(work.folder / "outputs") == before
 

@@ -308,6 +308,17 @@ def test_the_next_key_after_esc_is_not_lost(read, report):
     assert reader.page.evaluate("document.activeElement.id") == "q"
 
 
+def test_what_has_the_focus_is_below_no_bar(read, report):
+    reader = read(report, viewport={"width": 500, "height": 500})
+    reader.page.locator(".pick").first.click()  # shows the bar at the bottom too
+    cards = reader.page.locator(".open")
+    cards.first.focus()
+    for key in ["ArrowDown"] * 4 + ["ArrowUp"] * 3:
+        reader.page.keyboard.press(key)
+    card, bar = (reader.page.locator(name).bounding_box() for name in (".open:focus", "#bar"))
+    assert card["y"] >= bar["y"] + bar["height"]
+
+
 def test_stars_survive_a_reload_and_another_visit(read, report):
     reader = read(report)
     reader.page.locator(".pick").nth(0).click()
