@@ -5,7 +5,7 @@ both, so one that comes with EXIF keeps it.
 """
 
 import re
-from xml.sax.saxutils import escape
+from html import escape  # xml.sax has one too, and loads an HTTP client for it
 
 from dsrun.tagging.tag import SOFTWARE, Tag, escaped
 
@@ -38,4 +38,4 @@ def plain_text(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Readers turn a carriage return into a line feed unless it is written as a number."""
-    return escape(text, {"\r": "&#13;"})
+    return escape(text, quote=False).replace("\r", "&#13;")
