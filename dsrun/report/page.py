@@ -53,7 +53,7 @@ def _policy(style: str, script: str) -> str:
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"script-src {_source(script)}; style-src {_source(style)}; "
-        "img-src 'self' file:; media-src 'self' file:"
+        "img-src 'self' file: data:; media-src 'self' file:"
     )
 
 

@@ -7,6 +7,10 @@ import json
 import os
 import re
 import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -63,7 +67,7 @@ def chromium():
 class Reader:
     """A person at a browser, who writes down every complaint and every address asked for."""
 
-    def __init__(self, chromium, report, **about):
+    def __init__(self, chromium, address, **about):
         self._context = chromium.new_context(**({"viewport": WIDE} | about))
         self.page = self._context.new_page()
         self.page.set_default_timeout(10_000)
@@ -73,7 +77,7 @@ class Reader:
         self.page.on("requestfailed", self._note_failure)
         self.page.on("request", self._note_request)
         self.page.on("requestfinished", self._note_end)
-        self.page.goto(report.as_uri())
+        self.page.goto(address)
 
     def _note_request(self, request):
         self.addresses.append(request.url)
@@ -122,7 +126,8 @@ def read(chromium):
     readers = []
 
     def start(report, **about):
-        readers.append(Reader(chromium, report, **about))
+        address = report if isinstance(report, str) else report.as_uri()
+        readers.append(Reader(chromium, address, **about))
         return readers[-1]
 
     yield start
@@ -147,6 +152,24 @@ def test_every_thumbnail_is_seen_and_nothing_leaves_the_disk(read, report):
         )
     assert all("/.thumbs/" in images.nth(n).evaluate("node => node.src") for n in range(12))
     assert {address.split(":")[0] for address in reader.addresses} == {"file"}
+    assert reader.complaints == []
+
+
+def test_a_web_server_is_asked_for_nothing_but_the_page_and_its_files(read, report):
+    asked = []
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(unquote(self.path))
+
+    handler = partial(Quiet, directory=str(report.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        reader = read(f"http://127.0.0.1:{server.server_port}/report.html")
+        reader.page.wait_for_load_state("networkidle")
+        server.shutdown()
+    assert asked
+    assert all((report.parent / path.lstrip("/")).is_file() for path in asked)
     assert reader.complaints == []
 
 
