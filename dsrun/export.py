@@ -20,6 +20,7 @@ TEXT_FORMATS = ("table", "json", "jsonl", "csv")
 _PAGE = 1000
 _WIDEST = 48  # columns of a cell of a table
 _CUT = "..."
+_WHOLE = frozenset({"job_id", "file", "error_message"})  # of no use when cut
 
 
 def to_text(form: str, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
@@ -107,14 +108,15 @@ def _as_table(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """Each page with widths of its own: a million rows need no memory."""
     head = list(columns)
     for page in _pages(rows):
-        yield table([head, *([_cell(cell) for cell in row] for row in page)]) + "\n"
+        cells = ([_cell(*pair) for pair in zip(head, row, strict=True)] for row in page)
+        yield table([head, *cells]) + "\n"
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     """One line; prompts and errors may hold anything, also what a terminal obeys."""
     text = "" if value is None else " ".join(str(value).split())
     text = "".join("?" if unicodedata.category(char)[0] == "C" else char for char in text)
-    return text if len(text) <= _WIDEST else text[: _WIDEST - len(_CUT)] + _CUT
+    return text if len(text) <= _WIDEST or name in _WHOLE else text[: _WIDEST - len(_CUT)] + _CUT
 
 
 _WRITERS: dict[str, Callable[[Sequence[str], Iterable[Row]], Iterator[str]]] = {

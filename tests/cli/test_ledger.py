@@ -91,6 +91,13 @@ class TestFormats:
         wide, plain = lines[1], lines[3]
         assert plain.index("<anime>") - wide.index("<anime>") == 2  # two letters of two columns
 
+    def test_a_table_cuts_what_is_read_and_never_what_is_copied(self, done):
+        assert done.dsrun("ledger", "outputs/demo", "--columns", "request").out.count("...") == 4
+        told = done.dsrun("ledger", "outputs/demo", "--columns", "job_id,file").out
+        for line in done.results():
+            assert line["job_id"] in told
+            assert line["artifacts"][0]["path"] in told
+
     def test_columns_look_inside_of_json(self, done):
         names = "product.name,matrix.status,request.input.prompt,artifacts.1.media_type"
         (first, *_) = ask(done, "--columns", names)
@@ -165,6 +172,13 @@ class TestErrors:
                        ("a\x1b[31m red\nline",))  # fmt: skip
         outcome = done.dsrun("ledger", "outputs/demo", "--errors")
         assert "a?[31m red line" in outcome.out
+
+    def test_a_table_has_their_whole_message(self, done):
+        message = "The service could not look into the picture that it has just made; ask again."
+        with closing(sqlite3.connect(done.run_dir() / "ledger.sqlite3")) as db, db:
+            db.execute("UPDATE job SET status = 'failed', error_code = 'X', error_message = ?",
+                       (message,))  # fmt: skip
+        assert message in done.dsrun("ledger", "outputs/demo", "--errors").out
 
     def test_have_columns_of_their_own(self, done):
         outcome = done.dsrun("ledger", "outputs/demo", "--errors", "--columns", "step")
