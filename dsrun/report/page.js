@@ -438,6 +438,10 @@ at("main").addEventListener("click", (event) => {
   if (button.classList.contains("pick")) toggle(button.card);
   else if (button.classList.contains("open")) show(visible.indexOf(button.card));
 });
+// One voice at a time; such an event does not bubble, so it is caught on its way down.
+document.addEventListener("play", (event) => {
+  for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
+}, true);
 at("before").addEventListener("click", () => show(opened - 1));
 at("after").addEventListener("click", () => show(opened + 1));
 at("star").addEventListener("click", () => toggle(visible[opened]));

@@ -296,6 +296,8 @@ def test_a_voice_is_heard(read, report):
     assert player.count() == 2
     player.first.evaluate("node => { node.muted = true; return node.play() }")
     reader.page.wait_for_function("() => document.querySelector('article audio').currentTime > 0")
+    player.last.evaluate("node => { node.muted = true; return node.play() }")
+    assert player.first.evaluate("node => node.paused"), "one voice at a time"
     assert reader.complaints == []
 
 
