@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dsrun.commands.whereabouts import run_dir_of
 from dsrun.console import answer
 from dsrun.errors import ExitCode, UsageError
 from dsrun.ledger_view import LedgerView
@@ -11,8 +12,7 @@ def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | No
     """Print the path of what was written. Raises UsageError or SetupError."""
     if sheet is None and (rows or cols):
         raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
-    latest = directory / "latest"
-    run_dir = latest.resolve() if latest.is_dir() else directory
+    run_dir = run_dir_of(directory)
     view = LedgerView(run_dir / "ledger.sqlite3")
     try:
         answer(str(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols)))

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import orjson
 
+from dsrun.commands.whereabouts import run_dir_of
 from dsrun.console import answer
 from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
 
 
 def run(directory: Path, *, as_json: bool) -> int:
-    """0 when every file is as it was recorded, else 1 with the damaged ones named."""
-    latest = directory / "latest"
-    run_dir = latest.resolve() if latest.is_dir() else directory
+    """0 when every file is as it was recorded, else 1 with the damaged ones named.
+
+    Raises UsageError, SetupError.
+    """
+    run_dir = run_dir_of(directory)
     view = LedgerView(run_dir / "ledger.sqlite3")
     checked, damaged = 0, []
     for path, sha256 in view.hashes():

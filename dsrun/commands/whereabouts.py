@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dsrun.commands.common import PlanOptions, open_plan
-from dsrun.errors import ManifestError, SetupError
+from dsrun.errors import ManifestError, SetupError, UsageError
 from dsrun.layout import RunLayout
 
 
@@ -14,11 +14,11 @@ def find_run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[s
     Raises ManifestError, SetupError.
     """
     try:
-        if where.is_dir():
-            latest = where / "latest"
-            return latest.resolve() if latest.is_dir() else where
+        is_directory = where.is_dir()
     except PermissionError as error:
-        raise SetupError(f"{where} cannot be read: {error.strerror}") from error
+        raise _unreadable(where, error) from error
+    if is_directory:
+        return run_dir_of(where)
     plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
     if plan.problems:
         raise ManifestError(plan.problems)
@@ -27,3 +27,18 @@ def find_run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[s
         hint = "" if emulate else "; --emulate shows an emulated run"
         raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
     return layout.run_dir
+
+
+def run_dir_of(directory: Path) -> Path:
+    """The same for a command that takes no pipeline. Raises UsageError, SetupError."""
+    try:
+        if directory.is_file():
+            raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
+        latest = directory / "latest"
+        return latest.resolve() if latest.is_dir() else directory
+    except PermissionError as error:
+        raise _unreadable(directory, error) from error
+
+
+def _unreadable(path: Path, error: PermissionError) -> SetupError:
+    return SetupError(f"{path} cannot be read: {error.strerror}")

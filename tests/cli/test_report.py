@@ -132,6 +132,12 @@ steps:
         assert outcome.code == 2
         assert "name a run directory" in outcome.err
 
+    @pytest.mark.parametrize("command", ["report", "verify"])
+    def test_a_pipeline_is_no_directory(self, work, command):
+        outcome = work.dsrun(command, work.posters(1))
+        assert outcome.code == 2
+        assert "is a file; name the directory of a run: outputs/NAME" in outcome.err
+
 
 def test_a_report_that_cannot_be_written_fails_no_run(work, emulator):
     pipeline = work.posters(1)
