@@ -20,8 +20,8 @@ class Incoming:
         self.path = path
         self.size = 0  # as it came
         self.head = b""  # the first bytes, enough to identify the file
-        self._tail = b""
-        self._has_end = False
+        self._tail = b""  # of what is on disk already
+        self._has_end = False  # so does that
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
@@ -44,14 +44,15 @@ class Incoming:
         self._held += len(chunk)
         if len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
-        self._look_for_end(chunk)
         if self._held > _KEEP_IN_MEMORY:
+            self._has_end = self._has_end or self._shows_end()
+            self._tail = self._parts[0][-_TAIL_BYTES:]
             with disk_faults(self.path):
                 os.close(self.write())
 
     def is_cut_off(self) -> bool:
         """Whether the end is missing that its kind of file has; more may stand behind it."""
-        return bool(end_mark(self.head)) and not self._has_end
+        return bool(end_mark(self.head)) and not self._has_end and not self._shows_end()
 
     def finish(self, change: Change | None) -> int:
         """Write the rest, and the whole with this change; gives the open file's descriptor."""
@@ -78,11 +79,12 @@ class Incoming:
         self._held = 0
         return descriptor
 
-    def _look_for_end(self, chunk: bytes) -> None:
+    def _shows_end(self) -> bool:
+        """Whether the mark stands in what is held, which is one piece from here on."""
+        held = b"".join(self._parts)
+        self._parts = [held]
         mark = end_mark(self.head)
-        if mark and not self._has_end:
-            self._has_end = mark in chunk or mark in self._tail + chunk[:_TAIL_BYTES]
-            self._tail = (self._tail + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        return held.endswith(mark) or mark in self._tail + held
 
     def _changed(self, data: bytes, change: Change) -> bytes:
         splice = change(ends_of(data))

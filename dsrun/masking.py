@@ -15,6 +15,7 @@ _SIGNED = re.compile(
 )
 _PASSWORD = re.compile(r"(https?://)[^\s/@\"'<>?]+@", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|(?<=\bBearer )[^\s\"']+", re.IGNORECASE)
+_SUSPECT = re.compile("http|sk-|bearer", re.IGNORECASE)  # where none stands, nothing of these can
 
 
 def keep_secret(text: str) -> None:
@@ -27,6 +28,8 @@ def mask(text: str) -> str:
     """The text without known secrets, keys, passwords and signatures in addresses."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, _STARS)
+    if not _SUSPECT.search(text):
+        return text
     text = _SIGNED.sub(rf"\1{_STARS}", text)
     text = _PASSWORD.sub(rf"\1{_STARS}@", text)
     return _KEY.sub(_STARS, text)

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dsrun.splicing import Ends
 from dsrun.tagging import xmp
+from dsrun.tagging.pictures import tagged
 from tests.tagging import REQUEST, put_in, tag, take_out
 
 DC = "{http://purl.org/dc/elements/1.1/}"
@@ -164,6 +166,39 @@ def test_a_simple_webp_gets_a_header_with_its_sides_and_its_alpha(options, has_a
     assert int.from_bytes(made[24:27], "little") + 1 == 37
     assert int.from_bytes(made[27:30], "little") + 1 == 22
     assert int.from_bytes(made[4:8], "little") + 8 == len(made)
+
+
+def simple_webp(kind, data):
+    """A file of one chunk, whatever is in it."""
+    size = (len(data) + 12).to_bytes(4, "little")
+    return b"RIFF" + size + b"WEBP" + kind + len(data).to_bytes(4, "little") + data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        simple_webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + bytes(14)),
+        simple_webp(b"VP8 ", bytes(20)),
+        simple_webp(b"VP8L", bytes(20)),
+        simple_webp(b"ABCD", bytes(20)),
+        saved("WEBP")[:16] + b"\2\0\0\0" + saved("WEBP")[20:],
+    ],
+    ids=["no sides", "no key frame", "no signature", "no picture", "not the length"],
+)
+def test_a_webp_whose_picture_cannot_be_told_is_left_alone(data):
+    assert put_in(data) is None
+
+
+def test_a_webp_that_would_be_too_large_for_its_header_is_left_alone():
+    size = 2**32 - 10
+    head = b"RIFF" + size.to_bytes(4, "little") + b"WEBPVP8X\x0a\0\0\0" + bytes(10)
+    assert tagged(Ends(head, b"", size + 8), tag()) is None
+
+
+def test_a_webp_whose_last_chunk_is_not_as_long_as_it_says_is_left_alone():
+    made = put_in(saved("WEBP"))
+    at = made.index(xmp.BEGIN) - 4
+    assert take_out(made[:at] + b"\1\0\0\0" + made[at + 4 :]) is None
 
 
 JPEG, WEBP = saved("JPEG"), saved("WEBP")
