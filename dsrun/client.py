@@ -129,16 +129,14 @@ class ApiClient:
 
     async def fetch(self, url: str, incoming: Incoming) -> None:
         """Read a result file whole. Raises NotSent, AnswerLost, Expired or SetupError."""
-        async with self._transport.download(url) as download:
-            if download.status != _OK:
-                words = f"the file host answered with HTTP {download.status}"
-                raise Expired(words) if download.status in _GONE else FetchRefused(words)
-            async for chunk in download.chunks:
-                incoming.add(chunk)
-            if download.length is None and incoming.is_cut_off():
-                raise AnswerLost("the file has no end")
-            if download.length is not None and incoming.size < download.length:
-                raise AnswerLost(f"the file ended at {incoming.size} of {download.length} bytes")
+        status, length = await self._transport.download(url, incoming.add)
+        if status != _OK:
+            words = f"the file host answered with HTTP {status}"
+            raise Expired(words) if status in _GONE else FetchRefused(words)
+        if length is None and incoming.is_cut_off():
+            raise AnswerLost("the file has no end")
+        if length is not None and incoming.size < length:
+            raise AnswerLost(f"the file ended at {incoming.size} of {length} bytes")
 
 
 def _read(reply: Reply) -> Answer:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 from dsrun.backoff import PollEstimate
 from dsrun.control import RunControl
@@ -36,31 +38,12 @@ class Lane:
         self._clear.set()
         self._looking = asyncio.Lock()
 
-    @asynccontextmanager
-    async def turn(self, control: RunControl) -> AsyncIterator["Turn"]:
-        """Wait for the right to send one create, and hold it.
+    def turn(self, control: RunControl) -> "Turn":
+        """Wait for the right to send one create, and hold it: `async with lane.turn(control)`.
 
         Raises Left when the run stops or the operation is closed.
         """
-        async with control.interruptible():
-            await self._window.take()
-        try:
-            control.check(self.operation.name)  # before the rate: who leaves must not wait for it
-            async with control.interruptible():
-                await self.limiter.take()
-                try:
-                    while self._doubts:
-                        await self._clear.wait()
-                except BaseException:
-                    self.limiter.give_back()
-                    raise
-            turn = Turn(self)
-            try:
-                yield turn
-            finally:
-                turn.end()
-        finally:
-            self._window.give_back()
+        return Turn(self, control)
 
     @asynccontextmanager
     async def alone(self, control: RunControl, turn: "Turn | None" = None) -> AsyncIterator[None]:
@@ -99,9 +82,26 @@ class Lane:
             words = f"{verdict.code}: {verdict.message} The service is throttling: {reason}"
             control.close_operation(self.operation.name, f"{words}; run again later")
 
-    def _begin(self) -> None:
+    async def _begin(self, control: RunControl) -> None:
+        async with control.interruptible():
+            await self._window.take()
+            try:
+                control.check(self.operation.name)  # first: who leaves must not wait for the rate
+                await self._take_place()
+            except BaseException:
+                self._window.give_back()
+                raise
         self._under_way += 1
         self._quiet.clear()
+
+    async def _take_place(self) -> None:
+        await self.limiter.take()
+        try:
+            while self._doubts:
+                await self._clear.wait()
+        except BaseException:
+            self.limiter.give_back()
+            raise
 
     def _end(self) -> None:
         self.limiter.give_back()
@@ -109,18 +109,38 @@ class Lane:
         if not self._under_way:
             self._quiet.set()
 
+    def _leave(self) -> None:
+        self._window.give_back()
+
 
 class Turn:
-    """One create's place in the window and the rate; it ends when the answer is there or lost."""
+    """One create's place in the window and the rate; it ends when the answer is there or lost.
 
-    __slots__ = ("_is_over", "_lane")
+    A plain class, since every create passes through one.
+    """
 
-    def __init__(self, lane: Lane) -> None:
+    __slots__ = ("_control", "_is_over", "_lane")
+
+    def __init__(self, lane: Lane, control: RunControl) -> None:
         self._lane = lane
+        self._control = control
         self._is_over = False
-        lane._begin()  # noqa: SLF001  # two halves of one thing
+
+    async def __aenter__(self) -> Self:
+        await self._lane._begin(self._control)  # noqa: SLF001  # two halves of one thing
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.end()
+        self._lane._leave()  # noqa: SLF001
 
     def end(self) -> None:
+        """Give the rate's place back: the answer is there, or lost."""
         if not self._is_over:
             self._is_over = True
             self._lane._end()  # noqa: SLF001

@@ -110,8 +110,11 @@ class Poller:
         """One answer that is no refusal for the rate: such ones slow all questions down."""
         while True:
             urgent = self._clock.monotonic() >= last_call
-            async with self._limiter.slot(urgent=urgent):
+            await self._limiter.take(urgent=urgent)
+            try:
                 answer = await self._api.query(task_id)
+            finally:
+                self._limiter.give_back()
             verdict = answer.verdict
             if verdict.decision is not Decision.THROTTLE or names_task_status(answer.payload):
                 return answer

@@ -1,12 +1,11 @@
 """The door to the network: one aiohttp session, and the one place that knows its errors."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -21,8 +20,8 @@ _CONNECT_S = 15.0
 _IDLE_S = 60.0  # without a byte during a download
 _KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
 _USER_AGENT = f"dsrun/{__version__}"
-
-
+_OK = 200
+_UNPACKED = {"Accept-Encoding": "identity"}
 _DOWNLOAD = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_IDLE_S)
 
 
@@ -40,13 +39,11 @@ class Reply:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
-    """A file being read. `length` is what the server announced, in bytes."""
+class Download(NamedTuple):
+    """A file that was read. `length` is what the server announced, in bytes."""
 
     status: int
     length: int | None
-    chunks: AsyncIterator[bytes]
 
 
 class Transport:
@@ -147,22 +144,23 @@ class Transport:
             self._proxies[scheme, host] = proxy
         return self._proxies[scheme, host]
 
-    @asynccontextmanager
-    async def download(self, url: str) -> AsyncIterator[Download]:
-        """Open a file; sends no credential. Raises NotSent or AnswerLost, while reading too."""
+    async def download(self, url: str, take: Callable[[bytes], None]) -> Download:
+        """Read a file, chunk by chunk; of any status but 200 nothing is taken.
+
+        Sends no credential. Raises NotSent or AnswerLost, while reading too.
+        """
         with _translated(url):
             async with self._session.get(
                 _as_given(url),
-                headers={"Accept-Encoding": "identity"},
+                headers=_UNPACKED,
                 timeout=_DOWNLOAD,
                 proxy=self._proxy(url),
             ) as response:
                 is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
-                yield Download(
-                    status=response.status,
-                    length=None if is_packed else response.content_length,
-                    chunks=response.content.iter_any(),
-                )
+                if response.status == _OK:
+                    while chunk := await response.content.readany():
+                        take(chunk)
+                return Download(response.status, None if is_packed else response.content_length)
 
 
 def _open_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

@@ -20,6 +20,7 @@ from dsrun.store import write_whole
 
 PAGE = "report.html"
 _LEAST_S, _MOST_S = 0.1, 8.0  # for thumbnails, at the end of a run
+_SHARE = 30  # and this part of the run's own time at most
 _OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 
 
@@ -71,15 +72,15 @@ def try_report(
 ) -> None:
     """Write the page at the end of a run: of all its jobs, whatever this invocation selected.
 
-    A run that was stopped makes no more thumbnails, and one that took `took_s` spends a tenth of
-    that on them: the next one goes on, and until then the page shows the pictures themselves.
+    A run that was stopped makes no more thumbnails, and one that took `took_s` spends a small part
+    of that on them: the next one goes on, and until then the page shows the pictures themselves.
     What goes wrong here is a warning: the results are written, and this is a view of them.
     """
     run_dir = layout.run_dir
     try:
         view = LedgerView(layout.ledger, live=True)
         try:
-            budget_s = min(_MOST_S, max(_LEAST_S, took_s / 10))
+            budget_s = min(_MOST_S, max(_LEAST_S, took_s / _SHARE))
             write_report(view, run_dir, entries=entries, budget_s=0.0 if is_stopped else budget_s)
         finally:
             view.close()

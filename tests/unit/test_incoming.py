@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ def chunked_pictures(draw):
     for _ in range(draw(st.integers(0, 2))):
         data += PNG_END + draw(st.binary(max_size=80))
     cuts = sorted(draw(st.sets(st.integers(1, len(data)), max_size=60)) | {0, len(data)})
-    return [data[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+    return [data[begin:end] for begin, end in pairwise(cuts)]
 
 
 @pytest.fixture(scope="module", autouse=True)
