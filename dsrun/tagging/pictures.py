@@ -8,7 +8,8 @@ from dsrun.tagging.tag import MAX_BYTES, Tag
 
 def tagged(ends: Ends, tag: Tag) -> Splice | None:
     """How the file takes up its tag; None where it cannot, is cut off, or has one already."""
-    if end_mark(ends.head) not in ends.tail or len(tag.request) > MAX_BYTES:
+    mark, tail = end_mark(ends.head), ends.tail
+    if len(tag.request) > MAX_BYTES or not (tail.endswith(mark) or mark in tail):
         return None
     return png.tagged(ends, tag) or jpeg.tagged(ends, tag) or webp.tagged(ends, tag)
 
