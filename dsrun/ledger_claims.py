@@ -5,13 +5,14 @@ no burst.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 import orjson
 
 from dsrun.ledger_file import connect_readonly
+from dsrun.precedence import Living
 from dsrun.records import SentElsewhere
 from dsrun.recovery import Doubt, Span, doubt_of, epoch
 
@@ -64,15 +65,35 @@ class LedgerClaims:
                 ]
         return found
 
-    def open_elsewhere(self, *, endpoint: str, since: str) -> list[SentElsewhere]:
-        """Jobs of other run directories that were sent there after `since` and have not ended."""
+    def open_elsewhere(
+        self, *, endpoint: str, since: str, living: Iterable[Living]
+    ) -> list[SentElsewhere]:
+        """Jobs of other run directories that were sent there after `since` and have not ended.
+
+        What is not answered in the directories of `living` runs is theirs to settle.
+        """
+        alive = {run.run_dir.resolve() for run in living}
         found: list[SentElsewhere] = []
-        for place, db in enumerate(self._ledgers()):
-            if place:
-                with suppress(sqlite3.Error):
-                    rows = db.execute(_OPEN, (since, endpoint)).fetchall()
-                    found += [SentElsewhere(*row) for row in rows]
+        for path in self._others():
+            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                rows = db.execute(_OPEN, (since, endpoint)).fetchall()
+                sent = [SentElsewhere(*row) for row in rows]
+                is_alive = path.parent.resolve() in alive
+                found += [job for job in sent if job.task_id is not None or not is_alive]
         return found
+
+    def in_hand(self, job_ids: Sequence[str], run: Living, *, endpoint: str) -> set[str]:
+        """Which of the jobs belong to a living run: what it has sent, and if earlier, its plan."""
+        path = run.run_dir / self._own.name
+        with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+            rows = db.execute(_IN_HAND, (_json(job_ids), endpoint, run.is_earlier))
+            return {row[0] for row in rows}
+        return set()
+
+    def unattended(self, living: Iterable[Living]) -> list[Path]:
+        """The other run directories, where no run goes on."""
+        alive = {run.run_dir.resolve() for run in living}
+        return [path.parent for path in self._others() if path.parent.resolve() not in alive]
 
     def was_active(self, *, since: str) -> bool:
         """Whether the run before this one, in this directory, was killed or ended after `since`."""
@@ -93,18 +114,20 @@ class LedgerClaims:
 
     def _ledgers(self) -> Iterator[sqlite3.Connection]:
         """Open ledgers, ours first; one that cannot be read claims nothing."""
+        for path in (self._own.resolve(), *self._others()):
+            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                yield db
+
+    def _others(self) -> list[Path]:
         own = self._own.resolve()
         is_emulated = own.parent.name.startswith(_EMULATED)
-        others = [
+        return [
             path
             for path in sorted(self._out.glob("*/*/ledger.sqlite3"))
             if not path.parent.is_symlink()
             and path.resolve() != own
             and path.parent.name.startswith(_EMULATED) == is_emulated
         ]
-        for path in (own, *others):
-            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
-                yield db
 
 
 def _json(names: Sequence[str]) -> str:
@@ -138,6 +161,12 @@ _OPEN = (
     "WHERE status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
     "AND part_first IS NULL AND output IS NULL "
     "AND (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1) = ?"
+)
+_IN_HAND = (  # one that was made there comes into the cache soon
+    "SELECT job_id FROM job WHERE job_id IN (SELECT value FROM json_each(?)) "
+    "AND status NOT IN ('failed', 'cancelled', 'partial') "
+    "AND (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1) = ? "
+    "AND (? OR status <> 'pending')"
 )
 _ACTIVE = (
     "SELECT EXISTS (SELECT 1 FROM (SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET ?) "

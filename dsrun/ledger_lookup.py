@@ -64,6 +64,13 @@ class LedgerLookup(LedgerView):
         rows = self._by_id("SELECT job_id, path FROM artifact", job_ids)
         return [(row["job_id"], row["path"]) for row in rows]
 
+    def succeeded(self, job_ids: Sequence[str]) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
+        """Those of the jobs that have succeeded, with their artifacts."""
+        for row in self._by_id("SELECT job_id, status, output FROM job", job_ids):
+            if row["status"] == JobStatus.SUCCEEDED:
+                made = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
+                yield row, self._all(made, (row["job_id"],))
+
     def planned_jobs(self) -> Iterator[list[PlannedJob]]:
         """Every job in plan order, in pages."""
         for page in self._pages("job_id, step, idx, replica, matrix"):

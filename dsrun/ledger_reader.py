@@ -34,6 +34,7 @@ class LedgerReader:
             raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
         self._file = OwnFile(path) if live else UntouchedFile(path)
         self._has_chosen = False
+        self._not_held = ""
         version = self._one("PRAGMA user_version")[0]
         if version > VERSION:
             raise SetupError(
@@ -67,6 +68,34 @@ class LedgerReader:
                 (orjson.dumps(page).decode(),),
             )
         self._has_chosen = True
+
+    def hold(self, pages: Iterable[Sequence[str]]) -> int:
+        """From now on `open_jobs` and `open_steps` pass over these pending jobs, and no others.
+
+        `pages` are lists of job ids. Gives their number.
+        """
+        self._all("CREATE TEMP TABLE IF NOT EXISTS held (position INTEGER PRIMARY KEY)")
+        self._all("DELETE FROM held")
+        for page in pages:
+            self._all(
+                "INSERT OR IGNORE INTO held SELECT position FROM job "
+                "WHERE status = 'pending' AND job_id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(page).decode(),),
+            )
+        number = int(self._one("SELECT count(*) FROM held")[0])
+        self._not_held = "AND job.position NOT IN (SELECT position FROM held)" if number else ""
+        return number
+
+    def pending_ids(self) -> Iterator[list[str]]:
+        """Ids of the pending jobs, page by page."""
+        last = -1
+        while rows := self._all(
+            f"SELECT position, job_id FROM {self._jobs} WHERE position > ? "  # noqa: S608
+            "AND status = 'pending' ORDER BY position LIMIT ?",
+            (last, _PAGE),
+        ):
+            yield [row["job_id"] for row in rows]
+            last = rows[-1]["position"]
 
     @property
     def _jobs(self) -> str:

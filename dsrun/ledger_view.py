@@ -75,7 +75,7 @@ class LedgerView(LedgerReader):
         """The steps that have open jobs, in plan order."""
         rows = self._all(
             "SELECT step, operation, "  # noqa: S608
-            "sum(status IN ('pending', 'submitting', 'submitted')) AS jobs, "
+            f"sum(status IN ('pending', 'submitting', 'submitted') {self._not_held}) AS jobs, "
             f"sum(units + units_before), unit_price, currency FROM {self._jobs} "
             "GROUP BY step HAVING jobs ORDER BY min(position)"
         )
@@ -146,7 +146,7 @@ class LedgerView(LedgerReader):
         last = -1
         while rows := self._all(
             f"SELECT * FROM {self._jobs} WHERE position > ? AND operation = ? "  # noqa: S608
-            "AND status = 'pending' ORDER BY position LIMIT ?",
+            f"AND status = 'pending' {self._not_held} ORDER BY position LIMIT ?",
             (last, operation, _PAGE),
         ):
             for row in rows:

@@ -12,7 +12,6 @@ from dsrun.console import say
 from dsrun.fetching import artifacts_of, file_names
 from dsrun.fills import ranges_of
 from dsrun.ledger import Ledger
-from dsrun.ledger_claims import LedgerClaims
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
 from dsrun.records import JobError, JobResult, JobStatus
@@ -24,11 +23,9 @@ async def prepare(
     ledger: Ledger,
     store: ArtifactStore,
     reuse: Reuse,
-    claims: LedgerClaims,
     *,
     plan: Plan,
     options: RunOptions,
-    endpoint: str,
     run_dir: Path,
     chosen: ChosenJobs | None,
     at: str,
@@ -53,8 +50,6 @@ async def prepare(
     if options.retry_failed:
         await _reopen_partial(ledger, plan)
     await reuse.bring_in(ledger)
-    if not options.emulate:
-        await ledger.share_open(claims.open_elsewhere(endpoint=endpoint, since=live_since), at=at)
 
 
 async def _settle_answered(ledger: Ledger, store: ArtifactStore, plan: Plan, *, at: str) -> None:

@@ -1,23 +1,24 @@
 """What a run takes from the result cache before it sends, and gives to it as its jobs end."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
-import orjson
-
-from dsrun.cache import Finished, ResultCache
-from dsrun.cache_index import CachedFile, CachedResult, CacheFault
+from dsrun.cache import ResultCache
+from dsrun.cache_index import CachedFile, CacheFault
 from dsrun.clock import SystemClock, stamp
+from dsrun.commands.ended import Ended, finished, succeeded, succeeded_there
 from dsrun.console import say
 from dsrun.fetching import file_names, tagging
 from dsrun.grouping import GroupWorker
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_view import LedgerView
-from dsrun.records import Artifact, JobResult, JobStatus, Json, OpenJob
+from dsrun.records import Artifact, JobResult, JobStatus, OpenJob
 from dsrun.retagging import retag, retag_to
 from dsrun.splicing import Change
 from dsrun.store import ARTIFACTS, TEMP
@@ -30,18 +31,10 @@ _NOT_ADDED = "finished jobs are not added"
 Item = TypeVar("Item")
 
 
-class _Ended(NamedTuple):
-    """A job that has succeeded; a file that has several names stands there once a name."""
-
-    job_id: str
-    output: Json
-    artifacts: Sequence[Artifact]
-
-
 class Reuse:
     """The cache as one run uses it. Whatever is wrong with the cache is a warning.
 
-    Taking happens before the first job, on the event loop's thread. Giving happens page by page
+    Taking happens while no job runs, on the event loop's thread. Giving happens page by page
     on a thread of its own; what a killed run has not given, the next run of its directory does.
     """
 
@@ -49,17 +42,20 @@ class Reuse:
         self, layout: RunLayout, *, clock: SystemClock, enabled: bool, metadata: bool
     ) -> None:
         """`metadata`: pictures carry their request, whichever run has given them."""
+        self._out = layout.out
         self._run_dir = str(layout.run_dir)
+        self._ledger_name = layout.ledger.name
         self._temporary = str(layout.run_dir / TEMP / "cached")
         self._directory = layout.run_dir.relative_to(layout.out).as_posix()
         self._clock = clock
         self._metadata = metadata
         self._fault: CacheFault | None = None  # after the first one the cache is left alone
         self._is_complete = True
-        self._waiting: list[_Ended] = []
+        self._waiting: list[Ended] = []
         self._handed_over_at = clock.monotonic()
+        self._handed_over: asyncio.Future[None] | None = None  # the last page
         self._cache: ResultCache | None = None
-        self._worker: GroupWorker[list[_Ended], None] | None = None
+        self._worker: GroupWorker[list[Ended], None] | None = None
         if enabled:
             with self._forgiving():
                 self._cache = ResultCache(layout.cache)
@@ -77,6 +73,16 @@ class Reuse:
         if self._cache is not None:
             self._cache.close()
 
+    def fill_in(self, run_dirs: Iterable[Path], view: LedgerView) -> None:
+        """Give what killed runs of other directories have made, where this run wants it."""
+        if self._cache is None or self._worker is None or self._fault is not None:
+            return
+        with self._forgiving():
+            for run_dir in run_dirs:
+                if not self._cache.index.is_complete(run_dir.relative_to(self._out).as_posix()):
+                    for page in succeeded_there(run_dir / self._ledger_name, view.pending_ids()):
+                        self._keep(page, str(run_dir))
+
     def catch_up(self, view: LedgerView) -> None:
         """Give what an earlier run of this directory made and has not given."""
         if self._cache is None or self._worker is None or self._fault is not None:
@@ -84,8 +90,8 @@ class Reuse:
         with self._forgiving():
             is_complete = self._cache.index.is_complete(self._directory)
             if not is_complete and view.counts().get(JobStatus.SUCCEEDED):
-                for page in _pages(_succeeded(view)):
-                    self._keep(page)
+                for page in _pages(succeeded(view)):
+                    self._keep(page, self._run_dir)
         self._note_complete(is_complete=False)
 
     async def bring_in(self, ledger: Ledger) -> None:
@@ -93,6 +99,7 @@ class Reuse:
 
         Raises SetupError where the run directory does not take the files.
         """
+        await self._until_given()
         if self._cache is None or self._fault is not None:
             return
         with self._forgiving():
@@ -132,7 +139,7 @@ class Reuse:
             # These are the files that were missing; the ledger alone has all of them.
             self._is_complete = False
             return
-        self._waiting.append(_Ended(job.job_id, result.output, result.artifacts))
+        self._waiting.append(Ended(job.job_id, result.output, result.artifacts))
         waited_s = self._clock.monotonic() - self._handed_over_at
         if len(self._waiting) >= _PAGE or waited_s > _KEEP_S:
             self._hand_over()
@@ -142,23 +149,29 @@ class Reuse:
             with self._forgiving():
                 self._cache.index.note_complete(self._directory, is_complete=is_complete)
 
+    async def _until_given(self) -> None:
+        """What has ended is in the cache, and nobody else in here works on it."""
+        self._hand_over()
+        if self._handed_over is not None:
+            await self._handed_over
+
     def _hand_over(self) -> None:
         if self._worker is not None and self._waiting:
-            self._worker.put(self._waiting)
+            self._handed_over = self._worker.put(self._waiting)
         self._waiting = []
         self._handed_over_at = self._clock.monotonic()
 
-    def _keep_pages(self, pages: Sequence[list[_Ended]]) -> list[None]:
+    def _keep_pages(self, pages: Sequence[list[Ended]]) -> list[None]:
         """On the worker's thread. After a fault nothing more is tried."""
         for page in pages:
             if self._fault is None:
                 with self._forgiving():
-                    self._keep(page)
+                    self._keep(page, self._run_dir)
         return [None] * len(pages)
 
-    def _keep(self, page: Sequence[_Ended]) -> None:
+    def _keep(self, page: Sequence[Ended], run_dir: str) -> None:
         if self._cache is not None and page:
-            self._cache.keep([_finished(ended, self._run_dir) for ended in page], at=self._now())
+            self._cache.keep([finished(ended, run_dir) for ended in page], at=self._now())
 
     def _take(
         self, cache: ResultCache, page: Sequence[OpenJob]
@@ -211,28 +224,6 @@ class Reuse:
         return stamp(self._clock.now())
 
 
-def _finished(ended: _Ended, run_dir: str) -> Finished:
-    """Of several names of a file the first."""
-    first: dict[int, Artifact] = {}
-    for item in ended.artifacts:
-        first.setdefault(item.index, item)
-    files = tuple(
-        CachedFile(
-            index=item.index,
-            sha256=item.sha256,
-            source_sha256=item.source_sha256,
-            size=item.size,
-            media_type=item.media_type,
-            extension=item.path.rpartition(".")[2],
-            seed=item.seed,
-            sample_rate=item.sample_rate,
-        )
-        for item in first.values()
-    )
-    result = CachedResult(job_id=ended.job_id, output=ended.output, files=files)
-    return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
-
-
 def _artifact(file: CachedFile, path: str) -> Artifact:
     return Artifact(
         path=path,
@@ -244,28 +235,6 @@ def _artifact(file: CachedFile, path: str) -> Artifact:
         seed=file.seed,
         sample_rate=file.sample_rate,
     )
-
-
-def _succeeded(view: LedgerView) -> Iterator[_Ended]:
-    """The succeeded jobs of a ledger, read page by page."""
-    for job, artifacts, _ in view.result_rows():
-        if job["status"] != JobStatus.SUCCEEDED:
-            continue
-        made = [
-            Artifact(
-                path=row["path"],
-                sha256=row["sha256"],
-                source_sha256=row["source_sha256"],
-                size=row["size"],
-                media_type=row["media_type"],
-                index=row["idx"],
-                seed=row["seed"],
-                sample_rate=row["sample_rate"],
-            )
-            for row in artifacts
-        ]
-        output = None if job["output"] is None else orjson.loads(job["output"])
-        yield _Ended(job["job_id"], output, made)
 
 
 def _pages(items: Iterable[Item]) -> Iterator[list[Item]]:

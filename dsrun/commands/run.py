@@ -1,7 +1,5 @@
 """`dsrun run`: validate, expand, run what is missing, write the results."""
 
-import asyncio
-import gc
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -15,16 +13,16 @@ from dsrun.commands.common import RunOptions, open_plan
 from dsrun.commands.conditions import check_currency, check_endpoint, execution_of, owner_of
 from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.host import TERMINAL, Ending, Host
+from dsrun.commands.neighbours import Neighbours
 from dsrun.commands.prepare import prepare
 from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
-from dsrun.commands.signals import draining_signals
+from dsrun.commands.sending import Sender
 from dsrun.commands.summary import exit_code_of, say_summary
 from dsrun.console import answer, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import writing_crate
 from dsrun.endings import hush_stdout
-from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
@@ -33,9 +31,6 @@ from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.planindex import ChosenJobs
-from dsrun.progress import Progress
-from dsrun.records import JobResult, OpenJob
-from dsrun.report.aside import ThumbsAside
 from dsrun.report.items import Entries
 from dsrun.report.write import try_report
 from dsrun.results import write_results
@@ -45,7 +40,6 @@ from dsrun.store import ArtifactStore, make_folder
 
 _TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
 _EMULATED_TASK_S = 0.5
-_GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
 _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
@@ -136,6 +130,12 @@ class _Session:
             live_since = stamp(self._clock.now() - _TASK_LIFE)
             if not self._options.emulate:
                 check_endpoint(ledger.view, settings, since=live_since)
+            claims = LedgerClaims(self._layout.ledger, out=self._layout.out)
+            neighbours = Neighbours(
+                self._layout, claims, endpoint=settings.base_url, since=live_since,
+                clock=self._clock, quiet=self._options.quiet, holds=not self._options.no_cache,
+            )  # fmt: skip
+            stack.callback(neighbours.leave)  # once the cache has what was made
             store = ArtifactStore(self._layout.run_dir)
             stack.callback(store.close)
             reuse = Reuse(
@@ -152,73 +152,25 @@ class _Session:
                 pid=os.getpid(),
                 live_since=live_since,
             )
-            claims = LedgerClaims(self._layout.ledger, out=self._layout.out)
             await prepare(
-                ledger, store, reuse, claims, plan=self._plan, options=self._options,
-                endpoint=settings.base_url, run_dir=self._layout.run_dir, chosen=self._chosen,
-                at=self._now(), live_since=live_since,
+                ledger, store, reuse, plan=self._plan, options=self._options,
+                run_dir=self._layout.run_dir, chosen=self._chosen, at=self._now(),
+                live_since=live_since,
             )  # fmt: skip
+            is_agreed = self._confirm(ledger.view)
+            if is_agreed:
+                await neighbours.enter(ledger, reuse)
             control = self._control(ledger.view)
-            if self._confirm(ledger.view):
-                await self._run_open_jobs(ledger, store, reuse, settings=settings, control=control)
+            if is_agreed:
+                sender = Sender(
+                    ledger, store, reuse, claims, plan=self._plan, options=self._options,
+                    settings=settings, control=control, layout=self._layout, clock=self._clock,
+                    host=self._host,
+                )  # fmt: skip
+                await sender.send(neighbours)
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
             return await self._finish(ledger, control)
-
-    async def _run_open_jobs(
-        self,
-        ledger: Ledger,
-        store: ArtifactStore,
-        reuse: Reuse,
-        *,
-        settings: Settings,
-        control: RunControl,
-    ) -> None:
-        steps = ledger.view.open_steps()
-        if not steps:
-            return self._say("nothing to send: every job of the plan has ended")
-        # Imported here: a run that has nothing to do should not wait for aiohttp.
-        from dsrun.commands.wiring import build_runner, ledger_source  # noqa: PLC0415
-        from dsrun.transport import Transport  # noqa: PLC0415
-
-        operations = ledger.view.operations()
-        sources = [ledger_source(ledger.view, name) for name in operations]
-        progress = Progress(
-            steps, clock=self._clock, quiet=self._options.quiet, bar=self._options.progress,
-            costs=not self._options.emulate,
-        )  # fmt: skip
-        if self._host.owns_process:
-            gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
-            gc.set_threshold(_GARBAGE, 50, 50)
-        takes_signals = self._host.takes_signals
-        with progress, draining_signals(control, enabled=takes_signals, say=progress.note):
-            fresh = self._execution.submit_window == 1
-            async with Transport(fresh_creates=fresh) as transport:
-                runner = build_runner(
-                    transport=transport, settings=settings, ledger=ledger, store=store,
-                    catalog=self._plan.catalog, operations=operations, control=control,
-                    execution=self._execution, files=self._plan.files,
-                    claims=LedgerClaims(self._layout.ledger, out=self._layout.out),
-                    metadata=self._plan.manifest.metadata,
-                    resubmit_unknown=self._options.resubmit_unknown,
-                )  # fmt: skip
-                progress.watch(runner.pace)
-
-                async def run_job(job: OpenJob) -> JobResult | None:
-                    progress.job_started(job)
-                    return await runner.run(job)
-
-                aside = ThumbsAside(self._layout.run_dir, clock=self._clock)
-                try:
-                    with progress.kept_current():
-                        await run_jobs(
-                            sources, run_job=run_job, on_end=partial(_tell, progress, reuse, aside),
-                            concurrency=self._execution.concurrency, control=control,
-                        )  # fmt: skip
-                except asyncio.CancelledError:
-                    control.stop("stopped at once", ExitCode.INTERRUPTED)
-                finally:
-                    aside.close()
 
     async def _finish(self, ledger: Ledger, control: RunControl) -> Ending:
         counts = ledger.view.counts()
@@ -269,20 +221,5 @@ class _Session:
             say(f"emulated: nothing is sent to DashScope, nothing is paid ({emulator.base_url})")
         return emulated_settings(emulator.base_url)
 
-    def _say(self, words: str) -> None:
-        if not self._options.quiet:
-            say(words)
-
     def _now(self) -> str:
         return stamp(self._clock.now())
-
-
-def _tell(
-    progress: Progress, reuse: Reuse, aside: ThumbsAside, job: OpenJob, result: JobResult | None
-) -> None:
-    reuse.note_end(job, result)
-    aside.note_end(result)
-    progress.job_ended(job, result)
-    if result is not None and result.error is not None:
-        error = result.error
-        progress.note(f"{result.status}: {job.stems[0][0]}: {error.code}: {error.message}")

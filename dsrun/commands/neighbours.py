@@ -1,0 +1,105 @@
+"""Runs of the same output root that go on beside this one: what they make is not sent here."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dsrun.clock import SystemClock, stamp
+from dsrun.commands.reuse import Reuse
+from dsrun.console import say
+from dsrun.control import Left, RunControl
+from dsrun.layout import RunLayout
+from dsrun.ledger import Ledger
+from dsrun.ledger_claims import LedgerClaims
+from dsrun.ledger_view import LedgerView
+from dsrun.precedence import Living, Precedence
+
+_LOOK_S = 2.0
+_REST = 10.0  # times what the last look took
+
+
+class Neighbours:
+    """Enter once the ledger has the plan; leave when the run has ended.
+
+    An emulated run has none: its emulator is its own.
+    """
+
+    def __init__(
+        self, layout: RunLayout, claims: LedgerClaims, *, endpoint: str, since: str,
+        clock: SystemClock, quiet: bool, holds: bool,
+    ) -> None:  # fmt: skip
+        """`since`: what was sent later can still be fetched. Without `holds` nothing is held."""
+        self._precedence = None
+        if not layout.emulated:
+            self._precedence = Precedence(layout.run_dir, out=layout.out)
+        self._claims = claims
+        self._endpoint = endpoint
+        self._since = since
+        self._clock = clock
+        self._quiet = quiet
+        self._holds = holds
+        self._held = 0
+        self._told: set[Path] = set()
+
+    @property
+    def held(self) -> int:
+        """Jobs that are left to another run for now."""
+        return self._held
+
+    async def enter(self, ledger: Ledger, reuse: Reuse) -> None:
+        """From now on later runs leave to this one what it plans. Raises SetupError."""
+        if self._precedence is not None:
+            self._precedence.enter()
+            await self._look(ledger, reuse)
+
+    def leave(self) -> None:
+        if self._precedence is not None:
+            self._precedence.leave()
+
+    async def released(self, ledger: Ledger, reuse: Reuse, control: RunControl) -> bool:
+        """Wait until jobs that were held are for this run; False when it has nothing to do."""
+        took_s = 0.0
+        while self._held and not control.is_stopping:
+            try:
+                async with control.interruptible():
+                    await self._clock.sleep(max(_LOOK_S, _REST * took_s))
+            except Left:
+                break
+            began = self._clock.monotonic()
+            await self._look(ledger, reuse)
+            took_s = self._clock.monotonic() - began
+            if ledger.view.open_steps():
+                return True
+        return False
+
+    async def _look(self, ledger: Ledger, reuse: Reuse) -> None:
+        """Take what others have made, go on with what they sent, hold what they will send."""
+        if self._precedence is None:
+            return
+        living = self._precedence.living()  # before the cache: who leaves has given to it
+        ledger.view.hold(())
+        reuse.fill_in(self._claims.unattended(living), ledger.view)
+        await reuse.bring_in(ledger)
+        sent = self._claims.open_elsewhere(
+            endpoint=self._endpoint, since=self._since, living=living
+        )
+        await ledger.share_open(sent, at=stamp(self._clock.now()))
+        holders = living if self._holds else []
+        self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
+
+    def _in_hand(self, view: LedgerView, holders: Sequence[Living]) -> Iterator[list[str]]:
+        for page in view.pending_ids() if holders else ():
+            held: set[str] = set()
+            for run in holders:
+                found = self._claims.in_hand(page, run, endpoint=self._endpoint)
+                if found:
+                    self._tell(run)
+                held |= found
+            yield list(held)
+
+    def _tell(self, run: Living) -> None:
+        if run.run_dir not in self._told and not self._quiet:
+            self._told.add(run.run_dir)
+            say(
+                f"another run goes on now and has jobs of this one in hand ({run.run_dir}): what "
+                "it makes comes from there, what it leaves is sent then"
+            )

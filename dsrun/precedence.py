@@ -1,0 +1,91 @@
+"""Which of the runs that go on at the same time a job belongs to: the one that came first.
+
+Runs of one output root may plan the same jobs: somebody edits a prompt and runs the pipeline again
+while the first run goes on. Each run takes a number, one run after the other, and keeps it in its
+directory. A job in the ledger of a living run with a smaller number is left to that run. As the
+ledger was written before the number was taken, of two runs one always sees the other.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from dsrun.errors import SetupError
+from dsrun.incoming import disk_faults
+from dsrun.lockfile import is_locked
+
+_NUMBER = ".number"
+_GATE = ".lock"  # of the output root, for as long as a number is taken
+_LOCK = ".lock"  # of a run directory, for as long as a run goes on there
+_PATIENCE_S = 60.0
+
+
+class Living(NamedTuple):
+    """A run that goes on now. `is_earlier`: it has entered, and before this one."""
+
+    run_dir: Path
+    is_earlier: bool
+
+
+class Precedence:
+    """The number of one run. Its directory must be locked, and stay so."""
+
+    def __init__(self, run_dir: Path, *, out: Path) -> None:
+        """Takes away what a killed run of this directory has left. Raises SetupError."""
+        self._file = run_dir / _NUMBER
+        self._run_dir = run_dir
+        self._out = out
+        self._number: int | None = None
+        with disk_faults(self._file):
+            self._file.unlink(missing_ok=True)
+
+    def enter(self) -> None:
+        """Take the next number: the ledger has every job of the run by now. Raises SetupError."""
+        with disk_faults(self._file), ExitStack() as stack:
+            # A root that takes no file has no gate: two that enter at once may share a number,
+            # and then pay what both plan twice.
+            with suppress(PermissionError):
+                stack.enter_context(self._gate())
+            self._number = 1 + max((number or 0 for _, number in self._others()), default=0)
+            self._file.write_text(f"{self._number}\n", encoding="ascii")
+
+    def leave(self) -> None:
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def living(self) -> list[Living]:
+        """The other runs."""
+        own = self._number
+        return [
+            Living(folder, is_earlier=own is not None and number is not None and number < own)
+            for folder, number in self._others()
+        ]
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        gate = FileLock(self._out / _GATE, timeout=_PATIENCE_S)
+        try:
+            gate.acquire()
+        except Timeout as error:
+            raise SetupError(
+                f"{self._out / _GATE} has been held by another dsrun for {_PATIENCE_S:.0f} s; "
+                "it must have been stopped: let it go on, or end it"
+            ) from error
+        try:
+            yield
+        finally:
+            gate.release()
+
+    def _others(self) -> Iterator[tuple[Path, int | None]]:
+        """The directories of living runs, with the numbers of those that have entered."""
+        for lock in sorted(self._out.glob(f"*/*/{_LOCK}")):
+            folder = lock.parent
+            if folder.is_symlink() or not is_locked(lock) or folder.samefile(self._run_dir):
+                continue
+            try:
+                yield folder, int((folder / _NUMBER).read_text(encoding="ascii"))
+            except (OSError, ValueError):
+                yield folder, None

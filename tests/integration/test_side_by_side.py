@@ -1,0 +1,91 @@
+"""Runs of one output root that go on at the same time: what both plan is paid once."""
+
+import signal
+
+import pytest
+
+SLOW = {"rate": "4/s", "concurrency": 4}  # the first run is still at it when the second begins
+
+
+def test_a_pipeline_that_is_edited_and_run_again_meanwhile_pays_for_what_is_new(work, emulator):
+    first = work.spawn(work.posters(12, **SLOW))
+    work.until(lambda: emulator.paid() >= 2, what="creates of the first run")
+    outcome = work.dsrun(work.posters(15, **SLOW))
+    assert (outcome.code, first.end().code) == (0, 0), outcome
+    assert work.statuses() == {"succeeded": 15}
+    assert set(emulator.creates().values()) == {1}
+    assert len(emulator.creates()) == 15
+    assert "another run goes on now" in outcome.err
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_runs_that_begin_at_once_pay_for_what_they_share_once(work, emulator, number):
+    runs = [
+        work.spawn(work.posters(8 + extra, path=f"{extra}.yaml", **SLOW)) for extra in range(number)
+    ]
+    outcomes = [run.end() for run in runs]
+    assert [outcome.code for outcome in outcomes] == [0] * number, outcomes
+    assert set(emulator.creates().values()) == {1}
+    assert len(emulator.creates()) == 8 + number - 1
+
+
+def test_what_a_killed_run_has_left_is_taken_over(work, emulator):
+    first = work.spawn(work.posters(40, **SLOW))
+    work.until(lambda: emulator.paid() >= 2, what="creates of the first run")
+    second = work.spawn(work.posters(8, **SLOW))
+    second.wait_for_words("another run goes on now")
+    first.kill()
+    outcome = second.end()
+    assert outcome.code == 0, outcome
+    assert work.statuses() == {"succeeded": 8}
+    assert set(emulator.creates().values()) == {1}
+
+
+def test_what_a_killed_run_has_made_is_not_paid_again_by_another_pipeline(work, emulator):
+    """It had no time to give its last results to the cache."""
+    first = work.spawn(work.posters(40, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create")
+    work.until(lambda: work.statuses().get("succeeded", 0) >= 4, what="finished jobs")
+    first.kill()
+    outcome = work.dsrun(work.posters(8, **SLOW))
+    assert outcome.code == 0, outcome
+    assert set(emulator.creates().values()) == {1}
+    assert "from the cache" in outcome.err
+
+
+def test_what_another_run_fails_to_make_is_sent_then(work, serve):
+    emulator = serve("failed-task=0.5", seed=3)
+    first = work.spawn(work.posters(10, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    outcome = work.dsrun(work.posters(6, **SLOW))
+    assert outcome.code in (0, 1)
+    first.end()
+    assert not {"pending", "submitting", "submitted"} & set(work.statuses())
+
+
+def test_an_interrupt_ends_the_wait_for_another_run(work, emulator):
+    first = work.spawn(work.posters(60, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    second = work.spawn(work.posters(59, **SLOW))
+    second.wait_for_words("another run goes on now")
+    second.send(signal.SIGINT)
+    outcome = second.end()
+    first.kill()
+    assert outcome.code == 130
+    assert "goes on where this run stopped" in outcome.err
+    assert set(emulator.creates().values()) == {1}
+
+
+def test_a_run_that_wants_nothing_of_others_waits_for_none(work, emulator):
+    first = work.spawn(work.posters(60, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    outcome = work.dsrun(work.posters(3), "--no-cache")
+    assert (outcome.code, first.process.poll()) == (0, None)
+
+
+def test_an_emulated_run_beside_a_real_one_has_its_own_results(work, emulator):
+    first = work.spawn(work.posters(60, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    outcome = work.dsrun(work.posters(2), "--emulate")
+    assert (outcome.code, first.process.poll()) == (0, None)
+    assert "another run" not in outcome.err
