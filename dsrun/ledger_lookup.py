@@ -12,6 +12,11 @@ from dsrun.ledger_reader import as_dict
 from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
 
+_MADE = (  # by name: the ledger of an older version may not have them all
+    "SELECT idx, path, sha256, source_sha256, size, media_type, seed, sample_rate "
+    "FROM artifact WHERE job_id = ? ORDER BY idx, path"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -68,8 +73,7 @@ class LedgerLookup(LedgerView):
         """Those of the jobs that have succeeded, with their artifacts."""
         for row in self._by_id("SELECT job_id, status, output FROM job", job_ids):
             if row["status"] == JobStatus.SUCCEEDED:
-                made = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
-                yield row, self._all(made, (row["job_id"],))
+                yield row, self._all(_MADE, (row["job_id"],))
 
     def planned_jobs(self) -> Iterator[list[PlannedJob]]:
         """Every job in plan order, in pages."""

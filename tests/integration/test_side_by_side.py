@@ -1,10 +1,13 @@
 """Runs of one output root that go on at the same time: what both plan is paid once."""
 
+import random
 import signal
+import time
 
 import pytest
 
 SLOW = {"rate": "4/s", "concurrency": 4}  # the first run is still at it when the second begins
+QUICK = {"rate": "30/s", "concurrency": 8}
 
 
 def test_a_pipeline_that_is_edited_and_run_again_meanwhile_pays_for_what_is_new(work, emulator):
@@ -89,3 +92,21 @@ def test_an_emulated_run_beside_a_real_one_has_its_own_results(work, emulator):
     outcome = work.dsrun(work.posters(2), "--emulate")
     assert (outcome.code, first.process.poll()) == (0, None)
     assert "another run" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "faults", [(), ("lost-answer=0.1",)], ids=["a good service", "lost answers"]
+)
+def test_rivals_that_are_killed_at_random_moments_pay_once_and_lose_nothing(work, serve, faults):
+    emulator, rng = serve(*faults, seed=1), random.Random(1)
+    files = [work.posters(30 + 5 * extra, path=f"{extra}.yaml", **QUICK) for extra in range(3)]
+    runs = {file: work.spawn(file) for file in files}
+    for _ in range(12):
+        time.sleep(rng.uniform(0.1, 0.8))
+        file = rng.choice(files)
+        runs[file].kill()
+        runs[file] = work.spawn(file)
+    outcomes = [run.end() for run in runs.values()]
+    assert [outcome.code for outcome in outcomes] == [0, 0, 0], outcomes
+    assert set(emulator.creates().values()) == {1}
+    assert len(emulator.creates()) == 40
