@@ -69,8 +69,9 @@ def test_what_another_run_fails_to_make_is_sent_then(work, serve):
 def test_an_interrupt_ends_the_wait_for_another_run(work, emulator):
     first = work.spawn(work.posters(60, **SLOW))
     work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
-    second = work.spawn(work.posters(59, **SLOW))
-    second.wait_for_words("another run goes on now")
+    second = work.spawn(work.posters(61, **SLOW))
+    own = "a lantern 60"
+    work.until(lambda: any(own in body for body in emulator.creates()), what="its own job")
     second.send(signal.SIGINT)
     outcome = second.end()
     first.kill()
@@ -94,9 +95,7 @@ def test_an_emulated_run_beside_a_real_one_has_its_own_results(work, emulator):
     assert "another run" not in outcome.err
 
 
-@pytest.mark.parametrize(
-    "faults", [(), ("lost-answer=0.1",)], ids=["a good service", "lost answers"]
-)
+@pytest.mark.parametrize("faults", [(), ("lost-answer=0.1",)], ids=["good", "lost answers"])
 def test_rivals_that_are_killed_at_random_moments_pay_once_and_lose_nothing(work, serve, faults):
     emulator, rng = serve(*faults, seed=1), random.Random(1)
     files = [work.posters(30 + 5 * extra, path=f"{extra}.yaml", **QUICK) for extra in range(3)]
