@@ -1,21 +1,32 @@
-"""The runs below an output directory, over time, from their ledgers. Nothing is touched."""
+"""The runs below an output directory, over time, from their ledgers and from what `keep` noted.
+
+Nothing is touched.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from dsrun.errors import DsrunError, ExitCode
 from dsrun.execution import Money
 from dsrun.ledger_history import Invocation, LedgerHistory, Spending
 from dsrun.ledger_reader import NoLedger
 from dsrun.lockfile import is_locked
+from dsrun.removed import RemovedRun, removed_runs
 
 _EMULATED = "emulated-"
 
 T = TypeVar("T")
+
+
+class Past(Protocol):
+    """A ledger, or what is known of one."""
+
+    def invocations(self, *, counted: bool = True) -> list[Invocation]: ...
+    def spendings(self) -> list[Spending]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +67,22 @@ class History:
                 outcome=_outcome(run, is_last=run is runs[-1], directory=directory),
                 run=run,
             )
-            for directory, runs in self._read(lambda ledger: ledger.invocations(counted=counted))
+            for directory, runs in self._read(lambda past: past.invocations(counted=counted))
             for run in runs
         ]
         return sorted(found, key=lambda past: past.run.started_at)
 
     def spendings(self) -> Iterator[tuple[str, Spending]]:
         """The name of a pipeline, and what was paid for it."""
-        for directory, spendings in self._read(LedgerHistory.spendings):
+        for directory, spendings in self._read(lambda past: past.spendings()):
             for spending in spendings:
                 yield directory.parent.name, spending
 
-    def _read(self, ask: Callable[[LedgerHistory], T]) -> Iterator[tuple[Path, T]]:
-        """Every run directory, and what its ledger answers."""
+    def _read(self, ask: Callable[[Past], T]) -> Iterator[tuple[Path, T]]:
+        """Every run directory, those that were removed too, and what is known of it."""
         for path in sorted(self._out.glob(f"{self._pipeline or '*'}/*/ledger.sqlite3")):
             directory = path.parent
-            if directory.is_symlink() or directory.name.startswith(_EMULATED) != self._emulated:
+            if directory.is_symlink() or self._is_other(directory.name):
                 continue
             try:
                 with closing(LedgerHistory(path)) as ledger:
@@ -82,6 +93,31 @@ class History:
                 self.faults.append(f"{directory}: {error}")
                 continue
             yield directory, answer
+        for folder in sorted(self._out.glob(self._pipeline or "*")):
+            for directory, past in self._removed(folder):
+                yield directory, ask(past)
+
+    def _removed(self, pipeline_dir: Path) -> Iterator[tuple[Path, RemovedRun]]:
+        try:
+            for past in removed_runs(pipeline_dir):
+                directory = pipeline_dir / past.name
+                if not self._is_other(past.name) and not _is_there(directory, past):
+                    yield directory, past
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            self.faults.append(f"{pipeline_dir}: what was removed cannot be read: {error}")
+
+    def _is_other(self, name: str) -> bool:
+        return name.startswith(_EMULATED) != self._emulated
+
+
+def _is_there(directory: Path, past: RemovedRun) -> bool:
+    """Noted, and not removed; what was made there since is another run."""
+    try:
+        with closing(LedgerHistory(directory / "ledger.sqlite3")) as ledger:
+            runs = ledger.invocations(counted=False)
+    except DsrunError:
+        return False
+    return [run.started_at for run in runs[:1]] == [run.started_at for run in past.runs[:1]]
 
 
 def outcome_of(code: int) -> str:

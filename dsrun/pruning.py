@@ -1,20 +1,24 @@
 """The door that removes old run directories of a pipeline (`keep`), and nothing else.
 
 What is no run directory stays, and so does every run that has not ended: what is paid may still
-wait there. A directory is renamed before its files go, so that no half of one looks like a run.
+wait there. What a directory cost is noted before it goes, and it is renamed before its files go, so
+that no half of one looks like a run.
 """
 
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from dsrun.errors import SetupError
 from dsrun.layout import RunLayout
+from dsrun.ledger_history import LedgerHistory
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
 from dsrun.records import OPEN, JobStatus
+from dsrun.removed import remember
 
 _REMOVING = ".removing-"
 _RUN_NAME = re.compile(r"(emulated-)?[0-9a-f]{12}").fullmatch
@@ -89,6 +93,8 @@ def _remove(path: Path) -> bool:
         old = _look(path) if is_held else None
         if old is None or not old.has_ended:
             return False
+        with closing(LedgerHistory(path / "ledger.sqlite3")) as ledger:
+            remember(path, ledger)
         aside = path.with_name(f"{_REMOVING}{path.name}")
         path.rename(aside)
     shutil.rmtree(aside)

@@ -172,6 +172,37 @@ def test_keep_removes_the_oldest_runs_after_success(work, emulator):
     assert len(prompts(emulator)) == 4  # what was removed comes back from the cache
 
 
+def test_what_keep_has_removed_is_still_in_history_and_cost(work, emulator):
+    dated(work, "keep: 2")
+    for day in (1, 2, 3, 4, 1):  # the first comes back, from the cache, when it had been removed
+        work.dsrun("demo.yaml", "--date", f"2026-11-0{day}")
+    assert len(run_dirs(work)) == 2
+    [month] = work.dsrun("cost", "--json").answer
+    assert (month["jobs"], month["cost"]["amount"]) == (4, pytest.approx(0.64))
+    runs = work.dsrun("history", "demo", "--json").answer
+    assert [run["outcome"] for run in runs] == ["succeeded"] * 5
+    assert [run["jobs"]["succeeded"] for run in runs] == [1, 1, 1, 1, 1]
+    assert [run["cost"]["amount"] for run in runs] == [0.16] * 4 + [0]
+
+
+def test_a_run_that_was_noted_and_not_removed_counts_once(work, emulator):
+    dated(work, "keep: 1")
+    work.dsrun("demo.yaml", "--date", "2026-11-01")
+    saved = shutil.copytree(work.run_dir(), work.folder / "saved")
+    old = work.run_dir()
+    work.dsrun("demo.yaml", "--date", "2026-11-02")
+    saved.rename(old)  # as after a kill between the note and the removal
+    assert work.dsrun("cost", "--json").answer[0]["jobs"] == 2
+
+
+def test_a_note_of_removed_runs_that_cannot_be_read_is_a_warning(work, emulator):
+    work.dsrun(dated(work), "--date", "2026-11-01")
+    (work.folder / "outputs/demo/.removed.jsonl").write_text("half a li")
+    outcome = work.dsrun("cost", "--json")
+    assert (outcome.code, outcome.answer[0]["jobs"]) == (0, 1)
+    assert "demo: what was removed cannot be read" in outcome.err
+
+
 @pytest.mark.parametrize("status", ["pending", "submitting", "submitted", "unknown"])
 def test_keep_never_removes_a_job_that_has_not_ended(work, emulator, status):
     dated(work, "keep: 1")
