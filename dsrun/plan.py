@@ -137,7 +137,6 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     values = {**run_values, **pinned}
     problems = [*manifest.problems, *_currency_problems(manifest, catalog)]
     steps: list[CompiledStep] = []
-    warnings = list(_rate_warnings(manifest, catalog))
     for step in manifest.steps:
         too_many = _size_problem(manifest, step)
         if too_many is not None:
@@ -150,9 +149,8 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             )  # fmt: skip
         except RowProblem as error:
             problems += [found.problem for found in error.problems]
-            continue
-        steps.append(compiled)
-        warnings += compiled.warnings
+        else:
+            steps.append(compiled)
     names = {name for step in steps for t in step.compiled for name in t.run_values}
     used = {name: value for name, value in values.items() if "*" in names or name in names}
     uploads = {
@@ -170,7 +168,10 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         templates=templates,
         steps=tuple(steps),
         problems=tuple(problems),
-        warnings=warnings,
+        warnings=[
+            *_rate_warnings(manifest, catalog),
+            *(w for step in steps for w in step.warnings),
+        ],
     )
     if not problems:
         _check_pinned(plan)

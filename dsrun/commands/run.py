@@ -145,13 +145,9 @@ class _Session:
             stack.callback(reuse.close)
             write_manifest(self._plan, self._layout, settings)
             await ledger.start_run(
-                at=self._now(),
-                version=__version__,
-                endpoint=settings.base_url,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                live_since=live_since,
-            )
+                at=self._now(), version=__version__, endpoint=settings.base_url,
+                host=socket.gethostname(), pid=os.getpid(), live_since=live_since,
+            )  # fmt: skip
             await prepare(
                 ledger, store, reuse, plan=self._plan, options=self._options,
                 run_dir=self._layout.run_dir, chosen=self._chosen, at=self._now(),
