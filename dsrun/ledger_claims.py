@@ -70,16 +70,13 @@ class LedgerClaims:
     ) -> list[SentElsewhere]:
         """Jobs of other run directories that were sent there after `since` and have not ended.
 
-        What is not answered in the directories of `living` runs is theirs to settle.
+        What `living` runs have sent is theirs to see through.
         """
-        alive = {run.run_dir.resolve() for run in living}
         found: list[SentElsewhere] = []
-        for path in self._others():
-            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+        for folder in self.unattended(living):
+            with suppress(sqlite3.Error), closing(connect_readonly(folder / self._own.name)) as db:
                 rows = db.execute(_OPEN, (since, endpoint)).fetchall()
-                sent = [SentElsewhere(*row) for row in rows]
-                is_alive = path.parent.resolve() in alive
-                found += [job for job in sent if job.task_id is not None or not is_alive]
+                found += [SentElsewhere(*row) for row in rows]
         return found
 
     def in_hand(self, job_ids: Sequence[str], run: Living, *, endpoint: str) -> set[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.reuse import Reuse
-from dsrun.console import say
+from dsrun.console import count_of, say
 from dsrun.control import Left, RunControl
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
@@ -58,6 +58,11 @@ class Neighbours:
     async def released(self, ledger: Ledger, reuse: Reuse, control: RunControl) -> bool:
         """Wait until jobs that were held are for this run; False when it has nothing to do."""
         took_s = 0.0
+        if self._held and not control.is_stopping:
+            jobs = count_of(self._held, "job")
+            self._say(
+                f"waiting for {jobs} that another run has in hand; Ctrl-C leaves them to later"
+            )
         while self._held and not control.is_stopping:
             try:
                 async with control.interruptible():
@@ -72,7 +77,7 @@ class Neighbours:
         return False
 
     async def _look(self, ledger: Ledger, reuse: Reuse) -> None:
-        """Take what others have made, go on with what they sent, hold what they will send."""
+        """Take what others have made, go on with what dead ones sent, hold what the living have."""
         if self._precedence is None:
             return
         living = self._precedence.living()  # before the cache: who leaves has given to it
@@ -97,9 +102,13 @@ class Neighbours:
             yield list(held)
 
     def _tell(self, run: Living) -> None:
-        if run.run_dir not in self._told and not self._quiet:
+        if run.run_dir not in self._told:
             self._told.add(run.run_dir)
-            say(
+            self._say(
                 f"another run goes on now and has jobs of this one in hand ({run.run_dir}): what "
                 "it makes comes from there, what it leaves is sent then"
             )
+
+    def _say(self, words: str) -> None:
+        if not self._quiet:
+            say(words)
