@@ -60,9 +60,7 @@ class Neighbours:
         took_s = 0.0
         if self._held and not control.is_stopping:
             jobs = count_of(self._held, "job")
-            self._say(
-                f"waiting for {jobs} that another run has in hand; Ctrl-C leaves them to later"
-            )
+            self._say(f"waiting for {jobs} that another run has in hand; Ctrl-C ends the wait")
         while self._held and not control.is_stopping:
             try:
                 async with control.interruptible():
