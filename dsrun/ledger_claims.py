@@ -72,11 +72,13 @@ class LedgerClaims:
 
         What `living` runs have sent is theirs to see through.
         """
+        alive = {run.run_dir.resolve() for run in living}
         found: list[SentElsewhere] = []
-        for folder in self.unattended(living):
-            with suppress(sqlite3.Error), closing(connect_readonly(folder / self._own.name)) as db:
-                rows = db.execute(_OPEN, (since, endpoint)).fetchall()
-                found += [SentElsewhere(*row) for row in rows]
+        for path in self._others():
+            if path.parent.resolve() not in alive:
+                with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                    rows = db.execute(_OPEN, (since, endpoint)).fetchall()
+                    found += [SentElsewhere(*row) for row in rows]
         return found
 
     def in_hand(self, job_ids: Sequence[str], run: Living, *, endpoint: str) -> set[str]:
@@ -87,10 +89,9 @@ class LedgerClaims:
             return {row[0] for row in rows}
         return set()
 
-    def unattended(self, living: Iterable[Living]) -> list[Path]:
-        """The other run directories, where no run goes on."""
-        alive = {run.run_dir.resolve() for run in living}
-        return [path.parent for path in self._others() if path.parent.resolve() not in alive]
+    def other_dirs(self) -> list[Path]:
+        """The other run directories of the root."""
+        return [path.parent for path in self._others()]
 
     def was_active(self, *, since: str) -> bool:
         """Whether the run before this one, in this directory, was killed or ended after `since`."""

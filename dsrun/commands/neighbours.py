@@ -80,7 +80,7 @@ class Neighbours:
             return
         living = self._precedence.living()  # before the cache: who leaves has given to it
         ledger.view.hold(())
-        reuse.fill_in(self._claims.unattended(living), ledger.view)
+        reuse.fill_in(self._claims.other_dirs(), ledger.view)
         await reuse.bring_in(ledger)
         sent = self._claims.open_elsewhere(
             endpoint=self._endpoint, since=self._since, living=living

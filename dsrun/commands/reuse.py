@@ -74,7 +74,7 @@ class Reuse:
             self._cache.close()
 
     def fill_in(self, run_dirs: Iterable[Path], view: LedgerView) -> None:
-        """Give what killed runs of other directories have made, where this run wants it."""
+        """Give what other runs have made and not given yet, where this run wants it."""
         if self._cache is None or self._worker is None or self._fault is not None:
             return
         with self._forgiving():

@@ -70,7 +70,11 @@ class Sender:
 
     async def _wait_for(self, neighbours: Neighbours) -> bool:
         with draining_signals(self._control, enabled=self._host.takes_signals, say=say):
-            return await neighbours.released(self._ledger, self._reuse, self._control)
+            try:
+                return await neighbours.released(self._ledger, self._reuse, self._control)
+            except asyncio.CancelledError:
+                self._stop_at_once()
+                return False
 
     async def _send(self, steps: list[StepTotal]) -> None:
         # Imported here: a run that has nothing to do should not wait for aiohttp.
@@ -87,7 +91,7 @@ class Sender:
                 async with Transport(fresh_creates=fresh) as transport:
                     await self._run_jobs(transport, progress, aside)
             except asyncio.CancelledError:
-                self._control.stop("stopped at once", ExitCode.INTERRUPTED)
+                self._stop_at_once()
             finally:
                 aside.close()
 
@@ -125,3 +129,6 @@ class Sender:
                 run_job=run_job, on_end=on_end, concurrency=self._execution.concurrency,
                 control=self._control,
             )  # fmt: skip
+
+    def _stop_at_once(self) -> None:
+        self._control.stop("stopped at once", ExitCode.INTERRUPTED)

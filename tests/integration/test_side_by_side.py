@@ -87,6 +87,44 @@ def test_a_run_that_wants_nothing_of_others_waits_for_none(work, emulator):
     assert (outcome.code, first.process.poll()) == (0, None)
 
 
+def test_what_a_living_run_has_made_is_taken_at_once(work, emulator):
+    """Not only when it gives it to the cache, at its end or after ten seconds."""
+    first = work.spawn(work.posters(60, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    work.until(lambda: work.statuses().get("succeeded", 0) >= 4, what="finished jobs")
+    outcome = work.dsrun(work.posters(4))
+    assert (outcome.code, first.process.poll()) == (0, None), outcome
+    assert "4 succeeded (4 from the cache); cost so far: 0 CNY" in outcome.err
+
+
+def test_a_selection_is_held_like_the_rest(work, emulator):
+    first = work.spawn(work.posters(9, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    outcome = work.dsrun(work.posters(20, **SLOW), "--only", "number > 6 and number < 12")
+    assert (outcome.code, first.end().code) == (0, 0), outcome
+    assert work.statuses() == {"pending": 15, "succeeded": 5}
+    assert set(emulator.creates().values()) == {1}
+
+
+def test_voices_are_held_too(work, emulator):
+    steps = """
+steps:
+  voices:
+    operation: qwen-voice-design
+    matrix: {tone: [NAMES]}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "a {{ tone }} voice"
+      preview_text: hi
+"""
+    tones = ["calm", "deep", "warm", "thin", "loud", "hoarse"]
+    first = work.spawn(work.pipeline(steps.replace("NAMES", ", ".join(tones[:5])), **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    outcome = work.dsrun(work.pipeline(steps.replace("NAMES", ", ".join(tones)), **SLOW))
+    assert (outcome.code, first.end().code) == (0, 0), outcome
+    assert sorted(emulator.creates().values()) == [1] * 6
+
+
 def test_an_emulated_run_beside_a_real_one_has_its_own_results(work, emulator):
     first = work.spawn(work.posters(60, **SLOW))
     work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
