@@ -1,10 +1,13 @@
 """Runs of one output root that go on at the same time: what both plan is paid once."""
 
+import asyncio
 import random
 import signal
 import time
 
 import pytest
+
+import dsrun
 
 SLOW = {"rate": "4/s", "concurrency": 4}  # the first run is still at it when the second begins
 QUICK = {"rate": "30/s", "concurrency": 8}
@@ -85,6 +88,27 @@ def test_a_run_that_wants_nothing_of_others_waits_for_none(work, emulator):
     work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
     outcome = work.dsrun(work.posters(3), "--no-cache")
     assert (outcome.code, first.process.poll()) == (0, None)
+
+
+def test_two_runs_of_one_program_pay_once_too(work, emulator):
+    pipelines = [work.posters(6 + 2 * number, path=f"{number}.yaml", **SLOW) for number in range(2)]
+
+    async def run_both():
+        return await asyncio.gather(*(dsrun.run(dsrun.load(path)) for path in pipelines))
+
+    results = asyncio.run(run_both())
+    assert [result.exit_code for result in results] == [0, 0]
+    assert set(emulator.creates().values()) == {1}
+
+
+def test_a_run_at_another_address_is_no_neighbour(work, serve):
+    first_service = serve()
+    first = work.spawn(work.posters(40, **SLOW))
+    work.until(lambda: first_service.paid() >= 1, what="a create of the first run")
+    second_service = serve()
+    outcome = work.dsrun(work.posters(3, **SLOW))
+    assert (outcome.code, first.process.poll()) == (0, None), outcome
+    assert second_service.paid() == 3
 
 
 def test_what_a_living_run_has_made_is_taken_at_once(work, emulator):
