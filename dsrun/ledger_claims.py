@@ -81,8 +81,13 @@ class LedgerClaims:
                     found += [SentElsewhere(*row) for row in rows]
         return found
 
-    def in_hand(self, job_ids: Sequence[str], run: Living, *, endpoint: str) -> set[str]:
-        """Which of the jobs belong to a living run: what it has sent, and if earlier, its plan."""
+    def in_hand(
+        self, job_ids: Sequence[str], run: Living, *, endpoint: str | None = None
+    ) -> set[str]:
+        """Which of the jobs belong to a living run: what it has sent, and if earlier, its plan.
+
+        A run at another endpoint than this one has none of them; None means any.
+        """
         path = run.run_dir / self._own.name
         with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
             rows = db.execute(_IN_HAND, (_json(job_ids), endpoint, run.is_earlier))
@@ -161,10 +166,10 @@ _OPEN = (
     "AND (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1) = ?"
 )
 _IN_HAND = (  # one that was made there comes into the cache soon
-    "SELECT job_id FROM job WHERE job_id IN (SELECT value FROM json_each(?)) "
+    "SELECT job_id FROM job WHERE job_id IN (SELECT value FROM json_each(?1)) "
     "AND status NOT IN ('failed', 'cancelled', 'partial') "
-    "AND (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1) = ? "
-    "AND (? OR status <> 'pending')"
+    "AND coalesce(?2 = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), true) "
+    "AND (?3 OR status <> 'pending')"
 )
 _ACTIVE = (
     "SELECT EXISTS (SELECT 1 FROM (SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET ?) "

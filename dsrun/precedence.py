@@ -80,12 +80,24 @@ class Precedence:
             gate.release()
 
     def _others(self) -> Iterator[tuple[Path, int | None]]:
-        """The directories of living runs, with the numbers of those that have entered."""
-        for lock in sorted(self._out.glob(f"*/*/{_LOCK}")):
-            folder = lock.parent
-            if folder.is_symlink() or not is_locked(lock) or folder.samefile(self._run_dir):
-                continue
-            try:
-                yield folder, int((folder / _NUMBER).read_text(encoding="ascii"))
-            except (OSError, ValueError):
-                yield folder, None
+        return _living(self._out, besides=self._run_dir)
+
+
+def living_runs(out: Path, *, besides: Path) -> list[Living]:
+    """Those that a run of the directory `besides` would find, did it enter now."""
+    return [
+        Living(folder, is_earlier=number is not None)
+        for folder, number in _living(out, besides=besides)
+    ]
+
+
+def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
+    """The directories of living runs, with the numbers of those that have entered."""
+    for lock in sorted(out.glob(f"*/*/{_LOCK}")):
+        folder = lock.parent
+        if folder.is_symlink() or not is_locked(lock) or folder.resolve() == besides.resolve():
+            continue
+        try:
+            yield folder, int((folder / _NUMBER).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            yield folder, None

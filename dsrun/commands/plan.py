@@ -91,6 +91,7 @@ def summary(
         "cached": outlook.total("cached"),
         "to_send": outlook.total("to_send"),
         "other": {status.value: number for status, number in outlook.other.items()},
+        "in_hand": survey.in_hand,
         "files_missing": survey.files_missing,
         "cost": _cost_json(next(iter(outlook.costs), zero)),
         "shortest_time_s": bound.seconds,
@@ -219,7 +220,7 @@ def _difference_words(survey: Survey) -> str:
 
 def _last_line(plan: Plan, survey: Survey) -> str:
     outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
-    cached, missing = outlook.total("cached"), survey.files_missing
+    cached, missing, in_hand = outlook.total("cached"), survey.files_missing, survey.in_hand
     parts = [
         count_of(outlook.total("jobs"), "job"),
         f"{outlook.total('done')} done",
@@ -227,6 +228,7 @@ def _last_line(plan: Plan, survey: Survey) -> str:
         *(f"{number} {status}" for status, number in outlook.other.items()),
         *([f"of these {count_of(missing, 'job')} with a file missing"] if missing else []),
         f"{outlook.total('to_send')} to send",
+        *([f"of these {in_hand} in hand of a run that goes on now"] if in_hand else []),
     ]
     by = f" ({bound.words})" if bound.seconds else ""
     return (

@@ -13,12 +13,14 @@ from dsrun.console import say
 from dsrun.earlier import EarlierRun, open_earlier
 from dsrun.errors import SetupError
 from dsrun.layout import RunLayout
+from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_lookup import LedgerLookup, Standing
 from dsrun.ledger_reader import NoLedger
 from dsrun.outlook import Outlook
 from dsrun.plan import Plan, batched
 from dsrun.plandiff import Difference
 from dsrun.planindex import ChosenJobs
+from dsrun.precedence import living_runs
 from dsrun.records import Job, JobStatus
 from dsrun.selection import Chooser
 
@@ -75,11 +77,16 @@ class Survey:
         self.outlook = Outlook(plan)
         self.difference: Difference | None = None
         self.files_missing = 0
+        self.in_hand = 0  # of those to send: left to runs that go on now
         self._plan = plan
         self._again = again
         self._layout = RunLayout(
             out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
         )
+        self._claims = LedgerClaims(self._layout.ledger, out=options.out)
+        self._living = []
+        if not options.emulate and not options.no_cache:
+            self._living = living_runs(options.out, besides=self._layout.run_dir)
         self._exits = ExitStack()
         self.ledger = self._open_ledger()
         self._parts = self._partial_jobs() if JobStatus.PARTIAL in again else {}
@@ -151,12 +158,18 @@ class Survey:
 
     def _count(self, jobs: Sequence[_Counted]) -> None:
         states = self._states([job.job_id for job in jobs])
+        to_send = []
         for job in jobs:
             state = states[job.job_id]
+            status = self._status(state)
             self.files_missing += state.missing is not None
             self.outlook.steps[job.step].add(
-                self._status(state), units=state.part or job.units, is_cached=state.is_cached
+                status, units=state.part or job.units, is_cached=state.is_cached
             )
+            if status is JobStatus.PENDING and not state.is_cached:
+                to_send.append(job.job_id)
+        found = (self._claims.in_hand(to_send, run) for run in self._living)
+        self.in_hand += len(set().union(*found))
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
         known = self.ledger.standings(job_ids) if self.ledger and job_ids else {}

@@ -121,6 +121,17 @@ def test_what_a_living_run_has_made_is_taken_at_once(work, emulator):
     assert "4 succeeded (4 from the cache); cost so far: 0 CNY" in outcome.err
 
 
+def test_a_plan_says_what_another_run_has_in_hand(work, emulator):
+    first = work.spawn(work.posters(60, **SLOW))
+    work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
+    pipeline = work.posters(63, **SLOW)
+    plan = work.dsrun("plan", pipeline, "--json").answer
+    assert (plan["to_send"] + plan["cached"], plan["to_send"] - plan["in_hand"]) == (63, 3)
+    assert "in hand of a run that goes on now; cost" in work.dsrun("plan", pipeline).out
+    first.kill()
+    assert work.dsrun("plan", pipeline, "--json").answer["in_hand"] == 0
+
+
 def test_a_selection_is_held_like_the_rest(work, emulator):
     first = work.spawn(work.posters(9, **SLOW))
     work.until(lambda: emulator.paid() >= 1, what="a create of the first run")
