@@ -40,7 +40,6 @@ from dsrun.store import ArtifactStore, make_folder
 
 _TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
 _EMULATED_TASK_S = 0.5
-_EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
 def run(options: RunOptions) -> int:
