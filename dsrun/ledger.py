@@ -113,14 +113,16 @@ class Ledger:
     async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
         """Go on with creates of the same jobs that other run directories have sent.
 
-        A task can be asked for by everybody; what is in doubt there is in doubt here.
+        A task can be asked for by everybody, and ends a doubt here; what is in doubt there is in
+        doubt here.
         """
         for job in jobs:
             await self._write(
                 Statement(
                     "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
                     "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4 "
-                    "WHERE job_id = ?5 AND status = 'pending' AND part_first IS NULL",
+                    "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' "
+                    "OR (status = 'submitting' AND output IS NULL AND ?1 IS NOT NULL))",
                     (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
                 ),
                 Statement(

@@ -82,17 +82,27 @@ class LedgerClaims:
         return found
 
     def in_hand(
-        self, job_ids: Sequence[str], run: Living, *, endpoint: str | None = None
+        self, job_ids: Sequence[str], run_dir: Path, *, planned: bool, endpoint: str | None = None
     ) -> set[str]:
-        """Which of the jobs belong to a living run: what it has sent, and if earlier, its plan.
+        """Which of the jobs another run has sent, or if `planned` has in its plan.
 
         A run at another endpoint than this one has none of them; None means any.
         """
-        path = run.run_dir / self._own.name
+        path = run_dir / self._own.name
         with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
-            rows = db.execute(_IN_HAND, (_json(job_ids), endpoint, run.is_earlier))
-            return {row[0] for row in rows}
+            return {row[0] for row in db.execute(_IN_HAND, (_json(job_ids), endpoint, planned))}
         return set()
+
+    def same_job(self, job_id: str) -> list[Doubt]:
+        """Creates of this job by other runs whose task nobody knows."""
+        found = []
+        for path in self._others():
+            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                found += [
+                    doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
+                    for row in db.execute(_SAME, (job_id,))
+                ]
+        return found
 
     def other_dirs(self) -> list[Path]:
         """The other run directories of the root."""
@@ -157,6 +167,11 @@ _OUTPUTS = (
 _RIVALS = (
     "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE operation = ? "
     "AND job_id != ? AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
+    "AND status IN ('submitting', 'unknown')"
+)
+_SAME = (
+    "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE job_id = ? "
+    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
     "AND status IN ('submitting', 'unknown')"
 )
 _OPEN = (

@@ -1,7 +1,7 @@
 """What every reading of a ledger stands on: its file, its pages, and which jobs are chosen."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 from dsrun.errors import ExitCode, SetupError
 from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
 from dsrun.ledger_schema import VERSION
+from dsrun.records import JobStatus
 
 _PAGE = 500
 
@@ -69,30 +70,32 @@ class LedgerReader:
             )
         self._has_chosen = True
 
-    def hold(self, pages: Iterable[Sequence[str]]) -> int:
-        """From now on `open_jobs` and `open_steps` pass over these pending jobs, and no others.
+    def hold(self, pages: Iterable[Collection[str]]) -> int:
+        """From now on `open_jobs` and `open_steps` pass over these jobs, and over no others.
 
-        `pages` are lists of job ids. Gives their number.
+        `pages` are ids of jobs that have no task. Gives their number.
         """
         self._all("CREATE TEMP TABLE IF NOT EXISTS held (position INTEGER PRIMARY KEY)")
         self._all("DELETE FROM held")
         for page in pages:
             self._all(
                 "INSERT OR IGNORE INTO held SELECT position FROM job "
-                "WHERE status = 'pending' AND job_id IN (SELECT value FROM json_each(?))",
-                (orjson.dumps(page).decode(),),
+                "WHERE status IN ('pending', 'submitting') "
+                "AND job_id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(list(page)).decode(),),
             )
         number = int(self._one("SELECT count(*) FROM held")[0])
         self._not_held = "AND job.position NOT IN (SELECT position FROM held)" if number else ""
         return number
 
-    def pending_ids(self) -> Iterator[list[str]]:
-        """Ids of the pending jobs, page by page."""
+    def ids(self, *statuses: JobStatus) -> Iterator[list[str]]:
+        """Ids of the jobs of these statuses, page by page."""
+        wanted = orjson.dumps(statuses).decode()
         last = -1
         while rows := self._all(
             f"SELECT position, job_id FROM {self._jobs} WHERE position > ? "  # noqa: S608
-            "AND status = 'pending' ORDER BY position LIMIT ?",
-            (last, _PAGE),
+            "AND status IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
+            (last, wanted, _PAGE),
         ):
             yield [row["job_id"] for row in rows]
             last = rows[-1]["position"]

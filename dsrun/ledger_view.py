@@ -172,7 +172,8 @@ class LedgerView(LedgerReader):
         age, last = "", -1
         while rows := self._all(
             f"SELECT * FROM {self._jobs} WHERE operation = ? AND status = ? "  # noqa: S608
-            "AND (submitted_at, position) > (?, ?) ORDER BY submitted_at, position LIMIT ?",
+            f"AND (submitted_at, position) > (?, ?) {self._not_held} "
+            "ORDER BY submitted_at, position LIMIT ?",
             (operation, status, age, last, _PAGE),
         ):
             yield from rows

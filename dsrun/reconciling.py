@@ -102,8 +102,16 @@ class Reconciler:
     async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
         """What became of the create; None where it was not accepted. Raises Left.
 
+        Another run may have sent the same job, and not know either: then none of them was.
         Call it where no other create of the lane is under way.
         """
+        for each in dict.fromkeys((doubt, *self._claims.same_job(job.job_id))):
+            found = await self._find(job, lane, each)
+            if found is not None:
+                return found
+        return None
+
+    async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
         if lane.operation.recovery is None:
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:

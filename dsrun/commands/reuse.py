@@ -23,6 +23,7 @@ from dsrun.retagging import retag, retag_to
 from dsrun.splicing import Change
 from dsrun.store import ARTIFACTS, TEMP
 
+_WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
 _PAGE = 250  # results at once: their links take some milliseconds
 _KEEP_S = 10.0  # how long a result may wait for its page to fill
 
@@ -80,7 +81,9 @@ class Reuse:
         with self._forgiving():
             for run_dir in run_dirs:
                 if not self._cache.index.is_complete(run_dir.relative_to(self._out).as_posix()):
-                    for page in succeeded_there(run_dir / self._ledger_name, view.pending_ids()):
+                    for page in succeeded_there(
+                        run_dir / self._ledger_name, view.ids(*_WITHOUT_TASK)
+                    ):
                         self._keep(page, str(run_dir))
 
     def catch_up(self, view: LedgerView) -> None:
@@ -95,7 +98,7 @@ class Reuse:
         self._note_complete(is_complete=False)
 
     async def bring_in(self, ledger: Ledger) -> None:
-        """Whatever pending job is in the cache becomes succeeded; it costs nothing.
+        """Whatever job without a task is in the cache becomes succeeded; it costs nothing.
 
         Raises SetupError where the run directory does not take the files.
         """
@@ -107,8 +110,7 @@ class Reuse:
                 return
             for operation in ledger.view.operations():
                 jobs = ledger.view.open_jobs(operation=operation)
-                pending = (job for job in jobs if job.status is JobStatus.PENDING)
-                for page in _pages(pending):
+                for page in _pages(job for job in jobs if job.status in _WITHOUT_TASK):
                     if brought := list(self._take(self._cache, page)):
                         self._cache.sync()
                         await ledger.record_cached(brought, at=self._now())

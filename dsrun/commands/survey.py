@@ -168,7 +168,10 @@ class Survey:
             )
             if status is JobStatus.PENDING and not state.is_cached:
                 to_send.append(job.job_id)
-        found = (self._claims.in_hand(to_send, run) for run in self._living)
+        found = (
+            self._claims.in_hand(to_send, run.run_dir, planned=run.is_earlier)
+            for run in self._living
+        )
         self.in_hand += len(set().union(*found))
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:

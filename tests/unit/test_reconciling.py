@@ -73,6 +73,7 @@ class Ledgers:
     def __init__(self, *, known=None, rivals=(), has_accepted=False):
         self._known, self._rivals = known or {}, list(rivals)
         self._has_accepted = has_accepted
+        self.same = []  # doubts that other runs have of the same job
 
     def accepted(self, task_ids):
         return {name: self._known[name] for name in task_ids if name in self._known}
@@ -85,6 +86,9 @@ class Ledgers:
 
     def rivals(self, operation, *, job_id):
         return self._rivals
+
+    def same_job(self, job_id):
+        return self.same
 
 
 @pytest.fixture
