@@ -18,6 +18,7 @@ from dsrun.incoming import disk_faults
 from dsrun.lockfile import is_locked
 
 _NUMBER = ".number"
+_RESTING = "resting"  # in place of the number
 _GATE = ".lock"  # of the output root, for as long as a number is taken
 _LOCK = ".lock"  # of a run directory, for as long as a run goes on there
 _PATIENCE_S = 60.0
@@ -51,6 +52,14 @@ class Precedence:
                 stack.enter_context(self._gate())
             self._number = 1 + max((number or 0 for _, number in self._others()), default=0)
             self._file.write_text(f"{self._number}\n", encoding="ascii")
+
+    def rest(self) -> None:
+        """Have nothing in hand until it enters again, behind all others. Raises SetupError.
+
+        Else two runs could wait for each other, each with a job that the other has given up.
+        """
+        with disk_faults(self._file):
+            self._file.write_text(f"{_RESTING}\n", encoding="ascii")
 
     def leave(self) -> None:
         with suppress(OSError):
@@ -92,12 +101,13 @@ def living_runs(out: Path, *, besides: Path) -> list[Living]:
 
 
 def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
-    """The directories of living runs, with the numbers of those that have entered."""
+    """The directories of living runs that do not rest, with the numbers of those that entered."""
     for lock in sorted(out.glob(f"*/*/{_LOCK}")):
         folder = lock.parent
         if folder.is_symlink() or not is_locked(lock) or folder.resolve() == besides.resolve():
             continue
-        try:
-            yield folder, int((folder / _NUMBER).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            yield folder, None
+        text = ""
+        with suppress(OSError, ValueError):  # it is about to enter, or to leave
+            text = (folder / _NUMBER).read_text(encoding="ascii").strip()
+        if text != _RESTING:
+            yield folder, int(text) if text.isdecimal() else None

@@ -49,8 +49,7 @@ class Neighbours:
     async def enter(self, ledger: Ledger, reuse: Reuse) -> None:
         """From now on later runs leave to this one what it plans. Raises SetupError."""
         if self._precedence is not None:
-            self._precedence.enter()
-            await self._look(ledger, reuse)
+            await self._enter(self._precedence, ledger, reuse)
 
     def leave(self) -> None:
         if self._precedence is not None:
@@ -58,28 +57,29 @@ class Neighbours:
 
     async def released(self, ledger: Ledger, reuse: Reuse, control: RunControl) -> bool:
         """Wait until jobs that were held are for this run; False when it has nothing to do."""
+        if self._precedence is None or not self._held or control.is_stopping:
+            return False
+        jobs = count_of(self._held, "job")
+        self._say(f"waiting for {jobs} that another run has in hand; Ctrl-C ends the wait")
         took_s = 0.0
-        if self._held and not control.is_stopping:
-            jobs = count_of(self._held, "job")
-            self._say(f"waiting for {jobs} that another run has in hand; Ctrl-C ends the wait")
-        while self._held and not control.is_stopping:
+        while self._held:
+            self._precedence.rest()
             try:
                 async with control.interruptible():
                     await self._clock.sleep(max(_LOOK_S, _REST * took_s))
             except Left:
                 break
             began = self._clock.monotonic()
-            await self._look(ledger, reuse)
+            await self._enter(self._precedence, ledger, reuse)
             took_s = self._clock.monotonic() - began
             if ledger.view.open_steps():
                 return True
         return False
 
-    async def _look(self, ledger: Ledger, reuse: Reuse) -> None:
+    async def _enter(self, precedence: Precedence, ledger: Ledger, reuse: Reuse) -> None:
         """Take what others have made, go on with what dead ones sent, hold what the living have."""
-        if self._precedence is None:
-            return
-        living = self._precedence.living()  # before the cache: who leaves has given to it
+        precedence.enter()
+        living = precedence.living()  # before the cache: who leaves has given to it
         ledger.view.hold(())
         reuse.fill_in(self._claims.other_dirs(), ledger.view)
         await reuse.bring_in(ledger)

@@ -86,6 +86,15 @@ def test_a_run_that_comes_back_after_a_kill_stands_behind_those_that_were_there(
     assert back.living() == root.living(b=True)
 
 
+def test_a_run_that_rests_has_nothing_in_hand_and_enters_again_behind_the_others(root):
+    first, second = root.enter("a"), root.enter("b")
+    first.rest()
+    assert second.living() == []
+    first.enter()
+    assert second.living() == root.living(a=False)
+    assert first.living() == root.living(b=True)
+
+
 def test_numbers_go_up_as_long_as_one_is_there(root):
     root.enter("a")
     for _ in range(3):
