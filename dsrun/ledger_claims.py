@@ -70,21 +70,23 @@ class LedgerClaims:
     ) -> list[SentElsewhere]:
         """Jobs of other run directories that were sent there after `since` and have not ended.
 
-        What `living` runs have sent is theirs to see through.
+        Living runs see their tasks through. What they are in doubt of is the earliest one's.
         """
-        alive = {run.run_dir.resolve() for run in living}
+        alive = {run.run_dir.resolve(): run for run in living}
         found: list[SentElsewhere] = []
         for path in self._others():
-            if path.parent.resolve() not in alive:
+            run = alive.get(path.parent.resolve())
+            if run is None or not run.is_earlier:
                 with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
                     rows = db.execute(_OPEN, (since, endpoint)).fetchall()
-                    found += [SentElsewhere(*row) for row in rows]
+                    sent = [SentElsewhere(*row) for row in rows]
+                    found += [job for job in sent if run is None or job.task_id is None]
         return found
 
     def in_hand(
         self, job_ids: Sequence[str], run_dir: Path, *, planned: bool, endpoint: str | None = None
     ) -> set[str]:
-        """Which of the jobs another run has sent, or if `planned` has in its plan.
+        """Which of the jobs another run has as tasks or results, or if `planned` in its plan.
 
         A run at another endpoint than this one has none of them; None means any.
         """
@@ -184,7 +186,7 @@ _IN_HAND = (  # one that was made there comes into the cache soon
     "SELECT job_id FROM job WHERE job_id IN (SELECT value FROM json_each(?1)) "
     "AND status NOT IN ('failed', 'cancelled', 'partial') "
     "AND coalesce(?2 = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), true) "
-    "AND (?3 OR status <> 'pending')"
+    "AND (?3 OR status IN ('submitted', 'succeeded'))"
 )
 _ACTIVE = (
     "SELECT EXISTS (SELECT 1 FROM (SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET ?) "

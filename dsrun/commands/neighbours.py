@@ -91,29 +91,18 @@ class Neighbours:
         self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
 
     def _in_hand(self, view: LedgerView, holders: Sequence[Living]) -> Iterator[set[str]]:
-        """Of what this run has yet to send, and of its creates in doubt.
-
-        A doubt is settled by the earlier of two that have it, a plan given up to whoever has sent.
-        """
-        earlier = [run for run in holders if run.is_earlier]
-        for page in view.ids(JobStatus.PENDING) if holders else ():
-            yield self._held_by(holders, page)
-        for page in view.ids(JobStatus.SUBMITTING) if earlier else ():
-            yield self._held_by(earlier, page, only_sent=True)
-
-    def _held_by(
-        self, holders: Sequence[Living], page: Sequence[str], *, only_sent: bool = False
-    ) -> set[str]:
-        held: set[str] = set()
-        for run in holders:
-            planned = run.is_earlier and not only_sent
-            found = self._claims.in_hand(
-                page, run.run_dir, planned=planned, endpoint=self._endpoint
-            )
-            if found:
-                self._tell(run)
-            held |= found
-        return held
+        """Of what this run has yet to send, and of its creates in doubt."""
+        pages = view.ids(JobStatus.PENDING, JobStatus.SUBMITTING)
+        for page in pages if holders else ():
+            held: set[str] = set()
+            for run in holders:
+                found = self._claims.in_hand(
+                    page, run.run_dir, planned=run.is_earlier, endpoint=self._endpoint
+                )
+                if found:
+                    self._tell(run)
+                held |= found
+            yield held
 
     def _tell(self, run: Living) -> None:
         if run.run_dir not in self._told:
