@@ -169,7 +169,9 @@ def test_an_emulated_run_beside_a_real_one_has_its_own_results(work, emulator):
 
 
 @pytest.mark.parametrize(
-    ("faults", "codes"), [((), {0}), (("lost-answer=0.1",), {0, 1})], ids=["good", "lost answers"]
+    ("faults", "codes"),
+    [((), {0}), (("reset=0.15",), {0, 1}), (("lost-answer=0.1",), {0, 1})],
+    ids=["good", "resets", "lost answers"],
 )
 def test_rivals_that_are_killed_at_random_moments_pay_once(work, serve, faults, codes):
     """Where two of them lose an answer in the same moment, nobody can tell whose task is whose."""

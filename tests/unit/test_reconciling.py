@@ -159,6 +159,20 @@ async def test_what_was_sent_a_day_ago_cannot_be_told(clock, now):
     assert isinstance(await look(clock, Service(clock, []), Ledgers(), doubt), Undecided)
 
 
+async def test_what_another_run_has_sent_for_the_same_job_is_looked_for_too(clock, now):
+    await clock.advance(3600.2)
+    ledgers = Ledgers()
+    ledgers.same = [lost(now + 3600)]
+    service = Service(clock, [task("theirs", now + 3600.1)])
+    assert (await look(clock, service, ledgers, lost(now))).name == "theirs"
+
+
+async def test_one_that_cannot_be_told_leaves_all_of_them_in_doubt(clock, now):
+    ledgers = Ledgers()
+    ledgers.same = [lost(now - 86400)]
+    assert isinstance(await look(clock, Service(clock, []), ledgers, lost(now)), Undecided)
+
+
 async def test_a_window_that_is_refused_is_left_out(clock, now):
     service = Service(clock, [task("mine", now + 0.1)], takes_window=False)
     assert (await look(clock, service, Ledgers(), lost(now))).name == "mine"
