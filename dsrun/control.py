@@ -129,6 +129,10 @@ class Budget:
         self.under_way += amount
         return True
 
+    def recount(self, *, spent: Decimal, under_way: Decimal) -> None:
+        """Begin anew from what the ledger says, while no job runs."""
+        self.spent, self.under_way = spent, under_way
+
     def settle(self, reserved: Decimal, spent: Decimal) -> None:
         self.under_way -= reserved
         self.spent += spent

@@ -66,6 +66,7 @@ class Sender:
         if steps:
             await self._send(steps)
         while await self._wait_for(neighbours):
+            self._recount()
             await self._send(self._ledger.view.open_steps())
 
     async def _wait_for(self, neighbours: Neighbours) -> bool:
@@ -75,6 +76,13 @@ class Sender:
             except asyncio.CancelledError:
                 self._stop_at_once()
                 return False
+
+    def _recount(self) -> None:
+        """What another run had sent and left may be paid, and is this run's now."""
+        limit = self._execution.max_cost
+        if limit is not None:
+            spent, under_way = self._ledger.view.committed(currency=limit.currency)
+            self._control.budget.recount(spent=spent, under_way=under_way)
 
     async def _send(self, steps: list[StepTotal]) -> None:
         # Imported here: a run that has nothing to do should not wait for aiohttp.

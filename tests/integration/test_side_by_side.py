@@ -47,6 +47,21 @@ def test_what_a_killed_run_has_left_is_taken_over(work, emulator):
     assert set(emulator.creates().values()) == {1}
 
 
+def test_what_is_taken_over_counts_for_max_cost(work, serve):
+    emulator = serve(task_time_s=2.0)
+    first = work.spawn(work.posters(40, **SLOW))
+    work.until(lambda: emulator.paid() >= 2, what="creates of the first run")
+    second = work.spawn(work.posters(12, **SLOW, max_cost="0.8 CNY"))
+    second.wait_for_words("another run goes on now")
+    first.kill()
+    outcome = second.end()
+    assert outcome.code == 3, outcome
+    [made] = work.query("SELECT sum(wanted) AS pictures FROM job WHERE units > 0")
+    assert made["pictures"] == 5  # at 0.16 CNY each
+    [doubts] = work.query("SELECT count(*) AS jobs FROM job WHERE status NOT LIKE 'succeeded'")
+    assert 0 < doubts["jobs"] < 12
+
+
 def test_what_a_killed_run_has_made_is_not_paid_again_by_another_pipeline(work, emulator):
     """It had no time to give its last results to the cache."""
     first = work.spawn(work.posters(40, **SLOW))
