@@ -402,8 +402,7 @@ def test_a_failure_tells_its_reason_and_what_to_do(read, work, serve):
     assert dsrun(work, work.posters(2)).code == 1
     reader = read(work.run_dir() / "report.html")
     reader.page.get_by_role("button", name="2 failed").click()
-    assert "DataInspectionFailed" in reader.page.locator(".open").first.inner_text()
-    reader.page.locator(".open").first.click()
+    reader.page.locator(".open", has_text="DataInspectionFailed").first.click()
     assert "reword the prompt" in reader.page.locator(".trouble").inner_text()
     assert reader.complaints == []
 
