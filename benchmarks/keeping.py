@@ -53,7 +53,7 @@ class Keeper:
                 hashes.append(hashlib.sha256(data).hexdigest())
                 file.write(data)
                 os.fsync(file.fileno())
-            os.rename(temporary, f"{self._folder}/{name}")  # noqa: PTH104
+            os.rename(temporary, f"{self._folder}/{name}")  # noqa: PTH104  # as above
         return hashes
 
 

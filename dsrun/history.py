@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from dsrun.console import count_of
 from dsrun.errors import DsrunError, ExitCode
 from dsrun.execution import Money
+from dsrun.layout import is_emulated, lock_of
 from dsrun.ledger_history import Invocation, LedgerHistory, Spending
 from dsrun.ledger_reader import NoLedger
 from dsrun.lockfile import is_locked
 from dsrun.removed import RemovedRun, removed_runs
-
-_EMULATED = "emulated-"
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class PastRun:
     @property
     def cost(self) -> tuple[Money, ...]:
         """What it paid for; an emulated run pays nothing."""
-        return () if self.directory.name.startswith(_EMULATED) else self.run.cost
+        return () if is_emulated(self.directory) else self.run.cost
 
 
 class History:
@@ -82,7 +82,7 @@ class History:
         """Every run directory, those that were removed too, and what is known of it."""
         for path in sorted(self._out.glob(f"{self._pipeline or '*'}/*/ledger.sqlite3")):
             directory = path.parent
-            if directory.is_symlink() or self._is_other(directory.name):
+            if directory.is_symlink() or is_emulated(directory) != self._emulated:
                 continue
             try:
                 with closing(LedgerHistory(path)) as ledger:
@@ -99,15 +99,17 @@ class History:
 
     def _removed(self, pipeline_dir: Path) -> Iterator[tuple[Path, RemovedRun]]:
         try:
-            for past in removed_runs(pipeline_dir):
-                directory = pipeline_dir / past.name
-                if not self._is_other(past.name) and not _is_there(directory, past):
-                    yield directory, past
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            found = removed_runs(pipeline_dir)
+        except OSError as error:
             self.faults.append(f"{pipeline_dir}: what was removed cannot be read: {error}")
-
-    def _is_other(self, name: str) -> bool:
-        return name.startswith(_EMULATED) != self._emulated
+            return
+        if found.damaged:
+            notes = count_of(found.damaged, "note")
+            self.faults.append(f"{pipeline_dir}: {notes} of removed runs cannot be read")
+        for past in found.runs:
+            directory = pipeline_dir / past.name
+            if is_emulated(directory) == self._emulated and not _is_there(directory, past):
+                yield directory, past
 
 
 def _is_there(directory: Path, past: RemovedRun) -> bool:
@@ -142,4 +144,4 @@ def seconds_between(started_at: str, ended_at: str | None) -> float | None:
 def _outcome(run: Invocation, *, is_last: bool, directory: Path) -> str:
     if run.exit_code is not None:
         return outcome_of(run.exit_code)
-    return "running" if is_last and is_locked(directory / ".lock") else "killed"
+    return "running" if is_last and is_locked(lock_of(directory)) else "killed"

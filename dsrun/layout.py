@@ -18,6 +18,11 @@ def is_emulated(run_dir: Path) -> bool:
     return run_dir.name.startswith(_EMULATED)
 
 
+def lock_of(run_dir: Path) -> Path:
+    """Held for as long as a run goes on in a run directory."""
+    return run_dir / ".lock"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLayout:
     """Where the parts of one run directory are."""
@@ -58,4 +63,4 @@ class RunLayout:
 
     @property
     def lock(self) -> Path:
-        return self.run_dir / ".lock"
+        return lock_of(self.run_dir)

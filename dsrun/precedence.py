@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 
 from dsrun.errors import SetupError
 from dsrun.incoming import disk_faults
+from dsrun.layout import lock_of
 from dsrun.lockfile import is_locked
 
 _NUMBER = ".number"
 _RESTING = "resting"  # in place of the number
 _GATE = ".lock"  # of the output root, for as long as a number is taken
-_LOCK = ".lock"  # of a run directory, for as long as a run goes on there
 _PATIENCE_S = 60.0
 
 
@@ -102,7 +102,7 @@ def living_runs(out: Path, *, besides: Path) -> list[Living]:
 
 def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
     """The directories of living runs that do not rest, with the numbers of those that entered."""
-    for lock in sorted(out.glob(f"*/*/{_LOCK}")):
+    for lock in sorted(out.glob(str(lock_of(Path("*/*"))))):
         folder = lock.parent
         if folder.is_symlink() or not is_locked(lock) or folder.resolve() == besides.resolve():
             continue

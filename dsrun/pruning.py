@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dsrun.errors import SetupError
-from dsrun.layout import RunLayout
+from dsrun.layout import RunLayout, is_emulated, lock_of
 from dsrun.ledger_history import LedgerHistory
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
@@ -40,7 +40,7 @@ def prune(layout: RunLayout, *, keep: int, say: Callable[[str], None]) -> list[P
         old
         for path in layout.pipeline_dir.iterdir()
         if path != layout.run_dir
-        and path.name.startswith("emulated-") == layout.emulated
+        and is_emulated(path) == layout.emulated
         and (old := _look(path)) is not None
     ]
     found.sort(reverse=True)
@@ -84,7 +84,7 @@ def _look(path: Path) -> _Old | None:
 def _remove(path: Path) -> bool:
     """Remove it unless a run holds it; its state is looked at again once it is held."""
     with run_lock(
-        path / ".lock",
+        lock_of(path),
         if_running="skip",
         describe_owner=lambda: "a run",
         check=lambda: None,

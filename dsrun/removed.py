@@ -4,10 +4,11 @@ One line a directory, in `.removed.jsonl` beside the run directories of its pipe
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -48,24 +49,35 @@ def remember(run_dir: Path, ledger: LedgerHistory) -> None:
         option=orjson.OPT_NON_STR_KEYS,  # statuses
     )
     with (run_dir.parent / _FILE).open("ab") as file:
-        file.write(line + b"\n")
+        file.write(b"\n" + line + b"\n")  # a note that was cut off spoils no other
         file.flush()
         os.fsync(file.fileno())
 
 
-def removed_runs(pipeline_dir: Path) -> Iterator[RemovedRun]:
+class Removed(NamedTuple):
+    """What the notes say, and how many of them cannot be read."""
+
+    runs: Sequence[RemovedRun]
+    damaged: int
+
+
+def removed_runs(pipeline_dir: Path) -> Removed:
     """The directories that were removed; of one that was noted twice the last note.
 
-    One is noted before it goes, so it may still be there. Raises OSError, or ValueError where the
-    file is damaged.
+    One is noted before it goes, so it may still be there. Raises OSError.
     """
     file = pipeline_dir / _FILE
-    lines = file.read_bytes().splitlines() if file.is_file() else []
-    found = {}
-    for line in map(orjson.loads, lines):
-        run = _run(line)
-        found[run.name, run.runs[0].started_at if run.runs else ""] = run
-    yield from found.values()
+    found, damaged = {}, 0
+    for line in file.read_bytes().splitlines() if file.is_file() else ():
+        if not line:
+            continue
+        try:
+            run = _run(orjson.loads(line))
+        except (ValueError, TypeError, KeyError, ArithmeticError):
+            damaged += 1
+        else:
+            found[run.name, run.runs[0].started_at if run.runs else ""] = run
+    return Removed(tuple(found.values()), damaged)
 
 
 def _run(line: dict[str, Json]) -> RemovedRun:

@@ -9,6 +9,7 @@ from dsrun.commands.summary import unknown_lines
 from dsrun.commands.whereabouts import find_run_dir
 from dsrun.console import answer, count_of
 from dsrun.errors import ExitCode
+from dsrun.layout import is_emulated, lock_of
 from dsrun.ledger_view import LedgerView, RunRow
 from dsrun.lockfile import is_locked
 from dsrun.records import JobStatus
@@ -21,7 +22,7 @@ def run(
     run_dir = find_run_dir(where, out=out, emulate=emulate, set_params=set_params)
     view = LedgerView(run_dir / "ledger.sqlite3")
     counts = view.counts()
-    running = is_locked(run_dir / ".lock")
+    running = is_locked(lock_of(run_dir))
     spent = view.spent()
     last = view.last_run()
     if as_json:
@@ -42,7 +43,7 @@ def run(
     else:
         parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
         money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"
-        paid = "emulated, nothing was paid" if run_dir.name.startswith("emulated-") else money
+        paid = "emulated, nothing was paid" if is_emulated(run_dir) else money
         answer(f"{run_dir}: {'running' if running else 'not running'}")
         answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
         for code, message, number in view.errors(10):

@@ -195,12 +195,16 @@ def test_a_run_that_was_noted_and_not_removed_counts_once(work, emulator):
     assert work.dsrun("cost", "--json").answer[0]["jobs"] == 2
 
 
-def test_a_note_of_removed_runs_that_cannot_be_read_is_a_warning(work, emulator):
-    work.dsrun(dated(work), "--date", "2026-11-01")
-    (work.folder / "outputs/demo/.removed.jsonl").write_text("half a li")
+def test_a_note_of_removed_runs_that_was_cut_off_spoils_no_other(work, emulator):
+    dated(work, "keep: 1")
+    work.dsrun("demo.yaml", "--date", "2026-11-01")
+    notes = work.folder / "outputs/demo/.removed.jsonl"
+    notes.write_text('{"directory": "half a li')
+    for day in (2, 3):
+        work.dsrun("demo.yaml", "--date", f"2026-11-0{day}")
     outcome = work.dsrun("cost", "--json")
-    assert (outcome.code, outcome.answer[0]["jobs"]) == (0, 1)
-    assert "demo: what was removed cannot be read" in outcome.err
+    assert (outcome.code, outcome.answer[0]["jobs"]) == (0, 3)
+    assert "demo: 1 note of removed runs cannot be read" in outcome.err
 
 
 @pytest.mark.parametrize("status", ["pending", "submitting", "submitted", "unknown"])
