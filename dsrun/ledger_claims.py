@@ -11,21 +11,24 @@ from pathlib import Path
 
 import orjson
 
+from dsrun.layout import is_emulated
 from dsrun.ledger_file import connect_readonly
 from dsrun.precedence import Living
 from dsrun.records import SentElsewhere
 from dsrun.recovery import Doubt, Span, doubt_of, epoch
 
-_EMULATED = "emulated-"
-
 
 class LedgerClaims:
     """Reads the ledger of this run and those of all other runs below the output root."""
 
-    def __init__(self, own: Path, *, out: Path) -> None:
-        """`own` is the ledger of this run. Emulated and real runs have nothing in common."""
+    def __init__(self, own: Path, *, out: Path, endpoint: str | None = None) -> None:
+        """`own` is the ledger of this run. Emulated and real runs have nothing in common.
+
+        What other runs have sent counts where it was sent to `endpoint`; None means anywhere.
+        """
         self._own = own
         self._out = out
+        self._endpoint = endpoint
 
     def accepted(self, task_ids: Sequence[str]) -> dict[str, Span]:
         """Tasks of this run among these, with the times of their create."""
@@ -56,19 +59,22 @@ class LedgerClaims:
 
     def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
         """Other creates of the operation, in any run, whose task nobody knows."""
-        found = []
+        found: list[Doubt] = []
         for db in self._ledgers():
             with suppress(sqlite3.Error):
-                found += [
-                    doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
-                    for row in db.execute(_RIVALS, (operation, job_id))
-                ]
+                found += map(_doubt, db.execute(_RIVALS, (operation, job_id)))
         return found
 
-    def open_elsewhere(
-        self, *, endpoint: str, since: str, living: Iterable[Living]
-    ) -> list[SentElsewhere]:
-        """Jobs of other run directories that were sent there after `since` and have not ended.
+    def same_job(self, job_id: str, *, since: str) -> list[Doubt]:
+        """Creates of this job by other runs after `since` whose task nobody knows."""
+        found: list[Doubt] = []
+        for path in self._others():
+            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                found += map(_doubt, db.execute(_SAME, (self._endpoint, job_id, since)))
+        return found
+
+    def open_elsewhere(self, *, since: str, living: Iterable[Living]) -> list[SentElsewhere]:
+        """Jobs of other run directories that were sent after `since` and have not ended.
 
         Living runs see their tasks through. What they are in doubt of is the earliest one's.
         """
@@ -78,33 +84,18 @@ class LedgerClaims:
             run = alive.get(path.parent.resolve())
             if run is None or not run.is_earlier:
                 with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
-                    rows = db.execute(_OPEN, (since, endpoint)).fetchall()
+                    rows = db.execute(_OPEN, (self._endpoint, since)).fetchall()
                     sent = [SentElsewhere(*row) for row in rows]
                     found += [job for job in sent if run is None or job.task_id is None]
         return found
 
-    def in_hand(
-        self, job_ids: Sequence[str], run_dir: Path, *, planned: bool, endpoint: str | None = None
-    ) -> set[str]:
-        """Which of the jobs another run has as tasks or results, or if `planned` in its plan.
-
-        A run at another endpoint than this one has none of them; None means any.
-        """
+    def in_hand(self, job_ids: Sequence[str], run_dir: Path, *, planned: bool) -> set[str]:
+        """Which of the jobs another run has as tasks or results, or if `planned` in its plan."""
         path = run_dir / self._own.name
         with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
-            return {row[0] for row in db.execute(_IN_HAND, (_json(job_ids), endpoint, planned))}
+            values = (self._endpoint, _json(job_ids), planned)
+            return {row[0] for row in db.execute(_IN_HAND, values)}
         return set()
-
-    def same_job(self, job_id: str) -> list[Doubt]:
-        """Creates of this job by other runs whose task nobody knows."""
-        found = []
-        for path in self._others():
-            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
-                found += [
-                    doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
-                    for row in db.execute(_SAME, (job_id,))
-                ]
-        return found
 
     def other_dirs(self) -> list[Path]:
         """The other run directories of the root."""
@@ -135,14 +126,18 @@ class LedgerClaims:
 
     def _others(self) -> list[Path]:
         own = self._own.resolve()
-        is_emulated = own.parent.name.startswith(_EMULATED)
+        emulated = is_emulated(own.parent)
         return [
             path
             for path in sorted(self._out.glob("*/*/ledger.sqlite3"))
             if not path.parent.is_symlink()
             and path.resolve() != own
-            and path.parent.name.startswith(_EMULATED) == is_emulated
+            and is_emulated(path.parent) == emulated
         ]
+
+
+def _doubt(row: sqlite3.Row) -> Doubt:
+    return doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
 
 
 def _json(names: Sequence[str]) -> str:
@@ -166,27 +161,22 @@ _OUTPUTS = (
     "AND job.output IS NOT NULL AND made.value IN (SELECT value FROM json_each(?)) "
     "AND job.job_id != ?"
 )
-_RIVALS = (
-    "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE operation = ? "
-    "AND job_id != ? AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
-    "AND status IN ('submitting', 'unknown')"
+_HERE = "coalesce(? = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), true)"
+_IN_DOUBT = (
+    "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE task_id IS NULL "
+    "AND output IS NULL AND submitted_at IS NOT NULL AND status IN ('submitting', 'unknown')"
 )
-_SAME = (
-    "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE job_id = ? "
-    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
-    "AND status IN ('submitting', 'unknown')"
-)
+_RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
+_SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ?"
 _OPEN = (
-    "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "
-    "WHERE status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
-    "AND part_first IS NULL AND output IS NULL "
-    "AND (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1) = ?"
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "  # noqa: S608  # ours
+    f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
+    "AND part_first IS NULL AND output IS NULL"
 )
 _IN_HAND = (  # one that was made there comes into the cache soon
-    "SELECT job_id FROM job WHERE job_id IN (SELECT value FROM json_each(?1)) "
+    f"SELECT job_id FROM job WHERE {_HERE} AND job_id IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours
     "AND status NOT IN ('failed', 'cancelled', 'partial') "
-    "AND coalesce(?2 = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), true) "
-    "AND (?3 OR status IN ('submitted', 'succeeded'))"
+    "AND (? OR status IN ('submitted', 'succeeded'))"
 )
 _ACTIVE = (
     "SELECT EXISTS (SELECT 1 FROM (SELECT ended_at FROM run ORDER BY run_id DESC LIMIT 1 OFFSET ?) "

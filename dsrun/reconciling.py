@@ -105,7 +105,8 @@ class Reconciler:
         Another run may have sent the same job, and not know either: then none of them was.
         Call it where no other create of the lane is under way.
         """
-        for each in dict.fromkeys((doubt, *self._claims.same_job(job.job_id))):
+        others = self._claims.same_job(job.job_id, since=self._listed_since())
+        for each in dict.fromkeys((doubt, *others)):
             found = await self._find(job, lane, each)
             if found is not None:
                 return found
@@ -154,11 +155,12 @@ class Reconciler:
         whole = await self._list_tasks(lane, {})
         known = self._claims.accepted([trace.name for trace in whole.traces])
         found = self._judge_tasks(lane, doubt, whole, known)
-        if found is NotFound.ABSENT and not known:
-            # A list that lacks all of our own tasks of the day proves nothing yet: it may be late.
-            since = stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
-            if self._claims.has_accepted(lane.operation.name, since=since):
-                return Undecided("the list does not show tasks that must be in it")
+        is_unproven = found is NotFound.ABSENT and not known
+        # A list that lacks all of our own tasks of the day proves nothing yet: it may be late.
+        if is_unproven and self._claims.has_accepted(
+            lane.operation.name, since=self._listed_since()
+        ):
+            return Undecided("the list does not show tasks that must be in it")
         return found
 
     def _reaches(self, narrow: _Listing, known: dict[str, Span]) -> bool:
@@ -265,6 +267,10 @@ class Reconciler:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+    def _listed_since(self) -> str:
+        """What was made before is not listed any more."""
+        return stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
 
 
 def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Undecided:

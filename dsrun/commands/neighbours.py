@@ -15,7 +15,7 @@ from dsrun.precedence import Living, Precedence
 from dsrun.records import JobStatus
 
 _LOOK_S = 2.0
-_REST = 10.0  # times what the last look took
+_PAUSE = 10.0  # times what the last look took
 
 
 class Neighbours:
@@ -25,15 +25,14 @@ class Neighbours:
     """
 
     def __init__(
-        self, layout: RunLayout, claims: LedgerClaims, *, endpoint: str, since: str,
-        clock: SystemClock, quiet: bool, holds: bool,
+        self, layout: RunLayout, claims: LedgerClaims, *, since: str, clock: SystemClock,
+        quiet: bool, holds: bool,
     ) -> None:  # fmt: skip
         """`since`: what was sent later can still be fetched. Without `holds` nothing is held."""
         self._precedence = None
         if not layout.emulated:
             self._precedence = Precedence(layout.run_dir, out=layout.out)
         self._claims = claims
-        self._endpoint = endpoint
         self._since = since
         self._clock = clock
         self._quiet = quiet
@@ -66,7 +65,7 @@ class Neighbours:
             self._precedence.rest()
             try:
                 async with control.interruptible():
-                    await self._clock.sleep(max(_LOOK_S, _REST * took_s))
+                    await self._clock.sleep(max(_LOOK_S, _PAUSE * took_s))
             except Left:
                 break
             began = self._clock.monotonic()
@@ -83,9 +82,7 @@ class Neighbours:
         ledger.view.hold(())
         reuse.fill_in(self._claims.other_dirs(), ledger.view)
         await reuse.bring_in(ledger)
-        sent = self._claims.open_elsewhere(
-            endpoint=self._endpoint, since=self._since, living=living
-        )
+        sent = self._claims.open_elsewhere(since=self._since, living=living)
         await ledger.share_open(sent, at=stamp(self._clock.now()))
         holders = living if self._holds else []
         self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
@@ -96,9 +93,7 @@ class Neighbours:
         for page in pages if holders else ():
             held: set[str] = set()
             for run in holders:
-                found = self._claims.in_hand(
-                    page, run.run_dir, planned=run.is_earlier, endpoint=self._endpoint
-                )
+                found = self._claims.in_hand(page, run.run_dir, planned=run.is_earlier)
                 if found:
                     self._tell(run)
                 held |= found

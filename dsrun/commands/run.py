@@ -129,10 +129,12 @@ class _Session:
             live_since = stamp(self._clock.now() - _TASK_LIFE)
             if not self._options.emulate:
                 check_endpoint(ledger.view, settings, since=live_since)
-            claims = LedgerClaims(self._layout.ledger, out=self._layout.out)
+            claims = LedgerClaims(
+                self._layout.ledger, out=self._layout.out, endpoint=settings.base_url
+            )
             neighbours = Neighbours(
-                self._layout, claims, endpoint=settings.base_url, since=live_since,
-                clock=self._clock, quiet=self._options.quiet, holds=not self._options.no_cache,
+                self._layout, claims, since=live_since, clock=self._clock,
+                quiet=self._options.quiet, holds=not self._options.no_cache,
             )  # fmt: skip
             stack.callback(neighbours.leave)  # once the cache has what was made
             store = ArtifactStore(self._layout.run_dir)
@@ -157,12 +159,12 @@ class _Session:
                 await neighbours.enter(ledger, reuse)
             control = self._control(ledger.view)
             if is_agreed:
-                sender = Sender(
-                    ledger, store, reuse, claims, plan=self._plan, options=self._options,
+                await Sender(
+                    ledger=ledger, store=store, reuse=reuse, claims=claims, neighbours=neighbours,
+                    plan=self._plan, options=self._options, execution=self._execution,
                     settings=settings, control=control, layout=self._layout, clock=self._clock,
                     host=self._host,
-                )  # fmt: skip
-                await sender.send(neighbours)
+                ).send()  # fmt: skip
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
             return await self._finish(ledger, control)

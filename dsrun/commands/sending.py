@@ -2,11 +2,11 @@
 
 import asyncio
 import gc
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsrun.clock import SystemClock
 from dsrun.commands.common import RunOptions
-from dsrun.commands.conditions import execution_of
 from dsrun.commands.host import Host
 from dsrun.commands.neighbours import Neighbours
 from dsrun.commands.reuse import Reuse
@@ -15,6 +15,7 @@ from dsrun.console import say
 from dsrun.control import RunControl
 from dsrun.engine import run_jobs
 from dsrun.errors import ExitCode
+from dsrun.execution import Execution
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
@@ -32,69 +33,66 @@ if TYPE_CHECKING:
 _GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Runs the open jobs of one invocation."""
+    """Runs the open jobs of one invocation, with what that has opened."""
 
-    def __init__(
-        self, ledger: Ledger, store: ArtifactStore, reuse: Reuse, claims: LedgerClaims, *,
-        plan: Plan, options: RunOptions, settings: Settings, control: RunControl,
-        layout: RunLayout, clock: SystemClock, host: Host,
-    ) -> None:  # fmt: skip
-        self._ledger = ledger
-        self._store = store
-        self._reuse = reuse
-        self._claims = claims
-        self._plan = plan
-        self._options = options
-        self._settings = settings
-        self._control = control
-        self._layout = layout
-        self._clock = clock
-        self._host = host
-        self._execution = execution_of(plan.manifest.execution, options)
+    ledger: Ledger
+    store: ArtifactStore
+    reuse: Reuse
+    claims: LedgerClaims
+    neighbours: Neighbours
+    plan: Plan
+    options: RunOptions
+    execution: Execution
+    settings: Settings
+    control: RunControl
+    layout: RunLayout
+    clock: SystemClock
+    host: Host
 
-    async def send(self, neighbours: Neighbours) -> None:
+    async def send(self) -> None:
         """Every open job; those that a run beside this one has in hand when it has left them."""
-        steps = self._ledger.view.open_steps()
-        if not steps and not neighbours.held:
-            if not self._options.quiet:
+        steps = self.ledger.view.open_steps()
+        if not steps and not self.neighbours.held:
+            if not self.options.quiet:
                 say("nothing to send: every job of the plan has ended")
             return
-        if self._host.owns_process:
+        if self.host.owns_process:
             gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
             gc.set_threshold(_GARBAGE, 50, 50)
         if steps:
             await self._send(steps)
-        while await self._wait_for(neighbours):
+        while await self._wait_for_others():
             self._recount()
-            await self._send(self._ledger.view.open_steps())
+            await self._send(self.ledger.view.open_steps())
 
-    async def _wait_for(self, neighbours: Neighbours) -> bool:
-        with draining_signals(self._control, enabled=self._host.takes_signals, say=say):
+    async def _wait_for_others(self) -> bool:
+        with draining_signals(self.control, enabled=self.host.takes_signals, say=say):
             try:
-                return await neighbours.released(self._ledger, self._reuse, self._control)
+                return await self.neighbours.released(self.ledger, self.reuse, self.control)
             except asyncio.CancelledError:
                 self._stop_at_once()
                 return False
 
     def _recount(self) -> None:
         """What another run had sent and left may be paid, and is this run's now."""
-        limit = self._execution.max_cost
+        limit = self.execution.max_cost
         if limit is not None:
-            spent, under_way = self._ledger.view.committed(currency=limit.currency)
-            self._control.budget.recount(spent=spent, under_way=under_way)
+            spent, under_way = self.ledger.view.committed(currency=limit.currency)
+            self.control.budget.recount(spent=spent, under_way=under_way)
 
     async def _send(self, steps: list[StepTotal]) -> None:
         # Imported here: a run that has nothing to do should not wait for aiohttp.
         from dsrun.transport import Transport  # noqa: PLC0415
 
         progress = Progress(
-            steps, clock=self._clock, quiet=self._options.quiet, bar=self._options.progress,
-            costs=not self._options.emulate,
+            steps, clock=self.clock, quiet=self.options.quiet, bar=self.options.progress,
+            costs=not self.options.emulate,
         )  # fmt: skip
-        takes_signals, fresh = self._host.takes_signals, self._execution.submit_window == 1
-        aside = ThumbsAside(self._layout.run_dir, clock=self._clock)
-        with progress, draining_signals(self._control, enabled=takes_signals, say=progress.note):
+        takes_signals, fresh = self.host.takes_signals, self.execution.submit_window == 1
+        aside = ThumbsAside(self.layout.run_dir, clock=self.clock)
+        with progress, draining_signals(self.control, enabled=takes_signals, say=progress.note):
             try:
                 async with Transport(fresh_creates=fresh) as transport:
                     await self._run_jobs(transport, progress, aside)
@@ -108,13 +106,13 @@ class Sender:
     ) -> None:
         from dsrun.commands.wiring import build_runner, ledger_source  # noqa: PLC0415  # as above
 
-        view = self._ledger.view
+        view = self.ledger.view
         operations = view.operations()
         runner = build_runner(
-            transport=transport, settings=self._settings, ledger=self._ledger, store=self._store,
-            catalog=self._plan.catalog, operations=operations, control=self._control,
-            execution=self._execution, files=self._plan.files, claims=self._claims,
-            metadata=self._plan.manifest.metadata, resubmit_unknown=self._options.resubmit_unknown,
+            transport=transport, settings=self.settings, ledger=self.ledger, store=self.store,
+            catalog=self.plan.catalog, operations=operations, control=self.control,
+            execution=self.execution, files=self.plan.files, claims=self.claims,
+            metadata=self.plan.manifest.metadata, resubmit_unknown=self.options.resubmit_unknown,
         )  # fmt: skip
         progress.watch(runner.pace)
 
@@ -123,7 +121,7 @@ class Sender:
             return await runner.run(job)
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:
-            self._reuse.note_end(job, result)
+            self.reuse.note_end(job, result)
             aside.note_end(result)
             progress.job_ended(job, result)
             if result is not None and result.error is not None:
@@ -134,9 +132,9 @@ class Sender:
         with progress.kept_current():
             await run_jobs(
                 [ledger_source(view, name) for name in operations],
-                run_job=run_job, on_end=on_end, concurrency=self._execution.concurrency,
-                control=self._control,
+                run_job=run_job, on_end=on_end, concurrency=self.execution.concurrency,
+                control=self.control,
             )  # fmt: skip
 
     def _stop_at_once(self) -> None:
-        self._control.stop("stopped at once", ExitCode.INTERRUPTED)
+        self.control.stop("stopped at once", ExitCode.INTERRUPTED)

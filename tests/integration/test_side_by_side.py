@@ -3,7 +3,9 @@
 import asyncio
 import random
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -203,3 +205,26 @@ def test_rivals_that_are_killed_at_random_moments_pay_once(work, serve, faults, 
     assert set(emulator.creates().values()) == {1}
     left = {"pending", "submitting", "submitted", "failed", "partial", "cancelled"}
     assert not left & set(work.statuses())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE job SET submitted_at = '2026-01-01T00:00:00.000Z'",
+        "UPDATE run SET endpoint = 'https://elsewhere.example/api/v1'",
+    ],
+    ids=["long ago", "at another address"],
+)
+def test_a_doubt_that_nobody_can_settle_here_holds_up_no_other_run(work, serve, change):
+    """What it may have paid is not to be had here: the job of this run is judged by itself."""
+    serve("no-list", "lost-answer")
+    assert work.dsrun(work.posters(1)).code == 1
+    assert work.statuses() == {"unknown": 1}
+    with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+        db.execute(change)
+    emulator = serve("server-error=0.3", seed=4)
+    outcome = work.dsrun(work.posters(2, concurrency=1, max_attempts=20))
+    assert (outcome.code, work.statuses()) == (0, {"succeeded": 2}), outcome
+    lost = "SELECT 1 FROM attempt JOIN job USING (job_id) WHERE outcome = 'lost' AND idx = 0"
+    assert work.query(lost)
+    assert set(emulator.creates().values()) == {1}

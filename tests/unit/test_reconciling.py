@@ -14,7 +14,7 @@ from dsrun.lane import Lane
 from dsrun.limits import RateLimiter
 from dsrun.reconciling import Reconciler, Undecided
 from dsrun.records import JobStatus, OpenJob, Rate
-from dsrun.recovery import Doubt, Span, Trace, doubt_of
+from dsrun.recovery import Doubt, Span, Trace, doubt_of, epoch
 from dsrun.verdict import Decision, Verdict
 from tests.fakes import ManualClock
 
@@ -87,8 +87,8 @@ class Ledgers:
     def rivals(self, operation, *, job_id):
         return self._rivals
 
-    def same_job(self, job_id):
-        return self.same
+    def same_job(self, job_id, *, since):
+        return [doubt for doubt in self.same if doubt.since > epoch(since)]
 
 
 @pytest.fixture
@@ -168,9 +168,17 @@ async def test_what_another_run_has_sent_for_the_same_job_is_looked_for_too(cloc
 
 
 async def test_one_that_cannot_be_told_leaves_all_of_them_in_doubt(clock, now):
+    await clock.advance(3600.2)
+    ledgers = Ledgers()
+    ledgers.same = [lost(now + 3600)]
+    service = Service(clock, [task("a", now + 3600.1), task("b", now + 3600.1)])
+    assert isinstance(await look(clock, service, ledgers, lost(now)), Undecided)
+
+
+async def test_what_another_run_sent_a_day_ago_is_not_looked_for(clock, now):
     ledgers = Ledgers()
     ledgers.same = [lost(now - 86400)]
-    assert isinstance(await look(clock, Service(clock, []), ledgers, lost(now)), Undecided)
+    assert await look(clock, Service(clock, []), ledgers, lost(now)) is None
 
 
 async def test_a_window_that_is_refused_is_left_out(clock, now):
