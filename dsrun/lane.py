@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Self
 
 from dsrun.backoff import PollEstimate
 from dsrun.control import RunControl
@@ -38,12 +36,26 @@ class Lane:
         self._clear.set()
         self._looking = asyncio.Lock()
 
-    def turn(self, control: RunControl) -> "Turn":
-        """Wait for the right to send one create, and hold it: `async with lane.turn(control)`.
+    @asynccontextmanager
+    async def turn(self, control: RunControl) -> AsyncIterator["Turn"]:
+        """Wait for the right to send one create, and hold it.
 
         Raises Left when the run stops or the operation is closed.
         """
-        return Turn(self, control)
+        async with control.interruptible():
+            await self._window.take()
+            try:
+                control.check(self.operation.name)  # first: who leaves must not wait for the rate
+                await self._take_place()
+            except BaseException:
+                self._window.give_back()
+                raise
+        turn = Turn(self)
+        try:
+            yield turn
+        finally:
+            turn.end()
+            self._window.give_back()
 
     @asynccontextmanager
     async def alone(self, control: RunControl, turn: "Turn | None" = None) -> AsyncIterator[None]:
@@ -82,15 +94,7 @@ class Lane:
             words = f"{verdict.code}: {verdict.message} The service is throttling: {reason}"
             control.close_operation(self.operation.name, f"{words}; run again later")
 
-    async def _begin(self, control: RunControl) -> None:
-        async with control.interruptible():
-            await self._window.take()
-            try:
-                control.check(self.operation.name)  # first: who leaves must not wait for the rate
-                await self._take_place()
-            except BaseException:
-                self._window.give_back()
-                raise
+    def _begin(self) -> None:
         self._under_way += 1
         self._quiet.clear()
 
@@ -109,38 +113,18 @@ class Lane:
         if not self._under_way:
             self._quiet.set()
 
-    def _leave(self) -> None:
-        self._window.give_back()
-
 
 class Turn:
-    """One create's place in the window and the rate; it ends when the answer is there or lost.
+    """One create's place in the window and the rate; it ends when the answer is there or lost."""
 
-    A plain class, since every create passes through one.
-    """
+    __slots__ = ("_is_over", "_lane")
 
-    __slots__ = ("_control", "_is_over", "_lane")
-
-    def __init__(self, lane: Lane, control: RunControl) -> None:
+    def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._control = control
         self._is_over = False
-
-    async def __aenter__(self) -> Self:
-        await self._lane._begin(self._control)  # noqa: SLF001  # two halves of one thing
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.end()
-        self._lane._leave()  # noqa: SLF001
+        lane._begin()  # noqa: SLF001  # two halves of one thing
 
     def end(self) -> None:
-        """Give the rate's place back: the answer is there, or lost."""
         if not self._is_over:
             self._is_over = True
             self._lane._end()  # noqa: SLF001

@@ -1,7 +1,7 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -153,15 +153,10 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             steps.append(compiled)
     names = {name for step in steps for t in step.compiled for name in t.run_values}
     used = {name: value for name, value in values.items() if "*" in names or name in names}
-    uploads = {
-        step.step.name: StepUploads(step.uploads.places, _uploads_sha256(step))
-        for step in steps
-        if step.upload_parts
-    }
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
-        digest=plan_digest(manifest, used, templates.files, catalog.own, uploads),
+        digest=plan_digest(manifest, used, templates.files, catalog.own, _uploads(steps)),
         run_values=used,
         included=templates.files,
         files=files,
@@ -199,6 +194,14 @@ def _numbered(step: CompiledStep) -> Iterator[tuple[Row, int, int]]:
     for number, row in enumerate(step.step.matrix.rows()):
         for replica in range(repeat):
             yield row, number * repeat + replica, replica
+
+
+def _uploads(steps: Iterable[CompiledStep]) -> dict[str, StepUploads]:
+    return {
+        step.step.name: StepUploads(step.uploads.places, _uploads_sha256(step))
+        for step in steps
+        if step.upload_parts
+    }
 
 
 def _uploads_sha256(step: CompiledStep) -> str | None:
