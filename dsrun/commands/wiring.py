@@ -16,6 +16,7 @@ from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import LedgerView
 from dsrun.limits import RateLimiter
+from dsrun.listing import Lister
 from dsrun.polling import Poller
 from dsrun.reconciling import Reconciler
 from dsrun.records import Json, OpenJob, Operation, Rate
@@ -53,10 +54,13 @@ def build_runner(
         clock=clock, rng=rng, max_attempts=execution.max_attempts,
         limiters=_upload_limiters(catalog, operations, clock),
     )  # fmt: skip
-    reconciler = Reconciler(
-        api=api, claims=claims, control=control, clock=clock, rng=rng, limiter=questions,
-        max_attempts=execution.max_attempts, grace_s=execution.grace_s,
+    lister = Lister(
+        api=api, control=control, clock=clock, rng=rng, limiter=questions,
+        max_attempts=execution.max_attempts,
     )  # fmt: skip
+    reconciler = Reconciler(
+        claims=claims, control=control, clock=clock, lister=lister, grace_s=execution.grace_s
+    )
     return Runner(
         uploads=uploader,
         submitter=Submitter(

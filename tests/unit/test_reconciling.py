@@ -12,6 +12,7 @@ from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.lane import Lane
 from dsrun.limits import RateLimiter
+from dsrun.listing import Lister
 from dsrun.reconciling import Reconciler, Undecided
 from dsrun.records import JobStatus, OpenJob, Rate
 from dsrun.recovery import Doubt, Span, Trace, doubt_of, epoch
@@ -109,15 +110,17 @@ def look(clock, service, ledgers, doubt):
         estimate=PollEstimate(first_s=1, max_s=1, learns=False),
         max_poll_s=1,
     )
-    reconciler = Reconciler(
+    control = RunControl()
+    lister = Lister(
         api=service,
-        claims=ledgers,
-        control=RunControl(),
+        control=control,
         clock=clock,
         rng=Random(1),
         limiter=RateLimiter(Rate(requests=100, per_s=1.0), clock=clock),
         max_attempts=2,
-        grace_s=GRACE_S,
+    )
+    reconciler = Reconciler(
+        claims=ledgers, control=control, clock=clock, lister=lister, grace_s=GRACE_S
     )
     return clock.run(reconciler.find(JOB, lane, doubt))
 
