@@ -5,6 +5,7 @@
     python -m tests.torture --points                          at every named point of a job's life
     python -m tests.torture --faults                          every fault by itself, then all
     python -m tests.torture --faults reset-after=0.1 5xx-before=0.1 --jobs 1000
+    python -m tests.torture --faults reset-after foreign=0.5  beside another program's tasks
 
 A service of its own, in its own process, counts what it was paid for. dsrun runs against it as a
 user runs it, is killed with SIGKILL, and is started again until it says that all is done. Then

@@ -3,7 +3,7 @@
 import random
 
 from tests.torture.driver import Case
-from tests.torture.faults import USUAL, Dice
+from tests.torture.faults import LIST, MUTE, SETTINGS, USUAL, Dice
 from tests.torture.points import (
     AGAIN,
     ONCE,
@@ -19,8 +19,19 @@ from tests.torture.points import (
 QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 
 
-def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True):
-    """Mostly pictures, some voices, killed at random."""
+# What a fault of the list needs beside it: creates that are looked for.
+LOST = ("reset-after", "reset-before")
+# Faults that need more than their name: more settings, another grace.
+MORE = {
+    "list-lag": {"grace": None},
+    "list-misses": {"grace": None},
+    "list-slow-page": {"settings": {"page_most": 10, "foreign_s": 0.5}},
+    "trickle": {"patience_s": 150.0},
+}
+
+
+def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True, **more):
+    """Mostly pictures, some voices, killed at random; `more` are other fields of the case."""
     voices = jobs // 10
     return Case(
         name=name or f"{kills} kills",
@@ -32,6 +43,7 @@ def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fa
         kills=kills,
         window=window,
         seed=seed,
+        **more,
     )
 
 
@@ -88,26 +100,56 @@ def _chain(points, pictures, seed):
 def fault_cases(given, *, jobs, kills, window=1, seed=7):
     """With the faults that are given, as `NAME` or `NAME=P`; with none, each, and then all.
 
-    Raises ValueError.
+    Among them may be settings of the world, such as `foreign=0.5`. Raises ValueError.
     """
     common = {"jobs": jobs, "kills": kills, "window": window, "seed": seed}
-    chosen = dict(_chance(text) for text in given)
-    if chosen:
-        name = " ".join(f"{key}={value:g}" for key, value in chosen.items())
-        return [kill_case(name=name, faults=chosen, every_fault=False, **common)]
-    sets = {name: {name: _evenly(chance)} for name, chance in USUAL.items()}
-    # A list that is absent leaves unknown what the other cases must find again.
-    sets["list-absent"] |= {"reset-after": _evenly(0.1)}
-    everything = {name: p / 4 for name, p in USUAL.items() if name != "list-absent"}
+    settings = dict(_setting(text) for text in given if text.partition("=")[0] in SETTINGS)
+    chosen = dict(_chance(text) for text in given if text.partition("=")[0] not in SETTINGS)
+    if given:
+        more = next((MORE[name] for name in chosen if name in MORE), {})
+        more = {**more, "settings": more.get("settings", {}) | settings}
+        name = " ".join(given)
+        return [kill_case(name=name, faults=chosen, every_fault=False, **common, **more)]
+    everything = {name: p / 4 for name, p in USUAL.items() if name not in {*LIST, MUTE, "trickle"}}
     return [
-        *(kill_case(name=name, faults=faults, **common) for name, faults in sets.items()),
+        *(kill_case(name=name, **fault_fields(name), **common) for name in USUAL),
+        *(kill_case(name=name, **fields, **common) for name, fields in _foreign().items()),
         kill_case(name="all", faults=everything, every_fault=False, **common),
     ]
+
+
+def fault_fields(name):
+    """Of a case for this fault: beside a fault of the list, creates are lost."""
+    faults = {name: [3] if name in (MUTE, "trickle") else _evenly(USUAL[name])}
+    if name in LIST:
+        faults |= {each: _evenly(0.1) for each in LOST}
+    if name == "big-create":
+        faults[name] = [2, 9]
+    return {"faults": faults, **MORE.get(name, {})}
+
+
+def _foreign():
+    """Another program sends tasks of the same model, of which the list tells nothing else."""
+    lost = {name: _evenly(0.1) for name in LOST}
+    return {
+        "foreign": {"faults": lost, "settings": {"foreign_s": 0.7}},
+        "foreign, many": {"faults": lost, "settings": {"foreign_s": 0.1}},
+        "foreign, list-no-date": {
+            "faults": lost | {"list-no-date": 1.0}, "settings": {"foreign_s": 0.7},
+        },
+    }  # fmt: skip
 
 
 def _evenly(chance):
     """The second roll and every so many after it, so that a short case has its fault too."""
     return 1.0 if chance == 1 else list(range(2, 10000, round(1 / chance)))
+
+
+def _setting(text):
+    """`foreign=0.5`, as a keyword of the world. Raises ValueError."""
+    name, _, value = text.partition("=")
+    number = float(value)
+    return SETTINGS[name], int(number) if number.is_integer() else number
 
 
 def _chance(text):

@@ -15,17 +15,21 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.torture.judge import judge
+from tests.torture.faults import LIST_ABSENT
+from tests.torture.judge import UNKNOWN, judge
 from tests.torture.points import AGAIN, REOPENING, place_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE_S = 180.0  # for one life of a dsrun that nobody kills
-MOST_RUNS = 40  # after the last kill
+MOST_RUNS = 60  # after the last kill
+MOST_HANGS = 2  # lives that did not end; after them the case is given up
 MOST_IDLE = 4  # of runs that say that there is more to do; by bad luck one may get nowhere
 START_S = 0.8  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
+MEMORY_MB = 400
 GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
+HANG = "hang"  # for the exit code of a life that had none
 NAME = "torture"
 
 
@@ -45,6 +49,9 @@ class Case:
     attempts: int = 5  # execution.max_attempts
     seed: int = 7
     settings: dict = field(default_factory=dict)  # of the world: task_s, lag_s and so on
+    grace: str | None = GRACE  # execution.grace; None leaves dsrun its own
+    patience_s: float = PATIENCE_S
+    memory_mb: int = MEMORY_MB  # that a dsrun may take
 
     @property
     def jobs(self):
@@ -53,7 +60,8 @@ class Case:
     @property
     def allowed(self):
         """Where the service cannot tell what became of a create, nobody can."""
-        return {"unknown"} if self.window > 1 or "list-absent" in self.faults else set()
+        is_dark = self.window > 1 or LIST_ABSENT in self.faults or "foreign_s" in self.settings
+        return UNKNOWN if is_dark else frozenset()
 
 
 @dataclass
@@ -68,6 +76,8 @@ class Outcome:
     exits: list  # codes of the runs that ended by themselves
     missed: list  # points that were not come to
     last_words: str
+    hangs: int
+    memory_mb: int  # that a dsrun took at most
 
     @property
     def is_pass(self):
@@ -79,6 +89,10 @@ class Outcome:
         unseen = [name for name, hits in self.hits.items() if not hits]
         if self.case.every_fault or len(unseen) == len(self.hits):
             found += [f"no {name} in this run" for name in unseen]
+        if self.hangs:
+            found.append(f"hang: {self.hangs} lives of more than {self.case.patience_s:g} s")
+        if self.memory_mb > self.case.memory_mb:
+            found.append(f"memory: {self.memory_mb} MB of {self.case.memory_mb} MB")
         strange = sorted(set(self.exits) - {0, 1, 3})
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
@@ -133,7 +147,7 @@ class Driver:
         self._folder = folder
         self._key = f"sk-{case.seed}-{case.name}".replace(" ", "-")
         self._rng = random.Random(f"{case.seed} {case.name} kills")
-        self._kills = self._runs = 0
+        self._kills = self._runs = self._hangs = self._memory_mb = 0
         self._exits = []
         self._last_words = ""
 
@@ -162,6 +176,8 @@ class Driver:
             exits=self._exits,
             missed=missed,
             last_words=self._last_words,
+            hangs=self._hangs,
+            memory_mb=self._memory_mb,
         )
 
     async def _die_at_point(self, point, number):
@@ -190,7 +206,7 @@ class Driver:
     async def _die_at_random(self):
         """Spread the kills over the whole work, whatever its speed: by requests, then by time."""
         case, before = self._case, None
-        while self._kills < case.kills:
+        while self._kills < case.kills and self._hangs < MOST_HANGS:
             state = await self._service.counts(self._key)
             done = sum(f["accepted"] - f["failed"] for f in state["creates"].values())
             left = max(case.jobs - done, 0) * REQUESTS_A_JOB / (case.kills - self._kills)
@@ -215,11 +231,11 @@ class Driver:
         before, idle = None, 0
         for _ in range(MOST_RUNS):
             code = await self._live()
-            if code not in (1, 3):
+            if code not in (1, 3, HANG) or self._hangs == MOST_HANGS:
                 return
             now = await self._progress()
             idle = idle + 1 if now == before else 0
-            if idle == (MOST_IDLE if code == 3 else 1):
+            if idle == (1 if code == 1 else MOST_IDLE):
                 return
             before = now
 
@@ -241,19 +257,32 @@ class Driver:
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=stderr,
             )  # fmt: skip
         killer = asyncio.create_task(self._kill(process, kill)) if kill else None
+        watcher = asyncio.create_task(self._watch_memory(process.pid))
         try:
-            code = await asyncio.wait_for(process.wait(), PATIENCE_S)
+            code = await asyncio.wait_for(process.wait(), self._case.patience_s)
+        except TimeoutError:
+            code = HANG
+            self._hangs += 1
         finally:
+            watcher.cancel()
             if killer is not None:
                 killer.cancel()
             if process.returncode is None:
                 process.kill()
+                await process.wait()
         if code == -signal.SIGKILL:
             self._kills += 1
-        else:
+        elif code != HANG:
             self._exits.append(code)
             self._last_words = (self._folder / "stderr").read_text(errors="replace")[-2000:]
         return code
+
+    async def _watch_memory(self, pid):
+        """The most that the process has held at once, as the kernel tells it."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            while True:
+                self._memory_mb = max(self._memory_mb, peak_mb(pid))
+                await asyncio.sleep(0.1)
 
     async def _kill(self, process, moment):
         await moment()
@@ -273,6 +302,13 @@ class Driver:
     def _run_dir(self):
         link = self._folder / "outputs" / NAME / "latest"
         return link.resolve() if link.is_symlink() else None
+
+
+def peak_mb(pid):
+    """The most memory that a process has held; 0 of one that has ended."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    peaks = [line for line in text.splitlines() if line.startswith("VmHWM")]
+    return int(peaks[0].split()[1]) // 1024 if peaks else 0
 
 
 def manifest(case):
@@ -302,7 +338,8 @@ def manifest(case):
         "rate": "1000/s",
         "submit_window": case.window,
         "max_attempts": case.attempts,
-        "grace": GRACE,
         "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
     }
+    if case.grace:
+        execution["grace"] = case.grace
     return json.dumps({"version": 1, "name": NAME, "steps": steps, "execution": execution})
