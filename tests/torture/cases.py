@@ -1,7 +1,9 @@
 """The cases: which service, which kills. Each is a value; the driver runs it."""
 
+import itertools
 import random
 
+from tests.torture import disk, wal
 from tests.torture.driver import Case
 from tests.torture.faults import LIST, MUTE, SETTINGS, USUAL, Dice
 from tests.torture.points import (
@@ -19,6 +21,9 @@ from tests.torture.points import (
 QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 
 
+WAL_SEEDS = 3
+PATIENCE_CLOCK_S = 90.0
+CLOCKS = {"-2 h": -7200, "-3 d": -259200, "+1 year": 31536000, "+30 min": 1800}
 # What a fault of the list needs beside it: creates that are looked for.
 LOST = ("reset-after", "reset-before")
 # Faults that need more than their name: more settings, another grace.
@@ -138,6 +143,48 @@ def _foreign():
             "faults": lost | {"list-no-date": 1.0}, "settings": {"foreign_s": 0.7},
         },
     }  # fmt: skip
+
+
+def wal_cases(*, jobs, kills, window=1, seed=7):
+    """After each kill the log is spoilt, in one way, in any, and where the user pays."""
+    common = {"jobs": jobs, "kills": kills, "window": window}
+    ways = {f"wal {kind}": (kind,) for kind in wal.KINDS} | {"wal any": wal.KINDS}
+    cases = [
+        kill_case(name=f"{name}, seed {number}", wal=kinds, seed=number, **common)
+        for name, kinds in ways.items()
+        for number in range(seed, seed + WAL_SEEDS)
+    ]
+    resubmit = kill_case(
+        name="wal any, resubmit", wal=wal.KINDS, resubmit=True, seed=seed, **common
+    )
+    return [*cases, resubmit]
+
+
+def disk_cases(*, jobs, kills, seed=7):
+    """The disk fills up so many times as there are kills."""
+    return [
+        kill_case(
+            name=f"full {kind}, window {window}", jobs=jobs, kills=kills, window=window, seed=seed,
+            disk=kind,
+        )
+        for kind in disk.KINDS
+        for window in (1, 8)
+    ]  # fmt: skip
+
+
+def clock_cases(*, jobs, kills, window=1, seed=7):
+    """The clock jumps from life to life, and answers of creates are lost."""
+    lost = {"reset-after": _evenly(0.2), "reset-before": _evenly(0.2)}
+    common = {"jobs": jobs, "kills": kills, "window": window, "seed": seed, "faults": lost}
+    jumps = {name: (0, seconds) for name, seconds in CLOCKS.items()}
+    jumps["all"] = (0, *itertools.chain(*((seconds, 0) for seconds in CLOCKS.values())))
+    return [
+        kill_case(
+            name=f"clock {name}", clocks=clocks, patience_s=PATIENCE_CLOCK_S, every_fault=False,
+            **common,
+        )
+        for name, clocks in jumps.items()
+    ]  # fmt: skip
 
 
 def _evenly(chance):

@@ -61,6 +61,13 @@ def judge(run_dir, state, *, pictures, voices):
     return verdict
 
 
+def judge_payments(state):
+    """The verdict where no ledger is to be read."""
+    verdict = Verdict()
+    _judge_payments(verdict, state)
+    return verdict
+
+
 def _tale(state, mark):
     """What befell the creates of a picture or voice."""
     return "".join(f"; {words}" for words in state.get("tale", {}).get(mark, ()))

@@ -22,10 +22,16 @@ def row_of(outcome):
     line = (
         f"{case.name:{_NAME}} {case.jobs:>5} {outcome.kills:>5} {outcome.runs:>5} "
         f"{outcome.creates:>7} {counts} {outcome.seconds:>6.1f}  "
-        f"{'pass' if outcome.is_pass else 'FAIL'}"
+        f"{_word_of(outcome)}"
     )
     words = outcome.faults_found()
     told = words[:_WORDS_TOLD]
     if len(words) > _WORDS_TOLD:
         told.append(f"and {len(words) - _WORDS_TOLD} more")
     return "\n".join([line, *(f"    {text}" for text in told)])
+
+
+def _word_of(outcome):
+    if not outcome.is_pass:
+        return "FAIL"
+    return "stopped" if outcome.is_stopped else "pass"
