@@ -5,6 +5,10 @@
     python -m tests.torture --points                          at every named point of a job's life
     python -m tests.torture --faults                          every fault by itself, then all
     python -m tests.torture --faults reset-after=0.1 5xx-before=0.1 --jobs 1000
+    python -m tests.torture --wal                             kills spoil the ledger's log
+    python -m tests.torture --full-disk                       needs the right to mount
+    python -m tests.torture --clock                           the clock jumps from life to life
+    python -m tests.torture --faults reset-after foreign=0.5  beside another program's tasks
 
 A service of its own, in its own process, counts what it was paid for. dsrun runs against it as a
 user runs it, is killed with SIGKILL, and is started again until it says that all is done. Then
@@ -18,7 +22,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.torture.cases import fault_cases, kill_case, point_cases
+from tests.torture.cases import (
+    clock_cases,
+    disk_cases,
+    fault_cases,
+    kill_case,
+    point_cases,
+    wal_cases,
+)
+from tests.torture.disk import NoMount, check_mounting
 from tests.torture.driver import Driver, open_service
 from tests.torture.table import HEAD, row_of
 
@@ -32,6 +44,11 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=7, help="repeats the dice of the service")
     parser.add_argument("--window", type=int, default=1, help="execution.submit_window")
     parser.add_argument("--points", action="store_true", help="kill at every named point")
+    parser.add_argument("--wal", action="store_true", help="spoil the ledger's log at each kill")
+    parser.add_argument(
+        "--full-disk", action="store_true", help="the disk fills up, again and again"
+    )
+    parser.add_argument("--clock", action="store_true", help="the clock jumps from life to life")
     parser.add_argument(
         "--faults", nargs="*", metavar="NAME=P", help="with these faults; alone: each in turn"
     )
@@ -43,25 +60,27 @@ def parse(arguments):
         parser.error(f"--keep {options.keep}: it is there already; name a new folder")
     try:
         options.cases = cases_of(options)
-    except ValueError as error:
+        if options.full_disk:
+            check_mounting()
+    except (ValueError, NoMount) as error:
         parser.error(str(error))
     return options
 
 
 def cases_of(options):
+    common = {"jobs": options.jobs, "kills": options.kills, "seed": options.seed}
     if options.points:
         found = point_cases(seed=options.seed)
+    elif options.full_disk:
+        found = disk_cases(**common)
+    elif options.wal:
+        found = wal_cases(**common, window=options.window)
+    elif options.clock:
+        found = clock_cases(**common, window=options.window)
     elif options.faults is not None:
-        found = fault_cases(
-            options.faults, jobs=options.jobs, kills=options.kills, window=options.window,
-            seed=options.seed,
-        )  # fmt: skip
+        found = fault_cases(options.faults, **common, window=options.window)
     else:
-        found = [
-            kill_case(
-                jobs=options.jobs, kills=options.kills, window=options.window, seed=options.seed
-            )
-        ]
+        found = [kill_case(**common, window=options.window)]
     return [case for case in found if options.only in case.name]
 
 

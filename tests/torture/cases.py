@@ -1,9 +1,11 @@
 """The cases: which service, which kills. Each is a value; the driver runs it."""
 
+import itertools
 import random
 
+from tests.torture import disk, wal
 from tests.torture.driver import Case
-from tests.torture.faults import USUAL, Dice
+from tests.torture.faults import LIST, LIST_ABSENT, MUTE, SETTINGS, TRICKLE, USUAL, Dice
 from tests.torture.points import (
     AGAIN,
     ONCE,
@@ -19,9 +21,26 @@ from tests.torture.points import (
 QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 
 
-def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True):
-    """Mostly pictures, some voices, killed at random."""
-    voices = jobs // 10
+WAL_SEEDS = 3
+PATIENCE_CLOCK_S = 90.0
+CLOCKS = {"-2 h": -7200, "-3 d": -259200, "+1 year": 31536000, "+30 min": 1800}
+# Faults that need more than their name: more settings, another grace.
+MORE = {
+    "list-lag": {"grace": None},
+    "list-misses": {"grace": None},
+    "list-slow-page": {"settings": {"page_s": 0.4, "page_most": 5, "foreign_s": 0.5}},
+    TRICKLE: {"patience_s": 120.0},
+}
+# Creates that are lost: before they were accepted, after it, and between the two.
+LOST = {"reset-after": [1, *range(4, 10000, 10)], "reset-before": [2, *range(9, 10000, 10)]}
+HOURS_7, DAYS_3 = 7 * 3600, 3 * 86400
+
+
+def kill_case(
+    *, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True, voices=None, **more
+):
+    """Mostly pictures, some voices, killed at random; `more` are other fields of the case."""
+    voices = jobs // 10 if voices is None else voices
     return Case(
         name=name or f"{kills} kills",
         pictures=jobs - voices,
@@ -32,6 +51,7 @@ def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fa
         kills=kills,
         window=window,
         seed=seed,
+        **more,
     )
 
 
@@ -88,26 +108,118 @@ def _chain(points, pictures, seed):
 def fault_cases(given, *, jobs, kills, window=1, seed=7):
     """With the faults that are given, as `NAME` or `NAME=P`; with none, each, and then all.
 
-    Raises ValueError.
+    Among them may be settings of the world, such as `foreign=0.5`. Raises ValueError.
     """
     common = {"jobs": jobs, "kills": kills, "window": window, "seed": seed}
-    chosen = dict(_chance(text) for text in given)
-    if chosen:
-        name = " ".join(f"{key}={value:g}" for key, value in chosen.items())
-        return [kill_case(name=name, faults=chosen, every_fault=False, **common)]
-    sets = {name: {name: _evenly(chance)} for name, chance in USUAL.items()}
-    # A list that is absent leaves unknown what the other cases must find again.
-    sets["list-absent"] |= {"reset-after": _evenly(0.1)}
-    everything = {name: p / 4 for name, p in USUAL.items() if name != "list-absent"}
+    settings = dict(_setting(text) for text in given if text.partition("=")[0] in SETTINGS)
+    chosen = dict(_chance(text) for text in given if text.partition("=")[0] not in SETTINGS)
+    if given:
+        more = next((MORE[name] for name in chosen if name in MORE), {})
+        more = {**more, "settings": more.get("settings", {}) | settings}
+        name = " ".join(given)
+        return [kill_case(name=name, faults=chosen, every_fault=False, **common, **more)]
+    everything = {name: p / 4 for name, p in USUAL.items() if name not in {*LIST, MUTE, TRICKLE}}
+    plain = [name for name in USUAL if name not in LIST or name == LIST_ABSENT]
     return [
-        *(kill_case(name=name, faults=faults, **common) for name, faults in sets.items()),
+        *(kill_case(name=name, **fault_fields(name), **common) for name in plain),
+        *(kill_case(name=name, **fields, **common) for name, fields in list_cases().items()),
         kill_case(name="all", faults=everything, every_fault=False, **common),
     ]
+
+
+def fault_fields(name):
+    """Of a case for this fault."""
+    faults = {name: [3] if name in (MUTE, TRICKLE) else _evenly(USUAL[name])}
+    if name == LIST_ABSENT:  # it leaves unknown what the other cases must find again
+        faults |= {"reset-after": _evenly(0.1)}
+    if name == "big-create":
+        faults[name] = [2, 9]
+    return {"faults": faults, **MORE.get(name, {})}
+
+
+def list_cases():
+    """Fields of a case, by name: the list of tasks misleads while creates are looked for.
+
+    The first creates of all are lost: as yet no task of our own tells what the list is worth.
+    """
+    settings = {
+        "list-clock +7 h": {"clock_s": HOURS_7},
+        "list-clock -7 h": {"clock_s": -HOURS_7},
+        "list-clock +3 d": {"clock_s": DAYS_3},
+        "list-clock -3 d": {"clock_s": -DAYS_3},
+        "list-clock +7 h, date too": {"clock_s": HOURS_7, "date_s": HOURS_7},
+        "list-clock +7 h, no date": {"clock_s": HOURS_7},
+        "foreign": {"foreign_s": 0.7},
+        "foreign, many": {"foreign_s": 0.1},
+        "foreign, no date": {"foreign_s": 0.7},
+        "foreign, list-clock +7 h": {"foreign_s": 0.7, "clock_s": HOURS_7},
+    }
+    names = [name for name in LIST if name not in (LIST_ABSENT, "list-clock")]
+    found = {}
+    for name in (*names, *settings):
+        faults = dict(LOST)
+        if "no date" in name:
+            faults["list-no-date"] = 1.0
+        if name in names:
+            faults[name] = USUAL[name]
+        more = MORE.get(name, {})
+        more = {"settings": settings.get(name, {}), "voices": 0, **more}
+        found[name] = {"faults": faults, **more}
+    return found
+
+
+def wal_cases(*, jobs, kills, window=1, seed=7):
+    """After each kill the log is spoilt, in one way, in any, and where the user pays."""
+    common = {"jobs": jobs, "kills": kills, "window": window}
+    ways = {f"wal {kind}": (kind,) for kind in wal.KINDS} | {"wal any": wal.KINDS}
+    cases = [
+        kill_case(name=f"{name}, seed {number}", wal=kinds, seed=number, **common)
+        for name, kinds in ways.items()
+        for number in range(seed, seed + WAL_SEEDS)
+    ]
+    resubmit = kill_case(
+        name="wal any, resubmit", wal=wal.KINDS, resubmit=True, seed=seed, **common
+    )
+    return [*cases, resubmit]
+
+
+def disk_cases(*, jobs, kills, seed=7):
+    """The disk fills up so many times as there are kills."""
+    return [
+        kill_case(
+            name=f"full {kind}, window {window}", jobs=jobs, kills=kills, window=window, seed=seed,
+            disk=kind,
+        )
+        for kind in disk.KINDS
+        for window in (1, 8)
+    ]  # fmt: skip
+
+
+def clock_cases(*, jobs, kills, window=1, seed=7):
+    """The clock jumps from life to life, and answers of creates are lost."""
+    lost = {"reset-after": _evenly(0.2), "reset-before": _evenly(0.2)}
+    common = {"jobs": jobs, "kills": kills, "window": window, "seed": seed, "faults": lost}
+    jumps = {name: (0, seconds) for name, seconds in CLOCKS.items()}
+    jumps["all"] = (0, *itertools.chain(*((seconds, 0) for seconds in CLOCKS.values())))
+    return [
+        kill_case(
+            name=f"clock {name}", clocks=clocks, patience_s=PATIENCE_CLOCK_S, every_fault=False,
+            **common,
+        )
+        for name, clocks in jumps.items()
+    ]  # fmt: skip
 
 
 def _evenly(chance):
     """The second roll and every so many after it, so that a short case has its fault too."""
     return 1.0 if chance == 1 else list(range(2, 10000, round(1 / chance)))
+
+
+def _setting(text):
+    """`foreign=0.5`, as a keyword of the world. Raises ValueError."""
+    name, _, value = text.partition("=")
+    number = float(value)
+    return SETTINGS[name], int(number) if number.is_integer() else number
 
 
 def _chance(text):

@@ -1,6 +1,7 @@
 """Runs real dsrun processes against the service, kills them, and goes on until all is done."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -11,21 +12,30 @@ import sys
 import time
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
-from tests.torture.judge import judge
+from tests.torture.disk import SmallDisk
+from tests.torture.faults import DARK
+from tests.torture.judge import UNKNOWN, judge, judge_payments
 from tests.torture.points import AGAIN, REOPENING, place_of
+from tests.torture.wal import damage
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
+SHIFTED = Path(__file__).with_name("shifted.py")
 PATIENCE_S = 180.0  # for one life of a dsrun that nobody kills
-MOST_RUNS = 40  # after the last kill
+MOST_RUNS = 60  # after the last kill
+MOST_HANGS = 2  # lives that did not end; after them the case is given up
 MOST_IDLE = 4  # of runs that say that there is more to do; by bad luck one may get nowhere
 START_S = 0.8  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
+MEMORY_MB = 400
 GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
+INCOMPLETE = 3  # the exit code of a run that its surroundings stopped
+HANG = "hang"  # for the exit code of a life that had none
 NAME = "torture"
 
 
@@ -45,6 +55,13 @@ class Case:
     attempts: int = 5  # execution.max_attempts
     seed: int = 7
     settings: dict = field(default_factory=dict)  # of the world: task_s, lag_s and so on
+    grace: str | None = GRACE  # execution.grace; None leaves dsrun its own
+    patience_s: float = PATIENCE_S
+    memory_mb: int = MEMORY_MB  # that a dsrun may take
+    wal: tuple = ()  # what befalls the ledger's write-ahead log after a kill, by the dice
+    resubmit: bool = False  # the user's word, once dsrun has stopped: pay again what is unknown
+    disk: str = ""  # the kind of a small disk; it fills up in place of each kill
+    clocks: tuple = ()  # seconds that the clock is ahead, life by life, again and again
 
     @property
     def jobs(self):
@@ -53,7 +70,12 @@ class Case:
     @property
     def allowed(self):
         """Where the service cannot tell what became of a create, nobody can."""
-        return {"unknown"} if self.window > 1 or "list-absent" in self.faults else set()
+        is_dark = DARK & self.faults.keys() or "foreign_s" in self.settings or self.clocks
+        is_wide = self.window > 1 and not self.disk  # of what was not killed nothing is in doubt
+        allowed = UNKNOWN if is_dark or is_wide else frozenset()
+        if self.wal:  # what the log knew, nobody knows; not even whose a file is
+            allowed |= UNKNOWN | {"litter"}
+        return allowed | {"twice"} if self.resubmit else allowed
 
 
 @dataclass
@@ -68,6 +90,11 @@ class Outcome:
     exits: list  # codes of the runs that ended by themselves
     missed: list  # points that were not come to
     last_words: str
+    hangs: int
+    memory_mb: int  # that a dsrun took at most
+    is_stopped: (
+        bool  # dsrun would not go on, and sent nothing: no more is judged than what was paid
+    )
 
     @property
     def is_pass(self):
@@ -77,8 +104,12 @@ class Outcome:
         """Why the case did not pass, in few words."""
         found = [f"never came to the point: {point}" for point in self.missed]
         unseen = [name for name, hits in self.hits.items() if not hits]
-        if self.case.every_fault or len(unseen) == len(self.hits):
+        if not self.is_stopped and (self.case.every_fault or len(unseen) == len(self.hits)):
             found += [f"no {name} in this run" for name in unseen]
+        if self.hangs:
+            found.append(f"hang: {self.hangs} lives of more than {self.case.patience_s:g} s")
+        if self.memory_mb > self.case.memory_mb:
+            found.append(f"memory: {self.memory_mb} MB of {self.case.memory_mb} MB")
         strange = sorted(set(self.exits) - {0, 1, 3})
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
@@ -133,11 +164,16 @@ class Driver:
         self._folder = folder
         self._key = f"sk-{case.seed}-{case.name}".replace(" ", "-")
         self._rng = random.Random(f"{case.seed} {case.name} kills")
-        self._kills = self._runs = 0
+        self._kills = self._runs = self._hangs = self._memory_mb = 0
+        self._is_stopped = self._is_damaged = False
+        self._words = []  # options of the next life alone
+        self._clocks = itertools.cycle(case.clocks)
+        self._disk = SmallDisk(folder / "outputs", case.disk) if case.disk else None
         self._exits = []
         self._last_words = ""
 
     async def run(self):
+        """The outcome. Raises NoMount."""
         began = time.monotonic()
         case = self._case
         self._folder.mkdir(parents=True)
@@ -145,12 +181,17 @@ class Driver:
         await self._service.open_world(
             key=self._key, faults=case.faults, seed=case.seed, **case.settings
         )
-        missed = [point for point in case.points if not await self._die_at_point(*point)]
-        await self._die_at_random()
-        await self._go_on_until_done()
-        state = await self._service.counts(self._key)
-        run_dir = self._run_dir()
-        verdict = judge(run_dir, state, pictures=case.pictures, voices=case.voices)
+        if self._disk:
+            self._disk.mount()
+        try:
+            missed = [point for point in case.points if not await self._die_at_point(*point)]
+            await self._strike_at_random()
+            await self._go_on_until_done()
+            state = await self._service.counts(self._key)
+            verdict = self._judge(state)
+        finally:
+            if self._disk:
+                self._disk.unmount()
         return Outcome(
             case=case,
             verdict=verdict,
@@ -162,7 +203,16 @@ class Driver:
             exits=self._exits,
             missed=missed,
             last_words=self._last_words,
+            hangs=self._hangs,
+            memory_mb=self._memory_mb,
+            is_stopped=self._is_stopped,
         )
+
+    def _judge(self, state):
+        if self._is_stopped:
+            return judge_payments(state)
+        case = self._case
+        return judge(self._run_dir(), state, pictures=case.pictures, voices=case.voices)
 
     async def _die_at_point(self, point, number):
         """Whether the point was come to."""
@@ -187,20 +237,27 @@ class Driver:
             rows = db.execute("SELECT path FROM artifact WHERE media_type LIKE 'image/%'")
             return [run_dir / path for (path,) in rows if (run_dir / path).exists()]
 
-    async def _die_at_random(self):
-        """Spread the kills over the whole work, whatever its speed: by requests, then by time."""
-        case, before = self._case, None
-        while self._kills < case.kills:
+    async def _strike_at_random(self):
+        """Spread the kills over the whole work, whatever its speed: by requests, then by time.
+
+        Where there is a small disk it fills up instead.
+        """
+        case, before, strikes = self._case, None, 0
+        while strikes < case.kills and self._hangs < MOST_HANGS and not self._is_stopped:
             state = await self._service.counts(self._key)
             done = sum(f["accepted"] - f["failed"] for f in state["creates"].values())
-            left = max(case.jobs - done, 0) * REQUESTS_A_JOB / (case.kills - self._kills)
+            left = max(case.jobs - done, 0) * REQUESTS_A_JOB / (case.kills - strikes)
             requests = state["events"] + self._rng.randint(1, max(2, round(2 * left)))
-            code = await self._live(kill=lambda n=requests: self._moment(n))
+            strike = self._fill_up if self._disk else self._kill
+            code = await self._live(strike=partial(strike, requests=requests))
+            if self._disk:
+                self._disk.free()
             if code != -signal.SIGKILL:
                 now = await self._progress()
-                if code not in (1, 3) or now == before:
+                if code not in (1, 3) or (now == before and not self._disk):
                     return
                 before = now
+            strikes = strikes + 1 if self._disk else self._kills
 
     async def _moment(self, requests):
         """A moment at which to kill; one in ten is while dsrun still starts."""
@@ -214,51 +271,105 @@ class Driver:
         """Run again until all is done, or some runs on end have changed nothing."""
         before, idle = None, 0
         for _ in range(MOST_RUNS):
+            if self._is_stopped and self._case.resubmit and not self._words:
+                self._words, self._is_stopped = ["--resubmit-unknown"], False
             code = await self._live()
-            if code not in (1, 3):
+            if self._is_stopped and not self._case.resubmit:
+                return
+            if code not in (1, 3, HANG) or self._hangs == MOST_HANGS:
                 return
             now = await self._progress()
             idle = idle + 1 if now == before else 0
-            if idle == (MOST_IDLE if code == 3 else 1):
+            if idle == (1 if code == 1 else MOST_IDLE):
                 return
             before = now
 
     async def _progress(self):
         """What runs on end have in common when there is no more to do."""
-        with closing(sqlite3.connect(self._run_dir() / "ledger.sqlite3")) as db:
-            statuses = db.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()
+        statuses = run_dir = self._run_dir()
+        if run_dir is not None:
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db,
+            ):
+                statuses = db.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()
         state = await self._service.counts(self._key)
         return statuses, sum(found["accepted"] for found in state["creates"].values())
 
-    async def _live(self, *, command=None, kill=None):
+    async def _live(self, *, command=None, strike=None):
         """One dsrun from its start to its end, or to its death. Its exit code."""
         self._runs += 1
-        command = command or [sys.executable, "-m", "dsrun"]
-        arguments = ["run", "torture.yaml", "--retry-failed", "--no-progress"]
+        sent = await self._sent()
+        process = await self._start(command or self._command())
+        striker = asyncio.create_task(strike(process)) if strike else None
+        watcher = asyncio.create_task(self._watch_memory(process.pid))
+        try:
+            code = await asyncio.wait_for(process.wait(), self._case.patience_s)
+        except TimeoutError:
+            code = HANG
+            self._hangs += 1
+        finally:
+            watcher.cancel()
+            if striker is not None:
+                striker.cancel()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if code == -signal.SIGKILL:
+            self._kills += 1
+            self._spoil_log()
+        elif code != HANG:
+            self._exits.append(code)
+            self._last_words = (self._folder / "stderr").read_text(errors="replace")[-2000:]
+            self._is_stopped = (
+                self._is_damaged and code == INCOMPLETE and sent == await self._sent()
+            )
+        return code
+
+    def _command(self):
+        if self._case.clocks:
+            return [sys.executable, str(SHIFTED), str(next(self._clocks))]
+        return [sys.executable, "-m", "dsrun"]
+
+    async def _start(self, command):
+        arguments = ["run", "torture.yaml", "--retry-failed", "--no-progress", *self._words]
         with (self._folder / "stderr").open("wb") as stderr:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *command, *arguments, cwd=self._folder, env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=stderr,
             )  # fmt: skip
-        killer = asyncio.create_task(self._kill(process, kill)) if kill else None
-        try:
-            code = await asyncio.wait_for(process.wait(), PATIENCE_S)
-        finally:
-            if killer is not None:
-                killer.cancel()
-            if process.returncode is None:
-                process.kill()
-        if code == -signal.SIGKILL:
-            self._kills += 1
-        else:
-            self._exits.append(code)
-            self._last_words = (self._folder / "stderr").read_text(errors="replace")[-2000:]
-        return code
 
-    async def _kill(self, process, moment):
-        await moment()
+    async def _sent(self):
+        """Creates that came to the service, accepted or not."""
+        state = await self._service.counts(self._key)
+        return state["calls"].get("create", 0)
+
+    def _spoil_log(self):
+        run_dir = self._run_dir()
+        if self._case.wal and run_dir is not None:
+            kind = self._rng.choice(self._case.wal)
+            if damage(run_dir / "ledger.sqlite3-wal", kind, self._rng):
+                self._is_damaged = True
+
+    async def _watch_memory(self, pid):
+        """The most that the process has held at once, as the kernel tells it."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            while True:
+                self._memory_mb = max(self._memory_mb, peak_mb(pid))
+                await asyncio.sleep(0.1)
+
+    async def _kill(self, process, requests):
+        await self._moment(requests)
         with suppress(ProcessLookupError):
             process.kill()
+
+    async def _fill_up(self, process, requests):
+        """Fill the disk for a while; one time in four it is full when dsrun starts."""
+        if self._rng.random() >= 0.25:
+            await self._moment(requests)
+        await asyncio.to_thread(self._disk.fill, self._rng.choice((0, 4096, 20_000)))
+        await asyncio.sleep(self._rng.uniform(0.2, 3.0))
+        self._disk.free()
 
     def _environment(self):
         """What a stranger's shell has: nothing of dsrun's but the address and the key."""
@@ -273,6 +384,13 @@ class Driver:
     def _run_dir(self):
         link = self._folder / "outputs" / NAME / "latest"
         return link.resolve() if link.is_symlink() else None
+
+
+def peak_mb(pid):
+    """The most memory that a process has held; 0 of one that has ended."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    peaks = [line for line in text.splitlines() if line.startswith("VmHWM")]
+    return int(peaks[0].split()[1]) // 1024 if peaks else 0
 
 
 def manifest(case):
@@ -302,7 +420,8 @@ def manifest(case):
         "rate": "1000/s",
         "submit_window": case.window,
         "max_attempts": case.attempts,
-        "grace": GRACE,
         "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
     }
+    if case.grace:
+        execution["grace"] = case.grace
     return json.dumps({"version": 1, "name": NAME, "steps": steps, "execution": execution})

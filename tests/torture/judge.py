@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from tests.tagging import take_out
 from tests.torture.marks import canonical, draw, picture_mark, speak, voice_mark
 
+UNKNOWN = frozenset({"unknown_paid", "unknown_free"})
+
 
 @dataclass
 class Verdict:
@@ -16,11 +18,14 @@ class Verdict:
 
     succeeded: int = 0
     kept: int = 0  # voices that were found again; the service does not tell their preview twice
-    unknown: int = 0
+    mute: int = 0  # left submitted, since no question for its task was ever answered
+    unknown_paid: int = 0  # the service accepted it
+    unknown_free: int = 0  # it did not
     unended: int = 0  # pending, submitted, failed, partial: not what the manifest asked for
     twice: int = 0  # paid again
     lost: int = 0  # paid, and in no file
-    mixed: int = 0  # a file that holds another job's picture
+    adopted: int = 0  # jobs that ended with a picture that is not theirs
+    mixed: int = 0  # another job's request, name of a file, or voice
     damaged: int = 0  # a file that is not what the ledger says
     litter: int = 0  # files that nobody owns
     broken: int = 0  # a ledger that is not whole, a task of two jobs, a key that was given away
@@ -28,7 +33,7 @@ class Verdict:
 
     def wrong(self):
         """What is not as it must be, with its count."""
-        good = ("succeeded", "kept", "words")
+        good = ("succeeded", "kept", "mute", "words")
         counts = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: count for name, count in counts.items() if name not in good and count}
 
@@ -52,14 +57,28 @@ def judge(run_dir, state, *, pictures, voices):
         _judge_line(verdict, line, run_dir, state, fulfilled)
     _judge_litter(verdict, run_dir, lines)
     for mark in state["paid"].keys() - fulfilled:
-        verdict.blame("lost", f"paid and in no file: {mark[:12]}")
+        verdict.blame("lost", f"paid and in no file: {mark[:12]}{_tale(state, mark)}")
     return verdict
+
+
+def judge_payments(state):
+    """The verdict where no ledger is to be read."""
+    verdict = Verdict()
+    _judge_payments(verdict, state)
+    return verdict
+
+
+def _tale(state, mark):
+    """What befell the creates of a picture or voice."""
+    return "".join(f"; {words}" for words in state.get("tale", {}).get(mark, ()))
 
 
 def _judge_payments(verdict, state):
     for mark, times in state["paid"].items():
         if times > 1:
-            verdict.blame("twice", f"{mark[:12]} was made {times} times", times - 1)
+            verdict.blame(
+                "twice", f"{mark[:12]} was made {times} times{_tale(state, mark)}", times - 1
+            )
     for body, found in state["creates"].items():
         paid = found["accepted"] - found["failed"]
         if paid > 1 and not verdict.twice:
@@ -118,28 +137,39 @@ def _judge_line(verdict, line, run_dir, state, fulfilled):
         fulfilled.add(marks[0])
     elif status == "unknown":
         # Named as such, it may have been paid: not lost, but for the user to judge.
-        verdict.blame("unknown", f"{name}: {line['error']['message']}")
+        is_paid = any(mark in state["paid"] for mark in marks)
+        kind, told = ("unknown_paid", "may be paid") if is_paid else ("unknown_free", "not paid")
+        verdict.blame(kind, f"{name}, {told}: {line['error']['message']}{_tale(state, marks[0])}")
+        fulfilled.update(marks)
+    elif status == "submitted" and set(marks) <= set(state.get("mute", ())):
+        verdict.mute += 1
         fulfilled.update(marks)
     else:
-        verdict.blame("unended", f"{name} is {status}: {line['error']}")
+        verdict.blame("unended", f"{name} is {status}: {line['error']}{_tale(state, marks[0])}")
 
 
 def _judge_files(verdict, line, run_dir, marks, fulfilled):
     number = line["matrix"]["number"]
+    strange = []
     for item in line["artifacts"]:
         index = item["index"]
         path = run_dir / item["path"]
         if line["step"] == "pictures":
-            expected, name = draw(marks[index]), f"artifacts/pictures/{number}-{index}.png"
+            expected = draw(marks[index]) if index < len(marks) else b""
+            name = f"artifacts/pictures/{number}-{index}.png"
         else:
             expected, name = speak(marks[index]), f"artifacts/voices/{number}.wav"
         data = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(data).hexdigest() != item["sha256"] or len(data) != item["size"]:
             verdict.blame("damaged", f"{item['path']} is not what the ledger says")
-        elif item["path"] != name or expected not in (data, take_out(data)):
-            verdict.blame("mixed", f"{item['path']} holds another picture")
+        elif item["path"] != name:
+            verdict.blame("mixed", f"{item['path']} is not called {name}")
+        elif expected not in (data, take_out(data)):
+            strange.append(item["path"])
         else:
             fulfilled.add(marks[index])
+    if strange:
+        verdict.blame("adopted", f"{', '.join(strange)}: not of this job")
 
 
 def _judge_litter(verdict, run_dir, lines):

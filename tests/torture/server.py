@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import math
 import os
@@ -17,13 +18,29 @@ import struct
 import sys
 import time
 import uuid
+import zlib
+from contextlib import suppress
+from email.utils import formatdate
+from functools import cache
 from urllib.parse import quote, quote_plus
 
 from aiohttp import web
 
-from tests.torture.faults import AFTER, ASKING, BEFORE, LIST_ABSENT, LOADING
+from tests.torture.between import gateway_answer, refusal_answer
+from tests.torture.faults import (
+    AFTER,
+    ASKING,
+    BEFORE,
+    EXPIRED,
+    LIST_ABSENT,
+    LOADING,
+    STRANGE_AFTER,
+    STRANGE_ASKING,
+    STRANGE_BEFORE,
+    TRICKLE,
+)
 from tests.torture.marks import draw, speak, voice_mark
-from tests.torture.world import MOST_A_PAGE, World, clock_text
+from tests.torture.world import World, clock_text
 
 API = "/api/v1"
 DRAW = f"{API}/services/aigc/text2image/image-synthesis"
@@ -31,6 +48,9 @@ VOICE = f"{API}/services/audio/tts/customization"
 RESET = struct.pack("ii", 1, 0)  # linger for 0 s: what is closed is reset
 FILE_LIFE_S = 86400
 SECRET = os.urandom(16)
+PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+BIG = 200 * 2**20  # bytes of an answer that is beyond all measure
+TRICKLE_S = 2.0  # from one byte of a file to the next
 
 
 class Service:
@@ -39,6 +59,7 @@ class Service:
 
     def app(self):
         app = web.Application()
+        app.on_response_prepare.append(date_it)
         app.add_routes(
             [
                 web.post("/_world", self.open_world),
@@ -83,7 +104,7 @@ class Service:
             task = world.accept_task(body, request_id)
             return {"output": {"task_id": task.task_id, "task_status": "PENDING"}}
 
-        return await self._create(request, world, accept)
+        return await self._create(request, world, body, accept)
 
     async def voice(self, request):
         world = self._world(request)
@@ -108,29 +129,52 @@ class Service:
             }
             return {"output": output, "usage": {"count": 1}}
 
-        return await self._create(request, world, accept)
+        return await self._create(request, world, body, accept)
 
-    async def _create(self, request, world, accept):
+    async def _create(self, request, world, body, accept):
         """A create with all that can befall it; `accept` makes what is paid for."""
         if world.is_storm():
             return throttled()
-        fault = world.dice.first(BEFORE)
-        if fault:
-            return await misbehave(request, fault.removesuffix("-before"))
+        earlier = world.answers.get(request.path)
+        fault = world.dice.first(BEFORE + STRANGE_BEFORE)
+        if fault and (earlier or fault != "same-id-before"):
+            return await self._befall(request, world, body, fault, answer=earlier)
         request_id = str(uuid.uuid4())
         await world.think()
         answer = {**accept(request_id), "request_id": request_id}
         await world.think()
-        fault = world.dice.first(AFTER)
-        if fault is None:
+        fault = world.dice.first(AFTER + STRANGE_AFTER)
+        if fault is None or (fault == "same-id-after" and not earlier):
+            world.answers[request.path] = answer
             return answered(answer, request_id)
-        return await misbehave(
-            request, fault.removesuffix("-after"), answer, request_id, stall_s=world.stall_s
-        )
+        if fault == "same-id-after":
+            answer = earlier
+        return await self._befall(request, world, body, fault, answer=answer)
+
+    async def _befall(self, request, world, body, fault, *, answer):
+        """The fault, and words on it for the judge."""
+        words = fault
+        if fault.startswith("gateway"):
+            response, told = gateway_answer(world.gateway.deal())
+            words += f" {told}"
+        elif fault == "refused":
+            response, told = refusal_answer(world.refusals.deal())
+            words += f" {told}"
+        elif fault.startswith("same-id"):
+            response = answered(answer, answer["request_id"])
+        else:
+            kind = fault.removesuffix("-before").removesuffix("-after")
+            request_id = answer["request_id"] if fault in AFTER else None
+            response = misbehave(request, kind, answer, request_id)
+        world.befell(body, words)
+        return await response if asyncio.iscoroutine(response) else response
 
     async def query_task(self, request):
         world = self._world(request)
-        task = world.tasks.get(request.match_info["task_id"])
+        task = world.find(request.match_info["task_id"])
+        if task and task.is_mute:
+            await world.note("ask")
+            return web.Response(status=404, text=PAGE, content_type="text/html")
         return await self._ask(request, world, lambda: task_answer(request, world, task))
 
     async def list_tasks(self, request):
@@ -138,6 +182,10 @@ class Service:
         if world.dice.hit(LIST_ABSENT):
             await world.note("list")
             return refusal(404, "NotFound", "there is no such address")
+        if world.dice.hit("list-slow-page"):
+            await asyncio.sleep(world.page_s)
+        for name in ("list-no-date", "list-clock", "list-huge", "list-huge-other"):
+            world.dice.hit(name)
         return await self._ask(request, world, lambda: list_answer(world, request.query))
 
     async def _ask(self, request, world, answer):
@@ -145,7 +193,7 @@ class Service:
         await world.note("list" if request.path.rstrip("/") == f"{API}/tasks" else "ask")
         if world.is_storm():
             return throttled()
-        fault = world.dice.first(ASKING)
+        fault = world.dice.first(ASKING + STRANGE_ASKING)
         request_id = str(uuid.uuid4())
         try:
             payload = {"request_id": request_id, **answer()}
@@ -153,7 +201,7 @@ class Service:
             return refusal(400, "InvalidParameter", str(error))
         if fault:
             kind = fault.removeprefix("ask-")
-            return await misbehave(request, kind, payload, request_id, stall_s=world.stall_s)
+            return await misbehave(request, kind, payload, request_id)
         return answered(payload, request_id)
 
     async def file(self, request):
@@ -166,76 +214,92 @@ class Service:
         if query != signed(path, expires) or expires < time.time():
             text = "<Error><Code>AccessDenied</Code><Message>Request has expired.</Message></Error>"
             return web.Response(status=403, text=text, content_type="application/xml")
-        task = world.tasks[request.match_info["task_id"]]
+        task = world.find(request.match_info["task_id"])
         data = draw(task.marks[int(request.match_info["name"].partition(".")[0])])
-        return await send_file(request, data, world.dice.first(LOADING[:3]))
+        return await send_file(request, data, world.dice.first((*LOADING, TRICKLE)))
 
     def _world(self, request):
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if key not in self.worlds:
             body = {"code": "InvalidApiKey", "message": "Invalid API-key provided."}
             raise web.HTTPUnauthorized(text=json.dumps(body), content_type="application/json")
+        request["world"] = self.worlds[key]
         return self.worlds[key]
+
+
+async def date_it(request, response):
+    """The HTTP date, which may be a gateway's own, and may be missing."""
+    world = request.get("world")
+    if world is None:
+        return
+    if world.dice.has("list-no-date"):
+        del response.headers["Date"]
+    elif world.date_s:
+        response.headers["Date"] = formatdate(time.time() + world.date_s, usegmt=True)
 
 
 def task_answer(request, world, task):
     if task is None:
         return {"output": {"task_id": request.match_info["task_id"], "task_status": "UNKNOWN"}}
-    now = time.time()
+    now, ahead = time.time(), world.clock_s
     status = task.status(now)
     output = {
         "task_id": task.task_id,
         "task_status": status,
-        "submit_time": clock_text(task.made_at),
+        "submit_time": clock_text(task.made_at + ahead),
     }
     if status != "PENDING":
-        output["scheduled_time"] = clock_text(task.starts_at)
+        output["scheduled_time"] = clock_text(task.starts_at + ahead)
     if status in ("SUCCEEDED", "FAILED"):
-        output["end_time"] = clock_text(task.ends_at)
+        output["end_time"] = clock_text(task.ends_at + ahead)
     if status == "FAILED":
         output |= {"code": "InternalError.Timeout", "message": "no picture was made in time"}
     if status != "SUCCEEDED":
+        return {"output": output}
+    if world.dice.hit("no-results"):
         return {"output": output}
     made = sum(mark is not None for mark in task.marks)
     total = len(task.marks)
     output["results"] = [entry(request, world, task, index) for index in range(total)]
     output["task_metrics"] = {"TOTAL": total, "SUCCEEDED": made, "FAILED": total - made}
-    return {"output": output, "usage": {"image_count": made}}
+    count = world.counts.deal() if world.dice.hit("huge-count") else made
+    return {"output": output, "usage": {"image_count": count}}
 
 
 def entry(request, world, task, index):
     if task.marks[index] is None:
         return {"code": "InternalError.Timeout", "message": "this picture was not made in time"}
     # An address that is handed out too late: the task, asked again, gives another.
-    life_s = -60 if world.dice.hit("file-expired") else FILE_LIFE_S
+    life_s = -60 if world.dice.hit(EXPIRED) else FILE_LIFE_S
     path = f"/files/{name_of(world)}/{task.task_id}/{index}.png"
     return {"url": f"http://{request.host}{path}?{signed(path, int(time.time() + life_s))}"}
 
 
 def list_answer(world, query):
-    tasks = world.listed(
-        **{name: query.get(name) for name in ("start_time", "end_time", "model_name", "status")}
-    )
-    size = min(int(query.get("page_size", 10)), MOST_A_PAGE)
+    size = min(int(query.get("page_size", 10)), world.page_most)
     number = int(query.get("page_no", 1))
+    names = ("start_time", "end_time", "model_name", "status")
+    total, tasks = world.listed(
+        **{name: query.get(name) for name in names}, page_no=number, page_size=size
+    )
     now = time.time()
     return {
-        "total": len(tasks),
-        "total_page": math.ceil(len(tasks) / size),
+        "total": total,
+        "total_page": math.ceil(total / size),
         "page_no": number,
         "page_size": size,
-        "data": [list_item(task, now) for task in tasks[(number - 1) * size : number * size]],
+        "data": [list_item(task, now, world.clock_s) for task in tasks],
     }
 
 
-def list_item(task, now):
+def list_item(task, now, ahead):
     status = task.status(now)
     item = {
         "task_id": task.task_id,
         "status": status,
         "model_name": task.body["model"],
         "request_id": task.request_id,
-        "gmt_create": int(task.made_at * 1000),
+        "gmt_create": int((task.made_at + ahead) * 1000),
         "region": "cn-beijing",
         "api_key_id": "10001",
         "caller_uid": "20001",
@@ -243,9 +307,9 @@ def list_item(task, now):
         "user_api_unique_key": f"apikey:v1:aigc:text2image:image-synthesis:{task.body['model']}",
     }
     if status != "PENDING":
-        item["start_time"] = int(task.starts_at * 1000)
+        item["start_time"] = int((task.starts_at + ahead) * 1000)
     if status in ("SUCCEEDED", "FAILED"):
-        item["end_time"] = int(task.ends_at * 1000)
+        item["end_time"] = int((task.ends_at + ahead) * 1000)
     if status == "FAILED":
         item |= {"code": "InternalError.Timeout", "message": "no picture was made in time"}
     return item
@@ -257,7 +321,7 @@ def voice_answer(world, asked):
         if not found:
             raise ValueError(f"Voice not found: {asked['voice']}")
         return {"output": found[0], "usage": {"count": 0}}
-    size = min(int(asked.get("page_size", 10)), MOST_A_PAGE)
+    size = min(int(asked.get("page_size", 10)), world.page_most)
     number = int(asked.get("page_index", 0))
     newest = world.voices[::-1][number * size : (number + 1) * size]
     output = {
@@ -282,14 +346,13 @@ def throttled():
     return refusal(429, "Throttling.RateQuota", "Requests rate limit exceeded.")
 
 
-async def misbehave(request, kind, payload=None, request_id=None, *, stall_s=0.0):
+async def misbehave(request, kind, payload=None, request_id=None):
     """End a request in one of the ways that tell the client less than it wants to know."""
-    page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
     match kind:
         case "409":
             return refusal(409, "Conflict", "The request conflicts with another.")
         case "html":
-            return web.Response(status=502, text=page, content_type="text/html")
+            return web.Response(status=502, text=PAGE, content_type="text/html")
         case "5xx":
             headers = {"x-request-id": request_id} if request_id else {}
             body = {"code": "InternalError", "message": "An internal error has occurred."}
@@ -299,8 +362,10 @@ async def misbehave(request, kind, payload=None, request_id=None, *, stall_s=0.0
             return web.Response(text=text[: len(text) // 2], content_type="application/json")
         case "cut-answer":
             return await cut(request, json.dumps(payload).encode(), {"x-request-id": request_id})
+        case "big-create" | "big-answer":
+            return await swell(request, payload)
         case "stall":
-            await asyncio.sleep(stall_s)
+            await asyncio.sleep(request["world"].stall_s)
     drop(request)
     return web.Response()
 
@@ -313,6 +378,8 @@ async def send_file(request, data, fault):
             return web.Response(body=speak("not a picture"), content_type="image/png")
         case "file-short":
             return await cut(request, data, {})
+        case "trickle":
+            return await trickle(request, data)
     return web.Response(body=data, content_type="image/png")
 
 
@@ -324,6 +391,46 @@ async def cut(request, body, headers):
     await response.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()
+    return response
+
+
+async def swell(request, payload):
+    """The answer itself behind 200 MB of blanks; every other time they are packed to little."""
+    text = json.dumps(payload).encode()
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    hits = request["world"].dice.hits
+    if (hits.get("big-create", 0) + hits.get("big-answer", 0)) % 2:
+        response.headers["Content-Encoding"] = "gzip"
+        packed, packer = packed_blanks()
+        packer = packer.copy()
+        parts = [packed, packer.compress(text) + packer.flush()]
+    else:
+        response.content_length = BIG + len(text)
+        parts = [*itertools.repeat(b" " * 2**20, BIG // 2**20), text]
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        for part in parts:
+            await response.write(part)
+    return response
+
+
+@cache
+def packed_blanks():
+    """The start of a gzip stream, and what goes on with it."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    blanks = b" " * 2**20
+    return b"".join(packer.compress(blanks) for _ in range(BIG // 2**20)), packer
+
+
+async def trickle(request, data):
+    """All of it, byte by byte, for as long as anybody listens."""
+    response = web.StreamResponse(headers={"Content-Type": "image/png"})
+    response.content_length = len(data)
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        for byte in data:
+            await response.write(bytes([byte]))
+            await asyncio.sleep(TRICKLE_S)
     return response
 
 

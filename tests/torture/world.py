@@ -5,61 +5,65 @@ import random
 import time
 import uuid
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
-from tests.torture.faults import STORM, Dice
+from tests.torture.between import Deck, gateway_deck, refusal_deck
+from tests.torture.faults import MUTE, STORM, Dice
 from tests.torture.marks import canonical, picture_mark, voice_mark
+from tests.torture.neighbour import OTHER, OURS, Neighbour
+from tests.torture.task import Task
 
 SERVICE_ZONE = timezone(timedelta(hours=8))
-MOST_A_PAGE = 100
 _DAY_S = 86400
-
-
-@dataclass
-class Task:
-    task_id: str
-    request_id: str
-    body: dict
-    made_at: float  # epoch seconds, as all times here
-    listed_at: float
-    starts_at: float
-    ends_at: float
-    marks: list  # of its pictures; None where one fails
-
-    @property
-    def is_failure(self):
-        return not any(self.marks)
-
-    def status(self, now):
-        if now < self.starts_at:
-            return "PENDING"
-        if now < self.ends_at:
-            return "RUNNING"
-        return "FAILED" if self.is_failure else "SUCCEEDED"
+_HISTORY = 300_000
+_LATE_S = 8.0
+_CLOCKS = tuple(hours * 3600 for hours in (7, -7, 72, -72))
+_COUNTS = (2**63 - 1, 2**63, 2**64, 10**30, -1, 1e308, "many", None, True, 2.5, [], {})
 
 
 class World:
     """Everything that one key can see. Time is the computer's."""
 
     def __init__(
-        self, *, faults, seed, task_s=0.2, lag_s=0.2, think_s=0.02, storm_s=0.3, stall_s=3.0
-    ):
+        self, *, faults, seed, task_s=0.2, lag_s=0.2, think_s=0.02, storm_s=0.3, stall_s=3.0,
+        miss_s=3.0, page_s=1.5, page_most=100, clock_s=None, date_s=0.0, foreign_s=0.0, foreign_n=3,
+        history=_HISTORY,
+    ):  # fmt: skip
         self.dice = Dice(faults, seed=seed)
         self.stall_s = stall_s
+        self.page_s = page_s
+        self.page_most = page_most
+        self.date_s = date_s
         self.tasks = {}
         self.voices = []
         self.creates = {}  # by canonical request: accepted, failed, voices
         self.paid = Counter()  # by mark: pictures and voices that were made, so billed
+        self.tale = {}  # by mark: what befell its creates, in words
         self.calls = Counter()
         self.leaks = 0  # requests for a file that carried the key
+        self.gateway = gateway_deck(seed)
+        self.refusals = refusal_deck(seed)
+        self.counts = Deck(_COUNTS, seed=f"{seed} counts")
+        self.answers = {}  # by address: the last answer of a create that was delivered
         self._timing = random.Random(f"{seed} timing")
         self._task_s = task_s
         self._lag_s = lag_s
+        self._miss_s = miss_s
         self._think_s = think_s
         self._storm_s = storm_s
         self._storm_until = 0.0
         self._pulse = asyncio.Condition()
+        self.clock_s = clock_s or 0.0
+        if clock_s is None and self.dice.has("list-clock"):
+            self.clock_s = random.Random(f"{seed} clock").choice(_CLOCKS)
+        has_history = self.dice.has("list-huge") or self.dice.has("list-huge-other")
+        self._neighbour = Neighbour(
+            since=time.time(),
+            every_s=foreign_s,
+            count=foreign_n,
+            history=history if has_history else 0,
+            history_model=OURS if self.dice.has("list-huge") else OTHER,
+        )
 
     @property
     def events(self):
@@ -94,10 +98,12 @@ class World:
             request_id=request_id,
             body=body,
             made_at=now,
-            listed_at=now + timing.uniform(0, self._lag_s),
+            listed_at=now + self._lag(),
             starts_at=starts_at,
             ends_at=starts_at + timing.uniform(0, self._task_s / 2),
             marks=self._outcome(body),
+            hidden_until=now + self._miss_s if self.dice.hit("list-misses") else 0.0,
+            is_mute=self.dice.hit(MUTE),
         )
         self.tasks[task.task_id] = task
         self._count(body, failed=task.is_failure)
@@ -105,7 +111,7 @@ class World:
         return task
 
     def accept_voice(self, body):
-        now = datetime.now(SERVICE_ZONE)
+        now = datetime.fromtimestamp(time.time() + self.clock_s, SERVICE_ZONE)
         given = body["input"]
         tail = self._timing.randbytes(4).hex()
         name = f"qwen-tts-vd-{given['preferred_name']}-voice-{now:%Y%m%d%H%M%S}-{tail}"
@@ -124,22 +130,46 @@ class World:
         self.paid[voice_mark(body)] += 1
         return name
 
-    def listed(self, *, start_time=None, end_time=None, model_name=None, status=None):
-        """Tasks as the list call shows them, newest first. Raises ValueError."""
+    def find(self, task_id):
+        """The task with this id, whose ever it is, or None."""
+        return self.tasks.get(task_id) or self._neighbour.find(task_id)
+
+    def listed(
+        self, *, start_time=None, end_time=None, model_name=None, status=None, page_no, page_size
+    ):
+        """How many tasks the list call has, and those of a page, newest first. Raises ValueError.
+
+        The window is read by the service's clock.
+        """
         now = time.time()
-        end = _instant(end_time) if end_time else now
-        start = _instant(start_time) if start_time else end - _DAY_S
+        end = _instant(end_time) - self.clock_s if end_time else now
+        start = _instant(start_time) - self.clock_s if start_time else end - _DAY_S
         if end - start > _DAY_S:
             raise ValueError("the window is longer than 24 hours")
-        found = [
+        asked = {"start": start, "end": end, "model_name": model_name, "status": status}
+        recent = [
             task
             for task in self.tasks.values()
-            if task.listed_at <= now
+            if task.is_listed(now)
             and start <= task.made_at <= end
             and (not model_name or task.body["model"] == model_name)
             and (not status or task.status(now) == status)
         ]
-        return sorted(found, key=lambda task: task.made_at, reverse=True)
+        recent += self._neighbour.recent(**asked, now=now)
+        recent.sort(key=lambda task: task.made_at, reverse=True)
+        older = self._neighbour.older(**asked)
+        first = (page_no - 1) * page_size
+        page = recent[first : first + page_size]
+        skipped = max(0, first - len(recent))
+        page += self._neighbour.tasks(older[skipped : skipped + page_size - len(page)])
+        return len(recent) + len(older), page
+
+    def befell(self, body, words):
+        """Remember what befell a create of this request, for the judge's words."""
+        count = body["parameters"].get("n", 4) if "prompt" in body["input"] else 0
+        marks = [picture_mark(body, index) for index in range(count)] or [voice_mark(body)]
+        for mark in marks:
+            self.tale.setdefault(mark, []).append(words)
 
     def state(self):
         """What the judge wants to know."""
@@ -150,7 +180,12 @@ class World:
             "events": self.events,
             "hits": self.dice.hits,
             "leaks": self.leaks,
+            "tale": self.tale,
+            "mute": [mark for task in self.tasks.values() if task.is_mute for mark in task.marks],
         }
+
+    def _lag(self):
+        return _LATE_S if self.dice.hit("list-lag") else self._timing.uniform(0, self._lag_s)
 
     def _outcome(self, body):
         count = body["parameters"].get("n", 4)
