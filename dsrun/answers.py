@@ -57,7 +57,13 @@ class Entry(NamedTuple):
     code: str
     message: str
 
+    @property
+    def is_told(self) -> bool:
+        """Whether there is an address, or a reason in the service's own words."""
+        return self.url is not None or self.code != _NO_RESULT
 
+
+_NO_RESULT = "NoResult"
 _PHASES = {
     "SUCCEEDED": TaskPhase.SUCCEEDED,
     "FAILED": TaskPhase.FAILED,
@@ -70,6 +76,13 @@ _PHASES = {
 def task_id_of(payload: Json) -> str | None:
     found = resolve(payload, "/output/task_id")
     return found if isinstance(found, str) and found else None
+
+
+def holds_result(operation: Operation, payload: Json) -> bool:
+    """Whether an answer has anything of what the operation makes at once."""
+    spec = operation.artifacts
+    places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
+    return any(resolve(payload, at) not in (None, "") for at in places)
 
 
 def task_phase(payload: Json) -> TaskPhase:
@@ -154,7 +167,7 @@ def entries(operation: Operation, payload: Json) -> list[Entry]:
             found.append(Entry(url, "", ""))
         else:
             code, message = (
-                clean(str(code or "NoResult")),
+                clean(str(code or _NO_RESULT)),
                 clean(str(message or "no address given")),
             )
             found.append(Entry(None, code, message))

@@ -160,6 +160,16 @@ def resolve(value: Json, at: str | None) -> Json:
     return value
 
 
+def resolve_each(value: Json, at: str) -> list[Json]:
+    """The parts of an answer that a JSON pointer names, where `*` is each item of a list."""
+    before, star, after = at.partition("/*")
+    part = resolve(value, before)
+    if not star:
+        return [part]
+    items = part if isinstance(part, list) else []
+    return [each for item in items for each in resolve_each(item, after)]
+
+
 def asked_value(request: Json, operation: Operation, at: str) -> Json:
     """What a request asks for at a JSON pointer: its own value, else the schema's default."""
     given = resolve(request, at)
@@ -257,7 +267,11 @@ def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | N
     if about is None:
         return None
     if about["by"] == "task-list":
-        return TaskList(model_name=about["model_name"])
+        return TaskList(
+            model_name=about["model_name"],
+            confirm=about.get("confirm", {}),
+            size=about.get("size"),
+        )
     names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
     return MadeList(
         page=pointer(about["page"]) or (),

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from dsrun.control import RunControl
+from dsrun.places import held
 from dsrun.records import JobResult, OpenJob
 
 Source = AsyncIterator[OpenJob]
@@ -27,14 +28,18 @@ async def run_jobs(
 
     Sources are served side by side, each in its own order, and share the places evenly: slow
     jobs of one never hold up another. What a source no longer needs goes to the others. When
-    the run stops no further job is taken, and the jobs under way end as `control` lets them.
+    the run stops no further job is taken, and the jobs under way end as `control` lets them. A
+    job that waits for others lends its place to one of its own source.
     """
     places = asyncio.Semaphore(concurrency)
     shares = _Shares(concurrency, sources=len(sources))
 
     async def work(source: _SharedSource, share: asyncio.Semaphore) -> None:
+        def let_in() -> None:
+            group.create_task(work(source, share))
+
         while True:
-            async with share, places:
+            async with held(share, places, let_in=let_in):
                 job = None if control.is_stopping else await source.next()
                 if job is None:
                     shares.close(share)

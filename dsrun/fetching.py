@@ -15,12 +15,18 @@ from dsrun.catalog import resolve
 from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.errors import AnswerLost, Expired, NotSent
-from dsrun.media import ArtifactInvalid
+from dsrun.media import ArtifactInvalid, picture_size
 from dsrun.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder
 from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
 from dsrun.splicing import Change
 from dsrun.tagging.pictures import tagged
 from dsrun.tagging.tag import Tag
+
+PictureSize = tuple[int, int]  # width and height
+
+
+class _OtherSize(Exception):
+    """A picture is not of the size that its request asks for."""
 
 
 class Fetched(NamedTuple):
@@ -29,6 +35,7 @@ class Fetched(NamedTuple):
     artifacts: tuple[Artifact, ...]
     missing: str
     is_expired: bool = False  # an address is not served; the task may name another
+    is_anothers: bool = False  # a picture has not the size that was asked for
 
 
 class Fetcher:
@@ -55,6 +62,7 @@ class Fetcher:
         self._rng = rng
         self._max_attempts = max_attempts
         self._metadata = metadata
+        self._keeps_sizes = False  # pictures have had the size that was asked for
 
     async def download(
         self,
@@ -65,10 +73,12 @@ class Fetcher:
         seed: int | None,
         first: int = 0,
         have: Collection[int] = (),
+        size: PictureSize | None = None,
     ) -> Fetched:
         """Fetch every address among the entries, the artifacts of the job from index `first`.
 
-        `seed` is that of the first entry; indexes that we `have` are not fetched again.
+        `seed` is that of the first entry; indexes that we `have` are not fetched again. `size`
+        was asked for: of a task that was only found, a picture of another size is refused.
         """
         artifacts: list[Artifact] = []
         missing, is_expired = "", False
@@ -78,7 +88,9 @@ class Fetcher:
                 continue
             own_seed = None if seed is None else seed + number
             change = self._tagging(job, operation, index, own_seed)
-            kept = await self._download_one(job, operation, entry.url, index, change)
+            kept = await self._download_one(job, operation, entry.url, index, change, size=size)
+            if isinstance(kept, _OtherSize):
+                return Fetched(tuple(artifacts), str(kept), is_anothers=True)
             if not isinstance(kept, Saved):
                 missing = missing or str(kept)
                 is_expired = is_expired or isinstance(kept, Expired)
@@ -118,8 +130,25 @@ class Fetcher:
             return None
         return tagging(job, index, seed=seed)
 
+    def _check_size(self, job: OpenJob, incoming: Incoming, size: PictureSize) -> None:
+        """Raises _OtherSize where a service that keeps to the size has not kept to it here."""
+        if self._keeps_sizes and not job.is_found:
+            return
+        found = picture_size(incoming.head)
+        if found == size:
+            self._keeps_sizes = True
+        elif found is not None and self._keeps_sizes:
+            raise _OtherSize(f"{found[0]}*{found[1]} where {size[0]}*{size[1]} was asked for")
+
     async def _download_one(
-        self, job: OpenJob, operation: Operation, url: str, index: int, change: Change | None
+        self,
+        job: OpenJob,
+        operation: Operation,
+        url: str,
+        index: int,
+        change: Change | None,
+        *,
+        size: PictureSize | None,
     ) -> Saved | Exception:
         """The file on disk, or why there is none after all tries."""
         attempt = 0
@@ -132,12 +161,17 @@ class Fetcher:
                 if attempt < self._max_attempts:
                     # What comes without its end each time is what the service has, and is kept.
                     _check_end(incoming)
+                if size is not None:
+                    self._check_size(job, incoming, size)
                 saved = await self._sink.keep(
                     incoming,
                     stems=file_names(job, index),
                     media=operation.artifacts.media,
                     change=change,
                 )
+            except _OtherSize as error:
+                incoming.discard()
+                return error
             except (NotSent, AnswerLost, ArtifactInvalid) as error:
                 incoming.discard()
                 await self._recorder.record_trouble(

@@ -6,9 +6,14 @@ from contextlib import asynccontextmanager
 
 from dsrun.backoff import PollEstimate
 from dsrun.control import RunControl
+from dsrun.errors import ExitCode
 from dsrun.limits import RateLimiter, SubmitWindow
 from dsrun.records import Operation
 from dsrun.verdict import Decision, Verdict
+
+_MORE_DOUBTS = 3  # than creates at once: those sent later show whether a lost one was accepted
+_APART_S = 0.5  # between a lost create and the next
+_MOST_FOREIGN = 4  # creates that something else than the API has answered
 
 
 class Lane:
@@ -31,43 +36,62 @@ class Lane:
         self._under_way = 0
         self._quiet = asyncio.Event()  # no create is under way
         self._quiet.set()
-        self._doubts = 0
-        self._clear = asyncio.Event()  # no create is in doubt
+        self._waiting = 0  # creates that want a turn
+        self._looks = 0
+        self._clear = asyncio.Event()  # nobody looks for a lost create
         self._clear.set()
         self._looking = asyncio.Lock()
+        self._doubts = 0
+        self._settled = asyncio.Event()
+        self._most_doubts = submit_window + _MORE_DOUBTS
+        self._foreign_answers = 0  # one upon the other
+
+    @property
+    def expects_creates(self) -> bool:
+        """Whether a create is under way, or may be soon."""
+        is_held_up = self._doubts >= self._most_doubts
+        return self._under_way > 0 or (self._waiting > 0 and not is_held_up)
+
+    def begin_doubt(self) -> None:
+        """A create is lost. Where too many are, no other is sent until one is settled.
+
+        The next one waits a little, so that the two can be told apart by their times.
+        """
+        self._doubts += 1
+        self.limiter.pause(_APART_S)
+
+    def end_doubt(self) -> None:
+        self._doubts -= 1
+        self._settled.set()
 
     @asynccontextmanager
-    async def turn(self, control: RunControl) -> AsyncIterator["Turn"]:
+    async def turn(self, control: RunControl) -> AsyncIterator[None]:
         """Wait for the right to send one create, and hold it.
 
         Raises Left when the run stops or the operation is closed.
         """
         async with control.interruptible():
-            await self._window.take()
+            self._waiting += 1
             try:
-                control.check(self.operation.name)  # first: who leaves must not wait for the rate
-                await self._take_place()
-            except BaseException:
-                self._window.give_back()
-                raise
-        turn = Turn(self)
+                await self._take_turn(control)
+            finally:
+                self._waiting -= 1
+        self._begin()
         try:
-            yield turn
+            yield
         finally:
-            turn.end()
+            self._end()
             self._window.give_back()
 
     @asynccontextmanager
-    async def alone(self, control: RunControl, turn: "Turn | None" = None) -> AsyncIterator[None]:
-        """No other create of the operation is under way in here, so that a lost one can be told.
+    async def alone(self, control: RunControl) -> AsyncIterator[None]:
+        """No create of the operation is under way in here, so that a lost one can be told.
 
-        `turn` is the lost create's own, and over. Raises Left when the run stops.
+        Raises Left when the run stops.
         """
-        self._doubts += 1
+        self._looks += 1
         self._clear.clear()
         try:
-            if turn is not None:
-                turn.end()
             async with control.interruptible():
                 await self._quiet.wait()
                 await self._looking.acquire()
@@ -76,12 +100,19 @@ class Lane:
             finally:
                 self._looking.release()
         finally:
-            self._doubts -= 1
-            if not self._doubts:
+            self._looks -= 1
+            if not self._looks:
                 self._clear.set()
 
     def learn(self, verdict: Verdict, control: RunControl) -> None:
         """Adapt rate and window to an answer; close the operation when it refuses for too long."""
+        self._foreign_answers = self._foreign_answers + 1 if verdict.is_foreign else 0
+        if self._foreign_answers >= _MOST_FOREIGN:
+            words = f"{self._foreign_answers} creates in a row: {verdict.code}: {verdict.message}"
+            hint = "is the base URL right, or does a proxy or firewall stand before the API?"
+            control.stop(f"{words}; {hint}", ExitCode.INCOMPLETE)
+        if verdict.is_foreign and verdict.is_crowded:
+            self.limiter.slow_down(verdict.retry_after_s)
         if verdict.decision in (Decision.AMBIGUOUS, Decision.MODEL, Decision.STOP):
             return
         if verdict.decision is not Decision.THROTTLE:
@@ -98,10 +129,22 @@ class Lane:
         self._under_way += 1
         self._quiet.clear()
 
+    async def _take_turn(self, control: RunControl) -> None:
+        await self._window.take()
+        try:
+            control.check(self.operation.name)  # first: who leaves must not wait for the rate
+            await self._take_place()
+        except BaseException:
+            self._window.give_back()
+            raise
+
     async def _take_place(self) -> None:
+        while self._doubts >= self._most_doubts:
+            self._settled.clear()
+            await self._settled.wait()
         await self.limiter.take()
         try:
-            while self._doubts:
+            while self._looks:
                 await self._clear.wait()
         except BaseException:
             self.limiter.give_back()
@@ -112,19 +155,3 @@ class Lane:
         self._under_way -= 1
         if not self._under_way:
             self._quiet.set()
-
-
-class Turn:
-    """One create's place in the window and the rate; it ends when the answer is there or lost."""
-
-    __slots__ = ("_is_over", "_lane")
-
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
-        self._is_over = False
-        lane._begin()  # noqa: SLF001  # two halves of one thing
-
-    def end(self) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._lane._end()  # noqa: SLF001

@@ -21,6 +21,13 @@ from dsrun.ledger_writes import Kind, Row, Statement, Write, artifact_values
 from dsrun.records import Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
 
 _PAGE = 500
+_REOPEN = (
+    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
+    "units_before = units_before + units, units = 0, error_code = NULL, error_message = NULL, "
+    "error_class = NULL, ended_at = NULL"
+)
+_ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
+_IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
 class Ledger:
@@ -90,25 +97,32 @@ class Ledger:
         await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
     async def reopen(
-        self, statuses: Iterable[JobStatus], *, among: Iterable[Sequence[str]] | None = None
+        self,
+        statuses: Iterable[JobStatus],
+        *,
+        among: Iterable[Sequence[str]] | None = None,
+        asking_since: str | None = None,
     ) -> None:
         """Make jobs of these statuses pending again, their old task forgotten.
 
-        `among`: lists of the ids that may be; None means all.
+        `among`: lists of the ids that may be; None means all. A task that was made after
+        `asking_since` is asked once more before it is forgotten.
         """
-        sql = (
-            "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
-            "units_before = units_before + units, units = 0, "
-            "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL "
-            "WHERE status IN (SELECT value FROM json_each(?))"
-        )
         wanted = json_text(list(statuses))
-        if among is None:
-            await self._write(Statement(sql, (wanted,)))
-            return
-        for page in among:
-            some = f"{sql} AND job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
-            await self._write(Statement(some, (wanted, json_text(page))))
+        where = "WHERE status IN (SELECT value FROM json_each(?))"
+        pages: Iterable[tuple[str, ...]] = [(wanted,)]
+        if among is not None:
+            where += " AND job_id IN (SELECT value FROM json_each(?))"
+            pages = ((wanted, json_text(page)) for page in among)
+        for values in pages:
+            if asking_since is not None:
+                alive = f"{_ASK_AGAIN} {where} AND {_IS_ALIVE}"
+                await self._write(Statement(alive, (*values, asking_since)))
+            await self._write(Statement(f"{_REOPEN} {where}", values))
+
+    async def reopen_task(self, job_id: str) -> None:
+        """A partial job whose task may still have what is missing."""
+        await self._write(Statement(f"{_ASK_AGAIN} WHERE job_id = ?", (job_id,)))
 
     async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
         """Go on with creates of the same jobs that other run directories have sent.
@@ -120,7 +134,8 @@ class Ledger:
             await self._write(
                 Statement(
                     "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
-                    "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4 "
+                    "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
+                    "run_id = NULL "
                     "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' "
                     "OR (status = 'submitting' AND output IS NULL AND ?1 IS NOT NULL))",
                     (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
@@ -136,10 +151,7 @@ class Ledger:
         """Make a partial job pending for some of what is missing; what it has, it keeps."""
         await self._write(
             Statement(
-                "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
-                "units_before = units_before + units, units = 0, error_code = NULL, "
-                "error_message = NULL, error_class = NULL, ended_at = NULL, "
-                "part_first = ?, part_count = ? WHERE job_id = ?",
+                f"{_REOPEN}, part_first = ?, part_count = ? WHERE job_id = ?",
                 (first, count, job_id),
             )
         )
@@ -154,7 +166,7 @@ class Ledger:
 
     async def record_intent(self, job: OpenJob, *, at: str) -> None:
         """Before a create leaves: from now on it may be paid."""
-        await self._write(Row(Kind.INTENT, (job.job_id, at)))
+        await self._write(Row(Kind.INTENT, (job.job_id, at, self.run_id)))
 
     async def record_lost(
         self, job: OpenJob, *, at: str, message: str, request_id: str | None
@@ -174,9 +186,20 @@ class Ledger:
         """
         outcome = "found" if found else "accepted"
         await self._write(
-            Row(Kind.TASK, (job.job_id, task_id, request_id)),
+            Row(Kind.TASK, (job.job_id, task_id, request_id, at if found else None)),
             self._attempt(job, "create", at, outcome, task_id=task_id, request_id=request_id),
         )
+
+    async def record_foreign(self, job: OpenJob, *, task_id: str, at: str, message: str) -> None:
+        """A task that was found for the job has shown to be another's: it is in doubt again."""
+        await self._write(
+            Row(Kind.FOREIGN, (job.job_id,)),
+            self._attempt(job, "create", at, "foreign", message=message, task_id=task_id),
+        )
+
+    async def forget_task(self, job: OpenJob) -> None:
+        """The task of a job that is retried has no more to give: the job is pending."""
+        await self._write(Statement(f"{_REOPEN} WHERE job_id = ?", (job.job_id,)))
 
     async def record_answer(
         self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str

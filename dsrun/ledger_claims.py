@@ -1,11 +1,11 @@
-"""What other runs did, by the ledgers of one output root.
+"""What other runs did, by the ledgers of one output root, and of others on this machine.
 
 The tasks and voices that they know, to adopt none twice; what they sent just now, to begin with
 no burst.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import orjson
 
 from dsrun.layout import is_emulated
 from dsrun.ledger_file import connect_readonly
+from dsrun.ledger_schema import SINCE_RUN_IDS
 from dsrun.precedence import Living
 from dsrun.records import SentElsewhere
 from dsrun.recovery import Doubt, Span, doubt_of, epoch
@@ -21,56 +22,74 @@ from dsrun.recovery import Doubt, Span, doubt_of, epoch
 class LedgerClaims:
     """Reads the ledger of this run and those of all other runs below the output root."""
 
-    def __init__(self, own: Path, *, out: Path, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        own: Path,
+        *,
+        out: Path,
+        endpoint: str | None = None,
+        other_roots: Sequence[Path] = (),
+    ) -> None:
         """`own` is the ledger of this run. Emulated and real runs have nothing in common.
 
         What other runs have sent counts where it was sent to `endpoint`; None means anywhere.
+        `other_roots` are output roots whose runs may use the same account.
         """
         self._own = own
         self._out = out
         self._endpoint = endpoint
+        self._other_roots = tuple(other_roots)
 
-    def accepted(self, task_ids: Sequence[str]) -> dict[str, Span]:
+    def accepted(self, task_ids: Collection[str]) -> dict[str, Span]:
         """Tasks of this run among these, with the times of their create."""
+        return self._spans(_ANSWERED, _json(task_ids))
+
+    def newly_accepted(self, operation: str) -> dict[str, Span]:
+        """The tasks of this run that were accepted last, with the times of their create."""
+        return self._spans(_NEWLY, operation)
+
+    def made(self, operation: str, names: Collection[str]) -> dict[str, Span]:
+        """What this run has made among these, by name, with the times of its create."""
+        return self._spans(_MADE, operation, _json(names))
+
+    def _spans(self, sql: str, *values: str) -> dict[str, Span]:
         with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
-            rows = db.execute(_ANSWERED, (_json(task_ids),))
-            return {row[0]: Span(epoch(row[1]), epoch(row[2])) for row in rows}
+            rows = db.execute(sql, values)
+            return {row[0]: Span(epoch(row[1]), epoch(row[2]), row[3]) for row in rows}
         return {}
 
-    def has_accepted(self, operation: str, *, since: str) -> bool:
-        """Whether a create of the operation was accepted after `since`, in this run directory."""
-        with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
-            return bool(db.execute(_ACCEPTED, (operation, since)).fetchone()[0])
-        return False
-
-    def claimed(self, operation: str, names: Sequence[str], *, job_id: str) -> set[str]:
+    def claimed(self, operation: str, names: Collection[str], *, job_id: str) -> set[str]:
         """Which of these tasks, or things made, belong to another job of any run.
 
-        The same job of another run directory makes the same request: they may share a task.
+        The same job of another run directory makes the same request: they may share a task. A
+        task that has shown to be no task of this job counts too.
         """
-        found: set[str] = set()
-        for place, db in enumerate(self._ledgers()):
+        claimed: set[str] = set()
+        for place, db in enumerate(self._all_ledgers()):
             same = job_id if place else ""
             with suppress(sqlite3.Error):
-                found.update(row[0] for row in db.execute(_TASKS, (_json(names), same)))
-                values = (operation, _json(names), same)
-                found.update(row[0] for row in db.execute(_OUTPUTS, values))
-        return found
+                values = (_json(names), same, job_id)
+                claimed.update(row[0] for row in db.execute(_TASKS, values))
+                made = (operation, _json(names), same)
+                claimed.update(row[0] for row in db.execute(_OUTPUTS, made))
+        return claimed
 
     def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
         """Other creates of the operation, in any run, whose task nobody knows."""
-        found: list[Doubt] = []
-        for db in self._ledgers():
+        doubts: list[Doubt] = []
+        for place, db in enumerate(self._all_ledgers()):
             with suppress(sqlite3.Error):
-                found += map(_doubt, db.execute(_RIVALS, (operation, job_id)))
-        return found
+                rows = db.execute(_of_version(db, _RIVALS), (operation, job_id)).fetchall()
+                doubts += [_doubt(row, is_own=place == 0) for row in rows]
+        return doubts
 
     def same_job(self, job_id: str, *, since: str) -> list[Doubt]:
         """Creates of this job by other runs after `since` whose task nobody knows."""
         found: list[Doubt] = []
         for path in self._others():
             with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
-                found += map(_doubt, db.execute(_SAME, (self._endpoint, job_id, since)))
+                values = (self._endpoint, job_id, since)
+                found += map(_doubt, db.execute(_of_version(db, _SAME), values))
         return found
 
     def open_elsewhere(self, *, since: str, living: Iterable[Living]) -> list[SentElsewhere]:
@@ -124,37 +143,77 @@ class LedgerClaims:
             with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
                 yield db
 
+    def _all_ledgers(self) -> Iterator[sqlite3.Connection]:
+        """As `_ledgers`, and those of the other roots of this machine."""
+        yield from self._ledgers()
+        known = set(self._others())
+        for root in self._other_roots:
+            for path in self._below(root):
+                if path not in known:
+                    with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                        yield db
+
     def _others(self) -> list[Path]:
+        return self._below(self._out)
+
+    def _below(self, root: Path) -> list[Path]:
         own = self._own.resolve()
         emulated = is_emulated(own.parent)
         return [
             path
-            for path in sorted(self._out.glob("*/*/ledger.sqlite3"))
+            for path in sorted(root.glob("*/*/ledger.sqlite3"))
             if not path.parent.is_symlink()
             and path.resolve() != own
             and is_emulated(path.parent) == emulated
         ]
 
 
-def _doubt(row: sqlite3.Row) -> Doubt:
-    return doubt_of(row["job_id"], row["submitted_at"], row["lost_at"], row["request_id"])
+def _doubt(row: sqlite3.Row, *, is_own: bool = False) -> Doubt:
+    """Run ids count within one ledger, so a foreign one says nothing here."""
+    return doubt_of(
+        row["job_id"],
+        row["submitted_at"],
+        row["lost_at"],
+        row["request_id"],
+        run_id=row["run_id"] if is_own else None,
+        next_run_at=row["next_run_at"],
+    )
 
 
-def _json(names: Sequence[str]) -> str:
+def _of_version(db: sqlite3.Connection, sql: str) -> str:
+    """A statement for a ledger that an older dsrun has left, and that is left so."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    return sql if version >= SINCE_RUN_IDS else sql.replace("job.run_id", "NULL")
+
+
+def _json(names: Collection[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
-_TASKS = (
-    "SELECT task_id FROM attempt WHERE task_id IN (SELECT value FROM json_each(?)) AND job_id != ?"
+_TASKS = (  # an attempt `foreign` takes back what its job had found
+    "SELECT task_id FROM attempt AS one WHERE task_id IN (SELECT value FROM json_each(?1)) "
+    "AND iif(job_id = ?3 AND outcome = 'foreign', true, job_id <> ?2 AND NOT EXISTS ("
+    "SELECT 1 FROM attempt AS other WHERE other.task_id = one.task_id "
+    "AND other.job_id = one.job_id AND other.outcome = 'foreign'))"
+)
+_SPAN = "SELECT attempt.task_id, job.submitted_at, attempt.at, attempt.run_id "
+_IS_ANSWERED = (
+    "attempt.phase = 'create' AND attempt.outcome = 'accepted' AND job.task_id = attempt.task_id"
 )
 _ANSWERED = (  # not those that were found later: their time says nothing of the service's clock
-    "SELECT attempt.task_id, job.submitted_at, attempt.at FROM attempt JOIN job USING (job_id) "
-    "WHERE attempt.task_id IN (SELECT value FROM json_each(?)) AND phase = 'create' "
-    "AND outcome = 'accepted' AND job.task_id = attempt.task_id"
+    f"{_SPAN} FROM attempt JOIN job USING (job_id) "  # noqa: S608  # ours
+    f"WHERE attempt.task_id IN (SELECT value FROM json_each(?)) AND {_IS_ANSWERED}"
 )
-_ACCEPTED = (
-    "SELECT EXISTS (SELECT 1 FROM attempt JOIN job USING (job_id) WHERE job.operation = ? "
-    "AND attempt.at > ? AND attempt.phase = 'create' AND attempt.outcome = 'accepted')"
+_NEWLY = (
+    f"{_SPAN} FROM attempt JOIN job USING (job_id) "  # noqa: S608  # ours
+    "WHERE attempt_id > (SELECT max(attempt_id) - 1000 FROM attempt) "
+    f"AND job.operation = ? AND {_IS_ANSWERED}"
+)
+_MADE = (
+    "SELECT made.value, job.submitted_at, job.ended_at, job.run_id FROM job, "
+    "json_each(job.output) AS made WHERE job.operation = ? AND job.output IS NOT NULL "
+    "AND job.ended_at IS NOT NULL AND job.cached = 0 AND job.status = 'succeeded' "
+    "AND made.value IN (SELECT value FROM json_each(?))"
 )
 _OUTPUTS = (
     "SELECT made.value FROM job, json_each(job.output) AS made WHERE job.operation = ? "
@@ -163,8 +222,10 @@ _OUTPUTS = (
 )
 _HERE = "coalesce(? = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), true)"
 _IN_DOUBT = (
-    "SELECT job_id, submitted_at, lost_at, request_id FROM job WHERE task_id IS NULL "
-    "AND output IS NULL AND submitted_at IS NOT NULL AND status IN ('submitting', 'unknown')"
+    "SELECT job_id, submitted_at, lost_at, request_id, job.run_id AS run_id, "
+    "(SELECT min(started_at) FROM run WHERE run.run_id > job.run_id) AS next_run_at "
+    "FROM job WHERE task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
+    "AND status IN ('submitting', 'unknown')"
 )
 _RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ?"

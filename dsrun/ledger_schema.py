@@ -1,6 +1,6 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 5
+VERSION = 6
 
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
@@ -129,9 +129,12 @@ MIGRATIONS = (
     UPDATE artifact SET source_sha256 = sha256;
     CREATE VIEW results AS {_RESULTS};
     """,  # noqa: S608
+    # Of the last intent: whose clock has dated it.
+    "ALTER TABLE job ADD COLUMN run_id INTEGER;",
 )
 
 _SINCE_SOURCES = 5
+SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 
 
 def results_view(version: int) -> str:

@@ -63,6 +63,18 @@ class LedgerView(LedgerReader):
     def is_planned(self, version: str) -> bool:
         return bool(self._one("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,)))
 
+    def has_task(self, task_id: str) -> bool:
+        """Whether any job has, or had, this task."""
+        return self._one("SELECT 1 FROM attempt WHERE task_id = ?", (task_id,)) is not None
+
+    def has_accepted(self, operation: str) -> bool:
+        """Whether a create of the operation was ever accepted."""
+        sql = (
+            "SELECT 1 FROM attempt JOIN job USING (job_id) WHERE job.operation = ? "
+            "AND attempt.phase = 'create' AND attempt.outcome = 'accepted' LIMIT 1"
+        )
+        return self._one(sql, (operation,)) is not None
+
     def operations(self) -> list[str]:
         return [row[0] for row in self._all("SELECT DISTINCT operation FROM job")]
 
@@ -87,12 +99,13 @@ class LedgerView(LedgerReader):
             for step, operation, jobs, units, price, currency in rows
         ]  # fmt: skip
 
-    def may_be_paid(self, *, since: str) -> int:
+    def may_be_paid(self, *, since: str, only_tasks: bool = False) -> int:
         """How many jobs were sent and are not settled; `unknown` ones only after `since`."""
+        some = "AND task_id IS NOT NULL" if only_tasks else ""
         return int(
             self._one(
-                "SELECT count(*) FROM job WHERE status IN ('submitting', 'submitted') "
-                "OR (status = 'unknown' AND submitted_at > ?)",
+                "SELECT count(*) FROM job WHERE (status IN ('submitting', 'submitted') "  # noqa: S608
+                f"OR (status = 'unknown' AND submitted_at > ?)) {some}",
                 (since,),
             )[0]
         )
@@ -106,6 +119,14 @@ class LedgerView(LedgerReader):
         rows = self._all(
             "SELECT currency, unit_price, sum(units + units_before) FROM job "
             "GROUP BY currency, unit_price"
+        )
+        return _sum_money(rows)
+
+    def in_doubt(self) -> list[Money]:
+        """What jobs would cost that may have been accepted and paid, by currency."""
+        rows = self._all(
+            "SELECT currency, unit_price, sum(wanted) FROM job "
+            "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
         )
         return _sum_money(rows)
 
@@ -253,12 +274,12 @@ class LedgerView(LedgerReader):
         ]
 
     def _part(self, row: sqlite3.Row) -> Part:
-        made = self._all("SELECT idx FROM artifact WHERE job_id = ?", (row["job_id"],))
-        missing = _missing(row["wanted"], {item[0] for item in made})
+        missing = _missing(row["wanted"], self._made(row["job_id"]))
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
+        is_retry = row["status"] == JobStatus.SUBMITTED and row["error_class"] == "retry"
         if has_twins:
             twins = self._all(
                 "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
@@ -276,7 +297,15 @@ class LedgerView(LedgerReader):
             attempts=row["attempts"],
             stems=tuple(dict.fromkeys(stems)),
             part=None if row["part_first"] is None else self._part(row),
+            run_id=row["run_id"],
+            is_found=row["task_id"] is not None and row["lost_at"] is not None,
+            is_retry=is_retry,
+            have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
         )
+
+    def _made(self, job_id: str) -> set[int]:
+        made = self._all("SELECT idx FROM artifact WHERE job_id = ?", (job_id,))
+        return {item[0] for item in made}
 
 
 def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:

@@ -48,13 +48,17 @@ class Kind(Enum):
     )  # takes the rows of JOB: those whose job stands at another place already
     INTENT = _update(
         "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
-        "request_id = NULL, lost_at = NULL, output = NULL",
+        "run_id = new.run, request_id = NULL, lost_at = NULL, output = NULL",
         "at",
+        "run",
     )
     LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
     TASK = _update(
-        "status = 'submitted', task_id = new.task, request_id = new.request", "task", "request"
-    )
+        "status = 'submitted', task_id = new.task, request_id = new.request, "
+        "lost_at = coalesce(new.found_at, lost_at)",
+        "task", "request", "found_at",
+    )  # fmt: skip
+    FOREIGN = _update("status = 'submitting', task_id = NULL, request_id = NULL")
     ANSWER = _update(
         "output = new.named, units = new.billed, request_id = new.request",
         "named", "billed", "request",

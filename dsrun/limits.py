@@ -88,6 +88,10 @@ class RateLimiter:
         self._answered.append(self._clock.monotonic())
         self._changed.set()
 
+    def pause(self, seconds: float) -> None:
+        """Take no request for a while."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
     def slow_down(self, retry_after_s: float | None) -> None:
         """The service refused a request for its rate: halve the rate and pause.
 

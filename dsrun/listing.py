@@ -1,6 +1,6 @@
 """Reads the service's lists, page by page and within bounds: its tasks, and what it has made."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import NamedTuple, Protocol
@@ -34,6 +34,7 @@ class Listing(NamedTuple):
     """A list that was read to its end; `served_ahead_s` is its HTTP date less our clock."""
 
     traces: Sequence[Trace]
+    names: Collection[str]  # of all rows, also of those that are no traces
     served_ahead_s: float | None
 
 
@@ -126,7 +127,7 @@ class Lister:
             seen.update(page.names)
             is_whole = len(page.names) < size if page.total is None else len(seen) >= page.total
             if is_whole or not is_new:
-                return Listing(list(traces.values()), ahead)
+                return Listing(list(traces.values()), seen, ahead)
             if len(seen) >= _MOST_ROWS or self._clock.monotonic() >= give_up_at:
                 raise Unlisted(f"the list has not come to its end after {len(seen)} rows")
             number += 1

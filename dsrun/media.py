@@ -85,6 +85,18 @@ def _mp3_by_sync(head: bytes, media: str) -> str | None:
     return "audio/mpeg" if is_sync else None
 
 
+def picture_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height of a picture, from its first HEAD_BYTES; None where they do not tell."""
+    from PIL import ImageFile  # noqa: PLC0415  # as above
+
+    parser = ImageFile.Parser()
+    try:
+        parser.feed(head)
+    except Exception:  # noqa: BLE001  # as below; who asks has had the header checked
+        return None
+    return parser.image.size if parser.image else None
+
+
 def _check_header(head: bytes) -> None:
     """Read the picture's size as a viewer would."""
     from PIL import ImageFile  # noqa: PLC0415  # as above

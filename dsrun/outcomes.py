@@ -5,14 +5,20 @@ from typing import NamedTuple
 
 from dsrun.answers import Answer
 from dsrun.records import JobResult
+from dsrun.recovery import Doubt
 
 
 class Submitted(NamedTuple):
-    """A task that was accepted. `is_new`: just now, so that its result takes a while."""
+    """A task that was accepted; `doubt` where its answer was lost, and the service listed it."""
 
     task_id: str
     reserved: Decimal
-    is_new: bool
+    doubt: Doubt | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Accepted just now, so that its result takes a while."""
+        return self.doubt is None
 
 
 class Answered(NamedTuple):

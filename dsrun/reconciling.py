@@ -1,5 +1,7 @@
 """Finding a create again whose answer was lost, before anything is sent in its place."""
 
+import math
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -7,12 +9,17 @@ import orjson
 
 from dsrun.clock import stamp
 from dsrun.control import RunControl
+from dsrun.errors import ApiError
 from dsrun.lane import Lane
+from dsrun.limits import RateLimiter
 from dsrun.listing import Lister, Listing, Unlisted
-from dsrun.ports import Claims, Clock
+from dsrun.places import lent
+from dsrun.ports import Claims, Clock, GenerationApi
 from dsrun.records import MadeList, OpenJob, TaskList
 from dsrun.recovery import (
     Doubt,
+    Evidence,
+    Finding,
     NotFound,
     Span,
     Trace,
@@ -21,139 +28,255 @@ from dsrun.recovery import (
     find_task,
     measure_skew,
     stamp_window,
+    weigh,
 )
+from dsrun.verdict import Decision
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
 _LOOKS_S = (1.0, 2.0, 4.0)  # between two looks
+_PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
+_LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
+_JUMP_S = 2.0  # by which the computer's clock may differ from the time that has passed
+_FEW = 3  # creates that show how long one usually takes
+_LEAST_USUAL_S = 0.2
+_MOST_ASKED = 5  # candidates that are asked what made them
 
 
 class Undecided(NamedTuple):
     """Why nobody can tell whether the create was accepted.
 
-    `is_silent`: the list did not answer, so that a later run may find out.
+    `is_silent`: the list did not answer, so that a later run may find out. `is_foreign`: what
+    answered in its place is not the API.
     """
 
     reason: str
     is_silent: bool = False
+    is_foreign: bool = False
+
+
+class _Settled(NamedTuple):
+    outcome: Trace | Undecided | None
+
+
+class _Look(NamedTuple):
+    """One look at a list, and how long after its loss a create that it lacks was not accepted."""
+
+    finding: Finding
+    wait_s: float = math.inf
+    reason: str = ""
 
 
 class Reconciler:
-    """Looks for lost creates in the lists of the service."""
+    """Looks for lost creates in the lists of the service.
+
+    Absence is never guessed. It counts once the list shows something of ours that was accepted
+    after the lost create or, after a longer wait, before it.
+    """
 
     def __init__(
         self,
         *,
+        api: GenerationApi,
         claims: Claims,
         control: RunControl,
         clock: Clock,
         lister: Lister,
+        limiter: RateLimiter,
         grace_s: float,
     ) -> None:
-        """Within `grace_s` seconds of its loss an accepted create must show up in the list."""
+        """Within `grace_s` seconds of its loss an accepted create must show up in the list.
+
+        `limiter` keeps the rate of task queries.
+        """
+        self._api = api
         self._lister = lister
+        self._limiter = limiter
         self._claims = claims
         self._control = control
         self._clock = clock
         self._grace_s = grace_s
+        self._began = (clock.now().timestamp(), clock.monotonic())
 
     async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
         """What became of the create; None where it was not accepted. Raises Left.
 
         Another run may have sent the same job, and not know either: then none of them was.
-        Call it where no other create of the lane is under way.
         """
         others = self._claims.same_job(job.job_id, since=self._listed_since())
+        undecided = None
         for each in dict.fromkeys((doubt, *others)):
-            found = await self._find(job, lane, each)
-            if found is not None:
-                return found
-        return None
+            outcome = await self._find(job, lane, each)
+            if isinstance(outcome, Trace):
+                return outcome
+            undecided = undecided or outcome
+        return undecided
 
     async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
+        """Look at once, and then, the place of the job lent to others, until it can be told."""
         if lane.operation.recovery is None:
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:
             return Undecided("it was sent more than a day ago, and the service lists one day")
-        looks = 0
-        # A killed run has not seen the end of its create: the grace begins with the first look.
-        lost_at = doubt.lost_at if doubt.is_seen else min(self._now(), doubt.until)
-        while True:
-            is_last = self._now() - lost_at >= self._grace_s
+        began, past_s = self._clock.monotonic(), self._lost_for(doubt)
+        look = await self._look_alone(job, lane, doubt)
+        settled = _settle(look, past_s)
+        if settled is not None:
+            return settled.outcome
+        async with lent():
+            for number in range(1_000_000):
+                await self._pause(number)
+                look = await self._look_alone(job, lane, doubt)
+                waited_s = self._clock.monotonic() - began
+                settled = _settle(look, past_s + waited_s)
+                if settled is not None:
+                    return settled.outcome
+                may_see_more = lane.expects_creates and waited_s < _LONGEST_S
+                if waited_s >= self._grace_s * _PATIENCE and not may_see_more:
+                    break
+        return look if isinstance(look, Undecided) else Undecided(look.reason)
+
+    async def _pause(self, number: int) -> None:
+        pause_s = min(_LOOKS_S[min(number, len(_LOOKS_S) - 1)], self._grace_s / 2)
+        async with self._control.interruptible():
+            await self._clock.sleep(max(0.05, pause_s))
+
+    async def _look_alone(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
+        async with lane.alone(self._control):
             try:
-                found = await self._look(job, lane, doubt)
+                if isinstance(lane.operation.recovery, MadeList):
+                    return await self._look_for_made(job, lane, doubt, lane.operation.recovery)
+                return await self._look_for_task(job, lane, doubt)
             except Unlisted as unlisted:
-                return Undecided(unlisted.reason, unlisted.is_silent)
-            if isinstance(found, Trace):
-                return found
-            if is_last:
-                return _conclude(found)
-            async with self._control.interruptible():
-                await self._clock.sleep(
-                    min(_LOOKS_S[min(looks, len(_LOOKS_S) - 1)], max(0.05, self._grace_s / 2))
-                )
-            looks += 1
+                return Undecided(unlisted.reason, unlisted.is_silent, unlisted.is_foreign)
 
-    async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | NotFound | Undecided:
-        recovery = lane.operation.recovery
-        if isinstance(recovery, MadeList):
-            return await self._look_for_made(job, lane, doubt, recovery)
-        # The zone of the window's times is not documented, so a narrow list proves presence, and
-        # absence only where it shows a task that must be in it.
-        try:
-            narrow = await self._list_tasks(lane, stamp_window(doubt, margin_s=_MARGIN_S))
-        except Unlisted as unlisted:
-            if unlisted.is_silent:
-                raise
-        else:
-            known = self._claims.accepted([trace.name for trace in narrow.traces])
-            found = self._judge_tasks(lane, doubt, narrow, known)
-            if isinstance(found, Trace) or (known and self._reaches(narrow, known)):
-                return found
-        whole = await self._list_tasks(lane, {})
-        known = self._claims.accepted([trace.name for trace in whole.traces])
-        found = self._judge_tasks(lane, doubt, whole, known)
-        is_unproven = found is NotFound.ABSENT and not known
-        # A list that lacks all of our own tasks of the day proves nothing yet: it may be late.
-        if is_unproven and self._claims.has_accepted(
-            lane.operation.name, since=self._listed_since()
-        ):
-            return Undecided("the list does not show tasks that must be in it")
-        return found
-
-    def _reaches(self, narrow: Listing, known: dict[str, Span]) -> bool:
-        """Whether the narrow list holds all that may be ours, though it was cut by our clock."""
-        skew = measure_skew(narrow.traces, known=known, served_ahead_s=None)
-        return abs(skew.ahead_s) + skew.wide_s < _MARGIN_S
-
-    def _judge_tasks(
-        self, lane: Lane, doubt: Doubt, listing: Listing, known: dict[str, Span]
-    ) -> Trace | NotFound:
-        name, names = lane.operation.name, [trace.name for trace in listing.traces]
-        # Rivals first: one that gets its task in between is then both, and never neither.
-        rivals = self._claims.rivals(name, job_id=doubt.job_id)
-        return find_task(
-            doubt,
-            listing.traces,
-            skew=measure_skew(listing.traces, known=known, served_ahead_s=listing.served_ahead_s),
-            claimed=self._claims.claimed(name, names, job_id=doubt.job_id),
-            rivals=rivals,
-            callers={caller_of(trace) for trace in listing.traces if trace.name in known},
-        )
-
-    async def _list_tasks(self, lane: Lane, window: dict[str, str]) -> Listing:
+    async def _look_for_task(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look:
         recovery = lane.operation.recovery
         model = recovery.model_name if isinstance(recovery, TaskList) else ""
-        return await self._lister.tasks(model, window)
+        # The zone of the window's times is not documented, so a narrow list proves presence, and
+        # absence only where it shows a task that must be in it.
+        if self._is_steady(doubt):
+            try:
+                narrow = await self._lister.tasks(model, stamp_window(doubt, margin_s=_MARGIN_S))
+            except Unlisted as unlisted:
+                if unlisted.is_silent:
+                    raise
+            else:
+                look = await self._judge_tasks(job, lane, doubt, narrow, margin_s=_MARGIN_S)
+                if isinstance(look.finding.verdict, Trace) or math.isfinite(look.wait_s):
+                    return look
+        return await self._judge_tasks(job, lane, doubt, await self._lister.tasks(model, {}))
+
+    async def _judge_tasks(
+        self,
+        job: OpenJob,
+        lane: Lane,
+        doubt: Doubt,
+        listing: Listing,
+        *,
+        margin_s: float = math.inf,
+    ) -> _Look:
+        """`margin_s`: how far around the doubt the list reaches, by our clock."""
+        name, names = lane.operation.name, [trace.name for trace in listing.traces]
+        known = self._claims.accepted(names)
+        run_id = doubt.run_id if self._is_steady(doubt) else None
+        # Rivals first: one that gets its task in between is then both, and never neither.
+        rivals = self._claims.rivals(name, job_id=doubt.job_id)
+        claimed = self._claims.claimed(name, names, job_id=doubt.job_id)
+
+        skew = measure_skew(
+            listing.traces, known=known, served_ahead_s=listing.served_ahead_s, run_id=run_id
+        )
+
+        def judge(disproved: Collection[str]) -> Finding:
+            return find_task(
+                doubt,
+                listing.traces,
+                skew=skew,
+                claimed={*claimed, *disproved},
+                rivals=rivals,
+                callers={caller_of(trace) for trace in listing.traces if trace.name in known},
+                usual_s=_usual_s(known, run_id),
+            )
+
+        finding = judge(())
+        evidence = await self._ask(job, lane, finding.candidates)
+        proven = [trace for trace in finding.candidates if evidence[trace.name] is Evidence.OURS]
+        if len(proven) == 1:
+            return _Look(Finding(proven[0]))
+        disproved = [name for name, says in evidence.items() if says is Evidence.NOT_OURS]
+        if disproved:
+            finding = judge(disproved)
+        wait_s = math.inf
+        if abs(skew.ahead_s) + skew.wide_s < margin_s or math.isinf(margin_s):
+            wait_s = self._wait_for_absence(doubt, known, self._newly_accepted(name, names))
+        return _Look(finding, wait_s, _why_open(finding, wait_s))
+
+    async def _ask(
+        self, job: OpenJob, lane: Lane, candidates: Collection[Trace]
+    ) -> dict[str, Evidence]:
+        """What each candidate says of the request that made it, where there are not too many."""
+        recovery = lane.operation.recovery
+        evidence = dict.fromkeys((trace.name for trace in candidates), Evidence.SILENT)
+        if not isinstance(recovery, TaskList) or len(candidates) > _MOST_ASKED:
+            return evidence
+        request = orjson.loads(job.body)
+        for name in evidence:
+            async with self._control.interruptible(), self._limiter.slot():
+                try:
+                    answer = await self._api.query(name)
+                except ApiError:
+                    continue
+            if answer.verdict.decision is Decision.ACCEPTED:
+                evidence[name] = weigh(request, answer.payload, recovery)
+        return evidence
+
+    def _newly_accepted(self, operation: str, listed: Collection[str]) -> dict[str, Span]:
+        """Tasks of ours that the list should show and does not."""
+        spans = self._claims.newly_accepted(operation)
+        return {name: span for name, span in spans.items() if name not in set(listed)}
+
+    def _wait_for_absence(
+        self, doubt: Doubt, known: Mapping[str, Span], unlisted: Mapping[str, Span]
+    ) -> float:
+        """How long after its loss a create that the list lacks was never accepted."""
+        later = [span for span in known.values() if _is_later(span, doubt)]
+        if not later:
+            is_behind = any(_is_later(span, doubt) for span in unlisted.values())
+            return self._grace_s * _PATIENCE if known and not is_behind else math.inf
+        witness = max(later, key=lambda span: (span.run_id or 0, span.sent))
+        # A list that lacks what was accepted before its witness has holes.
+        since = doubt.since - _MARGIN_S
+        has_holes = any(
+            span.run_id == witness.run_id and since < span.answered < witness.sent
+            for span in unlisted.values()
+        )
+        return math.inf if has_holes else self._grace_s
 
     async def _look_for_made(
         self, job: OpenJob, lane: Lane, doubt: Doubt, recovery: MadeList
-    ) -> Trace | NotFound:
+    ) -> _Look:
         operation, request = lane.operation, orjson.loads(job.body)
         listing = await self._lister.made(operation, recovery, request, lane.limiter)
         names = [trace.name for trace in listing.traces]
         claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
-        return find_made(doubt, listing.traces, claimed=claimed)
+        is_dated = doubt.since <= self._now() + _MARGIN_S
+        verdict = find_made(doubt, listing.traces, claimed=claimed, is_dated=is_dated)
+        known = self._claims.made(operation.name, listing.names)
+        wait_s = self._wait_for_absence(doubt, known, {})
+        return _Look(Finding(verdict), wait_s, _NO_WITNESS)
+
+    def _is_steady(self, doubt: Doubt) -> bool:
+        """Whether the doubt has a time of the clock that this run has had from its start."""
+        wall, monotonic = self._began
+        passed_s = self._clock.monotonic() - monotonic
+        has_moved = abs(self._now() - wall - passed_s) > _JUMP_S
+        return not has_moved and doubt.since <= self._now() + _JUMP_S
+
+    def _lost_for(self, doubt: Doubt) -> float:
+        """Seconds since the loss; after a kill nobody saw it, and the grace begins with a look."""
+        lost_at = doubt.lost_at if doubt.is_seen else min(self._now(), doubt.until)
+        return max(0.0, self._now() - lost_at)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
@@ -163,9 +286,40 @@ class Reconciler:
         return stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
 
 
-def _conclude(found: NotFound | Undecided) -> Undecided | None:
-    if found is NotFound.ABSENT:
-        return None
-    if found is NotFound.UNDECIDED:
-        return Undecided("several tasks of that time may be it, and the list has no prompts")
-    return found
+_NO_WITNESS = "the list shows nothing of this run that was accepted later, so it may not be current"
+
+
+def _settle(look: _Look | Undecided, waited_s: float) -> _Settled | None:
+    """The outcome of a look, or None where another one may tell more."""
+    if isinstance(look, Undecided):
+        return _Settled(look)
+    if isinstance(look.finding.verdict, Trace):
+        return _Settled(look.finding.verdict)
+    is_absent = look.finding.verdict is NotFound.ABSENT and waited_s >= look.wait_s
+    return _Settled(None) if is_absent else None
+
+
+def _why_open(finding: Finding, wait_s: float) -> str:
+    """Why a look does not tell, in words for the user."""
+    if finding.verdict is NotFound.ABSENT:
+        return _NO_WITNESS if math.isinf(wait_s) else "the list may be behind"
+    names = ", ".join(trace.name for trace in finding.candidates[:3])
+    tasks = f"tasks of that time that may be it: {names}" if names else "a task may be it"
+    if finding.is_shared:
+        return f"others use this key, and the list has no prompts; {tasks}"
+    return f"the list has no prompts; {tasks}"
+
+
+def _is_later(span: Span, doubt: Doubt) -> bool:
+    """Whether a create of ours was sent after the lost one was given up."""
+    if span.run_id is not None and doubt.run_id is not None and span.run_id != doubt.run_id:
+        return span.run_id > doubt.run_id
+    return span.sent >= doubt.lost_at
+
+
+def _usual_s(known: Mapping[str, Span], run_id: int | None) -> float:
+    """Within which a create of the run was accepted, as far as its others tell."""
+    took_s = [span.answered - span.sent for span in known.values() if span.run_id == run_id]
+    if run_id is None or len(took_s) < _FEW:
+        return math.inf
+    return max(_LEAST_USUAL_S, 4 * max(took_s))

@@ -136,9 +136,14 @@ class UploadFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskList:
-    """A create whose answer was lost is looked for in the list of tasks, under this model."""
+    """A create whose answer was lost is looked for in the list of tasks, under this model.
+
+    A task that is found must agree with the request: the rest are JSON pointers.
+    """
 
     model_name: str
+    confirm: Mapping[str, str]  # in the request, in the task's answer
+    size: str | None  # in the request: WIDTH*HEIGHT of the pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +230,10 @@ class OpenJob:
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
     part: "Part | None" = None  # what of a partial job is asked for again
     whole: bytes | None = None  # the job's own request, where `body` asks for a part
+    run_id: int | None = None  # of the last intent; None where another run directory has sent it
+    is_found: bool = False  # the task, in the service's list: no answer has named it
+    is_retry: bool = False  # where its task has no more to give, it is sent again
+    have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
 
 
 class SentElsewhere(NamedTuple):

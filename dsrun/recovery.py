@@ -1,22 +1,27 @@
 """Whose is it? Judges what the service lists against a create whose answer was lost. Pure.
 
 Times are seconds since the epoch. A task list has no prompts, so a task is told by the create's
-request id, or by elimination: made while the create was under way, and nobody else's.
+request id, by what it says of its own request, or by elimination: made while the create was under
+way, and nobody else's. Elimination is no proof where the key is shared with others.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import NamedTuple
 
-from dsrun.catalog import asked_value, resolve
-from dsrun.records import Json, MadeList, Operation
+from dsrun.catalog import asked_value, resolve, resolve_each
+from dsrun.records import Json, MadeList, Operation, TaskList
 
 _SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name no zone
-_SURE_S = 2.0  # doubt of times where our own tasks, or a date, show how far clocks are apart
-_LOOSE_S = 30.0  # beyond which they show that it cannot be
-_WIDE_S = 600.0  # where nothing does; an HTTP date is a gateway's, and proves no absence
+_EDGE_S = 0.05  # by which a time of the list may be off where our own tasks date it
+_SURE_S = 2.0  # the same where a date, or tasks of another run, show how far clocks are apart
+_WIDE_S = 600.0  # where nothing does
+_MOVED_S = 2.0  # by which dates contradict each other where a clock was set
+_LOOSE_S = 5.0  # beyond its doubt a dated task cannot be another's
+_NEARBY_S = 3600.0  # a task of nobody so near to a create shows that others use the key
 _DAY_S = 86400.0
 _DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
 _LATE_S = 30.0  # a service may accept what its client has given up
@@ -35,6 +40,7 @@ class Doubt:
     until: float
     request_id: str | None = None
     is_seen: bool = True  # the loss; else the run was killed, and lost_at is `since`
+    run_id: int | None = None  # of its ledger: whose clock has dated it; None where nobody knows
 
 
 class Trace(NamedTuple):
@@ -53,6 +59,9 @@ class Caller(NamedTuple):
     unique_key: str  # group, task, function and model of the call
 
 
+_CALLER = ("api_key_id", "user_api_unique_key")
+
+
 class Page(NamedTuple):
     traces: Sequence[Trace]  # those that may concern us
     names: Sequence[str]  # of all items
@@ -60,7 +69,10 @@ class Page(NamedTuple):
 
 
 class Skew(NamedTuple):
-    """How far the service's clock is ahead of ours: tightly, and beyond any doubt."""
+    """How far the service's clock is ahead of ours, and by how much that may be wrong.
+
+    What is farther off than `wide_s` cannot be; infinite where nothing dates the list for sure.
+    """
 
     ahead_s: float
     doubt_s: float
@@ -68,10 +80,11 @@ class Skew(NamedTuple):
 
 
 class Span(NamedTuple):
-    """When a create was sent and answered, by our clock."""
+    """When a create was sent and answered, by the clock of a run of ours."""
 
     sent: float
     answered: float
+    run_id: int | None = None
 
 
 class NotFound(Enum):
@@ -79,10 +92,39 @@ class NotFound(Enum):
     UNDECIDED = "undecided"  # it cannot be told
 
 
-def doubt_of(job_id: str, submitted_at: str, lost_at: str | None, request_id: str | None) -> Doubt:
-    """The doubt of a ledger row: from the intent until it can no longer arrive."""
+class Finding(NamedTuple):
+    """What a list says of a doubt."""
+
+    verdict: Trace | NotFound
+    candidates: Sequence[Trace] = ()  # tasks that may be the doubt's
+    is_shared: bool = False  # the list has tasks of that time that nobody here has sent
+
+
+class Evidence(Enum):
+    """What a task says of the request that made it."""
+
+    OURS = "ours"
+    NOT_OURS = "not ours"
+    SILENT = "silent"  # nothing that others could not say too
+
+
+def doubt_of(
+    job_id: str,
+    submitted_at: str,
+    lost_at: str | None,
+    request_id: str | None,
+    *,
+    run_id: int | None = None,
+    next_run_at: str | None = None,
+) -> Doubt:
+    """The doubt of a ledger row: from the intent until it can no longer arrive.
+
+    `next_run_at`: when the next run of its ledger began, by which its own had died.
+    """
     since = epoch(submitted_at)
     until = epoch(lost_at) if lost_at else since + _DEFAULT_LIFE_S
+    if next_run_at is not None and not lost_at:
+        until = max(since, min(until, epoch(next_run_at)))
     return Doubt(
         job_id=job_id,
         since=since,
@@ -90,6 +132,7 @@ def doubt_of(job_id: str, submitted_at: str, lost_at: str | None, request_id: st
         until=until + _LATE_S,
         request_id=request_id,
         is_seen=lost_at is not None,
+        run_id=run_id,
     )
 
 
@@ -108,7 +151,7 @@ def read_tasks(payload: Json) -> Page | None:
             name=str(item["task_id"]),
             request_id=str(item["request_id"]) if item.get("request_id") else None,
             made_at=_epoch_ms(item.get("gmt_create")),
-            item=item,
+            item={key: item.get(key) for key in _CALLER},  # a list may be long
         )
         for item in items
         if isinstance(item, dict) and item.get("task_id")
@@ -131,25 +174,36 @@ def read_made(payload: Json, *, operation: Operation, recovery: MadeList, reques
 
 
 def measure_skew(
-    traces: Iterable[Trace], *, known: Mapping[str, Span], served_ahead_s: float | None
+    traces: Sequence[Trace],
+    *,
+    known: Mapping[str, Span],
+    served_ahead_s: float | None,
+    run_id: int | None = None,
 ) -> Skew:
-    """How far the clocks are apart: from tasks of our own, else from the HTTP date, else unknown.
+    """How far the clocks are apart: from our own tasks, else from the HTTP date, else unknown.
 
     `known` has when the creates of our own tasks were sent and answered: they were accepted in
-    between. What would prove absence gets the doubt of a bad clock in every case.
+    between. Only those of the doubt's own run, `run_id`, were dated by the same clock as the
+    doubt, and only they can prove that a listed task is too far off.
     """
+    own = {name: span for name, span in known.items() if span.run_id == run_id is not None}
     spans = [
-        (trace.made_at[0] - known[trace.name].answered, trace.made_at[0] - known[trace.name].sent)
+        (trace.made_at[0] - span.answered, trace.made_at[0] - span.sent)
         for trace in traces
-        if trace.made_at and trace.name in known
+        if trace.made_at and (span := (own or known).get(trace.name))
     ]
-    if spans:
-        least, most = max(low for low, _ in spans), min(high for _, high in spans)
-        doubt_s = _SURE_S + abs(most - least) / 2  # where they contradict, a clock has moved
-        return Skew((least + most) / 2, doubt_s, max(doubt_s, _LOOSE_S))
-    if served_ahead_s is not None:
-        return Skew(served_ahead_s, _SURE_S, _WIDE_S)
-    return Skew(0.0, _WIDE_S, _WIDE_S)
+    if not spans:
+        if served_ahead_s is None:
+            return Skew(0.0, _WIDE_S, math.inf)
+        return Skew(served_ahead_s, _SURE_S, math.inf)
+    least, most = max(low for low, _ in spans), min(high for _, high in spans)
+    middle, half = (least + most) / 2, abs(most - least) / 2
+    has_moved = least - most > _MOVED_S
+    if not own or has_moved:
+        return Skew(middle, _SURE_S + half, math.inf)
+    is_whole = all(time.is_integer() for trace in traces for time in trace.made_at)
+    doubt_s = _EDGE_S + half + (1.0 if is_whole else 0.0)
+    return Skew(middle, doubt_s, doubt_s + _LOOSE_S)
 
 
 def find_task(
@@ -160,12 +214,14 @@ def find_task(
     claimed: Iterable[str],
     rivals: Sequence[Doubt],
     callers: Collection[Caller] = (),
-) -> Trace | NotFound:
-    """The one task that must be the doubt's.
+    usual_s: float = math.inf,
+) -> Finding:
+    """The one task that must be the doubt's, its absence, or neither.
 
     `claimed` are tasks of other jobs, here or in other run directories; `rivals` other creates
-    whose tasks are not known. `callers` are those of our own tasks: another's is not adopted, but
-    proves no absence either, since our key may be a new one.
+    whose tasks are not known. `callers` are those of our own tasks: what another has called is
+    not adopted, but proves no absence either, unless tasks of the same run say that the key is
+    the same. `usual_s`: within which creates of the doubt's run were accepted.
     """
     taken = set(claimed)
     spoken_for = {rival.request_id for rival in rivals if rival.request_id}
@@ -176,35 +232,126 @@ def find_task(
     ]
     exact = [trace for trace in free if trace.request_id and trace.request_id == doubt.request_id]
     if exact:
-        return exact[0]
-    inside = [trace for trace in free if _may_be(doubt, trace, skew.ahead_s, skew.doubt_s)]
-    ours = [trace for trace in inside if not callers or caller_of(trace) in callers]
-    if len(ours) == 1:
-        [trace] = ours
-        contradicts = doubt.request_id and trace.request_id  # both are known, and not the same
-        if not contradicts and not any(
-            _may_be(rival, trace, skew.ahead_s, skew.doubt_s)
-            for rival in rivals
-            if not (rival.request_id and trace.request_id)
-        ):
-            return trace
-    if any(_may_be(doubt, trace, skew.ahead_s, skew.wide_s) for trace in free):
+        return Finding(exact[0])
+    ours = [trace for trace in free if not callers or caller_of(trace) in callers]
+    if callers and math.isfinite(skew.wide_s):
+        free = ours
+
+    def fits(each: Doubt, trace: Trace) -> bool:
+        if each.request_id and trace.request_id:
+            return False  # both are known, and not the same
+        return _may_be(each, trace, skew.ahead_s, skew.doubt_s, _end_of(each, usual_s))
+
+    candidates = [trace for trace in ours if fits(doubt, trace)]
+    is_shared = any(_is_strange(trace, doubt, rivals, skew) for trace in ours)
+    explained = [trace for trace in ours if any(fits(rival, trace) for rival in rivals)]
+    verdict: Trace | NotFound = NotFound.ABSENT
+    if candidates:
+        rows = candidates + [trace for trace in explained if trace not in candidates]
+        verdict = NotFound.UNDECIDED if is_shared else _only_way(candidates, rows, rivals, fits)
+    if verdict is NotFound.ABSENT and any(
+        _may_be(doubt, trace, skew.ahead_s, skew.wide_s, doubt.until)
+        for trace in free
+        if trace not in candidates and trace not in explained
+    ):
+        verdict = NotFound.UNDECIDED
+    return Finding(verdict, candidates, is_shared)
+
+
+def _end_of(doubt: Doubt, usual_s: float) -> float:
+    """Until when a create is likely to have been accepted."""
+    return doubt.lost_at if doubt.is_seen else min(doubt.until, doubt.since + usual_s)
+
+
+def _is_strange(trace: Trace, doubt: Doubt, rivals: Sequence[Doubt], skew: Skew) -> bool:
+    """Whether a free task of about that time can be no create of ours."""
+    if not trace.made_at:
+        return False
+    margin = min(skew.wide_s, _WIDE_S)
+    nearby = _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until)
+    return nearby and not any(
+        _may_be(each, trace, skew.ahead_s, margin, each.until) for each in (doubt, *rivals)
+    )
+
+
+def _only_way(
+    candidates: Sequence[Trace],
+    traces: Sequence[Trace],
+    rivals: Sequence[Doubt],
+    fits: Callable[[Doubt, Trace], bool],
+) -> Trace | NotFound:
+    """What must be the doubt's, since each of the traces is one doubt's, and each doubt has one."""
+    ways = [
+        choice
+        for choice in (*candidates, None)
+        if _can_assign([trace for trace in traces if trace is not choice], rivals, fits)
+    ]
+    if len(ways) != 1:
         return NotFound.UNDECIDED
-    return NotFound.ABSENT
+    return ways[0] or NotFound.ABSENT
+
+
+def _can_assign(
+    traces: Sequence[Trace], doubts: Sequence[Doubt], fits: Callable[[Doubt, Trace], bool]
+) -> bool:
+    """Whether each trace can have a doubt of its own: a matching, by augmenting paths."""
+    holder: dict[int, int] = {}  # of a doubt, the trace
+
+    def place(number: int, tried: set[int]) -> bool:
+        for other, doubt in enumerate(doubts):
+            if other not in tried and fits(doubt, traces[number]):
+                tried.add(other)
+                if other not in holder or place(holder[other], tried):
+                    holder[other] = number
+                    return True
+        return False
+
+    return len(traces) <= len(doubts) and all(place(n, set()) for n in range(len(traces)))
+
+
+def weigh(request: Json, payload: Json, recovery: TaskList) -> Evidence:
+    """What a task's own answer says of the request that made it.
+
+    A text that is the same proves it; a number that is the same could be another's too.
+    """
+    proof = Evidence.SILENT
+    for asked, told in recovery.confirm.items():
+        wanted = resolve(request, asked)
+        values = [value for value in resolve_each(payload, told) if value not in (None, "")]
+        if wanted is None or not values:
+            continue
+        if not all(_agree(wanted, value) for value in values):
+            return Evidence.NOT_OURS
+        if isinstance(wanted, str) and wanted in values:
+            proof = Evidence.OURS
+    return proof
+
+
+def _agree(wanted: Json, told: Json) -> bool:
+    """A service may cut a text that is too long for it, and blanks at its ends."""
+    if isinstance(wanted, str) and isinstance(told, str):
+        return wanted.strip().startswith(told.strip())
+    return bool(wanted == told)
 
 
 def caller_of(trace: Trace) -> Caller:
-    return Caller(*(str(trace.item.get(key)) for key in ("api_key_id", "user_api_unique_key")))
+    return Caller(*(str(trace.item.get(key)) for key in _CALLER))
 
 
-def find_made(doubt: Doubt, traces: Sequence[Trace], *, claimed: Iterable[str]) -> Trace | NotFound:
+def find_made(
+    doubt: Doubt, traces: Sequence[Trace], *, claimed: Iterable[str], is_dated: bool = True
+) -> Trace | NotFound:
     """The newest thing that this very request made and nobody has.
 
-    Its texts are the request's own, so the time only keeps out what was made days before.
+    Its texts are the request's own, so the time only keeps out what was made days before; it does
+    not count where the doubt's clock has moved and it is not `is_dated`.
     """
     taken = set(claimed)
+    margin = _DAY_S if is_dated else math.inf
     free = [
-        trace for trace in traces if trace.name not in taken and _may_be(doubt, trace, 0.0, _DAY_S)
+        trace
+        for trace in traces
+        if trace.name not in taken and _may_be(doubt, trace, 0.0, margin, doubt.until)
     ]
     return free[0] if free else NotFound.ABSENT
 
@@ -220,11 +367,10 @@ def stamp_window(doubt: Doubt, *, margin_s: float) -> dict[str, str]:
     }
 
 
-def _may_be(doubt: Doubt, trace: Trace, ahead_s: float, doubt_s: float) -> bool:
-    """Whether the thing may have been made while the create was under way."""
+def _may_be(doubt: Doubt, trace: Trace, ahead_s: float, doubt_s: float, until: float) -> bool:
+    """Whether the thing may have been made between the create's sending and `until`."""
     return not trace.made_at or any(
-        doubt.since - doubt_s <= moment - ahead_s <= doubt.until + doubt_s
-        for moment in trace.made_at
+        doubt.since - doubt_s <= moment - ahead_s <= until + doubt_s for moment in trace.made_at
     )
 
 

@@ -6,6 +6,7 @@ broken ledger, a broken disk or a bug comes out as an exception.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from dsrun.answers import (
     task_error,
     task_phase,
 )
+from dsrun.catalog import resolve
 from dsrun.clock import stamp
 from dsrun.control import Left, RunControl
 from dsrun.digest import canonical_json
@@ -34,7 +36,18 @@ from dsrun.limits import Pace
 from dsrun.outcomes import Answered
 from dsrun.polling import Poller
 from dsrun.ports import Clock, JobUploads, Recorder
-from dsrun.records import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Operation, Part
+from dsrun.records import (
+    Artifact,
+    JobError,
+    JobResult,
+    JobStatus,
+    Json,
+    OpenJob,
+    Operation,
+    Part,
+    TaskList,
+)
+from dsrun.recovery import Doubt, Evidence, weigh
 from dsrun.submitting import Submitter
 from dsrun.verdict import Decision
 
@@ -108,12 +121,16 @@ class Runner:
     async def _run_request(self, job: OpenJob, lane: Lane) -> JobResult:
         if job.task_id is not None:
             reserved = price_of(orjson.loads(job.body), lane.operation)
+            if job.is_retry:
+                return await self._retry(job, job.task_id, lane, reserved)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
         outcome = await self._submitter.submit(job, lane)
         if isinstance(outcome, JobResult):
             return await self._end(job, outcome, is_counted=True)
         if isinstance(outcome, Answered):
             return await self._finish_now(job, lane.operation, outcome)
+        if outcome.doubt is not None:
+            job = _found(job, outcome.doubt)
         return await self._finish_task(
             job, outcome.task_id, lane, outcome.reserved, fresh=outcome.is_new
         )
@@ -121,13 +138,51 @@ class Runner:
     async def _finish_task(
         self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
     ) -> JobResult:
+        operation = lane.operation
         answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
+        if answer is None:
+            return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
+        if job.is_found and _is_anothers(job, operation, answer):
+            return await self._disown(job, task_id, lane)
         phase = task_phase(answer.payload)
         if phase is TaskPhase.SUCCEEDED:
             result = await self._collect(job, task_id, lane, answer)
         else:
             result = _unsuccessful(phase, answer)
-        return await self._end(job, result, operation=lane.operation, reserved=reserved)
+        return await self._end(job, result, operation=operation, reserved=reserved)
+
+    async def _disown(self, job: OpenJob, task_id: str, lane: Lane) -> JobResult:
+        """A task that was found for the job says that another request made it: look again."""
+        await self._recorder.record_foreign(
+            job,
+            task_id=task_id,
+            at=stamp(self._clock.now()),
+            message="the task that was found was made by another request",
+        )
+        job = replace(job, status=JobStatus.SUBMITTING, task_id=None, is_found=False)
+        return await self._run_request(job, lane)
+
+    async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal) -> JobResult:
+        """Ask the task of a failed job once more; what it does not have is sent again."""
+        operation = lane.operation
+        answer = await self._poller.wait(job, task_id, lane, fresh=False)
+        if answer is not None and task_phase(answer.payload) is TaskPhase.SUCCEEDED:
+            result = await self._collect(job, task_id, lane, answer)
+            if result.status is JobStatus.SUCCEEDED:
+                return await self._end(job, result, operation=operation, reserved=reserved)
+            await self._recorder.record_result(job, result, at=stamp(self._clock.now()))
+            job = replace(job, have=(*job.have, *(item.index for item in result.artifacts)))
+        self._control.budget.settle(reserved, Decimal(0))
+        job = replace(job, status=JobStatus.PENDING, task_id=None, is_retry=False)
+        wanted = artifact_count(orjson.loads(job.body), operation)
+        missing = tuple(index for index in range(wanted) if index not in job.have)
+        if not job.have:
+            await self._recorder.forget_task(job)
+            return await self._run_request(job, lane)
+        first, count = ranges_of(missing)[0]
+        await self._recorder.reopen_part(job.job_id, first=first, count=count)
+        part = Part(first=first, count=count, missing=missing)
+        return await self._run_parts(replace(job, part=part), part, lane)
 
     async def _collect(self, job: OpenJob, task_id: str, lane: Lane, answer: Answer) -> JobResult:
         """Fetch what a successful task made. Raises Left where a file will not come today."""
@@ -141,8 +196,11 @@ class Runner:
                 found,
                 seed=_first_seed(request, operation),
                 first=job.part.first if job.part else 0,
-                have={item.index for item in kept},
+                have={*job.have, *(item.index for item in kept)},
+                size=_asked_size(request, operation),
             )
+            if fetched.is_anothers:
+                return _unlike(task_id, fetched.missing)
             kept += fetched.artifacts
             if not fetched.missing:
                 break
@@ -150,8 +208,10 @@ class Runner:
                 self._control.note_unfetched(fetched.missing)
                 raise Left
             # The task names its addresses anew, or says that it is gone.
-            answer = await self._poller.wait(job, task_id, lane, fresh=False)
-            phase = task_phase(answer.payload)
+            named_anew = await self._poller.wait(job, task_id, lane, fresh=False)
+            if named_anew is None:
+                return replace(_unanswered(), artifacts=tuple(kept))
+            answer, phase = named_anew, task_phase(named_anew.payload)
             if phase is not TaskPhase.SUCCEEDED:
                 return replace(_unsuccessful(phase, answer), artifacts=tuple(kept))
             found = entries(operation, answer.payload)
@@ -231,7 +291,7 @@ class _Wanted(NamedTuple):
 def _result(
     job: OpenJob, operation: Operation, payload: Json, fetched: Fetched, wanted: _Wanted
 ) -> JobResult:
-    came = {item.index for item in fetched.artifacts}
+    came = {*job.have, *(item.index for item in fetched.artifacts)}
     made = len(came)
     refused = gravest(wanted.entries)
     status, error = JobStatus.SUCCEEDED, None
@@ -252,6 +312,47 @@ def _result(
         error=error,
         units=billed_units(operation, payload, made=made),
     )
+
+
+def _found(job: OpenJob, doubt: Doubt) -> OpenJob:
+    """The job as the ledger has it once its lost create was found."""
+    since, lost_at = (datetime.fromtimestamp(at, UTC) for at in (doubt.since, doubt.lost_at))
+    return replace(
+        job,
+        is_found=True,
+        submitted_at=stamp(since),
+        lost_at=stamp(lost_at) if doubt.is_seen else None,
+        request_id=doubt.request_id,
+        run_id=doubt.run_id,
+    )
+
+
+def _is_anothers(job: OpenJob, operation: Operation, answer: Answer) -> bool:
+    recovery = operation.recovery
+    if not isinstance(recovery, TaskList):
+        return False
+    request = orjson.loads(job.body)
+    return weigh(request, answer.payload, recovery) is Evidence.NOT_OURS
+
+
+def _asked_size(request: Json, operation: Operation) -> tuple[int, int] | None:
+    """Width and height that a request asks for, where its operation says where they stand."""
+    recovery = operation.recovery
+    at = recovery.size if isinstance(recovery, TaskList) else None
+    width, _, height = str(resolve(request, at)).partition("*")
+    return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
+
+
+def _unlike(task_id: str, words: str) -> JobResult:
+    message = f"task {task_id} was found for it, but its picture has {words}"
+    error = JobError(code="AnswerLost", message=message, kind="unknown")
+    return JobResult(status=JobStatus.UNKNOWN, error=error)
+
+
+def _unanswered() -> JobResult:
+    words = "the service has not answered for this task for as long as a task's record lives"
+    error = JobError(code="Unanswered", message=words, kind="lost")
+    return JobResult(status=JobStatus.UNKNOWN, error=error)
 
 
 def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from random import Random
+from typing import NamedTuple
 
 import orjson
 
-from dsrun.answers import task_id_of
+from dsrun.answers import holds_result, task_id_of
 from dsrun.backoff import retry_delay
 from dsrun.catalog import resolve
 from dsrun.clock import stamp
@@ -16,8 +17,8 @@ from dsrun.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.fills import price_of
 from dsrun.lane import Lane
 from dsrun.outcomes import Answered, Lost, Outcome, Submitted
-from dsrun.ports import Clock, GenerationApi, JobUploads, Recorder
-from dsrun.reconciling import Reconciler
+from dsrun.ports import Clock, GenerationApi, JobUploads, KnownTasks, Recorder
+from dsrun.reconciling import Reconciler, Undecided
 from dsrun.records import (
     JobError,
     JobResult,
@@ -30,6 +31,7 @@ from dsrun.records import (
 from dsrun.recovery import Doubt, Trace, doubt_of
 from dsrun.verdict import Decision, Verdict
 
+_IS_IT_RIGHT = "is the base URL right?"
 _STOPPED = "dsrun was stopped before the answer came"
 
 
@@ -39,6 +41,14 @@ class Refused(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.message)
         self.verdict = verdict
+
+
+class _InDoubt(NamedTuple):
+    """A lost create that is to be looked for, with what is set aside for it."""
+
+    lost: Lost
+    doubt: Doubt
+    reserved: Decimal
 
 
 class Submitter:
@@ -56,9 +66,15 @@ class Submitter:
         rng: Random,
         max_attempts: int,
         is_valid: Callable[[str, Json], bool],
+        ledger: KnownTasks,
+        run_id: int,
         resubmit_unknown: bool = False,
     ) -> None:
         """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds."""
+        self._ledger = ledger
+        self._run_id = run_id
+        self._heard: set[str] = set()  # operations to which the API itself has answered
+        self._being_recorded: set[str] = set()  # task ids on their way to the ledger
         self._api = api
         self._reconciler = reconciler
         self._uploads = uploads
@@ -69,6 +85,7 @@ class Submitter:
         self._rng = rng
         self._max_attempts = max_attempts
         self._is_valid = is_valid
+        self._began_at = stamp(clock.now())
 
     async def submit(self, job: OpenJob, lane: Lane) -> Outcome:
         """The accepted create, or how the job ended. Raises Left when the run stops first."""
@@ -82,6 +99,8 @@ class Submitter:
             if isinstance(ready, JobResult):
                 return ready
             outcome = await self._try_once(ready, lane)
+            if isinstance(outcome, _InDoubt):
+                outcome = await self._settle(ready, lane, outcome)
             if not isinstance(outcome, Verdict):
                 return outcome
             if outcome.decision is Decision.THROTTLE:
@@ -97,27 +116,29 @@ class Submitter:
     async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
         """A create of an earlier run whose answer nobody has; a Verdict where it was not paid."""
         reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
-        doubt = doubt_of(job.job_id, job.submitted_at or "", job.lost_at, job.request_id)
-        outcome: Outcome | Verdict | None = None
-        try:
-            async with lane.alone(self._control):
-                outcome = await self._look(
-                    job,
-                    lane,
-                    doubt,
-                    reserved,
-                    Lost("its answer was lost in an earlier run" if job.lost_at else _STOPPED),
-                    resubmit=self._resubmit_unknown,
-                )
-            return outcome
-        finally:
-            if isinstance(outcome, Verdict):
-                self._control.budget.settle(reserved, Decimal(0))
+        doubt = doubt_of(
+            job.job_id,
+            job.submitted_at or "",
+            job.lost_at,
+            job.request_id,
+            run_id=job.run_id,
+            next_run_at=self._began_at,
+        )
+        lost = Lost("its answer was lost in an earlier run" if job.lost_at else _STOPPED)
+        resubmit = self._resubmit_unknown
+        return await self._look(job, lane, _InDoubt(lost, doubt, reserved), resubmit=resubmit)
 
-    async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
+    async def _settle(self, job: OpenJob, lane: Lane, doubt: _InDoubt) -> Outcome | Verdict:
+        """What became of a create that was lost just now."""
+        try:
+            return await self._look(job, lane, doubt)
+        finally:
+            lane.end_doubt()
+
+    async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | _InDoubt:
         """One create; a Verdict asks for another try."""
         operation = lane.operation
-        async with lane.turn(self._control) as turn:
+        async with lane.turn(self._control):
             self._control.check(operation.name)
             request = orjson.loads(job.body)
             if not self._is_valid(operation.name, request):
@@ -125,16 +146,16 @@ class Submitter:
                     "InvalidRequest", "the request does not meet the operation's schema"
                 )
             reserved = self._reserve(request, operation)
-            outcome: Outcome | Verdict | None = None
+            outcome: Outcome | Verdict | _InDoubt | None = None
             try:
                 began = self._clock.now()
                 await self._recorder.record_intent(job, at=stamp(began))
                 sent = await self._send(job, lane, reserved)
-                if isinstance(sent, Lost):
-                    async with lane.alone(self._control, turn):
-                        outcome = await self._find(job, lane, sent, began, reserved)
-                else:
+                if not isinstance(sent, Lost):
                     outcome = sent
+                else:
+                    outcome = await self._note_lost(job, sent, began, reserved)
+                    lane.begin_doubt()  # before the next create can have its turn
             except Refused as refused:
                 outcome = refused.verdict
                 raise Left from refused
@@ -144,51 +165,56 @@ class Submitter:
                 if not _may_be_paid(outcome):
                     self._control.budget.settle(reserved, Decimal(0))
 
-    async def _find(
-        self, job: OpenJob, lane: Lane, lost: Lost, began: datetime, reserved: Decimal
-    ) -> Outcome | Verdict:
+    async def _note_lost(
+        self, job: OpenJob, lost: Lost, began: datetime, reserved: Decimal
+    ) -> _InDoubt:
         at = stamp(self._clock.now())
         await self._recorder.record_lost(job, at=at, message=lost.words, request_id=lost.request_id)
-        doubt = doubt_of(job.job_id, stamp(began), at, lost.request_id)
-        return await self._look(job, lane, doubt, reserved, lost)
+        doubt = doubt_of(job.job_id, stamp(began), at, lost.request_id, run_id=self._run_id)
+        return _InDoubt(lost, doubt, reserved)
 
     async def _look(
-        self,
-        job: OpenJob,
-        lane: Lane,
-        doubt: Doubt,
-        reserved: Decimal,
-        lost: Lost,
-        *,
-        resubmit: bool = False,
+        self, job: OpenJob, lane: Lane, in_doubt: _InDoubt, *, resubmit: bool = False
     ) -> Outcome | Verdict:
         """Find the create at the service; a Verdict says that it is not there.
 
         `resubmit`: the user wants it sent where the service cannot tell.
         """
+        lost, doubt, reserved = in_doubt
         found = await self._reconciler.find(job, lane, doubt)
         if isinstance(found, Trace):
-            return await self._adopt(job, lane.operation, found, reserved)
-        if found is None or (resubmit and not found.is_silent):
+            return await self._adopt(job, lane.operation, found, in_doubt)
+        is_silent = found is not None and (found.is_silent or self._is_unheard(found, lane))
+        if found is None or (resubmit and (found.is_foreign or not is_silent)):
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )
+            self._control.budget.settle(reserved, Decimal(0))
             return await self._refused(job, lane, verdict)
         words = f"{lost.words}; {found.reason}"
-        if found.is_silent:
-            hint = "; is the base URL right?" if lost.is_foreign else ""
+        if is_silent:
+            is_elsewhere = lost.is_foreign or found.is_foreign
+            hint = f"; {_IS_IT_RIGHT}" if is_elsewhere else ""
             self._control.stop(f"{words}{hint}", ExitCode.INCOMPLETE)
             raise Left
         return self._unknown(words, lost.request_id)
 
+    def _is_unheard(self, undecided: Undecided, lane: Lane) -> bool:
+        """Whether nothing at this address has answered as the API does: it may be a wrong one."""
+        name = lane.operation.name
+        return (
+            undecided.is_foreign and name not in self._heard and not self._ledger.has_accepted(name)
+        )
+
     async def _adopt(
-        self, job: OpenJob, operation: Operation, found: Trace, reserved: Decimal
+        self, job: OpenJob, operation: Operation, found: Trace, in_doubt: _InDoubt
     ) -> Outcome:
         """The create was accepted: what it made is this job's."""
+        reserved = in_doubt.reserved
         recovery = operation.recovery
         if not isinstance(recovery, MadeList):
             await self._record_task(job, found.name, found.request_id, found=True)
-            return Submitted(found.name, reserved, is_new=False)
+            return Submitted(found.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
         self._control.note_failure()
         words = f"it was made, but its answer was lost and with it {recovery.lost}"
@@ -227,16 +253,35 @@ class Submitter:
         lane.learn(verdict, self._control)
         if verdict.decision is Decision.AMBIGUOUS:
             words = f"{verdict.code}: {verdict.message}"
-            return Lost(words, request_id, is_foreign=verdict.is_foreign)
+            if verdict.is_foreign:  # its request id, too, may be that of a gateway
+                return Lost(words, is_foreign=True)
+            return Lost(words, request_id)
         if verdict.decision is not Decision.ACCEPTED:
+            self._heard.add(lane.operation.name)
             return await self._refused(job, lane, verdict)
         if lane.operation.protocol != "task":
+            if not holds_result(lane.operation, answer.payload):
+                return Lost("the answer holds nothing that was made", is_foreign=True)
+            self._heard.add(lane.operation.name)
             return Answered(answer, reserved)
         task_id = task_id_of(answer.payload)
         if task_id is None:
-            return Lost("the answer names no task", request_id)
-        await self._record_task(job, task_id, request_id)
-        return Submitted(task_id, reserved, is_new=True)
+            return Lost("the answer names no task", is_foreign=True)
+        return await self._take_task(job, lane, task_id, request_id, reserved)
+
+    async def _take_task(
+        self, job: OpenJob, lane: Lane, task_id: str, request_id: str | None, reserved: Decimal
+    ) -> Outcome | Lost:
+        """The task that an answer names, unless a create before this one was given it."""
+        if task_id in self._being_recorded or self._ledger.has_task(task_id):
+            return Lost(f"the answer names task {task_id}, which an earlier create was given")
+        self._heard.add(lane.operation.name)
+        self._being_recorded.add(task_id)
+        try:
+            await self._record_task(job, task_id, request_id)
+        finally:
+            self._being_recorded.discard(task_id)
+        return Submitted(task_id, reserved)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
         """The service said no, or never heard of it: nothing was paid."""
@@ -290,7 +335,7 @@ class Submitter:
         return JobResult(status=JobStatus.FAILED, error=error)
 
 
-def _may_be_paid(outcome: Outcome | Verdict | None) -> bool:
+def _may_be_paid(outcome: Outcome | Verdict | _InDoubt | None) -> bool:
     if isinstance(outcome, JobResult):
         return outcome.status in (JobStatus.UNKNOWN, JobStatus.PARTIAL)
     return not isinstance(outcome, Verdict)

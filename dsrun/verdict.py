@@ -17,6 +17,8 @@ from dsrun.masking import mask
 from dsrun.records import Json
 from dsrun.resources import read_schema
 
+_TOO_MANY = 429
+_SERVER_ERROR = 500
 _NO_JOINTS = str.maketrans("", "", "_- ")
 
 
@@ -39,7 +41,8 @@ class Verdict:
     message: str = ""
     retry_after_s: float | None = None
     tries: int | None = None  # of a retry, in all; None leaves it to the run's own limit
-    is_foreign: bool = False  # an HTTP success that is not this API's
+    is_foreign: bool = False  # in a gateway's, a proxy's or a firewall's words, and no failure
+    is_crowded: bool = False  # whoever spoke asks for fewer requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +62,43 @@ class _Rule:
 
 
 def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
-    """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none."""
+    """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none.
+
+    Only the API itself can refuse. What stands before it may answer in words of its own after
+    the API has accepted, so such an answer leaves open what became of a create.
+    """
     code, message = error_of(payload)
-    if payload is None and status in (400, 401, 402, 403, 404, 405, 406, 410, 421):
-        words = "the answer is not JSON; is the base URL right?"
-        return Verdict(decision=Decision.STOP, code=f"HTTP {status}", message=words)
-    if 200 <= status < 300 and (not code or _names_task(payload)):  # noqa: PLR2004  # HTTP's 2xx
-        if isinstance(payload, Mapping):
-            return Verdict(decision=Decision.ACCEPTED)
+    is_success = 200 <= status < 300  # noqa: PLR2004  # HTTP's 2xx
+    if is_success and isinstance(payload, Mapping) and (not code or _names_task(payload)):
+        return Verdict(decision=Decision.ACCEPTED)
+    if not _is_of_api(payload, headers):
         return Verdict(
             decision=Decision.AMBIGUOUS,
-            code="Unknown",
-            message="the answer is not JSON",
-            is_foreign=True,
+            code=f"HTTP {status}",
+            message="the answer is not in the words of the API",
+            retry_after_s=retry_after(headers),
+            is_foreign=status < _SERVER_ERROR,
+            is_crowded=status == _TOO_MANY,
         )
     decision, tries = _judge_error(status, code, message)
     return Verdict(
         decision=decision,
-        code=code or f"HTTP {status}",
+        code=code,
         message=message or "the answer names no reason",
         retry_after_s=retry_after(headers),
         tries=tries,
+        is_crowded=decision is Decision.THROTTLE,
     )
+
+
+def _is_of_api(payload: Json, headers: Mapping[str, str]) -> bool:
+    """Whether an error has the API's own form: a code that is text, and the id of its request."""
+    if not isinstance(payload, Mapping):
+        return False
+    inner = payload.get("error")
+    code = (inner if isinstance(inner, Mapping) else payload).get("code")
+    request_id = payload.get("request_id") or headers.get("x-request-id")
+    return isinstance(code, str) and bool(code.strip()) and isinstance(request_id, str)
 
 
 def judge_code(status: int, code: str, message: str) -> Decision:

@@ -11,6 +11,10 @@ from dsrun.ledger_view import LedgerView
 from dsrun.plan import Plan
 from dsrun.settings import Settings
 
+_RESUBMIT_HINT = (
+    "; or, where that address was wrong and is not the API, send those that have no task again "
+    "with --resubmit-unknown"
+)
 _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
@@ -24,14 +28,23 @@ def execution_of(execution: Execution, options: RunOptions) -> Execution:
     return execution
 
 
-def check_endpoint(view: LedgerView, settings: Settings, *, since: str) -> None:
-    """Paid tasks can be asked for only where they were made."""
-    last, waiting = view.last_run(), view.may_be_paid(since=since)
-    if last and waiting and last.endpoint != settings.base_url:
+def check_endpoint(
+    view: LedgerView, settings: Settings, *, since: str, resubmit_unknown: bool
+) -> None:
+    """Paid tasks can be asked for only where they were made.
+
+    Creates that nobody can find are the user's to send again, anywhere: `resubmit_unknown`.
+    """
+    last = view.last_run()
+    if last is None or last.endpoint == settings.base_url:
+        return
+    waiting = view.may_be_paid(since=since, only_tasks=resubmit_unknown)
+    if waiting:
+        hint = "" if resubmit_unknown else _RESUBMIT_HINT
         raise SetupError(
             f"{count_of(waiting, 'job')} of this run that may be paid wait at {last.endpoint}, and "
             f"the base URL is now {settings.base_url}; set DASHSCOPE_HTTP_BASE_URL back and run "
-            "again to fetch them"
+            f"again to fetch them{hint}"
         )
 
 

@@ -43,12 +43,15 @@ async def prepare(
         # The emulator of an earlier run is gone with its tasks; nothing was paid there.
         await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
         await ledger.forget_uploads()
-    again = [JobStatus.FAILED, JobStatus.CANCELLED] if options.retry_failed else []
-    again += [JobStatus.UNKNOWN] if options.resubmit_unknown else []
-    if again:
-        await ledger.reopen(again, among=chosen.ids() if chosen else None)
+    # The emulator of an earlier run cannot be asked.
+    asking_since = None if options.emulate else live_since
     if options.retry_failed:
-        await _reopen_partial(ledger, plan)
+        failed = [JobStatus.FAILED, JobStatus.CANCELLED]
+        among = chosen.ids() if chosen else None
+        await ledger.reopen(failed, among=among, asking_since=asking_since)
+        await _reopen_partial(ledger, plan, asking_since=asking_since)
+    if options.resubmit_unknown:
+        await ledger.reopen([JobStatus.UNKNOWN], among=chosen.ids() if chosen else None)
     await reuse.bring_in(ledger)
 
 
@@ -90,9 +93,13 @@ async def _find_lost_files(ledger: Ledger, reuse: Reuse, *, run_dir: Path, live_
             say(f"warning: {path} is missing, and the service has not kept it")
 
 
-async def _reopen_partial(ledger: Ledger, plan: Plan) -> None:
+async def _reopen_partial(ledger: Ledger, plan: Plan, *, asking_since: str | None) -> None:
     """Ask again for what is missing, where an operation can make it alone."""
     for job_id, operation, missing in ledger.view.partial_jobs():
-        if plan.catalog[operation].artifacts.count and missing:
+        if not (plan.catalog[operation].artifacts.count and missing):
+            continue
+        if asking_since and ledger.view.can_be_fetched(job_id, since=asking_since):
+            await ledger.reopen_task(job_id)
+        else:
             first, count = ranges_of(missing)[0]
             await ledger.reopen_part(job_id, first=first, count=count)

@@ -137,7 +137,7 @@ class Reuse:
         """A job of this run has ended: what succeeded is for the cache."""
         if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
             return
-        if job.part is not None:
+        if job.part is not None or job.have:
             # These are the files that were missing; the ledger alone has all of them.
             self._is_complete = False
             return

@@ -128,7 +128,10 @@ class _Session:
             stack.callback(ledger.close)
             live_since = stamp(self._clock.now() - _TASK_LIFE)
             if not self._options.emulate:
-                check_endpoint(ledger.view, settings, since=live_since)
+                check_endpoint(
+                    ledger.view, settings, since=live_since,
+                    resubmit_unknown=self._options.resubmit_unknown,
+                )  # fmt: skip
             claims = LedgerClaims(
                 self._layout.ledger, out=self._layout.out, endpoint=settings.base_url
             )

@@ -59,14 +59,15 @@ def build_runner(
         max_attempts=execution.max_attempts,
     )  # fmt: skip
     reconciler = Reconciler(
-        claims=claims, control=control, clock=clock, lister=lister, grace_s=execution.grace_s
-    )
+        api=api, claims=claims, control=control, clock=clock, lister=lister, limiter=questions,
+        grace_s=execution.grace_s,
+    )  # fmt: skip
     return Runner(
         uploads=uploader,
         submitter=Submitter(
             api=api, recorder=ledger, reconciler=reconciler, uploads=uploader, control=control,
             clock=clock, rng=rng, max_attempts=execution.max_attempts, is_valid=_validity(catalog),
-            resubmit_unknown=resubmit_unknown,
+            ledger=ledger.view, run_id=ledger.run_id, resubmit_unknown=resubmit_unknown,
         ),
         poller=Poller(
             api=api, recorder=ledger, control=control, clock=clock, rng=rng, limiter=questions,

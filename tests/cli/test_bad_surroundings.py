@@ -253,9 +253,22 @@ class TestServer:
         serve_page(404)
         outcome = work.dsrun(work.posters(2))
         assert outcome.code == 3
-        assert work.statuses() == {"pending": 2}
+        assert work.statuses() == {"submitting": 1, "pending": 1}
         assert "HTTP 404" in outcome.err
         assert "base URL" in outcome.err
+
+    def test_after_a_wrong_base_url_the_user_says_that_nothing_was_accepted(
+        self, work, serve_page, serve
+    ):
+        serve_page(404)
+        pipeline = work.posters(2)
+        work.dsrun(pipeline)
+        service = serve()
+        outcome = work.dsrun(pipeline)
+        assert (outcome.code, service.requests()) == (3, [])
+        assert "--resubmit-unknown" in outcome.err
+        assert work.dsrun(pipeline, "--resubmit-unknown").code == 0
+        assert list(service.creates().values()) == [1, 1]
 
     def test_a_redirect_is_not_followed_with_the_key(self, work, serve_page, emulator):
         target = f"{emulator.base_url}/services/aigc/text2image/image-synthesis"
@@ -264,7 +277,7 @@ class TestServer:
         assert outcome.code == 3
         assert "HTTP 307" in outcome.err
         assert emulator.requests() == []
-        assert work.statuses() == {"pending": 2}
+        assert work.statuses() == {"submitting": 1, "pending": 1}
 
     def test_one_that_hangs_up_on_everything_stops_the_run(self, work, serve):
         service = serve("reset")

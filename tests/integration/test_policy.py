@@ -60,7 +60,9 @@ class Account:
 
     async def speak(self, request):
         self.creates["voice"] += 1
-        return web.json_response({"code": "InvalidParameter", "message": "no"}, status=400)
+        return web.json_response(
+            {"code": "InvalidParameter", "message": "no", "request_id": "r"}, status=400
+        )
 
     async def task(self, request):
         self.asked += 1
@@ -86,7 +88,11 @@ class Account:
             recent.append(now)
             return None
         self.refused[kind] += 1
-        body = {"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded."}
+        body = {
+            "code": "Throttling.RateQuota",
+            "message": "Requests rate limit exceeded.",
+            "request_id": "r",
+        }
         return web.json_response(body, status=429, headers=self.wait)
 
 
@@ -194,7 +200,7 @@ def test_an_error_inside_a_task_means_what_it_means_in_a_refusal(
 
 def test_a_bad_key_costs_one_refusal_however_wide_the_window(work, account):
     account.create_limit = 1000
-    account.refusal = {"code": "InvalidApiKey", "message": "no"}
+    account.refusal = {"code": "InvalidApiKey", "message": "no", "request_id": "r"}
     assert work.dsrun(work.posters(8, submit_window=8)).code == 3
     assert sum(account.creates.values()) == 1
 
@@ -225,7 +231,11 @@ def test_the_gravest_reason_of_a_task_s_pictures_is_told_and_the_rest_is_kept(wo
 
 
 def test_an_address_that_timed_out_at_the_service_is_tried_once_more(work, account):
-    account.refusal = {"code": "InvalidURL.Timeout", "message": "no answer from your host"}
+    account.refusal = {
+        "code": "InvalidURL.Timeout",
+        "message": "no answer from your host",
+        "request_id": "r",
+    }
     assert work.dsrun(work.posters(1, max_attempts=5)).code == 1
     assert account.creates == {"a lantern 0": 2}
     assert work.statuses() == {"failed": 1}

@@ -142,6 +142,7 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
         db.execute("DROP TABLE upload")
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
         db.execute("ALTER TABLE artifact DROP COLUMN source_sha256")
+        db.execute("ALTER TABLE job DROP COLUMN run_id")
     db.close()
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2
@@ -192,7 +193,9 @@ class Host:
 
     async def create(self, request):
         assert request.headers["X-DashScope-OssResourceResolve"] == "enable"
-        return web.json_response({"code": "InvalidParameter", "message": "enough"}, status=400)
+        return web.json_response(
+            {"code": "InvalidParameter", "message": "enough", "request_id": "r"}, status=400
+        )
 
 
 async def _parts(request):

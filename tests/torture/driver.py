@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.torture.disk import SmallDisk
-from tests.torture.faults import DARK
+from tests.torture.faults import LIST_ABSENT
 from tests.torture.judge import UNKNOWN, judge, judge_payments
 from tests.torture.points import AGAIN, REOPENING, place_of
 from tests.torture.wal import damage
@@ -70,11 +70,9 @@ class Case:
     @property
     def allowed(self):
         """Where the service cannot tell what became of a create, nobody can."""
-        is_dark = DARK & self.faults.keys() or "foreign_s" in self.settings or self.clocks
+        is_dark = LIST_ABSENT in self.faults or "foreign_s" in self.settings or self.clocks
         is_wide = self.window > 1 and not self.disk  # of what was not killed nothing is in doubt
         allowed = UNKNOWN if is_dark or is_wide else frozenset()
-        if self.wal:  # what the log knew, nobody knows; not even whose a file is
-            allowed |= UNKNOWN | {"litter"}
         return allowed | {"twice"} if self.resubmit else allowed
 
 

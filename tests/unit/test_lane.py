@@ -11,7 +11,7 @@ from dsrun.errors import ExitCode
 from dsrun.lane import Lane
 from dsrun.limits import PATIENCE_S, RateLimiter
 from dsrun.records import Rate
-from dsrun.verdict import Decision, Verdict
+from dsrun.verdict import Decision, Verdict, judge
 from tests.fakes import ManualClock, settle
 
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
@@ -175,11 +175,11 @@ class TestAlone:
                 events.append(f"{name} ends")
 
         async def lose(name):
-            async with lane.turn(control) as turn:
+            async with lane.turn(control):
                 events.append(f"{name} is lost")
-                async with lane.alone(control, turn):
-                    events.append(f"{name} is looked for")
-                    await clock.sleep(5.0)
+            async with lane.alone(control):
+                events.append(f"{name} is looked for")
+                await clock.sleep(5.0)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(create("slow", 2.0))
@@ -203,7 +203,9 @@ class TestAlone:
 
         async def lose():
             nonlocal looking, most
-            async with lane.turn(control) as turn, lane.alone(control, turn):
+            async with lane.turn(control):
+                pass
+            async with lane.alone(control):
                 looking += 1
                 most = max(most, looking)
                 await clock.sleep(1.0)
@@ -233,3 +235,38 @@ class TestAlone:
         later = Creates(lane, clock, RunControl())
         await clock.run(later.send())
         assert (under_way.done, later.done) == (1, 1)
+
+
+class TestDoubts:
+    async def test_creates_go_on_beside_a_few_and_wait_while_there_are_too_many(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=1)
+        for _ in range(4):
+            await clock.run(Creates(lane, clock, control).send())
+            lane.begin_doubt()
+        held_up = Creates(lane, clock, control)
+        sending = asyncio.ensure_future(held_up.send())
+        await clock.advance(60.0)
+        assert held_up.done == 0
+        assert not lane.expects_creates
+        lane.end_doubt()
+        assert lane.expects_creates
+        await clock.advance(1.0)
+        await sending
+        assert held_up.done == 1
+        assert not lane.expects_creates
+
+    async def test_four_answers_in_a_row_that_are_not_the_api_s_stop_the_run(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=1)
+        foreign = judge(403, None, headers={})
+        for _ in range(3):
+            lane.learn(foreign, control)
+        lane.learn(Verdict(decision=Decision.ACCEPTED), control)
+        for _ in range(3):
+            lane.learn(foreign, control)
+        assert not control.is_stopping
+        lane.learn(foreign, control)
+        assert control.exit_code is ExitCode.INCOMPLETE
+        assert "HTTP 403" in control.reason
+        assert "base URL" in control.reason

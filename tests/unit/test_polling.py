@@ -39,10 +39,11 @@ class Service:
         await self._clock.sleep(0.02)
         self.asked[task_id].append(self._clock.monotonic())
         if self.refuses():
-            payload = {"code": "Throttling", "message": "too fast."}
+            payload = {"code": "Throttling", "message": "too fast.", "request_id": "r"}
             return Answer(verdict=judge(429, payload, headers={}), payload=payload, request_id="r")
         has_ended = self._clock.monotonic() >= self._ends_at(task_id)
-        payload = {"output": {"task_status": "SUCCEEDED" if has_ended else "RUNNING"}}
+        output = {"task_status": "SUCCEEDED", "results": [{"url": "http://files/a.png"}]}
+        payload = {"output": output if has_ended else {"task_status": "RUNNING"}}
         return Answer(verdict=judge(200, payload, headers={}), payload=payload, request_id="r")
 
     def most_in_a_second(self):

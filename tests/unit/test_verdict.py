@@ -244,7 +244,7 @@ def judge_key(code):
 
 
 def test_a_service_that_could_not_fetch_in_time_gets_one_more_try():
-    body = {"code": "InvalidURL.Timeout", "message": "m"}
+    body = {"code": "InvalidURL.Timeout", "message": "m", "request_id": "r"}
     assert judge(400, body, headers={}).tries == 2
     assert judge(409, {"code": "Conflict"}, headers={}).tries is None
 
@@ -274,18 +274,7 @@ def test_an_unknown_4xx_never_counts_as_accepted(status, code, message):
         pytest.param(200, {"output": {}}, Verdict(decision=Decision.ACCEPTED), id="accepted"),
         pytest.param(
             200,
-            None,
-            Verdict(
-                decision=AMBIGUOUS,
-                code="Unknown",
-                message="the answer is not JSON",
-                is_foreign=True,
-            ),
-            id="200 without JSON may be paid",
-        ),
-        pytest.param(
-            200,
-            {"code": "InvalidParameter", "message": "n"},
+            {"code": "InvalidParameter", "message": "n", "request_id": "r"},
             Verdict(decision=JOB, code="InvalidParameter", message="n"),
             id="200 with an error inside",
         ),
@@ -303,13 +292,19 @@ def test_an_unknown_4xx_never_counts_as_accepted(status, code, message):
         ),
         pytest.param(
             500,
-            None,
-            Verdict(decision=AMBIGUOUS, code="HTTP 500", message="the answer names no reason"),
-            id="500 without a body",
+            {"code": "InternalError", "message": "m", "request_id": "r"},
+            Verdict(decision=AMBIGUOUS, code="InternalError", message="m"),
+            id="500 in the API's words",
+        ),
+        pytest.param(
+            429,
+            {"code": "Throttling", "message": "m", "request_id": "r"},
+            Verdict(decision=THROTTLE, code="Throttling", message="m", is_crowded=True),
+            id="429 in the API's words",
         ),
         pytest.param(
             400,
-            {"error": {"code": "invalid_parameter_error", "message": "m"}},
+            {"error": {"code": "invalid_parameter_error", "message": "m"}, "request_id": "r"},
             Verdict(decision=JOB, code="invalid_parameter_error", message="m"),
             id="the OpenAI shape",
         ),
@@ -319,9 +314,53 @@ def test_an_answer_is_judged_whole(status, payload, verdict):
     assert judge(status, payload, headers={}) == verdict
 
 
-def test_the_wait_that_is_asked_for_is_kept():
-    verdict = judge(429, {"code": "Throttling"}, headers={"retry-after": "7"})
-    assert (verdict.decision, verdict.retry_after_s) == (THROTTLE, 7.0)
+OTHER_WORDS = [
+    pytest.param(None, id="no JSON"),
+    pytest.param([], id="a list"),
+    pytest.param("forbidden", id="a text"),
+    pytest.param({}, id="an empty object"),
+    pytest.param({"error": "forbidden"}, id="an error as text"),
+    pytest.param({"message": "Too many requests", "request_id": "r"}, id="no code"),
+    pytest.param({"code": 403, "message": "no", "request_id": "r"}, id="a code that is a number"),
+    pytest.param({"code": " ", "request_id": "r"}, id="a blank code"),
+    pytest.param({"code": "Forbidden", "message": "no"}, id="no request id"),
+    pytest.param({"code": "Forbidden", "request_id": 7}, id="a request id that is a number"),
+    pytest.param({"error": {"code": "forbidden", "message": "no"}}, id="nested, no request id"),
+    pytest.param({"status": "error", "request_id": "r"}, id="another API"),
+]
+
+
+@pytest.mark.parametrize("payload", OTHER_WORDS)
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 403, 404, 407, 413, 418, 429])
+def test_only_the_api_itself_can_refuse(status, payload):
+    """A gateway that says no may say so after the service has said yes."""
+    verdict = judge(status, payload, headers={})
+    assert (verdict.decision, verdict.is_foreign) == (AMBIGUOUS, True)
+    assert verdict.code == f"HTTP {status}"
+    assert verdict.is_crowded == (status == 429)
+
+
+@pytest.mark.parametrize("payload", OTHER_WORDS)
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_failure_may_be_anybodys(status, payload):
+    verdict = judge(status, payload, headers={})
+    assert (verdict.decision, verdict.is_foreign) == (AMBIGUOUS, False)
+
+
+@pytest.mark.parametrize("payload", [None, [], "welcome", 7])
+def test_a_success_that_is_no_object_may_be_paid(payload):
+    verdict = judge(200, payload, headers={})
+    assert (verdict.decision, verdict.is_foreign) == (AMBIGUOUS, True)
+
+
+def test_the_id_of_a_request_may_stand_in_the_header():
+    verdict = judge(400, {"code": "InvalidParameter"}, headers={"x-request-id": "r"})
+    assert verdict.decision is JOB
+
+
+@pytest.mark.parametrize("payload", [{"code": "Throttling", "request_id": "r"}, None])
+def test_the_wait_that_is_asked_for_is_kept(payload):
+    assert judge(429, payload, headers={"retry-after": "7"}).retry_after_s == 7.0
 
 
 @pytest.mark.parametrize(
