@@ -27,6 +27,7 @@ class Past(Protocol):
 
     def invocations(self, *, counted: bool = True) -> list[Invocation]: ...
     def spendings(self) -> list[Spending]: ...
+    def doubts(self) -> list[Spending]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,12 @@ class History:
     def spendings(self) -> Iterator[tuple[str, Spending]]:
         """The name of a pipeline, and what was paid for it."""
         for directory, spendings in self._read(lambda past: past.spendings()):
+            for spending in spendings:
+                yield directory.parent.name, spending
+
+    def doubts(self) -> Iterator[tuple[str, Spending]]:
+        """The name of a pipeline, and what may have been paid for it and nobody can tell."""
+        for directory, spendings in self._read(lambda past: past.doubts()):
             for spending in spendings:
                 yield directory.parent.name, spending
 

@@ -9,6 +9,7 @@ from dsrun.records import JobStatus
 
 # Of a part that is asked for again the first pictures count where the last ones do.
 _PAID = "sum(units + units_before)"
+_MONTH = "substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What jobs of one operation cost that ended in one month (`2026-11`, UTC)."""
+    """What jobs of one operation cost that ended, or were sent, in one month (`2026-11`, UTC)."""
 
     month: str
     operation: str
@@ -54,12 +55,20 @@ class LedgerHistory(LedgerReader):
 
     def spendings(self) -> list[Spending]:
         """What was paid, by month and operation."""
-        rows = self._all(
-            "SELECT substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month, operation, "  # noqa: S608
-            f"currency, unit_price, count(*) AS jobs, {_PAID} AS units FROM job "
-            "WHERE units + units_before > 0 AND NOT cached "
-            "GROUP BY month, operation, currency, unit_price ORDER BY month, operation"
+        return self._spendings(
+            f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, {_PAID} AS units "  # noqa: S608
+            "FROM job WHERE units + units_before > 0 AND NOT cached"
         )
+
+    def doubts(self) -> list[Spending]:
+        """What jobs would cost that may have been accepted and paid, by month and operation."""
+        return self._spendings(
+            f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, "  # noqa: S608
+            "sum(wanted) AS units FROM job WHERE status IN ('submitting', 'unknown')"
+        )
+
+    def _spendings(self, sql: str) -> list[Spending]:
+        order = "GROUP BY month, operation, currency, unit_price ORDER BY month, operation"
         return [
             Spending(
                 month=row["month"],
@@ -69,7 +78,7 @@ class LedgerHistory(LedgerReader):
                     amount=Decimal(row["unit_price"]) * row["units"], currency=row["currency"]
                 ),
             )
-            for row in rows
+            for row in self._all(f"{sql} {order}")
         ]
 
     def step_counts(self) -> dict[str, dict[JobStatus, int]]:

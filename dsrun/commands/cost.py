@@ -1,7 +1,9 @@
 """`dsrun cost`: what was paid below an output directory, from its ledgers."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -9,35 +11,77 @@ from dsrun.console import answer, say, table
 from dsrun.errors import ExitCode
 from dsrun.execution import Money
 from dsrun.history import History
+from dsrun.ledger_history import Spending
+
+
+class _Sum(NamedTuple):
+    """Jobs and their cost, and the cost of those that may have been paid."""
+
+    jobs: int = 0
+    cost: Decimal = Decimal(0)
+    may_be_paid: Decimal = Decimal(0)
 
 
 def run(*, out: Path, by: str, as_json: bool) -> int:
     """`by` is month, pipeline or operation. Emulated runs cost nothing and are left out."""
     history = History(out)
-    sums: dict[tuple[str, str], tuple[int, Decimal]] = {}
-    for pipeline, spending in history.spendings():
-        key = {"month": spending.month, "pipeline": pipeline, "operation": spending.operation}[by]
-        place = (key, spending.cost.currency)
-        jobs, amount = sums.get(place, (0, Decimal(0)))
-        sums[place] = (jobs + spending.jobs, amount + spending.cost.amount)
-    for fault in history.faults:
+    sums = _sums(history, by)
+    for fault in dict.fromkeys(history.faults):
         say(f"warning: {fault}")
     if as_json:
         told = [
-            {by: key, "jobs": jobs, "cost": {"amount": float(amount), "currency": currency}}
-            for (key, currency), (jobs, amount) in sorted(sums.items())
+            {
+                by: key,
+                "jobs": row.jobs,
+                "cost": {"amount": float(row.cost), "currency": currency},
+                "may_be_paid": {"amount": float(row.may_be_paid), "currency": currency},
+            }
+            for (key, currency), row in sums.items()
         ]
         answer(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
         return ExitCode.OK
-    rows = [
-        (key, str(jobs), str(Money(amount=amount, currency=currency)))
-        for (key, currency), (jobs, amount) in sorted(sums.items())
-    ]
-    totals: dict[str, Decimal] = {}
-    for (_, currency), (_, amount) in sums.items():
-        totals[currency] = totals.get(currency, Decimal(0)) + amount
-    if rows:
-        answer(table([(by, "paid jobs", "cost"), *rows]))
-    paid = ", ".join(str(Money(amount=a, currency=c)) for c, a in sorted(totals.items()))
-    answer(f"total: {paid or 'nothing'}")
+    _show(sums, by)
     return ExitCode.OK
+
+
+def _sums(history: History, by: str) -> dict[tuple[str, str], _Sum]:
+    """The sums by key and currency, in their order."""
+    sums: dict[tuple[str, str], _Sum] = {}
+
+    def place(pipeline: str, spending: Spending) -> tuple[str, str]:
+        key = {"month": spending.month, "pipeline": pipeline, "operation": spending.operation}[by]
+        return key, spending.cost.currency
+
+    for pipeline, paid in history.spendings():
+        at = place(pipeline, paid)
+        row = sums.get(at, _Sum())
+        sums[at] = row._replace(jobs=row.jobs + paid.jobs, cost=row.cost + paid.cost.amount)
+    for pipeline, doubt in history.doubts():
+        at = place(pipeline, doubt)
+        row = sums.get(at, _Sum())
+        sums[at] = row._replace(may_be_paid=row.may_be_paid + doubt.cost.amount)
+    return dict(sorted(sums.items()))
+
+
+def _show(sums: Mapping[tuple[str, str], _Sum], by: str) -> None:
+    """The last column is there only where something may be paid."""
+    has_doubts = any(row.may_be_paid for row in sums.values())
+    width = 4 if has_doubts else 3
+    rows = [
+        (key, str(row.jobs), _money(row.cost, currency), _money(row.may_be_paid, currency))[:width]
+        for (key, currency), row in sums.items()
+    ]
+    if rows:
+        answer(table([(by, "paid jobs", "cost", "may be paid")[:width], *rows]))
+    totals: dict[str, _Sum] = {}
+    for (_, currency), row in sums.items():
+        total = totals.get(currency, _Sum())
+        totals[currency] = _Sum(0, total.cost + row.cost, total.may_be_paid + row.may_be_paid)
+    paid = [_money(row.cost, name) for name, row in sorted(totals.items()) if row.cost]
+    doubts = [_money(row.may_be_paid, name) for name, row in sorted(totals.items())]
+    more = f"; may be paid: {', '.join(doubts)}" if has_doubts else ""
+    answer(f"total: {', '.join(paid) or 'nothing'}{more}")
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return str(Money(amount=amount, currency=currency))

@@ -1,7 +1,8 @@
 """`dsrun status`: where a run stands, from its ledger, also while it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -9,6 +10,7 @@ from dsrun.commands.summary import unknown_lines
 from dsrun.commands.whereabouts import find_run_dir
 from dsrun.console import answer, count_of
 from dsrun.errors import ExitCode
+from dsrun.execution import Money
 from dsrun.layout import is_emulated, lock_of
 from dsrun.ledger_view import LedgerView, RunRow
 from dsrun.lockfile import is_locked
@@ -23,18 +25,15 @@ def run(
     view = LedgerView(run_dir / "ledger.sqlite3")
     counts = view.counts()
     running = is_locked(lock_of(run_dir))
-    spent = view.spent()
+    spent, doubtful = view.spent(), view.in_doubt()
     last = view.last_run()
     if as_json:
-        cost = spent[0] if spent else None
         report = {
             "directory": str(run_dir),
             "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
             "running": running,
-            "cost": {
-                "amount": float(cost.amount) if cost else 0.0,
-                "currency": cost.currency if cost else "CNY",
-            },
+            "cost": _money_json(spent),
+            "may_be_paid": _money_json(doubtful),
             "started_at": last and last.started_at,
             "ended_at": last and last.ended_at,
             "exit_code": last and last.exit_code,
@@ -43,6 +42,8 @@ def run(
     else:
         parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
         money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"
+        if doubtful:
+            money += f"; may be paid: {', '.join(map(str, doubtful))}"
         paid = "emulated, nothing was paid" if is_emulated(run_dir) else money
         answer(f"{run_dir}: {'running' if running else 'not running'}")
         answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
@@ -54,6 +55,12 @@ def run(
             answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
     view.close()
     return ExitCode.OK
+
+
+def _money_json(sums: Sequence[Money]) -> dict[str, Any]:
+    """The first of them: a run of several currencies tells the others in words."""
+    amount, currency = (float(sums[0].amount), sums[0].currency) if sums else (0.0, "CNY")
+    return {"amount": amount, "currency": currency}
 
 
 def _end_of(last: RunRow, *, running: bool) -> str:

@@ -66,6 +66,8 @@ def _head(
 ) -> str:
     spent = ", ".join(str(money) for money in view.spent()) or "nothing"
     cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
+    if not options.emulate and (doubtful := view.in_doubt()):
+        cost += f"; may be paid: {', '.join(map(str, doubtful))}"
     parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
     if cached:
         parts += f" ({cached} from the cache)"
