@@ -260,7 +260,9 @@ def find_task(
 
 def _end_of(doubt: Doubt, usual_s: float) -> float:
     """Until when a create is likely to have been accepted."""
-    return doubt.lost_at if doubt.is_seen else min(doubt.until, doubt.since + usual_s)
+    if doubt.is_seen:
+        return doubt.lost_at
+    return min(max(doubt.since, doubt.until - _LATE_S), doubt.since + usual_s)
 
 
 def _is_strange(trace: Trace, doubt: Doubt, rivals: Sequence[Doubt], skew: Skew) -> bool:
