@@ -34,7 +34,8 @@ from dsrun.verdict import Decision
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
-_LOOKS_S = (1.0, 2.0, 4.0)  # between two looks
+_FIRST_LOOK_S, _RAREST_LOOK_S = 1.0, 4.0  # between two looks
+_SHARP_S = 0.2  # doubt of the list's times that more tasks of ours would not lessen much
 _PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
 _LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
 _JUMP_S = 2.0  # by which the computer's clock may differ from the time that has passed
@@ -60,11 +61,12 @@ class _Settled(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """One look at a list, and how long after its loss a create that it lacks was not accepted."""
+    """One look at a list, and how long after the loss of the create its verdict counts."""
 
     finding: Finding
     wait_s: float = math.inf
     reason: str = ""
+    needs_witness: bool = False  # so that a create that comes later may tell more
 
 
 class Reconciler:
@@ -131,15 +133,22 @@ class Reconciler:
                 settled = _settle(look, past_s + waited_s)
                 if settled is not None:
                     return settled.outcome
-                may_see_more = lane.expects_creates and waited_s < _LONGEST_S
+                may_see_more = (
+                    isinstance(look, _Look)
+                    and look.needs_witness
+                    and lane.expects_creates
+                    and waited_s < _LONGEST_S
+                )
                 if waited_s >= self._grace_s * _PATIENCE and not may_see_more:
                     break
         return look if isinstance(look, Undecided) else Undecided(look.reason)
 
     async def _pause(self, number: int) -> None:
-        pause_s = min(_LOOKS_S[min(number, len(_LOOKS_S) - 1)], self._grace_s / 2)
+        """Soon after the loss at first, and then more and more seldom."""
+        first_s = min(_FIRST_LOOK_S, self._grace_s / 2)
+        most_s = min(_RAREST_LOOK_S, self._grace_s * 2)
         async with self._control.interruptible():
-            await self._clock.sleep(max(0.05, pause_s))
+            await self._clock.sleep(max(0.05, min(first_s * 1.5 ** min(number, 20), most_s)))
 
     async def _look_alone(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
         async with lane.alone(self._control):
@@ -163,7 +172,7 @@ class Reconciler:
                     raise
             else:
                 look = await self._judge_tasks(job, lane, doubt, narrow, margin_s=_MARGIN_S)
-                if isinstance(look.finding.verdict, Trace) or math.isfinite(look.wait_s):
+                if math.isfinite(look.wait_s):
                     return look
         return await self._judge_tasks(job, lane, doubt, await self._lister.tasks(model, {}))
 
@@ -203,14 +212,18 @@ class Reconciler:
         evidence = await self._ask(job, lane, finding.candidates)
         proven = [trace for trace in finding.candidates if evidence[trace.name] is Evidence.OURS]
         if len(proven) == 1:
-            return _Look(Finding(proven[0]))
+            return _Look(Finding(proven[0]), 0.0)
         disproved = [name for name, says in evidence.items() if says is Evidence.NOT_OURS]
         if disproved:
             finding = judge(disproved)
         wait_s = math.inf
-        if abs(skew.ahead_s) + skew.wide_s < margin_s or math.isinf(margin_s):
+        if isinstance(finding.verdict, Trace):
+            # By elimination, for which the tasks of others must have had time to show up.
+            wait_s = 0.0 if finding.is_proven else self._grace_s
+        elif abs(skew.ahead_s) + skew.wide_s < margin_s or math.isinf(margin_s):
             wait_s = self._wait_for_absence(doubt, known, self._newly_accepted(name, names))
-        return _Look(finding, wait_s, _why_open(finding, wait_s))
+        needs_witness = finding.verdict is NotFound.ABSENT or skew.doubt_s > _SHARP_S
+        return _Look(finding, wait_s, _why_open(finding, wait_s), needs_witness)
 
     async def _ask(
         self, job: OpenJob, lane: Lane, candidates: Collection[Trace]
@@ -264,7 +277,9 @@ class Reconciler:
         verdict = find_made(doubt, listing.traces, claimed=claimed, is_dated=is_dated)
         known = self._claims.made(operation.name, listing.names)
         wait_s = self._wait_for_absence(doubt, known, {})
-        return _Look(Finding(verdict), wait_s, _NO_WITNESS)
+        if isinstance(verdict, Trace):
+            return _Look(Finding(verdict), 0.0)
+        return _Look(Finding(verdict), wait_s, _NO_WITNESS, needs_witness=True)
 
     def _is_steady(self, doubt: Doubt) -> bool:
         """Whether the doubt has a time of the clock that this run has had from its start."""
@@ -293,10 +308,10 @@ def _settle(look: _Look | Undecided, waited_s: float) -> _Settled | None:
     """The outcome of a look, or None where another one may tell more."""
     if isinstance(look, Undecided):
         return _Settled(look)
-    if isinstance(look.finding.verdict, Trace):
-        return _Settled(look.finding.verdict)
-    is_absent = look.finding.verdict is NotFound.ABSENT and waited_s >= look.wait_s
-    return _Settled(None) if is_absent else None
+    verdict = look.finding.verdict
+    if verdict is NotFound.UNDECIDED or waited_s < look.wait_s:
+        return None
+    return _Settled(verdict if isinstance(verdict, Trace) else None)
 
 
 def _why_open(finding: Finding, wait_s: float) -> str:

@@ -97,6 +97,7 @@ class Finding(NamedTuple):
 
     verdict: Trace | NotFound
     candidates: Sequence[Trace] = ()  # tasks that may be the doubt's
+    is_proven: bool = False  # by the id of the request
     is_shared: bool = False  # the list has tasks of that time that nobody here has sent
 
 
@@ -232,7 +233,7 @@ def find_task(
     ]
     exact = [trace for trace in free if trace.request_id and trace.request_id == doubt.request_id]
     if exact:
-        return Finding(exact[0])
+        return Finding(exact[0], is_proven=True)
     ours = [trace for trace in free if not callers or caller_of(trace) in callers]
     if callers and math.isfinite(skew.wide_s):
         free = ours
@@ -243,7 +244,7 @@ def find_task(
         return _may_be(each, trace, skew.ahead_s, skew.doubt_s, _end_of(each, usual_s))
 
     candidates = [trace for trace in ours if fits(doubt, trace)]
-    is_shared = any(_is_strange(trace, doubt, rivals, skew) for trace in ours)
+    is_shared = _is_shared(doubt, rivals, ours, skew)
     explained = [trace for trace in ours if any(fits(rival, trace) for rival in rivals)]
     verdict: Trace | NotFound = NotFound.ABSENT
     if candidates:
@@ -255,7 +256,7 @@ def find_task(
         if trace not in candidates and trace not in explained
     ):
         verdict = NotFound.UNDECIDED
-    return Finding(verdict, candidates, is_shared)
+    return Finding(verdict, candidates, is_shared=is_shared)
 
 
 def _end_of(doubt: Doubt, usual_s: float) -> float:
@@ -265,15 +266,19 @@ def _end_of(doubt: Doubt, usual_s: float) -> float:
     return min(max(doubt.since, doubt.until - _LATE_S), doubt.since + usual_s)
 
 
-def _is_strange(trace: Trace, doubt: Doubt, rivals: Sequence[Doubt], skew: Skew) -> bool:
-    """Whether a free task of about that time can be no create of ours."""
-    if not trace.made_at:
-        return False
+def _is_shared(doubt: Doubt, rivals: Sequence[Doubt], traces: Sequence[Trace], skew: Skew) -> bool:
+    """Whether the free tasks of about that time are more than creates of ours can have made."""
     margin = min(skew.wide_s, _WIDE_S)
-    nearby = _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until)
-    return nearby and not any(
-        _may_be(each, trace, skew.ahead_s, margin, each.until) for each in (doubt, *rivals)
-    )
+
+    def may_be(each: Doubt, trace: Trace) -> bool:
+        return _may_be(each, trace, skew.ahead_s, margin, each.until)
+
+    nearby = [
+        trace
+        for trace in traces
+        if _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until) and trace.made_at
+    ]
+    return not _can_assign(nearby, (doubt, *rivals), may_be)
 
 
 def _only_way(

@@ -71,7 +71,7 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
     is_success = 200 <= status < 300  # noqa: PLR2004  # HTTP's 2xx
     if is_success and isinstance(payload, Mapping) and (not code or _names_task(payload)):
         return Verdict(decision=Decision.ACCEPTED)
-    if not _is_of_api(payload, headers):
+    if not _is_of_api(payload):
         return Verdict(
             decision=Decision.AMBIGUOUS,
             code=f"HTTP {status}",
@@ -91,14 +91,17 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
     )
 
 
-def _is_of_api(payload: Json, headers: Mapping[str, str]) -> bool:
-    """Whether an error has the API's own form: a code that is text, and the id of its request."""
+def _is_of_api(payload: Json) -> bool:
+    """Whether an error has the API's own form: a code that is text, and the id of its request.
+
+    In the body: many a gateway writes an `x-request-id` of its own into the headers.
+    """
     if not isinstance(payload, Mapping):
         return False
     inner = payload.get("error")
     code = (inner if isinstance(inner, Mapping) else payload).get("code")
-    request_id = payload.get("request_id") or headers.get("x-request-id")
-    return isinstance(code, str) and bool(code.strip()) and isinstance(request_id, str)
+    has_id = isinstance(payload.get("request_id"), str)
+    return isinstance(code, str) and bool(code.strip()) and has_id
 
 
 def judge_code(status: int, code: str, message: str) -> Decision:

@@ -1,6 +1,7 @@
 """Looking for a lost create: what list is asked, what proves absence, and when it is said."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -165,10 +166,18 @@ def task(name, at):
     return {"task_id": name, "gmt_create": int(at * 1000)}
 
 
-async def test_a_task_of_that_moment_is_found_at_the_first_look(clock, now):
+async def test_a_task_of_that_moment_is_found_once_those_of_others_would_show(clock, now):
     await clock.advance(0.2)
     service = Service(clock, [task("mine", now + 0.1)])
-    found = await look(clock, service, Ledgers(), lost(now))
+    assert (await look(clock, service, Ledgers(), lost(now))).name == "mine"
+    assert clock.now().timestamp() - now >= GRACE_S
+
+
+async def test_one_of_the_create_s_own_request_is_found_at_the_first_look(clock, now):
+    await clock.advance(0.2)
+    service = Service(clock, [task("mine", now + 0.1) | {"request_id": "r1"}])
+    doubt = replace(lost(now), request_id="r1")
+    found = await look(clock, service, Ledgers(), doubt)
     assert (found.name, len(service.asked)) == ("mine", 1)
 
 
