@@ -1,6 +1,5 @@
 """Crontab lines, and a crontab with the lines of some pipelines replaced. Text only."""
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dsrun.errors import SetupError, UsageError
+from dsrun.escaping import is_plain
 from dsrun.schedule import Schedule
 
 MOST_SIGNS = 998  # cron cuts a longer line off, or refuses the whole table
 _BEGIN, _END = "# BEGIN dsrun ", "# END dsrun "
 _DAYS = 400
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +48,9 @@ def crontab_lines(item: Scheduled) -> str:
         ]
     )
     line = f"{item.schedule.cron} {command.replace('%', chr(92) + '%')}"
-    if _CONTROL.search(line) or len(line.encode()) > MOST_SIGNS:
+    if not is_plain(line) or len(line.encode()) > MOST_SIGNS:
         raise UsageError(
-            f"{item.pipeline}: its line would have {len(line.encode())} bytes or a control "
+            f"{item.pipeline}: its line would have {len(line.encode())} bytes or a hidden "
             f"character; cron takes {MOST_SIGNS} printable ones; shorten paths, or use --systemd"
         )
     return f"{_BEGIN}{item.pipeline}\n{line}\n{_END}{item.pipeline}\n"

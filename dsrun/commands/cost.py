@@ -3,9 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
-import orjson
-
-from dsrun.console import answer, say, table
+from dsrun.console import answer, answer_json, say, table
 from dsrun.errors import ExitCode
 from dsrun.execution import Money
 from dsrun.history import History
@@ -27,7 +25,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
             {by: key, "jobs": jobs, "cost": {"amount": float(amount), "currency": currency}}
             for (key, currency), (jobs, amount) in sorted(sums.items())
         ]
-        answer(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        answer_json(told)
         return ExitCode.OK
     rows = [
         (key, str(jobs), str(Money(amount=amount, currency=currency)))

@@ -10,13 +10,10 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import click
-import orjson
-
 from dsrun.catalog import load_catalog
 from dsrun.clock import SystemClock, local_zone, zone_of_cron
 from dsrun.commands.common import OWN_OPERATIONS
-from dsrun.console import answer, say, table
+from dsrun.console import answer, answer_json, answer_path, answer_text, ask, say, table
 from dsrun.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.manifest import load_manifest
@@ -39,7 +36,7 @@ class CronOptions:
 
 def print_lines(options: CronOptions) -> int:
     """Crontab lines on stdout."""
-    answer("".join(_blocks(options).values()).rstrip("\n"))
+    answer_text("".join(_blocks(options).values()).rstrip("\n"))
     return ExitCode.OK
 
 
@@ -60,7 +57,7 @@ def install(options: CronOptions, *, remove: bool, yes: bool) -> int:
         answer(line)
     if not yes and not sys.stdin.isatty():
         raise UsageError("nothing was changed; add --yes to agree where there is no terminal")
-    if not yes and not click.confirm("Change the crontab so?", err=True):
+    if not yes and not ask("Change the crontab so?"):
         say("nothing was changed")
         return ExitCode.INCOMPLETE
     write_crontab(new)
@@ -110,7 +107,7 @@ def print_times(options: CronOptions, *, number: int, as_json: bool) -> int:
         rows = [
             {"name": i.name, "pipeline": str(i.pipeline), "at": m.isoformat()} for m, i in coming
         ]
-        answer(orjson.dumps(rows).decode())
+        answer_json(rows, indent=False)
     else:
         answer(table([_when(moment), item.name] for moment, item in coming))
     return ExitCode.OK
@@ -203,7 +200,7 @@ def _one(path: Path, options: CronOptions) -> Scheduled:
 
 def _give(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:
     if folder is None:
-        answer(f"{separator}\n".join(_with_names(files)).rstrip("\n"))
+        answer_text(f"{separator}\n".join(_with_names(files)).rstrip("\n"))
         return
     for name, text in files.items():
         path = folder / name
@@ -212,7 +209,7 @@ def _give(files: Mapping[str, str], folder: Path | None, *, separator: str = "")
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise SetupError(f"{path} cannot be written: {error.strerror}") from error
-        answer(str(path))
+        answer_path(path)
 
 
 def _with_names(files: Mapping[str, str]) -> Iterable[str]:

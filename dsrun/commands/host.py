@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dsrun.commands.problems import warn
-from dsrun.console import say
+from dsrun.console import ask, say
 from dsrun.errors import ExitCode, Problem
 from dsrun.execution import Money
 from dsrun.layout import RunLayout
@@ -50,9 +50,7 @@ def _ask(words: str) -> bool:
     if not sys.stdin.isatty():
         say(f"{words}; add --yes to agree")
         return False
-    import click  # noqa: PLC0415  # start-up
-
-    return click.confirm(f"{words}. Go on?", err=True)
+    return ask(f"{words}. Go on?")
 
 
 TERMINAL = Host(

@@ -6,6 +6,7 @@ from typing import Any
 
 from dsrun.console import is_terminal, say
 from dsrun.errors import Problem
+from dsrun.escaping import Shown, escaped, shown_lines
 from dsrun.settings import wants_color
 from dsrun.snippets import problem_text, row_words
 
@@ -49,11 +50,11 @@ def annotations(problems: Sequence[Problem], *, level: str) -> Iterable[str]:
             at |= {"line": str(problem.line), "col": str(problem.column)}
         if problem.end_column:
             at["endColumn"] = str(problem.end_column)
-        words = f"{problem.where}: {problem.message}" if problem.where else problem.message
+        lines = [f"{problem.where}: {problem.message}" if problem.where else problem.message]
         if problem.rows is not None:
-            words += f"\n{row_words(problem.rows.index, problem.rows.matrix)}"
-        keys = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in at.items())
-        yield f"::{level} {keys}::{_escaped(words)}"
+            lines.append(row_words(problem.rows.index, problem.rows.matrix))
+        keys = ",".join(f"{key}={_escaped(escaped(value), ':,')}" for key, value in at.items())
+        yield Shown(f"::{level} {keys}::{_escaped(shown_lines(lines))}")
 
 
 def _escaped(text: str, also: str = "") -> str:

@@ -19,7 +19,7 @@ from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.sending import Sender
 from dsrun.commands.summary import exit_code_of, say_summary
-from dsrun.console import answer, say
+from dsrun.console import answer_path, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import writing_crate
 from dsrun.endings import hush_stdout
@@ -47,7 +47,7 @@ def run(options: RunOptions) -> int:
     ending = run_pipeline(options, TERMINAL)
     if not ending.is_skipped:
         try:
-            answer(str(ending.layout.run_dir))
+            answer_path(ending.layout.run_dir)
         except BrokenPipeError:  # nobody reads it; the exit code still says how the jobs ended
             hush_stdout()
     return ending.code

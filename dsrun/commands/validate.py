@@ -1,6 +1,5 @@
 """`dsrun validate`: every check that needs no network, on every job."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.commands.problems import annotations, as_json, tell, warn
-from dsrun.console import answer, count_of, say
+from dsrun.console import answer, answer_json, count_of, say
 from dsrun.errors import ExitCode, ManifestError, Problem
 
 
@@ -39,7 +38,7 @@ def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) 
     reports = [_check(path, set_params) for path in pipelines]
     if form == "json":
         texts = [report.as_json() for report in reports]
-        answer(json.dumps(texts, indent=2, ensure_ascii=False))
+        answer_json(texts)
     elif form == "github":
         for report in reports:
             for line in annotations(report.problems, level="error"):
