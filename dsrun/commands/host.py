@@ -33,12 +33,13 @@ class Ending(NamedTuple):
 class Host:
     """`owns_process`: nothing else runs here, so the collector is ours to tune.
 
-    `drive` runs the session to its end, `check` raises where the run is no longer wanted, and
+    `agree` asks whether something is allowed, `drive` runs the session to its end, `check` raises where the run is no longer wanted, and
     `confirm` agrees to what a run costs.
     """
 
     owns_process: bool
     takes_signals: bool
+    agree: Callable[[str], bool]
     confirm: Callable[[str], bool]
     warn: Callable[[Iterable[Problem]], None]
     drive: Callable[[Coroutine[Any, Any, Ending]], Ending]
@@ -56,6 +57,7 @@ def _ask(words: str) -> bool:
 TERMINAL = Host(
     owns_process=True,
     takes_signals=True,
+    agree=lambda question: sys.stdin.isatty() and ask(question),
     confirm=_ask,
     warn=warn,
     drive=asyncio.run,

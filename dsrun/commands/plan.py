@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import islice
 
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.permit import notice_json, notice_lines
 from dsrun.commands.problems import warn
 from dsrun.commands.survey import Survey
 from dsrun.console import answer, answer_json, answer_pieces, count_of, table
@@ -99,6 +100,7 @@ def summary(
         "difference": _difference_json(survey),
         "advice": list(slow_services(outlook)),
         "warnings": [str(warning) for warning in warnings],
+        "notify": None if options.emulate else notice_json(plan.manifest.notify),
     }
 
 
@@ -189,6 +191,8 @@ def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
         answer(_difference_words(survey))
     for advice in slow_services(outlook):
         answer(advice)
+    for line in () if options.emulate else notice_lines(plan.manifest.notify):
+        answer(line)
     answer(_last_line(plan, survey))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from dsrun.console import is_terminal, say
 from dsrun.errors import Problem
 from dsrun.escaping import Shown, escaped, shown_lines
+from dsrun.masking import mask
 from dsrun.settings import wants_color
 from dsrun.snippets import problem_text, row_words
 
@@ -37,7 +38,7 @@ def as_json(problem: Problem) -> dict[str, Any]:
         "column": problem.column,
         "end_column": problem.end_column,
         "where": problem.where,
-        "message": problem.message,
+        "message": mask(problem.message),
         "jobs": rows and {"count": rows.count, "of": rows.of, "first": first},
     }
 
@@ -54,7 +55,7 @@ def annotations(problems: Sequence[Problem], *, level: str) -> Iterable[str]:
         if problem.rows is not None:
             lines.append(row_words(problem.rows.index, problem.rows.matrix))
         keys = ",".join(f"{key}={_escaped(escaped(value), ':,')}" for key, value in at.items())
-        yield Shown(f"::{level} {keys}::{_escaped(shown_lines(lines))}")
+        yield Shown(f"::{level} {keys}::{_escaped(shown_lines(map(mask, lines)))}")
 
 
 def _escaped(text: str, also: str = "") -> str:

@@ -14,6 +14,7 @@ from dsrun.commands.conditions import check_currency, check_endpoint, execution_
 from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.host import TERMINAL, Ending, Host
 from dsrun.commands.neighbours import Neighbours
+from dsrun.commands.permit import Permit
 from dsrun.commands.prepare import prepare
 from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
@@ -56,13 +57,15 @@ def run(options: RunOptions) -> int:
 def run_pipeline(options: RunOptions, host: Host) -> Ending:
     """One invocation, whoever asks for it. Blocks. Raises DsrunError where it cannot begin."""
     plan = open_plan(options)
-    return reported(plan, options, partial(_run, plan, options, host))
+    permit = Permit(plan.manifest.notify, allow=options.allow_notify, emulate=options.emulate)
+    return reported(plan, options, permit, partial(_run, plan, options, permit, host))
 
 
-def _run(plan: Plan, options: RunOptions, host: Host) -> Ending:
+def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
+    permit.ask(host)
     settings = None if options.emulate else read_settings()
     for warning in settings.warnings if settings else ():
         say(f"warning: {warning}")

@@ -50,6 +50,7 @@ class Hook:
 def hook(monkeypatch):
     server = Hook()
     monkeypatch.setenv("HOOK", server.url)
+    monkeypatch.setenv("DSRUN_ALLOW_NOTIFY", "1")
     yield server
     server.close()
 
