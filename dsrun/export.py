@@ -13,7 +13,7 @@ import orjson
 
 from dsrun.console import table
 from dsrun.errors import SetupError, UsageError
-from dsrun.escaping import escaped, shown_json
+from dsrun.escaping import escaped, shown, shown_json
 from dsrun.ledger_query import decoded
 
 Row = tuple[Any, ...]
@@ -113,7 +113,7 @@ def _data_cell(cell: Any) -> Any:
     """A cell of CSV that no spreadsheet computes, and no terminal obeys; numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
-    text = escaped(cell)
+    text = shown(cell)
     return f"'{text}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else text
 
 

@@ -19,7 +19,6 @@ from dsrun.masking import mask
 
 WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
 FILE_BYTES = 10_000_000
-_NEXT_LINE = "\n    "  # of one message, so that none passes for another message
 FILES_KEPT = 5  # older ones, beside the one that is written
 
 _root = logging.getLogger("dsrun")
@@ -46,8 +45,7 @@ class _JsonFormatter(logging.Formatter):
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = fit(_message(record)).replace("\n", _NEXT_LINE)
-        return f"{_stamp(record)} {record.levelname.lower()} {message}"
+        return f"{_stamp(record)} {record.levelname.lower()} {fit(_message(record))}"
 
 
 class _LogFile(RotatingFileHandler):

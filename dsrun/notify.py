@@ -137,6 +137,8 @@ def _read(section: Mapping[str, Json], *, root: Path, complain: Complain) -> Not
 
 def _check_key(notify: Notify, complain: Complain) -> None:
     """Nobody is told the key."""
+    if holds_key(json_text(notify.section)):
+        complain(("notify",), "holds the API key itself")
     values = {("url",): notify.url} | {("headers", k): v for k, v in notify.headers.items()}
     for at, value in values.items():
         if isinstance(value, FromEnvironment) and is_key_variable(value.name):

@@ -27,8 +27,8 @@ _LASTING = (
     *(
         f"DSRUN_{option}"
         for option in (
-            "MAX_COST", "MAX_CONCURRENCY", "YES", "RETRY_FAILED", "FAIL_FAST", "NO_CACHE", "STEP",
-            "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
+            "MAX_COST", "MAX_CONCURRENCY", "YES", "ALLOW_NOTIFY", "RETRY_FAILED", "FAIL_FAST",
+            "NO_CACHE", "STEP", "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
         )
     ),
 )  # fmt: skip

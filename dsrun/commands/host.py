@@ -33,8 +33,8 @@ class Ending(NamedTuple):
 class Host:
     """`owns_process`: nothing else runs here, so the collector is ours to tune.
 
-    `agree` asks whether something is allowed, `drive` runs the session to its end, `check` raises where the run is no longer wanted, and
-    `confirm` agrees to what a run costs.
+    `agree` asks whether something is allowed, `confirm` agrees to what a run costs, `drive` runs
+    the session to its end, and `check` raises where the run is no longer wanted.
     """
 
     owns_process: bool

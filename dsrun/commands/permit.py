@@ -5,10 +5,9 @@ first time on this machine the user sees both and agrees, before anything is sen
 """
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from dsrun.commands.host import Host
 from dsrun.consent import Consents
 from dsrun.console import say
 from dsrun.errors import SetupError, UsageError
@@ -34,7 +33,7 @@ class Permit:
         """Whom to tell, where that is allowed."""
         return self._notify if self._notify is not None and self._is_given() else None
 
-    def ask(self, host: Host) -> None:
+    def ask(self, agree: Callable[[str], bool]) -> None:
         """Raises UsageError where it is not allowed and nobody agrees."""
         notify = self._notify
         if notify is None or (self._is_given() and not self._allow):
@@ -42,7 +41,7 @@ class Permit:
         if not self._allow:
             calls = "; ".join(calls_of(notify))
             words = f"this pipeline tells of its end, which this machine has not done yet: {calls}"
-            if not host.agree(f"{words}. Allow it from now on?"):
+            if not agree(f"{words}. Allow it from now on?"):
                 raise UsageError(
                     f"{words}; nothing was sent. Add --allow-notify to agree (allow_notify=True in "
                     "Python), or take `notify` out of the manifest"

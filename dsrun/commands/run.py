@@ -65,7 +65,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
-    permit.ask(host)
+    permit.ask(host.agree)
     settings = None if options.emulate else read_settings()
     for warning in settings.warnings if settings else ():
         say(f"warning: {warning}")
