@@ -5,7 +5,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +87,9 @@ def _has_key_inside(path: Path) -> bool:
     if not longest:
         return False
     try:
+        if not path.is_file():  # a pipe would hold us up
+            return False
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return False
             before = b""
             while chunk := file.read(_CHUNK):
                 if holds_key(before + chunk):

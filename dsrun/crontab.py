@@ -1,5 +1,6 @@
 """Crontab lines, and a crontab with the lines of some pipelines replaced. Text only."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def merged(table: str, blocks: Mapping[Path, str]) -> str:
 
 
 def _replaced(table: str, pipeline: Path, block: str) -> str:
-    lines = table.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", table)  # as cron has them: no other sign ends a line
     begin = _places(lines, f"{_BEGIN}{pipeline}")
     end = _places(lines, f"{_END}{pipeline}")
     if not begin and not end:

@@ -203,7 +203,8 @@ def test_files_for_machines_hold_what_their_form_can_hold(work, service, monkeyp
     messages = [f.get("message") for f in ET.parse("j.xml").getroot().iter("failure")]
     assert len(messages) == len(PROMPTS)
     assert all(r"\x1b]0;owned" in message for message in messages)
-    said = [json.loads(line)["message"] for line in (work.folder / "json.log").open()]
+    lines = (work.folder / "json.log").read_text(encoding="utf-8").splitlines()
+    said = [json.loads(line)["message"] for line in lines]
     assert any(EVIL in message for message in said)
     page = (work.run_dir() / "report.html").read_text(encoding="utf-8")
     assert not HIDDEN.findall(page)
