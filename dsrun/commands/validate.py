@@ -31,7 +31,7 @@ class _Report:
             return head | problems
         warnings = [str(warning) for warning in self.warnings]
         counts = {"jobs": self.jobs, "digest": self.digest, "warnings": warnings}
-        return head | problems | counts | {"notify": self.notify}
+        return head | problems | counts | ({"notify": self.notify} if self.notify else {})
 
 
 def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) -> int:
