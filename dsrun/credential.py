@@ -5,7 +5,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,19 @@ class _Guarded:
     credential = _Credential()
 
 
-def guard(*, values: Iterable[str], variables: Iterable[str], files: Sequence[Path]) -> None:
-    """From now on no pipeline may touch these."""
+def guard(
+    *, values: Collection[str], environment: Mapping[str, str], files: Sequence[Path]
+) -> None:
+    """From now on no pipeline may touch these, nor a variable of the environment that has one."""
+    long = [value for value in values if len(value) >= _SHORTEST]
+    variables = [
+        name.upper()
+        for name, text in environment.items()
+        if text.strip() in values or any(value in text for value in long)
+    ]
     _Guarded.credential = _Credential(
-        frozenset(value.encode() for value in values if len(value) >= _SHORTEST),
-        frozenset([*KEY_VARIABLES, *(name.upper() for name in variables)]),
+        frozenset(value.encode(errors="surrogatepass") for value in long),
+        frozenset([*KEY_VARIABLES, *variables]),
         tuple(files),
     )
 

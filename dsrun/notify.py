@@ -1,5 +1,6 @@
 """The `notify` section: whom to tell how a run ended, and in which words. Never in the digest."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,10 +84,13 @@ class Notify:
         return sha256_hex(json_text([self.section, place]).encode(errors="surrogatepass"))
 
     def _file_sha256(self, word: str) -> str | None:
-        path = Path(word)
+        path = self.root / word
         try:
-            return None if path.is_absolute() else sha256_hex((self.root / path).read_bytes())
-        except (OSError, ValueError):
+            if Path(word).is_absolute() or not path.is_file():
+                return None
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError):  # no name of a file
             return None
 
 

@@ -108,11 +108,7 @@ def guard_key(environ: Mapping[str, str] | None = None) -> None:
     values = {env.get(_KEY, "").strip(), *_keys, *map(_text_of, kept)} - {""}
     for value in values:
         keep_secret(value)
-    guard(
-        values=values,
-        variables=[n for n, text in env.items() if any(value in text for value in values)],
-        files=(*kept, *named, *_env_files),
-    )
+    guard(values=values, environment=env, files=(*kept, *named, *_env_files))
 
 
 def wants_color(environ: Mapping[str, str] | None = None) -> bool:
@@ -209,6 +205,7 @@ def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
         raise SetupError("the API key holds a space or a sign that no key has; set it again")
     keep_secret(key)
     _keys.add(key)
+    guard_key(env)
     return key, warnings
 
 

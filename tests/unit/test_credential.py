@@ -41,8 +41,17 @@ def test_a_command_speaks_of_the_key_or_it_does_not(word, expected):
 
 def test_a_short_key_is_looked_for_in_no_text(monkeypatch):
     monkeypatch.setenv("DASHSCOPE_API_KEY", "lamp")
+    monkeypatch.setenv("ROOM", "a lamp")
+    monkeypatch.setenv("LIGHT", "lamp")
     guard_key()
     assert not holds_key("a lamp")
+    assert not is_key_variable("ROOM")
+    assert is_key_variable("LIGHT")
+
+
+def test_text_that_is_none_holds_no_key():
+    assert not holds_key("\ud800")
+    assert holds_key(f"\udcff{KEY}")
 
 
 def test_a_variable_that_has_the_key_inside_is_the_keys(monkeypatch):
