@@ -99,6 +99,7 @@ def _run(asked: Asked, wanted: "_Wanted", takes_signals: bool) -> RunResult:
     host = Host(
         owns_process=False,
         takes_signals=takes_signals,
+        agree=lambda _: False,
         confirm=_decline,
         warn=_log_warnings,
         drive=wanted.drive,

@@ -52,6 +52,7 @@ class RunWords(PlanWords, total=False):
     fail_fast: bool
     if_running: str
     yes: bool
+    allow_notify: bool
     progress: bool
 
 
@@ -76,6 +77,7 @@ class Asked:
     fail_fast: bool = False
     if_running: str = "fail"
     yes: bool = False
+    allow_notify: bool = False
     progress: bool = False
 
     def for_plan(self) -> ShowOptions:
@@ -96,6 +98,7 @@ class Asked:
             fail_fast=self.fail_fast,
             if_running=self.if_running,
             yes=self.yes,
+            allow_notify=self.allow_notify,
             progress=self.progress,
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from dsrun.credential import KEPT_KEY, is_key_file
 from dsrun.datafile import DataFile, files_matching
 from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
@@ -94,6 +95,9 @@ class MatrixReader:
             return None
         if not found:
             self._complain(at, f"{show(pattern)} matches no file below the manifest's folder")
+            return None
+        if kept := [file for file in found if is_key_file(self._root / file)]:
+            self._complain(at, f"{show(pattern)}: {kept[0]} {KEPT_KEY}")
             return None
         self._globs[pattern] = found
         return Axis(names=(name,), values=found)

@@ -1,5 +1,6 @@
 """The operations that dsrun knows, read from their files."""
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -24,6 +25,11 @@ from dsrun.records import (
 )
 from dsrun.resources import iter_operation_files
 from dsrun.schema import SchemaValidator, check_schema
+from dsrun.wording import show
+
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
+_WORKSPACE = "x-dashscope-workspace"
 
 
 class Catalog:
@@ -77,6 +83,7 @@ def _parse_own(path: Path, raw: bytes) -> Operation:
     try:
         schema = orjson.loads(raw)
         check_schema(schema)
+        check_endpoint(schema["x-dsrun"]["endpoint"])
         return parse_operation(path.stem, schema)
     except KeyError as error:
         raise _not_an_operation(path, f"it lacks {error.args[0]}") from error
@@ -87,6 +94,27 @@ def _parse_own(path: Path, raw: bytes) -> Operation:
 def _not_an_operation(path: Path, words: str) -> ManifestError:
     message = f"not an operation file: {words}"
     return ManifestError([Problem(file=str(path), line=1, column=1, where="", message=message)])
+
+
+def check_endpoint(endpoint: Mapping[str, Json]) -> None:
+    """A path below the base URL, and no header of ours. Raises ValueError.
+
+    The key goes with each request, so a file of a user's cannot choose the host.
+    """
+    path, headers = endpoint["path"], endpoint["headers"]
+    if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
+        raise ValueError(
+            f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
+            "below the base URL"
+        )
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
+            raise ValueError(
+                f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
+                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names"
+            )
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise ValueError(f"header {show(name)} has a value that no header can have")
 
 
 def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:

@@ -120,6 +120,7 @@ def run_command(**given: Any) -> int:
         fail_fast=given["fail_fast"],
         if_running=given["if_running"],
         yes=given["yes"],
+        allow_notify=given["allow_notify"],
         quiet=given["quiet"],
         progress=not given["no_progress"],
         **{name: given[name] for name in ("junit", "textfile", "concurrency", "retry_failed")},

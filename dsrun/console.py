@@ -1,5 +1,10 @@
-"""Words on the terminal. Progress and notes go to stderr, results to stdout."""
+"""Words on the terminal. Progress and notes go to stderr, results to stdout.
 
+What came from outside may hold what a terminal obeys, so all but `Shown` text is made one line
+without hidden signs here, whoever says it.
+"""
+
+import json
 import logging
 import os
 import sys
@@ -7,9 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO
 
-from dsrun.logs import WARNING, show_line, speak
+from dsrun.escaping import Shown, shown, shown_json, shown_lines
+from dsrun.logs import WARNING, fit, show_line, speak
+from dsrun.records import Json
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -29,10 +37,10 @@ def open_streams() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the user: on stderr, or to the program that listens."""
+    """A line for the user, or what is Shown: on stderr, or to the program that listens."""
     listener = _listener.get()
     if listener is not None:
-        listener(text)
+        listener(fit(text))
         return
     speak(text, show=show_line, level=_level(text))
 
@@ -52,12 +60,39 @@ def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def answer(text: str) -> None:
-    """A line of the command's result, on stdout."""
-    print(text, flush=True)  # noqa: T201  # the console is where we print
+    """A line of the command's result, or what is Shown, on stdout."""
+    print(shown(text), flush=True)  # noqa: T201  # the console is where we print
+
+
+def answer_json(value: Json, *, indent: bool = True) -> None:
+    """The command's result for a program."""
+    answer(shown_json(_as_json(value, indent=indent)))
+
+
+def _as_json(value: Json, *, indent: bool) -> str:
+    import orjson  # noqa: PLC0415  # start-up
+
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None).decode()
+    except TypeError:  # a path whose bytes are no text, or an integer past 64 bits
+        separators = None if indent else (",", ":")
+        return json.dumps(value, indent=2 if indent else None, separators=separators)
+
+
+def answer_path(path: Path) -> None:
+    """The name of a file on stdout; a program that reads it gets the very name."""
+    name = str(path)
+    answer(name if is_terminal(sys.stdout) else Shown(name))
+
+
+def answer_text(text: str) -> None:
+    """A text on stdout that another program reads, letter by letter; a terminal sees it fit."""
+    lines = text.split("\n")
+    answer(shown_lines(lines) if is_terminal(sys.stdout) else Shown(text))
 
 
 def answer_pieces(pieces: Iterable[str]) -> None:
-    """A long result on stdout, as it comes."""
+    """A long result on stdout, as it comes, made fit where the pieces are made."""
     sys.stdout.writelines(pieces)
     sys.stdout.flush()
 
@@ -71,16 +106,26 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def table(rows: Iterable[Iterable[str]]) -> str:
+def table(rows: Iterable[Iterable[str]]) -> Shown:
     """Rows as left-aligned columns, two spaces apart."""
-    lines = [list(row) for row in rows]
+    lines = [list(map(shown, row)) for row in rows]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
+    return Shown(
+        "\n".join(
+            "  ".join(
+                cell + " " * (width - _width(cell))
+                for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
+            for line in lines
+        )
     )
+
+
+def ask(question: str) -> bool:
+    """Whether who sits at the terminal says yes."""
+    import click  # noqa: PLC0415  # start-up
+
+    return click.confirm(shown(question), err=True)
 
 
 def _width(text: str) -> int:

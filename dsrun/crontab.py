@@ -9,12 +9,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dsrun.errors import SetupError, UsageError
+from dsrun.escaping import is_plain
 from dsrun.schedule import Schedule
 
 MOST_SIGNS = 998  # cron cuts a longer line off, or refuses the whole table
 _BEGIN, _END = "# BEGIN dsrun ", "# END dsrun "
 _DAYS = 400
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,9 @@ def crontab_lines(item: Scheduled) -> str:
         ]
     )
     line = f"{item.schedule.cron} {command.replace('%', chr(92) + '%')}"
-    if _CONTROL.search(line) or len(line.encode()) > MOST_SIGNS:
+    if not is_plain(line) or len(line.encode()) > MOST_SIGNS:
         raise UsageError(
-            f"{item.pipeline}: its line would have {len(line.encode())} bytes or a control "
+            f"{item.pipeline}: its line would have {len(line.encode())} bytes or a hidden "
             f"character; cron takes {MOST_SIGNS} printable ones; shorten paths, or use --systemd"
         )
     return f"{_BEGIN}{item.pipeline}\n{line}\n{_END}{item.pipeline}\n"
@@ -68,7 +68,7 @@ def merged(table: str, blocks: Mapping[Path, str]) -> str:
 
 
 def _replaced(table: str, pipeline: Path, block: str) -> str:
-    lines = table.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", table)  # as cron has them: no other sign ends a line
     begin = _places(lines, f"{_BEGIN}{pipeline}")
     end = _places(lines, f"{_END}{pipeline}")
     if not begin and not end:

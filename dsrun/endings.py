@@ -5,11 +5,13 @@ import os
 import sys
 from contextlib import suppress
 from functools import partial
+from io import StringIO
 
 import click
 
 from dsrun.errors import ExitCode
-from dsrun.logs import speak
+from dsrun.escaping import shown_lines
+from dsrun.logs import fit, speak
 from dsrun.masking import mask
 
 
@@ -20,7 +22,10 @@ def say_last(text: str) -> None:
 
 def say_usage(error: click.ClickException) -> None:
     """What is wrong with a command line; click knows how a terminal shows it."""
-    speak(error.format_message(), show=lambda _: error.show(), level=logging.ERROR)
+    words, told = error.format_message(), StringIO()
+    error.show(file=told)
+    whole = told.getvalue().rstrip("\n").replace(words, fit(words))
+    speak(words, show=lambda _: click.echo(whole, err=True), level=logging.ERROR)
 
 
 def report_bug(error: Exception) -> ExitCode:
@@ -33,7 +38,8 @@ def report_bug(error: Exception) -> ExitCode:
     with tempfile.NamedTemporaryFile(
         "w", prefix="dsrun-bug-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
-        file.write(mask("".join(traceback.format_exception(error))))
+        text = "".join(traceback.format_exception(error))
+        file.write(shown_lines(mask(text).split("\n")))
     say_last(f"this is a bug in dsrun: {type(error).__name__}: {error}; details: {file.name}")
     return ExitCode.BUG
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-import unicodedata
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import orjson
 
 from dsrun.console import table
 from dsrun.errors import SetupError, UsageError
+from dsrun.escaping import escaped, shown, shown_json
 from dsrun.ledger_query import decoded
 
 Row = tuple[Any, ...]
@@ -20,6 +21,9 @@ TEXT_FORMATS = ("table", "json", "jsonl", "csv")
 _PAGE = 1000
 _WIDEST = 48  # columns of a cell of a table
 _CUT = "..."
+# What makes a spreadsheet compute a cell, its full-width forms too, which some programs take.
+_FORMULA = re.compile("[\t\r\n]|\\s*[-=+@\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WHOLE = frozenset({"job_id", "file", "error_message"})  # of no use when cut
 
 
@@ -85,14 +89,14 @@ def _objects(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[dict[str, 
 
 def _as_jsonl(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     for item in _objects(columns, rows):
-        yield orjson.dumps(item).decode() + "\n"
+        yield shown_json(orjson.dumps(item).decode()) + "\n"
 
 
 def _as_json(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     yield "["
     before = "\n"
     for item in _objects(columns, rows):
-        yield before + orjson.dumps(item).decode()
+        yield before + shown_json(orjson.dumps(item).decode())
         before = ",\n"
     yield "\n]\n"
 
@@ -100,8 +104,17 @@ def _as_json(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 def _as_csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     for page in _pages(chain([tuple(columns)], rows)):
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows(page)
+        rows = (tuple(map(_data_cell, row)) for row in page)
+        csv.writer(buffer, lineterminator="\n").writerows(rows)
         yield buffer.getvalue()
+
+
+def _data_cell(cell: Any) -> Any:
+    """A cell of CSV that no spreadsheet computes, and no terminal obeys; numbers stay numbers."""
+    if not isinstance(cell, str):
+        return cell
+    text = shown(cell)
+    return f"'{text}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else text
 
 
 def _as_table(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
@@ -113,9 +126,7 @@ def _as_table(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _cell(name: str, value: Any) -> str:
-    """One line; prompts and errors may hold anything, also what a terminal obeys."""
-    text = "" if value is None else " ".join(str(value).split())
-    text = "".join("?" if unicodedata.category(char)[0] == "C" else char for char in text)
+    text = "" if value is None else escaped(str(value))
     return text if len(text) <= _WIDEST or name in _WHOLE else text[: _WIDEST - len(_CUT)] + _CUT
 
 

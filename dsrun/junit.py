@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from dsrun.escaping import escaped
 from dsrun.history import seconds_between
 from dsrun.masking import mask
 from dsrun.records import OPEN, JobStatus
 
-# What XML 1.0 cannot hold, not even escaped.
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What XML 1.0 cannot hold, not even escaped, and is a letter to us.
+_NO_XML = re.compile("[\ufffe\uffff]")
 _FAILED = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED)
 
 
@@ -36,7 +37,7 @@ def _opening(tag: str, name: str, counts: Iterable[Mapping[JobStatus, int]]) -> 
     sums = {status: sum(count.get(status, 0) for count in counts) for status in JobStatus}
     element = ET.Element(
         tag,
-        name=name,
+        name=_fit(name),
         tests=str(sum(sums.values())),
         failures=str(sum(sums[status] for status in _FAILED)),
         errors=str(sums[JobStatus.UNKNOWN]),
@@ -50,7 +51,10 @@ def _case(name: str, job: Mapping[str, Any]) -> ET.Element:
     title = f"{job['index']}: {values}" if values else str(job["index"])
     taken = seconds_between(job["submitted_at"], job["ended_at"]) if job["submitted_at"] else None
     case = ET.Element(
-        "testcase", name=_fit(title), classname=f"{name}.{job['step']}", time=f"{taken or 0:.3f}"
+        "testcase",
+        name=_fit(title),
+        classname=_fit(f"{name}.{job['step']}"),
+        time=f"{taken or 0:.3f}",
     )
     status = JobStatus(job["status"])
     error = job["error"] or {"code": status.value, "message": "", "class": ""}
@@ -65,4 +69,4 @@ def _case(name: str, job: Mapping[str, Any]) -> ET.Element:
 
 
 def _fit(text: str) -> str:
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", mask(text))
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", escaped(mask(text)))

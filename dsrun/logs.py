@@ -1,6 +1,6 @@
 """Where words for people go: stderr as text or as JSON lines, and a log file beside it.
 
-Everything passes `mask` here, whoever says it.
+Everything passes `mask` and `shown` here, whoever says it.
 """
 
 import json
@@ -14,6 +14,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from dsrun.errors import UsageError
+from dsrun.escaping import Shown, shown, shown_json, unpainted
 from dsrun.masking import mask
 
 WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
@@ -37,14 +38,14 @@ class _JsonFormatter(logging.Formatter):
         line = {
             "at": _stamp(record),
             "level": record.levelname.lower(),
-            "message": mask(record.getMessage()).removeprefix(WARNING),
+            "message": mask(_message(record)).removeprefix(WARNING),
         }
-        return json.dumps(line, ensure_ascii=False)
+        return shown_json(json.dumps(line, ensure_ascii=False))
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_stamp(record)} {record.levelname.lower()} {mask(record.getMessage())}"
+        return f"{_stamp(record)} {record.levelname.lower()} {fit(_message(record))}"
 
 
 class _LogFile(RotatingFileHandler):
@@ -69,7 +70,7 @@ class _LogFile(RotatingFileHandler):
 
 
 def show_line(text: str) -> None:
-    """A line on the stderr of the moment, as print writes it, or above the bars there."""
+    """A text that is Shown on the stderr of the moment, or above the bars there."""
     if _Channel.above is not None:
         _Channel.above(text)
     else:
@@ -101,12 +102,12 @@ def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
     formatter = _JsonFormatter() if form == "json" else _TextFormatter()
     _Channel.is_json = form == "json"
     if _Channel.is_json or verbose:
-        shown = _StderrHandler()
+        heard = _StderrHandler()
         if not _Channel.is_json:
-            shown.addFilter(lambda record: record.name != _said.name)  # is printed as it is
-        _add(shown, formatter)
+            heard.addFilter(lambda record: record.name != _said.name)  # is printed as it is
+        _add(heard, formatter)
         if _Channel.is_json:  # what Python itself warns of is a line too
-            _others.addHandler(shown)
+            _others.addHandler(heard)
             logging.captureWarnings(True)
     if file is not None:
         try:
@@ -148,13 +149,28 @@ def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) 
     if _root.handlers:
         _said.log(level, "%s", text)
     if not _Channel.is_json:
-        _tell(show, mask(text))
+        _tell(show, fit(text))
+
+
+def fit(text: str) -> Shown:
+    """What may be seen of a text."""
+    hidden = mask(text)
+    return Shown(hidden) if isinstance(text, Shown) else shown(hidden)
 
 
 def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:
     handler.setFormatter(formatter)
     _root.addHandler(handler)
     _root.propagate = False
+
+
+def _message(record: logging.LogRecord) -> str:
+    """What was said, without colours."""
+    if record.name == _said.name and isinstance(record.args, tuple):
+        text = record.args[0]
+        if isinstance(text, Shown):
+            return Shown(unpainted(text))
+    return record.getMessage()
 
 
 def _stamp(record: logging.LogRecord) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 from dsrun.axes import MatrixReader
 from dsrun.catalog import Catalog, constants
+from dsrun.credential import KEPT_KEY, holds_key, keeps_key
 from dsrun.datafile import DataFile, read_text
-from dsrun.digest import sha256_hex
+from dsrun.digest import json_text, sha256_hex
 from dsrun.errors import ManifestError, Problem
 from dsrun.execution import Execution, parse_execution
 from dsrun.inputs import INPUTS, Inputs
@@ -17,6 +18,7 @@ from dsrun.notify import Notify, read_notify
 from dsrun.params import apply_params
 from dsrun.records import Json, Operation
 from dsrun.schedule import Schedule, read_schedule, schedule_faults
+from dsrun.settings import guard_key
 from dsrun.shape import readable_parts, sorted_maps, structure_problems
 from dsrun.upload_files import near_file
 from dsrun.wording import nearest, show
@@ -89,6 +91,7 @@ def read_manifest(
 
     What is wrong stands in `problems`, and in a ManifestError where nothing else can be read.
     """
+    guard_key()
     shown = str(path)
     source = _read_bytes(path, shown)
     text = read_text(path, shown_as=shown)
@@ -109,6 +112,7 @@ def read_manifest(
     raw["steps"] = {name: _without_model(step) for name, step in raw["steps"].items()}
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
+    late += _key_problems(shown, source, json_text([document.value, params]), catalog)
     return Manifest(
         path=path,
         root=inputs.root,
@@ -127,6 +131,17 @@ def read_manifest(
         pinned=pinned,
         problems=(*(problem for _, problem in problems), *wrong, *reader.problems, *late),
     )
+
+
+def _key_problems(shown: str, source: bytes, value: str, catalog: Catalog) -> Iterator[Problem]:
+    """The key itself: whatever stands in these texts is copied into every run directory."""
+    words = "holds the API key itself; take it out, and give it to dsrun as DASHSCOPE_API_KEY"
+    if holds_key(source) or holds_key(value):
+        lines = (number for number, line in enumerate(source.split(b"\n"), 1) if holds_key(line))
+        yield Problem(file=shown, line=next(lines, 1), column=1, where="", message=words)
+    for name, text in catalog.own.items():
+        if holds_key(text):
+            yield _file_problem(f"operations/{name}.json", words)
 
 
 class _StepReader:
@@ -199,6 +214,9 @@ class _StepReader:
 
     def _prompt_file(self, name: str, at: Path_) -> Text | None:
         path = self._inputs.place(name)
+        if keeps_key(path):
+            self.complain((*at, "file"), f"{name} {KEPT_KEY}")
+            return None
         try:
             text = read_text(path, shown_as=str(path))
             return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
@@ -211,6 +229,9 @@ class _StepReader:
 
     def _load_data(self, name: str, at: Path_) -> DataFile | None:
         path = self._inputs.place(name)
+        if keeps_key(path):
+            self.complain(at, f"{name} {KEPT_KEY}")
+            return None
         try:
             if path not in self._data_files:
                 self._data_files[path] = DataFile(path, shown_as=str(path))

@@ -6,6 +6,7 @@ Not with prometheus_client: half a dozen gauges with two labels need no registry
 from collections.abc import Iterator
 from datetime import datetime
 
+from dsrun.escaping import escaped
 from dsrun.records import JobStatus
 from dsrun.runend import RunEnd
 
@@ -47,8 +48,13 @@ def _lines(end: RunEnd, last_success: str | None) -> Iterator[str]:
 def _gauge(metric: str, about: str, samples: list[tuple[dict[str, str], float]]) -> Iterator[str]:
     yield f"# HELP {metric} {about}\n# TYPE {metric} gauge\n"
     for labels, value in samples:
-        inside = ",".join(f'{key}="{text}"' for key, text in labels.items())
+        inside = ",".join(f'{key}="{_label(text)}"' for key, text in labels.items())
         yield f"{metric}{{{inside}}} {value}\n"
+
+
+def _label(text: str) -> str:
+    """A value that cannot end its quotes."""
+    return escaped(text).replace("\\", r"\\").replace('"', r"\"")
 
 
 def _seconds(stamp: str) -> float:

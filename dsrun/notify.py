@@ -1,10 +1,13 @@
 """The `notify` section: whom to tell how a run ended, and in which words. Never in the digest."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dsrun.credential import KEPT_KEY, holds_key, is_key_file, is_key_variable, names_key
+from dsrun.digest import json_text, sha256_hex
 from dsrun.records import JobStatus, Json
 from dsrun.runend import RunEnd
 from dsrun.template_faults import TemplateProblem
@@ -41,6 +44,7 @@ class Notify:
     headers: Mapping[str, str | FromEnvironment] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     payload: Json = None
+    section: Json = None  # as the manifest has it
     root: Path  # where the command runs, and what templates may include
 
     @property
@@ -55,17 +59,56 @@ class Notify:
 
     def payload_of(self, end: RunEnd) -> Json:
         """What to send. Raises TemplateProblem."""
+        return self._payload(end, Templates(root=self.root))
+
+    def included(self) -> Mapping[str, str]:
+        """The texts of files that the payload includes, by name. Raises TemplateProblem."""
+        templates = Templates(root=self.root)
+        self._payload(_SAMPLE, templates)
+        return templates.files
+
+    def _payload(self, end: RunEnd, templates: Templates) -> Json:
         facts = end.as_json()
         if self.payload is None:
             return facts
-        templates = Templates(root=self.root)
         return _rendered(self.payload, templates, templates.variables(facts))
+
+    @property
+    def digest(self) -> str:
+        """Of what is allowed: the section, and what else decides which program runs.
+
+        A program beside the manifest is another one in another folder, or once it is changed.
+        """
+        files = {word: self._file_sha256(word) for word in self.command}
+        place = [str(self.root.resolve()), files] if self.command else []
+        return sha256_hex(json_text([self.section, place]).encode(errors="surrogatepass"))
+
+    def _file_sha256(self, word: str) -> str | None:
+        path = self.root / word
+        try:
+            if Path(word).is_absolute() or not path.is_file():
+                return None
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError):  # no name of a file
+            return None
 
 
 def read_notify(section: Json, *, root: Path, complain: Complain) -> Notify | None:
-    """A section that the frame has accepted; what is wrong with it otherwise is complained of."""
+    """A section that the frame has accepted; None where there is none, or it is not good.
+
+    What is wrong with it is complained of.
+    """
     if section is None:
         return None
+    complaints: list[tuple[Path_, str]] = []
+    notify = _read(section, root=root, complain=lambda *words: complaints.append(words))
+    for at, words in complaints:
+        complain(at, words)
+    return None if complaints else notify
+
+
+def _read(section: Mapping[str, Json], *, root: Path, complain: Complain) -> Notify:
     url, command = section.get("url"), section.get("command")
     if url is None and command is None:
         complain(("notify",), "says nobody to tell; allowed: url, command, or both")
@@ -74,6 +117,8 @@ def read_notify(section: Json, *, root: Path, complain: Complain) -> Notify | No
             ("notify", "url"),
             "this is no http address; allowed: one, or {env: NAME} for the variable that holds it",
         )
+    if isinstance(url, str) and ("{{" in url or "{%" in url):
+        complain(("notify", "url"), "an address is no template; allowed: one that is written out")
     on = section.get("on", sorted(DEFAULT_ON))
     notify = Notify(
         on=frozenset([on] if isinstance(on, str) else on),
@@ -81,13 +126,32 @@ def read_notify(section: Json, *, root: Path, complain: Complain) -> Notify | No
         headers={name: _value(value) or "" for name, value in section.get("headers", {}).items()},
         command=tuple(command or ()),
         payload=section.get("payload"),
+        section=section,
         root=root,
     )
+    _check_key(notify, complain)
     try:
-        notify.payload_of(_SAMPLE)
+        for name, text in notify.included().items():
+            if holds_key(text) or is_key_file(root / name):
+                complain(("notify", "payload"), f"the included file {name} {KEPT_KEY}")
     except TemplateProblem as error:
         complain(("notify", "payload"), f"{error}; a notice has {', '.join(_SAMPLE.as_json())}")
     return notify
+
+
+def _check_key(notify: Notify, complain: Complain) -> None:
+    """Nobody is told the key."""
+    if holds_key(json_text(notify.section)):
+        complain(("notify",), "holds the API key itself")
+    values = {("url",): notify.url} | {("headers", k): v for k, v in notify.headers.items()}
+    for at, value in values.items():
+        if isinstance(value, FromEnvironment) and is_key_variable(value.name):
+            words = f"found the variable {value.name}, which holds the API key or says where it is"
+            complain(("notify", *at), f"{words}; allowed: any other")
+    for number, word in enumerate(notify.command):
+        if names_key(word) or is_key_file(notify.root / word):
+            words = "speaks of the API key, which no command of a manifest gets"
+            complain(("notify", "command", number), words)
 
 
 def _rendered(value: Json, templates: Templates, variables: Mapping[str, Json]) -> Json:

@@ -149,6 +149,12 @@ run_options = in_order(
         help="Agree to a run above execution.confirm_above.",
     ),
     click.option(
+        "--allow-notify",
+        is_flag=True,
+        envvar="DSRUN_ALLOW_NOTIFY",
+        help="Agree to what the manifest's notify calls, from now on.",
+    ),
+    click.option(
         "-n",
         "--dry-run",
         is_flag=True,

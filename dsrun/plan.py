@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from dsrun.catalog import Catalog
+from dsrun.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.errors import ManifestError, Problem
 from dsrun.findings import MOST_BAD_JOBS, Findings, Group
+from dsrun.inputs import Inputs
 from dsrun.language import language_notes
 from dsrun.manifest import Manifest, Step
 from dsrun.matrix import Row
@@ -151,6 +153,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             problems += [found.problem for found in error.problems]
         else:
             steps.append(compiled)
+    problems += _key_problems(manifest, templates)
     names = {name for step in steps for t in step.compiled for name in t.run_values}
     used = {name: value for name, value in values.items() if "*" in names or name in names}
     plan = Plan(
@@ -257,6 +260,14 @@ def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem
                 ("execution", name),
                 f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
             )
+
+
+def _key_problems(manifest: Manifest, templates: Templates) -> Iterator[Problem]:
+    """Included files that hold the key; their texts have gone nowhere yet."""
+    inputs = Inputs(manifest.root, manifest.kept)
+    for name, text in templates.files.items():
+        if holds_key(text) or is_key_file(inputs.place(name)):
+            yield manifest.document.problem(("steps",), f"the included file {name} {KEPT_KEY}")
 
 
 def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:

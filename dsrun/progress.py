@@ -15,7 +15,7 @@ from dsrun.console import say
 from dsrun.execution import Money
 from dsrun.ledger_view import StepTotal
 from dsrun.limits import Pace
-from dsrun.logs import show_above, speak
+from dsrun.logs import fit, show_above, speak
 from dsrun.records import JobResult, JobStatus, OpenJob
 
 _HEARTBEAT_S = 30.0
@@ -136,7 +136,7 @@ class Progress:
         elif self._stream is sys.stderr:
             say(text)
         else:
-            print(text, file=self._stream, flush=True)  # as the console does
+            print(fit(text), file=self._stream, flush=True)  # as the console does
 
     def _redraw_later(self) -> None:
         self._show_now_and_then()

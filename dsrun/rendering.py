@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from dsrun.axes import idle_axes
 from dsrun.catalog import Catalog, constants, schema_at
 from dsrun.coercion import coerce
-from dsrun.digest import NotCanonical, canonical_json, job_id_of
+from dsrun.credential import holds_key
+from dsrun.digest import NotCanonical, canonical_json, job_id_of, json_text
 from dsrun.errors import Problem
 from dsrun.fills import artifact_count, fill_request, laid_over, value_at
 from dsrun.manifest import Manifest, Step, Text
@@ -113,6 +114,9 @@ class CompiledStep:
             words = f"cannot be sent as JSON: {error}"
             other = self._row_problem("canonical", ("steps", self.step.name), words)
             raise RowProblem(found or other.problems) from error
+        if holds_key(body) or holds_key(json_text(row)):
+            words = "the row, or its request, holds the API key; no pipeline may send it"
+            raise self._row_problem("key", ("steps", self.step.name), words)
         if taken.bad or not self._validator.is_valid(request):
             problems = self._request_problems(request, taken)
             raise RowProblem([*problems, *self._stem_problems(variables)])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dsrun.escaping import escaped
 from dsrun.execution import Money
 from dsrun.masking import mask
 from dsrun.records import JobStatus
@@ -39,7 +40,7 @@ class RunEnd:
         paid = "emulated" if self.emulated else ", ".join(map(str, self.cost)) or "nothing paid"
         head = f"dsrun {self.pipeline}: {self.outcome} (exit code {self.exit_code})"
         parts = [part for part in (counts, paid, self.reason) if part]
-        return mask(f"{head}: {'; '.join(parts)}")
+        return escaped(mask(f"{head}: {'; '.join(parts)}"))
 
     def as_json(self) -> dict[str, Any]:
         """The keys that README documents; what the templates of a notice read."""

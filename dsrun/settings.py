@@ -8,8 +8,14 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dsrun.credential import KEY_FOLDER, guard, is_key_variable
 from dsrun.errors import SetupError, UsageError
 from dsrun.masking import keep_secret
+
+_KEY = "DASHSCOPE_API_KEY"
+_BIGGEST_KEY_FILE = 65_536  # bytes
+_env_files: set[Path] = set()  # that were read, and the keys in them
+_keys: set[str] = set()  # that were read in this process, from pipes too
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
@@ -21,8 +27,8 @@ _LASTING = (
     *(
         f"DSRUN_{option}"
         for option in (
-            "MAX_COST", "MAX_CONCURRENCY", "YES", "RETRY_FAILED", "FAIL_FAST", "NO_CACHE", "STEP",
-            "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
+            "MAX_COST", "MAX_CONCURRENCY", "YES", "ALLOW_NOTIFY", "RETRY_FAILED", "FAIL_FAST",
+            "NO_CACHE", "STEP", "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
         )
     ),
 )  # fmt: skip
@@ -88,8 +94,21 @@ def load_env_file(path: Path) -> tuple[str, ...]:
     for binding in bindings:
         if binding.key is not None and binding.value is not None:
             os.environ.setdefault(binding.key, binding.value)
-    has_key = any(binding.key == "DASHSCOPE_API_KEY" for binding in bindings)
-    return _open_to_others(path) if has_key else ()
+    _env_files.add(path.absolute())
+    keys = [item.value.strip() for item in bindings if item.key == _KEY and item.value]
+    _keys.update(keys)
+    return _open_to_others(path) if keys else ()
+
+
+def guard_key(environ: Mapping[str, str] | None = None) -> None:
+    """Let no pipeline touch the key: its values, wherever they stand, its variables, its files."""
+    env = os.environ if environ is None else environ
+    named = (Path(env[name]).absolute() for name in ("DSRUN_ENV_FILE",) if env.get(name))
+    kept = (key_file(env), key_file({}))
+    values = {env.get(_KEY, "").strip(), *_keys, *map(_text_of, kept)} - {""}
+    for value in values:
+        keep_secret(value)
+    guard(values=values, environment=env, files=(*kept, *named, *_env_files))
 
 
 def wants_color(environ: Mapping[str, str] | None = None) -> bool:
@@ -111,7 +130,9 @@ def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> s
 
 
 def read_variable(name: str) -> str | None:
-    """A variable that the manifest names for a secret; None where it is not set."""
+    """A variable that the manifest names for a secret; None where it is not set, or has the key."""
+    if is_key_variable(name):
+        return None
     value = os.environ.get(name, "").strip()
     keep_secret(value)
     return value or None
@@ -124,8 +145,22 @@ def step_summary_file() -> Path | None:
 
 
 def without_key() -> dict[str, str]:
-    """The environment for a program that is not ours: all but the API key."""
-    return {name: value for name, value in os.environ.items() if name != "DASHSCOPE_API_KEY"}
+    """The environment for a program that is not ours: all but the key and where it stands."""
+    guard_key()
+    return {name: value for name, value in os.environ.items() if not is_key_variable(name)}
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where dsrun keeps what it remembers of this user; None where there is no home."""
+    env = os.environ if environ is None else environ
+    named = Path(env.get("XDG_STATE_HOME", ""))
+    folder = named if named.is_absolute() else _home() / ".local" / "state"
+    return folder / "dsrun" if folder.is_absolute() else None
+
+
+def _home() -> Path:
+    """The user's home; a relative path where there is none."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111  # pathlib raises where there is none
 
 
 def emulated_settings(base_url: str) -> Settings:
@@ -136,7 +171,7 @@ def key_file(environ: Mapping[str, str] | None = None) -> Path:
     """The file that the key is read from where DASHSCOPE_API_KEY does not hold it."""
     env = os.environ if environ is None else environ
     named = env.get("DASHSCOPE_API_KEY_FILE_PATH")
-    return Path(named) if named else Path("~/.dashscope/api_key").expanduser()
+    return Path(named) if named else _home() / KEY_FOLDER / "api_key"
 
 
 def lasting_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -169,7 +204,19 @@ def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SetupError("the API key holds a space or a sign that no key has; set it again")
     keep_secret(key)
+    _keys.add(key)
+    guard_key(env)
     return key, warnings
+
+
+def _text_of(path: Path) -> str:
+    """The key that stands in a file; a pipe is left alone, since it is read once."""
+    try:
+        if path.is_file() and path.stat().st_size <= _BIGGEST_KEY_FILE:
+            return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):  # whoever needs the key says so
+        return ""
+    return ""
 
 
 def _open_to_others(path: Path) -> tuple[str, ...]:

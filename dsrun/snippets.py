@@ -1,12 +1,12 @@
 """Problems as text: the place and the words, the line of the file, a caret under the place."""
 
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from dsrun.errors import Problem
+from dsrun.escaping import Shown, escaped, shown
 from dsrun.records import Json
 from dsrun.wording import show
 
@@ -15,21 +15,19 @@ _LEAD = 40  # columns kept before the caret of a longer line
 _CUT = "..."
 _TAB = "    "
 _BOLD, _RED, _BLUE = "1", "1;31", "1;34"
-# They turn the direction of what follows them, and with it the place of the caret.
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 Paint = Callable[[str, str], str]  # style and text in, text out
 
 
-def problem_text(problem: Problem, *, color: bool = False, label: str = "") -> str:
+def problem_text(problem: Problem, *, color: bool = False, label: str = "") -> Shown:
     """The problem in words and, where its line can be read, that line with a caret.
 
     Below it stands the first job that has the problem and its line of a data file.
     """
     paint = _painted if color else _plain
-    head = str(problem)
+    head = shown(f"{label}{problem}").removeprefix(label)
     place, _, rest = head.partition(": ")
-    return "\n".join([f"{label}{paint(_BOLD, place + ':')} {rest}", *_lines(problem, paint)])
+    return Shown("\n".join([f"{label}{paint(_BOLD, place + ':')} {rest}", *_lines(problem, paint)]))
 
 
 def row_words(index: int, row: Mapping[str, Json]) -> str:
@@ -44,14 +42,15 @@ def _lines(problem: Problem, paint: Paint) -> Iterator[str]:
     numbered = partial(_numbered, gutter=gutter, paint=paint)
     text = _line_of(problem.file, problem.line) if problem.line else ""
     if text.strip():
-        shown, before, marked = _window(text, problem.column, problem.end_column)
-        yield numbered(str(problem.line), shown)
+        part, before, marked = _window(text, problem.column, problem.end_column)
+        yield numbered(str(problem.line), part)
         yield numbered("", " " * before + paint(_RED, "^" * marked))
     if problem.rows is None:
         return
-    yield paint(_BLUE, f"  {'':{gutter}} = ") + row_words(problem.rows.index, problem.rows.matrix)
+    words = row_words(problem.rows.index, problem.rows.matrix)
+    yield paint(_BLUE, f"  {'':{gutter}} = ") + shown(words)
     for file, line in data:
-        yield paint(_BLUE, f"  {'':{gutter}} --> ") + f"{file}:{line}"
+        yield paint(_BLUE, f"  {'':{gutter}} --> ") + shown(f"{file}:{line}")
         yield numbered(str(line), _window(_line_of(file, line), 1, 0)[0])
 
 
@@ -94,16 +93,7 @@ def _cut(text: str, width: int, *, from_end: bool = False) -> str:
 
 def _printable(text: str) -> str:
     """The text with nothing in it that moves the cursor, or turns the direction."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_visible, text))
-
-
-def _visible(char: str) -> str:
-    if char == "\t":
-        return _TAB
-    hidden = char in _TURNING or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-    return "\ufffd" if hidden else char
+    return escaped(text.replace("\t", _TAB))
 
 
 def _width(text: str) -> int:

@@ -2,22 +2,23 @@
 
 import re
 
+from dsrun.escaping import escaped
 from dsrun.masking import mask
 from dsrun.records import JobStatus
 from dsrun.runend import RunEnd
 
-_SIGNS = re.compile(r"([\\`*_{}\[\]<>|#!~&@])")
+_SIGNS = re.compile(r"([\\`*_{}\[\]<>|#!~&@]|^\s*[-+=])")
 
 
 def step_summary(end: RunEnd) -> str:
     """A heading, a table of counts, the first errors; what others wrote is shown as it is."""
     cost = "emulated" if end.emulated else ", ".join(map(str, end.cost)) or "nothing"
     lines = [
-        f"### dsrun {end.pipeline}: {end.outcome}",
+        f"### dsrun {_plain(end.pipeline)}: {end.outcome}",
         "",
         "| exit code | jobs | cost | duration |",
         "|---|---|---|---|",
-        f"| {end.exit_code} | {_counts(end)} | {cost} | {end.duration_s:.0f} s |",
+        f"| {end.exit_code} | {_counts(end)} | {_plain(cost)} | {end.duration_s:.0f} s |",
         "",
     ]
     if end.reason:
@@ -31,4 +32,4 @@ def _counts(end: RunEnd) -> str:
 
 
 def _plain(text: str) -> str:
-    return _SIGNS.sub(r"\\\1", " ".join(mask(text).split()))
+    return _SIGNS.sub(r"\\\1", escaped(mask(text)))

@@ -1,5 +1,6 @@
 """The systemd units and the Kubernetes CronJob of a scheduled pipeline. Text only."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,13 @@ from cronsim import CronSim
 
 from dsrun.crontab import Scheduled
 from dsrun.errors import UsageError
+from dsrun.escaping import escaped, is_plain
 from dsrun.schedule import SOME_DAY, Schedule
 from dsrun.settings import FILES_TO_WRITE
+from dsrun.wording import show
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+_LINE_ENDS = re.compile(r"[\n\t]")  # which a unit holds spelled out, in quotes
 _WORK = "/pipelines"  # where the volume is mounted
 _KEY_FOLDER = "/run/secrets/dashscope"
 _SERVICE = """\
@@ -71,7 +75,8 @@ WantedBy=timers.target
 
 
 def systemd_units(item: Scheduled, *, user: str) -> dict[str, str]:
-    """A service and its timer, by file name."""
+    """A service and its timer, by file name. Raises UsageError for what a unit cannot hold."""
+    _check_words(item, user)
     environment = dict(item.environment)
     lines = ""
     if item.key_file is not None:
@@ -94,6 +99,19 @@ def systemd_units(item: Scheduled, *, user: str) -> dict[str, str]:
     calendar = "".join(f"OnCalendar={line}\n" for line in on_calendar(item.schedule))
     timer = _TIMER.format(name=item.name, calendar=calendar, jitter=item.schedule.jitter_s)
     return {f"dsrun-{item.name}.service": service, f"dsrun-{item.name}.timer": timer}
+
+
+def _check_words(item: Scheduled, user: str) -> None:
+    """Raises UsageError for a word that would end its line, and begin another setting."""
+    names = (user, str(item.pipeline.parent), str(item.out), str(item.key_file))
+    values = (*item.program, *item.arguments, *item.environment.values())
+    for word in (*names, *(_LINE_ENDS.sub("", value) for value in values)):
+        if not is_plain(word) or (word in names and word.endswith("\\")):
+            raise UsageError(
+                f"{item.pipeline}: {show(word)} holds a hidden character, or ends with a "
+                "backslash, and a unit cannot hold it; rename the file, or set the value in a "
+                "file for --env-file"
+            )
 
 
 def _writable(item: Scheduled) -> list[str]:
@@ -209,7 +227,11 @@ def _pod(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_yaml(document: dict[str, Any]) -> str:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    # Text as it is read, unless something hidden is in it, which YAML then spells out.
+    if is_plain(text.replace("\n", "")):
+        return text
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def _mounted(word: str, root: Path) -> str:
@@ -235,7 +257,7 @@ def _spelled(text: str) -> str:
 def _quoted(text: str) -> str:
     """A word of a unit file, in quotes where it needs them."""
     text = _spelled(text)
-    if text and not set(text) & set(" \t\"'\\;#"):
+    if text and not set(text) & set(" \n\t\"'\\;#"):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    inside = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{_LINE_ENDS.sub(lambda sign: escaped(sign[0]), inside)}"'

@@ -13,6 +13,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import IO
 
+from dsrun.credential import KEPT_KEY, keeps_key
 from dsrun.errors import FileChanged
 from dsrun.media import HEAD_BYTES, ArtifactInvalid, kind_of
 from dsrun.records import Json, UploadField, UploadFile
@@ -99,6 +100,8 @@ class UploadFiles:
             )
         if not stat.S_ISREG(mode):
             raise UploadFault("kind", f"{show(name)} is no file; allowed: the name of a file")
+        if keeps_key(path):
+            raise UploadFault("key", f"{show(name)} {KEPT_KEY}")
         return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions
 from dsrun.commands.host import Ending
+from dsrun.commands.permit import Permit
 from dsrun.console import say
 from dsrun.errors import DsrunError, ExitCode
 from dsrun.history import History, PastRun
@@ -29,7 +30,7 @@ from dsrun.store import make_folder, write_whole
 _ERRORS_TOLD = 5
 
 
-def reported(plan: Plan, options: RunOptions, run: Callable[[], Ending]) -> Ending:
+def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], Ending]) -> Ending:
     """Run, then write and send what was asked for; also when the run could not begin."""
     clock = SystemClock()
     started = clock.now()
@@ -39,17 +40,24 @@ def reported(plan: Plan, options: RunOptions, run: Callable[[], Ending]) -> Endi
         known = isinstance(error, DsrunError)
         code = error.exit_code if isinstance(error, DsrunError) else ExitCode.BUG
         words = str(error).partition("\n")[0] if known else f"a bug: {type(error).__name__}"
-        _Aftermath(plan, options, started, clock.now()).tell(code, words)
+        _Aftermath(plan, options, permit.notify, started, clock.now()).tell(code, words)
         raise
-    _Aftermath(plan, options, started, clock.now()).tell(ending.code, None)
+    _Aftermath(plan, options, permit.notify, started, clock.now()).tell(ending.code, None)
     return ending
 
 
 class _Aftermath:
     """What is known of one invocation, and who wants to know."""
 
-    def __init__(self, plan: Plan, options: RunOptions, started: datetime, ended: datetime) -> None:
-        self._notify: Notify | None = plan.manifest.notify
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        notify: Notify | None,
+        started: datetime,
+        ended: datetime,
+    ) -> None:
+        self._notify = notify
         self._options = options
         self._name = plan.manifest.name
         self._plan = plan

@@ -44,6 +44,7 @@ class RunOptions(PlanOptions):
     fail_fast: bool = False
     if_running: str = "fail"
     yes: bool = False
+    allow_notify: bool = False
     quiet: bool = False
     progress: bool = True
     junit: Path | None = None

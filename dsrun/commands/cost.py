@@ -5,9 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
-from dsrun.console import answer, say, table
+from dsrun.console import answer, answer_json, say, table
 from dsrun.errors import ExitCode
 from dsrun.execution import Money
 from dsrun.history import History
@@ -38,7 +36,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
             }
             for (key, currency), row in sums.items()
         ]
-        answer(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        answer_json(told)
         return ExitCode.OK
     _show(sums, by)
     return ExitCode.OK

@@ -6,10 +6,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from dsrun.commands.common import PlanOptions, open_plan
-from dsrun.console import answer, say, table
+from dsrun.console import answer, answer_json, say, table
 from dsrun.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.jobfacts import job_facts
 from dsrun.layout import RunLayout
@@ -53,7 +51,7 @@ def run(
         planned, record = _find(job, source)
         facts = job_facts(planned, record, plan=source.plan, run_dir=source.run_dir)
     if as_json:
-        answer(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
+        answer_json(facts)
     else:
         _answer_text(facts)
     return ExitCode.OK
@@ -150,10 +148,12 @@ def _answer_text(facts: Mapping[str, Json]) -> None:
             ]
         )
     )
-    answer(f"the id is the SHA-256 of\n  {facts['hashed']}")
+    answer("the id is the SHA-256 of")
+    answer(f"  {facts['hashed']}")
     for item in facts["templates"]:
         place = f"{item['file']}:{item['line']}:{item['column']}"
-        answer(f"{item['where']} at {place}\n  {show(item['source'], longest=2000)}")
+        answer(f"{item['where']} at {place}")
+        answer(f"  {show(item['source'], longest=2000)}")
         answer(f"  gives {show(item['value'], longest=2000)}")
     for item in facts["added"]:
         answer(f"{item['where']} {show(item['value'])}: {item['why']}")

@@ -4,11 +4,9 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import orjson
-
 from dsrun.cache import Collected, ResultCache, has_cache
 from dsrun.clock import SystemClock, stamp
-from dsrun.console import answer, count_of
+from dsrun.console import answer, answer_json, count_of
 from dsrun.errors import ExitCode, UsageError
 from dsrun.execution import parse_duration
 from dsrun.layout import cache_folders
@@ -28,7 +26,7 @@ def run(out: Path, *, older_than: str, dry_run: bool, as_json: bool) -> int:
             found = cache.collect(since=since, dry_run=dry_run)
         total = Collected(*map(sum, zip(total, found, strict=True)))
     if as_json:
-        answer(orjson.dumps({"dry_run": dry_run, **total._asdict()}).decode())
+        answer_json({"dry_run": dry_run, **total._asdict()}, indent=False)
     else:
         answer(_words(total, older_than=older_than, dry_run=dry_run))
     return ExitCode.OK

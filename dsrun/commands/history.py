@@ -3,9 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-import orjson
-
-from dsrun.console import answer, say, table
+from dsrun.console import answer, answer_json, say, table
 from dsrun.datafile import read_text
 from dsrun.errors import ExitCode, UsageError
 from dsrun.history import History, PastRun
@@ -22,7 +20,7 @@ def run(pipeline: Path | None, *, out: Path, emulate: bool, limit: int, as_json:
         say(f"warning: {fault}")
     if as_json:
         told = [_as_json(past) for past in runs]
-        answer(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        answer_json(told)
     elif runs:
         answer(table([_HEAD, *map(_row, runs)]))
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dsrun.commands.problems import warn
-from dsrun.console import say
+from dsrun.console import ask, say
 from dsrun.errors import ExitCode, Problem
 from dsrun.execution import Money
 from dsrun.layout import RunLayout
@@ -33,12 +33,13 @@ class Ending(NamedTuple):
 class Host:
     """`owns_process`: nothing else runs here, so the collector is ours to tune.
 
-    `drive` runs the session to its end, `check` raises where the run is no longer wanted, and
-    `confirm` agrees to what a run costs.
+    `agree` asks whether something is allowed, `confirm` agrees to what a run costs, `drive` runs
+    the session to its end, and `check` raises where the run is no longer wanted.
     """
 
     owns_process: bool
     takes_signals: bool
+    agree: Callable[[str], bool]
     confirm: Callable[[str], bool]
     warn: Callable[[Iterable[Problem]], None]
     drive: Callable[[Coroutine[Any, Any, Ending]], Ending]
@@ -50,14 +51,13 @@ def _ask(words: str) -> bool:
     if not sys.stdin.isatty():
         say(f"{words}; add --yes to agree")
         return False
-    import click  # noqa: PLC0415  # start-up
-
-    return click.confirm(f"{words}. Go on?", err=True)
+    return ask(f"{words}. Go on?")
 
 
 TERMINAL = Host(
     owns_process=True,
     takes_signals=True,
+    agree=lambda question: sys.stdin.isatty() and ask(question),
     confirm=_ask,
     warn=warn,
     drive=asyncio.run,

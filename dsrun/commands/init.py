@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from dsrun.console import answer
+from dsrun.console import answer_path
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.resources import pipeline_files, read_pipeline
 from dsrun.wording import nearest
@@ -48,4 +48,4 @@ def _write(path: Path, data: bytes) -> None:
         raise UsageError(f"{path} is there already; choose another name or folder") from error
     except OSError as error:
         raise SetupError(f"{path} cannot be written: {error.strerror}") from error
-    answer(str(path))
+    answer_path(path)

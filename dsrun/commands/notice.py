@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dsrun.clock import SystemClock
 from dsrun.console import say
+from dsrun.credential import holds_key
 from dsrun.errors import DsrunError, NotSent, SetupError
 from dsrun.masking import keep_secret
 from dsrun.notify import FromEnvironment, Notify
@@ -26,7 +27,7 @@ _THROTTLED, _BROKEN = 429, 500
 
 
 def send_notice(notify: Notify, end: RunEnd) -> None:
-    """Send it where this end is one to tell of."""
+    """Send it where this end is one to tell of. The user has allowed it."""
     if not notify.wants(end):
         return
     try:
@@ -54,7 +55,7 @@ def _faults(notify: Notify, end: RunEnd, payload: Json) -> Iterator[str]:
 async def _post(notify: Notify, payload: Json) -> None:
     from dsrun.transport import Transport  # noqa: PLC0415  # start-up
 
-    url = _secret(notify.url)
+    url, body = _secret(notify.url), _body(payload)
     kind = "text/plain; charset=utf-8" if isinstance(payload, str) else "application/json"
     headers = {"Content-Type": kind} | {k: _secret(v) for k, v in notify.headers.items()}
     fault: DsrunError = SetupError("")
@@ -63,7 +64,7 @@ async def _post(notify: Notify, payload: Json) -> None:
             await SystemClock().sleep(pause)
             try:
                 reply = await transport.request(
-                    "POST", url, headers=headers, body=_body(payload), timeout_s=_ANSWER_S
+                    "POST", url, headers=headers, body=body, timeout_s=_ANSWER_S
                 )
             except NotSent as error:
                 fault = error
@@ -125,4 +126,7 @@ def _secret(given: str | FromEnvironment | None) -> str:
 def _body(payload: Json) -> bytes:
     # ASCII, since a path may hold bytes that are no text.
     text = payload if isinstance(payload, str) else json.dumps(payload)
-    return text.encode(errors="backslashreplace")
+    body = text.encode(errors="backslashreplace")
+    if holds_key(body):
+        raise SetupError("its payload holds the API key")
+    return body

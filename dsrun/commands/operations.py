@@ -1,9 +1,7 @@
 """`dsrun operations`: the catalog with limits and prices."""
 
-import orjson
-
 from dsrun.catalog import load_catalog
-from dsrun.console import answer, table
+from dsrun.console import answer, answer_json, table
 from dsrun.errors import ExitCode
 from dsrun.records import Operation
 
@@ -12,7 +10,7 @@ def run(*, as_json: bool) -> int:
     catalog = load_catalog()
     found = [catalog[name] for name in catalog.names]
     if as_json:
-        answer(orjson.dumps([_report(item) for item in found], option=orjson.OPT_INDENT_2).decode())
+        answer_json([_report(item) for item in found])
         return ExitCode.OK
     rows = [["operation", "kind", "rate", "running", "price", "as of"]]
     for item in found:
@@ -31,8 +29,10 @@ def run(*, as_json: bool) -> int:
         )
     answer(table(rows))
     for item in found:
-        answer(f"\n{item.name}: {item.description}")
-    answer("\n`dsrun schema NAME` prints every field with its limits.")
+        answer("")
+        answer(f"{item.name}: {item.description}")
+    answer("")
+    answer("`dsrun schema NAME` prints every field with its limits.")
     return ExitCode.OK
 
 

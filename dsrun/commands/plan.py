@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
-import orjson
-
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.permit import notice_json, notice_lines
 from dsrun.commands.problems import warn
 from dsrun.commands.survey import Survey
-from dsrun.console import answer, count_of, table
+from dsrun.console import answer, answer_json, answer_pieces, count_of, table
 from dsrun.digest import json_text
 from dsrun.errors import ExitCode, Problem
+from dsrun.escaping import shown_json
 from dsrun.execution import Money
 from dsrun.outlook import StepOutlook, shortest_time, slow_services
 from dsrun.plan import Plan
@@ -100,19 +100,24 @@ def summary(
         "difference": _difference_json(survey),
         "advice": list(slow_services(outlook)),
         "warnings": [str(warning) for warning in warnings],
+        "notify": None if options.emulate else notice_json(plan.manifest.notify),
     }
 
 
 def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]) -> None:
     head = summary(plan, survey, options, warnings)
     if not options.full:
-        answer(orjson.dumps(head, option=orjson.OPT_INDENT_2).decode())
+        answer_json(head)
         return
-    # Streamed, so that a plan of any length can be printed.
-    print(orjson.dumps(head).decode()[:-1], end=',"job_list":[')  # noqa: T201  # a piece of a line
+    answer_pieces(_json_pieces(head, survey))
+
+
+def _json_pieces(head: dict[str, Json], survey: Survey) -> Iterator[str]:
+    """Streamed, so that a plan of any length can be printed."""
+    yield shown_json(json_text(head)[:-1]) + ',"job_list":['
     for number, item in enumerate(job_list(survey)):
-        print("," if number else "", json_text(item), sep="", end="")  # noqa: T201
-    answer("]}")
+        yield ("," if number else "") + shown_json(json_text(item))
+    yield "]}\n"
 
 
 def _currency(survey: Survey) -> str:
@@ -186,6 +191,8 @@ def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
         answer(_difference_words(survey))
     for advice in slow_services(outlook):
         answer(advice)
+    for line in () if options.emulate else notice_lines(plan.manifest.notify):
+        answer(line)
     answer(_last_line(plan, survey))
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from dsrun.console import is_terminal, say
 from dsrun.errors import Problem
+from dsrun.escaping import Shown, escaped, shown_lines
+from dsrun.masking import mask
 from dsrun.settings import wants_color
 from dsrun.snippets import problem_text, row_words
 
@@ -36,7 +38,7 @@ def as_json(problem: Problem) -> dict[str, Any]:
         "column": problem.column,
         "end_column": problem.end_column,
         "where": problem.where,
-        "message": problem.message,
+        "message": mask(problem.message),
         "jobs": rows and {"count": rows.count, "of": rows.of, "first": first},
     }
 
@@ -49,11 +51,11 @@ def annotations(problems: Sequence[Problem], *, level: str) -> Iterable[str]:
             at |= {"line": str(problem.line), "col": str(problem.column)}
         if problem.end_column:
             at["endColumn"] = str(problem.end_column)
-        words = f"{problem.where}: {problem.message}" if problem.where else problem.message
+        lines = [f"{problem.where}: {problem.message}" if problem.where else problem.message]
         if problem.rows is not None:
-            words += f"\n{row_words(problem.rows.index, problem.rows.matrix)}"
-        keys = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in at.items())
-        yield f"::{level} {keys}::{_escaped(words)}"
+            lines.append(row_words(problem.rows.index, problem.rows.matrix))
+        keys = ",".join(f"{key}={_escaped(escaped(value), ':,')}" for key, value in at.items())
+        yield Shown(f"::{level} {keys}::{_escaped(shown_lines(map(mask, lines)))}")
 
 
 def _escaped(text: str, also: str = "") -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dsrun.commands.whereabouts import run_dir_of
-from dsrun.console import answer
+from dsrun.console import answer_path
 from dsrun.errors import ExitCode, UsageError
 from dsrun.ledger_view import LedgerView
 
@@ -15,7 +15,7 @@ def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | No
     run_dir = run_dir_of(directory)
     view = LedgerView(run_dir / "ledger.sqlite3")
     try:
-        answer(str(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols)))
+        answer_path(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols))
     finally:
         view.close()
     return ExitCode.OK

@@ -14,12 +14,13 @@ from dsrun.commands.conditions import check_currency, check_endpoint, execution_
 from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.host import TERMINAL, Ending, Host
 from dsrun.commands.neighbours import Neighbours
+from dsrun.commands.permit import Permit
 from dsrun.commands.prepare import prepare
 from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.sending import Sender
 from dsrun.commands.summary import exit_code_of, say_summary
-from dsrun.console import answer, say
+from dsrun.console import answer_path, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import writing_crate
 from dsrun.endings import hush_stdout
@@ -47,7 +48,7 @@ def run(options: RunOptions) -> int:
     ending = run_pipeline(options, TERMINAL)
     if not ending.is_skipped:
         try:
-            answer(str(ending.layout.run_dir))
+            answer_path(ending.layout.run_dir)
         except BrokenPipeError:  # nobody reads it; the exit code still says how the jobs ended
             hush_stdout()
     return ending.code
@@ -56,13 +57,15 @@ def run(options: RunOptions) -> int:
 def run_pipeline(options: RunOptions, host: Host) -> Ending:
     """One invocation, whoever asks for it. Blocks. Raises DsrunError where it cannot begin."""
     plan = open_plan(options)
-    return reported(plan, options, partial(_run, plan, options, host))
+    permit = Permit(plan.manifest.notify, allow=options.allow_notify, emulate=options.emulate)
+    return reported(plan, options, permit, partial(_run, plan, options, permit, host))
 
 
-def _run(plan: Plan, options: RunOptions, host: Host) -> Ending:
+def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
+    permit.ask(host.agree)
     settings = None if options.emulate else read_settings()
     for warning in settings.warnings if settings else ():
         say(f"warning: {warning}")

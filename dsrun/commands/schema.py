@@ -6,7 +6,7 @@ import orjson
 
 from dsrun.catalog import Catalog, load_catalog
 from dsrun.commands.common import OWN_OPERATIONS
-from dsrun.console import answer
+from dsrun.console import answer, answer_text
 from dsrun.editor import manifest_schema
 from dsrun.errors import ExitCode, UsageError
 from dsrun.resources import read_schema
@@ -26,11 +26,12 @@ def run(name: str | None, *, where: Path) -> int:
     catalog = load_catalog(folder / OWN_OPERATIONS)
     known = [*_OWN, *catalog.names]
     if name is None:
-        answer("\n".join(known))
+        for each in known:
+            answer(each)
         return ExitCode.OK
     if name not in known:
         raise UsageError(f"no schema {name}{nearest(name, known)}; allowed: {', '.join(known)}")
-    answer(_schema_text(name, catalog))
+    answer_text(_schema_text(name, catalog))
     return ExitCode.OK
 
 

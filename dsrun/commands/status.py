@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from dsrun.commands.summary import unknown_lines
 from dsrun.commands.whereabouts import find_run_dir
-from dsrun.console import answer, count_of
+from dsrun.console import answer, answer_json, count_of
 from dsrun.errors import ExitCode
 from dsrun.execution import Money
 from dsrun.layout import is_emulated, lock_of
@@ -38,7 +36,7 @@ def run(
             "ended_at": last and last.ended_at,
             "exit_code": last and last.exit_code,
         }
-        answer(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+        answer_json(report)
     else:
         parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
         money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"

@@ -1,15 +1,16 @@
 """`dsrun validate`: every check that needs no network, on every job."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dsrun.commands.common import PlanOptions, open_plan
+from dsrun.commands.permit import notice_json, notice_lines
 from dsrun.commands.problems import annotations, as_json, tell, warn
-from dsrun.console import answer, count_of, say
+from dsrun.console import answer, answer_json, count_of, say
 from dsrun.errors import ExitCode, ManifestError, Problem
+from dsrun.records import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class _Report:
     warnings: Sequence[Problem] = ()
     jobs: int = 0
     digest: str = ""
+    notify: Json = None
 
     def as_json(self) -> dict[str, Any]:
         head = {"pipeline": str(self.pipeline), "valid": not self.problems}
@@ -28,7 +30,8 @@ class _Report:
         if self.problems:
             return head | problems
         warnings = [str(warning) for warning in self.warnings]
-        return head | problems | {"jobs": self.jobs, "digest": self.digest, "warnings": warnings}
+        counts = {"jobs": self.jobs, "digest": self.digest, "warnings": warnings}
+        return head | problems | counts | ({"notify": self.notify} if self.notify else {})
 
 
 def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) -> int:
@@ -39,7 +42,7 @@ def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) 
     reports = [_check(path, set_params) for path in pipelines]
     if form == "json":
         texts = [report.as_json() for report in reports]
-        answer(json.dumps(texts, indent=2, ensure_ascii=False))
+        answer_json(texts)
     elif form == "github":
         for report in reports:
             for line in annotations(report.problems, level="error"):
@@ -59,4 +62,10 @@ def _check(path: Path, set_params: Mapping[str, str]) -> _Report:
         return _Report(pipeline=path, problems=error.problems)
     warn(plan.warnings)
     say(f"{path}: valid, {count_of(jobs, 'job')}")
-    return _Report(pipeline=path, warnings=plan.warnings, jobs=jobs, digest=plan.digest)
+    notify = plan.manifest.notify
+    for line in notice_lines(notify):
+        say(f"{path}: {line}")
+    return _Report(
+        pipeline=path, warnings=plan.warnings, jobs=jobs, digest=plan.digest,
+        notify=notice_json(notify),
+    )  # fmt: skip

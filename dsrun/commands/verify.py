@@ -3,10 +3,8 @@
 import hashlib
 from pathlib import Path
 
-import orjson
-
 from dsrun.commands.whereabouts import run_dir_of
-from dsrun.console import answer
+from dsrun.console import answer, answer_json
 from dsrun.errors import ExitCode
 from dsrun.ledger_view import LedgerView
 
@@ -27,7 +25,7 @@ def run(directory: Path, *, as_json: bool) -> int:
             damaged.append({"path": path, "problem": what, "sha256": sha256, "found": found})
     view.close()
     if as_json:
-        answer(orjson.dumps({"checked": checked, "damaged": damaged}).decode())
+        answer_json({"checked": checked, "damaged": damaged}, indent=False)
     else:
         for item in damaged:
             answer(f"{item['path']}: {item['problem']}")

@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dsrun.digest import json_text
+from dsrun.escaping import escaped, shown_json
 from dsrun.records import Json
 from dsrun.report.picks import picks_of
 from dsrun.resources import read_page
@@ -33,13 +34,18 @@ def build_page(
     }
     # Ours, and the data with every sign of markup escaped: what else is put in is escaped here.
     page = environment.from_string(read_page("page.html.j2").decode()).render(
-        head=head,
+        head=head | {key: _readable(head[key]) for key in ("name", "description")},
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704  # a file of this package
         script=Markup(script),  # noqa: S704  # as above
-        data=Markup(_unmarked(json_text(data))),  # noqa: S704  # escaped
+        data=Markup(_unmarked(shown_json(json_text(data)))),  # noqa: S704  # escaped
     )
     return page.encode("utf-8", "replace")
+
+
+def _readable(text: str) -> str:
+    """Its own line ends stay; a browser joins them."""
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def _unmarked(text: str) -> str:

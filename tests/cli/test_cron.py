@@ -126,7 +126,7 @@ def test_a_secret_that_notify_wants_and_cron_has_not_is_a_warning(work):
     file = work.pipeline(f"{text}notify: {{url: {{env: HOOK}}, headers: {{X: {{env: TOKEN}}}}}}")
     (work.folder / "night.env").write_text("HOOK=https://example.org\nTOKEN=x\n")
     assert "will not see HOOK, TOKEN, which notify wants" in work.dsrun("cron", file).err
-    assert work.dsrun("cron", file, "--env-file", "night.env").err == ""
+    assert "warning" not in work.dsrun("cron", file, "--env-file", "night.env").err
 
 
 def test_a_zone_that_cron_may_not_know_is_a_warning(work, monkeypatch):

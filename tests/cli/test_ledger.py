@@ -171,7 +171,7 @@ class TestErrors:
             db.execute("UPDATE job SET status = 'failed', error_code = 'X', error_message = ?",
                        ("a\x1b[31m red\nline",))  # fmt: skip
         outcome = done.dsrun("ledger", "outputs/demo", "--errors")
-        assert "a?[31m red line" in outcome.out
+        assert r"a\x1b[31m red\nline" in outcome.out
 
     def test_a_table_has_their_whole_message(self, done):
         message = "The service could not look into the picture that it has just made; ask again."

@@ -15,6 +15,12 @@ import pytest
 TOKEN = "hook-token-of-this-test"
 
 
+@pytest.fixture(autouse=True)
+def allowed(monkeypatch):
+    """Who is told what is tested here; that it is asked for is test_permits.py's."""
+    monkeypatch.setenv("DSRUN_ALLOW_NOTIFY", "1")
+
+
 class Hook:
     """A webhook on loopback: what was posted, and what it answers."""
 

@@ -150,7 +150,7 @@ def test_catching_up_needs_days_that_can_be_told_apart(work, prompt, words):
 def test_a_file_that_is_missing_is_told_also_where_days_are_caught_up(work, emulator):
     notice = "notify: {command: [sh, -c, 'cat > told']}"
     steps = DATED.format(more=notice) + "    matrix: {product: {file: products.csv}}\n"
-    outcome = work.dsrun(work.pipeline(steps), "--catch-up", "3")
+    outcome = work.dsrun(work.pipeline(steps), "--catch-up", "3", "--allow-notify")
     assert outcome.code == 2
     assert "products.csv: cannot be read" in outcome.err
     assert "products.csv: cannot be read" in (work.folder / "told").read_text()

@@ -54,7 +54,7 @@ def test_jitter_is_left_to_dsrun():
     assert "--jitter=90s >>" in crontab_lines(scheduled(schedule=schedule))
 
 
-@pytest.mark.parametrize("word", ["x" * 1000, "two\nlines"])
+@pytest.mark.parametrize("word", ["x" * 1000, "two\nlines", "\u202e", "\x9b"])
 def test_what_cron_cannot_hold_is_refused(word):
     with pytest.raises(UsageError, match="cron takes 998 printable ones"):
         crontab_lines(scheduled(arguments=(word,)))

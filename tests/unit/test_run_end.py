@@ -75,8 +75,8 @@ class TestJunit:
         job = line(0, "failed", error=error, matrix={"a": '"\x07>'})
         root = report({"s": {JobStatus.FAILED: 1}}, [job])
         case = root[0][0]
-        assert case.get("name") == '0: a="\ufffd>'
-        assert case[0].get("message") == "failed: Bad: \ufffd\ufffd]0;<&\ufffd ***"
+        assert case.get("name") == r'0: a="\x07>'
+        assert case[0].get("message") == r"failed: Bad: \x00\x1b]0;<&\ud800 ***"
 
     def test_no_jobs_is_a_report_too(self):
         assert list(report({}, [])) == []
@@ -109,7 +109,7 @@ class TestStepSummary:
 
     def test_the_words_of_others_are_no_markdown(self):
         text = step_summary(END)
-        assert r"- 1 x Bad\|Code: \<img src=x\> \*no\* \*\*\*" in text
+        assert r"- 1 x Bad\|Code: \<img src=x\> \*no\*\\n\*\*\*" in text
         assert "sk-" not in text
 
 

@@ -68,6 +68,47 @@ def test_the_key_comes_by_systemd_and_stands_in_no_unit():
     assert service.count("DASHSCOPE_API_KEY_FILE_PATH") == 1
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"pipeline": Path("/srv/a\nExecStartPre=x/p.yaml")},
+        {"pipeline": Path("/srv/a\\/p.yaml")},
+        {"key_file": Path("/srv/a\n[Service]")},
+        {"out": Path("/srv/\u202e")},
+        {"arguments": ("run", "\x1b[31m")},
+        {"environment": {"DSRUN_ONLY": "a\x00"}},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_word_that_would_end_its_line_is_refused(given):
+    with pytest.raises(UsageError, match="hidden character"):
+        systemd_units(scheduled(**given), user="me")
+
+
+def test_the_user_is_a_word_too():
+    with pytest.raises(UsageError, match="hidden character"):
+        systemd_units(scheduled(), user="me\nExecStartPre=x")
+
+
+def test_line_ends_of_a_value_are_spelled_out():
+    item = scheduled(arguments=("run", "--set", "tone=a\nExecStartPre=x\tb"))
+    service = systemd_units(item, user="me")["dsrun-posters.service"]
+    assert r'"tone=a\nExecStartPre=x\tb"' in service
+    assert "\nExecStartPre" not in service
+
+
+def test_a_cronjob_spells_out_what_is_hidden():
+    item = scheduled(arguments=("run", "tone=\u202e灯"))
+    text = as_yaml(cronjob(item, image="i", root=ROOT, zone="UTC"))
+    assert "\u202e" not in text
+    (words,) = (c["args"] for c in _containers(yaml.safe_load(text)))
+    assert words[1] == "tone=\u202e灯"
+
+
+def _containers(document):
+    return document["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+
+
 def test_words_are_spelled_as_unit_files_want_them():
     service = systemd_units(scheduled(), user="me")["dsrun-posters.service"]
     assert 'Environment="DASHSCOPE_WORKSPACE=a b%%"' in service
@@ -80,7 +121,8 @@ def test_words_are_spelled_as_unit_files_want_them():
 def test_systemd_accepts_the_units(tmp_path):
     folder = tmp_path / "with space"
     folder.mkdir()
-    units = systemd_units(scheduled(folder), user="root")
+    words = ("run", "tone=a\nb\tc", '50% "noon" $un \\')
+    units = systemd_units(scheduled(folder, arguments=words), user="root")
     files = [tmp_path / name for name in units]
     for file in files:
         file.write_text(units[file.name])
