@@ -14,6 +14,7 @@ import orjson
 
 from dsrun.digest import json_text
 from dsrun.grouping import GroupWorker
+from dsrun.ledger_commits import Commits
 from dsrun.ledger_file import connect, disk_error, migrate
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
@@ -32,7 +33,8 @@ class Ledger:
         migrate(self._db, path)
         self.view = LedgerView(path, live=True)
         self._uploads = LedgerUploads(path)
-        self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
+        self._commits = Commits(path, self._db, commit=self._commit)
+        self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
         self.run_id = 0
         self._endpoint = ""
 
@@ -40,7 +42,30 @@ class Ledger:
         self._writer.close()
         self._uploads.close()
         self.view.close()
+        self._commits.close()
         self._db.close()
+
+    def keep_room(self, creates: int) -> None:
+        """Before anything is sent: room for so many answers on a disk that may become full.
+
+        Raises SetupError where there is none.
+        """
+        self._commits.keep_room(creates)
+
+    def lost(self) -> str:
+        """Why nobody would find what is written now; an empty text while all is where it was."""
+        return self._commits.lost()
+
+    def unrecorded(self) -> list[str]:
+        """Tasks that were accepted and that the ledger could not take, in words."""
+        return list(map(_task_words, self._commits.unrecorded))
+
+    def under_way(self) -> str:
+        """The tasks that are paid and have not ended, for who may lose this ledger."""
+        tasks = [*map(_task_words, self.view.tasks()), *self.unrecorded()]
+        if not tasks:
+            return "No task is under way."
+        return f"Under way at the service, which keeps results for a day: {', '.join(tasks)}."
 
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
@@ -289,6 +314,10 @@ class Ledger:
             is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
             return [error if is_bug else disk_error(error)] * len(group)
         return [None] * len(group)
+
+
+def _task_words(pair: tuple[str, str]) -> str:
+    return f"job {pair[0][:12]} is task {pair[1]}"
 
 
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:

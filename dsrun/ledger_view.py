@@ -154,6 +154,16 @@ class LedgerView(LedgerReader):
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
 
+    def tasks(self) -> list[tuple[str, str]]:
+        """Job and task id of what is under way at the service."""
+        return [
+            tuple(row)
+            for row in self._all(
+                "SELECT job_id, task_id FROM job WHERE status = 'submitted' "
+                "AND task_id IS NOT NULL ORDER BY position"
+            )
+        ]
+
     def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
         """Jobs whose answer is recorded and whose file may not be: with output and units."""
         rows = self._all(
