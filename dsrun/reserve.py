@@ -1,4 +1,4 @@
-"""Room on the disk that is kept for what is under way, and given to the ledger's log when it is full.
+"""Room on the disk, kept for what is under way and given to the ledger when the disk is full.
 
 Whoever sends a request that may be paid must be able to write down its answer. The room is a file
 beside the ledger, of real blocks; when the disk takes no more they become part of SQLite's log,
