@@ -49,6 +49,7 @@ class ArtifactStore:
         self._temp = run_dir / TEMP
         self._numbers = count()
         with disk_faults(run_dir):
+            run_dir.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._temp, ignore_errors=True)  # leaves a link
         own_folder(self._temp)
         self._ground = Ground(folders=[run_dir, self._temp, run_dir / ARTIFACTS])
