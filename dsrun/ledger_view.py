@@ -4,12 +4,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
 
 from dsrun.execution import Money
-from dsrun.ledger_reader import LedgerReader
+from dsrun.ledger_reader import LedgerReader, inner
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
@@ -193,6 +194,8 @@ class LedgerView(LedgerReader):
         """Every job in plan order, with its artifacts and its twins."""
         for page in self._pages("*"):
             artifacts = self._beside(page, "artifact", "idx, path")
+            for item in chain.from_iterable(artifacts.values()):
+                inner(item["path"])
             twins = self._beside(page, "twin", "step, idx")
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
@@ -200,10 +203,10 @@ class LedgerView(LedgerReader):
     def artifacts(self) -> Iterator[tuple[str, int, str, str]]:
         """Job id, index, path and SHA-256 of every artifact, in plan order of the jobs."""
         for row in self._artifact_rows():
-            yield row["job_id"], row["idx"], row["path"], row["sha256"]
+            yield row["job_id"], row["idx"], inner(row["path"]), row["sha256"]
 
     def hashes(self) -> Iterator[tuple[str, str]]:
-        """Path and SHA-256 of every artifact, in plan order of the jobs."""
+        """Path and SHA-256 of every artifact, in plan order of the jobs; a path may lead out."""
         return ((row["path"], row["sha256"]) for row in self._artifact_rows())
 
     def job(self, job_id: str) -> OpenJob:
@@ -302,4 +305,4 @@ def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
 
 def _stems(row: sqlite3.Row) -> tuple[str, ...]:
     names: list[Json] = orjson.loads(row["stems"])
-    return tuple(f"{row['step']}/{stem}" for stem in names)
+    return tuple(inner(f"{row['step']}/{stem}") for stem in names)

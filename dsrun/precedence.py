@@ -22,6 +22,7 @@ _NUMBER = ".number"
 _RESTING = "resting"  # in place of the number
 _GATE = ".lock"  # of the output root, for as long as a number is taken
 _PATIENCE_S = 60.0
+_MOST_DIGITS = 18
 
 
 class Living(NamedTuple):
@@ -110,4 +111,8 @@ def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
         with suppress(OSError, ValueError):  # it is about to enter, or to leave
             text = (folder / _NUMBER).read_text(encoding="ascii").strip()
         if text != _RESTING:
-            yield folder, int(text) if text.isdecimal() else None
+            yield folder, int(text) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS

@@ -55,7 +55,10 @@ class Disk:
     mount: str
 
     def run_until_full(self, service, *, jobs, fill_at, size=4000, **execution):
-        """Run on the disk of so many kilobytes, which is filled up once so much is paid; then where there is room."""
+        """Run on a disk of so many kilobytes that is filled up once so much is paid.
+
+        Then run the same where there is room.
+        """
         pipeline = self.work.posters(jobs, submit_window=WINDOW, **execution)
         script = SCRIPT.replace("MOUNT", self.mount.replace("SIZE", str(size)))
         child = self.work.spawn_command(

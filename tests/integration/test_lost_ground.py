@@ -129,4 +129,3 @@ def test_what_the_cache_has_is_not_paid_again(work, under_way, standing_clock, h
     assert sorted(service.creates().values()).count(1) >= 1
     first = next(body for body in service.creates() if "lantern 0" in body)
     assert service.creates()[first] == 1
-
