@@ -10,6 +10,7 @@ from dsrun.records import Json, Rate
 T = TypeVar("T")
 
 _CURRENCY = "CNY"
+_LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and short enough to reckon with
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -77,7 +78,10 @@ def parse_duration(text: str) -> float:
     unit = text[len(number) :]
     if unit not in _SECONDS:
         raise ValueError(f"{text!r} is no duration; write it as 90s, 30m or 24h")
-    return float(number) * _SECONDS[unit]
+    seconds = float(number) * _SECONDS[unit]
+    if not seconds >= 0:
+        raise ValueError(f"{text!r} is no duration; write it as 90s, 30m or 24h")
+    return min(seconds, _LONGEST_S)
 
 
 def parse_money(text: str) -> Money:

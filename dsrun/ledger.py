@@ -16,6 +16,7 @@ from dsrun.digest import json_text
 from dsrun.grouping import GroupWorker
 from dsrun.ledger_commits import Commits
 from dsrun.ledger_file import connect, disk_error, migrate
+from dsrun.ledger_schema import PAID_UNITS
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
 from dsrun.ledger_writes import Kind, Row, Statement, Write, artifact_values
@@ -122,8 +123,8 @@ class Ledger:
         `among`: lists of the ids that may be; None means all.
         """
         sql = (
-            "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
-            "units_before = units_before + units, units = 0, "
+            "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "  # noqa: S608  # ours
+            f"units_before = {PAID_UNITS}, units = 0, "
             "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL "
             "WHERE status IN (SELECT value FROM json_each(?))"
         )
@@ -161,8 +162,8 @@ class Ledger:
         """Make a partial job pending for some of what is missing; what it has, it keeps."""
         await self._write(
             Statement(
-                "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
-                "units_before = units_before + units, units = 0, error_code = NULL, "
+                "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "  # noqa: S608  # ours
+                f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, "
                 "error_message = NULL, error_class = NULL, ended_at = NULL, "
                 "part_first = ?, part_count = ? WHERE job_id = ?",
                 (first, count, job_id),
@@ -237,7 +238,7 @@ class Ledger:
         await self._write(
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
-            self._attempt(job, "end", at, result.status, code=code, message=message),
+            self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
         )
 
     def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
@@ -314,6 +315,11 @@ class Ledger:
             is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
             return [error if is_bug else disk_error(error)] * len(group)
         return [None] * len(group)
+
+
+def _told(result: JobResult) -> str | None:
+    parts = (result.error.message if result.error else "", result.warning)
+    return "; ".join(filter(None, parts)) or None
 
 
 def _task_words(pair: tuple[str, str]) -> str:

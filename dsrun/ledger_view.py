@@ -11,6 +11,7 @@ import orjson
 
 from dsrun.execution import Money
 from dsrun.ledger_reader import LedgerReader, inner
+from dsrun.ledger_schema import PAID_UNITS, WANTED_UNITS
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
@@ -77,7 +78,7 @@ class LedgerView(LedgerReader):
         rows = self._all(
             "SELECT step, operation, "  # noqa: S608
             f"sum(status IN ('pending', 'submitting', 'submitted') {self._not_held}) AS jobs, "
-            f"sum(units + units_before), unit_price, currency FROM {self._jobs} "
+            f"sum({PAID_UNITS}), unit_price, currency FROM {self._jobs} "
             "GROUP BY step HAVING jobs ORDER BY min(position)"
         )
         return [
@@ -105,7 +106,7 @@ class LedgerView(LedgerReader):
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
         rows = self._all(
-            "SELECT currency, unit_price, sum(units + units_before) FROM job "
+            f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
             "GROUP BY currency, unit_price"
         )
         return _sum_money(rows)
@@ -114,8 +115,8 @@ class LedgerView(LedgerReader):
         """What ended jobs cost, and what jobs that may be paid already will cost."""
         spent = under_way = Decimal(0)
         for price, units, wanted in self._all(
-            "SELECT unit_price, sum(units + units_before), "
-            "sum(iif(status IN ('submitting', 'submitted', 'unknown'), wanted, 0)) "
+            f"SELECT unit_price, sum({PAID_UNITS}), "  # noqa: S608
+            f"sum(iif(status IN ('submitting', 'submitted', 'unknown'), {WANTED_UNITS}, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
         ):
@@ -126,7 +127,7 @@ class LedgerView(LedgerReader):
     def cost_to_send(self) -> list[Money]:
         """What the pending jobs will cost, by currency."""
         rows = self._all(
-            f"SELECT currency, unit_price, sum(wanted) FROM {self._jobs} "  # noqa: S608
+            f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {self._jobs} "  # noqa: S608
             "WHERE status = 'pending' GROUP BY currency, unit_price"
         )
         return _sum_money(rows)

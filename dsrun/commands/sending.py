@@ -135,6 +135,8 @@ class Sender:
             self.reuse.note_end(job, result)
             aside.note_end(result)
             progress.job_ended(job, result)
+            if result is not None and result.warning:
+                progress.note(f"warning: {job.stems[0][0]}: {result.warning}")
             if result is not None and result.error is not None:
                 error = result.error
                 words = f"{error.code}: {error.message}"
