@@ -24,6 +24,7 @@ def foreign(tmp_path):
 
 @pytest.fixture
 def untouched(foreign):
+    """The test must leave that folder as it is."""
     before = {path.name: (path.read_bytes(), path.stat().st_mode) for path in foreign.iterdir()}
     yield
     assert {
@@ -124,10 +125,9 @@ class TestCacheObjects:
         assert len(found) == 2
         return found
 
+    @pytest.mark.usefixtures("untouched")
     @pytest.mark.parametrize("how", ["folder", "pipe", "link", "lost link", "empty", "gone"])
-    def test_what_is_no_file_is_a_miss_with_a_warning(
-        self, work, emulator, made, objects, foreign, untouched, how
-    ):
+    def test_what_is_no_file_is_a_miss_with_a_warning(self, work, emulator, objects, foreign, how):
         content = objects[0].read_bytes()
         objects[0].unlink()
         if how == "folder":
@@ -142,7 +142,7 @@ class TestCacheObjects:
             objects[0].symlink_to(foreign / "nowhere")
         elif how == "empty":
             objects[0].touch()
-        shutil.rmtree(made)
+        shutil.rmtree(work.run_dir())
         outcome = work.dsrun("demo.yaml")
         assert outcome.code == 0
         assert "damaged result" in outcome.err
@@ -230,10 +230,11 @@ class TestRunDirectory:
         assert work.dsrun(pipeline).code == 0
         assert list(emulator.creates().values()) == [1, 1]
 
+    @pytest.mark.usefixtures("untouched")
     @pytest.mark.parametrize("path", ["../../x", "/etc/hostname", "a/../../x", "", ".."])
     @pytest.mark.parametrize("command", ["report", "verify", "run", "run again"])
     def test_a_path_that_leads_out_is_told_and_not_followed(
-        self, work, emulator, made, foreign, untouched, path, command
+        self, work, emulator, made, path, command
     ):
         in_ledger(made, "UPDATE artifact SET path = ? WHERE idx = 0", path)
         before = tree(work.folder.parent)
