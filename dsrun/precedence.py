@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from dsrun.errors import SetupError
+from dsrun.errors import GroundLost, SetupError
 from dsrun.incoming import disk_faults
 from dsrun.layout import lock_of
 from dsrun.lockfile import is_locked
@@ -46,6 +46,8 @@ class Precedence:
 
     def enter(self) -> None:
         """Take the next number: the ledger has every job of the run by now. Raises SetupError."""
+        if not self._run_dir.is_dir():  # to make a gate would make the root anew
+            raise GroundLost(f"{self._run_dir} is no longer there")
         with disk_faults(self._file), ExitStack() as stack:
             # A root that takes no file has no gate: two that enter at once may share a number,
             # and then pay what both plan twice.

@@ -64,11 +64,12 @@ class Sender:
         if self.host.owns_process:
             gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
             gc.set_threshold(_GARBAGE, 50, 50)
-        if steps:
-            await self._send(steps)
-        while await self._wait_for_others():
-            self._recount()
-            await self._send(self.ledger.view.open_steps())
+        with self._on_firm_ground():
+            if steps:
+                await self._send(steps)
+            while await self._wait_for_others():
+                self._recount()
+                await self._send(self.ledger.view.open_steps())
 
     async def _wait_for_others(self) -> bool:
         with draining_signals(self.control, enabled=self.host.takes_signals, say=say):
@@ -142,7 +143,7 @@ class Sender:
                 words = f"{error.code}: {error.message}"
                 progress.note(f"{result.status}: {job.stems[0][0]}: {words}")
 
-        with progress.kept_current(), self._on_firm_ground():
+        with progress.kept_current():
             await run_jobs(
                 [ledger_source(view, name) for name in operations],
                 run_job=run_job, on_end=on_end, concurrency=self.execution.concurrency,

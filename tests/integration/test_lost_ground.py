@@ -129,3 +129,20 @@ def test_what_the_cache_has_is_not_paid_again(work, under_way, standing_clock, h
     assert sorted(service.creates().values()).count(1) >= 1
     first = next(body for body in service.creates() if "lantern 0" in body)
     assert service.creates()[first] == 1
+
+
+def test_one_that_waits_for_another_run_stops_too_and_makes_no_tree(work, serve, standing_clock):
+    service = serve(clock=standing_clock)
+    first = work.spawn(work.posters(2))
+    work.until(lambda: service.tasks_asked_for() == 2, what="tasks")
+    notify = work.folder / "told"
+    pipeline = work.posters(2, max_attempts=2)
+    text = pipeline.read_text().replace("steps:", f"notify: {{command: [touch, {notify}]}}\nsteps:")
+    pipeline.write_text(text.replace('filename: "', 'filename: "again-'))
+    other = work.spawn(pipeline)
+    other.wait_for_words("waiting for 2 jobs")
+    shutil.rmtree(work.folder / "outputs")
+    assert other.end().code == first.end().code == 3
+    assert not (work.folder / "outputs").exists()
+    assert notify.exists()
+    assert service.paid() == 2
