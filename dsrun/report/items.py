@@ -1,6 +1,5 @@
 """What a report shows: the head of a run, and an entry for every row that made a job."""
 
-import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +16,6 @@ _SHARED = (
     "cached", "submitted_at", "ended_at",
 )  # fmt: skip
 _DIGITS = 24  # of an artifact's SHA-256, in the name of its thumbnail
-_HALF = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.tmp").fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +30,6 @@ class Picture:
 def thumb_of(sha256: str) -> str:
     """Where the thumbnail of a picture stands, below the run directory."""
     return f"{THUMBS}/{sha256[:_DIGITS]}.jpg"
-
-
-def is_cut_off(name: str) -> bool:
-    """Whether a file among the thumbnails is a half one of ours, by its name."""
-    return _HALF(name) is not None
 
 
 class Entries:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from PIL import Image
 
-from dsrun.report.items import THUMBS, Picture, is_cut_off, thumb_of
+from dsrun.report.items import THUMBS, Picture, thumb_of
 from dsrun.store import own_folder
 
 SIDE = 320
@@ -42,7 +42,7 @@ def make_thumbs(
     wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
     own_folder(run_dir / THUMBS)
     for cut_off in (run_dir / THUMBS).glob("*.tmp"):  # a run was killed while it made one
-        if is_cut_off(cut_off.name):
+        if cut_off.is_symlink() or not cut_off.is_dir():
             cut_off.unlink(missing_ok=True)
     made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
     todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]

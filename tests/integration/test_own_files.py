@@ -190,13 +190,14 @@ class TestRunDirectory:
         assert thumbs.is_dir()
         assert not thumbs.is_symlink()
 
-    def test_what_is_not_ours_stays_among_the_thumbnails(self, work, made):
+    def test_a_folder_or_link_among_the_thumbnails_is_no_bug(self, work, made, foreign, untouched):
         thumbs = made / ".thumbs"
         thumbs.mkdir(exist_ok=True)
-        (thumbs / "mine.tmp").write_text("mine")
+        (thumbs / "mine.tmp").mkdir()
+        (thumbs / "linked.tmp").symlink_to(foreign)
         (thumbs / f"{'0' * 24}.tmp").write_text("cut off")
         assert work.dsrun("report", made).code == 0
-        assert (thumbs / "mine.tmp").exists()
+        assert (thumbs / "mine.tmp").is_dir()
         assert not (thumbs / f"{'0' * 24}.tmp").exists()
 
     def test_a_half_thumbnail_that_is_a_link_is_not_written_through(
