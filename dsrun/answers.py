@@ -11,6 +11,8 @@ from dsrun.catalog import resolve
 from dsrun.records import JobError, Json, Operation
 from dsrun.verdict import Decision, Verdict, clean, error_of, judge_code
 
+_NO_LIMIT = 2**62  # bytes
+_MOST_MB = 2**40
 _OK = 200  # a task's error comes with this status
 _FAR_REACHING = (Decision.STOP, Decision.MODEL)
 
@@ -134,13 +136,18 @@ def upload_policy(payload: Json) -> UploadPolicy | None:
     wanted = ("upload_host", "upload_dir", *_FORM_FIELDS.values())
     if not isinstance(data, Mapping) or not all(isinstance(data.get(n), str) for n in wanted):
         return None
-    largest = data.get("max_file_size_mb")
     return UploadPolicy(
         host=data["upload_host"],
         folder=data["upload_dir"],
         fields={field: data[name] for field, name in _FORM_FIELDS.items()},
-        largest_bytes=int(largest * 2**20) if isinstance(largest, int | float) else 2**62,
+        largest_bytes=_size_of(data.get("max_file_size_mb")),
     )
+
+
+def _size_of(megabytes: Json) -> int:
+    """Bytes; nothing is refused for a number that cannot be meant."""
+    is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
+    return int(megabytes * 2**20) if is_number and 0 <= megabytes <= _MOST_MB else _NO_LIMIT
 
 
 def host_refusal(status: int, body: bytes) -> HostRefusal:
@@ -181,11 +188,30 @@ def outputs(operation: Operation, payload: Json) -> dict[str, Json] | None:
     return {name: resolve(payload, at) for name, at in operation.outputs.items()}
 
 
-def billed_units(operation: Operation, payload: Json, *, made: int) -> int:
-    """Units that the service says it bills, else what it made."""
+def billed_units(operation: Operation, payload: Json, *, made: int, asked: int) -> int:
+    """Units that the service says it bills, else what it made; what is beyond reason is not paid.
+
+    Reason ends at what was `asked` for, or `made` unasked.
+    """
+    claimed = _claimed_units(operation, payload)
+    return made if claimed is None else min(claimed, max(made, asked))
+
+
+def overbilled(operation: Operation, payload: Json, *, made: int, asked: int) -> str:
+    """Words for an answer that bills more than that; an empty text for any other."""
+    claimed = _claimed_units(operation, payload)
+    if claimed is None or claimed <= max(made, asked):
+        return ""
+    unit = operation.price.unit
+    return (
+        f"the answer bills {claimed} x {unit}, and {asked} x {unit} was asked for; {asked} counts"
+    )
+
+
+def _claimed_units(operation: Operation, payload: Json) -> int | None:
     found = resolve(payload, operation.price.billed)
     is_count = isinstance(found, int) and not isinstance(found, bool) and found >= 0
-    return found if is_count else made
+    return found if is_count else None
 
 
 def task_duration_s(payload: Json) -> float | None:

@@ -5,6 +5,7 @@ from random import Random
 _CAP_S = 60.0
 _DOUBLINGS = 6  # by then the cap is reached
 _LEAST_POLL_S = 0.1
+_LONGEST_TASK_S = 86400.0  # a task that has lived longer is gone
 
 
 def retry_delay(attempt: int, *, rng: Random, retry_after_s: float | None = None) -> float:
@@ -39,7 +40,7 @@ class PollEstimate:
         return self._first_s if self._seen_s is None else min(self._seen_s, self._max_s)
 
     def learn(self, duration_s: float) -> None:
-        if not self._learns or duration_s < 0:
+        if not self._learns or not 0 <= duration_s <= _LONGEST_TASK_S:
             return
         if self._seen_s is None:
             self._seen_s = duration_s

@@ -14,6 +14,8 @@ crash or an edit in place costs a job and never gives a wrong picture.
 import errno
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -31,6 +33,7 @@ _INDEX = "index.sqlite3"
 _OBJECTS = "objects"
 _DIGITS = 1  # of the job id, as names of folders: more of them cost more than a run of 1,000 jobs
 _ID_DIGITS = 64
+_OBJECT = re.compile(rf"[0-9a-f]{{{_ID_DIGITS}}}-[0-9]+").fullmatch
 _WRITE_BITS = 0o222
 _FORGOTTEN_AT_ONCE = 1000  # so that a run waits for a moment only
 
@@ -77,6 +80,7 @@ class ResultCache:
                 # Several processes that make one database at once would trip over each other.
                 stack.enter_context(FileLock(folder / "lock"))
             self.index = CacheIndex(folder / _INDEX, read_only=self.is_read_only)
+        self.damaged = 0  # results that were passed over since they cannot be trusted
         self._cloner = Cloner()
         self._made: set[str] = set()
         self._unsynced: set[str] = set()
@@ -92,10 +96,16 @@ class ResultCache:
     def take(self, job_ids: Sequence[str], *, at: str) -> dict[str, CachedResult]:
         """The results of those jobs that have one, marked as used: nobody removes them now."""
         known = self.index.known(job_ids)
-        if not known or self.is_read_only:
+        if not known:
+            return {}
+        damaged = self.index.damaged(known)
+        self.damaged += len(damaged)
+        if self.is_read_only:
             return self.index.find(known)
         with self.index.writing():
             self.index.touch(known, at=at)
+            if damaged:
+                self.index.forget(self.index.damaged(known))  # what is made anew takes its place
             return self.index.find(known)
 
     def bring(
@@ -114,7 +124,7 @@ class ResultCache:
         Raises SetupError where the targets cannot be written.
         """
         source, made = self._object(job_id, file.index), file
-        if not os.access(source, os.R_OK):
+        if _size_of(source) != file.size or not os.access(source, os.R_OK):
             return None
         try:
             for target in targets:
@@ -170,7 +180,7 @@ class ResultCache:
             if self.index.find([result.job_id]) == {result.job_id: result}:
                 self.index.forget([result.job_id])
                 for file in result.files:
-                    with suppress(FileNotFoundError):
+                    with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
                         os.unlink(self._object(result.job_id, file.index))
 
     def collect(self, *, since: str, dry_run: bool) -> Collected:
@@ -178,11 +188,18 @@ class ResultCache:
         results = self.index.count_unused(since=since) if dry_run else self._forget(since)
         files = freed = held = 0
         with faults(self._folder):
-            for folder in sorted(self._objects.glob("*")):
+            for folder in self._own_folders():
                 for size, links in self._sweep(folder, since=since, dry_run=dry_run):
                     files += 1
                     freed, held = (freed + size, held) if links == 1 else (freed, held + size)
         return Collected(results, files, freed, held)
+
+    def _own_folders(self) -> list[Path]:
+        """The folders of files. One that a link leads to is somebody else's."""
+        if self._objects.is_symlink():
+            return []
+        found = sorted(self._objects.glob("?"))
+        return [path for path in found if path.is_dir() and not path.is_symlink()]
 
     def _forget(self, since: str) -> int:
         total = 0
@@ -201,7 +218,9 @@ class ResultCache:
             needed = self.index.used(folder.name, since=since)
             with os.scandir(folder) as found:
                 for item in found:
-                    if item.name[:_ID_DIGITS] in needed:
+                    if not _OBJECT(item.name) or item.name[:_ID_DIGITS] in needed:
+                        continue  # what has no name of ours is not ours
+                    if item.is_dir(follow_symlinks=False):
                         continue
                     status = item.stat(follow_symlinks=False)
                     if not dry_run:
@@ -211,41 +230,49 @@ class ResultCache:
     def _take_in(self, item: Finished) -> bool:
         """Clone the files of a result; False where one is gone or no longer as it was."""
         for file, path in zip(item.result.files, item.paths, strict=True):
-            try:
-                status = os.stat(path)
-            except FileNotFoundError:
-                return False
-            if status.st_size != file.size:
+            if _size_of(path) != file.size:
                 return False
             target = self._object(item.result.job_id, file.index)
-            self._place(path, target)
+            if not self._place(path, target):
+                return False
+            status = os.stat(path)
             if status.st_mode & _WRITE_BITS:
                 os.chmod(target, status.st_mode & ~_WRITE_BITS)
         return True
 
-    def _place(self, path: str, target: str) -> None:
+    def _place(self, path: str, target: str) -> bool:
+        """Clone a file; False where something is in its place that is no file."""
         folder = os.path.dirname(target)
         if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(folder)  # and never the cache itself, should it have been moved
             self._made.add(folder)
         try:
             self._cloner.clone(path, target)
         except FileExistsError:
             # Left by a run that was killed before its job was in the index.
+            if stat.S_ISDIR(os.lstat(target).st_mode):
+                return False
             os.unlink(target)
             self._cloner.clone(path, target)
+        return True
 
     def _has_files(self, result: CachedResult) -> bool:
-        try:
-            sizes = [
-                os.stat(self._object(result.job_id, file.index)).st_size for file in result.files
-            ]
-        except OSError:
-            return False
-        return sizes == [file.size for file in result.files]
+        return all(
+            _size_of(self._object(result.job_id, file.index)) == file.size for file in result.files
+        )
 
     def _object(self, job_id: str, index: int) -> str:
         return f"{self._objects}/{job_id[:_DIGITS]}/{job_id}-{index}"
+
+
+def _size_of(path: str) -> int | None:
+    """The size of a file; None where there is none, or a folder, a pipe or a link."""
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_whole(path: str, expected: CachedFile) -> bool:

@@ -4,6 +4,7 @@ A SQLite file that many runs share. What is written here guards no money: it may
 and after a crash it may name files that are not there. Who uses an entry checks its files.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import orjson
 
 from dsrun.errors import SetupError
 from dsrun.ledger_file import UntouchedFile
+from dsrun.media import is_kind
 from dsrun.records import Json
 
 _VERSION = 2  # 1 has no `source_sha256`: no file of it bears a tag
@@ -31,6 +33,8 @@ PRAGMA user_version = {_VERSION};
 COMMIT;
 """
 _OLD_ENTRIES = f"PRAGMA user_version = {_VERSION};"  # they are read as they are
+_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
+_LARGEST = 2**53  # what all that reads JSON can tell apart
 _IDS = "job_id IN (SELECT value FROM json_each(?))"
 
 
@@ -136,16 +140,17 @@ class CacheIndex:
         return [row[0] for row in self._all(f"SELECT job_id FROM entry WHERE {_IDS}", job_ids)]  # noqa: S608
 
     def find(self, job_ids: Sequence[str]) -> dict[str, CachedResult]:
-        """The entries of those jobs that have one, by job id."""
+        """The entries of those jobs that have one, by job id, without the `damaged` ones."""
+        found = self._find(job_ids)
+        return {job_id: result for job_id, result in found.items() if result is not None}
+
+    def damaged(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of the jobs whose entry says nothing that dsrun has written."""
+        return [job_id for job_id, result in self._find(job_ids).items() if result is None]
+
+    def _find(self, job_ids: Sequence[str]) -> dict[str, CachedResult | None]:
         rows = self._all(f"SELECT job_id, output, files FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
-        return {
-            job_id: CachedResult(
-                job_id=job_id,
-                output=None if output is None else orjson.loads(output),
-                files=tuple(map(_file, orjson.loads(files))),
-            )
-            for job_id, output, files in rows
-        }
+        return {job_id: _result(job_id, output, files) for job_id, output, files in rows}
 
     def add(self, results: Sequence[CachedResult], *, at: str) -> None:
         """Inside `writing()`. Of two results of a job the first stays."""
@@ -227,8 +232,35 @@ def faults(path: Path) -> Iterator[None]:
         raise CacheFault(f"the cache {path} cannot be used: {error.__cause__}") from error
 
 
+def _result(job_id: str, output: Json, files: Json) -> CachedResult | None:
+    """An entry; None where it is none of ours. It is a path's part and more: nothing is trusted."""
+    try:
+        made = CachedResult(
+            job_id=job_id,
+            output=None if output is None else orjson.loads(output),
+            files=tuple(map(_file, orjson.loads(files))),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+    indexes = {file.index for file in made.files}
+    is_whole = bool(indexes) and len(indexes) == len(made.files) and all(map(_is_sane, made.files))
+    return made if is_whole and isinstance(made.output, dict | None) else None
+
+
 def _file(values: dict[str, Json]) -> CachedFile:
     return CachedFile(**{"source_sha256": values["sha256"], **values})
+
+
+def _is_sane(file: CachedFile) -> bool:
+    texts: tuple[Json, ...] = (file.sha256, file.source_sha256, file.media_type, file.extension)
+    numbers: tuple[Json, ...] = (file.index, file.size, file.seed or 0, file.sample_rate or 0)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+        and all(0 <= number <= _LARGEST for number in numbers)
+        and all(_SHA256(text) for text in texts[:2])
+        and is_kind(file.media_type, file.extension)
+    )
 
 
 def _text(output: Json) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from dsrun.errors import ManifestError, Problem, SetupError
+from dsrun.numbers_in import number_in, whole_in
 from dsrun.records import (
     ArtifactSpec,
     Fill,
@@ -30,6 +31,11 @@ from dsrun.wording import show
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
 _WORKSPACE = "x-dashscope-workspace"
+
+_DAY_S = 86400.0
+_MOST = 1_000_000
+_LARGEST = 2**53  # what all that reads JSON can tell apart
+_LONGEST_NAME = 64
 
 
 class Catalog:
@@ -129,13 +135,13 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         method=endpoint["method"],
         path=endpoint["path"],
         headers=endpoint["headers"],
-        timeout_s=endpoint["timeout_s"],
+        timeout_s=number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=_parse_artifacts(about["artifacts"]),
         outputs=about["outputs"],
         price=_parse_price(about["price"]),
-        rate=Rate(requests=about["limits"]["requests"], per_s=about["limits"]["per_s"]),
-        running_tasks=about["limits"].get("running_tasks"),
+        rate=_parse_rate(about["limits"]),
+        running_tasks=whole_in(about["limits"], "running_tasks", default=None),
         polling=_parse_polling(about.get("polling")),
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
@@ -204,6 +210,10 @@ def asked_value(request: Json, operation: Operation, at: str) -> Json:
     return schema_at(operation.schema, at.split("/")[1:]).get("default") if given is None else given
 
 
+def _parse_rate(about: Mapping[str, Json]) -> Rate:
+    return Rate(requests=whole_in(about, "requests"), per_s=number_in(about, "per_s", most=_DAY_S))
+
+
 def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
     at = pointer(item["at"]) or ()
     return Fill(
@@ -211,9 +221,16 @@ def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
         value=item.get("value"),
         derive=item.get("derive"),
         span=pointer(item.get("span")),
-        length=item.get("length", 0),
-        maximum=schema_at(schema, at).get("maximum", 0),
+        length=whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),
+        maximum=_parse_maximum(schema_at(schema, at), derives="derive" in item),
     )
+
+
+def _parse_maximum(schema: Mapping[str, Json], *, derives: bool) -> int:
+    """Of what dsrun derives itself it must be a number that the ledger can hold."""
+    if not derives:
+        return int(schema.get("maximum", 0))
+    return int(whole_in(schema, "maximum", least=0, most=_LARGEST, default=0))
 
 
 def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> LanguageRule:
@@ -242,14 +259,25 @@ def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
         media=about["media"],
         count=pointer(about.get("count")),
         seed=pointer(about.get("seed")),
-        url_hours=about.get("url_hours", 24.0),
+        url_hours=number_in(about, "url_hours", most=_MOST, default=24.0),
         **{name: about.get(name) for name in names},
     )
 
 
+def _parse_amount(found: Json) -> Decimal:
+    words = f'amount: found {found!r}; allowed: 0 up to {_MOST}, such as "0.16"'
+    try:
+        amount = Decimal("NaN" if isinstance(found, bool) else str(found))
+    except ArithmeticError:
+        raise ValueError(words) from None
+    if not (amount.is_finite() and 0 <= amount <= _MOST):
+        raise ValueError(words)
+    return amount
+
+
 def _parse_price(about: Mapping[str, Json]) -> Price:
     return Price(
-        amount=Decimal(about["amount"]),
+        amount=_parse_amount(about["amount"]),
         currency=about["currency"],
         unit=about["unit"],
         billed=about.get("billed"),
@@ -262,10 +290,10 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
     if about is None:
         return None
     return Polling(
-        first_s=about["first_s"],
-        factor=about["factor"],
-        max_s=about["max_s"],
-        timeout_s=about["timeout_s"],
+        first_s=number_in(about, "first_s", least=0.0, most=_DAY_S),
+        factor=number_in(about, "factor", least=1.0, most=_MOST),
+        max_s=number_in(about, "max_s", most=_DAY_S),
+        timeout_s=number_in(about, "timeout_s", most=_DAY_S * 365),
     )
 
 
@@ -277,16 +305,16 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
             at=pointer(item["at"]) or (),
             media=item["media"],
             formats=tuple(item["formats"]),
-            max_bytes=item["max_bytes"],
-            min_side=item.get("min_side", 0),
-            max_side=item.get("max_side", 0),
+            max_bytes=whole_in(item, "max_bytes", most=_LARGEST),
+            min_side=whole_in(item, "min_side", least=0, default=0),
+            max_side=whole_in(item, "max_side", least=0, default=0),
         )
         for item in about["fields"]
     )
     return Uploads(
         fields=tuple(fields),
-        hours=about["hours"],
-        rate=Rate(requests=about["requests"], per_s=about["per_s"]),
+        hours=number_in(about, "hours", most=_MOST),
+        rate=_parse_rate(about),
         lost=frozenset(about["lost"]),
     )
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from dsrun.layout import RunLayout
 from dsrun.ledger_lookup import LedgerLookup
 from dsrun.ledger_reader import NoLedger
+from dsrun.lockrecord import read_lock
 from dsrun.plan import Plan
 from dsrun.plandiff import Difference, PlanDiff
 from dsrun.reasons import Changes
@@ -55,12 +53,3 @@ def open_earlier(layout: RunLayout, plan: Plan) -> EarlierRun | None:
         return EarlierRun(run_dir, plan)
     except NoLedger:
         return None
-
-
-def read_lock(run_dir: Path) -> dict[str, Any]:
-    """The lock file; without one only the jobs themselves can be compared."""
-    try:
-        lock = orjson.loads((run_dir / "manifest.lock.json").read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return lock if isinstance(lock, dict) else {}

@@ -4,6 +4,7 @@ DsrunError
 |- UsageError         (2)  the command line is wrong
 |- ManifestError      (2)  one or more Problems in the manifest or its files
 |- SetupError         (3)  credential, disk, ledger version: the surroundings
+|  `- GroundLost           the directory of a run was taken away from under it
 |- RunLocked          (75) another run holds the directory
 |- RunFailed               a run did not succeed in full; only a program that asks gets it
 |- FileChanged             never leaves the runner: the job fails
@@ -100,6 +101,10 @@ class ManifestError(DsrunError):
 
 class SetupError(DsrunError):
     """The surroundings do not let the run go on; nothing is lost, run again."""
+
+
+class GroundLost(SetupError):
+    """What a run writes to was removed, renamed or replaced."""
 
 
 class RunLocked(DsrunError):

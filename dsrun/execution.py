@@ -1,5 +1,6 @@
 """The `execution` section: how a run is made. Never part of the digest."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +11,8 @@ from dsrun.records import Json, Rate
 T = TypeVar("T")
 
 _CURRENCY = "CNY"
+_NUMBER = re.compile(r" *[0-9]+(\.[0-9]+)? *").fullmatch
+_LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and short enough to reckon with
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -75,9 +78,9 @@ def parse_duration(text: str) -> float:
     """Seconds of `90s`, `1.5h`. Raises ValueError."""
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = text[len(number) :]
-    if unit not in _SECONDS:
+    if unit not in _SECONDS or not _NUMBER(number):
         raise ValueError(f"{text!r} is no duration; write it as 90s, 30m or 24h")
-    return float(number) * _SECONDS[unit]
+    return min(float(number) * _SECONDS[unit], _LONGEST_S)
 
 
 def parse_money(text: str) -> Money:

@@ -22,6 +22,7 @@ from dsrun.splicing import Change
 from dsrun.tagging.pictures import tagged
 from dsrun.tagging.tag import Tag
 
+_FASTEST_HZ = 1_000_000
 PictureSize = tuple[int, int]  # width and height
 
 
@@ -120,7 +121,7 @@ class Fetcher:
             return Fetched((), f"the answer holds no base64 text: {error}")
         except ArtifactInvalid as error:
             return Fetched((), str(error))
-        made = artifacts_of(saved, 0, sample_rate=rate if isinstance(rate, int) else None)
+        made = artifacts_of(saved, 0, sample_rate=rate if _is_sample_rate(rate) else None)
         return Fetched(tuple(made), "")
 
     def _tagging(
@@ -183,6 +184,11 @@ class Fetcher:
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
             else:
                 return saved
+
+
+def _is_sample_rate(number: Json) -> bool:
+    is_whole = isinstance(number, int) and not isinstance(number, bool)
+    return is_whole and 0 < number <= _FASTEST_HZ
 
 
 def _check_end(incoming: Incoming) -> None:

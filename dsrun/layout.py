@@ -1,11 +1,13 @@
 """The output directory as path arithmetic (design 1.5)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 _DIGITS = 12
 _EMULATED = "emulated-"
 _CACHE = ".cache"
+_RUN_NAME = re.compile(r"(emulated-)?[0-9a-f]{12}").fullmatch
 
 
 def cache_folders(out: Path) -> tuple[Path, Path]:
@@ -13,9 +15,21 @@ def cache_folders(out: Path) -> tuple[Path, Path]:
     return out / _CACHE, out / _CACHE / "emulated"
 
 
+def is_below(path: object) -> bool:
+    """Whether a text names something inside of the folder that it counts from, by its words."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        return False
+    return not path.startswith("/") and ".." not in path.split("/")
+
+
 def is_emulated(run_dir: Path) -> bool:
     """Whether a run directory is of an emulated run, by its name."""
     return run_dir.name.startswith(_EMULATED)
+
+
+def is_run_name(name: object) -> bool:
+    """Whether a directory of this name may be that of a run."""
+    return isinstance(name, str) and _RUN_NAME(name) is not None
 
 
 def lock_of(run_dir: Path) -> Path:

@@ -14,7 +14,9 @@ import orjson
 
 from dsrun.digest import json_text
 from dsrun.grouping import GroupWorker
+from dsrun.ledger_commits import Commits
 from dsrun.ledger_file import connect, disk_error, migrate
+from dsrun.ledger_schema import PAID_UNITS
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
 from dsrun.ledger_writes import Kind, Row, Statement, Write, artifact_values
@@ -22,8 +24,8 @@ from dsrun.records import Job, JobResult, JobStatus, Json, OpenJob, Price, SentE
 
 _PAGE = 500
 _REOPEN = (
-    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "
-    "units_before = units_before + units, units = 0, error_code = NULL, error_message = NULL, "
+    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "  # noqa: S608  # ours
+    f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
     "error_class = NULL, ended_at = NULL"
 )
 _ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
@@ -39,7 +41,8 @@ class Ledger:
         migrate(self._db, path)
         self.view = LedgerView(path, live=True)
         self._uploads = LedgerUploads(path)
-        self._writer: GroupWorker[Write, None] = GroupWorker(self._commit, name="ledger")
+        self._commits = Commits(path, self._db, commit=self._commit)
+        self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
         self.run_id = 0
         self._endpoint = ""
 
@@ -47,7 +50,30 @@ class Ledger:
         self._writer.close()
         self._uploads.close()
         self.view.close()
+        self._commits.close()
         self._db.close()
+
+    def keep_room(self, creates: int) -> None:
+        """Before anything is sent: room for so many answers on a disk that may become full.
+
+        Raises SetupError where there is none.
+        """
+        self._commits.keep_room(creates)
+
+    def lost(self) -> str:
+        """Why nobody would find what is written now; an empty text while all is where it was."""
+        return self._commits.lost()
+
+    def unrecorded(self) -> list[str]:
+        """Tasks that were accepted and that the ledger could not take, in words."""
+        return list(map(_task_words, self._commits.unrecorded))
+
+    def under_way(self) -> str:
+        """The tasks that are paid and have not ended, for who may lose this ledger."""
+        tasks = [*map(_task_words, self.view.tasks()), *self.unrecorded()]
+        if not tasks:
+            return "No task is under way."
+        return f"Under way at the service, which keeps results for a day: {', '.join(tasks)}."
 
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
@@ -235,7 +261,7 @@ class Ledger:
         await self._write(
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
-            self._attempt(job, "end", at, result.status, code=code, message=message),
+            self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
         )
 
     def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
@@ -312,6 +338,15 @@ class Ledger:
             is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
             return [error if is_bug else disk_error(error)] * len(group)
         return [None] * len(group)
+
+
+def _told(result: JobResult) -> str | None:
+    parts = (result.error.message if result.error else "", result.warning)
+    return "; ".join(filter(None, parts)) or None
+
+
+def _task_words(pair: tuple[str, str]) -> str:
+    return f"job {pair[0][:12]} is task {pair[1]}"
 
 
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:

@@ -11,6 +11,11 @@ from dsrun.errors import SetupError
 from dsrun.ledger_schema import MIGRATIONS, VERSION
 
 _NO_STATE = (0, 0, 0)
+_PRIMARY = 0xFF  # of an error code, without what SQLite adds to it
+
+
+class NoRoom(SetupError):
+    """The disk takes nothing more: it is full, or a quota or limit is reached."""
 
 
 class OwnFile:
@@ -127,7 +132,9 @@ def disk_error(error: sqlite3.Error) -> SetupError:
             f"the ledger is damaged: {error}. It alone knows what was paid: restore it from a "
             "backup, or move the run directory away to start anew and pay again."
         )
-    return SetupError(
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    kind = NoRoom if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) else SetupError
+    return kind(
         f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
         "run the same command again; nothing is lost."
     )

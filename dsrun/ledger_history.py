@@ -5,10 +5,11 @@ from decimal import Decimal
 
 from dsrun.execution import Money
 from dsrun.ledger_reader import LedgerReader
+from dsrun.ledger_schema import PAID_UNITS
 from dsrun.records import JobStatus
 
 # Of a part that is asked for again the first pictures count where the last ones do.
-_PAID = "sum(units + units_before)"
+_PAID = f"sum({PAID_UNITS})"
 _MONTH = "substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month"
 
 
@@ -57,7 +58,7 @@ class LedgerHistory(LedgerReader):
         """What was paid, by month and operation."""
         return self._spendings(
             f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, {_PAID} AS units "  # noqa: S608
-            "FROM job WHERE units + units_before > 0 AND NOT cached"
+            f"FROM job WHERE {PAID_UNITS} > 0 AND NOT cached"
         )
 
     def doubts(self) -> list[Spending]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from dsrun.ledger_reader import as_dict
+from dsrun.ledger_reader import as_dict, inner
 from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
 
@@ -67,13 +67,16 @@ class LedgerLookup(LedgerView):
     def artifacts_of(self, job_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Job id and path of the artifacts of these jobs."""
         rows = self._by_id("SELECT job_id, path FROM artifact", job_ids)
-        return [(row["job_id"], row["path"]) for row in rows]
+        return [(row["job_id"], inner(row["path"])) for row in rows]
 
     def succeeded(self, job_ids: Sequence[str]) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
         """Those of the jobs that have succeeded, with their artifacts."""
         for row in self._by_id("SELECT job_id, status, output FROM job", job_ids):
             if row["status"] == JobStatus.SUCCEEDED:
-                yield row, self._all(_MADE, (row["job_id"],))
+                made = self._all(_MADE, (row["job_id"],))
+                for item in made:
+                    inner(item["path"])
+                yield row, made
 
     def planned_jobs(self) -> Iterator[list[PlannedJob]]:
         """Every job in plan order, in pages."""

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from dsrun.errors import ExitCode, SetupError
+from dsrun.layout import is_below
 from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
 from dsrun.ledger_schema import VERSION
 from dsrun.records import JobStatus
@@ -128,6 +129,16 @@ class LedgerReader:
         ):
             yield rows
             last = rows[-1]["position"]
+
+
+def inner(path: str) -> str:
+    """The path of an artifact, below the run directory. Raises SetupError where it is not."""
+    if not is_below(path):
+        raise SetupError(
+            f"the ledger is damaged: the path {path!r} of a file leads out of the run directory. "
+            "Nothing was read or written there; restore the ledger from a backup."
+        )
+    return path
 
 
 def _of_other(columns: str) -> str:

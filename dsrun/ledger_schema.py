@@ -2,6 +2,24 @@
 
 VERSION = 6
 
+MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
+WANTED_UNITS = f"max(0, min(wanted, {MOST_UNITS}))"
+
+
+def _units(column: str) -> str:
+    return f"iif({column} BETWEEN 0 AND {MOST_UNITS}, {column}, {WANTED_UNITS})"
+
+
+# What was billed for a job; a number that cannot be is taken to be what was asked for.
+PAID_UNITS = f"({_units('units')} + {_units('units_before')})"
+
+
+def paid_units(units: int, units_before: int, wanted: int) -> int:
+    """The same for a row that has been read."""
+    asked_for = max(0, min(wanted, MOST_UNITS))
+    return sum(n if 0 <= n <= MOST_UNITS else asked_for for n in (units, units_before))
+
+
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
     SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,

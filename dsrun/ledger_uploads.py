@@ -3,7 +3,9 @@
 import sqlite3
 from pathlib import Path
 
-from dsrun.ledger_file import connect, disk_error
+from dsrun.ledger_file import connect_readonly, disk_error
+
+_SCHEME = "oss://"  # of every address that the service gives
 
 
 class LedgerUploads:
@@ -19,9 +21,9 @@ class LedgerUploads:
 
     def find(self, sha256: str, *, model: str, endpoint: str, since: str) -> str | None:
         """The address of a content that was uploaded after `since`. Raises SetupError."""
-        if self._db is None:
-            self._db = connect(self._path)
         try:
+            if self._db is None:
+                self._db = connect_readonly(self._path)  # which never makes the file anew
             row = self._db.execute(
                 "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
                 "AND uploaded_at > ?",
@@ -29,4 +31,5 @@ class LedgerUploads:
             ).fetchone()
         except sqlite3.Error as error:
             raise disk_error(error) from error
-        return None if row is None else str(row["url"])
+        url = None if row is None else str(row["url"])
+        return url if url is not None and url.startswith(_SCHEME) else None

@@ -4,12 +4,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
 
 from dsrun.execution import Money
-from dsrun.ledger_reader import LedgerReader
+from dsrun.ledger_reader import LedgerReader, inner
+from dsrun.ledger_schema import PAID_UNITS, WANTED_UNITS
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
@@ -88,7 +90,7 @@ class LedgerView(LedgerReader):
         rows = self._all(
             "SELECT step, operation, "  # noqa: S608
             f"sum(status IN ('pending', 'submitting', 'submitted') {self._not_held}) AS jobs, "
-            f"sum(units + units_before), unit_price, currency FROM {self._jobs} "
+            f"sum({PAID_UNITS}), unit_price, currency FROM {self._jobs} "
             "GROUP BY step HAVING jobs ORDER BY min(position)"
         )
         return [
@@ -117,7 +119,7 @@ class LedgerView(LedgerReader):
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
         rows = self._all(
-            "SELECT currency, unit_price, sum(units + units_before) FROM job "
+            f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
             "GROUP BY currency, unit_price"
         )
         return _sum_money(rows)
@@ -134,8 +136,8 @@ class LedgerView(LedgerReader):
         """What ended jobs cost, and what jobs that may be paid already will cost."""
         spent = under_way = Decimal(0)
         for price, units, wanted in self._all(
-            "SELECT unit_price, sum(units + units_before), "
-            "sum(iif(status IN ('submitting', 'submitted', 'unknown'), wanted, 0)) "
+            f"SELECT unit_price, sum({PAID_UNITS}), "  # noqa: S608
+            f"sum(iif(status IN ('submitting', 'submitted', 'unknown'), {WANTED_UNITS}, 0)) "
             "FROM job WHERE currency = ? GROUP BY unit_price",
             (currency,),
         ):
@@ -146,7 +148,7 @@ class LedgerView(LedgerReader):
     def cost_to_send(self) -> list[Money]:
         """What the pending jobs will cost, by currency."""
         rows = self._all(
-            f"SELECT currency, unit_price, sum(wanted) FROM {self._jobs} "  # noqa: S608
+            f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {self._jobs} "  # noqa: S608
             "WHERE status = 'pending' GROUP BY currency, unit_price"
         )
         return _sum_money(rows)
@@ -174,6 +176,16 @@ class LedgerView(LedgerReader):
                 if row["job_id"] not in doubtful:
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
+
+    def tasks(self) -> list[tuple[str, str]]:
+        """Job and task id of what is under way at the service."""
+        return [
+            tuple(row)
+            for row in self._all(
+                "SELECT job_id, task_id FROM job WHERE status = 'submitted' "
+                "AND task_id IS NOT NULL ORDER BY position"
+            )
+        ]
 
     def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
         """Jobs whose answer is recorded and whose file may not be: with output and units."""
@@ -204,6 +216,8 @@ class LedgerView(LedgerReader):
         """Every job in plan order, with its artifacts and its twins."""
         for page in self._pages("*"):
             artifacts = self._beside(page, "artifact", "idx, path")
+            for item in chain.from_iterable(artifacts.values()):
+                inner(item["path"])
             twins = self._beside(page, "twin", "step, idx")
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
@@ -211,10 +225,10 @@ class LedgerView(LedgerReader):
     def artifacts(self) -> Iterator[tuple[str, int, str, str]]:
         """Job id, index, path and SHA-256 of every artifact, in plan order of the jobs."""
         for row in self._artifact_rows():
-            yield row["job_id"], row["idx"], row["path"], row["sha256"]
+            yield row["job_id"], row["idx"], inner(row["path"]), row["sha256"]
 
     def hashes(self) -> Iterator[tuple[str, str]]:
-        """Path and SHA-256 of every artifact, in plan order of the jobs."""
+        """Path and SHA-256 of every artifact, in plan order of the jobs; a path may lead out."""
         return ((row["path"], row["sha256"]) for row in self._artifact_rows())
 
     def job(self, job_id: str) -> OpenJob:
@@ -321,4 +335,4 @@ def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
 
 def _stems(row: sqlite3.Row) -> tuple[str, ...]:
     names: list[Json] = orjson.loads(row["stems"])
-    return tuple(f"{row['step']}/{stem}" for stem in names)
+    return tuple(inner(f"{row['step']}/{stem}") for stem in names)

@@ -13,6 +13,7 @@ from dsrun.digest import json_text, sha256_hex
 from dsrun.errors import ManifestError, Problem
 from dsrun.execution import Execution, parse_execution
 from dsrun.inputs import INPUTS, Inputs
+from dsrun.lockrecord import fitting
 from dsrun.matrix import Matrix
 from dsrun.notify import Notify, read_notify
 from dsrun.params import apply_params
@@ -26,6 +27,7 @@ from dsrun.yaml_source import YamlDocument, parse_yaml
 
 LOCK_NAME = "manifest.lock.json"
 FORMAT_VERSION = 1
+_LOCK_PARTS = {"manifest", "root", "digest", "run", "files"}
 
 Path_ = tuple[str | int, ...]
 
@@ -273,11 +275,7 @@ def iter_texts(value: Any) -> Iterator[Text]:
 
 def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
     lock = document.value
-    if (
-        not isinstance(lock, dict)
-        or not isinstance(lock.get("root"), str)
-        or not {"manifest", "root", "digest"} <= lock.keys()
-    ):
+    if not isinstance(lock, dict) or not fitting(lock).keys() >= _LOCK_PARTS:
         raise ManifestError(
             [
                 Problem(

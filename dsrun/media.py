@@ -72,6 +72,11 @@ def extensions_of(media: str) -> list[str]:
     return sorted({ext for name, ext in _EXTENSIONS.items() if name.startswith(f"{media}/")})
 
 
+def is_kind(media_type: str, extension: str) -> bool:
+    """Whether files of this type are kept, and under this extension."""
+    return _EXTENSIONS.get(media_type) == extension
+
+
 def end_mark(head: bytes) -> bytes:
     """What a whole picture of this kind has near its end; empty where there is no such thing."""
     if head.startswith(b"\x89PNG"):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from dsrun.errors import SetupError
+from dsrun.errors import GroundLost, SetupError
 from dsrun.incoming import disk_faults
 from dsrun.layout import lock_of
 from dsrun.lockfile import is_locked
@@ -22,6 +22,7 @@ _NUMBER = ".number"
 _RESTING = "resting"  # in place of the number
 _GATE = ".lock"  # of the output root, for as long as a number is taken
 _PATIENCE_S = 60.0
+_MOST_DIGITS = 18
 
 
 class Living(NamedTuple):
@@ -45,6 +46,8 @@ class Precedence:
 
     def enter(self) -> None:
         """Take the next number: the ledger has every job of the run by now. Raises SetupError."""
+        if not self._run_dir.is_dir():  # to make a gate would make the root anew
+            raise GroundLost(f"{self._run_dir} is no longer there")
         with disk_faults(self._file), ExitStack() as stack:
             # A root that takes no file has no gate: two that enter at once may share a number,
             # and then pay what both plan twice.
@@ -110,4 +113,8 @@ def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
         with suppress(OSError, ValueError):  # it is about to enter, or to leave
             text = (folder / _NUMBER).read_text(encoding="ascii").strip()
         if text != _RESTING:
-            yield folder, int(text) if text.isdecimal() else None
+            yield folder, int(text) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS

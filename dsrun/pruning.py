@@ -5,7 +5,6 @@ wait there. What a directory cost is noted before it goes, and it is renamed bef
 that no half of one looks like a run.
 """
 
-import re
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dsrun.errors import SetupError
-from dsrun.layout import RunLayout, is_emulated, lock_of
+from dsrun.layout import RunLayout, is_emulated, is_run_name, lock_of
 from dsrun.ledger_history import LedgerHistory
 from dsrun.ledger_view import LedgerView
 from dsrun.lockfile import run_lock
@@ -21,7 +20,6 @@ from dsrun.records import OPEN, JobStatus
 from dsrun.removed import remember
 
 _REMOVING = ".removing-"
-_RUN_NAME = re.compile(r"(emulated-)?[0-9a-f]{12}").fullmatch
 _WAITS = frozenset((*OPEN, JobStatus.UNKNOWN))
 
 
@@ -48,7 +46,8 @@ def prune(layout: RunLayout, *, keep: int, say: Callable[[str], None]) -> list[P
     removed = []
     try:
         for left in layout.pipeline_dir.glob(f"{_REMOVING}*"):
-            shutil.rmtree(left)
+            if is_run_name(left.name.removeprefix(_REMOVING)) and not left.is_symlink():
+                shutil.rmtree(left)
         for old in found[keep - 1 :]:
             if not old.has_ended:
                 say(f"{old.path} is kept: it has jobs that have not ended or may be paid")
@@ -63,7 +62,7 @@ def prune(layout: RunLayout, *, keep: int, say: Callable[[str], None]) -> list[P
 
 def _look(path: Path) -> _Old | None:
     """A run directory, or None where it is none, or its ledger cannot be read."""
-    if path.is_symlink() or not path.is_dir() or not _RUN_NAME(path.name):
+    if path.is_symlink() or not path.is_dir() or not is_run_name(path.name):
         return None
     if not (path / "manifest.lock.json").is_file():
         return None

@@ -284,7 +284,7 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How a job ended. `units` are billed: images, voices."""
+    """How a job ended. `units` are billed: images, voices. `warning` is for the user."""
 
     status: JobStatus
     artifacts: tuple[Artifact, ...] = ()
@@ -292,3 +292,4 @@ class JobResult:
     error: JobError | None = None
     units: int = 0
     request_id: str | None = None  # of an answer that the ledger has not seen yet
+    warning: str = ""

@@ -6,6 +6,7 @@ One line a directory, in `.removed.jsonl` beside the run directories of its pipe
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.execution import Money
+from dsrun.layout import is_run_name
 from dsrun.ledger_history import Invocation, LedgerHistory, Spending
 from dsrun.records import JobStatus, Json
 
@@ -77,31 +79,56 @@ def removed_runs(pipeline_dir: Path) -> Removed:
             continue
         try:
             run = _run(orjson.loads(line))
-        except (ValueError, TypeError, KeyError, ArithmeticError):
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
             damaged += 1
         else:
             found[run.name, run.runs[0].started_at if run.runs else ""] = run
     return Removed(tuple(found.values()), damaged)
 
 
-def _run(line: dict[str, Json]) -> RemovedRun:
+def _run(line: Json) -> RemovedRun:
+    """Raises ValueError, TypeError, KeyError or AttributeError where it is no note of ours."""
+    if not is_run_name(line["directory"]):
+        raise ValueError(line["directory"])
     return RemovedRun(
         name=line["directory"],
         runs=tuple(map(_invocation, line["invocations"])),
-        paid=tuple(
-            Spending(**{**item, "cost": _money(item["cost"])}) for item in line["spendings"]
-        ),
+        paid=tuple(map(_spending, line["spendings"])),
     )
 
 
 def _invocation(item: dict[str, Json]) -> Invocation:
-    jobs = {JobStatus(status): number for status, number in item["jobs"].items()}
-    return Invocation(**{**item, "jobs": jobs, "cost": tuple(map(_money, item["cost"]))})
+    jobs = {JobStatus(status): _count(number) for status, number in item["jobs"].items()}
+    run = Invocation(**{**item, "jobs": jobs, "cost": tuple(map(_money, item["cost"]))})
+    for text in (run.started_at, *([] if run.ended_at is None else [run.ended_at])):
+        datetime.fromisoformat(text)
+    _check_texts(run.host, "" if run.reason is None else run.reason)
+    _count(run.pid)
+    _count(0 if run.exit_code is None else run.exit_code)
+    return run
 
 
 def _spending(item: dict[str, Json]) -> Spending:
-    return Spending(**{**item, "cost": _money(item["cost"])})
+    found = Spending(**{**item, "cost": _money(item["cost"])})
+    _check_texts(found.month, found.operation)
+    _count(found.jobs)
+    return found
 
 
 def _money(item: dict[str, Json]) -> Money:
-    return Money(amount=Decimal(item["amount"]), currency=item["currency"])
+    amount, currency = Decimal(str(item["amount"])), item["currency"]
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(item)
+    _check_texts(currency)
+    return Money(amount=amount, currency=currency)
+
+
+def _count(number: Json) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError(number)
+    return number
+
+
+def _check_texts(*values: Json) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(values)

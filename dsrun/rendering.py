@@ -26,6 +26,7 @@ from dsrun.yaml_source import dotted
 Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]
 
+_MOST_ARTIFACTS = 1000  # of one request
 _TEMPLATE = re.compile(r"\{[{%#]")
 
 
@@ -231,6 +232,10 @@ class CompiledStep:
 
     def _stems(self, variables: dict[str, Any], request: Json, job_id: str) -> tuple[str, ...]:
         count = artifact_count(request, self.operation)
+        if count > _MOST_ARTIFACTS:
+            at = ("steps", self.step.name, *(self.operation.artifacts.count or ()))
+            words = f"found {count}; allowed: up to {_MOST_ARTIFACTS} results of one request"
+            raise self._row_problem("count", at, words)
         if self._filename is None:
             index = variables["job"]["index"]
             stem = f"{index:05d}-{job_id[:8]}"

@@ -10,6 +10,7 @@ import orjson
 
 from dsrun.digest import json_text
 from dsrun.ledger_reader import Row
+from dsrun.ledger_schema import paid_units
 from dsrun.ledger_view import LedgerView
 from dsrun.records import Json
 from dsrun.store import whole_file
@@ -35,6 +36,7 @@ def iter_results(view: LedgerView) -> Iterator[Line]:
 
 
 def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
+    units = paid_units(job["units"], job["units_before"], job["wanted"])
     line: Line = {
         "job_id": job["job_id"],
         "step": job["step"],
@@ -49,7 +51,7 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
         "task_id": job["task_id"],
         "request_id": job["request_id"],
         "cost": {
-            "amount": float(Decimal(job["unit_price"]) * (job["units"] + job["units_before"])),
+            "amount": float(Decimal(job["unit_price"]) * units),
             "currency": job["currency"],
         },
         "cached": bool(job["cached"]),

@@ -21,6 +21,7 @@ from dsrun.answers import (
     error_decision,
     gravest,
     outputs,
+    overbilled,
     task_error,
     task_phase,
 )
@@ -226,7 +227,7 @@ class Runner:
         await self._recorder.record_answer(
             job,
             output=outputs(operation, payload),
-            units=billed_units(operation, payload, made=1),
+            units=billed_units(operation, payload, made=1, asked=1),
             request_id=submitted.answer.request_id,
         )
         fetched = await self._fetcher.decode(job, operation, payload)
@@ -310,7 +311,8 @@ def _result(
         artifacts=fetched.artifacts,
         output=named,
         error=error,
-        units=billed_units(operation, payload, made=made),
+        units=billed_units(operation, payload, made=made, asked=wanted.number),
+        warning=overbilled(operation, payload, made=made, asked=wanted.number),
     )
 
 

@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from dsrun.errors import SetupError
+from dsrun.errors import GroundLost, SetupError
+from dsrun.ground import Ground
 from dsrun.grouping import GroupWorker
 from dsrun.incoming import Incoming, disk_faults
 from dsrun.media import (
@@ -48,16 +49,27 @@ class ArtifactStore:
         self._temp = run_dir / TEMP
         self._numbers = count()
         with disk_faults(run_dir):
-            shutil.rmtree(self._temp, ignore_errors=True)
-            self._temp.mkdir(parents=True, exist_ok=True)
+            run_dir.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self._temp, ignore_errors=True)  # leaves a link
+        own_folder(self._temp)
+        self._ground = Ground(folders=[run_dir, self._temp, run_dir / ARTIFACTS])
         self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
         self._made: set[str] = set()
 
     def close(self) -> None:
         self._worker.close()
-        shutil.rmtree(self._temp, ignore_errors=True)
+        if not self.lost():
+            shutil.rmtree(self._temp, ignore_errors=True)
+        self._ground.close()
+
+    def lost(self) -> str:
+        """Why nobody would find what is kept now; an empty text while all is where it was."""
+        return self._ground.lost()
 
     def incoming(self) -> Incoming:
+        """Raises GroundLost."""
+        if words := self.lost():
+            raise GroundLost(words)
         return Incoming(self._temp / str(next(self._numbers)))
 
     def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
@@ -97,6 +109,8 @@ class ArtifactStore:
 
     def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
         """Write all, sync all, rename all: later syncs find most of their work done."""
+        if words := self.lost():
+            return [GroundLost(words)] * len(group)
         written = [self._write(item) for item in group]
         results: list[Saved | BaseException] = []
         folders: set[str] = set()
@@ -147,10 +161,26 @@ class ArtifactStore:
         path = f"{self._root}/{target}"
         folder = path.rpartition("/")[0]
         if folder not in self._made:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self._made.add(folder)
+            self._make_folder(folder)
         os.replace(source, path)  # noqa: PTH105  # a Path an artifact costs more than the rename
         folders.add(folder)
+
+    def _make_folder(self, folder: str) -> None:
+        """Below the run directory, which is never made anew."""
+        Path(self._root, ARTIFACTS).mkdir(exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._made.add(folder)
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder that is dsrun's alone, in one that is there; a link in its place goes.
+
+    What a link leads to is somebody else's. Raises SetupError.
+    """
+    with disk_faults(path):
+        if path.is_symlink():
+            path.unlink()
+        path.mkdir(exist_ok=True)
 
 
 def make_folder(path: Path) -> None:
@@ -167,8 +197,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with disk_faults(path):
+        temporary.unlink(missing_ok=True)  # never written through, should it be a link
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,7 +12,7 @@ from dsrun.commands.common import RunOptions
 from dsrun.commands.host import Ending
 from dsrun.commands.permit import Permit
 from dsrun.console import say
-from dsrun.errors import DsrunError, ExitCode
+from dsrun.errors import DsrunError, ExitCode, GroundLost
 from dsrun.history import History, PastRun
 from dsrun.junit import junit_report
 from dsrun.layout import RunLayout
@@ -40,7 +40,9 @@ def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], 
         known = isinstance(error, DsrunError)
         code = error.exit_code if isinstance(error, DsrunError) else ExitCode.BUG
         words = str(error).partition("\n")[0] if known else f"a bug: {type(error).__name__}"
-        _Aftermath(plan, options, permit.notify, started, clock.now()).tell(code, words)
+        has_place = not isinstance(error, GroundLost)
+        aftermath = _Aftermath(plan, options, permit.notify, started, clock.now())
+        aftermath.tell(code, words, has_place=has_place)
         raise
     _Aftermath(plan, options, permit.notify, started, clock.now()).tell(ending.code, None)
     return ending
@@ -64,7 +66,8 @@ class _Aftermath:
         self._started, self._ended = started, ended
         self._summary = step_summary_file()
 
-    def tell(self, code: int, reason: str | None) -> None:
+    def tell(self, code: int, reason: str | None, *, has_place: bool = True) -> None:
+        """`has_place`: below the output directory something can be written."""
         options = self._options
         if not (self._notify or options.junit or options.textfile or self._summary):
             return
@@ -84,7 +87,8 @@ class _Aftermath:
             return
         self._write(layout, end, past, has_ledger=own is not None)
         if self._notify is not None:
-            self._mark(layout, end)
+            if has_place:
+                self._mark(layout, end)
             from dsrun.commands.notice import send_notice  # noqa: PLC0415  # start-up
 
             send_notice(self._notify, end)

@@ -12,10 +12,10 @@ from random import Random
 from dsrun.clock import SystemClock
 from dsrun.commands.common import RunOptions, open_plan, today
 from dsrun.console import count_of, say
-from dsrun.earlier import read_lock
 from dsrun.errors import ExitCode, SetupError, UsageError
 from dsrun.layout import RunLayout, is_emulated
 from dsrun.ledger_view import LedgerView
+from dsrun.lockrecord import read_lock
 from dsrun.manifest import Manifest
 from dsrun.plan import Plan
 from dsrun.pruning import prune

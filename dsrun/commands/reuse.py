@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from dsrun.cache import ResultCache
-from dsrun.cache_index import CachedFile, CacheFault
+from dsrun.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.ended import Ended, finished, succeeded, succeeded_there
-from dsrun.console import say
+from dsrun.console import count_of, say
 from dsrun.fetching import file_names, tagging
 from dsrun.grouping import GroupWorker
 from dsrun.layout import RunLayout
@@ -114,6 +114,10 @@ class Reuse:
                     if brought := list(self._take(self._cache, page)):
                         self._cache.sync()
                         await ledger.record_cached(brought, at=self._now())
+            if number := self._cache.damaged:
+                self._cache.damaged = 0
+                results = count_of(number, "damaged result")
+                say(f"warning: {results} of the cache passed over; their jobs are sent again")
 
     def restore(self, job: OpenJob, index: int, path: str, sha256: str) -> bool:
         """Bring back a file that the run directory has lost; whether the cache had it."""
@@ -183,6 +187,9 @@ class Reuse:
             result = found.get(job.job_id)
             if result is None:
                 continue
+            if len(result.files) < len(job.stems[0]):
+                self._pass_over(cache, result)  # not all that the job asks for
+                continue
             artifacts: list[Artifact] = []
             for file in result.files:
                 paths = [
@@ -194,8 +201,7 @@ class Reuse:
                     job.job_id, file, targets, temporary=self._temporary, remake=remake
                 )
                 if made is None:
-                    with self._forgiving():
-                        cache.discard(result)
+                    self._pass_over(cache, result)
                     break
                 artifacts += [_artifact(made, path) for path in paths]
             else:
@@ -207,6 +213,11 @@ class Reuse:
                         output=result.output,
                     ),
                 )
+
+    def _pass_over(self, cache: ResultCache, result: CachedResult) -> None:
+        cache.damaged += 1
+        with self._forgiving():
+            cache.discard(result)
 
     def _tag(self, job: OpenJob, file: CachedFile) -> Change | None:
         if not self._metadata or not file.media_type.startswith("image/"):

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -24,7 +25,7 @@ from dsrun.console import answer_path, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import writing_crate
 from dsrun.endings import hush_stdout
-from dsrun.errors import ExitCode
+from dsrun.errors import ExitCode, GroundLost
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
@@ -129,6 +130,7 @@ class _Session:
             settings = self._settings or await self._start_emulator(stack)
             ledger = Ledger(self._layout.ledger)
             stack.callback(ledger.close)
+            stack.enter_context(_naming_tasks(ledger))
             live_since = stamp(self._clock.now() - _TASK_LIFE)
             if not self._options.emulate:
                 check_endpoint(
@@ -173,9 +175,13 @@ class _Session:
                 ).send()  # fmt: skip
             else:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
-            return await self._finish(ledger, control)
+            return await self._finish(ledger, store, control)
 
-    async def _finish(self, ledger: Ledger, control: RunControl) -> Ending:
+    async def _finish(self, ledger: Ledger, store: ArtifactStore, control: RunControl) -> Ending:
+        for words in ledger.unrecorded():
+            say(f"warning: the ledger could not take this: {words}")
+        if lost := ledger.lost() or store.lost():
+            raise GroundLost(lost)
         counts = ledger.view.counts()
         code = exit_code_of(counts, control)
         cached = ledger.view.cached_count()
@@ -226,3 +232,16 @@ class _Session:
 
     def _now(self) -> str:
         return stamp(self._clock.now())
+
+
+@contextmanager
+def _naming_tasks(ledger: Ledger) -> Iterator[None]:
+    """Who may lose the ledger of a run is told what is paid and has not ended."""
+    try:
+        yield
+    except GroundLost as lost:
+        raise GroundLost(
+            f"{lost}, so the run stops and writes nothing more. {ledger.under_way()} Put back what "
+            "was moved and run the same command again: nothing is lost; what is gone for good is "
+            "made and paid again, unless the cache or another run has it."
+        ) from lost

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from dsrun.ledger_claims import LedgerClaims
 from dsrun.ledger_view import StepTotal
 from dsrun.plan import Plan
 from dsrun.progress import Progress
-from dsrun.records import JobResult, OpenJob
+from dsrun.records import JobResult, JobStatus, OpenJob
 from dsrun.report.aside import ThumbsAside
 from dsrun.settings import Settings
 from dsrun.store import ArtifactStore
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from dsrun.transport import Transport
 
 _GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +64,12 @@ class Sender:
         if self.host.owns_process:
             gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
             gc.set_threshold(_GARBAGE, 50, 50)
-        if steps:
-            await self._send(steps)
-        while await self._wait_for_others():
-            self._recount()
-            await self._send(self.ledger.view.open_steps())
+        with self._on_firm_ground():
+            if steps:
+                await self._send(steps)
+            while await self._wait_for_others():
+                self._recount()
+                await self._send(self.ledger.view.open_steps())
 
     async def _wait_for_others(self) -> bool:
         with draining_signals(self.control, enabled=self.host.takes_signals, say=say):
@@ -90,6 +94,7 @@ class Sender:
             steps, clock=self.clock, quiet=self.options.quiet, bar=self.options.progress,
             costs=not self.options.emulate,
         )  # fmt: skip
+        self._keep_room()
         takes_signals, fresh = self.host.takes_signals, self.execution.submit_window == 1
         aside = ThumbsAside(self.layout.run_dir, clock=self.clock)
         with progress, draining_signals(self.control, enabled=takes_signals, say=progress.note):
@@ -100,6 +105,13 @@ class Sender:
                 self._stop_at_once()
             finally:
                 aside.close()
+
+    def _keep_room(self) -> None:
+        """Nothing is sent whose answer may find no room. Raises SetupError."""
+        counts = self.ledger.view.counts()
+        if counts.get(JobStatus.PENDING) or counts.get(JobStatus.SUBMITTING):
+            at_once = self.execution.submit_window * len(self.ledger.view.operations())
+            self.ledger.keep_room(min(at_once, self.execution.concurrency))
 
     async def _run_jobs(
         self, transport: "Transport", progress: Progress, aside: ThumbsAside
@@ -124,6 +136,8 @@ class Sender:
             self.reuse.note_end(job, result)
             aside.note_end(result)
             progress.job_ended(job, result)
+            if result is not None and result.warning:
+                progress.note(f"warning: {job.stems[0][0]}: {result.warning}")
             if result is not None and result.error is not None:
                 error = result.error
                 words = f"{error.code}: {error.message}"
@@ -138,3 +152,24 @@ class Sender:
 
     def _stop_at_once(self) -> None:
         self.control.stop("stopped at once", ExitCode.INTERRUPTED)
+
+    @contextmanager
+    def _on_firm_ground(self) -> Iterator[None]:
+        """In here a run whose directory is taken away ends at once, whatever it waits for."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal timer
+            if words := self.ledger.lost() or self.store.lost():
+                self.control.stop(words, ExitCode.INCOMPLETE)
+                self.control.end_grace()
+            else:
+                timer = loop.call_later(_LOOK_S, look)
+
+        look()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()

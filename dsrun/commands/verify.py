@@ -6,6 +6,7 @@ from pathlib import Path
 from dsrun.commands.whereabouts import run_dir_of
 from dsrun.console import answer, answer_json
 from dsrun.errors import ExitCode
+from dsrun.layout import is_below
 from dsrun.ledger_view import LedgerView
 
 
@@ -19,9 +20,10 @@ def run(directory: Path, *, as_json: bool) -> int:
     checked, damaged = 0, []
     for path, sha256 in view.hashes():
         checked += 1
-        found = _sha256(run_dir / path)
+        found = _sha256(run_dir / path) if is_below(path) else None
         if found != sha256:
             what = "missing" if found is None else "changed"
+            what = what if is_below(path) else "leads out of the run directory"
             damaged.append({"path": path, "problem": what, "sha256": sha256, "found": found})
     view.close()
     if as_json:

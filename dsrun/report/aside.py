@@ -14,7 +14,7 @@ from typing import Protocol
 from dsrun.errors import SetupError
 from dsrun.records import JobResult
 from dsrun.report.items import THUMBS, thumb_of
-from dsrun.store import make_folder
+from dsrun.store import own_folder
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 5_000  # pictures; the rest is left for the end
@@ -57,7 +57,7 @@ class ThumbsAside:
         from dsrun.report.thumbs import make_thumb  # noqa: PLC0415  # Pillow: only for pictures
 
         try:
-            make_folder(self._run_dir / THUMBS)
+            own_folder(self._run_dir / THUMBS)
         except SetupError as error:
             return _log.debug("no thumbnails: %s", error)  # the report's own attempt tells it
         while True:

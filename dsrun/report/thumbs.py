@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 
 from dsrun.report.items import THUMBS, Picture, thumb_of
-from dsrun.store import make_folder
+from dsrun.store import own_folder
 
 SIDE = 320
 _QUALITY = 82
@@ -40,9 +40,10 @@ def make_thumbs(
     """
     until = clock.monotonic() + budget_s
     wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
-    make_folder(run_dir / THUMBS)
+    own_folder(run_dir / THUMBS)
     for cut_off in (run_dir / THUMBS).glob("*.tmp"):  # a run was killed while it made one
-        cut_off.unlink(missing_ok=True)
+        if cut_off.is_symlink() or not cut_off.is_dir():
+            cut_off.unlink(missing_ok=True)
     made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
     todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
 
@@ -78,6 +79,7 @@ def make_thumb(source: Path, target: Path) -> bool:
     """Whether it could be made. It can be made again at any time, so it is not synced."""
     temporary = target.with_suffix(".tmp")
     try:
+        temporary.unlink(missing_ok=True)  # never written through, should it be a link
         open_small(source, SIDE).save(temporary, format="JPEG", quality=_QUALITY)
         temporary.replace(target)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

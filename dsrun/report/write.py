@@ -6,12 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from dsrun.clock import SystemClock
 from dsrun.console import say
 from dsrun.layout import RunLayout, is_emulated
 from dsrun.ledger_view import LedgerView
+from dsrun.lockrecord import read_lock
 from dsrun.records import JobStatus, Json
 from dsrun.report.items import THUMBS, Entries, add_thumbs, pictures_of
 from dsrun.report.page import build_page
@@ -94,15 +93,6 @@ def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
     for line in iter_results(view):
         found.add(line)
     return found.rows
-
-
-def read_lock(run_dir: Path) -> dict[str, Any]:
-    """The lock file of a run directory; empty where it is not there or cannot be read."""
-    try:
-        lock = orjson.loads((run_dir / "manifest.lock.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return lock if isinstance(lock, dict) else {}
 
 
 def _head(

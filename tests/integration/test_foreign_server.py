@@ -4,11 +4,17 @@ import asyncio
 import base64
 import gzip
 import io
+import json
+import sqlite3
 import threading
+from contextlib import closing
 
+import orjson
 import pytest
 from aiohttp import web
 from PIL import Image
+
+from dsrun.resources import read_schema
 
 DRAW = "/api/v1/services/aigc/text2image/image-synthesis"
 SPEAK = "/api/v1/services/audio/tts/customization"
@@ -180,3 +186,144 @@ def test_audio_that_cannot_be_had_again_is_kept_under_the_format_that_was_asked(
     assert work.dsrun(pipeline).code == 0
     assert list(work.files()) == ["artifacts/voices/a.mp3"]
     assert work.results()[0]["output"]["voice"] == "qwen-tts-vd-x"
+
+
+class TestNumbers:
+    """A number in an answer is a claim: what is beyond reason is told, and not reckoned with."""
+
+    COMMANDS = (
+        ("status", "demo.yaml"), ("report", "outputs/demo"), ("cost",), ("history",),
+        ("plan", "demo.yaml"), ("run", "demo.yaml"), ("ledger", "outputs/demo"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("claim", [2, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
+    def test_what_an_answer_bills_is_bounded_by_what_was_asked_for(self, work, foreign, claim):
+        foreign.top = {"usage": {"image_count": claim}}
+        outcome = work.dsrun(work.posters(3))
+        assert outcome.code == 0
+        assert f"bills {claim} x image" in outcome.err
+        assert [line["cost"]["amount"] for line in work.results()] == [0.16] * 3
+        notes = work.query("SELECT error_message FROM attempt WHERE phase = 'end'")
+        assert all(f"bills {claim} x image" in note["error_message"] for note in notes)
+        for command in self.COMMANDS:
+            outcome = work.dsrun(*command)
+            assert outcome.code == 0
+            assert "Free the disk" not in outcome.err
+        assert "0.48 CNY" in work.dsrun("cost").out
+
+    @pytest.mark.parametrize("claim", [-1, 0.5, 1e300, True, "7", None, [7], {}])
+    def test_what_is_no_count_bills_what_came(self, work, foreign, claim):
+        foreign.top = {"usage": {"image_count": claim}}
+        assert work.dsrun(work.posters(1)).code == 0
+        assert [line["cost"]["amount"] for line in work.results()] == [0.16]
+
+    def test_a_claim_does_not_use_up_the_budget(self, work, foreign):
+        foreign.top = {"usage": {"image_count": 10**6}}
+        assert work.dsrun(work.posters(3), "--max-cost", "0.48 CNY").code == 0
+
+    @pytest.mark.parametrize("rate", [2**63, -1, 0, True, 1e300, "loud", [1]])
+    def test_a_sample_rate_that_cannot_be_is_none(self, work, foreign, rate):
+        foreign.audio = {**foreign.audio, "sample_rate": rate}
+        assert work.dsrun(work.pipeline(VOICE)).code == 0
+        [line] = work.results()
+        assert "sample_rate" not in line["artifacts"][0]
+
+    @pytest.mark.parametrize("time", [0, -1, 2**63, 1e300, "", "0001-01-01 00:00:00.000", [], True])
+    def test_times_of_a_task_that_cannot_be_slow_nothing_down(self, work, foreign, time):
+        foreign.ended |= {"submit_time": time, "end_time": "9999-12-31 23:59:59.999"}
+        assert work.dsrun(work.posters(3)).code == 0
+
+
+class TestLedgersWithNumbersThatCannotBe:
+    """An earlier version took any number for true: its ledgers can be read, and go on."""
+
+    @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), -1, 10**12])
+    @pytest.mark.parametrize("column", ["units", "units_before", "wanted"])
+    def test_they_count_as_what_was_asked_for(self, work, foreign, column, number):
+        assert work.dsrun(work.posters(3)).code == 0
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db:
+            db.execute(f"UPDATE job SET {column} = ?", (number,))
+            db.commit()
+        for command in TestNumbers.COMMANDS:
+            outcome = work.dsrun(*command)
+            assert outcome.code == 0
+            assert "Free the disk" not in outcome.err
+        assert work.dsrun("demo.yaml", "--retry-failed", "--max-cost", "10 CNY").code == 0
+        assert len(foreign.creates) == 3
+        expected = {"units": "0.48 CNY", "units_before": "0.96 CNY", "wanted": "0.48 CNY"}
+        assert expected[column] in work.dsrun("cost").out
+
+    def test_a_failed_job_is_sent_again_all_the_same(self, work, foreign):
+        foreign.ended = {"task_status": "FAILED"}
+        assert work.dsrun(work.posters(1)).code == 1
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db:
+            db.execute("UPDATE job SET units = ?, units_before = ?", (2**63 - 1, 2**63 - 1))
+            db.commit()
+        foreign.ended = {"task_status": "SUCCEEDED"}
+        assert work.dsrun("demo.yaml", "--retry-failed").code == 0
+
+
+class TestOperationFiles:
+    WRONG = [
+        (("price", "amount"), value)
+        for value in (-1, "-0.01", "NaN", "Infinity", "1e400", True, "many", None, [], "")
+    ] + [
+        (place, value)
+        for place in (
+            ("limits", "requests"), ("limits", "per_s"), ("endpoint", "timeout_s"),
+            ("polling", "factor"), ("polling", "max_s"), ("polling", "timeout_s"),
+            ("limits", "running_tasks"), ("uploads", "requests"), ("uploads", "per_s"),
+            ("uploads", "hours"), ("artifacts", "url_hours"),
+        )
+        for value in (-1, 0, 10**30, "2", True)
+    ] + [(("polling", "first_s"), value) for value in (-1, 1e300, "soon", False)]  # fmt: skip
+
+    @pytest.fixture
+    def write(self, work):
+        def write(place, value, name="own"):
+            schema = orjson.loads(read_schema("operations/wanx-v1.json"))
+            about = schema["x-dsrun"]
+            for key in place[:-1]:
+                about = about[key]
+            about[place[-1]] = value
+            (work.folder / "operations").mkdir(exist_ok=True)
+            (work.folder / "operations" / f"{name}.json").write_text(json.dumps(schema))
+
+        return write
+
+    @pytest.mark.parametrize(("place", "value"), WRONG, ids=str)
+    def test_a_number_that_cannot_be_is_told_before_anything_is_sent(
+        self, work, foreign, write, place, value
+    ):
+        write(place, value)
+        outcome = work.dsrun(work.posters(1), "--max-cost", "0.01 CNY")
+        assert outcome.code == 2
+        assert place[-1] in outcome.err
+        assert "allowed" in outcome.err
+        assert foreign.creates == []
+
+    @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400"])
+    def test_one_that_json_does_not_know_is_told(self, work, foreign, write, text):
+        write(("limits", "per_s"), 4321)
+        path = work.folder / "operations" / "own.json"
+        path.write_text(path.read_text().replace("4321", text))
+        outcome = work.dsrun(work.posters(1))
+        assert outcome.code == 2
+        assert "own.json" in outcome.err
+
+    @pytest.mark.parametrize("count", [1001, 10**9, 10**18, 10**30])
+    def test_a_count_that_nobody_can_mean_is_told(self, work, foreign, write, count):
+        schema = orjson.loads(read_schema("operations/wanx-v1.json"))
+        del schema["properties"]["parameters"]["properties"]["n"]["maximum"]
+        (work.folder / "operations").mkdir()
+        (work.folder / "operations" / "own.json").write_text(json.dumps(schema))
+        pipeline = work.posters(1, pictures=count)
+        pipeline.write_text(pipeline.read_text().replace("wanx-v1", "own"))
+        outcome = work.dsrun("plan", pipeline)
+        assert outcome.code == 2
+        assert "allowed: up to 1000" in outcome.err
+
+
+@pytest.mark.parametrize("days", ["36501d", "999999999999d", "9" * 400 + "d"])
+def test_a_duration_longer_than_anybody_waits_is_the_longest_there_is(work, foreign, days):
+    assert work.dsrun(work.posters(1, timeout=days, grace=days)).code == 0

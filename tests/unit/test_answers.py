@@ -10,17 +10,23 @@ from dsrun.answers import (
     error_decision,
     gravest,
     outputs,
+    overbilled,
     request_id_of,
     task_duration_s,
     task_error,
     task_id_of,
     task_phase,
+    upload_policy,
 )
 from dsrun.catalog import load_catalog
 from dsrun.records import JobError
 from dsrun.verdict import Decision
 
 WANX = load_catalog()["wanx-v1"]
+POLICY = {
+    "policy": "p", "signature": "s", "upload_dir": "folder", "upload_host": "https://example.com",
+    "oss_access_key_id": "id", "x_oss_object_acl": "private", "x_oss_forbid_overwrite": "true",
+}  # fmt: skip
 VOICE = load_catalog()["qwen-voice-design"]
 PARTIAL = {
     "request_id": "r-1",
@@ -136,7 +142,33 @@ def test_what_later_steps_may_use():
     ],
 )
 def test_what_is_billed(usage, units):
-    assert billed_units(WANX, {"usage": usage}, made=3) == units
+    assert billed_units(WANX, {"usage": usage}, made=3, asked=3) == units
+    assert overbilled(WANX, {"usage": usage}, made=3, asked=3) == ""
+
+
+@pytest.mark.parametrize("claimed", [4, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
+def test_no_more_is_billed_than_was_asked_for_and_the_claim_is_told(claimed):
+    payload = {"usage": {"image_count": claimed}}
+    assert billed_units(WANX, payload, made=1, asked=3) == 3
+    assert f"bills {claimed} x image" in overbilled(WANX, payload, made=1, asked=3)
+
+
+@pytest.mark.parametrize("claimed", [-1, -(2**63), 1e300, 0.5, True, "9", None, [9], {}])
+def test_what_is_no_count_bills_what_was_made(claimed):
+    payload = {"usage": {"image_count": claimed}}
+    assert billed_units(WANX, payload, made=1, asked=3) == 1
+    assert overbilled(WANX, payload, made=1, asked=3) == ""
+
+
+def test_what_was_made_unasked_is_billed():
+    payload = {"usage": {"image_count": 4}}
+    assert billed_units(WANX, payload, made=4, asked=1) == 4
+
+
+@pytest.mark.parametrize("largest", [-1, 1e300, 2**62, True, "100", None, [], float("inf")])
+def test_a_largest_size_that_cannot_be_meant_refuses_nothing(largest):
+    policy = upload_policy({"data": {**POLICY, "max_file_size_mb": largest}})
+    assert policy.largest_bytes >= 2**40
 
 
 @pytest.mark.parametrize(

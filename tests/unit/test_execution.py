@@ -141,3 +141,15 @@ def test_money_is_shown_as_people_write_it(amount, text):
 
 
 PARSERS = {"duration": parse_duration, "rate": parse_rate, "money": parse_money}
+
+
+@pytest.mark.parametrize(
+    "text", ["-1s", "1e5s", "1e400d", "nans", "infd", "1_0s", "+5s", ".5h", "s"]
+)
+def test_a_duration_that_is_no_plain_number_and_unit_is_refused(text):
+    with pytest.raises(ValueError, match="no duration"):
+        parse_duration(text)
+
+
+def test_a_duration_beyond_all_patience_can_be_reckoned_with():
+    assert parse_duration("9" * 400 + "d") == parse_duration("36500d")

@@ -24,6 +24,7 @@ JOB = {
     "task_id": "t-1",
     "request_id": "r-1",
     "unit_price": "0.16",
+    "wanted": 4,
     "units": 3,
     "units_before": 0,
     "currency": "CNY",

@@ -1,0 +1,53 @@
+"""Whether the files and folders that a run writes to still stand where it found them.
+
+SQLite and open descriptors go on with a file that was removed, renamed or replaced: all seems
+well, and what is written can be found by nobody. So a name is compared with what stood there first.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+
+class Ground:
+    """Names, each with the file or folder that was found under it. Close it in the end."""
+
+    def __init__(self, *, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
+        """What is not there yet counts from when it is seen first.
+
+        Somebody else must hold the files open, so that their numbers are not given away. To open
+        them here would do harm: to close a descriptor gives up SQLite's locks.
+        """
+        self._folders = tuple(map(str, folders))
+        self._files = tuple(map(str, files))
+        self._known: dict[str, tuple[int, int]] = {}
+        self._held: list[int] = []  # descriptors that keep the numbers of the folders
+        self.lost()
+
+    def close(self) -> None:
+        for descriptor in self._held:
+            os.close(descriptor)
+        self._held.clear()
+
+    def lost(self) -> str:
+        """What is no longer where it was, and why; an empty text while all is."""
+        for name in (*self._folders, *self._files):
+            known = self._known.get(name)
+            try:
+                status = os.stat(name)  # noqa: PTH116  # before every commit
+            except OSError as error:
+                if known is None:
+                    continue
+                return f"{name} is no longer there ({error.strerror})"
+            if known is None:
+                self._note(name, status)
+            elif known != (status.st_dev, status.st_ino):
+                return f"{name} is another {'folder' if name in self._folders else 'file'} now"
+        return ""
+
+    def _note(self, name: str, status: os.stat_result) -> None:
+        if name in self._folders:
+            with suppress(OSError):
+                self._held.append(os.open(name, os.O_RDONLY | os.O_DIRECTORY))
+        self._known[name] = (status.st_dev, status.st_ino)
