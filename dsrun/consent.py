@@ -1,18 +1,10 @@
-"""What the user has let pipelines of this machine do at their end: a list of digests on disk.
+"""What the user has let pipelines of this machine do at their end: a list of digests on disk."""
 
-The list is the user's own: one that others can write, or that is no file, counts as empty.
-"""
-
-import os
 import re
-import stat
 from pathlib import Path
 
-from dsrun.errors import SetupError
+from dsrun.state_file import StateFile
 
-_NAME = "allowed-notices"
-_MODE, _FOLDER_MODE = 0o600, 0o700
-_BIGGEST = 1_000_000  # bytes: some ten thousand digests; what is larger is rubbish
 _LINE = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -20,43 +12,11 @@ class Consents:
     """`folder` is where dsrun keeps its state; None where the user has no home."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._file = None if folder is None else folder / _NAME
+        self._file = StateFile(folder, "allowed-notices")
 
     def has(self, digest: str) -> bool:
-        if self._file is None or not _is_own(self._file):
-            return False
-        try:
-            lines = self._file.read_bytes().split(b"\n")
-        except OSError:
-            return False
-        return digest.encode() in {line for line in lines if _LINE.fullmatch(line)}
+        return digest.encode() in filter(_LINE.fullmatch, self._file.lines())
 
     def remember(self, digest: str) -> None:
-        """Add a line, beside whoever else writes just now. Raises SetupError."""
-        if self._file is None:
-            raise SetupError("this user has no home directory; set XDG_STATE_HOME")
-        try:
-            self._file.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            if os.path.lexists(self._file) and not _is_own(self._file):
-                self._file.unlink()
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _MODE)
-            try:
-                # A line feed before it too: a line that was cut off spoils no other.
-                os.write(descriptor, f"\n{digest}\n".encode())
-            finally:
-                os.close(descriptor)
-            self._file.chmod(_MODE)
-        except OSError as error:
-            raise SetupError(f"{self._file} cannot be written: {error.strerror}") from error
-
-
-def _is_own(file: Path) -> bool:
-    try:
-        state = file.lstat()
-    except OSError:
-        return False
-    if not stat.S_ISREG(state.st_mode) or state.st_size > _BIGGEST:
-        return False
-    if os.name == "nt":
-        return True
-    return state.st_uid == os.getuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        """Raises SetupError where the list cannot be written."""
+        self._file.add(digest.encode())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
@@ -36,8 +37,9 @@ from dsrun.planindex import ChosenJobs
 from dsrun.report.items import Entries
 from dsrun.report.write import try_report
 from dsrun.results import write_results
+from dsrun.roots import OutputRoots
 from dsrun.selection import Chooser
-from dsrun.settings import Settings, emulated_settings, read_settings
+from dsrun.settings import Settings, emulated_settings, read_settings, state_folder
 from dsrun.store import ArtifactStore, make_folder
 
 _TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
@@ -138,8 +140,9 @@ class _Session:
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
             claims = LedgerClaims(
-                self._layout.ledger, out=self._layout.out, endpoint=settings.base_url
-            )
+                self._layout.ledger, out=self._layout.out, endpoint=settings.base_url,
+                other_roots=self._other_roots(),
+            )  # fmt: skip
             neighbours = Neighbours(
                 self._layout, claims, since=live_since, clock=self._clock,
                 quiet=self._options.quiet, holds=not self._options.no_cache,
@@ -197,6 +200,14 @@ class _Session:
         return Ending(
             code, self._layout, counts, tuple(ledger.view.spent()), control.reason, cached
         )
+
+    def _other_roots(self) -> list[Path]:
+        """Other output roots of this machine, whose runs may use the same key."""
+        if self._options.emulate:
+            return []
+        roots = OutputRoots(state_folder())
+        roots.note(self._layout.out)
+        return roots.others(self._layout.out)
 
     def _control(self, view: LedgerView) -> RunControl:
         limit = self._execution.max_cost

@@ -369,14 +369,22 @@ class TestStrangers:
         assert set(work.statuses()) <= {"succeeded", "unknown"}
 
     def test_what_another_output_root_of_this_machine_has_is_not_adopted(self, work, serve_account):
-        """Its task is the only one of that time."""
+        """Its task is the only one of that moment; only its own ledger says whose it is."""
         account = serve_account()
         work.dsrun(work.posters(1, subject="river"), "--out", "elsewhere")
-        account.befall = {2: ("before", 0)}
-        next(iter(account.tasks.values())).made_at = time.time() + 1.0
-        work.dsrun(work.posters(3))
-        assert work.statuses() == {"succeeded": 3}
+        [theirs] = account.tasks.values()
+        account.befall = {3: ("before", 0)}
+
+        def as_if_now():
+            work.until(lambda: account.creates >= 3, what="the lost create")
+            theirs.made_at = time.time()
+
+        beside = threading.Thread(target=as_if_now)
+        beside.start()
+        assert work.dsrun(work.posters(4)).code == 0
+        beside.join()
         assert wrong_pictures(work) == []
+        assert account.accepted() == once(4) | {"a river 0": 1}
 
     def test_a_found_task_that_proves_to_be_another_s_is_given_up(self, work, serve_account):
         account = serve_account(befall={2: ("theirs",)}, total_late=True, task_s=1.0)
