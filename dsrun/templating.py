@@ -40,6 +40,7 @@ _COMPUTED = (
     "first job"
 )
 _NO_PART = re.compile(r"'(\w+?)(?: object)?' has no attribute '(\w+)'")
+_SHORT = 200  # characters of a slug that is kept
 _NO_WORD = re.compile(r"[\W_]+")
 
 _REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
@@ -75,7 +76,7 @@ class Templates:
             name: self._env.globals[name] for name in ("range", "dict", "namespace")
         }
         self._env.filters.pop("random")
-        self._env.filters |= {"slug": slug, "digest": digest_filter}
+        self._env.add_filters({"slug": slug, "digest": digest_filter})
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -88,6 +89,7 @@ class Templates:
 
     def compile(self, source: str) -> Template:
         """Compile a template. Raises TemplateProblem."""
+        self._env.begin()  # what is constant is computed now
         try:
             tree = self._env.parse(source)
             parts = self._with_includes(tree, source)
@@ -153,10 +155,11 @@ class Templates:
         bound: Callable[[Iterable[str]], Iterable[str]] = bounded if repeats else iter
 
         def render(variables: Variables) -> str:
-            env.steps_left = MAX_STEPS
+            env.begin()
             context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
             try:
                 text = "".join(bound(root(context)))
+                grown(len(text))
             except Exception as error:
                 raise self._failed(error, source, 0) from error
             return text
@@ -170,7 +173,7 @@ class Templates:
         env, root = self._env, template.root_render_func
 
         def render(variables: Variables) -> Json:
-            env.steps_left = MAX_STEPS
+            env.begin()
             context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
             try:
                 for _ in root(context):
@@ -185,10 +188,15 @@ class Templates:
 
 def slug(value: object) -> str:
     """A word fit for file names: letters and digits of any script, joined by `-`."""
-    return _slug(str(value))
+    text = str(value)
+    return _known_slug(text) if len(text) <= _SHORT else _slug(text)
 
 
 @lru_cache(maxsize=4096)
+def _known_slug(text: str) -> str:
+    return _slug(text)
+
+
 def _slug(text: str) -> str:
     return _NO_WORD.sub("-", unicodedata.normalize("NFKC", text).lower()).strip("-")
 
