@@ -17,6 +17,7 @@ from jinja2.utils import Namespace
 MAX_TEXT = 1_000_000  # characters or items that one value may have
 MAX_DEPTH = 100
 UNITS_OF_A_STEP = 10
+_CONTAINER = 4  # units of an empty one, or of an entry of a mapping
 _MAX_BASE, _MAX_POWER, _MAX_BITS = 2**64, 64, 8192
 _MAX_DIGITS = 1000  # that a number is rounded to
 _MAX_INDENT = 16  # of JSON
@@ -26,6 +27,10 @@ _HASHED_ALIKE = 2**60  # above it numbers can be chosen that a set cannot tell a
 
 Charge = Callable[..., int]
 Key = str | int | float | bool | None
+
+
+class TooCostly(SecurityError):
+    """A rendering took all that it may; another one with like values would too."""
 
 
 def weight(value: Any, room: int, depth: int = 0) -> int:
@@ -47,19 +52,19 @@ def weight(value: Any, room: int, depth: int = 0) -> int:
     for part in parts:
         total += _text_weight(part) if type(part) is str else weight(part, room - total, depth + 1)
         if total > room:
-            raise SecurityError(f"a value holds more than {MAX_TEXT} characters or items")
+            raise TooCostly(f"a value holds more than {MAX_TEXT} characters or items")
     return total
 
 
 def _parts(value: Any) -> tuple[int, Iterable[Any]]:
     if isinstance(value, list | tuple | KeysView | ValuesView):
-        return 1, value
+        return _CONTAINER, value
     if isinstance(value, Namespace):
         value = object.__getattribute__(value, "_Namespace__attrs")
     if isinstance(value, Mapping):
-        return 1 + 4 * len(value), (part for pair in value.items() for part in pair)
+        return _CONTAINER * (1 + len(value)), (part for pair in value.items() for part in pair)
     if isinstance(value, Items):
-        return 1 + len(value), value
+        return _CONTAINER + len(value), value
     raise SecurityError(
         f"a {type(value).__name__} is no value of a template; allowed: texts, numbers, lists and "
         "mappings"

@@ -1,6 +1,8 @@
 """The sandbox of templates: what they may read, how long they may run, how much they may give."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -29,6 +31,7 @@ from dsrun.charges import (
     METHODS,
     UNITS_OF_A_STEP,
     Charge,
+    TooCostly,
     checked_number,
     grown,
     of_operator,
@@ -40,7 +43,9 @@ from dsrun.template_faults import TemplateProblem, numbered
 from dsrun.wording import nearest
 
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
-_MAX_TOKENS = 100_000
+TOO_MUCH = f"the template gives more than {MAX_TEXT} characters"
+_MAX_UNITS = MAX_STEPS * UNITS_OF_A_STEP
+_MAX_TOKENS = 30_000  # of a template and all that it includes
 _SHORT = 64  # characters; so short a text is paid for by the node that prints it
 _LARGEST = 2**63
 _JINJAS_OWN = ("_loop_vars", "_block_vars")  # that it passes to what is called
@@ -74,6 +79,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%", "**"])
     units_left = 0
+    tokens_left = sys.maxsize
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, finalize=self._printable)
@@ -93,12 +99,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def begin(self) -> None:
         """Before each rendering: it has units of its own."""
-        self.units_left = MAX_STEPS * UNITS_OF_A_STEP
+        self.units_left = _MAX_UNITS
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While a template is compiled, with all that it includes: its tokens are counted."""
+        self.begin()  # constants are computed now
+        self.tokens_left = _MAX_TOKENS
+        try:
+            yield
+        finally:
+            self.tokens_left = sys.maxsize  # what it includes is read again when it is rendered
 
     def spend(self, units: int) -> None:
         self.units_left -= units
         if self.units_left < 0:
-            raise SecurityError(f"the template did not end within {MAX_STEPS} steps")
+            raise TooCostly(f"the template did not end within {MAX_STEPS} steps")
 
     def sized(self, value: Any) -> Any:
         """A value that was made, paid for; what is lazy is paid for when it is read."""
@@ -157,7 +173,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> TokenStream:
         tokens = numbered(self.lexer.tokeniter(source, name, filename, state), source)
-        return TokenStream(self.lexer.wrap(_few(tokens), name, filename), name, filename)
+        return TokenStream(self.lexer.wrap(self._few(tokens), name, filename), name, filename)
+
+    def _few(self, tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+        for token in tokens:
+            self.tokens_left -= 1
+            if self.tokens_left < 0:
+                words = f"with all that it includes it has more than {_MAX_TOKENS} words and signs"
+                raise TemplateSyntaxError(words, token[0])
+            yield token
 
     def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A filter that is paid for before it works, and whose result is paid for too."""
@@ -168,15 +192,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
         @wraps(function)
         def filtered(*args: Any, **kwargs: Any) -> Any:
+            value = args[-1] if args and not kwargs else None
+            if type(value) is str and len(value) <= _SHORT and len(args) == is_passed + 1:
+                self.spend(UNITS_OF_A_STEP)  # short in, short out: as most filters of prompts
+                return function(*args)
             head, (read, kwargs) = args[:is_passed], self._read(args[is_passed:], kwargs)
             self.spend(_price(charge, read, kwargs))
             return self.sized(function(*head, *read, **kwargs))
 
         return filtered
 
-    def _tested(self, name: str, test: Callable[..., Any]) -> Callable[..., Any]:
+    def _tested(self, name: str, test: Any) -> Callable[..., Any]:
         if name not in COMPARING:
-            return test
+            return test  # type: ignore[no-any-return]  # Jinja has no type for tests
 
         def compared(*args: Any) -> bool:
             args, _ = self._read(args, {})
@@ -253,13 +281,6 @@ def _range(*args: Any) -> range:
     if any(abs(number) > _LARGEST for number in args) or len(found) > MAX_RANGE:
         raise SecurityError(f"a range has more than {MAX_RANGE} numbers, or larger ones than 2^63")
     return found
-
-
-def _few(tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    for count, token in enumerate(tokens):
-        if count > _MAX_TOKENS:
-            raise TemplateSyntaxError(f"it has more than {_MAX_TOKENS} words and signs", token[0])
-        yield token
 
 
 class _Bounds(NodeTransformer):
@@ -369,10 +390,17 @@ class BelowLoader(BaseLoader):
         return self.texts[template], template, None
 
 
+def fitting(text: str) -> str:
+    """A text that a template gives, unless it is too long."""
+    if len(text) > MAX_TEXT:
+        raise SecurityError(TOO_MUCH)
+    return text
+
+
 def bounded(parts: Iterable[str]) -> Iterator[str]:
     size = 0
     for part in parts:
         size += len(part)
         if size > MAX_TEXT:
-            raise SecurityError(f"the template gives more than {MAX_TEXT} characters")
+            raise SecurityError(TOO_MUCH)
         yield part
