@@ -136,6 +136,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.spend(UNITS_OF_A_STEP)
         if isinstance(obj, Macro | LoopContext | BlockReference):
+            self.spend(2 * UNITS_OF_A_STEP)
             return self.sized(super().call(context, obj, *args, **kwargs))  # they charge themselves
         own = {name: kwargs.pop(name) for name in _JINJAS_OWN if name in kwargs}
         args, kwargs = self._read(args, kwargs)

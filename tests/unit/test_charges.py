@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # an attack a line, as it would be written
 """No template takes long or much memory, whatever it computes: what it does is charged first."""
 
 import subprocess
