@@ -1,10 +1,9 @@
 """The `matrix` section of a step, from YAML values to a Matrix."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Protocol
 
-from dsrun.datafile import DataFile, files_matching
+from dsrun.datafile import DataFile
 from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
 from dsrun.wording import closest, nearest, show
@@ -34,12 +33,12 @@ class MatrixReader:
         at: Path_,
         complain: Complain,
         load_file: Callable[[str, Path_], DataFile | None],
-        root: Path,
+        find_files: Callable[[str], list[str]],
     ) -> None:
         self._at = at
         self._complain = complain
         self._load_file = load_file
-        self._root = root
+        self._find_files = find_files
         self._files: dict[str, DataFile] = {}
         self._globs: dict[str, list[str]] = {}
 
@@ -88,8 +87,8 @@ class MatrixReader:
     def _glob(self, name: str, pattern: str) -> Axis | None:
         at = (*self._at, name, "glob")
         try:
-            found = files_matching(self._root, pattern)
-        except (ValueError, NotImplementedError) as error:
+            found = self._find_files(pattern)
+        except ValueError as error:
             self._complain(at, f"{show(pattern)}: {error}; allowed: a pattern such as refs/*.jpg")
             return None
         if not found:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dsrun.inputs import Inputs
 from dsrun.records import JobStatus, Json
 from dsrun.runend import RunEnd
 from dsrun.template_faults import TemplateProblem
@@ -58,7 +59,7 @@ class Notify:
         facts = end.as_json()
         if self.payload is None:
             return facts
-        templates = Templates(root=self.root)
+        templates = Templates(Inputs(self.root))
         return _rendered(self.payload, templates, templates.variables(facts))
 
 

@@ -131,8 +131,8 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
 
     `run_values`: `date`, `datetime` and `id` of this run.
     """
-    templates = Templates(root=manifest.root, kept=manifest.kept)
-    files = UploadFiles(manifest.root)
+    templates = Templates(manifest.inputs)
+    files = UploadFiles(manifest.inputs)
     pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
     values = {**run_values, **pinned}
     problems = [*manifest.problems, *_currency_problems(manifest, catalog)]

@@ -38,7 +38,8 @@ from dsrun.charges import (
     searched,
     weight,
 )
-from dsrun.inputs import Inputs
+from dsrun.digest import canonical_sha256
+from dsrun.inputs import TEXT_BYTES, Inputs, Unreadable, read_file
 from dsrun.template_faults import TemplateProblem, numbered
 from dsrun.wording import nearest
 
@@ -381,14 +382,22 @@ class BelowLoader(BaseLoader):
     ) -> tuple[str, str | None, Callable[[], bool] | None]:
         del environment
         if template not in self.texts:
-            path = self._inputs.place(template).resolve()
-            if not self._inputs.holds(path):
-                raise TemplateProblem(f"{template} lies outside the folder of the manifest")
-            try:
-                self.texts[template] = path.read_text(encoding="utf-8-sig")
-            except (OSError, ValueError) as error:
-                raise TemplateNotFound(template) from error
+            self.texts[template] = self._read(template)
         return self.texts[template], template, None
+
+    def _read(self, name: str) -> str:
+        path = self._inputs.place(name)
+        try:
+            data = read_file(path, most=TEXT_BYTES, folders=self._inputs.folders)
+            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+            self._inputs.check(name, path, canonical_sha256(text))
+        except Unreadable as error:
+            if error.kind == "missing":
+                raise TemplateNotFound(name) from error
+            raise TemplateProblem(f"{name} {error}") from error
+        except UnicodeDecodeError as error:
+            raise TemplateProblem(f"{name} is no UTF-8; save the file as UTF-8") from error
+        return text
 
 
 def fitting(text: str) -> str:

@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jinja2 import (
@@ -58,13 +57,10 @@ class Template:
 
 
 class Templates:
-    """Compiles templates; files that they include are read below `root` only.
+    """Compiles templates; files that they include are read as all inputs of a pipeline."""
 
-    `kept`: copies of them, which go before.
-    """
-
-    def __init__(self, *, root: Path, kept: Path | None = None) -> None:
-        self._loader = BelowLoader(Inputs(root, kept))
+    def __init__(self, inputs: Inputs) -> None:
+        self._loader = BelowLoader(inputs)
         self._env = Sandbox(
             loader=self._loader, undefined=NamedUndefined, autoescape=False, cache_size=-1,
             optimized=False,  # it computes each constant anew on every level of nesting

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dsrun.charges import MAX_TEXT
+from dsrun.inputs import Inputs
 from dsrun.template_faults import TemplateProblem
 from dsrun.templating import Templates
 
@@ -115,7 +116,7 @@ ORDINARY = {
 @pytest.fixture
 def templates(tmp_path):
     (tmp_path / "long.j2").write_text("{% set x = 1 %}x" * 3000, encoding="utf-8")
-    return Templates(root=tmp_path)
+    return Templates(Inputs(tmp_path))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -156,7 +157,7 @@ from pathlib import Path
 from dsrun.template_faults import TemplateProblem
 from dsrun.templating import Templates
 attacks = runpy.run_path(sys.argv[1])["ATTACKS"]
-templates = Templates(root=Path(sys.argv[2]))
+templates = Templates(Inputs(Path(sys.argv[2])))
 for source in attacks.values():
     try:
         templates.compile(source).render(templates.variables({"x": 1}))
