@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from dsrun.errors import ManifestError, Problem, SetupError
+from dsrun.inputs import TEXT_BYTES, Unreadable, read_file
 from dsrun.records import (
     ArtifactSpec,
     Fill,
@@ -52,8 +53,8 @@ class Catalog:
         return self._validators[name]
 
 
-def load_catalog(own: Path | None = None) -> Catalog:
-    """The bundled operations, and those of a user's folder.
+def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = None) -> Catalog:
+    """The bundled operations, and those of a user's folder; `folders`: where its files must lie.
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
@@ -65,12 +66,20 @@ def load_catalog(own: Path | None = None) -> Catalog:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
     texts = {}
     for path in sorted(own.glob("*.json")) if own else ():
-        raw = path.read_bytes()
+        raw = _read_own(path, folders)
         if path.stem in found:
             raise _not_an_operation(path, "dsrun has one of this name; rename the file")
         found[path.stem] = _parse_own(path, raw)
         texts[path.stem] = raw.decode()
     return Catalog(found, own=texts)
+
+
+def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
+    try:
+        return read_file(path, most=TEXT_BYTES, folders=folders)
+    except Unreadable as error:
+        problem = Problem(file=str(path), line=0, column=0, where="", message=str(error))
+        raise ManifestError([problem]) from error
 
 
 def _parse_own(path: Path, raw: bytes) -> Operation:

@@ -23,7 +23,6 @@ import orjson
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.inputs import (
-    OUTSIDE,
     STREAM_BYTES,
     TEXT_BYTES,
     Unreadable,
@@ -39,6 +38,7 @@ _KEEP_BELOW_BYTES = 256 * 1024
 _CHUNK = 1 << 20
 _JSON_BYTES = 64 * 2**20
 _LONGEST_LINE = 16 * 2**20
+_WILD = re.compile(r"[*?\[]")
 _MOST_ENTRIES = 100_000  # files and folders that a pattern may look at
 
 
@@ -145,53 +145,58 @@ def files_matching(root: Path, pattern: str, allowed: Sequence[Path] = ()) -> li
     `allowed`: further folders that they may lie in. Raises ValueError where the pattern is none,
     leads out of all these folders, or looks through too many files.
     """
-    parts = pattern.replace("\\", "/").split("/") if os.name == "nt" else pattern.split("/")
     if pattern.startswith(("/", "\\")) or Path(pattern).is_absolute():
         raise ValueError("leads out of the manifest's folder")
-    if "\0" in pattern:
-        raise ValueError("is no pattern")
-    walk = _Walk([part for part in parts if part not in ("", ".")])
-    found = sorted(set(walk.matches(root, 0, "")))
-    for name in found:
-        if not is_below(root / name, (root, *allowed)):
-            raise ValueError(f"{name} {OUTSIDE}")
-    return found
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if ".." in parts and not allowed:
+        raise ValueError("leads out of the manifest's folder (--allow-files DIR lets it)")
+    if "\0" in pattern or any("**" in part and part != "**" for part in parts):
+        raise ValueError("`**` stands for whole folders, and no name holds a NUL")
+    return sorted(set(_Walk(root, parts, (root, *allowed)).matches(0, "")))
 
 
 class _Walk:
     """Goes through folders along the parts of a pattern; `**` is any number of folders."""
 
-    def __init__(self, parts: Sequence[str]) -> None:
+    def __init__(self, root: Path, parts: Sequence[str], folders: Sequence[Path]) -> None:
+        self._root = root
         self._parts = parts
+        self._folders = folders
         self._tests = [re.compile(fnmatch.translate(part)).match for part in parts]
         self._seen: set[tuple[str, int]] = set()
         self._left = _MOST_ENTRIES
 
-    def matches(self, root: Path, at: int, folder: str) -> Iterator[str]:
+    def matches(self, at: int, folder: str) -> Iterator[str]:
         """The files of `folder` (a name below the root) that match the parts from `at` on."""
         if (folder, at) in self._seen or at == len(self._parts):
             return
         self._seen.add((folder, at))
-        part, is_last = self._parts[at], at == len(self._parts) - 1
-        if part == "..":
-            yield from self.matches(root, at + 1, f"{folder}../")
-            return
+        part = self._parts[at]
         if part == "**":
-            yield from self.matches(root, at + 1, folder)
-        for entry in self._entries(root / folder):
-            name = f"{folder}{entry.name}"
-            if part == "**":
+            yield from self.matches(at + 1, folder)
+            for entry in self._entries(folder):
                 if entry.is_dir(follow_symlinks=False):
-                    yield from self.matches(root, at, f"{name}/")
-            elif self._tests[at](entry.name):
-                if is_last and entry.is_file():
-                    yield name
-                elif not is_last and entry.is_dir():
-                    yield from self.matches(root, at + 1, f"{name}/")
+                    yield from self.matches(at, f"{folder}{entry.name}/")
+        elif _WILD.search(part):
+            for entry in self._entries(folder):
+                if self._tests[at](entry.name):
+                    yield from self._step(at, f"{folder}{entry.name}")
+        else:
+            yield from self._step(at, f"{folder}{part}")
 
-    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
+    def _step(self, at: int, name: str) -> Iterator[str]:
+        path = self._root / name
+        if at < len(self._parts) - 1:
+            if path.is_dir():
+                yield from self.matches(at + 1, f"{name}/")
+        elif path.is_file():
+            self._check(name)
+            yield name
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        self._check(folder)
         try:
-            with os.scandir(folder) as entries:
+            with os.scandir(self._root / folder) as entries:
                 for entry in entries:
                     self._left -= 1
                     if self._left < 0:
@@ -199,6 +204,11 @@ class _Walk:
                     yield entry
         except OSError:
             return  # what cannot be read matches nothing
+
+    def _check(self, name: str) -> None:
+        if not is_below(self._root / name, self._folders):
+            words = "is a link that leads out of the manifest's folder (--allow-files DIR lets it)"
+            raise ValueError(f"{name.rstrip('/')} {words}")
 
 
 def text_sha256(path: Path, *, shown_as: str) -> str:

@@ -20,20 +20,23 @@ LOCK_BYTES = 256 * _MB
 STREAM_BYTES = 16 * 1024 * _MB  # a data file that is read row by row
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
 _KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "Is a directory",
+    stat.S_IFIFO: "this is a pipe; allowed: a regular file",
+    stat.S_IFCHR: "this is a device; allowed: a regular file",
+    stat.S_IFBLK: "this is a device; allowed: a regular file",
+    stat.S_IFSOCK: "this is a socket; allowed: a regular file",
 }
 
 
 class Unreadable(Exception):
-    """A file cannot be read, in words that follow its name. `kind` is the rule that it breaks."""
+    """A file cannot be read. `kind` is the rule that it breaks; `about` tells it with a name."""
 
     def __init__(self, kind: str, words: str) -> None:
         super().__init__(words)
         self.kind = kind
+
+    def about(self, name: str) -> str:
+        return f"{name} {self}" if self.kind in ("outside", "changed") else f"{name}: {self}"
 
 
 class Inputs(NamedTuple):
@@ -67,7 +70,8 @@ class Inputs(NamedTuple):
             return
         trusted = (*self.allowed, *([self.kept] if self.kept else []))
         if not is_below(path, trusted):
-            raise Unreadable("changed", "changed since: the lock file knows other contents")
+            words = f"is not what the lock file's run has read; changed since: {name}"
+            raise Unreadable("changed", words)
 
 
 def can_be_kept(name: str) -> bool:
@@ -118,10 +122,9 @@ def read_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -
             raise Unreadable("name", f"cannot be read: {error.strerror or error}") from error
 
 
-MISSING = "no such file"
+MISSING = "cannot be read: No such file or directory"
 OUTSIDE = (
-    "lies outside the folder of the manifest; put it below, or let this run read its folder: "
-    "--allow-files DIR"
+    "lies outside the folder of the manifest; put it below, or name its folder: --allow-files DIR"
 )
 
 
@@ -145,11 +148,11 @@ def _check_opened(file: FileIO, path: Path, most: int, folders: Sequence[Path] |
 def _check_kind(mode: int) -> None:
     kind = _KINDS.get(stat.S_IFMT(mode))
     if kind is not None:
-        raise Unreadable("kind", f"is {kind}; allowed: a regular file")
+        raise Unreadable("kind", f"cannot be read: {kind}")
 
 
 def _size_words(size: int, most: int) -> str:
-    return f"has {size / _MB:,.1f} MB; allowed: at most {most / _MB:,.0f} MB"
+    return f"cannot be read: it has {size / _MB:,.1f} MB; allowed: at most {most / _MB:,.0f} MB"
 
 
 class _Bounded(FileIO):

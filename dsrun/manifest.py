@@ -16,6 +16,7 @@ from dsrun.inputs import (
     INPUTS,
     LOCK_BYTES,
     MISSING,
+    OUTSIDE,
     TEXT_BYTES,
     Inputs,
     Unreadable,
@@ -227,7 +228,7 @@ class _StepReader:
             self._inputs.check(name, path, sha256)
             return Text(source=text, at=at, file=name, sha256=sha256)
         except Unreadable as error:
-            self.complain((*at, "file"), f"{name} {error}")
+            self.complain((*at, "file"), error.about(name))
         except ManifestError as error:
             if at in self._upload_places:
                 self.complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
@@ -247,7 +248,7 @@ class _StepReader:
                 )
             return self._data_files[path]
         except Unreadable as error:
-            self.complain(at, f"{name} {error}")
+            self.complain(at, error.about(name))
         except ManifestError as error:
             self._complain_of_file(error, at, name)
         return None
@@ -269,7 +270,8 @@ class _StepReader:
             else:
                 is_missing = problem.message == MISSING
                 near = near_file(self._inputs.root, name) if is_missing else ""
-                self.complain(at, f"{name}: {problem.message}{near}")
+                joint = " " if problem.message == OUTSIDE else ": "
+                self.complain(at, f"{name}{joint}{problem.message}{near}")
 
     def complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
@@ -314,8 +316,9 @@ def _read_bytes(path: Path, shown: str) -> bytes:
     try:
         return read_file(path, most=most)
     except Unreadable as error:
-        hint = "; `dsrun init` writes a pipeline to start from" if error.kind == "missing" else ""
-        raise ManifestError([_file_problem(shown, f"{error}{hint}")]) from error
+        hint = "no such file; `dsrun init` writes a pipeline to start from"
+        words = hint if error.kind == "missing" else str(error)
+        raise ManifestError([_file_problem(shown, words)]) from error
 
 
 def _text_of(source: bytes, shown: str) -> str:

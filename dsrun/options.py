@@ -43,6 +43,11 @@ set_option = click.option(
     type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
+allow_option = click.option(
+    "--allow-files", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR", multiple=True,
+    envvar="DSRUN_ALLOW_FILES",
+    help="A folder beside the pipeline's own that it may read files of; repeatable.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 format_option = click.option(
     "--format", "form",
@@ -64,6 +69,7 @@ run_place_options = in_order(
     ),
     out_option,
     set_option,
+    allow_option,
     click.option(
         "--emulate", is_flag=True, envvar="DSRUN_EMULATE",
         help="Use the built-in emulator: no key, no network, no cost.",
@@ -246,6 +252,7 @@ def place_options(given: dict[str, Any]) -> dict[str, Any]:
         "pipeline": given["pipeline"],
         "out": given["out"],
         "set_params": parse_params(given["set_params"]),
+        "allow_files": given["allow_files"],
         "emulate": given["emulate"],
     }
 

@@ -394,7 +394,7 @@ class BelowLoader(BaseLoader):
         except Unreadable as error:
             if error.kind == "missing":
                 raise TemplateNotFound(name) from error
-            raise TemplateProblem(f"{name} {error}") from error
+            raise TemplateProblem(error.about(name)) from error
         except UnicodeDecodeError as error:
             raise TemplateProblem(f"{name} is no UTF-8; save the file as UTF-8") from error
         return text

@@ -83,9 +83,15 @@ class UploadFiles:
         except UploadFault as fault:
             return fault
         except Unreadable as error:
-            near = near_file(self._inputs.root, name) if error.kind == "missing" else ""
-            return UploadFault(error.kind, f"{show(name)} {error}{near}")
+            return UploadFault(error.kind, self._words(error, name))
         return self._by_content.setdefault(file.sha256, file)
+
+    def _words(self, error: Unreadable, name: str) -> str:
+        if error.kind == "missing":
+            return f"{show(name)}: no such file{near_file(self._inputs.root, name)}"
+        if error.kind == "kind":
+            return f"{show(name)} is no file; allowed: the name of a file"
+        return error.about(show(name))
 
 
 class CheckedReader(BufferedReader):
@@ -123,13 +129,13 @@ def _changed(file: UploadFile) -> FileChanged:
 
 def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path]) -> UploadFile:
     """Raises UploadFault, Unreadable."""
-    real = Path(os.path.realpath(path))
     try:
         with open_file(path, most=STREAM_BYTES, folders=folders) as data:
             size = os.fstat(data.fileno()).st_size
             _check_size(size, name, field)
             sha256 = hashlib.file_digest(data, "sha256").hexdigest()
             data.seek(0)
+            real = Path(os.path.realpath(path))
             media_type, extension = _check_content(data, name, field)
     except OSError as error:
         words = error.strerror or str(error)

@@ -154,6 +154,7 @@ def test_all_of_them_one_after_the_other_stay_below_200_mb(tmp_path):
     program = """
 import resource, runpy, sys
 from pathlib import Path
+from dsrun.inputs import Inputs
 from dsrun.template_faults import TemplateProblem
 from dsrun.templating import Templates
 attacks = runpy.run_path(sys.argv[1])["ATTACKS"]

@@ -357,7 +357,7 @@ def test_an_include_outside_the_folder_is_refused(tmp_path, name):
     (inside / "link.j2").symlink_to(outside / "secret.j2")
     (inside / "folder").symlink_to(outside)
     with pytest.raises(TemplateProblem, match="lies outside the folder of the manifest"):
-        Templates(Inputs(inside).compile(f"{{% include '{name.format(outside=outside)}' %}}"))
+        Templates(Inputs(inside)).compile(f"{{% include '{name.format(outside=outside)}' %}}")
 
 
 def test_a_file_that_includes_itself_ends(tmp_path):
