@@ -44,8 +44,8 @@ set_option = click.option(
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
 allow_option = click.option(
-    "--allow-files", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR", multiple=True,
-    envvar="DSRUN_ALLOW_FILES",
+    "--allow-files", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR", multiple=True, envvar="DSRUN_ALLOW_FILES",
     help="A folder beside the pipeline's own that it may read files of; repeatable.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")

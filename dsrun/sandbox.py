@@ -46,7 +46,7 @@ from dsrun.wording import nearest
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
 TOO_MUCH = f"the template gives more than {MAX_TEXT} characters"
 _MAX_UNITS = MAX_STEPS * UNITS_OF_A_STEP
-_MAX_TOKENS = 30_000  # of a template and all that it includes
+_MAX_TOKENS = 20_000  # of a template and all that it includes
 _SHORT = 64  # characters; so short a text is paid for by the node that prints it
 _LARGEST = 2**63
 _JINJAS_OWN = ("_loop_vars", "_block_vars")  # that it passes to what is called
