@@ -1,12 +1,13 @@
 """The operations that dsrun knows, read from their files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import orjson
 
+from dsrun.digest import json_text
 from dsrun.errors import ManifestError, Problem, SetupError
 from dsrun.inputs import TEXT_BYTES, Unreadable, read_file
 from dsrun.records import (
@@ -23,8 +24,19 @@ from dsrun.records import (
     UploadField,
     Uploads,
 )
-from dsrun.resources import iter_operation_files
-from dsrun.schema import SchemaValidator, check_schema
+from dsrun.resources import iter_operation_files, read_schema
+from dsrun.schema import SchemaValidator, check_schema, matcher
+from dsrun.selfcontained import (
+    Fault,
+    SchemaFault,
+    inlined,
+    iter_patterns,
+    linear,
+    name_faults,
+    with_plain_ends,
+)
+from dsrun.wording import show
+from dsrun.yaml_source import dotted, parse_yaml
 
 
 class Catalog:
@@ -47,9 +59,14 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._operations
 
+    def own_schemas(self) -> tuple[str, ...]:
+        """The user's operation files as they are used: nothing in them is left to resolve."""
+        return tuple(json_text(self._operations[name].schema) for name in self.own)
+
     def validator(self, name: str) -> SchemaValidator:
         if name not in self._validators:
-            self._validators[name] = SchemaValidator(self._operations[name].schema)
+            schema, is_foreign = self._operations[name].schema, name in self.own
+            self._validators[name] = SchemaValidator(schema, is_foreign=is_foreign)
         return self._validators[name]
 
 
@@ -58,18 +75,20 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    found = {}
+    found: dict[str, Operation] = {}
     for name, raw in iter_operation_files():
         try:
             found[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
     texts = {}
+    bundled = {str(one.schema["$id"]): one.schema for one in found.values()}
     for path in sorted(own.glob("*.json")) if own else ():
         raw = _read_own(path, folders)
-        if path.stem in found:
-            raise _not_an_operation(path, "dsrun has one of this name; rename the file")
-        found[path.stem] = _parse_own(path, raw)
+        if path.stem in texts or path.stem in found:
+            words = "dsrun has one of this name; rename the file"
+            raise _not_an_operation(path, raw, [Fault((), words)])
+        found[path.stem] = _parse_own(path, raw, bundled)
         texts[path.stem] = raw.decode()
     return Catalog(found, own=texts)
 
@@ -82,20 +101,55 @@ def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
         raise ManifestError([problem]) from error
 
 
-def _parse_own(path: Path, raw: bytes) -> Operation:
+def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation:
     try:
         schema = orjson.loads(raw)
-        check_schema(schema)
-        return parse_operation(path.stem, schema)
+        faults = list(_faults(schema, bundled))
+        if not faults:
+            check_schema(schema)
+            return parse_operation(path.stem, linear(inlined(schema, bundled)))
+    except SchemaFault as error:
+        faults = [Fault(error.path, str(error))]
     except KeyError as error:
-        raise _not_an_operation(path, f"it lacks {error.args[0]}") from error
+        faults = [Fault((), f"it lacks {error.args[0]}")]
+    except RecursionError:
+        faults = [Fault((), "it is nested too deeply")]
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise _not_an_operation(path, str(error)) from error
+        faults = [Fault((), str(error))]
+    raise _not_an_operation(path, raw, faults)
 
 
-def _not_an_operation(path: Path, words: str) -> ManifestError:
-    message = f"not an operation file: {words}"
-    return ManifestError([Problem(file=str(path), line=1, column=1, where="", message=message)])
+def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
+    """What is wrong with a user's file."""
+    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    for problem in frame.problems(schema):
+        yield Fault(problem.path, problem.message)
+    if not isinstance(schema, dict):
+        return
+    yield from name_faults(schema, bundled)
+    for path, pattern in iter_patterns(schema):
+        try:
+            matcher(with_plain_ends(pattern))
+        except ValueError:
+            words = "cannot be matched in bounded time, or is none"
+            hint = "allowed: no lookaround, no backreference, and not too large"
+            yield Fault(path, f"the pattern {show(pattern)} {words}; {hint}")
+
+
+def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> ManifestError:
+    try:
+        document = parse_yaml(raw.decode(), file=str(path))  # JSON is YAML, and that has places
+    except (ManifestError, UnicodeDecodeError):
+        document = None
+    problems = []
+    for at, message in faults:
+        words = f"not an operation file: {message}"
+        if document is not None and at:
+            problems.append(document.problem(at, words))
+        else:
+            problem = Problem(file=str(path), line=1, column=1, where=dotted(at), message=words)
+            problems.append(problem)
+    return ManifestError(problems)
 
 
 def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
