@@ -15,6 +15,8 @@ RESERVED = frozenset(
     | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
 )
 
+_MOST_AXES = 100
+
 Path_ = tuple[str | int, ...]
 
 
@@ -44,6 +46,9 @@ class MatrixReader:
 
     def read(self, section: Mapping[str, Json]) -> Matrix:
         names = [name for name in section if name not in RULES]
+        if len(names) > _MOST_AXES:
+            self._complain(self._at, f"found {len(names)} axes; allowed: at most {_MOST_AXES}")
+            return Matrix()
         for name in names:
             self._check_name(name, (name,))
         axes = {name: self._axis(name, section[name]) for name in names}
@@ -98,7 +103,7 @@ class MatrixReader:
         return Axis(names=(name,), values=found)
 
     def _range(self, name: str, given: list[int]) -> Axis | None:
-        first, last, step = (*given, 1)[:3]
+        first, last, step = map(int, (*given, 1)[:3])  # 1.0 is an integer in JSON
         values = range(first, last + (1 if step > 0 else -1), step) if step else range(0)
         if not values:
             self._complain(

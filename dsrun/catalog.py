@@ -27,6 +27,7 @@ from dsrun.records import (
 from dsrun.resources import iter_operation_files, read_schema
 from dsrun.schema import SchemaValidator, check_schema, matcher
 from dsrun.selfcontained import (
+    DIALECT,
     Fault,
     SchemaFault,
     inlined,
@@ -106,7 +107,6 @@ def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation
         schema = orjson.loads(raw)
         faults = list(_faults(schema, bundled))
         if not faults:
-            check_schema(schema)
             return parse_operation(path.stem, linear(inlined(schema, bundled)))
     except SchemaFault as error:
         faults = [Fault(error.path, str(error))]
@@ -127,6 +127,10 @@ def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     if not isinstance(schema, dict):
         return
     yield from name_faults(schema, bundled)
+    try:
+        check_schema({**schema, "$schema": DIALECT})
+    except ValueError as error:
+        yield Fault((), str(error))
     for path, pattern in iter_patterns(schema):
         try:
             matcher(with_plain_ends(pattern))

@@ -23,7 +23,7 @@ import orjson
 
 from dsrun.errors import ManifestError, Problem
 from dsrun.inputs import (
-    STREAM_BYTES,
+    DATA_BYTES,
     TEXT_BYTES,
     Unreadable,
     is_below,
@@ -52,7 +52,7 @@ class Source(NamedTuple):
     def open(self) -> BufferedReader:
         """Raises ManifestError."""
         try:
-            return open_file(self.path, most=STREAM_BYTES, folders=self.folders)
+            return open_file(self.path, most=DATA_BYTES, folders=self.folders)
         except Unreadable as error:
             raise _error(self.name, 0, str(error)) from error
 

@@ -5,9 +5,12 @@ regular files are opened, without waiting for anybody, and no more of one is rea
 A hard link into the folder is a file of the folder: nothing tells the two apart.
 """
 
+import errno
 import os
+import select
 import stat
 from collections.abc import Mapping, Sequence
+from functools import partial
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +20,8 @@ INPUTS = "inputs"  # folder of the copies, in a run directory
 _MB = 2**20
 TEXT_BYTES = 16 * _MB  # a manifest, a prompt, an operation file: what is held in memory as text
 LOCK_BYTES = 256 * _MB
-STREAM_BYTES = 16 * 1024 * _MB  # a data file that is read row by row
+DATA_BYTES = 2 * 1024 * _MB  # a data file that is read row by row
+UPLOAD_BYTES = 16 * 1024 * _MB
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
 _KINDS = {
     stat.S_IFDIR: "Is a directory",
@@ -98,7 +102,7 @@ def open_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -
         if folders is not None and not is_below(path, folders):
             raise Unreadable("outside", OUTSIDE)
         _check_kind(path.stat().st_mode)  # before it is opened: opening a device may do something
-        file = _Bounded(os.open(path, os.O_RDONLY | _FLAGS), most)
+        file = _Bounded(os.open(path, os.O_RDONLY | _FLAGS))
     except FileNotFoundError as error:
         raise Unreadable("missing", MISSING) from error
     except OSError as error:
@@ -120,6 +124,24 @@ def read_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -
             return file.read()
         except OSError as error:
             raise Unreadable("name", f"cannot be read: {error.strerror or error}") from error
+
+
+def read_pipe(path: Path, *, most: int, wait_s: float) -> bytes:
+    """All that a pipe gives, whose other end must not make us wait. Raises Unreadable."""
+    try:
+        pipe = os.open(path, os.O_RDONLY | _FLAGS)
+    except OSError as error:
+        raise Unreadable("name", f"cannot be read: {error.strerror or error}") from error
+    data = b""
+    with FileIO(pipe) as file:
+        while select.select([file], [], [], wait_s)[0]:
+            part = file.read(_MB)
+            data += part or b""
+            if not part:
+                return data
+            if len(data) > most:
+                raise Unreadable("size", _size_words(len(data), most))
+    raise Unreadable("kind", f"cannot be read: the pipe gave nothing for {wait_s:g} s")
 
 
 MISSING = "cannot be read: No such file or directory"
@@ -156,24 +178,29 @@ def _size_words(size: int, most: int) -> str:
 
 
 class _Bounded(FileIO):
-    """Ends with an error where more comes than was told, as from a file of /proc."""
+    """Ends with an error where more comes than the file has, as from one of /proc."""
 
-    def __init__(self, descriptor: int, most: int) -> None:
+    def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
-        self._left = most
+        self._size = os.fstat(descriptor).st_size
 
     def readinto(self, buffer: Any) -> int | None:
         count = super().readinto(buffer)
-        self._left -= count or 0
-        if self._left < 0:
-            raise OSError("it does not end")
+        self._check()
         return count
 
     def readall(self) -> bytes:
-        parts = []
-        while part := self.read(_MB):
-            parts.append(part)
-            self._left -= len(part)
-            if self._left < 0:
-                raise OSError("it does not end")
-        return b"".join(parts)
+        data = b"".join(iter(partial(self.read, _MB), b""))
+        self._check()
+        return data
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            return self.readall()
+        data = super().read(size) or b""
+        self._check()
+        return data
+
+    def _check(self) -> None:
+        if self.tell() > self._size:
+            raise OSError(errno.EFBIG, "it gives more than its size, or grows")

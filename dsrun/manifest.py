@@ -34,6 +34,7 @@ from dsrun.yaml_source import YamlDocument, parse_yaml
 
 LOCK_NAME = "manifest.lock.json"
 FORMAT_VERSION = 1
+_MOST_PROBLEMS = 1000  # nobody reads more
 _LOCK_TYPES = {"root": str, "digest": str, "files": dict, "run": dict}
 
 Path_ = tuple[str | int, ...]
@@ -129,7 +130,11 @@ def read_manifest(
     params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
     raw = {**raw, "params": params}
     reader = _StepReader(document, inputs, catalog)
-    steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
+    steps = tuple(
+        reader.read(name, section)
+        for name, section in raw["steps"].items()
+        if len(reader.problems) < _MOST_PROBLEMS
+    )
     raw["steps"] = {name: _without_model(step) for name, step in raw["steps"].items()}
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]

@@ -19,6 +19,9 @@ class _Assignment(click.types.StringParamType):
     envvar_list_splitter = "\n"
 
 
+_FILE_TO_WRITE = click.Path(path_type=Path, dir_okay=False)
+
+
 def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for decorator in reversed(decorators):
@@ -178,15 +181,15 @@ watch_options = in_order(
         envvar="DSRUN_LOG_FORMAT", help="What goes to stderr and to the log file.",
     ),
     click.option(
-        "--log-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_LOG_FILE",
+        "--log-file", type=_FILE_TO_WRITE, metavar="FILE", envvar="DSRUN_LOG_FILE",
         help="Also write what is said to FILE, which is rotated at 10 MB.",
     ),
     click.option(
-        "--junit", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_JUNIT",
+        "--junit", type=_FILE_TO_WRITE, metavar="FILE", envvar="DSRUN_JUNIT",
         help="Write a JUnit report of the jobs.",
     ),
     click.option(
-        "--textfile", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_TEXTFILE",
+        "--textfile", type=_FILE_TO_WRITE, metavar="FILE", envvar="DSRUN_TEXTFILE",
         help="Write metrics for the textfile collector of Prometheus' node-exporter.",
     ),
 )  # fmt: skip

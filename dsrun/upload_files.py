@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from dsrun.errors import FileChanged
-from dsrun.inputs import STREAM_BYTES, Inputs, Unreadable, open_file
+from dsrun.inputs import UPLOAD_BYTES, Inputs, Unreadable, open_file
 from dsrun.media import HEAD_BYTES, ArtifactInvalid, kind_of
 from dsrun.records import Json, UploadField, UploadFile
 from dsrun.wording import closest, json_type, show
@@ -102,7 +102,7 @@ class CheckedReader(BufferedReader):
         self._file = file
         self._hash = hashlib.sha256()
         try:
-            super().__init__(open_file(file.path, most=STREAM_BYTES).detach())
+            super().__init__(open_file(file.path, most=UPLOAD_BYTES).detach())
         except Unreadable as error:
             raise _changed(file) from error
         if os.fstat(self.fileno()).st_size != file.size:
@@ -130,7 +130,7 @@ def _changed(file: UploadFile) -> FileChanged:
 def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path]) -> UploadFile:
     """Raises UploadFault, Unreadable."""
     try:
-        with open_file(path, most=STREAM_BYTES, folders=folders) as data:
+        with open_file(path, most=UPLOAD_BYTES, folders=folders) as data:
             size = os.fstat(data.fileno()).st_size
             _check_size(size, name, field)
             sha256 = hashlib.file_digest(data, "sha256").hexdigest()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from dsrun.catalog import Catalog, load_catalog
 from dsrun.clock import SystemClock
 from dsrun.console import say
+from dsrun.errors import UsageError
 from dsrun.execution import Money
 from dsrun.manifest import Manifest, read_manifest
 from dsrun.plan import Plan, build_plan
@@ -17,6 +18,7 @@ from dsrun.schedule import Schedule
 from dsrun.selection import EVERYTHING, Selection
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
 DEFAULT_OUT = Path("outputs")
 
 
@@ -54,6 +56,8 @@ class RunOptions(PlanOptions):
 
 def open_plan(options: PlanOptions) -> Plan:
     """Read and compile. Jobs are not checked yet. Raises ManifestError or UsageError."""
+    if options.day is not None and not _FIRST_YEAR <= options.day.year <= _LAST_YEAR:
+        raise UsageError(f"--date {options.day}; allowed: a year of {_FIRST_YEAR} to {_LAST_YEAR}")
     catalog = own_catalog(options.pipeline.parent, options.allow_files)
     manifest = read_manifest(
         options.pipeline,
