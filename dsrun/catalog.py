@@ -27,7 +27,6 @@ from dsrun.records import (
 from dsrun.resources import iter_operation_files, read_schema
 from dsrun.schema import SchemaValidator, check_schema, matcher
 from dsrun.selfcontained import (
-    DIALECT,
     Fault,
     SchemaFault,
     inlined,
@@ -126,11 +125,16 @@ def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
         yield Fault(problem.path, problem.message)
     if not isinstance(schema, dict):
         return
-    yield from name_faults(schema, bundled)
-    try:
-        check_schema({**schema, "$schema": DIALECT})
-    except ValueError as error:
-        yield Fault((), str(error))
+    others = [*name_faults(schema, bundled), *_pattern_faults(schema)]
+    yield from others
+    if not others:
+        try:
+            check_schema(schema)
+        except ValueError as error:
+            yield Fault((), str(error))
+
+
+def _pattern_faults(schema: Json) -> Iterator[Fault]:
     for path, pattern in iter_patterns(schema):
         try:
             matcher(with_plain_ends(pattern))

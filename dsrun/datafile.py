@@ -39,7 +39,7 @@ _CHUNK = 1 << 20
 _JSON_BYTES = 64 * 2**20
 _LONGEST_LINE = 16 * 2**20
 _WILD = re.compile(r"[*?\[]")
-_MOST_ENTRIES = 100_000  # files and folders that a pattern may look at
+MOST_ENTRIES = 100_000  # files and folders that a pattern may look at
 
 
 class Source(NamedTuple):
@@ -139,11 +139,13 @@ class DataFile:
         return found.st_size, found.st_mtime_ns
 
 
-def files_matching(root: Path, pattern: str, allowed: Sequence[Path] = ()) -> list[str]:
+def files_matching(
+    root: Path, pattern: str, allowed: Sequence[Path] = (), *, most: int = MOST_ENTRIES
+) -> list[str]:
     """Names of the files below `root` that match, sorted, with forward slashes.
 
     `allowed`: further folders that they may lie in. Raises ValueError where the pattern is none,
-    leads out of all these folders, or looks through too many files.
+    leads out of all these folders, or looks at more than `most` files.
     """
     if pattern.startswith(("/", "\\")) or Path(pattern).is_absolute():
         raise ValueError("leads out of the manifest's folder")
@@ -152,19 +154,21 @@ def files_matching(root: Path, pattern: str, allowed: Sequence[Path] = ()) -> li
         raise ValueError("leads out of the manifest's folder (--allow-files DIR lets it)")
     if "\0" in pattern or any("**" in part and part != "**" for part in parts):
         raise ValueError("`**` stands for whole folders, and no name holds a NUL")
-    return sorted(set(_Walk(root, parts, (root, *allowed)).matches(0, "")))
+    return sorted(set(_Walk(root, parts, (root, *allowed), most).matches(0, "")))
 
 
 class _Walk:
     """Goes through folders along the parts of a pattern; `**` is any number of folders."""
 
-    def __init__(self, root: Path, parts: Sequence[str], folders: Sequence[Path]) -> None:
+    def __init__(
+        self, root: Path, parts: Sequence[str], folders: Sequence[Path], most: int
+    ) -> None:
         self._root = root
         self._parts = parts
         self._folders = folders
         self._tests = [re.compile(fnmatch.translate(part)).match for part in parts]
         self._seen: set[tuple[str, int]] = set()
-        self._left = _MOST_ENTRIES
+        self._most = self._left = most
 
     def matches(self, at: int, folder: str) -> Iterator[str]:
         """The files of `folder` (a name below the root) that match the parts from `at` on."""
@@ -200,7 +204,7 @@ class _Walk:
                 for entry in entries:
                     self._left -= 1
                     if self._left < 0:
-                        raise ValueError(f"looks through more than {_MOST_ENTRIES:,} files")
+                        raise ValueError(f"looks through more than {self._most:,} files")
                     yield entry
         except OSError:
             return  # what cannot be read matches nothing

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
 _SETTINGS_BYTES = 2**20  # of a key file, of an env file
-_PIPE_S = 10.0  # until a pipe must have given the key
+_PIPE_S = 5.0  # until a pipe must have given the key
 _NO_ADDRESS = re.compile(r"[\s\\\x00-\x20\x7f]")
 _LONGEST_HOST = 253
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
