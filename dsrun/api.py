@@ -6,7 +6,7 @@ Nothing is printed: what a command would say goes to the logger `dsrun`. Errors 
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -27,9 +27,18 @@ _log = logging.getLogger("dsrun")
 _WARNING = "warning: "
 
 
-def load(path: str | Path, *, set_params: Mapping[str, Json] | None = None) -> Pipeline:
-    """Read a pipeline and check every job of it. Raises ManifestError with every problem."""
-    options = read_words("load", path, {"set_params": set_params or {}})
+def load(
+    path: str | Path,
+    *,
+    set_params: Mapping[str, Json] | None = None,
+    allow_files: Sequence[str | Path] = (),
+) -> Pipeline:
+    """Read a pipeline and check every job of it. Raises ManifestError with every problem.
+
+    `allow_files`: folders beside the pipeline's own that it may read files of.
+    """
+    words = {"set_params": set_params or {}, "allow_files": allow_files}
+    options = read_words("load", path, words)
     with heard_by(_log_line):
         plan = open_plan(options.for_run())
         plan.check()
@@ -39,6 +48,7 @@ def load(path: str | Path, *, set_params: Mapping[str, Json] | None = None) -> P
         name=plan.manifest.name,
         digest=plan.digest,
         warnings=tuple(map(str, plan.warnings)),
+        allow_files=options.folders(),
     )
 
 

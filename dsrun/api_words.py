@@ -26,12 +26,14 @@ class Pipeline:
     name: str
     digest: str
     warnings: tuple[str, ...]
+    allow_files: tuple[Path, ...] = ()
 
 
 class PlanWords(TypedDict, total=False):
     """Keywords of `plan`; each is the option of that name, `set_params` is --set."""
 
     set_params: Mapping[str, Json]
+    allow_files: Sequence[str | Path]
     out: str | Path
     emulate: bool
     no_cache: bool
@@ -62,6 +64,7 @@ class Asked:
 
     path: Path
     set_params: Mapping[str, Json] = field(default_factory=dict)
+    allow_files: Sequence[str | Path] = ()
     out: str | Path = DEFAULT_OUT
     emulate: bool = False
     no_cache: bool = False
@@ -111,6 +114,7 @@ class Asked:
             "pipeline": self.path,
             "out": Path(self.out),
             "set_params": texts,
+            "allow_files": self.folders(),
             "emulate": self.emulate,
             "no_cache": self.no_cache,
             "day": self._day(),
@@ -118,6 +122,15 @@ class Asked:
                 steps=tuple(self.steps), only=self.only, sample=self.sample, limit=self.limit
             ),
         }
+
+    def folders(self) -> tuple[Path, ...]:
+        """Raises UsageError for one that is not there."""
+        given = self.allow_files
+        folders = tuple(map(Path, [given] if isinstance(given, str | Path) else given))
+        for folder in folders:
+            if not folder.is_dir():
+                raise UsageError(f"allow_files: {folder} is no folder")
+        return folders
 
     def _day(self) -> dt.date | None:
         day = self.date
@@ -147,6 +160,7 @@ def read_words(function: str, pipeline: Pipeline | str | Path, words: Mapping[st
     given = dict(words)
     if isinstance(pipeline, Pipeline):
         given["set_params"] = {**pipeline.set_params, **given.get("set_params", {})}
+        given.setdefault("allow_files", pipeline.allow_files)
         pipeline = pipeline.path
     asked = Asked(path=Path(pipeline), **given)
     for name in ("sample", "limit", "concurrency"):

@@ -1,11 +1,9 @@
 """The `matrix` section of a step, from YAML values to a Matrix."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Protocol
 
-from dsrun.credential import KEPT_KEY, is_key_file
-from dsrun.datafile import DataFile, files_matching
+from dsrun.datafile import DataFile
 from dsrun.matrix import Axis, Matrix, Sample
 from dsrun.records import Json
 from dsrun.wording import closest, nearest, show
@@ -16,6 +14,8 @@ RESERVED = frozenset(
     | {"true", "false", "none", "True", "False", "None"}
     | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
 )
+
+_MOST_AXES = 100
 
 Path_ = tuple[str | int, ...]
 
@@ -35,17 +35,20 @@ class MatrixReader:
         at: Path_,
         complain: Complain,
         load_file: Callable[[str, Path_], DataFile | None],
-        root: Path,
+        find_files: Callable[[str], list[str]],
     ) -> None:
         self._at = at
         self._complain = complain
         self._load_file = load_file
-        self._root = root
+        self._find_files = find_files
         self._files: dict[str, DataFile] = {}
         self._globs: dict[str, list[str]] = {}
 
     def read(self, section: Mapping[str, Json]) -> Matrix:
         names = [name for name in section if name not in RULES]
+        if len(names) > _MOST_AXES:
+            self._complain(self._at, f"found {len(names)} axes; allowed: at most {_MOST_AXES}")
+            return Matrix()
         for name in names:
             self._check_name(name, (name,))
         axes = {name: self._axis(name, section[name]) for name in names}
@@ -89,21 +92,18 @@ class MatrixReader:
     def _glob(self, name: str, pattern: str) -> Axis | None:
         at = (*self._at, name, "glob")
         try:
-            found = files_matching(self._root, pattern)
-        except (ValueError, NotImplementedError) as error:
+            found = self._find_files(pattern)
+        except ValueError as error:
             self._complain(at, f"{show(pattern)}: {error}; allowed: a pattern such as refs/*.jpg")
             return None
         if not found:
             self._complain(at, f"{show(pattern)} matches no file below the manifest's folder")
             return None
-        if kept := [file for file in found if is_key_file(self._root / file)]:
-            self._complain(at, f"{show(pattern)}: {kept[0]} {KEPT_KEY}")
-            return None
         self._globs[pattern] = found
         return Axis(names=(name,), values=found)
 
     def _range(self, name: str, given: list[int]) -> Axis | None:
-        first, last, step = (*given, 1)[:3]
+        first, last, step = map(int, (*given, 1)[:3])  # 1.0 is an integer in JSON
         values = range(first, last + (1 if step > 0 else -1), step) if step else range(0)
         if not values:
             self._complain(

@@ -1,14 +1,16 @@
 """The operations that dsrun knows, read from their files."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import orjson
 
+from dsrun.digest import json_text
 from dsrun.errors import ManifestError, Problem, SetupError
+from dsrun.inputs import TEXT_BYTES, Unreadable, read_file
 from dsrun.numbers_in import number_in, whole_in
 from dsrun.records import (
     ArtifactSpec,
@@ -24,9 +26,19 @@ from dsrun.records import (
     UploadField,
     Uploads,
 )
-from dsrun.resources import iter_operation_files
-from dsrun.schema import SchemaValidator, check_schema
+from dsrun.resources import iter_operation_files, read_schema
+from dsrun.schema import SchemaValidator, check_schema, matcher
+from dsrun.selfcontained import (
+    Fault,
+    SchemaFault,
+    inlined,
+    iter_patterns,
+    linear,
+    name_faults,
+    with_plain_ends,
+)
 from dsrun.wording import show
+from dsrun.yaml_source import dotted, parse_yaml
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
@@ -58,48 +70,106 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._operations
 
+    def own_schemas(self) -> tuple[str, ...]:
+        """The user's operation files as they are used: nothing in them is left to resolve."""
+        return tuple(json_text(self._operations[name].schema) for name in self.own)
+
     def validator(self, name: str) -> SchemaValidator:
         if name not in self._validators:
-            self._validators[name] = SchemaValidator(self._operations[name].schema)
+            schema, is_foreign = self._operations[name].schema, name in self.own
+            self._validators[name] = SchemaValidator(schema, is_foreign=is_foreign)
         return self._validators[name]
 
 
-def load_catalog(own: Path | None = None) -> Catalog:
-    """The bundled operations, and those of a user's folder.
+def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = None) -> Catalog:
+    """The bundled operations, and those of a user's folder; `folders`: where its files must lie.
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    found = {}
+    found: dict[str, Operation] = {}
     for name, raw in iter_operation_files():
         try:
             found[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
     texts = {}
+    bundled = {str(one.schema["$id"]): one.schema for one in found.values()}
     for path in sorted(own.glob("*.json")) if own else ():
-        raw = path.read_bytes()
-        if path.stem in found:
-            raise _not_an_operation(path, "dsrun has one of this name; rename the file")
-        found[path.stem] = _parse_own(path, raw)
+        raw = _read_own(path, folders)
+        if path.stem in texts or path.stem in found:
+            words = "dsrun has one of this name; rename the file"
+            raise _not_an_operation(path, raw, [Fault((), words)])
+        found[path.stem] = _parse_own(path, raw, bundled)
         texts[path.stem] = raw.decode()
     return Catalog(found, own=texts)
 
 
-def _parse_own(path: Path, raw: bytes) -> Operation:
+def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
+    try:
+        return read_file(path, most=TEXT_BYTES, folders=folders)
+    except Unreadable as error:
+        problem = Problem(file=str(path), line=0, column=0, where="", message=str(error))
+        raise ManifestError([problem]) from error
+
+
+def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation:
     try:
         schema = orjson.loads(raw)
-        check_schema(schema)
-        check_endpoint(schema["x-dsrun"]["endpoint"])
-        return parse_operation(path.stem, schema)
+        faults = list(_faults(schema, bundled))
+        if not faults:
+            check_endpoint(schema["x-dsrun"]["endpoint"])
+            return parse_operation(path.stem, linear(inlined(schema, bundled)))
+    except SchemaFault as error:
+        faults = [Fault(error.path, str(error))]
     except KeyError as error:
-        raise _not_an_operation(path, f"it lacks {error.args[0]}") from error
+        faults = [Fault((), f"it lacks {error.args[0]}")]
+    except RecursionError:
+        faults = [Fault((), "it is nested too deeply")]
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise _not_an_operation(path, str(error)) from error
+        faults = [Fault((), str(error))]
+    raise _not_an_operation(path, raw, faults)
 
 
-def _not_an_operation(path: Path, words: str) -> ManifestError:
-    message = f"not an operation file: {words}"
-    return ManifestError([Problem(file=str(path), line=1, column=1, where="", message=message)])
+def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
+    """What is wrong with a user's file."""
+    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    for problem in frame.problems(schema):
+        yield Fault(problem.path, problem.message)
+    if not isinstance(schema, dict):
+        return
+    others = [*name_faults(schema, bundled), *_pattern_faults(schema)]
+    yield from others
+    if not others:
+        try:
+            check_schema(schema)
+        except ValueError as error:
+            yield Fault((), str(error))
+
+
+def _pattern_faults(schema: Json) -> Iterator[Fault]:
+    for path, pattern in iter_patterns(schema):
+        try:
+            matcher(with_plain_ends(pattern))
+        except ValueError:
+            words = "cannot be matched in bounded time, or is none"
+            hint = "allowed: no lookaround, no backreference, and not too large"
+            yield Fault(path, f"the pattern {show(pattern)} {words}; {hint}")
+
+
+def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> ManifestError:
+    try:
+        document = parse_yaml(raw.decode(), file=str(path))  # JSON is YAML, and that has places
+    except (ManifestError, UnicodeDecodeError):
+        document = None
+    problems = []
+    for at, message in faults:
+        words = f"not an operation file: {message}"
+        if document is not None and at:
+            problems.append(document.problem(at, words))
+        else:
+            problem = Problem(file=str(path), line=1, column=1, where=dotted(at), message=words)
+            problems.append(problem)
+    return ManifestError(problems)
 
 
 def check_endpoint(endpoint: Mapping[str, Json]) -> None:

@@ -19,6 +19,7 @@ from dsrun.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.logs import end_logs, speaks_json, start_logs
 from dsrun.options import (
     DEFAULT_PIPELINE,
+    allow_option,
     emulator_options,
     format_option,
     json_option,
@@ -132,10 +133,15 @@ def run_command(**given: Any) -> int:
 @cli.command("validate")
 @click.argument("pipelines", nargs=-1, type=click.Path(path_type=Path), metavar="[PIPELINE]...")
 @set_option
+@allow_option
 @json_option
 @format_option
 def validate_command(
-    pipelines: tuple[Path, ...], set_params: tuple[str, ...], as_json: bool, form: str
+    pipelines: tuple[Path, ...],
+    set_params: tuple[str, ...],
+    allow_files: tuple[Path, ...],
+    as_json: bool,
+    form: str,
 ) -> int:
     """Check a pipeline and every job of it, without network."""
     from dsrun.commands import validate
@@ -143,6 +149,7 @@ def validate_command(
     return validate.run(
         pipelines or (Path(DEFAULT_PIPELINE),),
         set_params=parse_params(set_params),
+        allow_files=allow_files,
         form="json" if as_json else form,
     )
 
@@ -179,16 +186,13 @@ def explain_command(job: str, as_json: bool, **given: Any) -> int:
 @out_option
 @click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run.")
 @set_option
+@allow_option
 @json_option
-def status_command(
-    where: Path, out: Path, emulate: bool, set_params: tuple[str, ...], as_json: bool
-) -> int:
+def status_command(where: Path, set_params: tuple[str, ...], **given: Any) -> int:
     """Show where a run stands; WHERE is a pipeline or a run directory."""
     from dsrun.commands import status
 
-    return status.run(
-        where, out=out, emulate=emulate, set_params=parse_params(set_params), as_json=as_json
-    )
+    return status.run(where, set_params=parse_params(set_params), **given)
 
 
 @cli.command("operations")
@@ -203,11 +207,12 @@ def operations_command(as_json: bool) -> int:
 @cli.command("schema")
 @click.argument("name", required=False)
 @click.argument("where", default=".", type=click.Path(path_type=Path))
-def schema_command(name: str | None, where: Path) -> int:
+@allow_option
+def schema_command(name: str | None, where: Path, allow_files: tuple[Path, ...]) -> int:
     """Print a JSON Schema: manifest (for editors), results, or an operation, also of WHERE."""
     from dsrun.commands import schema
 
-    return schema.run(name, where=where)
+    return schema.run(name, where=where, allow_files=allow_files)
 
 
 @cli.command("init")

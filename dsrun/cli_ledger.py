@@ -7,6 +7,7 @@ import click
 
 from dsrun.options import (
     DEFAULT_PIPELINE,
+    allow_option,
     json_option,
     out_option,
     parse_params,
@@ -44,6 +45,7 @@ from dsrun.options import (
 )  # fmt: skip
 @click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run.")
 @set_option
+@allow_option
 def ledger_command(**given: Any) -> int:
     """Query and export the results of a run, also while it runs.
 
@@ -65,6 +67,7 @@ def ledger_command(**given: Any) -> int:
         out=given["out"],
         emulate=given["emulate"],
         set_params=parse_params(given["set_params"]),
+        allow_files=given["allow_files"],
         options=options,
     )
 

@@ -1,18 +1,28 @@
 """A manifest: YAML text and the files that it names, read, checked and frozen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dsrun.axes import MatrixReader
 from dsrun.catalog import Catalog, constants
-from dsrun.credential import KEPT_KEY, holds_key, keeps_key
-from dsrun.datafile import DataFile, read_text
-from dsrun.digest import json_text, sha256_hex
+from dsrun.credential import KEPT_KEY, holds_key, is_key_file, keeps_key
+from dsrun.datafile import DataFile, decoded, files_matching, read_text
+from dsrun.digest import canonical_sha256, json_text, sha256_hex
 from dsrun.errors import ManifestError, Problem
 from dsrun.execution import Execution, parse_execution
-from dsrun.inputs import INPUTS, Inputs
+from dsrun.inputs import (
+    INPUTS,
+    LOCK_BYTES,
+    MISSING,
+    OUTSIDE,
+    TEXT_BYTES,
+    Inputs,
+    Unreadable,
+    read_file,
+)
 from dsrun.lockrecord import fitting
 from dsrun.matrix import Matrix
 from dsrun.notify import Notify, read_notify
@@ -28,6 +38,7 @@ from dsrun.yaml_source import YamlDocument, parse_yaml
 LOCK_NAME = "manifest.lock.json"
 FORMAT_VERSION = 1
 _LOCK_PARTS = {"manifest", "root", "digest", "run", "files"}
+_MOST_PROBLEMS = 1000  # nobody reads more
 
 Path_ = tuple[str | int, ...]
 
@@ -59,8 +70,7 @@ class Manifest:
     """Everything that a pipeline says. `raw` is the manifest's value with the params resolved."""
 
     path: Path
-    root: Path  # folder that file names are relative to
-    kept: Path | None  # copies of these files, of a lock file
+    inputs: Inputs  # where the files lie that it names
     source: bytes
     document: YamlDocument
     raw: Mapping[str, Json]
@@ -75,33 +85,47 @@ class Manifest:
     metadata: bool = True  # pictures carry their request
     problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
 
+    @property
+    def root(self) -> Path:
+        """The folder that file names are relative to."""
+        return self.inputs.root
+
 
 def load_manifest(
-    path: Path, *, catalog: Catalog, set_params: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    catalog: Catalog,
+    set_params: Mapping[str, str] | None = None,
+    allow_files: Sequence[Path] = (),
 ) -> Manifest:
     """Read a pipeline file and the files that it names. Raises ManifestError."""
-    manifest = read_manifest(path, catalog=catalog, set_params=set_params)
+    manifest = read_manifest(path, catalog=catalog, set_params=set_params, allow_files=allow_files)
     if manifest.problems:
         raise ManifestError(manifest.problems)
     return manifest
 
 
 def read_manifest(
-    path: Path, *, catalog: Catalog, set_params: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    catalog: Catalog,
+    set_params: Mapping[str, str] | None = None,
+    allow_files: Sequence[Path] = (),
 ) -> Manifest:
     """Read a pipeline file and the files that it names, as far as they can be read.
 
-    What is wrong stands in `problems`, and in a ManifestError where nothing else can be read.
+    `allow_files`: folders beside its own that it may read from. What is wrong stands in
+    `problems`, and in a ManifestError where nothing else can be read.
     """
     guard_key()
     shown = str(path)
+    allowed, pinned = tuple(allow_files), None
     source = _read_bytes(path, shown)
-    text = read_text(path, shown_as=shown)
-    document = parse_yaml(text, file=shown)
-    inputs, pinned = Inputs(path.parent), None
+    document = parse_yaml(_text_of(source, shown), file=shown)
+    inputs = Inputs(path.parent, allowed=allowed)
     if path.name == LOCK_NAME:
         document, pinned = _open_lock(document, shown)
-        inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS)
+        inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS, allowed, pinned["files"])
     problems = list(structure_problems(document))
     readable = readable_parts(document.value, [path for path, _ in problems])
     if readable is None:
@@ -110,15 +134,18 @@ def read_manifest(
     params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
     raw = {**raw, "params": params}
     reader = _StepReader(document, inputs, catalog)
-    steps = tuple(reader.read(name, section) for name, section in raw["steps"].items())
+    steps = tuple(
+        reader.read(name, section)
+        for name, section in raw["steps"].items()
+        if len(reader.problems) < _MOST_PROBLEMS
+    )
     raw["steps"] = {name: _without_model(step) for name, step in raw["steps"].items()}
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
     late += _key_problems(shown, source, json_text([document.value, params]), catalog)
     return Manifest(
         path=path,
-        root=inputs.root,
-        kept=inputs.kept,
+        inputs=inputs,
         source=source,
         document=document,
         raw=raw,
@@ -180,7 +207,7 @@ class _StepReader:
             at=(*at, "matrix"),
             complain=self.complain,
             load_file=self._load_data,
-            root=self._inputs.root,
+            find_files=self._find_files,
         ).read(section.get("matrix") or {})
         filename = section.get("filename")
         return Step(
@@ -220,14 +247,18 @@ class _StepReader:
             self.complain((*at, "file"), f"{name} {KEPT_KEY}")
             return None
         try:
-            text = read_text(path, shown_as=str(path))
-            return Text(source=text, at=at, file=name, sha256=sha256_hex(text.encode()))
+            text = read_text(path, shown_as=str(path), folders=self._inputs.folders)
+            sha256 = sha256_hex(text.encode())
+            self._inputs.check(name, path, sha256)
+            return Text(source=text, at=at, file=name, sha256=sha256)
+        except Unreadable as error:
+            self.complain((*at, "file"), error.about(name))
         except ManifestError as error:
             if at in self._upload_places:
                 self.complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
             else:
                 self._complain_of_file(error, (*at, "file"), name)
-            return None
+        return None
 
     def _load_data(self, name: str, at: Path_) -> DataFile | None:
         path = self._inputs.place(name)
@@ -236,11 +267,29 @@ class _StepReader:
             return None
         try:
             if path not in self._data_files:
-                self._data_files[path] = DataFile(path, shown_as=str(path))
+                self._data_files[path] = DataFile(
+                    path,
+                    shown_as=str(path),
+                    folders=self._inputs.folders,
+                    check=partial(self._inputs.check, name, path),
+                )
             return self._data_files[path]
+        except Unreadable as error:
+            self.complain(at, error.about(name))
         except ManifestError as error:
             self._complain_of_file(error, at, name)
-            return None
+        return None
+
+    def _find_files(self, pattern: str) -> list[str]:
+        """Raises ValueError."""
+        found = files_matching(self._inputs.root, pattern, self._inputs.allowed)
+        try:
+            self._inputs.check(pattern, self._inputs.root, canonical_sha256(found))
+        except Unreadable as error:
+            raise ValueError(str(error)) from error
+        if kept := [file for file in found if is_key_file(self._inputs.root / file)]:
+            raise ValueError(f"{kept[0]} {KEPT_KEY}")
+        return found
 
     def _complain_of_file(self, error: ManifestError, at: Path_, name: str) -> None:
         """A fault inside the file keeps its own place; a missing file is the manifest's fault."""
@@ -248,9 +297,10 @@ class _StepReader:
             if problem.line:
                 self.problems.append(problem)
             else:
-                is_there = self._inputs.place(name).exists()
-                near = "" if is_there else near_file(self._inputs.root, name)
-                self.complain(at, f"{name}: {problem.message}{near}")
+                is_missing = problem.message == MISSING
+                near = near_file(self._inputs.root, name) if is_missing else ""
+                joint = " " if problem.message == OUTSIDE else ": "
+                self.complain(at, f"{name}{joint}{problem.message}{near}")
 
     def complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
@@ -287,13 +337,23 @@ def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mappin
 
 
 def _read_bytes(path: Path, shown: str) -> bytes:
+    most = LOCK_BYTES if path.name == LOCK_NAME else TEXT_BYTES
     try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        message = "no such file; `dsrun init` writes a pipeline to start from"
-        raise ManifestError([_file_problem(shown, message)]) from error
-    except OSError as error:
-        raise ManifestError([_file_problem(shown, f"cannot be read: {error.strerror}")]) from error
+        return read_file(path, most=most)
+    except Unreadable as error:
+        hint = "no such file; `dsrun init` writes a pipeline to start from"
+        words = hint if error.kind == "missing" else str(error)
+        raise ManifestError([_file_problem(shown, words)]) from error
+
+
+def _text_of(source: bytes, shown: str) -> str:
+    try:
+        return decoded(source)
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        words = f"not UTF-8: byte 0x{source[error.start]:02x}; save the file as UTF-8"
+        problem = Problem(file=shown, line=line, column=1, where="", message=words)
+        raise ManifestError([problem]) from error
 
 
 def _file_problem(shown: str, message: str) -> Problem:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from dsrun.credential import KEPT_KEY, holds_key, is_key_file, is_key_variable, names_key
 from dsrun.digest import json_text, sha256_hex
+from dsrun.inputs import Inputs
 from dsrun.records import JobStatus, Json
 from dsrun.runend import RunEnd
 from dsrun.template_faults import TemplateProblem
@@ -59,11 +60,11 @@ class Notify:
 
     def payload_of(self, end: RunEnd) -> Json:
         """What to send. Raises TemplateProblem."""
-        return self._payload(end, Templates(root=self.root))
+        return self._payload(end, Templates(Inputs(self.root)))
 
     def included(self) -> Mapping[str, str]:
         """The texts of files that the payload includes, by name. Raises TemplateProblem."""
-        templates = Templates(root=self.root)
+        templates = Templates(Inputs(self.root))
         self._payload(_SAMPLE, templates)
         return templates.files
 

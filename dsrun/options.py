@@ -19,6 +19,9 @@ class _Assignment(click.types.StringParamType):
     envvar_list_splitter = "\n"
 
 
+_FILE_TO_WRITE = click.Path(path_type=Path, dir_okay=False)
+
+
 def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for decorator in reversed(decorators):
@@ -43,6 +46,11 @@ set_option = click.option(
     type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
+allow_option = click.option(
+    "--allow-files", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR", multiple=True, envvar="DSRUN_ALLOW_FILES",
+    help="A folder beside the pipeline's own that it may read files of; repeatable.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 format_option = click.option(
     "--format", "form",
@@ -64,6 +72,7 @@ run_place_options = in_order(
     ),
     out_option,
     set_option,
+    allow_option,
     click.option(
         "--emulate", is_flag=True, envvar="DSRUN_EMULATE",
         help="Use the built-in emulator: no key, no network, no cost.",
@@ -178,15 +187,15 @@ watch_options = in_order(
         envvar="DSRUN_LOG_FORMAT", help="What goes to stderr and to the log file.",
     ),
     click.option(
-        "--log-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_LOG_FILE",
+        "--log-file", type=_FILE_TO_WRITE, metavar="FILE", envvar="DSRUN_LOG_FILE",
         help="Also write what is said to FILE, which is rotated at 10 MB.",
     ),
     click.option(
-        "--junit", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_JUNIT",
+        "--junit", type=_FILE_TO_WRITE, metavar="FILE", envvar="DSRUN_JUNIT",
         help="Write a JUnit report of the jobs.",
     ),
     click.option(
-        "--textfile", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_TEXTFILE",
+        "--textfile", type=_FILE_TO_WRITE, metavar="FILE", envvar="DSRUN_TEXTFILE",
         help="Write metrics for the textfile collector of Prometheus' node-exporter.",
     ),
 )  # fmt: skip
@@ -252,6 +261,7 @@ def place_options(given: dict[str, Any]) -> dict[str, Any]:
         "pipeline": given["pipeline"],
         "out": given["out"],
         "set_params": parse_params(given["set_params"]),
+        "allow_files": given["allow_files"],
         "emulate": given["emulate"],
     }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dsrun.errors import ManifestError, Problem
 from dsrun.records import Json
 from dsrun.wording import json_type, nearest, show
+from dsrun.yaml_scalars import is_text
 from dsrun.yaml_source import parse_yaml
 
 
@@ -29,6 +30,8 @@ def apply_params(
 
 def _typed(default: Json, text: str) -> Json:
     """The text as the type of the default. Raises ValueError."""
+    if not is_text(text):
+        raise ValueError("found bytes that are no UTF-8; allowed: text")
     if isinstance(default, str):
         return text
     try:

@@ -9,7 +9,6 @@ from dsrun.catalog import Catalog
 from dsrun.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.errors import ManifestError, Problem
 from dsrun.findings import MOST_BAD_JOBS, Findings, Group
-from dsrun.inputs import Inputs
 from dsrun.language import language_notes
 from dsrun.manifest import Manifest, Step
 from dsrun.matrix import Row
@@ -133,8 +132,8 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
 
     `run_values`: `date`, `datetime` and `id` of this run.
     """
-    templates = Templates(root=manifest.root, kept=manifest.kept)
-    files = UploadFiles(manifest.root)
+    templates = Templates(manifest.inputs)
+    files = UploadFiles(manifest.inputs)
     pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
     values = {**run_values, **pinned}
     problems = [*manifest.problems, *_currency_problems(manifest, catalog)]
@@ -264,9 +263,8 @@ def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem
 
 def _key_problems(manifest: Manifest, templates: Templates) -> Iterator[Problem]:
     """Included files that hold the key; their texts have gone nowhere yet."""
-    inputs = Inputs(manifest.root, manifest.kept)
     for name, text in templates.files.items():
-        if holds_key(text) or is_key_file(inputs.place(name)):
+        if holds_key(text) or is_key_file(manifest.inputs.place(name)):
             yield manifest.document.problem(("steps",), f"the included file {name} {KEPT_KEY}")
 
 

@@ -6,7 +6,8 @@ jsonschema-rs decides; jsonschema words the problems of the few values that fail
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dsrun.records import Json
@@ -14,6 +15,10 @@ from dsrun.wording import closest, json_type, nearest, show
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
+
+
+_MOST_PROBLEMS = 1000  # of one value; nobody reads more
+_LONGEST = 500  # characters of a message that is not ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +38,30 @@ class SchemaProblem:
 
 
 class SchemaValidator:
-    """Holds values to one JSON Schema (2020-12)."""
+    """Holds values to one JSON Schema (2020-12), which refers to nothing outside itself.
 
-    def __init__(self, schema: Mapping[str, Json]) -> None:
+    `is_foreign`: a user's, whose patterns are matched by an engine that never goes back.
+    """
+
+    def __init__(self, schema: Mapping[str, Json], *, is_foreign: bool = False) -> None:
+        """Raises ValueError."""
         import jsonschema_rs  # noqa: PLC0415  # start-up: only commands that validate pay for it
 
         self._schema = schema
-        self.is_valid = jsonschema_rs.validator_for(dict(schema)).is_valid
+        self._is_foreign = is_foreign
+        options = jsonschema_rs.RegexOptions() if is_foreign else None
+        self.is_valid = jsonschema_rs.Draft202012Validator(
+            dict(schema), retriever=_fetch_nothing, pattern_options=options
+        ).is_valid
 
     def problems(self, value: Json) -> list[SchemaProblem]:
-        """Every violation, in order of place; at most one a rule and place."""
+        """The violations, in order of place; at most one a rule and place, and not without end."""
         found: dict[tuple[Any, str], SchemaProblem] = {}
-        for error in self._worded.iter_errors(value):
-            for problem in map(self._at_home, _iter_words(error)):
-                found.setdefault((problem.path, problem.rule), problem)
+        worded = (
+            words for error in self._worded.iter_errors(value) for words in _iter_words(error)
+        )
+        for problem in map(self._at_home, islice(worded, _MOST_PROBLEMS)):
+            found.setdefault((problem.path, problem.rule), problem)
         return sorted(_without_echoes(found.values()), key=lambda problem: _in_order(problem.path))
 
     def _at_home(self, problem: SchemaProblem) -> SchemaProblem:
@@ -65,8 +80,61 @@ class SchemaValidator:
     @cached_property
     def _worded(self) -> "Draft202012Validator":
         from jsonschema import Draft202012Validator  # noqa: PLC0415  # as above
+        from jsonschema.validators import extend  # noqa: PLC0415  # as above
+        from referencing import Registry  # noqa: PLC0415  # as above
 
-        return Draft202012Validator(self._schema)
+        kind = Draft202012Validator
+        if self._is_foreign:
+            kind = extend(kind, _WITHOUT_BACKTRACKING)  # type: ignore[no-untyped-call]  # it has none
+        return kind(self._schema, registry=Registry())  # an empty one fetches nothing
+
+
+def _fetch_nothing(address: str) -> Json:
+    raise LookupError(f"{address} is not fetched")
+
+
+@lru_cache
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text holds a match, in time that grows with the text alone. Raises ValueError."""
+    return SchemaValidator({"pattern": pattern}, is_foreign=True).is_valid
+
+
+def _pattern(validator: Any, pattern: str, value: Json, schema: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415  # as above
+
+    del validator, schema
+    if isinstance(value, str) and not matcher(pattern)(value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Json, value: Json, schema: Json) -> Iterator[Any]:
+    del schema
+    if isinstance(value, dict):
+        for pattern, part in patterns.items():
+            for key in filter(matcher(pattern), value):
+                yield from validator.descend(value[key], part, path=key, schema_path=pattern)
+
+
+def _other_properties(validator: Any, others: Json, value: Json, schema: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415  # as above
+
+    if not isinstance(value, dict):
+        return
+    tests = [matcher(pattern) for pattern in schema.get("patternProperties", {})]
+    known = schema.get("properties", {})
+    extra = [key for key in value if key not in known and not any(t(key) for t in tests)]
+    if isinstance(others, dict):
+        for key in extra:
+            yield from validator.descend(value[key], others, path=key)
+    elif not others and extra:
+        yield ValidationError(f"unknown keys: {', '.join(extra)}")
+
+
+_WITHOUT_BACKTRACKING = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _other_properties,
+}
 
 
 def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
@@ -96,7 +164,7 @@ def check_schema(schema: Json) -> None:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise ValueError(f"not a JSON Schema: {error.message}") from error
+        raise ValueError(f"not a JSON Schema: {error.message[:_LONGEST]}") from error
 
 
 class _Violation:

@@ -1,23 +1,36 @@
 """The environment and key files, read once into values. The only user of os.environ."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
 from dsrun.credential import KEY_FOLDER, guard, is_key_variable
 from dsrun.errors import SetupError, UsageError
+from dsrun.inputs import Unreadable, read_file, read_pipe
 from dsrun.masking import keep_secret
 
 _KEY = "DASHSCOPE_API_KEY"
 _BIGGEST_KEY_FILE = 65_536  # bytes
 _env_files: set[Path] = set()  # that were read, and the keys in them
 _keys: set[str] = set()  # that were read in this process, from pipes too
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
+
+_SETTINGS_BYTES = 2**20  # of a key file, of an env file
+_PIPE_S = 5.0  # until a pipe must have given the key
+_NO_ADDRESS = re.compile(r"[\s\\\x00-\x20\x7f]")
+_LONGEST_HOST = 253
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
 
 _LASTING = (
     "DASHSCOPE_HTTP_BASE_URL",
@@ -54,8 +67,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environ is None else environ
     named = env.get("DASHSCOPE_HTTP_BASE_URL") or env.get("DASHSCOPE_BASE_URL")
     base_url = (named or DEFAULT_BASE_URL).strip()
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    parts = _address_parts(base_url)
+    if parts is None:
         raise SetupError(
             f"the base URL {base_url!r} is no http address; DASHSCOPE_HTTP_BASE_URL should look "
             f"like {DEFAULT_BASE_URL}"
@@ -72,6 +85,29 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(base_url=base_url, api_key=key, workspace=workspace or None, warnings=warnings)
 
 
+def _address_parts(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        return parts if _is_address(text, parts) else None
+    except ValueError:
+        return None
+
+
+def _is_address(text: str, parts: SplitResult) -> bool:
+    """Whether a request can be sent there. Raises ValueError, as the parts of an address do."""
+    if parts.scheme not in ("http", "https") or _NO_ADDRESS.search(text):
+        return False
+    host = (parts.hostname or "").removesuffix(".")
+    if parts.netloc.endswith(":") or parts.port == 0:
+        return False
+    if ":" in host:
+        return bool(ip_address(host))
+    host = host.encode("idna").decode()
+    if re.fullmatch(r"[0-9.]+", host):
+        return bool(ip_address(host))
+    return len(host) <= _LONGEST_HOST and all(map(_LABEL, host.split(".")))
+
+
 def load_env_file(path: Path) -> tuple[str, ...]:
     """Set the variables of a file that the environment does not have; warnings about the file.
 
@@ -80,13 +116,15 @@ def load_env_file(path: Path) -> tuple[str, ...]:
     from dotenv.parser import parse_stream  # noqa: PLC0415  # few runs want it
 
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            bindings = list(parse_stream(file))
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UsageError(f"--env-file {path}: cannot be read: {words}") from error
+        text = read_file(path, most=_SETTINGS_BYTES).decode("utf-8-sig")
+    except Unreadable as error:
+        raise UsageError(f"--env-file {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        words = "cannot be read: it is no UTF-8 text"
+        raise UsageError(f"--env-file {path}: {words}") from error
+    bindings = list(parse_stream(StringIO(text, newline=None)))
     for binding in bindings:
-        if binding.error or (binding.key is not None and binding.value is None):
+        if binding.error or not _can_be_set(binding):
             raise UsageError(
                 f"--env-file {path}: line {binding.original.line} is not NAME=VALUE; "
                 "quote a value that holds spaces or #"
@@ -109,6 +147,12 @@ def guard_key(environ: Mapping[str, str] | None = None) -> None:
     for value in values:
         keep_secret(value)
     guard(values=values, environment=env, files=(*kept, *named, *_env_files))
+
+
+def _can_be_set(binding: "Binding") -> bool:
+    if binding.key is None:
+        return True
+    return binding.value is not None and "\0" not in binding.key + binding.value
 
 
 def wants_color(environ: Mapping[str, str] | None = None) -> bool:
@@ -232,18 +276,24 @@ def _open_to_others(path: Path) -> tuple[str, ...]:
 
 def _read_key(path: Path, *, required: bool) -> str:
     try:
-        return (path.read_text(encoding="utf-8") if path.is_file() else _read_once(path)).strip()
-    except OSError as error:
+        return _key_text(path).strip()
+    except Unreadable as error:
         if required:
-            raise SetupError(
-                f"DASHSCOPE_API_KEY_FILE_PATH names {path}, which cannot be read: {error.strerror}"
-            ) from error
+            raise SetupError(f"DASHSCOPE_API_KEY_FILE_PATH names {path}, which {error}") from error
         return ""
     except UnicodeDecodeError as error:
         raise SetupError(f"{path} holds no text; it should hold the API key alone") from error
 
 
+def _key_text(path: Path) -> str:
+    try:
+        is_pipe = stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        is_pipe = False
+    return _read_once(path) if is_pipe else read_file(path, most=_SETTINGS_BYTES).decode()
+
+
 @cache
 def _read_once(path: Path) -> str:
     """The text of a pipe, which is empty when the next run of this process (--catch-up) asks."""
-    return path.read_text(encoding="utf-8")
+    return read_pipe(path, most=_SETTINGS_BYTES, wait_s=_PIPE_S).decode()

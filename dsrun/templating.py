@@ -8,8 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jinja2 import (
     StrictUndefined,
@@ -20,19 +19,14 @@ from jinja2 import (
     nodes,
 )
 from jinja2.exceptions import TemplateError
+from jinja2.meta import TrackingCodeGenerator
 from jinja2.runtime import Context
 
+from dsrun.charges import MAX_TEXT, TooCostly, weight
 from dsrun.digest import NotCanonical, canonical_sha256
 from dsrun.inputs import Inputs
 from dsrun.records import Json
-from dsrun.sandbox import (
-    MAX_STEPS,
-    MAX_TEXT,
-    BelowLoader,
-    NamedUndefined,
-    Sandbox,
-    bounded,
-)
+from dsrun.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting
 from dsrun.template_faults import TemplateProblem, misnamed, unreadable, unrendered
 
 _COMPUTED = (
@@ -40,6 +34,8 @@ _COMPUTED = (
     "first job"
 )
 _NO_PART = re.compile(r"'(\w+?)(?: object)?' has no attribute '(\w+)'")
+_SHORT = 200  # characters of a slug that is kept
+_LONG_NUMBER = re.compile(r"[0-9][0-9a-fA-FxXoObB_]{1000,}")
 _NO_WORD = re.compile(r"[\W_]+")
 
 _REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
@@ -61,21 +57,19 @@ class Template:
 
 
 class Templates:
-    """Compiles templates; files that they include are read below `root` only.
+    """Compiles templates; files that they include are read as all inputs of a pipeline."""
 
-    `kept`: copies of them, which go before.
-    """
-
-    def __init__(self, *, root: Path, kept: Path | None = None) -> None:
-        self._loader = BelowLoader(Inputs(root, kept))
+    def __init__(self, inputs: Inputs) -> None:
+        self._loader = BelowLoader(inputs)
         self._env = Sandbox(
-            loader=self._loader, undefined=NamedUndefined, autoescape=False, cache_size=-1
-        )
+            loader=self._loader, undefined=NamedUndefined, autoescape=False, cache_size=-1,
+            optimized=False,  # it computes each constant anew on every level of nesting
+        )  # fmt: skip
         self._env.globals = {
             name: self._env.globals[name] for name in ("range", "dict", "namespace")
         }
         self._env.filters.pop("random")
-        self._env.filters |= {"slug": slug, "digest": digest_filter}
+        self._env.add_filters({"slug": slug, "digest": digest_filter})
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -89,22 +83,29 @@ class Templates:
     def compile(self, source: str) -> Template:
         """Compile a template. Raises TemplateProblem."""
         try:
-            tree = self._env.parse(source)
-            parts = self._with_includes(tree, source)
-            uses = frozenset(name for part in parts for name in self._names(*part, source))
-            run_values = frozenset(name for _, part in parts for name in _run_values(part))
-            expression = _single_expression(tree)
-            if expression is None:
-                return Template(self._text(tree, source), uses, run_values, native=False)
-            return Template(self._value(expression, source), uses, run_values, native=True)
+            with self._env.reading():
+                return self._compiled(source)
         except TemplateSyntaxError as error:
             raise self._unreadable(error, source, error.name or "") from error
-        except RecursionError as error:
+        except (RecursionError, SyntaxError, MemoryError) as error:
+            # Python's own limits, told of the code that Jinja makes.
             raise TemplateProblem("the template is nested too deeply") from error
+        except ValueError as error:
+            raise _too_long_a_number(source) from error
+
+    def _compiled(self, source: str) -> Template:
+        tree = self._env.parse(source)
+        parts = self._with_includes(tree, source)
+        uses = frozenset(name for part in parts for name in self._names(*part, source))
+        run_values = frozenset(name for _, part in parts for name in _run_values(part))
+        expression = _single_expression(tree)
+        if expression is None:
+            return Template(self._text(tree, source), uses, run_values, native=False)
+        return Template(self._value(expression, source), uses, run_values, native=True)
 
     def _names(self, file: str, tree: nodes.Template, own: str) -> set[str]:
         try:
-            return meta.find_undeclared_variables(tree)
+            return _undeclared(tree, self._env)
         except TemplateSyntaxError as error:
             raise self._unreadable(error, own, file) from error
 
@@ -153,15 +154,14 @@ class Templates:
         bound: Callable[[Iterable[str]], Iterable[str]] = bounded if repeats else iter
 
         def render(variables: Variables) -> str:
-            env.steps_left = MAX_STEPS
+            env.begin()
             context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
             try:
-                text = "".join(bound(root(context)))
+                return fitting("".join(bound(root(context))))
             except Exception as error:
                 raise self._failed(error, source, 0) from error
-            return text
 
-        return render
+        return _once_if_too_costly(render)
 
     def _value(self, expression: nodes.Expr, source: str) -> Render:
         place = expression.lineno
@@ -170,7 +170,7 @@ class Templates:
         env, root = self._env, template.root_render_func
 
         def render(variables: Variables) -> Json:
-            env.steps_left = MAX_STEPS
+            env.begin()
             context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
             try:
                 for _ in root(context):
@@ -180,15 +180,44 @@ class Templates:
             except Exception as error:
                 raise self._failed(error, source, place) from error
 
-        return render
+        return _once_if_too_costly(render)
+
+
+def _once_if_too_costly(render: Render) -> Render:
+    """A template that took all that it may is not rendered for a million rows more."""
+    failed: list[TemplateProblem] = []
+
+    def rendered(variables: Variables) -> Json:
+        if failed:
+            raise failed[0]
+        try:
+            return render(variables)
+        except TemplateProblem as problem:
+            if isinstance(problem.__cause__, TooCostly):
+                failed.append(problem)
+            raise
+
+    return rendered
+
+
+def _too_long_a_number(source: str) -> TemplateProblem:
+    found = _LONG_NUMBER.search(source)
+    span = (found.start(), len(found[0])) if found else None
+    words = "the template cannot be read: a number in it has too many digits"
+    return TemplateProblem(words, source=source, span=span)
 
 
 def slug(value: object) -> str:
     """A word fit for file names: letters and digits of any script, joined by `-`."""
-    return _slug(str(value))
+    text = str(value)
+    return _known_slug(text) if len(text) <= _SHORT else _slug(text)
 
 
 @lru_cache(maxsize=4096)
+def _known_slug(text: str) -> str:
+    return _slug(text)
+
+
 def _slug(text: str) -> str:
     return _NO_WORD.sub("-", unicodedata.normalize("NFKC", text).lower()).strip("-")
 
@@ -207,6 +236,14 @@ def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
     return None
 
 
+def _undeclared(tree: nodes.Template, env: Sandbox) -> set[str]:
+    """As Jinja's `find_undeclared_variables`, whose time is the cube of the nesting's depth."""
+    finder = TrackingCodeGenerator(env)
+    finder.optimizer = None
+    finder.visit(tree)
+    return finder.undeclared_identifiers
+
+
 def _run_values(tree: nodes.Template) -> Iterator[str]:
     attributes = [item for item in tree.find_all(nodes.Getattr) if _is_run(item.node)]
     items = [item for item in tree.find_all(nodes.Getitem) if _is_run(item.node)]
@@ -221,20 +258,33 @@ def _is_run(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == "run"
 
 
-def _plain_json(value: Any, left: list[int] | None = None) -> Json:
+def _plain_json(value: Any) -> Json:
     """The value of an expression as JSON. Raises TemplateProblem where it is none, or too much."""
-    left = left or [MAX_TEXT]
-    left[0] -= 1
-    if left[0] < 0:
-        raise TemplateProblem(f"the expression gives more than {MAX_TEXT} values")
     if isinstance(value, str):
-        return str.__str__(value)  # filters such as tojson give a kind of str that is no JSON
+        return str.__str__(
+            fitting(value)
+        )  # filters such as tojson give a kind of str that is no JSON
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, Mapping | list | tuple):
+        weight(value, MAX_TEXT)
+        return _plain_parts(value)
+    return _no_json(value)
+
+
+def _plain_parts(value: Any) -> Json:
     if isinstance(value, Mapping):
-        return {str(key): _plain_json(item, left) for key, item in value.items()}
+        return {str(key): _plain_parts(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain_json(item, left) for item in value]
+        return [_plain_parts(item) for item in value]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _no_json(value)
+
+
+def _no_json(value: Any) -> NoReturn:
     if isinstance(value, StrictUndefined):
         str(value)  # raises UndefinedError with Jinja's words
     raise TemplateProblem(

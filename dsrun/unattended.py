@@ -9,6 +9,7 @@ import click
 from dsrun.errors import UsageError
 from dsrun.options import (
     DEFAULT_PIPELINE,
+    allow_option,
     in_order,
     json_option,
     out_option,
@@ -81,6 +82,7 @@ def jitter_seconds(given: dict[str, Any]) -> float:
 )
 @out_option
 @set_option
+@allow_option
 @click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Let the runs be emulated.")
 @json_option
 def cron_command(pipelines: tuple[Path, ...], set_params: tuple[str, ...], **given: Any) -> int:
@@ -97,6 +99,7 @@ def cron_command(pipelines: tuple[Path, ...], set_params: tuple[str, ...], **giv
         out=given["out"],
         env_file=given["env_file"],
         set_params=parse_params(set_params),
+        allow_files=given["allow_files"],
         emulate=given["emulate"],
         catch_up=given["catch_up"],
     )

@@ -6,21 +6,23 @@ word (`x-dsrun.uploads`).
 
 import hashlib
 import os
-import stat
 import warnings
 from collections.abc import Mapping, Sequence
-from io import BufferedReader, FileIO
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from dsrun.credential import KEPT_KEY, keeps_key
 from dsrun.errors import FileChanged
+from dsrun.inputs import UPLOAD_BYTES, Inputs, Unreadable, open_file
 from dsrun.media import HEAD_BYTES, ArtifactInvalid, kind_of
 from dsrun.records import Json, UploadField, UploadFile
 from dsrun.wording import closest, json_type, show
 
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
 _MB = 2**20
+_MOST_NEAR = 1000  # names that a slip is compared with
 
 
 class UploadFault(Exception):
@@ -35,18 +37,18 @@ def near_file(root: Path, name: str) -> str:
     """A name like it in the same folder, as a question."""
     folder, slash, own = name.rpartition("/")
     try:
-        known = [entry.name for entry in (root / folder).iterdir()]
-    except OSError:
+        known = [entry.name for entry in islice((root / folder).iterdir(), _MOST_NEAR)]
+    except (OSError, ValueError):
         return ""
     near = closest(own, known)
     return f" (did you mean {folder}{slash}{near}?)" if near else ""
 
 
 class UploadFiles:
-    """The files below one folder, each read once: a plan is about one state of them."""
+    """The files of a pipeline, each read once: a plan is about one state of them."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
         self._known: dict[tuple[str, UploadField], UploadFile | UploadFault] = {}
         self._by_content: dict[str, UploadFile] = {}
 
@@ -75,34 +77,24 @@ class UploadFiles:
         return known
 
     def _read(self, name: str, field: UploadField) -> UploadFile | UploadFault:
+        path = self._inputs.root / name
         try:
-            path = self._locate(name)
-            file = _examine(path, name, field)
+            if keeps_key(path):
+                return UploadFault("key", f"{show(name)} {KEPT_KEY}")
+            file = _examine(path, name, field, self._inputs.folders)
+            self._inputs.check(name, path, file.sha256)
         except UploadFault as fault:
             return fault
+        except Unreadable as error:
+            return UploadFault(error.kind, self._words(error, name))
         return self._by_content.setdefault(file.sha256, file)
 
-    def _locate(self, name: str) -> Path:
-        """The file's own place, links followed: it must lie below the folder of the manifest."""
-        try:
-            path = (self._root / name).resolve()
-            mode = path.stat().st_mode if path.is_relative_to(self._root) else None
-        except FileNotFoundError as error:
-            raise UploadFault(
-                "missing", f"{show(name)}: no such file{near_file(self._root, name)}"
-            ) from error
-        except (OSError, ValueError, RuntimeError) as error:
-            words = getattr(error, "strerror", None) or "this is no name of a file"
-            raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
-        if mode is None:
-            raise UploadFault(
-                "outside", f"{show(name)} lies outside the folder of the manifest; put it below"
-            )
-        if not stat.S_ISREG(mode):
-            raise UploadFault("kind", f"{show(name)} is no file; allowed: the name of a file")
-        if keeps_key(path):
-            raise UploadFault("key", f"{show(name)} {KEPT_KEY}")
-        return path
+    def _words(self, error: Unreadable, name: str) -> str:
+        if error.kind == "missing":
+            return f"{show(name)}: no such file{near_file(self._inputs.root, name)}"
+        if error.kind == "kind":
+            return f"{show(name)} is no file; allowed: the name of a file"
+        return error.about(show(name))
 
 
 class CheckedReader(BufferedReader):
@@ -113,8 +105,8 @@ class CheckedReader(BufferedReader):
         self._file = file
         self._hash = hashlib.sha256()
         try:
-            super().__init__(FileIO(os.fspath(file.path)))
-        except OSError as error:
+            super().__init__(open_file(file.path, most=UPLOAD_BYTES).detach())
+        except Unreadable as error:
             raise _changed(file) from error
         if os.fstat(self.fileno()).st_size != file.size:
             self.close()
@@ -138,19 +130,21 @@ def _changed(file: UploadFile) -> FileChanged:
     )
 
 
-def _examine(path: Path, name: str, field: UploadField) -> UploadFile:
+def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path]) -> UploadFile:
+    """Raises UploadFault, Unreadable."""
     try:
-        with path.open("rb") as data:
+        with open_file(path, most=UPLOAD_BYTES, folders=folders) as data:
             size = os.fstat(data.fileno()).st_size
             _check_size(size, name, field)
             sha256 = hashlib.file_digest(data, "sha256").hexdigest()
             data.seek(0)
+            real = Path(os.path.realpath(path))
             media_type, extension = _check_content(data, name, field)
     except OSError as error:
         words = error.strerror or str(error)
         raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
     return UploadFile(
-        name=name, path=path, sha256=sha256, size=size, extension=extension, media_type=media_type
+        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type
     )
 
 

@@ -11,6 +11,8 @@ from yaml.resolver import BaseResolver
 
 from dsrun.records import Json
 
+_LONGEST_INTEGER = 100  # characters; what is longer is an id, not a number
+
 TAG = "tag:yaml.org,2002:"
 STR, _INT, _FLOAT, _BOOL, _NULL = (TAG + name for name in ("str", "int", "float", "bool", "null"))
 MERGE = TAG + "merge"
@@ -70,10 +72,11 @@ def convert_scalar(tag: str, text: str) -> Json:
 
 def _integer(text: str) -> int:
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-    try:
-        return int(text, base)
-    except ValueError:
-        raise ValueError(f"an integer of {len(text)} characters is too long") from None
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError(
+            f"an integer of {len(text)} characters is too long; put it in quotes to make it text"
+        )
+    return int(text, base)
 
 
 def is_text(text: str) -> bool:

@@ -16,6 +16,9 @@ from dsrun.yaml_scalars import MERGE, STR, TAG, CoreLoader, PairLoader, convert_
 
 MAX_DEPTH = 50
 MAX_VALUES = 2_000_000  # after anchors are expanded
+MAX_NODES = 500_000  # before
+_CHARACTERS_OF_A_VALUE = 100
+_MOST_PROBLEMS = 1000  # nobody reads more
 
 Path = tuple[str | int, ...]
 
@@ -130,7 +133,9 @@ class _Builder:
             return None, 1
         self._open.add(id(node))
         if isinstance(node, ScalarNode):
-            built: tuple[Json, int] = self._scalar(node, path), 1
+            # A long text counts more, since an anchor may repeat it.
+            size = 1 + len(node.value) // _CHARACTERS_OF_A_VALUE
+            built: tuple[Json, int] = self._scalar(node, path), size
         elif isinstance(node, SequenceNode):
             built = self._sequence(node, path)
         elif isinstance(node, MappingNode):
@@ -202,6 +207,8 @@ class _Builder:
 
     def _complain(self, node: Node, path: Path, message: str) -> None:
         line, column = place_of(self._text, node.start_mark)
+        if len(self.problems) >= _MOST_PROBLEMS:
+            raise ManifestError(self.problems)
         self.problems.append(
             Problem(
                 file=self._file,
@@ -246,17 +253,19 @@ def _merged(node: MappingNode) -> Iterator[Node]:
 def _check_depth(text: str, file: str) -> None:
     """Refuse deep nesting before the composer recurses into it."""
     depth = 0
-    for event in yaml.parse(text, Loader=_loader_for(text)):
+    for count, event in enumerate(yaml.parse(text, Loader=_loader_for(text))):
+        if count > 2 * MAX_NODES:
+            raise ManifestError([_too_much(event, text, file, f"more than {MAX_NODES:,} values")])
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise ManifestError([_too_deep(event, text, file)])
+                words = f"nested more than {MAX_DEPTH} levels deep"
+                raise ManifestError([_too_much(event, text, file, words)])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _too_deep(event: yaml.Event, text: str, file: str) -> Problem:
+def _too_much(event: yaml.Event, text: str, file: str, message: str) -> Problem:
     mark = event.start_mark
     line, column = place_of(text, mark) if mark is not None else (1, 1)
-    message = f"nested more than {MAX_DEPTH} levels deep"
     return Problem(file=file, line=line, column=column, where="", message=message)

@@ -1,14 +1,15 @@
 """What several commands do alike: from a pipeline file to a checked plan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from dsrun.catalog import load_catalog
+from dsrun.catalog import Catalog, load_catalog
 from dsrun.clock import SystemClock
 from dsrun.console import say
+from dsrun.errors import UsageError
 from dsrun.execution import Money
 from dsrun.manifest import Manifest, read_manifest
 from dsrun.plan import Plan, build_plan
@@ -17,6 +18,7 @@ from dsrun.schedule import Schedule
 from dsrun.selection import EVERYTHING, Selection
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
 DEFAULT_OUT = Path("outputs")
 
 
@@ -27,6 +29,7 @@ class PlanOptions:
     pipeline: Path
     out: Path = DEFAULT_OUT
     set_params: Mapping[str, str]
+    allow_files: tuple[Path, ...] = ()  # folders beside the pipeline's own
     selection: Selection = EVERYTHING
     emulate: bool = False
     no_cache: bool = False
@@ -54,13 +57,25 @@ class RunOptions(PlanOptions):
 
 def open_plan(options: PlanOptions) -> Plan:
     """Read and compile. Jobs are not checked yet. Raises ManifestError or UsageError."""
-    catalog = load_catalog(options.pipeline.parent / OWN_OPERATIONS)
-    manifest = read_manifest(options.pipeline, catalog=catalog, set_params=options.set_params)
+    if options.day is not None and not _FIRST_YEAR <= options.day.year <= _LAST_YEAR:
+        raise UsageError(f"--date {options.day}; allowed: a year of {_FIRST_YEAR} to {_LAST_YEAR}")
+    catalog = own_catalog(options.pipeline.parent, options.allow_files)
+    manifest = read_manifest(
+        options.pipeline,
+        catalog=catalog,
+        set_params=options.set_params,
+        allow_files=options.allow_files,
+    )
     values = run_values(SystemClock(), schedule=manifest.schedule, day=options.day)
     plan = build_plan(manifest, catalog=catalog, run_values=values)
     if options.day is not None and (manifest.pinned or not plan.run_values):
         say("warning: --date changes nothing: no template of this pipeline uses run.date")
     return plan
+
+
+def own_catalog(folder: Path, allow_files: Sequence[Path] = ()) -> Catalog:
+    """The operations that a pipeline in this folder knows. Raises ManifestError."""
+    return load_catalog(folder / OWN_OPERATIONS, folders=(folder, *allow_files))
 
 
 def run_values(

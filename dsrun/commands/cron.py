@@ -10,9 +10,8 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from dsrun.catalog import load_catalog
 from dsrun.clock import SystemClock, local_zone, zone_of_cron
-from dsrun.commands.common import OWN_OPERATIONS
+from dsrun.commands.common import own_catalog
 from dsrun.commands.permit import calls_of
 from dsrun.console import answer, answer_json, answer_path, answer_text, ask, say, table
 from dsrun.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
@@ -32,6 +31,7 @@ class CronOptions:
     out: Path
     env_file: Path | None
     set_params: Mapping[str, str]
+    allow_files: Sequence[Path]
     emulate: bool
     catch_up: int | None
 
@@ -82,9 +82,9 @@ def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | No
     if not image:
         raise UsageError("--kubernetes needs --image NAME, a container image with dsrun in it")
     root, files = Path.cwd(), {}
-    env_files = [options.env_file] if options.env_file else []
+    beside = [*([options.env_file] if options.env_file else []), *options.allow_files]
     for item in _scheduled(options):
-        for path in (item.pipeline, item.out, *map(Path.absolute, env_files)):
+        for path in (item.pipeline, item.out, *map(Path.absolute, beside)):
             if not path.is_relative_to(root):
                 raise UsageError(
                     f"{path} is not below the current folder, which the volume `dsrun` holds; "
@@ -169,7 +169,10 @@ def _scheduled(options: CronOptions) -> list[Scheduled]:
 
 def _one(path: Path, options: CronOptions) -> Scheduled:
     manifest = load_manifest(
-        path, catalog=load_catalog(path.parent / OWN_OPERATIONS), set_params=options.set_params
+        path,
+        catalog=own_catalog(path.parent, options.allow_files),
+        set_params=options.set_params,
+        allow_files=options.allow_files,
     )
     if manifest.schedule is None:
         raise UsageError(f'{path} has no schedule; add a line such as `schedule: "0 3 * * *"`')
@@ -183,6 +186,8 @@ def _one(path: Path, options: CronOptions) -> Scheduled:
         arguments += ["--env-file", str(options.env_file.absolute())]
     for name, value in options.set_params.items():
         arguments += ["--set", f"{name}={value}"]
+    for folder in options.allow_files:
+        arguments += ["--allow-files", str(folder.absolute())]
     if options.catch_up is not None:
         arguments += ["--catch-up", str(options.catch_up)]
     if options.emulate:

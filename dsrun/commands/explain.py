@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsrun.commands.common import PlanOptions, open_plan
@@ -39,11 +39,14 @@ def run(
     pipeline: Path,
     out: Path,
     set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...],
     emulate: bool,
     as_json: bool,
 ) -> int:
     """Raises UsageError where no job, or more than one, is meant."""
-    options = PlanOptions(pipeline=pipeline, out=out, set_params=set_params, emulate=emulate)
+    options = PlanOptions(
+        pipeline=pipeline, out=out, set_params=set_params, allow_files=allow_files, emulate=emulate
+    )
     with ExitStack() as stack:
         source = _of_folder(options) if pipeline.is_dir() else _of_pipeline(options)
         if source.ledger is not None:
@@ -82,7 +85,7 @@ def _of_folder(options: PlanOptions) -> _Source:
     latest = options.pipeline / "latest"
     run_dir = latest.resolve() if latest.is_dir() else options.pipeline
     ledger = LedgerLookup(run_dir / "ledger.sqlite3")
-    lock = PlanOptions(pipeline=run_dir / LOCK_NAME, set_params=options.set_params)
+    lock = replace(options, pipeline=run_dir / LOCK_NAME)
     plan: Plan | None = None
     try:
         plan = _usable_plan(lock)

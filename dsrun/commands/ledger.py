@@ -28,14 +28,22 @@ class LedgerOptions:
 
 
 def run(
-    run_of: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str], options: LedgerOptions
+    run_of: Path,
+    *,
+    out: Path,
+    emulate: bool,
+    set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...],
+    options: LedgerOptions,
 ) -> int:
     """`run_of` is a run directory, a directory that holds `latest`, or a pipeline."""
     if options.form == "parquet" and options.output is None:
         raise UsageError("--format parquet is not for a terminal or a pipe; name a file with -o")
     if options.errors and options.columns:
         raise UsageError(f"--errors has columns of its own: {', '.join(ERROR_COLUMNS)}")
-    run_dir = find_run_dir(run_of, out=out, emulate=emulate, set_params=set_params)
+    run_dir = find_run_dir(
+        run_of, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
+    )
     with closing(LedgerQuery(run_dir / "ledger.sqlite3")) as query:
         columns, kinds, rows = _ask(query, options)
         counted = _Counted(rows)

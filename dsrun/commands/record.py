@@ -66,7 +66,7 @@ def _keep_data(copy: Path, data: DataFile, name: str) -> None:
     if copy.is_file() and text_sha256(copy, shown_as=name) == data.sha256:
         return
     make_folder(copy.parent)
-    with data.path.open("rb") as file:
+    with data.open() as file:
         write_whole(copy, iter(partial(file.read, _CHUNK), b""))
 
 

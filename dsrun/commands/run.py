@@ -232,7 +232,7 @@ class _Session:
     async def _start_emulator(self, stack: AsyncExitStack) -> Settings:
         from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up
 
-        own = tuple(self._plan.catalog.own.values())
+        own = self._plan.catalog.own_schemas()
         emulator = await start_emulator(
             EmulatorOptions(task_time_s=_EMULATED_TASK_S, operations=own)
         )

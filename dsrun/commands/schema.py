@@ -4,8 +4,8 @@ from pathlib import Path
 
 import orjson
 
-from dsrun.catalog import Catalog, load_catalog
-from dsrun.commands.common import OWN_OPERATIONS
+from dsrun.catalog import Catalog
+from dsrun.commands.common import own_catalog
 from dsrun.console import answer, answer_text
 from dsrun.editor import manifest_schema
 from dsrun.errors import ExitCode, UsageError
@@ -15,7 +15,7 @@ from dsrun.wording import nearest
 _OWN = ("manifest", "results")
 
 
-def run(name: str | None, *, where: Path) -> int:
+def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
     """Print one schema, or the names of all. Raises UsageError for a name or place that is none.
 
     `where` is a pipeline or a folder: the operations beside it are known too.
@@ -23,7 +23,7 @@ def run(name: str | None, *, where: Path) -> int:
     if not where.exists():
         raise UsageError(f"{where}: no such pipeline or folder")
     folder = where if where.is_dir() else where.parent
-    catalog = load_catalog(folder / OWN_OPERATIONS)
+    catalog = own_catalog(folder, allow_files)
     known = [*_OWN, *catalog.names]
     if name is None:
         for each in known:

@@ -16,10 +16,18 @@ from dsrun.records import JobStatus
 
 
 def run(
-    where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str], as_json: bool
+    where: Path,
+    *,
+    out: Path,
+    emulate: bool,
+    set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...],
+    as_json: bool,
 ) -> int:
     """`where` is a run directory, a directory that holds `latest`, or a pipeline."""
-    run_dir = find_run_dir(where, out=out, emulate=emulate, set_params=set_params)
+    run_dir = find_run_dir(
+        where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
+    )
     view = LedgerView(run_dir / "ledger.sqlite3")
     counts = view.counts()
     running = is_locked(lock_of(run_dir))

@@ -34,12 +34,22 @@ class _Report:
         return head | problems | counts | ({"notify": self.notify} if self.notify else {})
 
 
-def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) -> int:
+def run(
+    pipelines: Sequence[Path],
+    *,
+    set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...],
+    form: str,
+) -> int:
     """0 when every pipeline is valid, else 2 with every problem told.
 
     The words go to stderr; `form` says what goes to stdout: text (nothing), json or github.
     """
-    reports = [_check(path, set_params) for path in pipelines]
+    asked = [
+        PlanOptions(pipeline=path, set_params=set_params, allow_files=allow_files)
+        for path in pipelines
+    ]
+    reports = list(map(_check, asked))
     if form == "json":
         texts = [report.as_json() for report in reports]
         answer_json(texts)
@@ -52,9 +62,10 @@ def run(pipelines: Sequence[Path], *, set_params: Mapping[str, str], form: str) 
     return ExitCode.INVALID if any(report.problems for report in reports) else ExitCode.OK
 
 
-def _check(path: Path, set_params: Mapping[str, str]) -> _Report:
+def _check(options: PlanOptions) -> _Report:
+    path = options.pipeline
     try:
-        plan = open_plan(PlanOptions(pipeline=path, set_params=set_params))
+        plan = open_plan(options)
         jobs = plan.check()
     except ManifestError as error:
         tell(error.problems)

@@ -8,7 +8,14 @@ from dsrun.errors import ManifestError, SetupError, UsageError
 from dsrun.layout import RunLayout
 
 
-def find_run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[str, str]) -> Path:
+def find_run_dir(
+    where: Path,
+    *,
+    out: Path,
+    emulate: bool,
+    set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...] = (),
+) -> Path:
     """`where` is a run directory, a directory that holds `latest`, or a pipeline.
 
     Raises ManifestError, SetupError.
@@ -19,7 +26,9 @@ def find_run_dir(where: Path, *, out: Path, emulate: bool, set_params: Mapping[s
         raise _unreadable(where, error) from error
     if is_directory:
         return run_dir_of(where)
-    plan = open_plan(PlanOptions(pipeline=where, out=out, set_params=set_params))
+    plan = open_plan(
+        PlanOptions(pipeline=where, out=out, set_params=set_params, allow_files=allow_files)
+    )
     if plan.problems:
         raise ManifestError(plan.problems)
     layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)

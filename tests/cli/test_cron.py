@@ -90,6 +90,17 @@ def test_options_are_handed_on_with_absolute_paths(work, monkeypatch):
     assert "--catch-up 7 --emulate >>" in line
 
 
+@pytest.mark.parametrize("form", [[], ["--systemd"]], ids=["crontab", "unit"])
+def test_folders_that_a_run_may_read_are_handed_on(work, form):
+    nightly(work)
+    (work.folder / "shared").mkdir()
+    (work.folder / "two words").mkdir()
+    given = ["--allow-files", "shared", "--allow-files", "two words"]
+    out = work.dsrun("cron", "demo.yaml", *given, *form).out
+    assert f"--allow-files {work.folder}/shared" in out
+    assert f"{work.folder}/two words" in out
+
+
 def test_options_that_stand_in_the_environment_are_handed_on(work, monkeypatch):
     monkeypatch.setenv("DSRUN_MAX_COST", "5 CNY")
     monkeypatch.setenv("DSRUN_TEXTFILE", "metrics/demo.prom")
@@ -104,7 +115,8 @@ def test_options_that_stand_in_the_environment_are_handed_on(work, monkeypatch):
 
 def test_every_variable_of_a_run_is_handed_on_or_has_a_reason_not_to_be():
     names = {
-        f"DSRUN_{option}" for option in ["OUT", "SET", "ENV_FILE", "EMULATE", "CATCH_UP"]
+        f"DSRUN_{option}"
+        for option in ["OUT", "SET", "ALLOW_FILES", "ENV_FILE", "EMULATE", "CATCH_UP"]
     }  # options
     names |= {"DSRUN_IF_RUNNING", "DSRUN_NO_PROGRESS", "DSRUN_JITTER"}  # are decided by dsrun cron
     names |= {"DSRUN_DATE", "DSRUN_DRY_RUN", "DSRUN_RESUBMIT_UNKNOWN"}  # are for once

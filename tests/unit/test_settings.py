@@ -45,6 +45,59 @@ def test_the_base_url(home, environ, base_url):
     assert read_settings({"DASHSCOPE_API_KEY": KEY, **environ}).base_url == base_url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://a.example./api/v1", "http://[::1]:9/", "http://localhost/", "http://1.2.3.4/x"),
+        *("http://\u706f.example/api/v1", "http://a_b.example:65535/"),
+    ],
+)
+def test_what_is_an_address_is_taken(home, url):
+    assert read_settings({"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_HTTP_BASE_URL": url}).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://[::1",
+            "http://",
+            "http:///x",
+            "//a",
+            "ftp://a",
+            "file:///etc/passwd",
+            "http://[x]",
+        ),
+        *("http://a:99999/", "http://a:0/", "http://a:b/", "http://a:/", "http://a:-1/"),
+        *("http://a b/", "http://a\x01b/", "http://a\\b/", "http://a/\nb", "http://a/ b"),
+        *(
+            "http://..",
+            "http://a..b/",
+            "http://-a/",
+            "http://%41/",
+            "http://1.2.3.4.5/",
+            "http://300.1/",
+        ),
+        *("http://" + "b" * 64 + ".example/", "http://" + "b." * 130 + "example/", "http://.a/"),
+    ],
+)
+def test_what_is_no_address_is_told(home, url):
+    with pytest.raises(SetupError, match="is no http address"):
+        read_settings({"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_HTTP_BASE_URL": url})
+
+
+def test_a_key_file_is_a_regular_file_of_bounded_size(home, tmp_path):
+    for path in ("/dev/zero", "/proc/self/environ", str(tmp_path)):
+        with pytest.raises(SetupError, match="cannot be read"):
+            read_settings({"DASHSCOPE_API_KEY_FILE_PATH": path})
+
+
+def test_a_pipe_that_gives_no_key_is_not_waited_for_long(home, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SetupError, match="the pipe gave nothing"):
+        read_settings({"DASHSCOPE_API_KEY_FILE_PATH": str(tmp_path / "pipe")})
+
+
 def test_the_default_is_the_beijing_host():
     assert DEFAULT_BASE_URL == "https://dashscope.aliyuncs.com/api/v1"
 

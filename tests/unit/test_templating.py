@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsrun.inputs import Inputs
 from dsrun.matrix import same
 from dsrun.template_faults import TemplateProblem
 from dsrun.templating import Templates, digest_filter, slug
@@ -21,7 +22,7 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory):
-    return Templates(root=tmp_path_factory.mktemp("empty"))
+    return Templates(Inputs(tmp_path_factory.mktemp("empty")))
 
 
 @given(value=VALUES)
@@ -327,7 +328,7 @@ def test_an_included_file_sees_the_variables_and_counts_its_own(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.j2").write_text("a {{ x }} {% include 'b.j2' %}", encoding="utf-8")
     (tmp_path / "b.j2").write_bytes(b"\xef\xbb\xbfb\r\n{{ run.date }}\r\n")
-    templates = Templates(root=tmp_path)
+    templates = Templates(Inputs(tmp_path))
     template = templates.compile("{% include 'sub/a.j2' %}!")
     assert (template.uses, template.run_values) == ({"x", "run"}, {"date"})
     assert template.render(templates.variables({"x": 1, "run": {"date": "D"}})) == "a 1 b\nD!"
@@ -356,13 +357,13 @@ def test_an_include_outside_the_folder_is_refused(tmp_path, name):
     (inside / "link.j2").symlink_to(outside / "secret.j2")
     (inside / "folder").symlink_to(outside)
     with pytest.raises(TemplateProblem, match="lies outside the folder of the manifest"):
-        Templates(root=inside).compile(f"{{% include '{name.format(outside=outside)}' %}}")
+        Templates(Inputs(inside)).compile(f"{{% include '{name.format(outside=outside)}' %}}")
 
 
 def test_a_file_that_includes_itself_ends(tmp_path):
     (tmp_path / "a.j2").write_text("{% include 'b.j2' %}", encoding="utf-8")
     (tmp_path / "b.j2").write_text("{% include 'a.j2' %}", encoding="utf-8")
-    templates = Templates(root=tmp_path)
+    templates = Templates(Inputs(tmp_path))
     with pytest.raises(TemplateProblem, match="calls itself without end"):
         render(templates, "{% include 'a.j2' %}")
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dsrun.catalog import load_catalog
 from dsrun.errors import FileChanged
+from dsrun.inputs import Inputs
 from dsrun.upload_files import CheckedReader, UploadFault, UploadFiles
 
 [FIELD] = load_catalog()["wanx-v1"].uploads.fields
@@ -27,7 +28,7 @@ def find(tmp_path):
     """Write a file and find it by its name."""
     root = tmp_path / "project"
     (root / "refs").mkdir(parents=True)
-    files = UploadFiles(root)
+    files = UploadFiles(Inputs(root))
 
     def finder(content=None, *, name="refs/a"):
         if content is not None:
