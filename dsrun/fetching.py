@@ -15,12 +15,15 @@ from dsrun.catalog import resolve
 from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.errors import AnswerLost, Expired, NotSent
-from dsrun.media import ArtifactInvalid
+from dsrun.media import LARGEST, ArtifactInvalid
 from dsrun.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder
 from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
 from dsrun.splicing import Change
 from dsrun.tagging.pictures import tagged
 from dsrun.tagging.tag import Tag
+
+
+_WHITE = b" \t\r\n\v\f"
 
 
 class Fetched(NamedTuple):
@@ -89,14 +92,11 @@ class Fetcher:
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
         """Write the base64 body of an answer."""
         spec = operation.artifacts
-        text = resolve(payload, spec.base64)
         declared = resolve(payload, spec.format) or resolve(orjson.loads(job.body), spec.asked)
         rate = resolve(payload, spec.sample_rate)
         try:
-            plain = "".join(str(text or "").rpartition(",")[2].split())
-            data = base64.b64decode(plain, validate=True)
             incoming = self._sink.incoming()
-            incoming.add(data)
+            incoming.add(_decoded(resolve(payload, spec.base64)))
             saved = await self._sink.keep(
                 incoming,
                 stems=file_names(job, 0),
@@ -128,7 +128,7 @@ class Fetcher:
             incoming = self._sink.incoming()
             try:
                 async with self._control.interruptible(paid=True):
-                    await self._api.fetch(url, incoming)
+                    await self._api.fetch(url, incoming, most=LARGEST[operation.artifacts.media])
                 if attempt < self._max_attempts:
                     # What comes without its end each time is what the service has, and is kept.
                     _check_end(incoming)
@@ -149,6 +149,17 @@ class Fetcher:
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
             else:
                 return saved
+
+
+def _decoded(text: Json) -> bytes:
+    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
+
+    White space goes without a split: megabytes of it would make millions of words.
+    """
+    if not isinstance(text, str) or not text.isascii():
+        raise ValueError("there is none")
+    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
+    return base64.b64decode(plain, validate=True)
 
 
 def _check_end(incoming: Incoming) -> None:

@@ -164,7 +164,9 @@ class Uploader:
         name = f"{file.sha256[:16]}-{self._rng.getrandbits(64):016x}.{file.extension}"
         key = f"{policy.folder}/{name}"
         with self._open_file(file) as data:
-            refusal = await self._api.upload(policy, data, key=key, media_type=file.media_type)
+            refusal = await self._api.upload(
+                policy, data, size=file.size, key=key, media_type=file.media_type
+            )
             if refusal is not None:
                 raise _Trouble(f"{refusal.code}: {refusal.message}")
             data.check()

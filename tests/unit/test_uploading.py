@@ -60,7 +60,7 @@ class Service:
         self.models.append(model)
         return _next(self.next_policies, answer())
 
-    async def upload(self, policy, data, *, key, media_type):
+    async def upload(self, policy, data, *, size, key, media_type):
         assert (policy.host, media_type) == ("https://files.example.com", "image/png")
         self.keys.append(key)
         assert data.read() == CONTENT
