@@ -17,9 +17,7 @@ from dsrun.verdict import judge
 
 _QUERY_TIMEOUT_S = 30.0
 
-# The most bytes of an answer, unpacked. A body with a file in it is estimated at several MB
-# (api/voice-design.md 2.2), and nobody has published the largest page of a list.
-_WITH_FILE = _LIST = 16 << 20
+# The most bytes of an answer that can hold neither a file nor a list.
 _TASK = 1 << 20  # a thousand signed addresses; many such answers are in memory at once
 _HOST_WORDS = 64 << 10  # XML of the file host
 
@@ -60,7 +58,6 @@ class ApiClient:
             headers=headers,
             body=body,
             timeout_s=operation.timeout_s,
-            most=_WITH_FILE,
         )
         return _read(reply)
 
@@ -110,7 +107,7 @@ class ApiClient:
             media_type=media_type,
             most=_HOST_WORDS,
         )
-        return None if reply.status == _OK else host_refusal(reply.status, reply.body)
+        return None if reply.status == _OK else host_refusal(reply.status, bytes(reply.body))
 
     async def list_tasks(self, query: Mapping[str, str]) -> Answer:
         """A page of the account's tasks. Raises NotSent or AnswerLost."""
@@ -120,7 +117,6 @@ class ApiClient:
             headers=self._headers,
             body=None,
             timeout_s=_QUERY_TIMEOUT_S,
-            most=_LIST,
         )
         return replace(_read(reply), served_at=_served_at(reply.headers))
 
@@ -135,7 +131,6 @@ class ApiClient:
             headers={**self._headers, "Content-Type": "application/json"},
             body=body,
             timeout_s=_QUERY_TIMEOUT_S,
-            most=_LIST,
         )
         return _read(reply)
 

@@ -22,7 +22,6 @@ from dsrun.splicing import Change
 from dsrun.tagging.pictures import tagged
 from dsrun.tagging.tag import Tag
 
-
 _WHITE = b" \t\r\n\v\f"
 
 

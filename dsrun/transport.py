@@ -21,6 +21,9 @@ from dsrun.unpacking import ASKED_FOR, Oversize, Unpacker
 
 _log = logging.getLogger(__name__)
 
+# Unpacked. An answer with a voice's preview in it is estimated at several MB, and nobody has
+# published the largest page of a list (api/voice-design.md 2.2, api/tasks-and-platform.md 1.2).
+LARGEST_ANSWER = 16 << 20
 _SMALL = 1 << 20  # bytes of an answer that need not wait for room
 _LARGE_AT_ONCE = 2  # answers beyond that: memory must not follow concurrency
 _KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
@@ -103,7 +106,7 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout_s: float,
-        most: int | None,
+        most: int | None = LARGEST_ANSWER,
     ) -> Reply:
         """Send and read the whole answer, of `most` bytes; with None its body is left unread.
 
@@ -230,9 +233,9 @@ class _Pace:
         kind: type[BaseException] | None,
         error: BaseException | None,
         tb: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         self._window.cancel()
-        return await self._timeout.__aexit__(kind, error, tb)
+        await self._timeout.__aexit__(kind, error, tb)
 
     def expect(self, size: int) -> None:
         """The server has said how long it is."""
