@@ -1,6 +1,6 @@
 """A server that answers as no honest one does: each path has its own way of never coming to an end.
 
-`python tests/hostile.py URL...` asks for each and tells, a JSON line a URL, what came of it, in
+`python tests/hostile.py answer|file URL...` asks for each and tells, a JSON line a URL, what came of it, in
 how many seconds, and how much memory the process has had at most so far.
 """
 
@@ -14,6 +14,11 @@ import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from dsrun.errors import ApiError
+from dsrun.transport import Patience, Transport
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
@@ -33,7 +38,7 @@ class Hostile:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self._server = self._do(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.host = "127.0.0.1:{}".format(self._server.sockets[0].getsockname()[1])
+        self.host = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         self.url = f"http://{self.host}"
 
     def close(self) -> None:
@@ -53,7 +58,9 @@ class Hostile:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        # A handler that is cancelled as the server closes has nobody to tell.
+        gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*gone):
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
             await reader.readexactly(int(length[1]) if length else 0)
@@ -64,7 +71,7 @@ class Hostile:
                 async for piece in pieces:
                     writer.write(piece)
                     await writer.drain()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(*gone):
             writer.close()
             await writer.wait_closed()
 
@@ -111,13 +118,22 @@ def redirects(every_s: float = 0.0) -> Callable[[bytes], Pieces]:
     return answer
 
 
-def bomb(layers: int, *, wbits: int = 31, size: int = 1 << 30) -> bytes:
-    """A gigabyte of zeros, packed so many times."""
+def bomb(layers: int, *headers: bytes, wbits: int = 31) -> Callable[[bytes], Pieces]:
+    """A quarter of a gigabyte of zeros, packed so many times."""
+
+    async def answer(_head: bytes) -> Pieces:
+        body = _zeros(wbits)
+        for _ in range(layers - 1):
+            body = gzip.compress(body)
+        yield announced(body, *headers)
+
+    return answer
+
+
+@cache
+def _zeros(wbits: int) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    body = b"".join(packer.compress(ZEROS) for _ in range(size // len(ZEROS))) + packer.flush()
-    for _ in range(layers - 1):
-        body = gzip.compress(body)
-    return body
+    return b"".join([*(packer.compress(ZEROS) for _ in range(256)), packer.flush()])
 
 
 def _chunk(data: bytes) -> bytes:
@@ -130,19 +146,17 @@ ANSWERS: dict[str, Callable[[bytes], Pieces]] = {
     "/announced": endless(OK + b"Content-Length: %d\r\n\r\n" % GB, ZEROS),
     "/unannounced": endless(OK + b"Connection: close\r\n\r\n", ZEROS),
     "/chunked": endless(CHUNKED + b"\r\n", _chunk(ZEROS)),
-    "/one-byte-chunks": endless(CHUNKED + b"\r\n", _chunk(b" ") * 10_000),
+    "/one-byte-chunks": once(CHUNKED + b"\r\n" + _chunk(b" ") * 200_000 + _chunk(b"")),
     "/both-lengths": endless(CHUNKED + b"Content-Length: 5\r\n\r\n", _chunk(ZEROS)),
     "/chunk-extensions": endless(CHUNKED + b"\r\n5;x=", b"x" * 100_000),
     "/trailers": endless(CHUNKED + b"\r\n2\r\n{}\r\n0\r\n", b"X-Trailer: x\r\n" * 10_000),
     "/long-trailer": endless(CHUNKED + b"\r\n2\r\n{}\r\n0\r\nX-Trailer: ", b"x" * 100_000),
-    "/gzip": once(announced(bomb(1), b"Content-Encoding: gzip")),
-    "/deflate": once(announced(bomb(1, wbits=15), b"Content-Encoding: deflate")),
-    "/bare-deflate": once(announced(bomb(1, wbits=-15), b"Content-Encoding: deflate")),
-    "/gzip-twice": once(announced(bomb(2), b"Content-Encoding: gzip, gzip")),
-    "/gzip-thrice": once(announced(bomb(3), b"Content-Encoding: gzip, gzip, gzip")),
-    "/two-headers": once(
-        announced(bomb(2), b"Content-Encoding: gzip", b"Content-Encoding: gzip")
-    ),
+    "/gzip": bomb(1, b"Content-Encoding: gzip"),
+    "/deflate": bomb(1, b"Content-Encoding: deflate", wbits=15),
+    "/bare-deflate": bomb(1, b"Content-Encoding: deflate", wbits=-15),
+    "/gzip-twice": bomb(2, b"Content-Encoding: gzip, gzip"),
+    "/gzip-thrice": bomb(3, b"Content-Encoding: gzip, gzip, gzip"),
+    "/two-headers": bomb(2, b"Content-Encoding: gzip", b"Content-Encoding: gzip"),
     "/brotli": once(announced(b"\x0b\x02\x80{}\x03", b"Content-Encoding: br")),
     "/gzip-no-end": once(announced(gzip.compress(b"{}" * 100)[:-9], b"Content-Encoding: gzip")),
     "/gzip-and-more": once(announced(gzip.compress(b"{}") * 100_000, b"Content-Encoding: gzip")),
@@ -163,15 +177,13 @@ ANSWERS: dict[str, Callable[[bytes], Pieces]] = {
     "/silent": endless(b"", b"", every_s=PERIOD_S),
     "/redirects": redirects(),
     "/slow-redirects": redirects(PERIOD_S),
+    # A proxy that is asked to CONNECT.
+    "": endless(OK + b"X-Header: ", b"x", every_s=PERIOD_S),
 }
 
 
 async def ask(url: str, *, as_file: bool) -> str:
-    from dsrun.errors import ApiError
-    from dsrun.transport import Patience, Transport
-
-    patience = Patience(window_s=2.0)
-    async with Transport(patience=patience) as transport:
+    async with Transport(patience=Patience(connect_s=2.0, window_s=2.0)) as transport:
         try:
             if as_file:
                 await transport.download(url, lambda _: None, most=64 << 20)
@@ -183,8 +195,8 @@ async def ask(url: str, *, as_file: bool) -> str:
 
 
 def peak_mb() -> float:
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def main(as_file: bool, urls: list[str]) -> None:
