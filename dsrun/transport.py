@@ -29,6 +29,7 @@ _LARGE_AT_ONCE = 2  # answers beyond that: memory must not follow concurrency
 _KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
 _USER_AGENT = f"dsrun/{__version__}"
 _OK = 200
+_LONGEST_REASON = 300
 _UNPACKED = {"Accept-Encoding": "identity"}
 
 
@@ -339,5 +340,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.TooManyRedirects):
         return "it redirects without end"
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"HTTP {error.status} {error.message}"  # its own text holds the signed address
-    return str(error) or type(error).__name__
+        return _short(f"HTTP {error.status} {error.message}")  # its own text holds the address
+    return _short(str(error)) or type(error).__name__
+
+
+def _short(words: str) -> str:
+    """aiohttp quotes what it could not read, which may be a quarter of a megabyte."""
+    return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."

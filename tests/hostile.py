@@ -1,7 +1,7 @@
-"""A server that answers as no honest one does: each path has its own way of never coming to an end.
+"""A server that answers as no honest one does: each path has its own way of coming to no end.
 
-`python tests/hostile.py answer|file URL...` asks for each and tells, a JSON line a URL, what came of it, in
-how many seconds, and how much memory the process has had at most so far.
+`python tests/hostile.py answer|file URL...` asks for each and tells, a JSON line a URL, what came
+of it, in how many seconds, and how much memory the process has had at most so far.
 """
 
 import asyncio
