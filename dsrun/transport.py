@@ -345,5 +345,5 @@ def _reason(error: BaseException) -> str:
 
 
 def _short(words: str) -> str:
-    """aiohttp quotes what it could not read, which may be a quarter of a megabyte."""
+    """An error of aiohttp quotes what it could not read, which may be a quarter of a megabyte."""
     return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."

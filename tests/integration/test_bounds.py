@@ -179,6 +179,7 @@ def dsrun_peak_mb(work, *arguments):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
     code, peak_mb = done.stdout.split()[-2:]
     return int(code), float(peak_mb)
 
