@@ -6,11 +6,11 @@ from email.utils import parsedate_to_datetime
 from typing import BinaryIO, Protocol
 from urllib.parse import quote, urlencode
 
+from dsrun.answer_json import cut, parse_answer
 from dsrun.answers import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
 from dsrun.errors import AnswerLost, Expired, TooLong
 from dsrun.media import ArtifactInvalid
 from dsrun.ports import Incoming
-from dsrun.reading import cut, parse_answer
 from dsrun.records import Operation
 from dsrun.transport import Reply, Transport
 from dsrun.verdict import judge

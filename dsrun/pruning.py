@@ -34,8 +34,9 @@ class _Old(NamedTuple):
 def prune(layout: RunLayout, *, keep: int, now: str, say: Callable[[str], None]) -> list[Path]:
     """Keep the `keep` newest runs of a pipeline, `layout`'s among them; the removed directories.
 
-    Emulated and real runs are counted apart. A run that began later than `now` did so by a clock
-    that was wrong, or is now: it stays, and takes no place of one whose age is known. Raises SetupError where a directory cannot be removed.
+    Emulated and real runs are counted apart. A run that began later than `now` had a clock that was
+    wrong, then or now: it stays, and takes no place of one whose age is known. Raises SetupError
+    where a directory cannot be removed.
     """
     found = [
         old
