@@ -3,6 +3,7 @@
 import math
 import os
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +69,11 @@ def open_small(path: Path, side: int) -> Image.Image:
 
     Raises OSError, ValueError or DecompressionBombError where it cannot be read.
     """
-    with Image.open(path) as picture:
+    with (
+        # Threads share the filters; at worst this one stays, and the bound below stands anyhow.
+        warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"),
+        Image.open(path) as picture,
+    ):
         pixels = picture.width * picture.height
         if pixels > _MOST_PIXELS:
             raise ValueError(f"{picture.width}x{picture.height} pixels are too many to show")

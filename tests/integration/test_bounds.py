@@ -312,3 +312,31 @@ steps:
     assert code in (0, 1)
     assert peak < MOST_MB
     assert service.asked.count(SPEAK) == 1
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 1 Jan 2024 9999999999999999999999:00:00 GMT",
+        "01 Jan 99999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +9999",
+        "yesterday",
+    ],
+)
+def test_a_date_of_no_calendar_does_not_end_a_run(work, service, date):
+    """The answer of the create is lost, so the list is asked, whose Date tells the clock."""
+    listed = b'{"data": [], "total": 0}'
+    service.answers[CREATE] = ANSWERS["/announced"]
+    service.answers["/api/v1/tasks/"] = once(announced(listed, f"Date: {date}".encode()))
+    assert work.dsrun("run", work.posters(1, grace="10ms", max_attempts=1)).code in (1, 3)
+
+
+def test_a_notice_is_delivered_whatever_its_host_says_then(work, emulator, server):
+    server.answers |= {"/hook": ANSWERS["/unannounced"]}
+    pipeline = work.posters(1)
+    with pipeline.open("a") as file:
+        file.write(f"notify: {{on: always, url: '{server.url}/hook'}}\n")
+    code, peak = dsrun_peak_mb(work, "run", pipeline)
+    assert code == 0
+    assert peak < MOST_MB
+    assert server.asked.count("/hook") == 1
