@@ -5,8 +5,8 @@ Whatever a server does, each call ends: its answer has a most of bytes, its time
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
@@ -199,22 +199,24 @@ class Transport:
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
         """The whole body. Those that are large come two at a time."""
-        body = bytearray()
-        async with aclosing(_pieces(response, most)) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > _SMALL:
-                    break
-            else:
-                return body
-            async with self._large:
-                async for piece in pieces:
+        body, (unpacker, _) = bytearray(), _body_of(response, most)
+        async with AsyncExitStack() as room:
+            is_large = False
+            while chunk := await response.content.readany():
+                for piece in unpacker.unpack(chunk):
                     body += piece
+                    if len(body) > _SMALL and not is_large:
+                        is_large = True
+                        await room.enter_async_context(self._large)
+        unpacker.finish()
         return body
 
 
 class _Pace:
-    """Ends a transfer that crawls, or takes longer than its size allows, with TimeoutError."""
+    """Ends a transfer that crawls, or takes longer than its size allows, with TimeoutError.
+
+    It looks once a window, so that a transfer as quick as most costs one timer.
+    """
 
     def __init__(self, patience: Patience, *, most: int) -> None:
         self.moved = 0  # bytes so far, as they came
@@ -222,7 +224,8 @@ class _Pace:
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
-        self._timeout = asyncio.timeout(patience.whole_s(most))
+        self._whole_s = patience.whole_s(most)
+        self._timeout = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
@@ -240,25 +243,16 @@ class _Pace:
 
     def expect(self, size: int) -> None:
         """The server has said how long it is."""
-        self._timeout.reschedule(self._began_at + self._patience.whole_s(size))
+        self._whole_s = self._patience.whole_s(size)
 
     def _look(self) -> None:
-        patience = self._patience
-        if self._timeout.expired():
-            return
-        if self.moved - self._seen < patience.least_rate * patience.window_s:
-            self._timeout.reschedule(self._loop.time())
+        patience, now = self._patience, self._loop.time()
+        crawls = self.moved - self._seen < patience.least_rate * patience.window_s
+        if crawls or now - self._began_at > self._whole_s:
+            self._timeout.reschedule(now)
             return
         self._seen = self.moved
         self._window = self._loop.call_later(patience.window_s, self._look)
-
-
-async def _pieces(response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[bytes]:
-    unpacker, _ = _body_of(response, most)
-    while chunk := await response.content.readany():
-        for piece in unpacker.unpack(chunk):
-            yield piece
-    unpacker.finish()
 
 
 def _body_of(response: aiohttp.ClientResponse, most: int) -> tuple[Unpacker, int | None]:

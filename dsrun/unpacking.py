@@ -4,7 +4,7 @@ What a server sends may be a thousand times as long once it is unpacked, so it i
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 ASKED_FOR = "gzip, deflate"  # the codings that an Unpacker knows, as a header names them
 
@@ -42,21 +42,30 @@ class Unpacker:
     def is_packed(self) -> bool:
         return bool(self._layers)
 
-    def unpack(self, chunk: bytes) -> Iterator[bytes]:
+    def unpack(self, chunk: bytes) -> Iterable[bytes]:
         """The pieces that a chunk becomes. Raises Oversize, or ValueError where it is damaged."""
-        pieces: Iterator[bytes] = iter((chunk,))
-        for layer in self._layers:
-            pieces = layer.unpack(pieces)
-        for piece in pieces:
-            self._size += len(piece)
-            if self._size > self._most:
-                raise Oversize(self._most)
-            yield piece
+        if self._layers:
+            return self._unpacked(chunk)
+        self._count(chunk)
+        return (chunk,)
 
     def finish(self) -> None:
         """Raises ValueError where a packed body has no end."""
         if any(layer.is_cut_off for layer in self._layers):
             raise ValueError("its packed body is cut off")
+
+    def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
+        pieces: Iterator[bytes] = iter((chunk,))
+        for layer in self._layers:
+            pieces = layer.unpack(pieces)
+        for piece in pieces:
+            self._count(piece)
+            yield piece
+
+    def _count(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._most:
+            raise Oversize(self._most)
 
 
 class _Layer:

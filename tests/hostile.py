@@ -1,7 +1,7 @@
 """A server that answers as no honest one does: each path has its own way of coming to no end.
 
-`python tests/hostile.py answer|file URL...` asks for each and tells, a JSON line a URL, what came
-of it, in how many seconds, and how much memory the process has had at most so far.
+`python tests/hostile.py answer|file|many URL...` asks for each, or for many at once, and tells, a
+JSON line a URL, what came of it, in how many seconds, and the most memory of the process so far.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from dsrun.transport import Patience, Transport
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
 ZEROS = bytes(1 << 20)
+MANY = 30
 PERIOD_S = 0.2  # between two bytes of what trickles
 
 Pieces = AsyncIterator[bytes]
@@ -182,16 +183,25 @@ ANSWERS: dict[str, Callable[[bytes], Pieces]] = {
 }
 
 
-async def ask(url: str, *, as_file: bool) -> str:
+async def ask(kind: str, url: str) -> str:
+    """What came of it, as one word or an error's; of `many` what came of each."""
     async with Transport(patience=Patience(connect_s=2.0, window_s=2.0)) as transport:
-        try:
-            if as_file:
-                await transport.download(url, lambda _: None, most=64 << 20)
-            else:
-                await transport.request("GET", url, headers={}, body=None, timeout_s=2.0)
-        except ApiError as error:
-            return f"{type(error).__name__}: {error}"
-        return "read"
+        if kind == "file":
+            return await _end_of(transport.download(url, lambda _: None, most=64 << 20))
+        number, timeout_s = (MANY, 60.0) if kind == "many" else (1, 2.0)
+        ends = [
+            _end_of(transport.request("GET", url, headers={}, body=None, timeout_s=timeout_s))
+            for _ in range(number)
+        ]
+        return ", ".join(sorted(set(await asyncio.gather(*ends))))
+
+
+async def _end_of(asking: Awaitable[object]) -> str:
+    try:
+        await asking
+    except ApiError as error:
+        return f"{type(error).__name__}: {error}"
+    return "read"
 
 
 def peak_mb() -> float:
@@ -199,13 +209,13 @@ def peak_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def main(as_file: bool, urls: list[str]) -> None:
+def main(kind: str, urls: list[str]) -> None:
     for url in urls:
         began = time.monotonic()
-        came = asyncio.run(ask(url, as_file=as_file))
+        came = asyncio.run(ask(kind, url))
         took_s = round(time.monotonic() - began, 2)
         print(json.dumps({"came": came, "took_s": took_s, "peak_mb": round(peak_mb())}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] == "file", sys.argv[2:])
+    main(sys.argv[1], sys.argv[2:])

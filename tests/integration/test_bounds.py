@@ -73,6 +73,13 @@ def test_no_answer_holds_a_request_or_fills_the_memory(server, kind):
         assert (end["came"] == "read") == is_read, (path, end)
 
 
+@pytest.mark.parametrize("path", ["/unannounced", "/gzip", "/chunked"])
+def test_many_large_answers_at_once_take_no_more_memory_than_a_few(server, path):
+    [end] = probe("many", [server.url + path])
+    assert end["came"].startswith("TooLong")
+    assert end["peak_mb"] < MOST_MB
+
+
 @pytest.mark.parametrize("through", ["TLS", "proxy"])
 async def test_a_connection_that_is_never_made_was_not_sent(server, monkeypatch, through):
     url = server.url.replace("http", "https") + "/silent"
@@ -154,7 +161,7 @@ async def test_a_file_has_the_time_that_its_length_needs(server, says):
     server.answers["/crawl"] = endless(
         b"HTTP/1.1 200 OK\r\n" + says + b"\r\n", b"x" * 100, every_s=0.01
     )
-    patience = Patience(least_rate=0, base_s=0.5, whole_rate=1_000_000)
+    patience = Patience(window_s=0.25, least_rate=0, base_s=0.5, whole_rate=1_000_000)
     async with Transport(patience=patience) as transport:
         with pytest.raises(AnswerLost, match="it took too long"):
             await transport.download(f"{server.url}/crawl", lambda _: None, most=100_000)
