@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 # Unpacked. An answer with a voice's preview in it is estimated at several MB, and nobody has
 # published the largest page of a list (api/voice-design.md 2.2, api/tasks-and-platform.md 1.2).
 LARGEST_ANSWER = 16 << 20
-_SMALL = 1 << 20  # bytes of an answer that need not wait for room
+_SMALL = 1 << 18  # bytes of an answer that need not wait for room
+_BUFFER = 1 << 16  # bytes that a connection takes in before somebody reads them
 _LARGE_AT_ONCE = 2  # answers beyond that: memory must not follow concurrency
 _KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
 _USER_AGENT = f"dsrun/{__version__}"
@@ -272,6 +273,7 @@ def _open_session(connector: aiohttp.TCPConnector, patience: Patience) -> aiohtt
         headers={"User-Agent": _USER_AGENT, "Accept-Encoding": ASKED_FOR},
         timeout=aiohttp.ClientTimeout(total=None, connect=patience.connect_s),
         auto_decompress=False,
+        read_bufsize=_BUFFER,
         cookie_jar=aiohttp.DummyCookieJar(),
         requote_redirect_url=False,
     )

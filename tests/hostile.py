@@ -23,7 +23,7 @@ from dsrun.transport import Patience, Transport
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
 ZEROS = bytes(1 << 20)
-MANY = 30
+MANY = 64
 PERIOD_S = 0.2  # between two bytes of what trickles
 
 Pieces = AsyncIterator[bytes]
