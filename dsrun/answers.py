@@ -66,6 +66,7 @@ class Entry(NamedTuple):
 
 
 _NO_RESULT = "NoResult"
+_LONGEST_ID = 256  # characters; those of the service have 36
 _PHASES = {
     "SUCCEEDED": TaskPhase.SUCCEEDED,
     "FAILED": TaskPhase.FAILED,
@@ -76,8 +77,8 @@ _PHASES = {
 
 
 def task_id_of(payload: Json) -> str | None:
-    found = resolve(payload, "/output/task_id")
-    return found if isinstance(found, str) and found else None
+    name = resolve(payload, "/output/task_id")
+    return name if isinstance(name, str) and 0 < len(name) <= _LONGEST_ID else None
 
 
 def holds_result(operation: Operation, payload: Json) -> bool:

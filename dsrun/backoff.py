@@ -3,6 +3,7 @@
 from random import Random
 
 _CAP_S = 60.0
+_LONGEST_ASKED_S = 3600.0  # a service that asks for more, or for a date far off, is asked again
 _DOUBLINGS = 6  # by then the cap is reached
 _LEAST_POLL_S = 0.1
 _LONGEST_TASK_S = 86400.0  # a task that has lived longer is gone
@@ -11,10 +12,10 @@ _LONGEST_TASK_S = 86400.0  # a task that has lived longer is gone
 def retry_delay(attempt: int, *, rng: Random, retry_after_s: float | None = None) -> float:
     """Seconds before try number `attempt` + 1: 1, 2, 4, ... with jitter, at most 60.
 
-    A wait that the service asks for is a lower bound.
+    A wait that the service asks for is a lower bound, up to an hour.
     """
     backoff = min(_CAP_S, 2.0 ** min(attempt - 1, _DOUBLINGS))
-    return max(retry_after_s or 0.0, backoff * rng.uniform(0.75, 1.25))
+    return max(min(retry_after_s or 0.0, _LONGEST_ASKED_S), backoff * rng.uniform(0.75, 1.25))
 
 
 def next_poll_delay(previous_s: float, *, factor: float, max_s: float) -> float:

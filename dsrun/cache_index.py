@@ -166,8 +166,8 @@ class CacheIndex:
         )
 
     def touch(self, job_ids: Sequence[str], *, at: str) -> None:
-        """Inside `writing()`: the entries are used now."""
-        self._all(f"UPDATE entry SET used_at = ? WHERE {_IDS}", job_ids, at)  # noqa: S608
+        """Inside `writing()`: the entries are used now; a clock set back makes none older."""
+        self._all(f"UPDATE entry SET used_at = max(used_at, ?) WHERE {_IDS}", job_ids, at)  # noqa: S608
 
     def forget(self, job_ids: Sequence[str]) -> None:
         """Inside `writing()`."""

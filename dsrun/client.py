@@ -6,17 +6,21 @@ from email.utils import parsedate_to_datetime
 from typing import BinaryIO, Protocol
 from urllib.parse import quote, urlencode
 
-import orjson
-
+from dsrun.answer_json import cut, parse_answer
 from dsrun.answers import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
-from dsrun.errors import AnswerLost, Expired
+from dsrun.errors import AnswerLost, Expired, TooLong
+from dsrun.media import ArtifactInvalid
 from dsrun.ports import Incoming
 from dsrun.records import Operation
 from dsrun.transport import Reply, Transport
 from dsrun.verdict import judge
 
 _QUERY_TIMEOUT_S = 30.0
-_UPLOAD_TIMEOUT_S = 600.0
+
+# The most bytes of an answer that can hold neither a file nor a list.
+_TASK = 1 << 20  # a thousand signed addresses; many such answers are in memory at once
+_HOST_WORDS = 64 << 10  # XML of the file host
+
 _OK = 200
 _GONE = (403, 404, 410)  # what a signed address that has expired is answered with
 
@@ -65,6 +69,7 @@ class ApiClient:
             headers=self._headers,
             body=None,
             timeout_s=_QUERY_TIMEOUT_S,
+            most=_TASK,
         )
         return _read(reply)
 
@@ -76,11 +81,12 @@ class ApiClient:
             headers=self._headers,
             body=None,
             timeout_s=_QUERY_TIMEOUT_S,
+            most=_TASK,
         )
         return _read(reply)
 
     async def upload(
-        self, policy: UploadPolicy, data: BinaryIO, *, key: str, media_type: str
+        self, policy: UploadPolicy, data: BinaryIO, *, size: int, key: str, media_type: str
     ) -> HostRefusal | None:
         """Send a file to where its policy says. Raises NotSent or AnswerLost.
 
@@ -96,11 +102,12 @@ class ApiClient:
             policy.host,
             fields=fields,
             file=data,
+            size=size,
             name=key.rpartition("/")[2],
             media_type=media_type,
-            timeout_s=_UPLOAD_TIMEOUT_S,
+            most=_HOST_WORDS,
         )
-        return None if reply.status == _OK else host_refusal(reply.status, reply.body)
+        return None if reply.status == _OK else host_refusal(reply.status, bytes(reply.body))
 
     async def list_tasks(self, query: Mapping[str, str]) -> Answer:
         """A page of the account's tasks. Raises NotSent or AnswerLost."""
@@ -127,9 +134,15 @@ class ApiClient:
         )
         return _read(reply)
 
-    async def fetch(self, url: str, incoming: Incoming) -> None:
-        """Read a result file whole. Raises NotSent, AnswerLost, Expired or SetupError."""
-        status, length = await self._transport.download(url, incoming.add)
+    async def fetch(self, url: str, incoming: Incoming, *, most: int) -> None:
+        """Read a result file of `most` bytes whole.
+
+        Raises NotSent, AnswerLost, Expired, ArtifactInvalid or SetupError.
+        """
+        try:
+            status, length = await self._transport.download(url, incoming.add, most=most)
+        except TooLong as error:
+            raise ArtifactInvalid(f"the file has more than {most >> 20} MB") from error
         if status != _OK:
             words = f"the file host answered with HTTP {status}"
             raise Expired(words) if status in _GONE else FetchRefused(words)
@@ -140,14 +153,11 @@ class ApiClient:
 
 
 def _read(reply: Reply) -> Answer:
-    try:
-        payload = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        payload = None
+    payload = parse_answer(reply.body)
     return Answer(
         verdict=judge(reply.status, payload, headers=reply.headers),
         payload=payload,
-        request_id=request_id_of(payload, reply.headers),
+        request_id=cut(request_id_of(payload, reply.headers)),
     )
 
 
@@ -155,5 +165,5 @@ def _served_at(headers: Mapping[str, str]) -> float | None:
     """The service's own clock, from the Date header."""
     try:
         return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

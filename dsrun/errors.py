@@ -11,6 +11,7 @@ DsrunError
 `- ApiError                never leaves the client; `verdict` turns it into a decision
    |- NotSent              the request never left: safe to repeat
    `- AnswerLost           it may have arrived: a create is ambiguous
+      |- TooLong           it is longer than any honest one, and was not read to its end
       `- Expired           the file host does not serve this address, or no longer
 """
 
@@ -135,6 +136,10 @@ class NotSent(ApiError):
 
 class AnswerLost(ApiError):
     """The request may have arrived, its answer did not."""
+
+
+class TooLong(AnswerLost):
+    """The answer has more bytes than it may have; what it says is not known."""
 
 
 class Expired(AnswerLost):

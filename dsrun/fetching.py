@@ -15,7 +15,7 @@ from dsrun.catalog import resolve
 from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.errors import AnswerLost, Expired, NotSent
-from dsrun.media import ArtifactInvalid, picture_size
+from dsrun.media import LARGEST, ArtifactInvalid, picture_size
 from dsrun.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder
 from dsrun.records import Artifact, Json, OpenJob, Operation, Saved
 from dsrun.splicing import Change
@@ -28,6 +28,9 @@ PictureSize = tuple[int, int]  # width and height
 
 class _OtherSize(Exception):
     """A picture is not of the size that its request asks for."""
+
+
+_WHITE = b" \t\r\n\v\f"
 
 
 class Fetched(NamedTuple):
@@ -102,14 +105,11 @@ class Fetcher:
     async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
         """Write the base64 body of an answer."""
         spec = operation.artifacts
-        text = resolve(payload, spec.base64)
         declared = resolve(payload, spec.format) or resolve(orjson.loads(job.body), spec.asked)
         rate = resolve(payload, spec.sample_rate)
         try:
-            plain = "".join(str(text or "").rpartition(",")[2].split())
-            data = base64.b64decode(plain, validate=True)
             incoming = self._sink.incoming()
-            incoming.add(data)
+            incoming.add(_decoded(resolve(payload, spec.base64)))
             saved = await self._sink.keep(
                 incoming,
                 stems=file_names(job, 0),
@@ -158,7 +158,7 @@ class Fetcher:
             incoming = self._sink.incoming()
             try:
                 async with self._control.interruptible(paid=True):
-                    await self._api.fetch(url, incoming)
+                    await self._api.fetch(url, incoming, most=LARGEST[operation.artifacts.media])
                 if attempt < self._max_attempts:
                     # What comes without its end each time is what the service has, and is kept.
                     _check_end(incoming)
@@ -189,6 +189,17 @@ class Fetcher:
 def _is_sample_rate(number: Json) -> bool:
     is_whole = isinstance(number, int) and not isinstance(number, bool)
     return is_whole and 0 < number <= _FASTEST_HZ
+
+
+def _decoded(text: Json) -> bytes:
+    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
+
+    White space goes without a split: megabytes of it would make millions of words.
+    """
+    if not isinstance(text, str) or not text.isascii():
+        raise ValueError("there is none")
+    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
+    return base64.b64decode(plain, validate=True)
 
 
 def _check_end(incoming: Incoming) -> None:

@@ -141,11 +141,11 @@ def outcome_of(code: int) -> str:
 
 
 def seconds_between(started_at: str, ended_at: str | None) -> float | None:
-    """The time between two stamps, in seconds."""
+    """The time between two stamps, in seconds; nothing where a clock was set back in between."""
     if ended_at is None:
         return None
     start, end = datetime.fromisoformat(started_at), datetime.fromisoformat(ended_at)
-    return (end - start).total_seconds()
+    return max(0.0, (end - start).total_seconds())
 
 
 def _outcome(run: Invocation, *, is_last: bool, directory: Path) -> str:

@@ -29,10 +29,12 @@ class _Old(NamedTuple):
     has_ended: bool
 
 
-def prune(layout: RunLayout, *, keep: int, say: Callable[[str], None]) -> list[Path]:
+def prune(layout: RunLayout, *, keep: int, now: str, say: Callable[[str], None]) -> list[Path]:
     """Keep the `keep` newest runs of a pipeline, `layout`'s among them; the removed directories.
 
-    Emulated and real runs are counted apart. Raises SetupError where a directory cannot be removed.
+    Emulated and real runs are counted apart. A run that began later than `now` had a clock that was
+    wrong, then or now: it stays, and takes no place of one whose age is known. Raises SetupError
+    where a directory cannot be removed.
     """
     found = [
         old
@@ -40,6 +42,7 @@ def prune(layout: RunLayout, *, keep: int, say: Callable[[str], None]) -> list[P
         if path != layout.run_dir
         and is_emulated(path) == layout.emulated
         and (old := _look(path)) is not None
+        and old.started_at <= now
     ]
     found.sort(reverse=True)
     latest = layout.latest.resolve() if layout.latest.is_symlink() else None

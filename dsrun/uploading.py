@@ -118,8 +118,7 @@ class Uploader:
             await turn.acquire()
         try:
             self._control.check(operation.name)
-            oldest = self._clock.now() - timedelta(hours=uploads.hours)
-            known = self._recorder.find_upload(sha256, model=model, since=stamp(oldest))
+            known = self._known(sha256, model, hours=uploads.hours)
             if known is not None:
                 return known
             begun = stamp(self._clock.now())
@@ -129,6 +128,18 @@ class Uploader:
             return url
         finally:
             turn.release()
+
+    def _known(self, sha256: str, model: str, *, hours: float) -> str | None:
+        """The address of a file that was uploaded in the last `hours`, as far as can be told.
+
+        One that is noted for later than now was noted by a clock that was wrong, so that nobody
+        knows its age.
+        """
+        now = self._clock.now()
+        if self._recorder.find_upload(sha256, model=model, since=stamp(now)) is not None:
+            return None
+        oldest = now - timedelta(hours=hours)
+        return self._recorder.find_upload(sha256, model=model, since=stamp(oldest))
 
     async def _upload(self, job: OpenJob, operation: Operation, sha256: str, model: str) -> str:
         """The address of the file, after as many tries as it takes."""
@@ -164,7 +175,9 @@ class Uploader:
         name = f"{file.sha256[:16]}-{self._rng.getrandbits(64):016x}.{file.extension}"
         key = f"{policy.folder}/{name}"
         with self._open_file(file) as data:
-            refusal = await self._api.upload(policy, data, key=key, media_type=file.media_type)
+            refusal = await self._api.upload(
+                policy, data, size=file.size, key=key, media_type=file.media_type
+            )
             if refusal is not None:
                 raise _Trouble(f"{refusal.code}: {refusal.message}")
             data.check()

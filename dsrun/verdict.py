@@ -175,7 +175,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         until = parsedate_to_datetime(headers.get("retry-after", ""))
         asked = until - parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError):  # no date, or one of the two without a zone
+    except (ValueError, TypeError, OverflowError):  # no date, or one of the two without a zone
         return None
     return max(0.0, asked.total_seconds())
 

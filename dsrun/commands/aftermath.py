@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dsrun.clock import SystemClock, stamp
@@ -33,18 +33,23 @@ _ERRORS_TOLD = 5
 def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], Ending]) -> Ending:
     """Run, then write and send what was asked for; also when the run could not begin."""
     clock = SystemClock()
-    started = clock.now()
+    started, began_at = clock.now(), clock.monotonic()
+
+    def aftermath() -> _Aftermath:
+        took_s = clock.monotonic() - began_at
+        return _Aftermath(
+            plan, options, permit.notify, started=started, ended=clock.now(), took_s=took_s
+        )
+
     try:
         ending = run()
     except Exception as error:
         known = isinstance(error, DsrunError)
         code = error.exit_code if isinstance(error, DsrunError) else ExitCode.BUG
         words = str(error).partition("\n")[0] if known else f"a bug: {type(error).__name__}"
-        has_place = not isinstance(error, GroundLost)
-        aftermath = _Aftermath(plan, options, permit.notify, started, clock.now())
-        aftermath.tell(code, words, has_place=has_place)
+        aftermath().tell(code, words, has_place=not isinstance(error, GroundLost))
         raise
-    _Aftermath(plan, options, permit.notify, started, clock.now()).tell(ending.code, None)
+    aftermath().tell(ending.code, None)
     return ending
 
 
@@ -56,14 +61,17 @@ class _Aftermath:
         plan: Plan,
         options: RunOptions,
         notify: Notify | None,
+        *,
         started: datetime,
         ended: datetime,
+        took_s: float,
     ) -> None:
+        """`took_s` by a clock that nobody sets; the others may have been set in between."""
         self._notify = notify
         self._options = options
         self._name = plan.manifest.name
         self._plan = plan
-        self._started, self._ended = started, ended
+        self._started, self._ended, self._took_s = started, ended, took_s
         self._summary = step_summary_file()
 
     def tell(self, code: int, reason: str | None, *, has_place: bool = True) -> None:
@@ -101,7 +109,9 @@ class _Aftermath:
             _warned("--junit", options.junit, lambda path: _write_junit(path, layout, self._name))
         if options.textfile is not None:
             succeeded = [p.run.ended_at for p in past if p.run.exit_code == 0 and p.run.ended_at]
-            text = metrics_text(end, last_success=max(succeeded, default=None))
+            # A success noted for next year would keep an alert silent until then.
+            known = [at for at in succeeded if at <= end.ended_at]
+            text = metrics_text(end, last_success=max(known, default=None))
             _warned(
                 "--textfile", options.textfile, lambda path: _write_parts(path, [text.encode()])
             )
@@ -115,7 +125,8 @@ class _Aftermath:
         with closing(LedgerHistory(layout.ledger)) as ledger:
             runs = ledger.invocations()
         is_own = runs and runs[-1].pid == os.getpid() and runs[-1].host == socket.gethostname()
-        return runs[-1] if is_own and runs[-1].started_at >= stamp(self._started) else None
+        began = min(self._started, self._ended - timedelta(seconds=self._took_s))
+        return runs[-1] if is_own and runs[-1].started_at >= stamp(began) else None
 
     def _outcome(self, code: int, past: list[PastRun], layout: RunLayout) -> str:
         if code == ExitCode.INTERRUPTED:
@@ -145,7 +156,7 @@ class _Aftermath:
             emulated=self._options.emulate,
             started_at=stamp(self._started),
             ended_at=stamp(self._ended),
-            duration_s=round((self._ended - self._started).total_seconds(), 3),
+            duration_s=round(self._took_s, 3),
             directory=str(directory),
             results=str(layout.results.absolute()),
             report=str(report) if report.is_file() else None,

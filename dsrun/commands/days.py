@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from random import Random
 
-from dsrun.clock import SystemClock
+from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import RunOptions, open_plan, today
 from dsrun.console import count_of, say
 from dsrun.errors import ExitCode, SetupError, UsageError
@@ -39,7 +39,7 @@ def retire_old_runs(plan: Plan, options: RunOptions, layout: RunLayout, code: in
     if keep is None or code != ExitCode.OK or not options.selection.is_all:
         return
     try:
-        removed = prune(layout, keep=keep, say=say)
+        removed = prune(layout, keep=keep, now=stamp(SystemClock().now()), say=say)
     except SetupError as error:
         say(f"warning: {error}")
         return

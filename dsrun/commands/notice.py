@@ -64,8 +64,9 @@ async def _post(notify: Notify, payload: Json) -> None:
             await SystemClock().sleep(pause)
             try:
                 reply = await transport.request(
-                    "POST", url, headers=headers, body=body, timeout_s=_ANSWER_S
-                )
+                    "POST", url, headers=headers, body=body, timeout_s=_ANSWER_S,
+                    most=None,
+                )  # fmt: skip
             except NotSent as error:
                 fault = error
                 continue

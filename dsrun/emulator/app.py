@@ -15,6 +15,7 @@ from dsrun.emulator.call import Call
 from dsrun.emulator.creates import serve_service
 from dsrun.emulator.faults import FaultDice
 from dsrun.emulator.files import BUCKET, GATEWAY_PAGE, serve_file
+from dsrun.emulator.hosts import check_host
 from dsrun.emulator.limits import POLICY_CALLS_PER_S, throttled
 from dsrun.emulator.options import EmulatorOptions
 from dsrun.emulator.references import LARGEST_BYTES
@@ -88,7 +89,10 @@ def _build_app(world: World) -> web.Application:
     async def keep_log(request: web.Request, handler: Handler) -> web.StreamResponse:
         world.requests.append((request.method, request.path))
         try:
+            check_host(request.headers.getall("Host", ()), bound_to=world.options.host)
             return await handler(request)
+        except Refusal as refusal:
+            return refusal_answer(refusal, request_id=new_id())
         except web.HTTPException as error:
             unknown = Refusal(error.status, error.reason.replace(" ", ""), error.reason)
             return refusal_answer(unknown, request_id=new_id())

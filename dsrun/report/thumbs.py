@@ -2,13 +2,17 @@
 
 import math
 import os
+import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from dsrun.report.items import THUMBS, Picture, thumb_of
 from dsrun.store import own_folder
@@ -16,6 +20,9 @@ from dsrun.store import own_folder
 SIDE = 320
 _QUALITY = 82
 _GAP = 1.5  # times its size a picture is when the fine method begins; the rest is averaged away
+_MOST_PIXELS = 4096 * 4096  # more than any of the APIs makes; decoded they take 67 MB
+_MANY_PIXELS = _MOST_PIXELS // 8
+_one_large = threading.Lock()  # the threads of `make_thumbs`: each of them holds what it decodes
 _PAPER = (255, 255, 255)
 
 
@@ -63,15 +70,28 @@ def open_small(path: Path, side: int) -> Image.Image:
 
     Raises OSError, ValueError or DecompressionBombError where it cannot be read.
     """
-    with Image.open(path) as picture:
-        picture.draft("RGB", (side * 2, side * 2))  # a JPEG is decoded small
-        mode = "RGBA" if picture.has_transparency_data else "RGB"
-        picture.load()
-        small: Image.Image = picture if picture.mode == mode else picture.convert(mode)
-    small.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=_GAP)
+    with (
+        # Threads share the filters; at worst this one stays, and the bound below stands anyhow.
+        warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"),
+        Image.open(path) as picture,
+    ):
+        pixels = picture.width * picture.height
+        if pixels > _MOST_PIXELS:
+            raise ValueError(f"{picture.width}x{picture.height} pixels are too many to show")
+        with _one_large if pixels > _MANY_PIXELS else nullcontext():
+            small = _shrunk(picture, side)
     if small.mode == "RGBA":
         clear, small = small, Image.new("RGB", small.size, _PAPER)
         small.paste(clear, mask=clear.getchannel("A"))
+    return small
+
+
+def _shrunk(picture: ImageFile, side: int) -> Image.Image:
+    picture.draft("RGB", (side * 2, side * 2))  # a JPEG is decoded small
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    picture.load()
+    small: Image.Image = picture if picture.mode == mode else picture.convert(mode)
+    small.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=_GAP)
     return small
 
 

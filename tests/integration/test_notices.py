@@ -4,8 +4,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 import threading
+import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -258,6 +261,18 @@ class TestFiles:
         assert "last_success" in metrics
         assert 'dsrun_last_run_exit_code{pipeline="demo"} 3' in metrics
         assert ended["ended_at"]
+
+    def test_a_success_that_a_wrong_clock_noted_for_the_future_silences_no_alert(
+        self, work, emulator
+    ):
+        posters = work.posters(1)
+        work.dsrun(posters)
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+            db.execute("UPDATE run SET ended_at = '2099-01-01T00:00:00.000Z'")
+        work.dsrun(posters, "--textfile", "demo.prom")
+        metrics = dict(line.rsplit(" ", 1) for line in Path("demo.prom").read_text().splitlines())
+        success = metrics['dsrun_last_success_timestamp_seconds{pipeline="demo"}']
+        assert float(success) <= time.time()
 
     @pytest.mark.parametrize("option", ["--junit", "--textfile"])
     def test_a_file_that_cannot_be_written_is_a_warning(self, work, emulator, option):

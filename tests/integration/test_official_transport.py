@@ -98,7 +98,7 @@ async def test_an_address_that_is_none_was_not_sent(address):
         with pytest.raises(NotSent):
             await transport.request("GET", address, headers={}, body=None, timeout_s=5.0)
         with pytest.raises(NotSent):
-            await transport.download(address, bytearray().extend)
+            await transport.download(address, bytearray().extend, most=1000)
 
 
 def _subclasses(kind):

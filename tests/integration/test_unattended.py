@@ -172,6 +172,19 @@ def test_keep_removes_the_oldest_runs_after_success(work, emulator):
     assert len(prompts(emulator)) == 4  # what was removed comes back from the cache
 
 
+@pytest.mark.parametrize("wrong", ["2099-01-01", "9999-12-31"])
+def test_keep_leaves_a_run_of_a_clock_that_was_ahead_and_counts_it_not(work, emulator, wrong):
+    dated(work, "keep: 2")
+    work.dsrun("demo.yaml", "--date", "2026-11-01")
+    ahead = work.run_dir()
+    execute(ahead, f"UPDATE run SET started_at = '{wrong}T00:00:00.000Z'")
+    made = []
+    for number in (2, 3, 4):
+        work.dsrun("demo.yaml", "--date", f"2026-11-0{number}")
+        made.append(work.run_dir())
+    assert run_dirs(work) == {ahead, *made[-2:]}
+
+
 def test_what_keep_has_removed_is_still_in_history_and_cost(work, emulator):
     dated(work, "keep: 2")
     for day in (1, 2, 3, 4, 1):  # the first comes back, from the cache, when it had been removed

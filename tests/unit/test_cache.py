@@ -215,6 +215,12 @@ class TestCollect:
             assert cache.collect(since=LATE, dry_run=False).results == 0
             assert place.brought(cache, old.result) == [b"old", b"older"]
 
+    def test_a_use_by_a_clock_that_was_set_back_makes_none_old(self, place, two):
+        _, new = two
+        with place.open() as cache:
+            cache.take([new.result.job_id], at=EARLY)
+            assert cache.collect(since=LATE, dry_run=True).results == 1  # the old one
+
     def test_forgets_any_number(self, place):
         made = [
             Finished(CachedResult(job_id=sha256_hex(b"%d" % n), output=None, files=()), ())

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import re
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -60,7 +61,7 @@ class Service:
         self.models.append(model)
         return _next(self.next_policies, answer())
 
-    async def upload(self, policy, data, *, key, media_type):
+    async def upload(self, policy, data, *, size, key, media_type):
         assert (policy.host, media_type) == ("https://files.example.com", "image/png")
         self.keys.append(key)
         assert data.read() == CONTENT
@@ -165,6 +166,17 @@ async def test_a_request_without_a_file_is_sent_as_it_is(setting, reference):
     ready = await setting.uploader.prepare(job, OPERATION)
     assert ready.body == job.body
     assert setting.service.models == []
+
+
+@pytest.mark.parametrize("ahead_h", [2, 72, 24 * 366], ids=["2 h", "3 d", "a year"])
+async def test_a_file_uploaded_in_the_future_is_uploaded_again_once(setting, ahead_h):
+    """A clock that was ahead has noted it: its age is not known, and nobody waits till it is."""
+    later = stamp(setting.clock.now() + timedelta(hours=ahead_h))
+    await setting.memory.record_upload(SHA256, model="wanx-v1", url="oss://old", at=later)
+    assert address(await setting.prepare()) == f"oss://{setting.service.keys[0]}"
+    setting.new_run()
+    await setting.prepare()
+    assert len(setting.service.keys) == 1
 
 
 async def test_jobs_that_want_the_same_file_upload_it_once(setting):

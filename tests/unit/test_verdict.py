@@ -378,6 +378,11 @@ def test_the_wait_that_is_asked_for_is_kept(payload):
         pytest.param({"retry-after": LATER, "date": NOW}, 90.0, id="a date, from the answer's own"),
         pytest.param({"retry-after": NOW, "date": LATER}, 0.0, id="a date in the past"),
         pytest.param({"retry-after": LATER}, None, id="a date without the answer's own"),
+        pytest.param(
+            {"retry-after": f"Sun, 22 Nov 2026 {'9' * 22}:00:00 GMT", "date": NOW},
+            None,
+            id="a date of no calendar",
+        ),
         pytest.param({"retry-after": LATER, "date": "today"}, None, id="a date from no date"),
         pytest.param({"retry-after": LATER, "date": NOW[:-4]}, None, id="a date without a zone"),
     ],

@@ -293,3 +293,31 @@ async def test_limits_can_be_switched_off(launch):
     remote = await launch(limits=False)
     replies = await asyncio.gather(*(remote.create() for _ in range(20)))
     assert {reply.status for reply in replies} == {200}
+
+
+@pytest.mark.parametrize(
+    "path", ["/tasks/", "/tasks/x", "/uploads?action=getPolicy&model=wanx-v1", "/nowhere"]
+)
+async def test_a_request_to_another_host_is_refused_in_the_words_of_the_api(remote, path):
+    """A page in a browser whose own name resolves to this machine learns and starts nothing."""
+    reply = await remote.call("GET", path, headers=KEY | {"Host": "evil.example"})
+    assert reply.error == (403, "AccessDenied")
+    assert reply.json["request_id"] == reply.headers["x-request-id"]
+    assert "evil.example" in reply.json["message"]
+
+
+async def test_files_and_uploads_are_refused_to_another_host_too(remote):
+    for method, path in (("GET", "/dashscope-result/x.png"), ("POST", "/dashscope-file-mgr")):
+        reply = await remote.call(method, remote.origin + path, headers={"Host": "evil.example"})
+        assert reply.error == (403, "AccessDenied")
+
+
+async def test_a_create_by_another_host_is_not_made(remote):
+    body = {"model": "wanx-v1", "input": {"prompt": "a lantern"}, "parameters": {}}
+    headers = KEY | {"X-DashScope-Async": "enable", "Host": "evil.example:80"}
+    assert (await remote.call("POST", WANX, json=body, headers=headers)).status == 403
+    assert remote.paid == 0
+    assert (
+        await remote.call("POST", WANX, json=body, headers=headers | {"Host": "localhost:1"})
+    ).status == 200
+    assert remote.paid == 1
