@@ -28,7 +28,7 @@ CLOCKS = {"-2 h": -7200, "-3 d": -259200, "+1 year": 31536000, "+30 min": 1800}
 MORE = {
     "list-lag": {"grace": None},
     "list-misses": {"grace": None},
-    "list-slow-page": {"settings": {"page_s": 0.4, "page_most": 5, "foreign_s": 0.5}},
+    "list-slow-page": {"settings": {"page_s": 0.3, "page_most": 10, "foreign_s": 1.0}},
     TRICKLE: {"patience_s": 120.0},
 }
 # Creates that are lost: before they were accepted, after it, and between the two.
@@ -208,6 +208,52 @@ def clock_cases(*, jobs, kills, window=1, seed=7):
         )
         for name, clocks in jumps.items()
     ]  # fmt: skip
+
+
+def short_cases():
+    """Every fault that came after the first ones, in a case of a few seconds; for the gate."""
+    some = [2, 4, 7]
+    faults = {
+        "gateway-before": {"faults": {"gateway-before": some}},
+        "gateway-after": {"faults": {"gateway-after": some}},
+        "refused": {"faults": {"refused": some}},
+        # What the API itself refuses is in no doubt, so no list is needed.
+        "refused, no list": {"faults": {"refused": some, LIST_ABSENT: 1.0}, "every_fault": False},
+        "same-id-before": {"faults": {"same-id-before": some}},
+        "same-id-after": {"faults": {"same-id-after": some}},
+        "no-results": {"faults": {"no-results": some}},
+        "huge-count": {"faults": {"huge-count": list(range(1, 13))}},
+        "html-404": {"faults": {MUTE: [2]}},
+        "trickle": {"faults": {TRICKLE: [2]}, "patience_s": 60.0},
+        "big-create": {"faults": {"big-create": [2, 3]}, "window": 2},
+        "big-answer": {"faults": {"big-answer": [2, 3, 4, 5]}},
+    }
+    cases = [_short(name, **{"voices": 2, **fields}) for name, fields in faults.items()]
+    for name, fields in list_cases().items():
+        lost = {"reset-after": [1, 4], "reset-before": [2]}
+        cases.append(_short(name, **{**fields, "faults": {**fields["faults"], **lost}}))
+    cases += [
+        *(_short(f"wal {kind}", pictures=12, kills=2, wal=(kind,)) for kind in wal.KINDS),
+        _short("wal any, resubmit", pictures=12, kills=2, wal=wal.KINDS, resubmit=True),
+    ]
+    for name, seconds in CLOCKS.items():
+        clocks, faults = (0, seconds, 0), {"reset-after": some, "reset-before": [3]}
+        cases.append(
+            _short(
+                f"clock {name}", kills=2, clocks=clocks, faults=faults, every_fault=False,
+                patience_s=60.0,
+            )
+        )  # fmt: skip
+    return cases + [
+        _short(f"full {kind}, window {window}", pictures=20, kills=2, window=window, disk=kind)
+        for kind in disk.KINDS
+        for window in (1, 8)
+    ]
+
+
+def _short(name, *, pictures=8, **fields):
+    settings = QUICK | fields.pop("settings", {})
+    return Case(name=name, pictures=pictures, settings=settings, **fields)
 
 
 def _evenly(chance):

@@ -320,7 +320,7 @@ class Driver:
             self._spoil_log()
         elif code != HANG:
             self._exits.append(code)
-            self._last_words = (self._folder / "stderr").read_text(errors="replace")[-2000:]
+            self._last_words = last_lines(self._folder / "stderr")
             self._is_stopped = (
                 self._is_damaged and code == INCOMPLETE and sent == await self._sent()
             )
@@ -384,6 +384,11 @@ class Driver:
     def _run_dir(self):
         link = self._folder / "outputs" / NAME / "latest"
         return link.resolve() if link.is_symlink() else None
+
+
+def last_lines(path):
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return " / ".join(lines[-2:])
 
 
 def peak_mb(pid):
