@@ -23,6 +23,7 @@ QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 
 WAL_SEEDS = 3
 PATIENCE_CLOCK_S = 90.0
+LONG_GRACE = "2s"  # so that most kills come while a create is looked for
 CLOCKS = {"-2 h": -7200, "-3 d": -259200, "+1 year": 31536000, "+30 min": 1800}
 # Faults that need more than their name: more settings, another grace.
 MORE = {
@@ -204,7 +205,7 @@ def clock_cases(*, jobs, kills, window=1, seed=7):
     return [
         kill_case(
             name=f"clock {name}", clocks=clocks, patience_s=PATIENCE_CLOCK_S, every_fault=False,
-            **common,
+            grace=LONG_GRACE, **common,
         )
         for name, clocks in jumps.items()
     ]  # fmt: skip
@@ -229,21 +230,23 @@ def short_cases():
         "big-answer": {"faults": {"big-answer": [2, 3, 4, 5]}},
     }
     cases = [_short(name, **{"voices": 2, **fields}) for name, fields in faults.items()]
+    lost = {"reset-after": [1, 4], "reset-before": [2]}
     for name, fields in list_cases().items():
-        lost = {"reset-after": [1, 4], "reset-before": [2]}
-        cases.append(_short(name, **{**fields, "faults": {**fields["faults"], **lost}}))
+        more = {"settings": {"history": 60_000}, "memory_mb": 150} if name == "list-huge" else {}
+        cases.append(_short(name, **{**fields, "faults": fields["faults"] | lost, **more}))
     cases += [
         *(_short(f"wal {kind}", pictures=12, kills=2, wal=(kind,)) for kind in wal.KINDS),
         _short("wal any, resubmit", pictures=12, kills=2, wal=wal.KINDS, resubmit=True),
     ]
-    for name, seconds in CLOCKS.items():
-        clocks, faults = (0, seconds, 0), {"reset-after": some, "reset-before": [3]}
-        cases.append(
-            _short(
-                f"clock {name}", kills=2, clocks=clocks, faults=faults, every_fault=False,
-                patience_s=60.0,
-            )
-        )  # fmt: skip
+    # Each life but the last dies just when the loss of an answer was noted.
+    cases += [
+        _short(
+            f"clock {name}", points=(("after Ledger.record_lost", 1),) * 2,
+            clocks=(0, seconds, 0), patience_s=60.0,
+            faults={"reset-before": [1, 2, 6], "reset-after": [2, 4]},
+        )
+        for name, seconds in CLOCKS.items()
+    ]  # fmt: skip
     return cases + [
         _short(f"full {kind}, window {window}", pictures=20, kills=2, window=window, disk=kind)
         for kind in disk.KINDS

@@ -225,7 +225,7 @@ class Driver:
         elif place == "Ledger.reopen_lost":
             shutil.rmtree(outputs / ".cache")
             self._files()[0].unlink()
-        command = [sys.executable, str(CHILD), point, str(number)]
+        command = self._command(str(CHILD), point, str(number))
         return await self._live(command=command) == -signal.SIGKILL
 
     def _files(self):
@@ -326,10 +326,11 @@ class Driver:
             )
         return code
 
-    def _command(self):
+    def _command(self, *program):
+        """Python with a script and its arguments, or with dsrun; on a clock that may be wrong."""
         if self._case.clocks:
-            return [sys.executable, str(SHIFTED), str(next(self._clocks))]
-        return [sys.executable, "-m", "dsrun"]
+            return [sys.executable, str(SHIFTED), str(next(self._clocks)), *(program or ["dsrun"])]
+        return [sys.executable, *(program or ["-m", "dsrun"])]
 
     async def _start(self, command):
         arguments = ["run", "torture.yaml", "--retry-failed", "--no-progress", *self._words]
