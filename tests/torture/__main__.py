@@ -28,6 +28,7 @@ from tests.torture.cases import (
     fault_cases,
     kill_case,
     point_cases,
+    short_cases,
     wal_cases,
 )
 from tests.torture.disk import NoMount, check_mounting
@@ -44,6 +45,7 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=7, help="repeats the dice of the service")
     parser.add_argument("--window", type=int, default=1, help="execution.submit_window")
     parser.add_argument("--points", action="store_true", help="kill at every named point")
+    parser.add_argument("--short", action="store_true", help="the short cases of the gate")
     parser.add_argument("--wal", action="store_true", help="spoil the ledger's log at each kill")
     parser.add_argument(
         "--full-disk", action="store_true", help="the disk fills up, again and again"
@@ -71,6 +73,8 @@ def cases_of(options):
     common = {"jobs": options.jobs, "kills": options.kills, "seed": options.seed}
     if options.points:
         found = point_cases(seed=options.seed)
+    elif options.short:
+        found = short_cases()
     elif options.full_disk:
         found = disk_cases(**common)
     elif options.wal:

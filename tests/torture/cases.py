@@ -5,7 +5,7 @@ import random
 
 from tests.torture import disk, wal
 from tests.torture.driver import Case
-from tests.torture.faults import LIST, MUTE, SETTINGS, USUAL, Dice
+from tests.torture.faults import LIST, LIST_ABSENT, MUTE, SETTINGS, TRICKLE, USUAL, Dice
 from tests.torture.points import (
     AGAIN,
     ONCE,
@@ -23,21 +23,25 @@ QUICK = {"task_s": 0.1, "lag_s": 0.1, "storm_s": 0.05}  # of the world
 
 WAL_SEEDS = 3
 PATIENCE_CLOCK_S = 90.0
+LONG_GRACE = "2s"  # so that most kills come while a create is looked for
 CLOCKS = {"-2 h": -7200, "-3 d": -259200, "+1 year": 31536000, "+30 min": 1800}
-# What a fault of the list needs beside it: creates that are looked for.
-LOST = ("reset-after", "reset-before")
 # Faults that need more than their name: more settings, another grace.
 MORE = {
     "list-lag": {"grace": None},
     "list-misses": {"grace": None},
-    "list-slow-page": {"settings": {"page_most": 10, "foreign_s": 0.5}},
-    "trickle": {"patience_s": 150.0},
+    "list-slow-page": {"settings": {"page_s": 0.3, "page_most": 10, "foreign_s": 1.0}},
+    TRICKLE: {"patience_s": 120.0},
 }
+# Creates that are lost: before they were accepted, after it, and between the two.
+LOST = {"reset-after": [1, *range(4, 10000, 10)], "reset-before": [2, *range(9, 10000, 10)]}
+HOURS_7, DAYS_3 = 7 * 3600, 3 * 86400
 
 
-def kill_case(*, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True, **more):
+def kill_case(
+    *, jobs, kills, window=1, seed=7, faults=None, name=None, every_fault=True, voices=None, **more
+):
     """Mostly pictures, some voices, killed at random; `more` are other fields of the case."""
-    voices = jobs // 10
+    voices = jobs // 10 if voices is None else voices
     return Case(
         name=name or f"{kills} kills",
         pictures=jobs - voices,
@@ -115,34 +119,54 @@ def fault_cases(given, *, jobs, kills, window=1, seed=7):
         more = {**more, "settings": more.get("settings", {}) | settings}
         name = " ".join(given)
         return [kill_case(name=name, faults=chosen, every_fault=False, **common, **more)]
-    everything = {name: p / 4 for name, p in USUAL.items() if name not in {*LIST, MUTE, "trickle"}}
+    everything = {name: p / 4 for name, p in USUAL.items() if name not in {*LIST, MUTE, TRICKLE}}
+    plain = [name for name in USUAL if name not in LIST or name == LIST_ABSENT]
     return [
-        *(kill_case(name=name, **fault_fields(name), **common) for name in USUAL),
-        *(kill_case(name=name, **fields, **common) for name, fields in _foreign().items()),
+        *(kill_case(name=name, **fault_fields(name), **common) for name in plain),
+        *(kill_case(name=name, **fields, **common) for name, fields in list_cases().items()),
         kill_case(name="all", faults=everything, every_fault=False, **common),
     ]
 
 
 def fault_fields(name):
-    """Of a case for this fault: beside a fault of the list, creates are lost."""
-    faults = {name: [3] if name in (MUTE, "trickle") else _evenly(USUAL[name])}
-    if name in LIST:
-        faults |= {each: _evenly(0.1) for each in LOST}
+    """Of a case for this fault."""
+    faults = {name: [3] if name in (MUTE, TRICKLE) else _evenly(USUAL[name])}
+    if name == LIST_ABSENT:  # it leaves unknown what the other cases must find again
+        faults |= {"reset-after": _evenly(0.1)}
     if name == "big-create":
         faults[name] = [2, 9]
     return {"faults": faults, **MORE.get(name, {})}
 
 
-def _foreign():
-    """Another program sends tasks of the same model, of which the list tells nothing else."""
-    lost = {name: _evenly(0.1) for name in LOST}
-    return {
-        "foreign": {"faults": lost, "settings": {"foreign_s": 0.7}},
-        "foreign, many": {"faults": lost, "settings": {"foreign_s": 0.1}},
-        "foreign, list-no-date": {
-            "faults": lost | {"list-no-date": 1.0}, "settings": {"foreign_s": 0.7},
-        },
-    }  # fmt: skip
+def list_cases():
+    """Fields of a case, by name: the list of tasks misleads while creates are looked for.
+
+    The first creates of all are lost: as yet no task of our own tells what the list is worth.
+    """
+    settings = {
+        "list-clock +7 h": {"clock_s": HOURS_7},
+        "list-clock -7 h": {"clock_s": -HOURS_7},
+        "list-clock +3 d": {"clock_s": DAYS_3},
+        "list-clock -3 d": {"clock_s": -DAYS_3},
+        "list-clock +7 h, date too": {"clock_s": HOURS_7, "date_s": HOURS_7},
+        "list-clock +7 h, no date": {"clock_s": HOURS_7},
+        "foreign": {"foreign_s": 0.7},
+        "foreign, many": {"foreign_s": 0.1},
+        "foreign, no date": {"foreign_s": 0.7},
+        "foreign, list-clock +7 h": {"foreign_s": 0.7, "clock_s": HOURS_7},
+    }
+    names = [name for name in LIST if name not in (LIST_ABSENT, "list-clock")]
+    found = {}
+    for name in (*names, *settings):
+        faults = dict(LOST)
+        if "no date" in name:
+            faults["list-no-date"] = 1.0
+        if name in names:
+            faults[name] = USUAL[name]
+        more = MORE.get(name, {})
+        more = {"settings": settings.get(name, {}), "voices": 0, **more}
+        found[name] = {"faults": faults, **more}
+    return found
 
 
 def wal_cases(*, jobs, kills, window=1, seed=7):
@@ -181,10 +205,58 @@ def clock_cases(*, jobs, kills, window=1, seed=7):
     return [
         kill_case(
             name=f"clock {name}", clocks=clocks, patience_s=PATIENCE_CLOCK_S, every_fault=False,
-            **common,
+            grace=LONG_GRACE, **common,
         )
         for name, clocks in jumps.items()
     ]  # fmt: skip
+
+
+def short_cases():
+    """Every fault that came after the first ones, in a case of a few seconds; for the gate."""
+    some = [2, 4, 7]
+    faults = {
+        "gateway-before": {"faults": {"gateway-before": some}},
+        "gateway-after": {"faults": {"gateway-after": some}},
+        "refused": {"faults": {"refused": some}},
+        # What the API itself refuses is in no doubt, so no list is needed.
+        "refused, no list": {"faults": {"refused": some, LIST_ABSENT: 1.0}, "every_fault": False},
+        "same-id-before": {"faults": {"same-id-before": some}},
+        "same-id-after": {"faults": {"same-id-after": some}},
+        "no-results": {"faults": {"no-results": some}},
+        "huge-count": {"faults": {"huge-count": list(range(1, 13))}},
+        "html-404": {"faults": {MUTE: [2]}},
+        "trickle": {"faults": {TRICKLE: [2]}, "patience_s": 60.0},
+        "big-create": {"faults": {"big-create": [2, 3]}, "window": 2},
+        "big-answer": {"faults": {"big-answer": [2, 3, 4, 5]}},
+    }
+    cases = [_short(name, **{"voices": 2, **fields}) for name, fields in faults.items()]
+    lost = {"reset-after": [1, 4], "reset-before": [2]}
+    for name, fields in list_cases().items():
+        more = {"settings": {"history": 60_000}, "memory_mb": 150} if name == "list-huge" else {}
+        cases.append(_short(name, **{**fields, "faults": fields["faults"] | lost, **more}))
+    cases += [
+        *(_short(f"wal {kind}", pictures=12, kills=2, wal=(kind,)) for kind in wal.KINDS),
+        _short("wal any, resubmit", pictures=12, kills=2, wal=wal.KINDS, resubmit=True),
+    ]
+    # Each life but the last dies just when the loss of an answer was noted.
+    cases += [
+        _short(
+            f"clock {name}", points=(("after Ledger.record_lost", 1),) * 2,
+            clocks=(0, seconds, 0), patience_s=60.0,
+            faults={"reset-before": [1, 2, 6], "reset-after": [2, 4]},
+        )
+        for name, seconds in CLOCKS.items()
+    ]  # fmt: skip
+    return cases + [
+        _short(f"full {kind}, window {window}", pictures=20, kills=2, window=window, disk=kind)
+        for kind in disk.KINDS
+        for window in (1, 8)
+    ]
+
+
+def _short(name, *, pictures=8, **fields):
+    settings = QUICK | fields.pop("settings", {})
+    return Case(name=name, pictures=pictures, settings=settings, **fields)
 
 
 def _evenly(chance):

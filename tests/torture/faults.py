@@ -29,6 +29,8 @@ LIST = (
     LIST_ABSENT, "list-no-date", "list-clock", "list-lag", "list-misses", "list-slow-page",
     "list-huge", "list-huge-other",
 )  # fmt: skip
+# Where the list tells not enough.
+DARK = {LIST_ABSENT, "list-huge"}
 
 USUAL = {
     "409-before": 0.1,
@@ -79,7 +81,8 @@ SETTINGS = {
     "foreign": "foreign_s",  # another program's task of the same model every so often
     "foreign-n": "foreign_n",  # pictures of such a task
     "lag": "lag_s",  # a task is listed so late at most
-    "clock": "clock_s",  # the service's clock is ahead
+    "clock": "clock_s",  # the times of tasks and lists are ahead
+    "date": "date_s",  # the HTTP date is ahead
     "history": "history",  # foreign tasks of the last day, with list-huge
     "miss": "miss_s",  # list-misses hides a task for so long
     "page": "page_s",  # list-slow-page takes so long

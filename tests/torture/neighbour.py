@@ -59,14 +59,13 @@ class Neighbour:
 
     def _task(self, number):
         if number < 0:
-            made_at, model, count = self._since + number * self._step_s, self._history_model, 1
+            made_at, model = self._since + number * self._step_s, self._history_model
         else:
             made_at, model = self._since + number * self._every_s, OURS
-            count = self._count
         body = {
             "model": model,
             "input": {"prompt": f"another program's picture {number}"},
-            "parameters": {"size": "720*1280", "n": count, "seed": abs(number)},
+            "parameters": {"size": "720*1280", "n": self._count, "seed": abs(number)},
         }
         mixed = abs(number) * 2654435761 & 0xFFFFFFFF
         return Task(
@@ -77,5 +76,5 @@ class Neighbour:
             listed_at=made_at,
             starts_at=made_at,
             ends_at=made_at + _TASK_S,
-            marks=[picture_mark(body, index) for index in range(count)],
+            marks=[picture_mark(body, index) for index in range(self._count)],
         )

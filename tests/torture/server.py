@@ -20,6 +20,7 @@ import time
 import uuid
 import zlib
 from contextlib import suppress
+from email.utils import formatdate
 from functools import cache
 from urllib.parse import quote, quote_plus
 
@@ -227,10 +228,14 @@ class Service:
 
 
 async def date_it(request, response):
-    """The HTTP date, which is the gateway's own, unless no answer has one."""
+    """The HTTP date, which may be a gateway's own, and may be missing."""
     world = request.get("world")
-    if world and world.dice.has("list-no-date"):
+    if world is None:
+        return
+    if world.dice.has("list-no-date"):
         del response.headers["Date"]
+    elif world.date_s:
+        response.headers["Date"] = formatdate(time.time() + world.date_s, usegmt=True)
 
 
 def task_answer(request, world, task):

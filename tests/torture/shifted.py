@@ -1,13 +1,15 @@
-"""dsrun on a machine whose clock is wrong: `shifted.py SECONDS ARGUMENTS...`.
+"""A program on a machine whose clock is wrong: `shifted.py SECONDS PROGRAM ARGUMENTS...`.
 
 A script by itself, outside of dsrun: Python's own words for the time of day are replaced before
-dsrun is loaded. Durations (`time.monotonic`) and the times of files stay as they are.
+it is loaded; PROGRAM is a script or a module. Durations (`time.monotonic`) and the times of files
+stay as they are.
 """
 
 import datetime as dt
 import runpy
 import sys
 import time
+from functools import partial
 
 _time, _time_ns, _localtime, _gmtime = time.time, time.time_ns, time.localtime, time.gmtime
 
@@ -35,5 +37,8 @@ def shift(seconds):
 if __name__ == "__main__":
     sys.path.pop(0)  # the folder of this script, whose names are not dsrun's
     shift(float(sys.argv[1]))
-    sys.argv = ["dsrun", *sys.argv[2:]]
-    runpy.run_module("dsrun", run_name="__main__", alter_sys=True)
+    sys.argv = sys.argv[2:]
+    run = (
+        runpy.run_path if sys.argv[0].endswith(".py") else partial(runpy.run_module, alter_sys=True)
+    )
+    run(sys.argv[0], run_name="__main__")

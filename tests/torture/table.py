@@ -11,7 +11,7 @@ _NAME = 28
 
 HEAD = (
     f"{'case':{_NAME}} {'jobs':>5} {'kills':>5} {'runs':>5} {'creates':>7} "
-    f"{' '.join(_COUNTS.values())} {'s':>6}  verdict"
+    f"{' '.join(_COUNTS.values())} {'s':>6} {'MB':>4}  verdict"
 )
 
 
@@ -21,7 +21,8 @@ def row_of(outcome):
     counts = " ".join(f"{getattr(verdict, name):>{len(title)}}" for name, title in _COUNTS.items())
     line = (
         f"{case.name:{_NAME}} {case.jobs:>5} {outcome.kills:>5} {outcome.runs:>5} "
-        f"{outcome.creates:>7} {counts} {outcome.seconds:>6.1f}  "
+        f"{outcome.creates:>7} {counts} {outcome.seconds:>6.1f} "
+        f"{outcome.memory_mb:>4}  "
         f"{_word_of(outcome)}"
     )
     words = outcome.faults_found()

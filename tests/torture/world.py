@@ -26,13 +26,14 @@ class World:
 
     def __init__(
         self, *, faults, seed, task_s=0.2, lag_s=0.2, think_s=0.02, storm_s=0.3, stall_s=3.0,
-        miss_s=3.0, page_s=1.5, page_most=100, clock_s=None, foreign_s=0.0, foreign_n=3,
+        miss_s=3.0, page_s=1.5, page_most=100, clock_s=None, date_s=0.0, foreign_s=0.0, foreign_n=3,
         history=_HISTORY,
     ):  # fmt: skip
         self.dice = Dice(faults, seed=seed)
         self.stall_s = stall_s
         self.page_s = page_s
         self.page_most = page_most
+        self.date_s = date_s
         self.tasks = {}
         self.voices = []
         self.creates = {}  # by canonical request: accepted, failed, voices
