@@ -1,6 +1,7 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 5
+VERSION = 6
+FIRST_COUNTED = 6  # the first version whose facts are counted
 
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
@@ -129,9 +130,31 @@ MIGRATIONS = (
     UPDATE artifact SET source_sha256 = sha256;
     CREATE VIEW results AS {_RESULTS};
     """,  # noqa: S608
+    # `facts`: how many were committed. `lost`: how many of them are missing here and not settled
+    # yet; 0 where nobody can tell the number, NULL for none.
+    """
+    CREATE TABLE mark (
+        ledger_id     TEXT NOT NULL,
+        facts         INTEGER NOT NULL,
+        lost          INTEGER,
+        lost_since    TEXT
+    ) STRICT;
+    INSERT INTO mark (ledger_id, facts) VALUES (lower(hex(randomblob(16))), 0);
+    """,
 )
 
 _SINCE_SOURCES = 5
+_TABLES = {  # by the version that brought them
+    1: {"run", "plan", "job", "twin", "attempt", "artifact"},
+    3: {"upload"},
+    FIRST_COUNTED: {"mark"},
+}
+
+
+def tables_of(version: int) -> set[str]:
+    """The names of the tables that a ledger of a version has."""
+    return set().union(*(names for since, names in _TABLES.items() if since <= version))
+
 
 
 def results_view(version: int) -> str:

@@ -28,5 +28,5 @@ class LedgerUploads:
                 (sha256, model, endpoint, since),
             ).fetchone()
         except sqlite3.Error as error:
-            raise disk_error(error) from error
+            raise disk_error(error, self._path) from error
         return None if row is None else str(row["url"])
