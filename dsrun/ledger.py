@@ -19,7 +19,7 @@ from dsrun.digest import json_text
 from dsrun.grouping import GroupWorker
 from dsrun.ledger_check import check_ledger
 from dsrun.ledger_file import connect, disk_error, merge_log, migrate
-from dsrun.ledger_loss import Mark, catch_up, is_bereft
+from dsrun.ledger_loss import Mark, catch_up, was_in_use
 from dsrun.ledger_schema import VERSION
 from dsrun.ledger_tail import Head, Tail, seal_of
 from dsrun.ledger_uploads import LedgerUploads
@@ -345,11 +345,11 @@ class Ledger:
 def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
     """The ledger, checked, of the newest version, with what the tail could give back to it."""
     check_ledger(path)
-    was_bereft = is_bereft(path)
+    was_used = was_in_use(path)
     db = connect(path)
     version = migrate(db, path)
     try:
-        return db, catch_up(db, path, version=version, was_bereft=was_bereft)
+        return db, catch_up(db, path, version=version, was_used=was_used)
     except sqlite3.Error as error:
         db.close()
         raise disk_error(error, path) from error

@@ -14,7 +14,7 @@ _NO_STATE = (0, 0, 0)
 _ALONE_MS = 200  # to wait for those who read a ledger that is closed
 _DAMAGE = (  # in what SQLite says of a file that is not as it was written
     "malformed", "not a database", "decode to UTF-8", "no such table", "no such column",
-    "unsupported file format", "no such index", "database schema",
+    "unsupported file format", "no such index", "database schema", "duplicate column",
 )  # fmt: skip
 READ_FAULTS = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
 

@@ -31,21 +31,16 @@ class Mark(NamedTuple):
     put_back: int = 0
 
 
-def is_bereft(path: Path) -> bool:
-    """Whether a database that was in use has no log beside it, or a run directory no ledger.
-
-    Look before it is opened.
-    """
+def was_in_use(path: Path) -> bool:
+    """Whether the last run did not close it, or a run directory has none. Look before opening."""
     if not path.is_file() or not path.stat().st_size:
         return (path.parent / "manifest.lock.json").exists()
-    if path.with_name(f"{path.name}-wal").exists():
-        return False
     with path.open("rb") as file:
         return file.read(_WRITE_VERSION + 1)[_WRITE_VERSION:] == bytes((_WITH_LOG,))
 
 
 def catch_up(
-    db: sqlite3.Connection, path: Path, *, version: int, was_bereft: bool
+    db: sqlite3.Connection, path: Path, *, version: int, was_used: bool
 ) -> Mark:
     """Put back what the tail has and the ledger has not; what is missing then is noted in it.
 
@@ -55,7 +50,7 @@ def catch_up(
     head = read_head(path)
     db.execute("BEGIN IMMEDIATE")
     try:
-        found = _caught_up(db, path, mark, head, version=version, was_bereft=was_bereft)
+        found = _caught_up(db, path, mark, head, version=version, was_used=was_used)
         if found != mark:
             db.execute("UPDATE mark SET ledger_id = ?, facts = ?, lost = ?, lost_since = ?", found[:4])
         db.execute("COMMIT")
@@ -72,12 +67,12 @@ def _caught_up(
     head: Head | None,
     *,
     version: int,
-    was_bereft: bool,
+    was_used: bool,
 ) -> Mark:
     if head is None:
         is_counted = version >= FIRST_COUNTED
-        is_suspicious = was_bereft if not version else is_counted and not _has_ended(db)
-        is_suspicious = is_suspicious or (is_counted and was_bereft)
+        used = was_used and (is_counted or not version)  # older versions never closed the log
+        is_suspicious = used or (is_counted and not _has_ended(db))
         return _with_loss(db, mark, 0) if is_suspicious else mark
     if head.ledger_id != mark.ledger_id:
         if version >= FIRST_COUNTED:

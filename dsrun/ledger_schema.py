@@ -133,13 +133,14 @@ MIGRATIONS = (
     # `facts`: how many were committed. `lost`: how many of them are missing here and not settled
     # yet; 0 where nobody can tell the number, NULL for none.
     """
-    CREATE TABLE mark (
+    CREATE TABLE IF NOT EXISTS mark (
         ledger_id     TEXT NOT NULL,
         facts         INTEGER NOT NULL,
         lost          INTEGER,
         lost_since    TEXT
     ) STRICT;
-    INSERT INTO mark (ledger_id, facts) VALUES (lower(hex(randomblob(16))), 0);
+    INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
+        WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
 )
 
