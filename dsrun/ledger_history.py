@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dsrun.execution import Money
-from dsrun.ledger_reader import LedgerReader
+from dsrun.ledger_reader import LedgerReader, taking_apart
 from dsrun.records import JobStatus
 
 # Of a part that is asked for again the first pictures count where the last ones do.
@@ -38,6 +38,7 @@ class Spending:
 class LedgerHistory(LedgerReader):
     """A ledger as those read it who ask about the past."""
 
+    @taking_apart
     def invocations(self, *, counted: bool = True) -> list[Invocation]:
         """Every run, the oldest first; without jobs and cost where they are not `counted`."""
         rows = self._all("SELECT * FROM run ORDER BY run_id")
@@ -52,6 +53,7 @@ class LedgerHistory(LedgerReader):
             for row, until in zip(rows, [*starts[1:], "~"], strict=True)
         ]  # fmt: skip
 
+    @taking_apart
     def spendings(self) -> list[Spending]:
         """What was paid, by month and operation."""
         rows = self._all(
@@ -72,6 +74,7 @@ class LedgerHistory(LedgerReader):
             for row in rows
         ]
 
+    @taking_apart
     def step_counts(self) -> dict[str, dict[JobStatus, int]]:
         """Number of jobs by step, in plan order, and status."""
         found: dict[str, dict[JobStatus, int]] = {}

@@ -1,10 +1,11 @@
 """What every reading of a ledger stands on: its file, its pages, and which jobs are chosen."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 
@@ -18,6 +19,11 @@ from dsrun.records import JobStatus
 _PAGE = 500
 
 Row = sqlite3.Row
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Reader = TypeVar("Reader", bound="LedgerReader")
 
 
 class NoLedger(SetupError):
@@ -150,6 +156,19 @@ class LedgerReader:
         ):
             yield rows
             last = rows[-1]["position"]
+
+
+def taking_apart(
+    method: Callable[Concatenate[Reader, P], R],
+) -> Callable[Concatenate[Reader, P], R]:
+    """For a method that makes values of rows: a row without its form is told as damage."""
+
+    @wraps(method)
+    def guarded(self: Reader, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.reading():
+            return method(self, *args, **kwargs)
+
+    return guarded
 
 
 def _of_other(columns: str) -> str:

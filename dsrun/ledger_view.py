@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from dsrun.execution import Money
-from dsrun.ledger_reader import LedgerReader
+from dsrun.ledger_reader import LedgerReader, taking_apart
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
@@ -66,11 +66,13 @@ class LedgerView(LedgerReader):
     def operations(self) -> list[str]:
         return [row[0] for row in self._all("SELECT DISTINCT operation FROM job")]
 
+    @taking_apart
     def counts(self) -> dict[JobStatus, int]:
         """Number of jobs by status."""
         rows = self._all(f"SELECT status, count(*) FROM {self._jobs} GROUP BY status")  # noqa: S608
         return {JobStatus(status): number for status, number in rows}
 
+    @taking_apart
     def open_steps(self) -> list[StepTotal]:
         """The steps that have open jobs, in plan order."""
         rows = self._all(
@@ -101,6 +103,7 @@ class LedgerView(LedgerReader):
         """Number of jobs whose result came from the cache."""
         return int(self._one(f"SELECT count(*) FROM {self._jobs} WHERE cached")[0])  # noqa: S608
 
+    @taking_apart
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
         rows = self._all(
@@ -109,6 +112,7 @@ class LedgerView(LedgerReader):
         )
         return _sum_money(rows)
 
+    @taking_apart
     def committed(self, *, currency: str) -> tuple[Decimal, Decimal]:
         """What ended jobs cost, and what jobs that may be paid already will cost."""
         spent = under_way = Decimal(0)
@@ -122,6 +126,7 @@ class LedgerView(LedgerReader):
             under_way += Decimal(price) * wanted
         return spent, under_way
 
+    @taking_apart
     def cost_to_send(self) -> list[Money]:
         """What the pending jobs will cost, by currency."""
         rows = self._all(
@@ -154,6 +159,7 @@ class LedgerView(LedgerReader):
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
 
+    @taking_apart
     def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
         """Jobs whose answer is recorded and whose file may not be: with output and units."""
         rows = self._all(
@@ -227,6 +233,7 @@ class LedgerView(LedgerReader):
         )
         return [tuple(row) for row in rows]
 
+    @taking_apart
     def unknown(self, limit: int) -> list[tuple[str, str]]:
         """Jobs that may be paid: the name of their first file, and why nobody knows."""
         rows = self._all(
@@ -236,6 +243,7 @@ class LedgerView(LedgerReader):
         )
         return [(_stems(row)[0], row["error_message"]) for row in rows]
 
+    @taking_apart
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Job id, operation and the indexes that have not come, of every partial job."""
         rows = self._all(
@@ -257,6 +265,7 @@ class LedgerView(LedgerReader):
         missing = _missing(row["wanted"], {item[0] for item in made})
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 
+    @taking_apart
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         if has_twins:
