@@ -39,9 +39,7 @@ def was_in_use(path: Path) -> bool:
         return file.read(_WRITE_VERSION + 1)[_WRITE_VERSION:] == bytes((_WITH_LOG,))
 
 
-def catch_up(
-    db: sqlite3.Connection, path: Path, *, version: int, was_used: bool
-) -> Mark:
+def catch_up(db: sqlite3.Connection, path: Path, *, version: int, was_used: bool) -> Mark:
     """Put back what the tail has and the ledger has not; what is missing then is noted in it.
 
     `version` is what it had when it was opened. Raises sqlite3.Error.
@@ -52,7 +50,9 @@ def catch_up(
     try:
         found = _caught_up(db, path, mark, head, version=version, was_used=was_used)
         if found != mark:
-            db.execute("UPDATE mark SET ledger_id = ?, facts = ?, lost = ?, lost_since = ?", found[:4])
+            db.execute(
+                "UPDATE mark SET ledger_id = ?, facts = ?, lost = ?, lost_since = ?", found[:4]
+            )
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
@@ -13,7 +12,7 @@ from dsrun.errors import ExitCode, SetupError
 from dsrun.ledger_check import check_content, check_facts, check_seal
 from dsrun.ledger_file import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger_schema import VERSION
-from dsrun.ledger_tail import read_head
+from dsrun.ledger_tail import Head, read_head
 from dsrun.records import JobStatus
 
 _PAGE = 500
@@ -50,19 +49,23 @@ class LedgerReader:
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
         try:
-            version = self._one("PRAGMA user_version")[0]
-            if version > VERSION:
-                raise SetupError(
-                    f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
-                )
-            if not is_sealed:
-                check_content(self._file.connection(), path, thorough=thorough)
-            check_facts(self._file.connection(), path, tail.facts if tail else None)
-            if not version:
-                raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
+            self._check(is_sealed=is_sealed, tail=tail, thorough=thorough)
         except BaseException:
             self.close()
             raise
+
+    def _check(self, *, is_sealed: bool, tail: Head | None, thorough: bool) -> None:
+        path = self._path
+        version = self._one("PRAGMA user_version")[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
+        if not is_sealed:
+            check_content(self._file.connection(), path, thorough=thorough)
+        check_facts(self._file.connection(), path, tail.facts if tail else None)
+        if not version:
+            raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
     def close(self) -> None:
         self._file.close()
@@ -163,11 +166,11 @@ def taking_apart(
 ) -> Callable[Concatenate[Reader, P], R]:
     """For a method that makes values of rows: a row without its form is told as damage."""
 
-    @wraps(method)
-    def guarded(self: Reader, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self.reading():
-            return method(self, *args, **kwargs)
+    def guarded(reader: Reader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with reader.reading():
+            return method(reader, *args, **kwargs)
 
+    guarded.__doc__ = method.__doc__
     return guarded
 
 

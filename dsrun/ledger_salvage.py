@@ -39,7 +39,8 @@ def salvage(damaged: Path, target: Path, *, is_whole: Callable[[Row], bool]) -> 
         db.execute("BEGIN")
         for kept, patched in _TRIES:
             with _copied(damaged, kept, target, patched) as source:
-                for table in _COPIED if source else ():
+                for table in _COPIED if source is not None else ():
+                    assert source is not None
                     _copy(source, db, table, is_whole if table == "job" else None)
         for table in _COPIED:
             for rule in rules_of(db, table).values():
@@ -227,7 +228,8 @@ def _rows_of_jobs(db: sqlite3.Connection, table: str) -> Iterator[Row]:
     for job in list(_rows(db, "job")):
         try:
             for row in db.execute(
-                f"SELECT * FROM {table} WHERE job_id = ?", (job["job_id"],)  # noqa: S608
+                f"SELECT * FROM {table} WHERE job_id = ?",  # noqa: S608
+                (job["job_id"],),
             ):
                 yield from _decoded(row)
         except READ_FAULTS:

@@ -157,7 +157,6 @@ def tables_of(version: int) -> set[str]:
     return set().union(*(names for since, names in _TABLES.items() if since <= version))
 
 
-
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and is left so."""
     if version >= _SINCE_SOURCES:

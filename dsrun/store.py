@@ -65,19 +65,7 @@ class ArtifactStore:
 
         `undo` takes a tag out again.
         """
-        for extension in extensions_of(media):
-            path = Path(self._root) / _target(stems[0], extension)
-            if not path.is_file():
-                continue
-            with disk_faults(path), path.open("rb") as file:
-                data = file.read()
-            kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
-            paths = tuple(_target(stem, extension) for stem in stems)
-            digest = hashlib.sha256(data).hexdigest()
-            splice = undo(ends_of(data))
-            source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
-            return Saved(paths, digest, len(data), kind.media_type, source)
-        return None
+        return find_saved(Path(self._root), stems, media=media, undo=undo)
 
     async def keep(
         self,
@@ -151,6 +139,23 @@ class ArtifactStore:
             self._made.add(folder)
         os.replace(source, path)  # noqa: PTH105  # a Path an artifact costs more than the rename
         folders.add(folder)
+
+
+def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
+    """The file of these names in a run directory; `undo` takes a tag out again."""
+    for extension in extensions_of(media):
+        path = run_dir / _target(stems[0], extension)
+        if not path.is_file():
+            continue
+        with disk_faults(path), path.open("rb") as file:
+            data = file.read()
+        kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
+        paths = tuple(_target(stem, extension) for stem in stems)
+        digest = hashlib.sha256(data).hexdigest()
+        splice = undo(ends_of(data))
+        source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
+        return Saved(paths, digest, len(data), kind.media_type, source)
+    return None
 
 
 def make_folder(path: Path) -> None:

@@ -4,7 +4,6 @@ What it has lost may be paid: nothing is sent until it is found, shown not to be
 has decided.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,17 +15,16 @@ import orjson
 from dsrun.catalog import Catalog, resolve
 from dsrun.client import ApiClient
 from dsrun.clock import SystemClock, stamp
+from dsrun.commands.ondisk import pictures_of
 from dsrun.console import count_of, say
 from dsrun.control import Left, RunControl
 from dsrun.errors import ExitCode
 from dsrun.execution import Execution
-from dsrun.fetching import artifacts_of, file_names
 from dsrun.ledger import Ledger
 from dsrun.ledger_claims import LedgerClaims
 from dsrun.limits import RateLimiter
 from dsrun.listing import Lister, Unlisted
 from dsrun.records import (
-    Artifact,
     JobError,
     JobResult,
     JobStatus,
@@ -35,10 +33,8 @@ from dsrun.records import (
     Operation,
     TaskList,
 )
-from dsrun.recovery import Trace, doubt_of, epoch, find_made
+from dsrun.recovery import NotFound, Trace, doubt_of, epoch, find_made
 from dsrun.settings import Settings
-from dsrun.store import ArtifactStore
-from dsrun.tagging.pictures import untagged
 
 if TYPE_CHECKING:
     from dsrun.transport import Transport
@@ -47,11 +43,6 @@ _LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we 
 _SKEW_S = 600.0  # between our clock and the service's
 _UNPAID = ("FAILED", "CANCELED", "CANCELLED")
 _SHOWN = 5
-# What a picture says of itself; the keys are in the order in which `tagging` writes them.
-_TAG = re.compile(
-    rb'\{"job_id":"(?P<job_id>[0-9a-f]{64})","operation":"[^"]*","index":(?P<index>\d+),'
-    rb'"seed":(?P<seed>\d+|null),'
-)
 
 
 class Comparison:
@@ -61,7 +52,6 @@ class Comparison:
         self,
         *,
         ledger: Ledger,
-        store: ArtifactStore,
         claims: LedgerClaims,
         catalog: Catalog,
         settings: Settings,
@@ -70,7 +60,6 @@ class Comparison:
         clock: SystemClock,
     ) -> None:
         self._ledger = ledger
-        self._store = store
         self._claims = claims
         self._catalog = catalog
         self._settings = settings
@@ -81,9 +70,11 @@ class Comparison:
 
     async def take_files(self, run_dir: Path) -> None:
         """Jobs whose pictures are all on the disk, and say so themselves, have succeeded."""
+        await self._ledger.reopen_lost_rows()
         number = 0
         for job in self._pending():
-            made = self._files_of(job, run_dir)
+            media = self._catalog[job.operation].artifacts.media
+            made = pictures_of(job, run_dir, media=media)
             if made:
                 units = len({item.index for item in made})
                 result = JobResult(status=JobStatus.SUCCEEDED, artifacts=made, units=units)
@@ -164,12 +155,11 @@ class Comparison:
             names = [trace.name for trace in listing.traces]
             claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
             traces = listing.traces
+            found: Trace | NotFound | None = next(
+                (each for each in traces if each.name not in claimed), None
+            )
             if since is not None:
-                found = find_made(
-                    doubt_of(job.job_id, since, now, None), traces, claimed=claimed
-                )
-            else:
-                found = next((each for each in traces if each.name not in claimed), None)
+                found = find_made(doubt_of(job.job_id, since, now, None), traces, claimed=claimed)
             if isinstance(found, Trace):
                 await self._record_made(job, recovery, found, at=now)
 
@@ -191,21 +181,6 @@ class Comparison:
             for job in self._ledger.view.open_jobs(operation=name):
                 if job.status is JobStatus.PENDING and job.part is None:
                     yield job
-
-    def _files_of(self, job: OpenJob, run_dir: Path) -> tuple[Artifact, ...]:
-        """Its artifacts where all of them are there, else none."""
-        media = self._catalog[job.operation].artifacts.media
-        made: list[Artifact] = []
-        for index in range(len(job.stems[0])):
-            saved = self._store.find(file_names(job, index), media=media, undo=untagged)
-            tag = saved and _TAG.search((run_dir / saved.paths[0]).read_bytes())
-            if not saved or not tag or tag["job_id"].decode() != job.job_id:
-                return ()
-            if int(tag["index"]) != index:
-                return ()
-            seed = None if tag["seed"] == b"null" else int(tag["seed"])
-            made += artifacts_of(saved, index, seed=seed)
-        return tuple(made)
 
     def _lister(self, transport: "Transport") -> Lister:
         return Lister(

@@ -159,7 +159,7 @@ class _Session:
             if is_agreed:
                 await neighbours.enter(ledger, reuse)
             control = self._control(ledger.view)
-            if is_agreed and await self._find_lost(ledger, store, claims, control, settings):
+            if is_agreed and await self._find_lost(ledger, claims, control, settings):
                 await Sender(
                     ledger=ledger, store=store, reuse=reuse, claims=claims, neighbours=neighbours,
                     plan=self._plan, options=self._options, execution=self._execution,
@@ -171,9 +171,8 @@ class _Session:
             return await self._finish(ledger, control)
 
     async def _find_lost(
-        self, ledger: Ledger, store: ArtifactStore, claims: LedgerClaims, control: RunControl,
-        settings: Settings,
-    ) -> bool:  # fmt: skip
+        self, ledger: Ledger, claims: LedgerClaims, control: RunControl, settings: Settings
+    ) -> bool:
         """Whether jobs may be sent: a ledger that has lost facts is compared with the service."""
         if ledger.mark.put_back:
             say(
@@ -184,8 +183,8 @@ class _Session:
             return True
         if not self._options.emulate:  # an emulator is gone with all that it made
             comparison = Comparison(
-                ledger=ledger, store=store, claims=claims, catalog=self._plan.catalog,
-                settings=settings, execution=self._execution, control=control, clock=self._clock,
+                ledger=ledger, claims=claims, catalog=self._plan.catalog, settings=settings,
+                execution=self._execution, control=control, clock=self._clock,
             )  # fmt: skip
             await comparison.take_files(self._layout.run_dir)
             if not await comparison.find_rest(resubmit=self._options.resubmit_unknown):

@@ -209,7 +209,9 @@ class TestOtherLosses:
     def test_the_log_of_another_ledger(self, work, killed, serve):
         mine = log_of(work)
         with closing(sqlite3.connect(work.folder / "other.sqlite3")) as db:
-            db.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1);")
+            db.executescript(
+                "PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1);"
+            )
             shutil.copyfile(work.folder / "other.sqlite3-wal", mine)
         outcome = work.dsrun("demo.yaml")
         assert outcome.code in (0, 3)
