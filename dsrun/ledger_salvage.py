@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from dsrun.digest import json_text
 from dsrun.ledger_check import rules_of
 from dsrun.ledger_file import READ_FAULTS, connect, merge_log, migrate
@@ -18,6 +20,11 @@ from dsrun.records import Artifact, JobStatus, Json, OpenJob
 _HEADER_BYTES = 100
 _PAGE_BYTES = 4096
 _MOST_PROBED = 1_000_000  # row numbers that are asked for one by one
+_KEPT = (
+    "SELECT status, task_id, request_id, submitted_at, ended_at, output, units, attempts, cached "
+    "FROM job WHERE job_id = ? AND status = 'succeeded'"
+)
+_ROWS_A_PAGE = 40  # the shortest row takes about 100 bytes
 _NUMBERED = ("run", "job", "attempt")  # tables whose rows have numbers
 _COPIED = ("run", "job", "twin", "attempt", "artifact", "upload")
 
@@ -64,6 +71,16 @@ def empty_ledger(path: Path) -> Path:
     return path
 
 
+def whole_jobs(path: Path) -> set[str]:
+    """The jobs of a ledger that lack nothing: who has succeeded has artifacts."""
+    with closing(connect(path)) as db:
+        rows = db.execute(
+            "SELECT job_id FROM job WHERE status <> 'succeeded' OR wanted <= "
+            "(SELECT count(DISTINCT idx) FROM artifact WHERE artifact.job_id = job.job_id)"
+        )
+        return {row["job_id"] for row in rows}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known of a job whose row is lost."""
@@ -104,6 +121,15 @@ class Restoring:
         """When the first run began that is still known."""
         row = self._db.execute("SELECT min(started_at) FROM run").fetchone()
         return None if row is None else row[0]
+
+    def kept(self, job_id: str) -> dict[str, Json]:
+        """What the row of a job says that has lost its artifacts alone."""
+        row = self._db.execute(_KEPT, (job_id,)).fetchone()
+        if row is None:
+            return {}
+        kept = {name: row[name] for name in row.keys()}  # noqa: SIM118  # a Row
+        output = None if row["output"] is None else orjson.loads(row["output"])
+        return kept | {"status": JobStatus(row["status"]), "output": output}
 
     def attempts(self, job_id: str) -> list[sqlite3.Row]:
         return self._db.execute(
@@ -210,7 +236,7 @@ def _rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 def _rows_behind(db: sqlite3.Connection, table: str) -> Iterator[Row]:
     """Past a broken page: each row that still has a number, and all from the end back."""
-    for number in range(1, _MOST_PROBED):
+    for number in range(1, _most_rows(db)):
         try:
             for row in db.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)):  # noqa: S608
                 yield from _decoded(row)
@@ -219,6 +245,15 @@ def _rows_behind(db: sqlite3.Connection, table: str) -> Iterator[Row]:
     with suppress(*READ_FAULTS):
         for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid DESC"):  # noqa: S608
             yield from _decoded(row)
+
+
+def _most_rows(db: sqlite3.Connection) -> int:
+    """More than the file can hold of any table here."""
+    try:
+        pages = int(db.execute("PRAGMA page_count").fetchone()[0])
+    except READ_FAULTS:
+        pages = _MOST_PROBED
+    return min(pages * _ROWS_A_PAGE, _MOST_PROBED)
 
 
 def _rows_of_jobs(db: sqlite3.Connection, table: str) -> Iterator[Row]:

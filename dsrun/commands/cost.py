@@ -22,13 +22,14 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
         sums[place] = (jobs + spending.jobs, amount + spending.cost.amount)
     for fault in history.faults:
         say(f"warning: {fault}")
+    code = ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
     if as_json:
         told = [
             {by: key, "jobs": jobs, "cost": {"amount": float(amount), "currency": currency}}
             for (key, currency), (jobs, amount) in sorted(sums.items())
         ]
         answer(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
-        return ExitCode.OK
+        return code
     rows = [
         (key, str(jobs), str(Money(amount=amount, currency=currency)))
         for (key, currency), (jobs, amount) in sorted(sums.items())
@@ -40,4 +41,4 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
         answer(table([(by, "paid jobs", "cost"), *rows]))
     paid = ", ".join(str(Money(amount=a, currency=c)) for c, a in sorted(totals.items()))
     answer(f"total: {paid or 'nothing'}")
-    return ExitCode.OK
+    return code

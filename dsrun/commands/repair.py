@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from dsrun import __version__
+from dsrun.clock import SystemClock, stamp
 from dsrun.commands.common import PlanOptions, open_plan
 from dsrun.commands.ondisk import pictures_of
 from dsrun.console import count_of, say
@@ -28,7 +29,7 @@ from dsrun.ledger import Ledger
 from dsrun.ledger_check import is_own_job
 from dsrun.ledger_file import DamagedLedger
 from dsrun.ledger_reader import NoLedger
-from dsrun.ledger_salvage import Known, Restoring, empty_ledger, salvage
+from dsrun.ledger_salvage import Known, Restoring, empty_ledger, salvage, whole_jobs
 from dsrun.ledger_tail import NAME as TAIL
 from dsrun.ledger_tail import read_entries, read_head
 from dsrun.ledger_view import LedgerView
@@ -74,8 +75,7 @@ class _Repair:
         try:
             new = empty_ledger(folder / self._ledger.name)
             kept = salvage(self._ledger, new, is_whole=is_own_job) if self._ledger.exists() else 0
-            with closing(LedgerView(new, live=True)) as view:
-                saved = {job_id for page in view.ids(*JobStatus) for job_id in page}
+            saved = whole_jobs(new)
             plan = _plan_of(self._run_dir)
             lost = await _with_plan(new, plan, saved)
             found, unknown = self._fill_in(new, plan, lost)
@@ -110,6 +110,7 @@ class _Repair:
         """All that other places say of a job whose row is lost; the newest word last."""
         operation = plan.catalog[job.operation]
         known = _of_line(self._lines.get(job.job_id), price=operation.price.amount)
+        known = replace(known, **restoring.kept(job.job_id))
         known = _of_attempts(known, restoring.attempts(job.job_id))
         known = replace(known, **self._late.get(job.job_id, {}))
         artifacts = [
@@ -121,7 +122,7 @@ class _Repair:
         made = {item.index for item in artifacts}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
             return replace(
-                known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
+                known, status=JobStatus.SUCCEEDED, ended_at=known.ended_at or stamp(SystemClock().now()), artifacts=tuple(artifacts),
                 units=max(known.units, wanted), error=(None, None, None),
             )  # fmt: skip
         if known.status in _ENDED:
