@@ -357,12 +357,15 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
     check_ledger(path)
     was_used = was_in_use(path)
     db = connect(path)
-    version = migrate(db, path)
     try:
+        version = migrate(db, path)
         return db, catch_up(db, path, version=version, was_used=was_used)
     except sqlite3.Error as error:
         db.close()
         raise disk_error(error, path) from error
+    except BaseException:
+        db.close()
+        raise
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 from dsrun.digest import job_id_of
 from dsrun.errors import SetupError
 from dsrun.ledger_file import READ_FAULTS, DamagedLedger, UntouchedFile, disk_error
-from dsrun.ledger_schema import FIRST_COUNTED, VERSION, tables_of
+from dsrun.ledger_schema import FIRST_COUNTED, tables_of
 from dsrun.ledger_tail import Seal, read_head, seal_of
 from dsrun.records import JobStatus
 
@@ -112,25 +112,33 @@ def check_content(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None
     A look passes over a large one. Raises DamagedLedger, SetupError.
     """
     try:
-        pages = db.execute("PRAGMA page_count").fetchone()[0]
-        page_bytes = db.execute("PRAGMA page_size").fetchone()[0]
-        if not thorough and pages * page_bytes > _LOOK_BYTES:
-            return
-        found = next(iter(_faults(db, thorough=thorough)), None)
+        size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        is_passed_over = not thorough and size.fetchone()[0] > _LOOK_BYTES
+        faults = _wrong_tables(db) if is_passed_over else _faults(db, thorough=thorough)
+        found = next(iter(faults), None)
     except READ_FAULTS as error:
         raise disk_error(error, path) from error
     if found is not None:
         raise DamagedLedger(path, found)
 
 
+def _wrong_tables(db: sqlite3.Connection) -> Iterator[str]:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = _tables(db)
+    if version < 0 or not tables_of(version) <= tables or (tables and not version):
+        yield f"its tables are not those of its version, {version}"
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
 def _faults(db: sqlite3.Connection, *, thorough: bool) -> Iterator[str]:
     for (words,) in db.execute("PRAGMA integrity_check(1)"):
         if words != "ok":
             yield str(words).splitlines()[-1]
-    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version <= VERSION and (not tables_of(version) <= tables or (tables and not version)):
-        yield f"its tables are not those of its version, {version}"
+    yield from _wrong_tables(db)
+    tables = _tables(db)
     for table in FORMS:
         if table in tables:
             yield from _faults_of(db, table)

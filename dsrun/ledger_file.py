@@ -186,6 +186,6 @@ def migrate(db: sqlite3.Connection, path: Path) -> int:
             db.executescript(
                 f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             )
-        return version
     except sqlite3.Error as error:
         raise disk_error(error, path) from error
+    return version

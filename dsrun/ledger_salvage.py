@@ -46,9 +46,9 @@ def salvage(damaged: Path, target: Path, *, is_whole: Callable[[Row], bool]) -> 
         db.execute("BEGIN")
         for kept, patched in _TRIES:
             with _copied(damaged, kept, target, patched) as source:
-                for table in _COPIED if source is not None else ():
-                    assert source is not None
-                    _copy(source, db, table, is_whole if table == "job" else None)
+                if source is not None:
+                    for table in _COPIED:
+                        _copy(source, db, table, is_whole if table == "job" else None)
         for table in _COPIED:
             for rule in rules_of(db, table).values():
                 db.execute(f"DELETE FROM {table} WHERE NOT ({rule})")  # noqa: S608
@@ -156,12 +156,13 @@ class Restoring:
         self._db.execute(
             "UPDATE job SET status = ?, task_id = ?, request_id = ?, submitted_at = ?, "
             "ended_at = ?, output = ?, error_code = ?, error_message = ?, error_class = ?, "
-            "units = ?, attempts = ?, cached = ? WHERE job_id = ?",
+            "units = ?, units_before = 0, attempts = ?, cached = ? WHERE job_id = ?",
             (
                 known.status, known.task_id, known.request_id, known.submitted_at, known.ended_at,
                 output, *known.error, known.units, known.attempts, known.cached, job.job_id,
             ),
         )  # fmt: skip
+        self._db.execute("DELETE FROM artifact WHERE job_id = ?", (job.job_id,))
         rows = [artifact_values(job, item) for item in known.artifacts]
         self._db.execute(Kind.ARTIFACT.value, (json_text(rows),))
 

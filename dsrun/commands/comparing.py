@@ -7,13 +7,10 @@ has decided.
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING
 
 import orjson
 
 from dsrun.catalog import Catalog, resolve
-from dsrun.client import ApiClient
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.ondisk import pictures_of
 from dsrun.console import count_of, say
@@ -35,9 +32,6 @@ from dsrun.records import (
 )
 from dsrun.recovery import NotFound, Trace, doubt_of, epoch, find_made
 from dsrun.settings import Settings
-
-if TYPE_CHECKING:
-    from dsrun.transport import Transport
 
 _LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _SKEW_S = 600.0  # between our clock and the service's
@@ -66,7 +60,6 @@ class Comparison:
         self._execution = execution
         self._control = control
         self._clock = clock
-        self._limiter = RateLimiter(execution.poll_rate, clock=clock)
 
     async def take_files(self, run_dir: Path) -> None:
         """Jobs whose pictures are all on the disk, and say so themselves, have succeeded."""
@@ -91,10 +84,13 @@ class Comparison:
         waiting = {job.operation for job in self._pending()}
         if resubmit or not waiting:
             return True
-        from dsrun.transport import Transport  # noqa: PLC0415  # start-up
+        from dsrun.commands.wiring import build_lister  # noqa: PLC0415  # start-up
+        from dsrun.transport import Transport  # noqa: PLC0415  # as above
 
         async with Transport() as transport:
-            lister = self._lister(transport)
+            lister = build_lister(
+                transport, self._settings, execution=self._execution, control=self._control
+            )
             try:
                 faults = [
                     fault
@@ -181,13 +177,6 @@ class Comparison:
             for job in self._ledger.view.open_jobs(operation=name):
                 if job.status is JobStatus.PENDING and job.part is None:
                     yield job
-
-    def _lister(self, transport: "Transport") -> Lister:
-        return Lister(
-            api=ApiClient(transport, self._settings), control=self._control, clock=self._clock,
-            rng=Random(), limiter=self._limiter,  # noqa: S311  # jitter, no secret
-            max_attempts=self._execution.max_attempts,
-        )  # fmt: skip
 
     def _since(self) -> float | None:
         """Before that nothing was lost: facts go missing from the newest on."""

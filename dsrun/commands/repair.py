@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +32,7 @@ from dsrun.ledger_salvage import Known, Restoring, empty_ledger, salvage, whole_
 from dsrun.ledger_tail import NAME as TAIL
 from dsrun.ledger_tail import read_entries, read_head
 from dsrun.ledger_view import LedgerView
+from dsrun.ledger_writes import Kind
 from dsrun.lockfile import run_lock
 from dsrun.plan import Plan
 from dsrun.records import LOST_ROW, Artifact, JobStatus, Json, OpenJob
@@ -75,16 +75,17 @@ class _Repair:
         try:
             new = empty_ledger(folder / self._ledger.name)
             kept = salvage(self._ledger, new, is_whole=is_own_job) if self._ledger.exists() else 0
-            saved = whole_jobs(new)
             plan = _plan_of(self._run_dir)
-            lost = await _with_plan(new, plan, saved)
-            found, unknown = self._fill_in(new, plan, lost)
+            whole = whole_jobs(new)
+            doubted = self._lines.keys() if self._ended_whole else set()
+            lost = await _with_plan(new, plan, whole - doubted)
+            unknown = self._fill_in(new, plan, lost)
             aside = self._swap(new)
         finally:
             shutil.rmtree(folder)
         words = (
-            f"{self._ledger} is new: {count_of(kept, 'job')} could be read in the damaged one, "
-            f"{found} more were found by their files, results.jsonl or their tasks"
+            f"{self._ledger} is new: {count_of(kept, 'job')} could be read in the damaged one, the "
+            "others come from results.jsonl, their files and their tasks"
         )
         if unknown:
             words += (
@@ -93,8 +94,12 @@ class _Repair:
             )
         return f"{words}; the damaged ledger is kept as {aside.name}"
 
-    def _fill_in(self, new: Path, plan: Plan, lost: Sequence[OpenJob]) -> tuple[int, int]:
-        """How many lost rows were found elsewhere, and how many were not."""
+    def _fill_in(self, new: Path, plan: Plan, lost: Sequence[OpenJob]) -> int:
+        """Of how many jobs nothing is known.
+
+        Where the last run ended, results.jsonl is its last word on every job: a row can be read
+        and have a flipped bit all the same.
+        """
         restoring = Restoring(new)
         unknown = 0
         for job in lost:
@@ -104,12 +109,15 @@ class _Repair:
         is_level = self._ended_whole and not unknown
         since = restoring.started_at() or _LONG_AGO
         restoring.close(lost=None if is_level else unknown, since=since)
-        return len(lost) - unknown, unknown
+        return unknown
 
     def _known(self, job: OpenJob, plan: Plan, restoring: Restoring) -> Known:
         """All that other places say of a job whose row is lost; the newest word last."""
         operation = plan.catalog[job.operation]
-        known = _of_line(self._lines.get(job.job_id), price=operation.price.amount)
+        line = self._lines.get(job.job_id)
+        known = _of_line(line, price=operation.price.amount)
+        if line is not None and self._ended_whole:
+            return known
         known = replace(known, **restoring.kept(job.job_id))
         known = _of_attempts(known, restoring.attempts(job.job_id))
         known = replace(known, **self._late.get(job.job_id, {}))
@@ -122,15 +130,14 @@ class _Repair:
         made = {item.index for item in artifacts}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
             return replace(
-                known, status=JobStatus.SUCCEEDED, ended_at=known.ended_at or stamp(SystemClock().now()), artifacts=tuple(artifacts),
+                known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
+                ended_at=known.ended_at or stamp(SystemClock().now()),
                 units=max(known.units, wanted), error=(None, None, None),
             )  # fmt: skip
         if known.status in _ENDED:
             return replace(known, artifacts=tuple(artifacts))
         if known.task_id is not None and known.submitted_at is not None:
             return replace(known, status=JobStatus.SUBMITTED, artifacts=())
-        if known.status is JobStatus.PENDING and self._ended_whole:
-            return known  # the last run ended after it had written so
         if known.status is JobStatus.SUBMITTING and known.submitted_at is not None:
             return replace(known, artifacts=())
         words = "its row in the damaged ledger could not be read; it may have been sent and paid"
@@ -139,7 +146,7 @@ class _Repair:
         )
 
     def _swap(self, new: Path) -> Path:
-        """The damaged ledger gets a name of its own, with what belongs to it; the new one takes its.
+        """Give the damaged ledger, with what belongs to it, a name of its own, and take its place.
 
         Killed in between, the directory has no ledger, which the next run takes for a lost one.
         """
@@ -212,22 +219,24 @@ def _late_words(ledger: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     head = read_head(ledger)
     for entry in read_entries(ledger, head) if head else ():
-        for name, values in entry.writes:
-            for row in values if name in _LATE else ():
-                found.setdefault(row[0], {}).update(_LATE[name](row))
+        for kind, rows in entry.writes:
+            for row in rows if kind in Kind.__members__ else ():
+                found.setdefault(row[0], {}).update(_word_of(str(kind), row))
     return found
 
 
-_LATE = {  # by the name of a Kind: what its row says of a job
-    "INTENT": lambda row: {
-        "status": JobStatus.SUBMITTING, "submitted_at": row[1], "task_id": None, "request_id": None,
-    },
-    "TASK": lambda row: {
-        "status": JobStatus.SUBMITTED, "task_id": row[1], "request_id": row[2],
-    },
-    "REFUSAL": lambda row: {"status": JobStatus.PENDING},
-    "RESULT": lambda row: {"status": JobStatus(row[1]), "units": row[6], "ended_at": row[7]},
-}  # fmt: skip
+def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:
+    """What a row of the tail says of its job; `kind` is the name of a Kind."""
+    if kind == Kind.INTENT.name:
+        began = {"status": JobStatus.SUBMITTING, "submitted_at": row[1]}
+        return began | {"task_id": None, "request_id": None}
+    if kind == Kind.TASK.name:
+        return {"status": JobStatus.SUBMITTED, "task_id": row[1], "request_id": row[2]}
+    if kind == Kind.REFUSAL.name:
+        return {"status": JobStatus.PENDING}
+    if kind == Kind.RESULT.name:
+        return {"status": JobStatus(row[1]), "units": row[6], "ended_at": row[7]}
+    return {}
 
 
 def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
