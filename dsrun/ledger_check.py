@@ -18,6 +18,19 @@ from dsrun.ledger_schema import FIRST_COUNTED, tables_of
 from dsrun.ledger_tail import Seal, read_head, seal_of
 from dsrun.records import JobStatus
 
+
+class LostFacts(SetupError):
+    """The ledger is whole, and has not all that was written to it."""
+
+    def __init__(self, path: Path, *, known: int, facts: int) -> None:
+        super().__init__(
+            f"the ledger {path} has lost its newest facts: it has {known} of {facts}, so what it "
+            "says is not true any more. Its log (-wal) is gone, cut or garbled, or an older copy "
+            "was put in its place: put them back, or run the pipeline again, which puts back what "
+            "it can and asks the service for the rest before it sends anything"
+        )
+
+
 _HEADER = b"SQLite format 3\0"
 _LOOK_SEALED_BYTES = 256 << 20  # some 0.1 s
 _LOOK_BYTES = 4 << 20  # likewise, for a ledger without a seal
@@ -184,9 +197,4 @@ def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:
     except READ_FAULTS as error:
         raise disk_error(error, path) from error
     if facts > known:
-        raise SetupError(
-            f"the ledger {path} has lost its newest facts: it has {known} of {facts}, so what it "
-            "says is not true any more. Its log (-wal) is gone, cut or garbled, or an older copy "
-            "was put in its place: put them back, or run the pipeline again, which puts back what "
-            f"it can and asks the service for the rest before it sends anything"
-        )
+        raise LostFacts(path, known=known, facts=facts)

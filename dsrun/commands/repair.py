@@ -25,7 +25,7 @@ from dsrun.console import count_of, say
 from dsrun.errors import DsrunError, ManifestError, SetupError
 from dsrun.layout import lock_of
 from dsrun.ledger import Ledger
-from dsrun.ledger_check import is_own_job
+from dsrun.ledger_check import LostFacts, is_own_job
 from dsrun.ledger_file import DamagedLedger
 from dsrun.ledger_reader import NoLedger
 from dsrun.ledger_salvage import Known, Restoring, empty_ledger, salvage, whole_jobs
@@ -52,7 +52,7 @@ def repair(run_dir: Path) -> None:
             LedgerView(ledger, thorough=True).close()
         except (DamagedLedger, NoLedger):
             say(asyncio.run(_Repair(run_dir, ledger).run()))
-        except SetupError:
+        except LostFacts:
             asyncio.run(_catch_up(ledger))
             say(f"what the tail has was put back into {ledger}")
         else:
