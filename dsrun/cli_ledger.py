@@ -83,12 +83,16 @@ def report_command(**given: Any) -> int:
 
 @click.command("verify")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--repair", "repairs", is_flag=True,
+    help="Make a damaged ledger anew from what can be read; the damaged one is kept.",
+)  # fmt: skip
 @json_option
-def verify_command(directory: Path, as_json: bool) -> int:
-    """Check every artifact of a run directory against its recorded SHA-256."""
+def verify_command(directory: Path, as_json: bool, repairs: bool) -> int:
+    """Check every artifact of a run directory against its recorded SHA-256, and the ledger."""
     from dsrun.commands import verify
 
-    return verify.run(directory, as_json=as_json)
+    return verify.run(directory, as_json=as_json, repairs=repairs)
 
 
 @click.command("gc")

@@ -58,6 +58,7 @@ class History:
         self._pipeline = pipeline
         self._emulated = emulated
         self.faults: list[str] = []
+        self.is_incomplete = False  # a ledger could not be read, so its runs are left out
 
     def runs(self, *, counted: bool = True) -> list[PastRun]:
         """Every run, the oldest first; without jobs and cost where they are not `counted`."""
@@ -98,6 +99,7 @@ class History:
                 continue
             except DsrunError as error:
                 self.faults.append(f"{directory}: {error}")
+                self.is_incomplete = True
                 continue
             yield directory, answer
         for folder in sorted(self._out.glob(self._pipeline or "*")):

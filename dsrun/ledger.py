@@ -5,22 +5,28 @@ future ends. A second connection reads on the event loop's thread (WAL lets both
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import orjson
 
+from dsrun.clock import SystemClock
 from dsrun.digest import json_text
 from dsrun.grouping import GroupWorker
+from dsrun.ledger_check import check_ledger
 from dsrun.ledger_commits import Commits
-from dsrun.ledger_file import connect, disk_error, migrate
-from dsrun.ledger_schema import PAID_UNITS
+from dsrun.ledger_file import connect, disk_error, merge_log, migrate
+from dsrun.ledger_loss import Mark, catch_up, was_in_use
+from dsrun.ledger_schema import PAID_UNITS, VERSION
+from dsrun.ledger_tail import Head, Tail, seal_of
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
 from dsrun.ledger_writes import Kind, Row, Statement, Write, artifact_values
-from dsrun.records import Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
+from dsrun.records import LOST_ROW, Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
 
 _PAGE = 500
 _REOPEN = (
@@ -30,28 +36,39 @@ _REOPEN = (
 )
 _ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
+_SYNC_S = 1.0
 
 
 class Ledger:
     """The ledger of one run directory, open for writing. Close it with `close()`."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SetupError where the file cannot be opened or is of a newer version."""
-        self._db = connect(path)
-        migrate(self._db, path)
+        """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
+        self._path = path
+        self._tail: Tail | None = None
+        self._db, self.mark = _opened(path)
+        self._facts = self.mark.facts
         self.view = LedgerView(path, live=True)
         self._uploads = LedgerUploads(path)
         self._commits = Commits(path, self._db, commit=self._commit)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
+        self._clock = SystemClock()
+        self._synced_at = self._clock.monotonic()
         self.run_id = 0
         self._endpoint = ""
 
     def close(self) -> None:
+        """The file is whole then: without a log, and with a seal where nobody else reads it."""
         self._writer.close()
         self._uploads.close()
         self.view.close()
         self._commits.close()
+        is_alone = merge_log(self._db)
         self._db.close()
+        if self._tail is not None:
+            with _forgiven():
+                self._tail.seal(seal_of(self._path) if is_alone else None)
+            self._tail.close()
 
     def keep_room(self, creates: int) -> None:
         """Before anything is sent: room for so many answers on a disk that may become full.
@@ -102,6 +119,21 @@ class Ledger:
             Statement(
                 "UPDATE run SET ended_at = ?, exit_code = ?, reason = ? WHERE run_id = ?",
                 (at, exit_code, reason, self.run_id),
+            )
+        )
+
+    async def settle_loss(self) -> None:
+        """What this ledger has lost is found, or the user has decided about it."""
+        await self._write(Statement("UPDATE mark SET lost = NULL, lost_since = NULL", ()))
+        self.mark = self.mark._replace(lost=None, lost_since=None)
+
+    async def reopen_lost_rows(self) -> None:
+        """Jobs that a repair knew nothing of are compared with the service like pending ones."""
+        await self._write(
+            Statement(
+                "UPDATE job SET status = 'pending', error_code = NULL, error_message = NULL, "
+                "error_class = NULL WHERE status = 'unknown' AND error_code = ?",
+                (LOST_ROW,),
             )
         )
 
@@ -325,19 +357,78 @@ class Ledger:
                 else:
                     others.append(part)
         texts = [(kind, json_text(values)) for kind, values in rows.items()]
+        facts = self._facts + len(group)
         try:
+            tail = self._tail or self._begin_tail()
             self._db.execute("BEGIN IMMEDIATE")
             for kind, text in texts:
                 self._db.execute(kind.value, (text,))
             for sql, given in others:
                 self._db.execute(sql, given)
+            self._db.execute("UPDATE mark SET facts = ?", (facts,))
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-            return [error if is_bug else disk_error(error)] * len(group)
+            return [error if is_bug else disk_error(error, self._path)] * len(group)
+        self._facts = facts
+        with _forgiven():
+            tail.append(facts, _entry(texts, others))
+            self._keep_up(tail)
         return [None] * len(group)
+
+    def _begin_tail(self) -> Tail:
+        """Before the first fact, so that a ledger with facts and no tail has lost it."""
+        self._tail = Tail(
+            self._path, Head(ledger_id=self.mark.ledger_id, version=VERSION, facts=self._facts)
+        )
+        return self._tail
+
+    def _keep_up(self, tail: Tail) -> None:
+        """Sync now and then; what the database file itself has by now need not stand in the tail.
+
+        A kill loses nothing that was written, so only the power of the machine can outrun it.
+        """
+        if tail.is_full:
+            _, pages, merged = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages == merged:
+                tail.restart()
+        now = self._clock.monotonic()
+        if now - self._synced_at >= _SYNC_S:
+            tail.sync()
+            self._synced_at = now
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
+    """The ledger, checked, of the newest version, with what the tail could give back to it."""
+    check_ledger(path)
+    was_used = was_in_use(path)
+    db = connect(path)
+    try:
+        version = migrate(db, path)
+        return db, catch_up(db, path, version=version, was_used=was_used)
+    except sqlite3.Error as error:
+        db.close()
+        raise disk_error(error, path) from error
+    except BaseException:
+        db.close()
+        raise
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """The tail is a second copy: that it cannot be written loses nothing."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        logging.getLogger(__name__).warning("the tail of the ledger is not written: %s", error)
+
+
+def _entry(texts: Sequence[tuple[Kind, str]], others: Sequence[Statement]) -> str:
+    """A commit as the tail keeps it: JSON of pairs, in the order in which they were written."""
+    pairs = [f'["{kind.name}",{text}]' for kind, text in texts]
+    return f"[{','.join([*pairs, *map(json_text, others)])}]"
 
 
 def _told(result: JobResult) -> str | None:

@@ -18,6 +18,14 @@ class NoRoom(SetupError):
     """The disk takes nothing more: it is full, or a quota or limit is reached."""
 
 
+_ALONE_MS = 200  # to wait for those who read a ledger that is closed
+_DAMAGE = (  # in what SQLite says of a file that is not as it was written
+    "malformed", "not a database", "decode to UTF-8", "no such table", "no such column",
+    "unsupported file format", "no such index", "database schema", "duplicate column",
+)  # fmt: skip
+READ_FAULTS = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
+
+
 class OwnFile:
     """A connection with the ledger's own settings, for the process that runs."""
 
@@ -75,7 +83,7 @@ class UntouchedFile:
             )  # fmt: skip
             db.row_factory = sqlite3.Row
         except sqlite3.Error as error:
-            raise disk_error(error) from error
+            raise disk_error(error, self._path) from error
         return db
 
     def _state_now(self) -> tuple[int, int, int]:
@@ -113,7 +121,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
         )
     except sqlite3.Error as error:
-        raise disk_error(error) from error
+        raise disk_error(error, path) from error
     return db
 
 
@@ -125,25 +133,60 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     return db
 
 
-def disk_error(error: sqlite3.Error) -> SetupError:
-    """Words for a ledger that the disk does not take or give."""
-    if "malformed" in str(error) or "not a database" in str(error):
-        return SetupError(
-            f"the ledger is damaged: {error}. It alone knows what was paid: restore it from a "
-            "backup, or move the run directory away to start anew and pay again."
+class DamagedLedger(SetupError):
+    """The ledger does not say what was written to it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"the ledger {path} is damaged: {what}. Nothing was sent, and nothing in it was "
+            f"changed. `dsrun verify {path.parent}` tells what can be saved, and `dsrun verify "
+            f"--repair {path.parent}` saves it: it writes a new ledger from what can still be "
+            "read, from the files and from results.jsonl, keeps the damaged one, and takes "
+            "whatever may be paid for paid."
         )
+
+
+def disk_error(error: Exception, path: Path) -> SetupError:
+    """Words for a ledger that the disk does not take or give."""
+    if isinstance(error, UnicodeDecodeError) or any(sign in str(error) for sign in _DAMAGE):
+        return DamagedLedger(path, _told(error))
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     kind = NoRoom if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) else SetupError
     return kind(
-        f"the ledger cannot be used: {error}. Free the disk or make the folder writable, then "
-        "run the same command again; nothing is lost."
+        f"the ledger {path} cannot be used: {error}. Free the disk or make the folder writable, "
+        "then run the same command again; nothing is lost."
     )
 
 
-def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring a ledger to the newest version. Raises SetupError where it is of a newer one."""
+def _told(error: Exception) -> str:
+    """Without the bytes that cannot be shown."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a text in it is not UTF-8"
+    words = str(error)
+    return "a text in it is not UTF-8" if "decode to UTF-8" in words else words
+
+
+def merge_log(db: sqlite3.Connection) -> bool:
+    """Bring the log into the database file and do without it; whether nobody else has it open.
+
+    A file without a log counts who writes to it, and is read anywhere.
+    """
     try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        db.execute(f"PRAGMA busy_timeout = {_ALONE_MS}")
+        mode: str = db.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    except sqlite3.Error:  # somebody reads it: the log stays, and is as good
+        return False
+    return mode == "delete"
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> int:
+    """Bring a ledger to the newest version; the one that it had.
+
+    Raises SetupError where it is of a newer one.
+    """
+    try:
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise SetupError(
                 f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
@@ -153,4 +196,5 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
                 f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             )
     except sqlite3.Error as error:
-        raise disk_error(error) from error
+        raise disk_error(error, path) from error
+    return version

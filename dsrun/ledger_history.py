@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dsrun.execution import Money
-from dsrun.ledger_reader import LedgerReader
+from dsrun.ledger_reader import LedgerReader, taking_apart
 from dsrun.ledger_schema import PAID_UNITS
 from dsrun.records import JobStatus
 
@@ -40,6 +40,7 @@ class Spending:
 class LedgerHistory(LedgerReader):
     """A ledger as those read it who ask about the past."""
 
+    @taking_apart
     def invocations(self, *, counted: bool = True) -> list[Invocation]:
         """Every run, the oldest first; without jobs and cost where they are not `counted`."""
         rows = self._all("SELECT * FROM run ORDER BY run_id")
@@ -54,6 +55,7 @@ class LedgerHistory(LedgerReader):
             for row, until in zip(rows, [*starts[1:], "~"], strict=True)
         ]  # fmt: skip
 
+    @taking_apart
     def spendings(self) -> list[Spending]:
         """What was paid, by month and operation."""
         return self._spendings(
@@ -61,6 +63,7 @@ class LedgerHistory(LedgerReader):
             f"FROM job WHERE {PAID_UNITS} > 0 AND NOT cached"
         )
 
+    @taking_apart
     def doubts(self) -> list[Spending]:
         """What jobs would cost that may have been accepted and paid, by month and operation."""
         return self._spendings(
@@ -82,6 +85,7 @@ class LedgerHistory(LedgerReader):
             for row in self._all(f"{sql} {order}")
         ]
 
+    @taking_apart
     def step_counts(self) -> dict[str, dict[JobStatus, int]]:
         """Number of jobs by step, in plan order, and status."""
         found: dict[str, dict[JobStatus, int]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from dsrun.ledger_reader import as_dict, inner
+from dsrun.ledger_reader import as_dict, inner, taking_apart
 from dsrun.ledger_view import LedgerView
 from dsrun.records import JobStatus, Json
 
@@ -53,6 +53,7 @@ class JobRecord:
 class LedgerLookup(LedgerView):
     """A view with questions about single jobs."""
 
+    @taking_apart
     def standings(self, job_ids: Sequence[str]) -> dict[str, Standing]:
         rows = self._by_id("SELECT job_id, status, attempts, error_code FROM job", job_ids)
         return {
@@ -102,6 +103,7 @@ class LedgerLookup(LedgerView):
                 return str(row[0])
         return None
 
+    @taking_apart
     def record(self, job_id: str) -> JobRecord | None:
         row = self._one("SELECT * FROM job WHERE job_id = ?", (job_id,))
         if row is None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from dsrun.errors import UsageError
-from dsrun.ledger_file import disk_error
+from dsrun.ledger_file import READ_FAULTS, disk_error
 from dsrun.ledger_reader import LedgerReader
 from dsrun.ledger_schema import results_view
 
@@ -104,7 +104,7 @@ class LedgerQuery(LedgerReader):
             if where:
                 raise UsageError(self._fault(where, str(error))) from error
             raise
-        return _tuples(cursor)
+        return _tuples(cursor, self._path)
 
     def _fault(self, where: str, words: str) -> str:
         known = [*self.columns, *self.axes]
@@ -124,15 +124,15 @@ class LedgerQuery(LedgerReader):
 ERROR_COLUMNS = tuple(_ERRORS)
 
 
-def _tuples(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+def _tuples(cursor: sqlite3.Cursor, path: Path) -> Iterator[tuple[Any, ...]]:
     try:
         for row in cursor:
             yield tuple(row)
-    except sqlite3.OperationalError as error:
-        # What an expression can do wrong only at a row, such as malformed JSON.
-        raise UsageError(f"--where: {error}") from error
-    except sqlite3.Error as error:
-        raise disk_error(error) from error
+    except READ_FAULTS as error:
+        if isinstance(error, sqlite3.OperationalError) and "UTF-8" not in str(error):
+            # What an expression can do wrong only at a row, such as malformed JSON.
+            raise UsageError(f"--where: {error}") from error
+        raise disk_error(error, path) from error
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

@@ -1,21 +1,29 @@
 """What every reading of a ledger stands on: its file, its pages, and which jobs are chosen."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 
 from dsrun.errors import ExitCode, SetupError
 from dsrun.layout import is_below
-from dsrun.ledger_file import OwnFile, UntouchedFile, disk_error
+from dsrun.ledger_check import check_content, check_facts, check_seal
+from dsrun.ledger_file import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger_schema import VERSION
+from dsrun.ledger_tail import Head, read_head
 from dsrun.records import JobStatus
 
 _PAGE = 500
 
 Row = sqlite3.Row
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Reader = TypeVar("Reader", bound="LedgerReader")
 
 
 class NoLedger(SetupError):
@@ -27,21 +35,36 @@ class NoLedger(SetupError):
 class LedgerReader:
     """A read connection to a ledger."""
 
-    def __init__(self, path: Path, *, live: bool = False) -> None:
+    def __init__(self, path: Path, *, live: bool = False, thorough: bool = False) -> None:
         """`live`: this process writes the ledger too. Else nothing beside it is touched.
 
-        Raises SetupError where there is no readable ledger.
+        A ledger that is not live is checked, without sparing if `thorough`. Raises SetupError where
+        there is no readable ledger, DamagedLedger where it is not as it was written.
         """
         if not path.is_file():
             raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
-        self._file = OwnFile(path) if live else UntouchedFile(path)
+        self._path = path
         self._has_chosen = False
         self._not_held = ""
+        tail = None if live else read_head(path)  # before the ledger, which is never behind it
+        is_sealed = live or check_seal(path, thorough=thorough)
+        self._file = OwnFile(path) if live else UntouchedFile(path)
+        try:
+            self._check(is_sealed=is_sealed, tail=tail, thorough=thorough)
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self, *, is_sealed: bool, tail: Head | None, thorough: bool) -> None:
+        path = self._path
         version = self._one("PRAGMA user_version")[0]
         if version > VERSION:
             raise SetupError(
                 f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
             )
+        if not is_sealed:
+            check_content(self._file.connection(), path, thorough=thorough)
+        check_facts(self._file.connection(), path, tail.facts if tail else None)
         if not version:
             raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
@@ -51,8 +74,16 @@ class LedgerReader:
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
             return self._file.connection().execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise disk_error(error) from error
+        except READ_FAULTS as error:
+            raise disk_error(error, self._path) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around what takes rows apart: a value that has not its form is damage, and told so."""
+        try:
+            yield
+        except (ValueError, ArithmeticError, TypeError, LookupError) as error:
+            raise DamagedLedger(self._path, f"a row has not its form ({error})") from error
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
         return next(iter(self._all(sql, values)), None)
@@ -139,6 +170,19 @@ def inner(path: str) -> str:
             "Nothing was read or written there; restore the ledger from a backup."
         )
     return path
+
+
+def taking_apart(
+    method: Callable[Concatenate[Reader, P], R],
+) -> Callable[Concatenate[Reader, P], R]:
+    """For a method that makes values of rows: a row without its form is told as damage."""
+
+    def guarded(reader: Reader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with reader.reading():
+            return method(reader, *args, **kwargs)
+
+    guarded.__doc__ = method.__doc__
+    return guarded
 
 
 def _of_other(columns: str) -> str:

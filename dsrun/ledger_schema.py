@@ -1,6 +1,6 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
-VERSION = 6
+VERSION = 7
 
 MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
 WANTED_UNITS = f"max(0, min(wanted, {MOST_UNITS}))"
@@ -19,6 +19,8 @@ def paid_units(units: int, units_before: int, wanted: int) -> int:
     asked_for = max(0, min(wanted, MOST_UNITS))
     return sum(n if 0 <= n <= MOST_UNITS else asked_for for n in (units, units_before))
 
+
+FIRST_COUNTED = 7  # the first version whose facts are counted
 
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
@@ -149,10 +151,32 @@ MIGRATIONS = (
     """,  # noqa: S608
     # Of the last intent: whose clock has dated it.
     "ALTER TABLE job ADD COLUMN run_id INTEGER;",
+    # `facts`: how many were committed. `lost`: how many of them are missing here and not settled
+    # yet; 0 where nobody can tell the number, NULL for none.
+    """
+    CREATE TABLE IF NOT EXISTS mark (
+        ledger_id     TEXT NOT NULL,
+        facts         INTEGER NOT NULL,
+        lost          INTEGER,
+        lost_since    TEXT
+    ) STRICT;
+    INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
+        WHERE NOT EXISTS (SELECT 1 FROM mark);
+    """,
 )
 
 _SINCE_SOURCES = 5
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
+_TABLES = {  # by the version that brought them
+    1: {"run", "plan", "job", "twin", "attempt", "artifact"},
+    3: {"upload"},
+    FIRST_COUNTED: {"mark"},
+}
+
+
+def tables_of(version: int) -> set[str]:
+    """The names of the tables that a ledger of a version has."""
+    return set().union(*(names for since, names in _TABLES.items() if since <= version))
 
 
 def results_view(version: int) -> str:

@@ -30,6 +30,6 @@ class LedgerUploads:
                 (sha256, model, endpoint, since),
             ).fetchone()
         except sqlite3.Error as error:
-            raise disk_error(error) from error
+            raise disk_error(error, self._path) from error
         url = None if row is None else str(row["url"])
         return url if url is not None and url.startswith(_SCHEME) else None

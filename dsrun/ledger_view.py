@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from dsrun.execution import Money
-from dsrun.ledger_reader import LedgerReader, inner
+from dsrun.ledger_reader import LedgerReader, inner, taking_apart
 from dsrun.ledger_schema import PAID_UNITS, WANTED_UNITS
 from dsrun.records import JobStatus, Json, OpenJob, Part
 
@@ -80,11 +80,13 @@ class LedgerView(LedgerReader):
     def operations(self) -> list[str]:
         return [row[0] for row in self._all("SELECT DISTINCT operation FROM job")]
 
+    @taking_apart
     def counts(self) -> dict[JobStatus, int]:
         """Number of jobs by status."""
         rows = self._all(f"SELECT status, count(*) FROM {self._jobs} GROUP BY status")  # noqa: S608
         return {JobStatus(status): number for status, number in rows}
 
+    @taking_apart
     def open_steps(self) -> list[StepTotal]:
         """The steps that have open jobs, in plan order."""
         rows = self._all(
@@ -116,6 +118,7 @@ class LedgerView(LedgerReader):
         """Number of jobs whose result came from the cache."""
         return int(self._one(f"SELECT count(*) FROM {self._jobs} WHERE cached")[0])  # noqa: S608
 
+    @taking_apart
     def spent(self) -> list[Money]:
         """What ended jobs cost, by currency."""
         rows = self._all(
@@ -124,6 +127,7 @@ class LedgerView(LedgerReader):
         )
         return _sum_money(rows)
 
+    @taking_apart
     def in_doubt(self) -> list[Money]:
         """What jobs would cost that may have been accepted and paid, by currency."""
         rows = self._all(
@@ -132,6 +136,7 @@ class LedgerView(LedgerReader):
         )
         return _sum_money(rows)
 
+    @taking_apart
     def committed(self, *, currency: str) -> tuple[Decimal, Decimal]:
         """What ended jobs cost, and what jobs that may be paid already will cost."""
         spent = under_way = Decimal(0)
@@ -145,6 +150,7 @@ class LedgerView(LedgerReader):
             under_way += Decimal(price) * wanted
         return spent, under_way
 
+    @taking_apart
     def cost_to_send(self) -> list[Money]:
         """What the pending jobs will cost, by currency."""
         rows = self._all(
@@ -187,6 +193,7 @@ class LedgerView(LedgerReader):
             )
         ]
 
+    @taking_apart
     def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
         """Jobs whose answer is recorded and whose file may not be: with output and units."""
         rows = self._all(
@@ -262,6 +269,7 @@ class LedgerView(LedgerReader):
         )
         return [tuple(row) for row in rows]
 
+    @taking_apart
     def unknown(self, limit: int) -> list[tuple[str, str]]:
         """Jobs that may be paid: the name of their first file, and why nobody knows."""
         rows = self._all(
@@ -271,6 +279,7 @@ class LedgerView(LedgerReader):
         )
         return [(_stems(row)[0], row["error_message"]) for row in rows]
 
+    @taking_apart
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Job id, operation and the indexes that have not come, of every partial job."""
         rows = self._all(
@@ -291,6 +300,7 @@ class LedgerView(LedgerReader):
         missing = _missing(row["wanted"], self._made(row["job_id"]))
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 
+    @taking_apart
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [_stems(row)]
         is_retry = row["status"] == JobStatus.SUBMITTED and row["error_class"] == "retry"

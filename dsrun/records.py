@@ -272,6 +272,9 @@ class Artifact:
     sample_rate: int | None = None
 
 
+LOST_ROW = "LedgerDamaged"  # error code of a job whose row in a damaged ledger could not be read
+
+
 class Saved(NamedTuple):
     """A file that is on disk. `paths` are relative to the run directory."""
 

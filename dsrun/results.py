@@ -32,7 +32,9 @@ def write_results(
 def iter_results(view: LedgerView) -> Iterator[Line]:
     """The lines of results.jsonl; their schema is `schemas/results.json`."""
     for row, artifacts, twins in view.result_rows():
-        yield _line(row, artifacts, twins)
+        with view.reading():
+            line = _line(row, artifacts, twins)
+        yield line
 
 
 def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:

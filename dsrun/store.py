@@ -77,19 +77,7 @@ class ArtifactStore:
 
         `undo` takes a tag out again.
         """
-        for extension in extensions_of(media):
-            path = Path(self._root) / _target(stems[0], extension)
-            if not path.is_file():
-                continue
-            with disk_faults(path), path.open("rb") as file:
-                data = file.read()
-            kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
-            paths = tuple(_target(stem, extension) for stem in stems)
-            digest = hashlib.sha256(data).hexdigest()
-            splice = undo(ends_of(data))
-            source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
-            return Saved(paths, digest, len(data), kind.media_type, source)
-        return None
+        return find_saved(Path(self._root), stems, media=media, undo=undo)
 
     async def keep(
         self,
@@ -181,6 +169,23 @@ def own_folder(path: Path) -> None:
         if path.is_symlink():
             path.unlink()
         path.mkdir(exist_ok=True)
+
+
+def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
+    """The file of these names in a run directory; `undo` takes a tag out again."""
+    for extension in extensions_of(media):
+        path = run_dir / _target(stems[0], extension)
+        if not path.is_file():
+            continue
+        with disk_faults(path), path.open("rb") as file:
+            data = file.read()
+        kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
+        paths = tuple(_target(stem, extension) for stem in stems)
+        digest = hashlib.sha256(data).hexdigest()
+        splice = undo(ends_of(data))
+        source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
+        return Saved(paths, digest, len(data), kind.media_type, source)
+    return None
 
 
 def make_folder(path: Path) -> None:

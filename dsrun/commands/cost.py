@@ -26,6 +26,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
     sums = _sums(history, by)
     for fault in dict.fromkeys(history.faults):
         say(f"warning: {fault}")
+    code = ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
     if as_json:
         told = [
             {
@@ -37,9 +38,9 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
             for (key, currency), row in sums.items()
         ]
         answer_json(told)
-        return ExitCode.OK
+        return code
     _show(sums, by)
-    return ExitCode.OK
+    return code
 
 
 def _sums(history: History, by: str) -> dict[tuple[str, str], _Sum]:

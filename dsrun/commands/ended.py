@@ -50,7 +50,9 @@ def succeeded(view: LedgerView) -> Iterator[Ended]:
     """The succeeded jobs of a ledger, read page by page."""
     for job, artifacts, _ in view.result_rows():
         if job["status"] == JobStatus.SUCCEEDED:
-            yield _ended(job, artifacts)
+            with view.reading():
+                ended = _ended(job, artifacts)
+            yield ended
 
 
 def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
@@ -62,7 +64,8 @@ def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[li
     with closing(view):
         for page in pages:
             try:
-                found = [_ended(*rows) for rows in view.succeeded(page)]
+                with view.reading():
+                    found = [_ended(*rows) for rows in view.succeeded(page)]
             except SetupError:
                 return
             yield found

@@ -25,7 +25,7 @@ def run(pipeline: Path | None, *, out: Path, emulate: bool, limit: int, as_json:
         answer(table([_HEAD, *map(_row, runs)]))
     else:
         say(f"no runs below {out}{f' of {name}' if name else ''}")
-    return ExitCode.OK
+    return ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
 
 
 _HEAD = ("started", "pipeline", "directory", "outcome", "jobs ended", "cost", "took")

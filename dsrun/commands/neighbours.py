@@ -7,9 +7,12 @@ from dsrun.clock import SystemClock, stamp
 from dsrun.commands.reuse import Reuse
 from dsrun.console import count_of, say
 from dsrun.control import Left, RunControl
+from dsrun.errors import SetupError
 from dsrun.layout import RunLayout
 from dsrun.ledger import Ledger
+from dsrun.ledger_check import LostFacts
 from dsrun.ledger_claims import LedgerClaims
+from dsrun.ledger_file import DamagedLedger
 from dsrun.ledger_view import LedgerView
 from dsrun.precedence import Living, Precedence
 from dsrun.records import JobStatus
@@ -32,6 +35,7 @@ class Neighbours:
         self._precedence = None
         if not layout.emulated:
             self._precedence = Precedence(layout.run_dir, out=layout.out)
+        self._ledger_name = layout.ledger.name
         self._claims = claims
         self._since = since
         self._clock = clock
@@ -46,8 +50,12 @@ class Neighbours:
         return self._held
 
     async def enter(self, ledger: Ledger, reuse: Reuse) -> None:
-        """From now on later runs leave to this one what it plans. Raises SetupError."""
+        """From now on later runs leave to this one what it plans.
+
+        Raises SetupError, also where nobody can tell what another run has paid for.
+        """
         if self._precedence is not None:
+            self._check_others()
             await self._enter(self._precedence, ledger, reuse)
 
     def leave(self) -> None:
@@ -86,6 +94,18 @@ class Neighbours:
         await ledger.share_open(sent, at=stamp(self._clock.now()))
         holders = living if self._holds else []
         self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
+
+    def _check_others(self) -> None:
+        """A damaged ledger claims nothing, so that its tasks would be adopted or sent again."""
+        for folder in self._claims.other_dirs():
+            try:
+                LedgerView(folder / self._ledger_name).close()
+            except DamagedLedger:
+                raise
+            except LostFacts as error:
+                say(f"warning: {error}")
+            except SetupError:  # empty, or of a newer dsrun
+                continue
 
     def _in_hand(self, view: LedgerView, holders: Sequence[Living]) -> Iterator[set[str]]:
         """Of what this run has yet to send, and of its creates in doubt."""

@@ -12,6 +12,7 @@ from dsrun import __version__
 from dsrun.clock import SystemClock, stamp
 from dsrun.commands.aftermath import reported
 from dsrun.commands.common import RunOptions, open_plan
+from dsrun.commands.comparing import Comparison
 from dsrun.commands.conditions import check_currency, check_endpoint, execution_of, owner_of
 from dsrun.commands.days import retire_old_runs, wait_jitter
 from dsrun.commands.host import TERMINAL, Ending, Host
@@ -22,7 +23,7 @@ from dsrun.commands.record import write_manifest
 from dsrun.commands.reuse import Reuse
 from dsrun.commands.sending import Sender
 from dsrun.commands.summary import exit_code_of, say_summary
-from dsrun.console import answer_path, say
+from dsrun.console import answer_path, count_of, say
 from dsrun.control import Budget, RunControl
 from dsrun.crate import writing_crate
 from dsrun.endings import hush_stdout
@@ -169,16 +170,39 @@ class _Session:
             if is_agreed:
                 await neighbours.enter(ledger, reuse)
             control = self._control(ledger.view)
-            if is_agreed:
+            if is_agreed and await self._find_lost(ledger, claims, control, settings):
                 await Sender(
                     ledger=ledger, store=store, reuse=reuse, claims=claims, neighbours=neighbours,
                     plan=self._plan, options=self._options, execution=self._execution,
                     settings=settings, control=control, layout=self._layout, clock=self._clock,
                     host=self._host,
                 ).send()  # fmt: skip
-            else:
+            elif not is_agreed:
                 control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
             return await self._finish(ledger, store, control)
+
+    async def _find_lost(
+        self, ledger: Ledger, claims: LedgerClaims, control: RunControl, settings: Settings
+    ) -> bool:
+        """Whether jobs may be sent: a ledger that has lost facts is compared with the service."""
+        if ledger.mark.put_back:
+            say(
+                f"the log of {self._layout.ledger} was gone or damaged: "
+                f"{count_of(ledger.mark.put_back, 'fact')} were put back, nothing is lost"
+            )
+        if ledger.mark.lost is None:
+            return True
+        if not self._options.emulate:  # an emulator is gone with all that it made
+            comparison = Comparison(
+                ledger=ledger, claims=claims, catalog=self._plan.catalog, settings=settings,
+                execution=self._execution, control=control, clock=self._clock,
+            )  # fmt: skip
+            await comparison.take_files(self._layout.run_dir)
+            if not await comparison.find_rest(resubmit=self._options.resubmit_unknown):
+                return False
+        if self._options.emulate or self._options.selection.is_all:
+            await ledger.settle_loss()  # else other jobs are still to be compared
+        return True
 
     async def _finish(self, ledger: Ledger, store: ArtifactStore, control: RunControl) -> Ending:
         for words in ledger.unrecorded():

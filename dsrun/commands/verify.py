@@ -4,19 +4,26 @@ import hashlib
 from pathlib import Path
 
 from dsrun.commands.whereabouts import run_dir_of
-from dsrun.console import answer, answer_json
+from dsrun.console import answer, answer_json, count_of, say
 from dsrun.errors import ExitCode
 from dsrun.layout import is_below
+from dsrun.ledger_check import is_own_job
+from dsrun.ledger_file import DamagedLedger
+from dsrun.ledger_salvage import counted_jobs
 from dsrun.ledger_view import LedgerView
 
 
-def run(directory: Path, *, as_json: bool) -> int:
+def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
     """0 when every file is as it was recorded, else 1 with the damaged ones named.
 
-    Raises UsageError, SetupError.
+    `repairs`: a damaged ledger is made anew first. Raises UsageError, SetupError.
     """
     run_dir = run_dir_of(directory)
-    view = LedgerView(run_dir / "ledger.sqlite3")
+    if repairs:
+        from dsrun.commands.repair import repair  # noqa: PLC0415  # most never need it
+
+        repair(run_dir)
+    view = _whole_view(run_dir / "ledger.sqlite3")
     checked, damaged = 0, []
     for path, sha256 in view.hashes():
         checked += 1
@@ -33,6 +40,16 @@ def run(directory: Path, *, as_json: bool) -> int:
             answer(f"{item['path']}: {item['problem']}")
         answer(f"{checked} files checked, {len(damaged)} damaged")
     return ExitCode.JOBS_FAILED if damaged else ExitCode.OK
+
+
+def _whole_view(ledger: Path) -> LedgerView:
+    """The ledger, checked throughout; of a damaged one it is told what can be saved."""
+    try:
+        return LedgerView(ledger, thorough=True)
+    except DamagedLedger:
+        number = counted_jobs(ledger, is_whole=is_own_job)
+        say(f"{count_of(number, 'job')} of the damaged ledger can still be read")
+        raise
 
 
 def _sha256(path: Path) -> str | None:

@@ -84,6 +84,18 @@ def build_runner(
     )  # fmt: skip
 
 
+def build_lister(
+    transport: Transport, settings: Settings, *, execution: Execution, control: RunControl
+) -> Lister:
+    """Reads the service's lists, for whoever asks before the runner does."""
+    clock = SystemClock()
+    return Lister(
+        api=ApiClient(transport, settings), control=control, clock=clock,
+        rng=Random(),  # noqa: S311  # jitter, no secret
+        limiter=RateLimiter(execution.poll_rate, clock=clock), max_attempts=execution.max_attempts,
+    )  # fmt: skip
+
+
 def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:
     return lambda operation, request: catalog.validator(operation).is_valid(request)
 

@@ -4,12 +4,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 SOFTWARE = "dsrun"
 MAX_BYTES = 60_000  # of each text: a segment of a JPEG takes 64 KB
+# As `Tag.facts` writes it; no container changes these letters.
+_FACTS = re.compile(
+    rb'\{"job_id":"(?P<job_id>[0-9a-f]{64})","operation":"[^"]*","index":(?P<index>\d+),'
+    rb'"seed":(?P<seed>\d+|null),'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,23 @@ class Tag:
         given = orjson.loads(self.request).get("input")
         texts = list(_texts(given)) if isinstance(given, dict) else []
         return "\n".join(texts)
+
+
+class Named(NamedTuple):
+    """Whose picture a file is, by its own word."""
+
+    job_id: str
+    place: int  # of the picture within the job
+    seed: int | None
+
+
+def named_in(data: bytes) -> Named | None:
+    """What a tag in the bytes of a file says; None where there is none."""
+    found = _FACTS.search(data)
+    if found is None:
+        return None
+    seed = None if found["seed"] == b"null" else int(found["seed"])
+    return Named(found["job_id"].decode(), int(found["index"]), seed)
 
 
 def escaped(facts: str, letters: re.Pattern[str]) -> str:

@@ -91,14 +91,14 @@ class TestHistory:
         work.dsrun("cost")
         assert tree(work.folder) == before
 
-    def test_a_damaged_ledger_is_a_warning_and_hides_no_other(self, work, emulator):
+    def test_a_damaged_ledger_leaves_the_answer_incomplete_and_hides_no_other(self, work, emulator):
         assert work.dsrun(work.posters(1)).code == 0
         broken = work.folder / "outputs/demo/0123456789ab"
         broken.mkdir()
         (broken / "ledger.sqlite3").write_bytes(b"no database" * 100)
         for command in ("history", "cost"):
             outcome = work.dsrun(command, "--json")
-            assert outcome.code == 0
+            assert outcome.code == 3
             assert len(outcome.answer) == 1
             assert outcome.err.startswith("warning: outputs/demo/0123456789ab: ")
 
