@@ -14,7 +14,7 @@ from typing import Any
 from dsrun.digest import job_id_of
 from dsrun.errors import SetupError
 from dsrun.ledger_file import READ_FAULTS, DamagedLedger, UntouchedFile, disk_error
-from dsrun.ledger_schema import FIRST_COUNTED, tables_of
+from dsrun.ledger_schema import VERSION, tables_of
 from dsrun.ledger_tail import Seal, read_head, seal_of
 from dsrun.records import JobStatus
 
@@ -125,6 +125,8 @@ def check_content(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None
     A look passes over a large one. Raises DamagedLedger, SetupError.
     """
     try:
+        if db.execute("PRAGMA user_version").fetchone()[0] > VERSION:
+            return  # what it must be only a newer dsrun knows
         size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         is_passed_over = not thorough and size.fetchone()[0] > _LOOK_BYTES
         faults = _wrong_tables(db) if is_passed_over else _faults(db, thorough=thorough)
@@ -190,10 +192,8 @@ def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:
     if facts is None:
         return
     try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        known = 0
-        if version >= FIRST_COUNTED:
-            known = db.execute("SELECT facts FROM mark").fetchone()[0]
+        is_counted = "mark" in _tables(db)
+        known = db.execute("SELECT facts FROM mark").fetchone()[0] if is_counted else 0
     except READ_FAULTS as error:
         raise disk_error(error, path) from error
     if facts > known:

@@ -85,7 +85,7 @@ class TestDirectory:
 
     def test_it_holds_the_files_of_the_contract_and_no_rest(self, work, outcome):
         names = {path.name for path in work.run_dir().iterdir() if path.name != ".lock"}
-        assert names - {"report.html", ".thumbs"} == {
+        assert names - {"report.html", ".thumbs", ".ledger-tail"} == {
             "manifest.yaml",
             "manifest.lock.json",
             "ledger.sqlite3",

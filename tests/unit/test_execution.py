@@ -144,7 +144,7 @@ PARSERS = {"duration": parse_duration, "rate": parse_rate, "money": parse_money}
 
 
 @pytest.mark.parametrize(
-    "text", ["-1s", "1e5s", "1e400d", "nans", "infd", "1_0s", "+5s", ".5h", "s"]
+    "text", ["-1s", "1e5s", "1e400d", "nans", "infd", "1_0s", "+5s", "s", "9" * 400 + "d"]
 )
 def test_a_duration_that_is_no_plain_number_and_unit_is_refused(text):
     with pytest.raises(ValueError, match="no duration"):
@@ -152,4 +152,4 @@ def test_a_duration_that_is_no_plain_number_and_unit_is_refused(text):
 
 
 def test_a_duration_beyond_all_patience_can_be_reckoned_with():
-    assert parse_duration("9" * 400 + "d") == parse_duration("36500d")
+    assert parse_duration("9" * 12 + "d") == parse_duration("36500d")
