@@ -203,6 +203,7 @@ class TestViews:
         self, done, version, sql
     ):
         path = done.run_dir() / "ledger.sqlite3"
+        (done.run_dir() / ".ledger-tail").unlink()
         with closing(sqlite3.connect(path)) as db:
             db.executescript(
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
