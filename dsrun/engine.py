@@ -29,7 +29,7 @@ async def run_jobs(
     Sources are served side by side, each in its own order, and share the places evenly: slow
     jobs of one never hold up another. What a source no longer needs goes to the others. When
     the run stops no further job is taken, and the jobs under way end as `control` lets them. A
-    job that waits for others lends its place to one of its own source.
+    job that waits for others leaves its place to one of its own source.
     """
     places = asyncio.Semaphore(concurrency)
     shares = _Shares(concurrency, sources=len(sources))

@@ -1,45 +1,60 @@
-"""The places of a run: so many jobs at once, in even shares, and lent to others by who waits."""
+"""The places of a run: so many jobs at once, in even shares, and left to others by who waits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
 
 _held: ContextVar["_Place | None"] = ContextVar("place", default=None)
 
 
-class _Place(NamedTuple):
-    share: asyncio.Semaphore
-    places: asyncio.Semaphore
-    let_in: Callable[[], None]  # somebody else, who takes the place that is lent
+class _Place:
+    def __init__(
+        self, share: asyncio.Semaphore, places: asyncio.Semaphore, let_in: Callable[[], None]
+    ) -> None:
+        self._share = share
+        self._places = places
+        self.let_in = let_in  # somebody else, who takes the place that is left
+        self.is_taken = False
+
+    async def take(self) -> None:
+        await self._share.acquire()
+        try:
+            await self._places.acquire()
+        except BaseException:
+            self._share.release()
+            raise
+        self.is_taken = True
+
+    def leave(self) -> None:
+        if self.is_taken:
+            self.is_taken = False
+            self._places.release()
+            self._share.release()
 
 
 @asynccontextmanager
 async def held(
     share: asyncio.Semaphore, places: asyncio.Semaphore, *, let_in: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Hold a place, which the job that runs in here may lend."""
-    async with share, places:
-        token = _held.set(_Place(share, places, let_in))
-        try:
-            yield
-        finally:
-            _held.reset(token)
-
-
-@asynccontextmanager
-async def lent() -> AsyncIterator[None]:
-    """Give the place of the job that runs here to another while it waits for one."""
-    place = _held.get()
-    if place is None:
-        yield
-        return
-    place.places.release()
-    place.share.release()
-    place.let_in()
+    """Hold a place, which the job that runs in here may leave to another."""
+    place = _Place(share, places, let_in)
+    await place.take()
+    token = _held.set(place)
     try:
         yield
     finally:
-        await place.share.acquire()
-        await place.places.acquire()
+        _held.reset(token)
+        place.leave()
+
+
+def leave_place() -> None:
+    """Let another job in for the one that runs here, which waits for what others do.
+
+    It goes on beyond the number of places then: those that it waited for may have taken all of
+    them, and wait for it.
+    """
+    place = _held.get()
+    if place is not None and place.is_taken:
+        place.leave()
+        place.let_in()

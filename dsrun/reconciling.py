@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from itertools import count
 from typing import NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ from dsrun.errors import ApiError
 from dsrun.lane import Lane
 from dsrun.limits import RateLimiter
 from dsrun.listing import Lister, Listing, Unlisted
-from dsrun.places import lent
+from dsrun.places import leave_place
 from dsrun.ports import Claims, Clock, GenerationApi
 from dsrun.records import MadeList, OpenJob, TaskList
 from dsrun.recovery import (
@@ -40,7 +41,7 @@ _PATIENCE = 6.0  # graces, after which absence counts without a later task as wi
 _LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
 _JUMP_S = 2.0  # by which the computer's clock may differ from the time that has passed
 _FEW = 3  # creates that show how long one usually takes
-_LEAST_USUAL_S = 0.2
+_LEAST_USUAL_S = 0.5
 _MOST_ASKED = 5  # candidates that are asked what made them
 
 
@@ -115,7 +116,7 @@ class Reconciler:
         return undecided
 
     async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
-        """Look at once, and then, the place of the job lent to others, until it can be told."""
+        """Look at once, and then, the place of the job left to others, until it can be told."""
         if lane.operation.recovery is None:
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:
@@ -125,22 +126,16 @@ class Reconciler:
         settled = _settle(look, past_s)
         if settled is not None:
             return settled.outcome
-        async with lent():
-            for number in range(1_000_000):
-                await self._pause(number)
-                look = await self._look_alone(job, lane, doubt)
-                waited_s = self._clock.monotonic() - began
-                settled = _settle(look, past_s + waited_s)
-                if settled is not None:
-                    return settled.outcome
-                may_see_more = (
-                    isinstance(look, _Look)
-                    and look.needs_witness
-                    and lane.expects_creates
-                    and waited_s < _LONGEST_S
-                )
-                if waited_s >= self._grace_s * _PATIENCE and not may_see_more:
-                    break
+        leave_place()
+        for number in count():
+            await self._pause(number)
+            look = await self._look_alone(job, lane, doubt)
+            waited_s = self._clock.monotonic() - began
+            settled = _settle(look, past_s + waited_s)
+            if settled is not None:
+                return settled.outcome
+            if waited_s >= self._grace_s * _PATIENCE and not _may_tell_more(look, lane, waited_s):
+                break
         return look if isinstance(look, Undecided) else Undecided(look.reason)
 
     async def _pause(self, number: int) -> None:
@@ -312,6 +307,12 @@ def _settle(look: _Look | Undecided, waited_s: float) -> _Settled | None:
     if verdict is NotFound.UNDECIDED or waited_s < look.wait_s:
         return None
     return _Settled(verdict if isinstance(verdict, Trace) else None)
+
+
+def _may_tell_more(look: _Look | Undecided, lane: Lane, waited_s: float) -> bool:
+    """Whether another create may come that shows what this look does not."""
+    needs_witness = isinstance(look, _Look) and look.needs_witness
+    return needs_witness and lane.expects_creates and waited_s < _LONGEST_S
 
 
 def _why_open(finding: Finding, wait_s: float) -> str:

@@ -244,7 +244,13 @@ def find_task(
         return _may_be(each, trace, skew.ahead_s, skew.doubt_s, _end_of(each, usual_s))
 
     candidates = [trace for trace in ours if fits(doubt, trace)]
-    is_shared = _is_shared(doubt, rivals, ours, skew)
+    nearby = [
+        trace
+        for trace in ours
+        if trace.made_at and _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until)
+    ]
+    # More of them than creates of ours can have made are others'.
+    is_shared = not _can_assign(nearby, (doubt, *rivals), fits)
     explained = [trace for trace in ours if any(fits(rival, trace) for rival in rivals)]
     verdict: Trace | NotFound = NotFound.ABSENT
     if candidates:
@@ -264,21 +270,6 @@ def _end_of(doubt: Doubt, usual_s: float) -> float:
     if doubt.is_seen:
         return doubt.lost_at
     return min(max(doubt.since, doubt.until - _LATE_S), doubt.since + usual_s)
-
-
-def _is_shared(doubt: Doubt, rivals: Sequence[Doubt], traces: Sequence[Trace], skew: Skew) -> bool:
-    """Whether the free tasks of about that time are more than creates of ours can have made."""
-    margin = min(skew.wide_s, _WIDE_S)
-
-    def may_be(each: Doubt, trace: Trace) -> bool:
-        return _may_be(each, trace, skew.ahead_s, margin, each.until)
-
-    nearby = [
-        trace
-        for trace in traces
-        if _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until) and trace.made_at
-    ]
-    return not _can_assign(nearby, (doubt, *rivals), may_be)
 
 
 def _only_way(

@@ -291,7 +291,7 @@ class TestLists:
         assert wrong_pictures(work) == []
 
     @pytest.mark.parametrize("concurrency", [1, 16])
-    def test_who_waits_for_a_witness_lends_its_place(self, work, serve_account, concurrency):
+    def test_who_waits_for_a_witness_leaves_its_place(self, work, serve_account, concurrency):
         account = serve_account(befall={1: ("before", 0)})
         assert work.dsrun(work.posters(3, concurrency=concurrency)).code == 0
         assert account.accepted() == once(3)
@@ -352,6 +352,17 @@ class TestStrangers:
         is_over.set()
         for thread in threads:
             thread.join()
+
+    def test_those_that_wait_for_each_other_do_not_wait_for_ever(
+        self, work, serve_account, strangers
+    ):
+        """Four in doubt hold up all creates, and those have all places."""
+        befall = dict.fromkeys(range(2, 6), ("after", 0))
+        account = serve_account(befall=befall)
+        strangers(account, 0.05, 1)
+        work.dsrun(work.posters(12, concurrency=4, rate="20/s"))
+        assert sum(work.statuses().values()) == 12
+        assert set(work.statuses()) <= {"succeeded", "unknown"}
 
     @pytest.mark.parametrize("number", [1, 2], ids=["same number", "another number"])
     @pytest.mark.parametrize("every_s", [0.04, 0.1, 0.25])
