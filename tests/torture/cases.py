@@ -267,7 +267,10 @@ def _evenly(chance):
 def _setting(text):
     """`foreign=0.5`, as a keyword of the world. Raises ValueError."""
     name, _, value = text.partition("=")
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise ValueError(f"{text}: a setting is a number, as in {name}=0.5") from error
     return SETTINGS[name], int(number) if number.is_integer() else number
 
 
