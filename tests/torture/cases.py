@@ -229,9 +229,13 @@ def short_cases():
     }
     cases = [_short(name, **{"voices": 2, **fields}) for name, fields in faults.items()]
     lost = {"reset-after": [1, 4], "reset-before": [2]}
+    smaller = {
+        "list-huge": {"settings": {"history": 60_000}, "memory_mb": 150},
+        "list-slow-page": {"settings": {"page_s": 0.3, "page_most": 2}},
+    }
     for name, fields in list_cases().items():
-        more = {"settings": {"history": 60_000}, "memory_mb": 150} if name == "list-huge" else {}
-        cases.append(_short(name, **{**fields, "faults": fields["faults"] | lost, **more}))
+        changes = {"faults": fields["faults"] | lost, **smaller.get(name, {})}
+        cases.append(_short(name, **{**fields, **changes}))
     cases += [
         *(_short(f"wal {kind}", pictures=12, kills=2, wal=(kind,)) for kind in wal.KINDS),
         _short("wal any, resubmit", pictures=12, kills=2, wal=wal.KINDS, resubmit=True),
