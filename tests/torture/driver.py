@@ -34,6 +34,7 @@ START_S = 0.8  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
 MEMORY_MB = 400
 GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
+EXPECTED = {0, 1, 3}  # exit codes of a run that nobody interrupts
 INCOMPLETE = 3  # the exit code of a run that its surroundings stopped
 HANG = "hang"  # for the exit code of a life that had none
 NAME = "torture"
@@ -90,7 +91,7 @@ class Outcome:
     hits: dict
     exits: list  # codes of the runs that ended by themselves
     missed: list  # points that were not come to
-    last_words: str
+    last_words: str  # of the last run with a strange code
     hangs: int
     memory_mb: int  # that a dsrun took at most
     is_stopped: bool  # dsrun would not go on, and sent nothing: only payments are judged
@@ -109,7 +110,7 @@ class Outcome:
             found.append(f"hang: {self.hangs} lives of more than {self.case.patience_s:g} s")
         if self.memory_mb > self.case.memory_mb:
             found.append(f"memory: {self.memory_mb} MB of {self.case.memory_mb} MB")
-        strange = sorted(set(self.exits) - {0, 1, 3})
+        strange = sorted(set(self.exits) - EXPECTED)
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
         kinds = self.verdict.wrong().keys() - self.case.allowed
@@ -316,7 +317,8 @@ class Driver:
             self._spoil_log()
         elif code != HANG:
             self._exits.append(code)
-            self._last_words = last_lines(self._folder / "stderr")
+            if code not in EXPECTED:
+                self._last_words = last_lines(self._folder / "stderr")
             self._is_stopped = (
                 self._is_damaged and code == INCOMPLETE and sent == await self._sent()
             )
