@@ -55,13 +55,23 @@ class SmallDisk:
             self._filler.unlink()
 
 
-def check_mounting():
+def check_mounting(kinds=KINDS):
     """Raises NoMount."""
     with tempfile.TemporaryDirectory() as folder:
-        for kind in KINDS:
+        for kind in kinds:
             disk = SmallDisk(Path(folder) / kind, kind)
             disk.mount()
             disk.unmount()
+
+
+def mountable():
+    """The kinds of disk that this machine lets us mount."""
+    found = []
+    for kind in KINDS:
+        with contextlib.suppress(NoMount):
+            check_mounting([kind])
+            found.append(kind)
+    return found
 
 
 def _call(*command):

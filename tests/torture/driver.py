@@ -34,9 +34,11 @@ START_S = 0.8  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
 MEMORY_MB = 400
 GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
+EXPECTED = {0, 1, 3}  # exit codes of a run that nobody interrupts
 INCOMPLETE = 3  # the exit code of a run that its surroundings stopped
 HANG = "hang"  # for the exit code of a life that had none
 NAME = "torture"
+LEDGER = "ledger.sqlite3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +91,10 @@ class Outcome:
     hits: dict
     exits: list  # codes of the runs that ended by themselves
     missed: list  # points that were not come to
-    last_words: str
+    last_words: str  # of the last run with a strange code
     hangs: int
     memory_mb: int  # that a dsrun took at most
-    is_stopped: (
-        bool  # dsrun would not go on, and sent nothing: no more is judged than what was paid
-    )
+    is_stopped: bool  # dsrun would not go on, and sent nothing: only payments are judged
 
     @property
     def is_pass(self):
@@ -110,7 +110,7 @@ class Outcome:
             found.append(f"hang: {self.hangs} lives of more than {self.case.patience_s:g} s")
         if self.memory_mb > self.case.memory_mb:
             found.append(f"memory: {self.memory_mb} MB of {self.case.memory_mb} MB")
-        strange = sorted(set(self.exits) - {0, 1, 3})
+        strange = sorted(set(self.exits) - EXPECTED)
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
         kinds = self.verdict.wrong().keys() - self.case.allowed
@@ -166,7 +166,7 @@ class Driver:
         self._rng = random.Random(f"{case.seed} {case.name} kills")
         self._kills = self._runs = self._hangs = self._memory_mb = 0
         self._is_stopped = self._is_damaged = False
-        self._words = []  # options of the next life alone
+        self._words = []  # options of the lives after dsrun has stopped
         self._clocks = itertools.cycle(case.clocks)
         self._disk = SmallDisk(folder / "outputs", case.disk) if case.disk else None
         self._exits = []
@@ -233,7 +233,7 @@ class Driver:
         run_dir = self._run_dir()
         if run_dir is None:
             return []
-        with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db:
+        with closing(sqlite3.connect(run_dir / LEDGER)) as db:
             rows = db.execute("SELECT path FROM artifact WHERE media_type LIKE 'image/%'")
             return [run_dir / path for (path,) in rows if (run_dir / path).exists()]
 
@@ -271,11 +271,11 @@ class Driver:
         """Run again until all is done, or some runs on end have changed nothing."""
         before, idle = None, 0
         for _ in range(MOST_RUNS):
-            if self._is_stopped and self._case.resubmit and not self._words:
-                self._words, self._is_stopped = ["--resubmit-unknown"], False
+            if self._is_stopped:
+                if self._words or not self._case.resubmit:
+                    return
+                self._words = ["--resubmit-unknown"]
             code = await self._live()
-            if self._is_stopped and not self._case.resubmit:
-                return
             if code not in (1, 3, HANG) or self._hangs == MOST_HANGS:
                 return
             now = await self._progress()
@@ -286,12 +286,9 @@ class Driver:
 
     async def _progress(self):
         """What runs on end have in common when there is no more to do."""
-        statuses = run_dir = self._run_dir()
+        run_dir, statuses = self._run_dir(), []
         if run_dir is not None:
-            with (
-                suppress(sqlite3.Error),
-                closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db,
-            ):
+            with suppress(sqlite3.Error), closing(sqlite3.connect(run_dir / LEDGER)) as db:
                 statuses = db.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()
         state = await self._service.counts(self._key)
         return statuses, sum(found["accepted"] for found in state["creates"].values())
@@ -320,7 +317,8 @@ class Driver:
             self._spoil_log()
         elif code != HANG:
             self._exits.append(code)
-            self._last_words = last_lines(self._folder / "stderr")
+            if code not in EXPECTED:
+                self._last_words = last_lines(self._folder / "stderr")
             self._is_stopped = (
                 self._is_damaged and code == INCOMPLETE and sent == await self._sent()
             )
@@ -349,7 +347,7 @@ class Driver:
         run_dir = self._run_dir()
         if self._case.wal and run_dir is not None:
             kind = self._rng.choice(self._case.wal)
-            if damage(run_dir / "ledger.sqlite3-wal", kind, self._rng):
+            if damage(run_dir / f"{LEDGER}-wal", kind, self._rng):
                 self._is_damaged = True
 
     async def _watch_memory(self, pid):
@@ -368,7 +366,7 @@ class Driver:
         """Fill the disk for a while; one time in four it is full when dsrun starts."""
         if self._rng.random() >= 0.25:
             await self._moment(requests)
-        await asyncio.to_thread(self._disk.fill, self._rng.choice((0, 4096, 20_000)))
+        self._disk.fill(self._rng.choice((0, 4096, 20_000)))
         await asyncio.sleep(self._rng.uniform(0.2, 3.0))
         self._disk.free()
 

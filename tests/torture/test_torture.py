@@ -7,25 +7,75 @@ spoiled in every way that it must see.
 import asyncio
 import io
 import json
+import random
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import wave
 from contextlib import closing
 
 import pytest
 from PIL import Image
 
-from tests.torture.cases import QUICK, kill_case, point_chains
-from tests.torture.driver import ROOT, Case, Driver, open_service
-from tests.torture.faults import AFTER, ASKING, BEFORE, LIST_ABSENT, LOADING, STORM, Dice
-from tests.torture.judge import judge
+from tests.torture import wal
+from tests.torture.between import Deck
+from tests.torture.cases import QUICK, kill_case, point_chains, short_cases
+from tests.torture.disk import mountable
+from tests.torture.driver import ROOT, SHIFTED, Case, Driver, open_service
+from tests.torture.faults import (
+    AFTER,
+    ASKING,
+    BEFORE,
+    EXPIRED,
+    LIST_ABSENT,
+    LOADING,
+    STORM,
+    TASK,
+    USUAL,
+    Dice,
+)
+from tests.torture.judge import judge, judge_payments
 from tests.torture.marks import draw, picture_mark, speak, voice_mark
+from tests.torture.neighbour import OTHER, OURS, Neighbour
 from tests.torture.points import reachable_points
 from tests.torture.table import HEAD, row_of
+from tests.torture.wal import damage
 
 SIDE_BY_SIDE = 4
+# Short cases that dsrun does not pass yet: whoever mends one takes its name out, and it is run.
+# `python -m tests.torture --short --only NAME` shows how it stands.
+AWAITED = [
+    "gateway-after",
+    "same-id-before",
+    "same-id-after",
+    "no-results",
+    "huge-count",
+    "trickle",
+    "big-create",
+    "big-answer",
+    "list-lag",
+    "list-huge",
+    "list-clock +7 h",
+    "list-clock -7 h",
+    "list-clock +3 d",
+    "list-clock -3 d",
+    "list-clock +7 h, no date",
+    "foreign",
+    "foreign, many",
+    "foreign, no date",
+    "foreign, list-clock +7 h",
+    "wal removed",
+    "wal cut",
+    "wal garbled",
+    "clock -2 h",
+    "clock -3 d",
+    "clock +1 year",
+    "clock +30 min",
+    "full tmpfs, window 8",
+    "full ext4, window 8",
+]
 BODY = {
     "model": "wanx-v1",
     "input": {"prompt": "lantern 0"},
@@ -98,6 +148,24 @@ class TestFaults:
         assert wrong(await torture([case], tmp_path)) == {}
 
 
+class TestShortCases:
+    async def test_lose_nothing_and_pay_nothing_twice(self, tmp_path):
+        cases = short_cases()
+        assert {*AWAITED} <= {case.name for case in cases}
+        disks = mountable()
+        chosen = [
+            case
+            for case in cases
+            if case.name not in AWAITED and (not case.disk or case.disk in disks)
+        ]
+        assert wrong(await torture(chosen, tmp_path)) == {}
+
+    def test_have_every_fault_that_the_others_have_not(self):
+        others = {*BEFORE, *AFTER, *ASKING, *LOADING, EXPIRED, *TASK, STORM, LIST_ABSENT}
+        short = {name for case in short_cases() for name in case.faults}
+        assert short | others == USUAL.keys() - {"list-clock"}  # which is a setting in them
+
+
 @pytest.fixture
 async def good(tmp_path):
     """A run directory that passes, and the service's count of it."""
@@ -134,6 +202,10 @@ class TestJudge:
             "give_the_key_away": {"broken"},
             "drop_a_line": {"unended", "lost", "litter"},
             "doubt_a_job": {"unknown_paid"},
+            "doubt_a_job_that_was_never_accepted": {"unknown_free"},
+            "add_a_file": {"adopted"},
+            "leave_a_task_that_answers": {"unended"},
+            "leave_a_task_that_never_answers": set(),
         }
 
 
@@ -202,9 +274,34 @@ def doubt_a_job(run_dir, state):
     _write(run_dir, lines)
 
 
+def doubt_a_job_that_was_never_accepted(run_dir, state):
+    doubt_a_job(run_dir, state)
+    del state["paid"][picture_mark(_lines(run_dir)[0]["request"], 0)]
+
+
+def add_a_file(run_dir, state):
+    """More pictures than were asked for are another's."""
+    lines = _lines(run_dir)
+    lines[0]["artifacts"].append(lines[0]["artifacts"][0] | {"index": 1})
+    _write(run_dir, lines)
+
+
+def leave_a_task_that_answers(run_dir, state):
+    lines = _lines(run_dir)
+    lines[0] |= {"status": "submitted"}
+    _write(run_dir, lines)
+
+
+def leave_a_task_that_never_answers(run_dir, state):
+    leave_a_task_that_answers(run_dir, state)
+    state["mute"] = [picture_mark(_lines(run_dir)[0]["request"], 0)]
+
+
 SPOILS = (
     nothing, pay_again, pay_for_nobody, swap_files, swap_tasks, cut_a_file, drop_a_file,
     leave_a_temporary, leave_a_file, share_a_task, give_the_key_away, drop_a_line, doubt_a_job,
+    doubt_a_job_that_was_never_accepted, add_a_file, leave_a_task_that_answers,
+    leave_a_task_that_never_answers,
 )  # fmt: skip
 
 
@@ -230,12 +327,79 @@ class TestCommand:
         assert done.returncode == 2
         assert "no such fault: rain; there are 409-before, reset-before" in done.stderr
 
+    def test_takes_settings_of_the_world_among_the_faults(self):
+        done = torture_command("--faults", "foreign=1", "--jobs", "5", "--kills", "0")
+        assert done.returncode == 0, done.stderr
+
+    def test_a_setting_needs_a_number(self):
+        done = torture_command("--faults", "foreign=much")
+        assert done.returncode == 2
+        assert "foreign=much" in done.stderr
+
 
 def torture_command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "tests.torture", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+class TestStopped:
+    def test_only_payments_are_judged_where_no_ledger_is_to_be_read(self):
+        state = {"paid": {"one": 2, "two": 1}, "creates": {}, "leaks": 0}
+        assert judge_payments(state).wrong() == {"twice": 1}
+
+    @pytest.mark.parametrize("kind", wal.KINDS)
+    def test_a_log_that_is_spoilt_is_another(self, kind, tmp_path):
+        log = tmp_path / "ledger.sqlite3-wal"
+        log.write_bytes(bytes(1000))
+        assert damage(log, kind, random.Random(7))
+        assert not log.exists() or log.read_bytes() != bytes(1000)
+
+    def test_there_is_nothing_to_spoil_in_a_log_that_is_not_there(self, tmp_path):
+        assert not damage(tmp_path / "ledger.sqlite3-wal", "cut", random.Random(7))
+
+
+DAY = {"start": 1e9 - 86400, "end": 1e9, "model_name": OURS, "status": None}
+
+
+class TestNeighbour:
+    def test_has_a_long_history_that_is_made_when_it_is_looked_at(self):
+        neighbour = Neighbour(since=1e9, history=300_000)
+        numbers = neighbour.older(**DAY)
+        assert len(numbers) == 300_000
+        [newest, *_, oldest] = neighbour.tasks([*numbers[:2], *numbers[-2:]])
+        assert 1e9 > newest.made_at > oldest.made_at >= 1e9 - 86400
+        assert neighbour.find(newest.task_id) == newest
+
+    def test_makes_a_task_every_so_often_and_knows_no_other(self):
+        neighbour = Neighbour(since=1e9 - 10, every_s=2.0)
+        assert len(neighbour.recent(**DAY, now=1e9)) == 6
+        assert neighbour.recent(**DAY | {"model_name": OTHER}, now=1e9) == []
+        assert neighbour.find("c520ece5-6553-47dd-a2f0-97d9299f5d11") is None
+
+
+class TestShiftedClock:
+    def test_moves_the_time_of_day_and_no_duration(self, tmp_path):
+        script = tmp_path / "tell.py"
+        script.write_text(
+            "import time\nfrom datetime import UTC, datetime\n"
+            "print(datetime.now(UTC).timestamp(), time.time(), time.time_ns() / 1e9)\n"
+            "print(time.monotonic())\n",
+            encoding="utf-8",
+        )
+        command = [sys.executable, str(SHIFTED), "-7200", str(script)]
+        before, monotonic = time.time() - 7200, time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        *shifted, plain = map(float, done.stdout.split())
+        assert all(before - 1 <= told <= time.time() - 7199 for told in shifted)
+        assert monotonic <= plain <= time.monotonic()
+
+
+class TestDeck:
+    def test_deals_every_card_before_one_comes_again(self):
+        deck = Deck(range(10), seed=1)
+        assert sorted(deck.deal() for _ in range(10)) == list(range(10))
 
 
 class TestMarks:
