@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from dsrun.catalog import resolve
-from dsrun.records import JobError, Json, Operation
+from dsrun.records import JobError, Json, MadeList, Operation
 from dsrun.verdict import Decision, Verdict, clean, error_of, judge_code
 
 _NO_LIMIT = 2**62  # bytes
@@ -86,6 +86,14 @@ def holds_result(operation: Operation, payload: Json) -> bool:
     spec = operation.artifacts
     places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
     return any(resolve(payload, at) not in (None, "") for at in places)
+
+
+def name_of_made(operation: Operation, payload: Json) -> str | None:
+    """The name, such as that of a voice, under which a list shows what was made."""
+    if not isinstance(operation.recovery, MadeList) or not operation.outputs:
+        return None
+    name = resolve(payload, next(iter(operation.outputs.values())))
+    return name if isinstance(name, str) and name else None
 
 
 def task_phase(payload: Json) -> TaskPhase:

@@ -69,6 +69,15 @@ class LedgerView(LedgerReader):
         """Whether any job has, or had, this task."""
         return self._one("SELECT 1 FROM attempt WHERE task_id = ?", (task_id,)) is not None
 
+    def made_names(self, operation: str, output: str) -> set[str]:
+        """The names of all that jobs of an operation have made, such as voices."""
+        rows = self._all(
+            "SELECT made.value FROM job, json_each(job.output) AS made "
+            "WHERE job.operation = ? AND job.output IS NOT NULL AND made.key = ?",
+            (operation, output),
+        )
+        return {row[0] for row in rows if isinstance(row[0], str)}
+
     def has_accepted(self, operation: str) -> bool:
         """Whether a create of the operation was ever accepted."""
         sql = (

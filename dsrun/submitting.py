@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from dsrun.answers import holds_result, task_id_of
+from dsrun.answers import Answer, holds_result, name_of_made, task_id_of
 from dsrun.backoff import retry_delay
 from dsrun.catalog import resolve
 from dsrun.clock import stamp
@@ -76,6 +76,7 @@ class Submitter:
         self._run_id = run_id
         self._heard: set[str] = set()  # operations to which the API itself has answered
         self._being_recorded: set[str] = set()  # task ids on their way to the ledger
+        self._made: dict[str, set[str]] = {}  # names of what was made at once, by operation
         self._api = api
         self._reconciler = reconciler
         self._uploads = uploads
@@ -262,14 +263,28 @@ class Submitter:
             self._heard.add(lane.operation.name)
             return await self._refused(job, lane, verdict)
         if lane.operation.protocol != "task":
-            if not holds_result(lane.operation, answer.payload):
-                return Lost("the answer holds nothing that was made", is_foreign=True)
-            self._heard.add(lane.operation.name)
-            return Answered(answer, reserved)
+            return self._take_answer(lane.operation, answer, reserved)
         task_id = task_id_of(answer.payload)
         if task_id is None:
             return Lost("the answer names no task", is_foreign=True)
         return await self._take_task(job, lane, task_id, request_id, reserved)
+
+    def _take_answer(
+        self, operation: Operation, answer: Answer, reserved: Decimal
+    ) -> Answered | Lost:
+        """What an answer brings at once, unless a create before this one has brought it."""
+        if not holds_result(operation, answer.payload):
+            return Lost("the answer holds nothing that was made", is_foreign=True)
+        name = name_of_made(operation, answer.payload)
+        if name is not None:
+            if operation.name not in self._made:
+                output = next(iter(operation.outputs))
+                self._made[operation.name] = self._ledger.made_names(operation.name, output)
+            if name in self._made[operation.name]:
+                return Lost(f"the answer names {name}, which an earlier create was given")
+            self._made[operation.name].add(name)
+        self._heard.add(operation.name)
+        return Answered(answer, reserved)
 
     async def _take_task(
         self, job: OpenJob, lane: Lane, task_id: str, request_id: str | None, reserved: Decimal
