@@ -26,7 +26,7 @@ from dsrun.ledger_tail import Head, Tail, seal_of
 from dsrun.ledger_uploads import LedgerUploads
 from dsrun.ledger_view import LedgerView
 from dsrun.ledger_writes import Kind, Row, Statement, Write, artifact_values
-from dsrun.records import LOST_ROW, Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
+from dsrun.records import Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
 
 _PAGE = 500
 _REOPEN = (
@@ -126,16 +126,6 @@ class Ledger:
         """What this ledger has lost is found, or the user has decided about it."""
         await self._write(Statement("UPDATE mark SET lost = NULL, lost_since = NULL", ()))
         self.mark = self.mark._replace(lost=None, lost_since=None)
-
-    async def reopen_lost_rows(self) -> None:
-        """Jobs that a repair knew nothing of are compared with the service like pending ones."""
-        await self._write(
-            Statement(
-                "UPDATE job SET status = 'pending', error_code = NULL, error_message = NULL, "
-                "error_class = NULL WHERE status = 'unknown' AND error_code = ?",
-                (LOST_ROW,),
-            )
-        )
 
     async def load_plan(
         self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
@@ -407,13 +397,16 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
     db = connect(path)
     try:
         version = migrate(db, path)
-        return db, catch_up(db, path, version=version, was_used=was_used)
+        mark = catch_up(db, path, version=version, was_used=was_used)
+        # The tail begins anew, so what is in the log alone must be in the file before.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         db.close()
         raise disk_error(error, path) from error
     except BaseException:
         db.close()
         raise
+    return db, mark
 
 
 @contextmanager

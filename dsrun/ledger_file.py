@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import struct
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ from urllib.parse import quote
 from dsrun.errors import SetupError
 from dsrun.ledger_schema import MIGRATIONS, VERSION
 
+_LOG_HEAD = struct.Struct(">8I")  # its last two numbers are the checksum of the others
+_LOG_MAGIC = 0x377F0682
 _NO_STATE = (0, 0, 0)
 _PRIMARY = 0xFF  # of an error code, without what SQLite adds to it
 
@@ -74,7 +77,7 @@ class UntouchedFile:
         if self._state[0]:
             self._state = _NO_STATE  # SQLite itself keeps up with a log
             options = "mode=ro&readonly_shm=1"
-            if not _beside(path, "-shm").exists():
+            if not _beside(path, "-shm").exists() or not _is_log(_beside(path, "-wal")):
                 path, options = self._copied(), "mode=ro"
         try:
             db = sqlite3.connect(
@@ -106,6 +109,24 @@ class UntouchedFile:
         except OSError as error:
             raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
         return copy
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a log begins as SQLite writes it; over another one it would wait for long."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOG_HEAD.size)
+    except OSError:
+        return False
+    if len(head) < _LOG_HEAD.size:
+        return False
+    words = struct.unpack(">6I" if head[3] & 1 else "<6I", head[:24])
+    one = two = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + two) & 0xFFFFFFFF
+        two = (two + second + one) & 0xFFFFFFFF
+    magic, *_, total, other = _LOG_HEAD.unpack(head)
+    return magic & ~1 == _LOG_MAGIC and (total, other) == (one, two)
 
 
 def _beside(path: Path, ending: str) -> Path:

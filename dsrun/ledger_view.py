@@ -12,7 +12,7 @@ import orjson
 from dsrun.execution import Money
 from dsrun.ledger_reader import LedgerReader, inner, taking_apart
 from dsrun.ledger_schema import PAID_UNITS, WANTED_UNITS
-from dsrun.records import JobStatus, Json, OpenJob, Part
+from dsrun.records import LOST_ROW, JobStatus, Json, OpenJob, Part
 
 _PAGE = 500
 
@@ -287,6 +287,13 @@ class LedgerView(LedgerReader):
             (limit,),
         )
         return [(_stems(row)[0], row["error_message"]) for row in rows]
+
+    def lost_rows(self) -> list[str]:
+        """Ids of the jobs of which a repair of the ledger knew nothing."""
+        rows = self._all(
+            "SELECT job_id FROM job WHERE status = 'unknown' AND error_code = ?", (LOST_ROW,)
+        )
+        return [row["job_id"] for row in rows]
 
     @taking_apart
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:

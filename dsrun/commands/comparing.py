@@ -63,7 +63,7 @@ class Comparison:
 
     async def take_files(self, run_dir: Path) -> None:
         """Jobs whose pictures are all on the disk, and say so themselves, have succeeded."""
-        await self._ledger.reopen_lost_rows()
+        await self._ledger.reopen([JobStatus.UNKNOWN], among=[self._ledger.view.lost_rows()])
         number = 0
         for job in self._pending():
             media = self._catalog[job.operation].artifacts.media

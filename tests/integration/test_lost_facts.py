@@ -39,6 +39,12 @@ def cut_in_the_middle_of_a_frame(work):
     log_of(work).write_bytes(data[: len(data) // 2 + 100])
 
 
+def a_bit_of_the_header_flipped(work):
+    data = bytearray(log_of(work).read_bytes())
+    data[10] ^= 0x04
+    log_of(work).write_bytes(data)
+
+
 def header_garbled(work):
     data = bytearray(log_of(work).read_bytes())
     data[0:32] = bytes(32)
@@ -63,7 +69,8 @@ def without_lock_file(work):
 
 
 LOSSES = (
-    gone, cut_to_nothing, cut_in_the_middle_of_a_frame, header_garbled, frame_garbled,
+    gone, cut_to_nothing, cut_in_the_middle_of_a_frame, header_garbled,
+    a_bit_of_the_header_flipped, frame_garbled,
     without_lock_file, last_frame_garbled,
 )  # fmt: skip
 
