@@ -223,7 +223,6 @@ def short_cases():
         "no-results": {"faults": {"no-results": some}},
         "huge-count": {"faults": {"huge-count": list(range(1, 13))}},
         "html-404": {"faults": {MUTE: [2]}},
-        "trickle": {"faults": {TRICKLE: [2]}, "patience_s": 60.0},
         "big-create": {"faults": {"big-create": [2, 3]}, "window": 2},
         "big-answer": {"faults": {"big-answer": [2, 3, 4, 5]}},
     }
