@@ -369,7 +369,12 @@ class Ledger:
         return [None] * len(group)
 
     def _begin_tail(self) -> Tail:
-        """Before the first fact, so that a ledger with facts and no tail has lost it."""
+        """Before the first fact, so that a ledger with facts and no tail has lost it.
+
+        What a killed run has left in the log goes into the database file first: the tail that had
+        it too ends here.
+        """
+        self._is_merged()
         self._tail = Tail(
             self._path, Head(ledger_id=self.mark.ledger_id, version=VERSION, facts=self._facts)
         )
@@ -380,14 +385,17 @@ class Ledger:
 
         A kill loses nothing that was written, so only the power of the machine can outrun it.
         """
-        if tail.is_full:
-            _, pages, merged = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages == merged:
-                tail.restart()
+        if tail.is_full and self._is_merged():
+            tail.restart()
         now = self._clock.monotonic()
         if now - self._synced_at >= _SYNC_S:
             tail.sync()
             self._synced_at = now
+
+    def _is_merged(self) -> bool:
+        """Whether all of the log is in the database file now, and on the disk."""
+        _, pages, merged = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(pages == merged)
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:

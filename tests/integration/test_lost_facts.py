@@ -3,10 +3,11 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from dsrun.ledger_tail import NAME
+from dsrun.ledger_tail import NAME, Tail, read_entries, read_head
 
 VOICES = """
 steps:
@@ -194,6 +195,53 @@ class TestOtherLosses:
         outcome = work.dsrun("demo.yaml")
         assert outcome.code == 0
         assert paid(killed) == [1] * JOBS
+
+    @pytest.mark.parametrize("has_tail", [True, False], ids=["with its tail", "without"])
+    def test_an_older_log(self, work, serve, standing_clock, has_tail):
+        service = serve(clock=standing_clock)
+        logs = []
+        for number in (4, JOBS):
+            child = work.spawn(work.posters(JOBS, concurrency=number))
+            work.until(lambda n=number: service.paid() == n, what=f"{number} tasks")
+            work.until(lambda n=number: service.tasks_asked_for() == n, what="all asked for")
+            child.kill()
+            logs.append(log_of(work).read_bytes())
+        standing_clock.release()
+        log_of(work).write_bytes(logs[0])
+        if not has_tail:
+            (work.run_dir() / NAME).unlink()
+        assert work.dsrun("demo.yaml").code == (0 if has_tail else 3)
+        assert paid(service) == [1] * JOBS
+
+    def test_a_log_that_is_lost_after_two_kills(self, work, serve, standing_clock):
+        service = serve(clock=standing_clock)
+        for number in (4, JOBS):
+            child = work.spawn(work.posters(JOBS, concurrency=number))
+            work.until(lambda n=number: service.tasks_asked_for() == n, what=f"{number} tasks")
+            child.kill()
+        standing_clock.release()
+        gone(work)
+        outcome = work.dsrun("demo.yaml")
+        assert (outcome.code, "put back" in outcome.err) == (0, True)
+        assert paid(service) == [1] * JOBS
+
+    def test_a_tail_that_is_behind_is_healthy(self, work, killed):
+        head = read_head(work.run_dir() / "ledger.sqlite3")
+        *_, last = read_entries(work.run_dir() / "ledger.sqlite3", head)
+        Tail(work.run_dir() / "ledger.sqlite3", replace(head, facts=last.before)).close()
+        outcome = work.dsrun("demo.yaml")
+        assert (outcome.code, "lost" in outcome.err, "put back" in outcome.err) == (0, False, False)
+        assert paid(killed) == [1] * JOBS
+
+    def test_a_run_that_ended_needs_neither_log_nor_tail(self, work, serve):
+        service = serve()
+        work.dsrun(work.posters(3))
+        for path in work.run_dir().glob(".*"):
+            if path.is_file():
+                path.unlink()
+        outcome = work.dsrun("demo.yaml")
+        assert (outcome.code, "lost" in outcome.err) == (0, False)
+        assert service.paid() == 3
 
     @pytest.mark.parametrize("end", [0, 100, 400, 2000], ids=str)
     def test_of_a_tail_that_is_cut_the_rest_is_asked_of_the_service(self, work, killed, end):
