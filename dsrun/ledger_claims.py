@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 
 from dsrun.layout import is_emulated
-from dsrun.ledger_file import connect_readonly
+from dsrun.ledger_file import READ_FAULTS, connect_readonly
 from dsrun.ledger_schema import SINCE_RUN_IDS
 from dsrun.precedence import Living
 from dsrun.records import SentElsewhere
@@ -53,7 +53,7 @@ class LedgerClaims:
         return self._spans(_MADE, operation, _json(names))
 
     def _spans(self, sql: str, *values: str) -> dict[str, Span]:
-        with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
+        with suppress(*READ_FAULTS), closing(connect_readonly(self._own)) as db:
             rows = db.execute(sql, values)
             return {row[0]: Span(epoch(row[1]), epoch(row[2]), row[3]) for row in rows}
         return {}
@@ -67,7 +67,7 @@ class LedgerClaims:
         claimed: set[str] = set()
         for place, db in enumerate(self._all_ledgers()):
             same = job_id if place else ""
-            with suppress(sqlite3.Error):
+            with suppress(*READ_FAULTS):
                 values = (_json(names), same, job_id)
                 claimed.update(row[0] for row in db.execute(_TASKS, values))
                 made = (operation, _json(names), same)
@@ -78,7 +78,7 @@ class LedgerClaims:
         """Other creates of the operation, in any run, whose task nobody knows."""
         doubts: list[Doubt] = []
         for place, db in enumerate(self._all_ledgers()):
-            with suppress(sqlite3.Error):
+            with suppress(*READ_FAULTS):
                 rows = db.execute(_of_version(db, _RIVALS), (operation, job_id)).fetchall()
                 doubts += [_doubt(row, is_own=place == 0) for row in rows]
         return doubts
@@ -87,7 +87,7 @@ class LedgerClaims:
         """Creates of this job by other runs after `since` whose task nobody knows."""
         found: list[Doubt] = []
         for path in self._others():
-            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+            with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                 values = (self._endpoint, job_id, since)
                 found += map(_doubt, db.execute(_of_version(db, _SAME), values))
         return found
@@ -102,7 +102,7 @@ class LedgerClaims:
         for path in self._others():
             run = alive.get(path.parent.resolve())
             if run is None or not run.is_earlier:
-                with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                     rows = db.execute(_OPEN, (self._endpoint, since)).fetchall()
                     sent = [SentElsewhere(*row) for row in rows]
                     found += [job for job in sent if run is None or job.task_id is None]
@@ -111,7 +111,7 @@ class LedgerClaims:
     def in_hand(self, job_ids: Sequence[str], run_dir: Path, *, planned: bool) -> set[str]:
         """Which of the jobs another run has as tasks or results, or if `planned` in its plan."""
         path = run_dir / self._own.name
-        with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+        with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
             values = (self._endpoint, _json(job_ids), planned)
             return {row[0] for row in db.execute(_IN_HAND, values)}
         return set()
@@ -122,7 +122,7 @@ class LedgerClaims:
 
     def was_active(self, *, since: str) -> bool:
         """Whether the run before this one, in this directory, was killed or ended after `since`."""
-        with suppress(sqlite3.Error), closing(connect_readonly(self._own)) as db:
+        with suppress(*READ_FAULTS), closing(connect_readonly(self._own)) as db:
             return bool(db.execute(_ACTIVE, (1, since)).fetchone()[0])
         return False
 
@@ -131,7 +131,7 @@ class LedgerClaims:
         number = 0
         for place, db in enumerate(self._ledgers()):
             own = 1 if place == 0 else 0
-            with suppress(sqlite3.Error):
+            with suppress(*READ_FAULTS):
                 # Only after a look at the runs: the jobs may be a million.
                 if db.execute(_ACTIVE, (own, since)).fetchone()[0]:
                     number += db.execute(_RECENT, (operation, since)).fetchone()[0]
@@ -140,7 +140,7 @@ class LedgerClaims:
     def _ledgers(self) -> Iterator[sqlite3.Connection]:
         """Open ledgers, ours first; one that cannot be read claims nothing."""
         for path in (self._own.resolve(), *self._others()):
-            with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+            with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                 yield db
 
     def _all_ledgers(self) -> Iterator[sqlite3.Connection]:
@@ -150,7 +150,7 @@ class LedgerClaims:
         for root in self._other_roots:
             for path in self._below(root):
                 if path not in known:
-                    with suppress(sqlite3.Error), closing(connect_readonly(path)) as db:
+                    with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                         yield db
 
     def _others(self) -> list[Path]:

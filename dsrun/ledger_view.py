@@ -279,14 +279,14 @@ class LedgerView(LedgerReader):
         return [tuple(row) for row in rows]
 
     @taking_apart
-    def unknown(self, limit: int) -> list[tuple[str, str]]:
-        """Jobs that may be paid: the name of their first file, and why nobody knows."""
+    def unknown(self, limit: int) -> list[tuple[str, str, str]]:
+        """Jobs that may be paid: the name of their first file, when it was sent, and the doubt."""
         rows = self._all(
-            f"SELECT step, stems, error_message FROM {self._jobs} WHERE status = 'unknown' "  # noqa: S608
-            "ORDER BY position LIMIT ?",
+            "SELECT step, stems, submitted_at, error_message "  # noqa: S608
+            f"FROM {self._jobs} WHERE status = 'unknown' ORDER BY position LIMIT ?",
             (limit,),
         )
-        return [(_stems(row)[0], row["error_message"]) for row in rows]
+        return [(_stems(row)[0], row["submitted_at"] or "", row["error_message"]) for row in rows]
 
     def lost_rows(self) -> list[str]:
         """Ids of the jobs of which a repair of the ledger knew nothing."""

@@ -1,7 +1,7 @@
 """The create request of a job: intent first, then the request, then the task id, on disk."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from random import Random
 from typing import NamedTuple
@@ -32,7 +32,6 @@ from dsrun.recovery import Doubt, Trace, doubt_of
 from dsrun.verdict import Decision, Verdict
 
 _IS_IT_RIGHT = "is the base URL right?"
-_WHERE_TO_LOOK = "the console's records of that minute, or its bill, show whether it was accepted"
 _STOPPED = "dsrun was stopped before the answer came"
 
 
@@ -199,8 +198,7 @@ class Submitter:
             hint = f"; {_IS_IT_RIGHT}" if is_elsewhere else ""
             self._control.stop(f"{words}{hint}", ExitCode.INCOMPLETE)
             raise Left
-        at = stamp(datetime.fromtimestamp(doubt.since, UTC))
-        return self._unknown(f"{words}; it left at {at}: {_WHERE_TO_LOOK}", lost.request_id)
+        return self._unknown(words, lost.request_id)
 
     def _is_unheard(self, undecided: Undecided, lane: Lane) -> bool:
         """Whether nothing at this address has answered as the API does: it may be a wrong one."""

@@ -76,7 +76,10 @@ def _head(
 
 def unknown_lines(view: LedgerView) -> list[str]:
     """The first jobs that may be paid, by name, and why."""
-    return [f"  unknown: {name}: {reason}" for name, reason in view.unknown(_UNKNOWN_TOLD)]
+    return [
+        f"  unknown: {name}, sent {at}: {reason}"
+        for name, at, reason in view.unknown(_UNKNOWN_TOLD)
+    ]
 
 
 def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
@@ -87,8 +90,9 @@ def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
         advice.append(f"{left} left: `{command}` goes on where this run stopped")
     if counts.get(JobStatus.UNKNOWN):
         advice.append(
-            "unknown jobs may have been accepted and paid; each run looks for them again, and "
-            "`--resubmit-unknown` sends those that it does not find"
+            "unknown jobs may have been accepted and paid: the console's records and bill of the "
+            "time of each tell; each run looks for them again, and `--resubmit-unknown` sends "
+            "those that it does not find"
         )
     if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
         advice.append("`--retry-failed` sends failed and cancelled jobs again")

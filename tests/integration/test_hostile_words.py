@@ -32,8 +32,10 @@ def service(monkeypatch):
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
-            if next(count) % 2:
-                self.answer(200, {"output": {"task_id": f"t{EVIL}", "task_status": "PENDING"}})
+            number = next(count)
+            if number % 2:
+                output = {"task_id": f"{number}{EVIL}", "task_status": "PENDING"}
+                self.answer(200, {"output": output})
             else:
                 self.answer(400, {"code": f"Invalid{EVIL}", "message": EVIL, "request_id": EVIL})
 

@@ -125,8 +125,12 @@ def test_what_the_cache_has_is_not_paid_again(work, under_way, standing_clock, h
     harm(work)
     assert child.end().code == 3
     standing_clock.release()
-    assert work.dsrun("demo.yaml").code == 0
-    assert sorted(service.creates().values()).count(1) >= 1
+    outcome = work.dsrun("demo.yaml")
+    if harm is remove_ledger:  # its tail is there, and says that there were tasks
+        assert outcome.code == 3
+        assert service.paid() == 4
+    else:
+        assert outcome.code == 0
     first = next(body for body in service.creates() if "lantern 0" in body)
     assert service.creates()[first] == 1
 
@@ -139,7 +143,7 @@ def test_one_that_waits_for_another_run_stops_too_and_makes_no_tree(work, serve,
     pipeline = work.posters(2, max_attempts=2)
     text = pipeline.read_text().replace("steps:", f"notify: {{command: [touch, {notify}]}}\nsteps:")
     pipeline.write_text(text.replace('filename: "', 'filename: "again-'))
-    other = work.spawn(pipeline)
+    other = work.spawn(pipeline, "--allow-notify")
     other.wait_for_words("waiting for 2 jobs")
     shutil.rmtree(work.folder / "outputs")
     assert other.end().code == first.end().code == 3
