@@ -12,7 +12,7 @@ from dsrun.records import Operation
 from dsrun.verdict import Decision, Verdict
 
 _MORE_DOUBTS = 3  # than creates at once: those sent later show whether a lost one was accepted
-_APART_S = 0.5  # between a lost create and the next
+_APART_S = 1.2  # between a lost create and the next
 _MOST_FOREIGN = 4  # creates that something else than the API has answered
 
 
@@ -142,13 +142,12 @@ class Lane:
         while self._doubts >= self._most_doubts:
             self._settled.clear()
             await self._settled.wait()
-        await self.limiter.take()
-        try:
-            while self._looks:
-                await self._clear.wait()
-        except BaseException:
-            self.limiter.give_back()
-            raise
+        while True:
+            await self._clear.wait()
+            await self.limiter.take()
+            if not self._looks:
+                return
+            self.limiter.take_back()  # the look may need a place itself
 
     def _end(self) -> None:
         self.limiter.give_back()

@@ -35,6 +35,13 @@ _REOPEN = (
     "error_class = NULL, ended_at = NULL"
 )
 _ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
+# What was sent once may have been accepted, whatever becomes of its job: its task is no other's.
+_ABANDON = (
+    "INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_message, request_id) "
+    "SELECT coalesce(run_id, (SELECT max(run_id) FROM run)), job_id, 'create', submitted_at, "
+    "'abandoned', lost_at, request_id FROM job WHERE status IN ('submitting', 'unknown') "
+    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
+)
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 _SYNC_S = 1.0
 
@@ -166,7 +173,8 @@ class Ledger:
             if asking_since is not None:
                 alive = f"{_ASK_AGAIN} {where} AND {_IS_ALIVE}"
                 await self._write(Statement(alive, (*values, asking_since)))
-            await self._write(Statement(f"{_REOPEN} {where}", values))
+            doubts = Statement(f"{_ABANDON} {where.replace('WHERE', 'AND')}", values)
+            await self._write(doubts, Statement(f"{_REOPEN} {where}", values))
 
     async def reopen_task(self, job_id: str) -> None:
         """A partial job whose task may still have what is missing."""
@@ -180,6 +188,10 @@ class Ledger:
         """
         for job in jobs:
             await self._write(
+                Statement(
+                    f"{_ABANDON} AND job_id = ? AND part_first IS NULL AND ? IS NOT NULL",
+                    (job.job_id, job.task_id),
+                ),
                 Statement(
                     "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
                     "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
@@ -234,7 +246,7 @@ class Ledger:
         """
         outcome = "found" if found else "accepted"
         await self._write(
-            Row(Kind.TASK, (job.job_id, task_id, request_id, at if found else None)),
+            Row(Kind.TASK, (job.job_id, task_id, request_id, int(found))),
             self._attempt(job, "create", at, outcome, task_id=task_id, request_id=request_id),
         )
 
@@ -267,6 +279,10 @@ class Ledger:
             Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
             self._attempt(job, "create", at, "refused", code=code, message=message),
         )
+
+    async def record_abandoned(self, job: OpenJob) -> None:
+        """A create in doubt that is sent again at the user's word."""
+        await self._write(Statement(f"{_ABANDON} AND job_id = ?", (job.job_id,)))
 
     async def record_trouble(self, job: OpenJob, *, at: str, phase: str, message: str) -> None:
         """A query or download failed and will be tried again."""
@@ -310,6 +326,10 @@ class Ledger:
 
     async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
         """Jobs whose results came from the cache; nothing was sent for them."""
+        ids = json_text([job.job_id for job, _ in results])
+        await self._write(
+            Statement(_ABANDON + " AND job_id IN (SELECT value FROM json_each(?))", (ids,))  # noqa: S608  # ours
+        )
         rows = []
         for job, result in results:
             output = None if result.output is None else orjson.dumps(result.output).decode()

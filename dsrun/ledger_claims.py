@@ -5,7 +5,7 @@ no burst.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -28,17 +28,17 @@ class LedgerClaims:
         *,
         out: Path,
         endpoint: str | None = None,
-        other_roots: Sequence[Path] = (),
+        other_roots: Callable[[], Sequence[Path]] = list,
     ) -> None:
         """`own` is the ledger of this run. Emulated and real runs have nothing in common.
 
         What other runs have sent counts where it was sent to `endpoint`; None means anywhere.
-        `other_roots` are output roots whose runs may use the same account.
+        `other_roots` names output roots whose runs may use the same account, as of now.
         """
         self._own = own
         self._out = out
         self._endpoint = endpoint
-        self._other_roots = tuple(other_roots)
+        self._other_roots = other_roots
 
     def accepted(self, task_ids: Collection[str]) -> dict[str, Span]:
         """Tasks of this run among these, with the times of their create."""
@@ -80,6 +80,7 @@ class LedgerClaims:
         for place, db in enumerate(self._all_ledgers()):
             with suppress(*READ_FAULTS):
                 rows = db.execute(_of_version(db, _RIVALS), (operation, job_id)).fetchall()
+                rows += db.execute(_ABANDONED, (operation,)).fetchall()
                 doubts += [_doubt(row, is_own=place == 0) for row in rows]
         return doubts
 
@@ -147,7 +148,7 @@ class LedgerClaims:
         """As `_ledgers`, and those of the other roots of this machine."""
         yield from self._ledgers()
         known = set(self._others())
-        for root in self._other_roots:
+        for root in self._other_roots():
             for path in self._below(root):
                 if path not in known:
                     with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
@@ -227,8 +228,14 @@ _IN_DOUBT = (
     "FROM job WHERE task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
     "AND status IN ('submitting', 'unknown')"
 )
+_ABANDONED = (  # of any job, the one in question too
+    "SELECT attempt.job_id, attempt.at AS submitted_at, attempt.error_message AS lost_at, "
+    "attempt.request_id, attempt.run_id AS run_id, NULL AS next_run_at "
+    "FROM attempt JOIN job USING (job_id) "
+    "WHERE attempt.outcome = 'abandoned' AND job.operation = ?"
+)
 _RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
-_SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ?"
+_SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
     "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "  # noqa: S608  # ours
     f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "

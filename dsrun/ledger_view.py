@@ -174,13 +174,12 @@ class LedgerView(LedgerReader):
         A result lives for a day, so the oldest is fetched before it is gone.
         """
         has_twins = bool(self._one("SELECT 1 FROM twin LIMIT 1"))
-        doubtful: set[str] = set()  # these become pending when they prove to be unpaid
-        for row in self._by_age(operation, JobStatus.SUBMITTING):
-            doubtful.add(row["job_id"])
-            yield self._open_job(row, has_twins=has_twins)
-        for row in self._by_age(operation, JobStatus.SUBMITTED):
-            if row["job_id"] not in doubtful:
-                yield self._open_job(row, has_twins=has_twins)
+        given: set[str] = set()  # whoever has one sees it through, whatever becomes of its row
+        for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED):
+            for row in self._by_age(operation, status):
+                if row["job_id"] not in given:
+                    given.add(row["job_id"])
+                    yield self._open_job(row, has_twins=has_twins)
         last = -1
         while rows := self._all(
             f"SELECT * FROM {self._jobs} WHERE position > ? AND operation = ? "  # noqa: S608
@@ -188,7 +187,7 @@ class LedgerView(LedgerReader):
             (last, operation, _PAGE),
         ):
             for row in rows:
-                if row["job_id"] not in doubtful:
+                if row["job_id"] not in given:
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
 

@@ -55,8 +55,8 @@ class Kind(Enum):
     LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
     TASK = _update(
         "status = 'submitted', task_id = new.task, request_id = new.request, "
-        "lost_at = coalesce(new.found_at, lost_at)",
-        "task", "request", "found_at",
+        "lost_at = iif(new.is_found, coalesce(lost_at, submitted_at), lost_at)",
+        "task", "request", "is_found",
     )  # fmt: skip
     FOREIGN = _update("status = 'submitting', task_id = NULL, request_id = NULL")
     ANSWER = _update(

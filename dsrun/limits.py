@@ -88,6 +88,11 @@ class RateLimiter:
         self._answered.append(self._clock.monotonic())
         self._changed.set()
 
+    def take_back(self) -> None:
+        """A place that was taken is not used after all."""
+        self._under_way -= 1
+        self._changed.set()
+
     def pause(self, seconds: float) -> None:
         """Take no request for a while."""
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)

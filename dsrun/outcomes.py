@@ -34,6 +34,7 @@ class Lost(NamedTuple):
     words: str
     request_id: str | None = None
     is_foreign: bool = False  # what answered may not be the API
+    is_slow: bool = False  # nobody waited for it to the end
 
 
 Outcome = Submitted | Answered | JobResult

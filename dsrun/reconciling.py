@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
+from dsrun.answers import TaskPhase, task_phase
 from dsrun.clock import stamp
 from dsrun.control import RunControl
 from dsrun.errors import ApiError
@@ -31,7 +32,6 @@ from dsrun.recovery import (
     stamp_window,
     weigh,
 )
-from dsrun.verdict import Decision
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
@@ -205,7 +205,12 @@ class Reconciler:
 
         finding = judge(())
         evidence = await self._ask(job, lane, finding.candidates)
-        proven = [trace for trace in finding.candidates if evidence[trace.name] is Evidence.OURS]
+        # Another job in doubt may have the same prompt, so that it proves nothing beside one.
+        proven = [
+            trace
+            for trace in finding.candidates
+            if evidence[trace.name] is Evidence.OURS and not rivals
+        ]
         if len(proven) == 1:
             return _Look(Finding(proven[0]), 0.0)
         disproved = [name for name, says in evidence.items() if says is Evidence.NOT_OURS]
@@ -235,7 +240,8 @@ class Reconciler:
                     answer = await self._api.query(name)
                 except ApiError:
                     continue
-            if answer.verdict.decision is Decision.ACCEPTED:
+            # One that has not ended may tell numbers that are not yet its own.
+            if task_phase(answer.payload) is TaskPhase.SUCCEEDED:
                 evidence[name] = weigh(request, answer.payload, recovery)
         return evidence
 
@@ -252,6 +258,7 @@ class Reconciler:
         if not later:
             is_behind = any(_is_later(span, doubt) for span in unlisted.values())
             return self._grace_s * _PATIENCE if known and not is_behind else math.inf
+        grace_s = self._grace_s * (_PATIENCE if doubt.is_slow else 1.0)
         witness = max(later, key=lambda span: (span.run_id or 0, span.sent))
         # A list that lacks what was accepted before its witness has holes.
         since = doubt.since - _MARGIN_S
@@ -259,7 +266,7 @@ class Reconciler:
             span.run_id == witness.run_id and since < span.answered < witness.sent
             for span in unlisted.values()
         )
-        return math.inf if has_holes else self._grace_s
+        return math.inf if has_holes else grace_s
 
     async def _look_for_made(
         self, job: OpenJob, lane: Lane, doubt: Doubt, recovery: MadeList

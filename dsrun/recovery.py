@@ -25,6 +25,7 @@ _NEARBY_S = 3600.0  # a task of nobody so near to a create shows that others use
 _DAY_S = 86400.0
 _DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
 _LATE_S = 30.0  # a service may accept what its client has given up
+_SOON_S = 1.0  # the same where the connection broke, and nobody has waited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Doubt:
     until: float
     request_id: str | None = None
     is_seen: bool = True  # the loss; else the run was killed, and lost_at is `since`
+    is_slow: bool = False  # somebody gave up waiting, so that it may be accepted much later
     run_id: int | None = None  # of its ledger: whose clock has dated it; None where nobody knows
 
 
@@ -117,6 +119,7 @@ def doubt_of(
     *,
     run_id: int | None = None,
     next_run_at: str | None = None,
+    is_slow: bool = False,
 ) -> Doubt:
     """The doubt of a ledger row: from the intent until it can no longer arrive.
 
@@ -133,6 +136,7 @@ def doubt_of(
         until=until + _LATE_S,
         request_id=request_id,
         is_seen=lost_at is not None,
+        is_slow=is_slow,
         run_id=run_id,
     )
 
@@ -152,7 +156,7 @@ def read_tasks(payload: Json) -> Page | None:
             name=str(item["task_id"]),
             request_id=str(item["request_id"]) if item.get("request_id") else None,
             made_at=_epoch_ms(item.get("gmt_create")),
-            item={key: item.get(key) for key in _CALLER},  # a list may be long
+            item={key: item.get(key) for key in (*_CALLER, "status")},  # a list may be long
         )
         for item in items
         if isinstance(item, dict) and item.get("task_id")
@@ -238,19 +242,24 @@ def find_task(
     if callers and math.isfinite(skew.wide_s):
         free = ours
 
-    def fits(each: Doubt, trace: Trace) -> bool:
+    def fits(each: Doubt, trace: Trace, *, late: bool = True) -> bool:
         if each.request_id and trace.request_id:
             return False  # both are known, and not the same
-        return _may_be(each, trace, skew.ahead_s, skew.doubt_s, _end_of(each, usual_s))
+        end = _end_of(each, usual_s, late=late)
+        return _may_be(each, trace, skew.ahead_s, skew.doubt_s, end)
 
-    candidates = [trace for trace in ours if fits(doubt, trace)]
+    def is_taken_for(each: Doubt, trace: Trace) -> bool:
+        return fits(each, trace, late=each is not doubt)
+
+    # What was made while the create was under way; others may have made what came soon after.
+    candidates = [trace for trace in ours if fits(doubt, trace, late=False)]
     nearby = [
         trace
         for trace in ours
         if trace.made_at and _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until)
     ]
     # More of them than creates of ours can have made are others'.
-    is_shared = not _can_assign(nearby, (doubt, *rivals), fits)
+    is_shared = not _can_assign(nearby, (doubt, *rivals), is_taken_for)
     explained = [trace for trace in ours if any(fits(rival, trace) for rival in rivals)]
     verdict: Trace | NotFound = NotFound.ABSENT
     if candidates:
@@ -259,16 +268,17 @@ def find_task(
     if verdict is NotFound.ABSENT and any(
         _may_be(doubt, trace, skew.ahead_s, skew.wide_s, doubt.until)
         for trace in free
-        if trace not in candidates and trace not in explained
+        if trace not in candidates and (trace not in explained or fits(doubt, trace))
     ):
         verdict = NotFound.UNDECIDED
     return Finding(verdict, candidates, is_shared=is_shared)
 
 
-def _end_of(doubt: Doubt, usual_s: float) -> float:
-    """Until when a create is likely to have been accepted."""
+def _end_of(doubt: Doubt, usual_s: float, *, late: bool) -> float:
+    """Until when a create is likely to have been accepted; `late`: although it was given up."""
     if doubt.is_seen:
-        return doubt.lost_at
+        late_s = _LATE_S if doubt.is_slow else _SOON_S
+        return min(doubt.until, doubt.lost_at + late_s) if late else doubt.lost_at
     return min(max(doubt.since, doubt.until - _LATE_S), doubt.since + usual_s)
 
 

@@ -55,6 +55,10 @@ from dsrun.verdict import Decision
 _REFRESHES = 2  # of addresses that the file host does not serve
 
 
+class _Foreign(Exception):
+    """A task that was found for a job was made by another request."""
+
+
 class Runner:
     """Runs one job a call; many calls run side by side."""
 
@@ -143,22 +147,21 @@ class Runner:
         answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
         if answer is None:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
-        if job.is_found and _is_anothers(job, operation, answer):
-            return await self._disown(job, task_id, lane)
         phase = task_phase(answer.payload)
-        if phase is TaskPhase.SUCCEEDED:
-            result = await self._collect(job, task_id, lane, answer)
-        else:
+        if phase is not TaskPhase.SUCCEEDED:
             result = _unsuccessful(phase, answer)
+            return await self._end(job, result, operation=operation, reserved=reserved)
+        try:
+            result = await self._collect(job, task_id, lane, answer)
+        except _Foreign as foreign:
+            return await self._disown(job, task_id, lane, str(foreign))
         return await self._end(job, result, operation=operation, reserved=reserved)
 
-    async def _disown(self, job: OpenJob, task_id: str, lane: Lane) -> JobResult:
-        """A task that was found for the job says that another request made it: look again."""
+    async def _disown(self, job: OpenJob, task_id: str, lane: Lane, words: str) -> JobResult:
+        """A task that was found for the job is another request's: look again."""
+        message = f"the task that was found was made by another request: {words}"
         await self._recorder.record_foreign(
-            job,
-            task_id=task_id,
-            at=stamp(self._clock.now()),
-            message="the task that was found was made by another request",
+            job, task_id=task_id, at=stamp(self._clock.now()), message=message
         )
         job = replace(job, status=JobStatus.SUBMITTING, task_id=None, is_found=False)
         return await self._run_request(job, lane)
@@ -168,7 +171,10 @@ class Runner:
         operation = lane.operation
         answer = await self._poller.wait(job, task_id, lane, fresh=False)
         if answer is not None and task_phase(answer.payload) is TaskPhase.SUCCEEDED:
-            result = await self._collect(job, task_id, lane, answer)
+            try:
+                result = await self._collect(job, task_id, lane, answer)
+            except _Foreign as foreign:
+                return await self._disown(replace(job, is_retry=False), task_id, lane, str(foreign))
             if result.status is JobStatus.SUCCEEDED:
                 return await self._end(job, result, operation=operation, reserved=reserved)
             await self._recorder.record_result(job, result, at=stamp(self._clock.now()))
@@ -186,8 +192,13 @@ class Runner:
         return await self._run_parts(replace(job, part=part), part, lane)
 
     async def _collect(self, job: OpenJob, task_id: str, lane: Lane, answer: Answer) -> JobResult:
-        """Fetch what a successful task made. Raises Left where a file will not come today."""
+        """Fetch what a successful task made. Raises Left where a file will not come today.
+
+        Raises _Foreign where a task that was only found shows to be another's.
+        """
         operation, request = lane.operation, orjson.loads(job.body)
+        if job.is_found and _is_anothers(job, operation, answer):
+            raise _Foreign("it says so")
         found = entries(operation, answer.payload)
         kept: list[Artifact] = []
         for refreshes_left in reversed(range(_REFRESHES + 1)):
@@ -201,7 +212,7 @@ class Runner:
                 size=_asked_size(request, operation),
             )
             if fetched.is_anothers:
-                return _unlike(task_id, fetched.missing)
+                raise _Foreign(f"its picture has {fetched.missing}")
             kept += fetched.artifacts
             if not fetched.missing:
                 break
@@ -343,12 +354,6 @@ def _asked_size(request: Json, operation: Operation) -> tuple[int, int] | None:
     at = recovery.size if isinstance(recovery, TaskList) else None
     width, _, height = str(resolve(request, at)).partition("*")
     return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
-
-
-def _unlike(task_id: str, words: str) -> JobResult:
-    message = f"task {task_id} was found for it, but its picture has {words}"
-    error = JobError(code="AnswerLost", message=message, kind="unknown")
-    return JobResult(status=JobStatus.UNKNOWN, error=error)
 
 
 def _unanswered() -> JobResult:

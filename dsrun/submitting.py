@@ -171,7 +171,14 @@ class Submitter:
     ) -> _InDoubt:
         at = stamp(self._clock.now())
         await self._recorder.record_lost(job, at=at, message=lost.words, request_id=lost.request_id)
-        doubt = doubt_of(job.job_id, stamp(began), at, lost.request_id, run_id=self._run_id)
+        doubt = doubt_of(
+            job.job_id,
+            stamp(began),
+            at,
+            lost.request_id,
+            run_id=self._run_id,
+            is_slow=lost.is_slow,
+        )
         return _InDoubt(lost, doubt, reserved)
 
     async def _look(
@@ -183,14 +190,18 @@ class Submitter:
         """
         lost, doubt, reserved = in_doubt
         found = await self._reconciler.find(job, lane, doubt)
-        if isinstance(found, Trace):
-            return await self._adopt(job, lane.operation, found, in_doubt)
+        while isinstance(found, Trace):
+            if found.name not in self._being_recorded and not self._ledger.has_task(found.name):
+                return await self._adopt(job, lane.operation, found, in_doubt)
+            found = await self._reconciler.find(job, lane, doubt)  # another has it meanwhile
         is_silent = found is not None and (found.is_silent or self._is_unheard(found, lane))
         if found is None or (resubmit and (found.is_foreign or not is_silent)):
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )
             self._control.budget.settle(reserved, Decimal(0))
+            if found is not None:
+                await self._recorder.record_abandoned(job)
             return await self._refused(job, lane, verdict)
         words = f"{lost.words}; {found.reason}"
         if is_silent:
@@ -214,7 +225,11 @@ class Submitter:
         reserved = in_doubt.reserved
         recovery = operation.recovery
         if not isinstance(recovery, MadeList):
-            await self._record_task(job, found.name, found.request_id, found=True)
+            self._being_recorded.add(found.name)
+            try:
+                await self._record_task(job, found.name, found.request_id, found=True)
+            finally:
+                self._being_recorded.discard(found.name)
             return Submitted(found.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
         self._control.note_failure()
@@ -249,14 +264,14 @@ class Submitter:
             verdict = Verdict(decision=Decision.RETRY, code="NotSent", message=str(error))
             return await self._refused(job, lane, verdict)
         except AnswerLost as error:
-            return Lost(str(error))
+            return Lost(str(error), is_slow=isinstance(error.__cause__, TimeoutError))
         verdict, request_id = answer.verdict, answer.request_id or None
         lane.learn(verdict, self._control)
         if verdict.decision is Decision.AMBIGUOUS:
             words = f"{verdict.code}: {verdict.message}"
             if verdict.is_foreign:  # its request id, too, may be that of a gateway
                 return Lost(words, is_foreign=True)
-            return Lost(words, request_id)
+            return Lost(words, request_id, is_slow=True)
         if verdict.decision is not Decision.ACCEPTED:
             self._heard.add(lane.operation.name)
             return await self._refused(job, lane, verdict)

@@ -175,7 +175,7 @@ class Comparison:
     def _pending(self) -> Iterator[OpenJob]:
         for name in self._ledger.view.operations():
             for job in self._ledger.view.open_jobs(operation=name):
-                if job.status is JobStatus.PENDING and job.part is None:
+                if job.status is JobStatus.PENDING:
                     yield job
 
     def _since(self) -> float | None:

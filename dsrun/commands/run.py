@@ -140,9 +140,11 @@ class _Session:
                     ledger.view, settings, since=live_since,
                     resubmit_unknown=self._options.resubmit_unknown,
                 )  # fmt: skip
+            if not self._options.emulate:
+                OutputRoots(state_folder()).note(self._layout.out)
             claims = LedgerClaims(
                 self._layout.ledger, out=self._layout.out, endpoint=settings.base_url,
-                other_roots=self._other_roots(),
+                other_roots=self._other_roots,
             )  # fmt: skip
             neighbours = Neighbours(
                 self._layout, claims, since=live_since, clock=self._clock,
@@ -229,9 +231,7 @@ class _Session:
         """Other output roots of this machine, whose runs may use the same key."""
         if self._options.emulate:
             return []
-        roots = OutputRoots(state_folder())
-        roots.note(self._layout.out)
-        return roots.others(self._layout.out)
+        return OutputRoots(state_folder()).others(self._layout.out)
 
     def _control(self, view: LedgerView) -> RunControl:
         limit = self._execution.max_cost

@@ -73,7 +73,11 @@ class Service:
 
     async def query(self, task_id):
         self.queried.add(task_id)
-        output = {"task_id": task_id, "task_metrics": {"TOTAL": self._totals.get(task_id)}}
+        output = {
+            "task_id": task_id,
+            "task_status": "SUCCEEDED",
+            "task_metrics": {"TOTAL": self._totals.get(task_id)},
+        }
         output["results"] = [{"orig_prompt": self._prompts.get(task_id)}]
         return Answer(
             verdict=Verdict(decision=Decision.ACCEPTED), payload={"output": output}, request_id=""
