@@ -22,7 +22,11 @@ VALUES = st.recursive(
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(PLAIN),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(PLAIN), inner, max_size=4),
+    # YAML allows a key at most 1024 characters, and JSON may write one as twelve.
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(PLAIN, max_size=80), inner, max_size=4)
+    ),
     max_leaves=15,
 )
 
