@@ -119,9 +119,9 @@ class TestFaults:
 
 class TestShortCases:
     @pytest.mark.timeout(300)
-    @pytest.mark.parametrize("part", range(4))
+    @pytest.mark.parametrize("part", range(12))
     async def test_lose_nothing_and_pay_nothing_twice(self, tmp_path, part):
-        cases = short_cases()[part::4]
+        cases = short_cases()[part::12]
         disks = mountable()
         chosen = [case for case in cases if not case.disk or case.disk in disks]
         assert wrong(await torture(chosen, tmp_path)) == {}

@@ -16,7 +16,7 @@ END = RunEnd(
     directory="/out/posters/0123", results="/out/posters/0123/results.jsonl", report=None,
     jobs={JobStatus.SUCCEEDED: 3, JobStatus.FAILED: 1},
     cost=(Money(amount=Decimal("0.48"), currency="CNY"),),
-    errors=(("Bad|Code", "<img src=x> *no*\nsk-0123456789abcdef0123", 1),),
+    errors=(("Bad|Code", "<img src=x> *no*\nsk-fedcba9876543210beef", 1),),
 )  # fmt: skip
 
 
