@@ -14,14 +14,14 @@ from typing import Any, Unpack
 
 from dsrun.api_records import PlannedRun, RunResult
 from dsrun.api_words import Asked, Pipeline, PlanWords, RunWords, read_words
-from dsrun.commands.common import open_plan
-from dsrun.commands.host import Ending, Host
-from dsrun.commands.plan import ShowOptions, all_warnings, job_list, summary
-from dsrun.commands.run import run_pipeline
-from dsrun.commands.survey import Survey
-from dsrun.console import heard_by
-from dsrun.errors import ExitCode, Problem, UsageError
-from dsrun.records import Json
+from dsrun.cli.plan import ShowOptions, all_warnings, job_list, summary
+from dsrun.common.console import heard_by
+from dsrun.common.errors import ExitCode, Problem, UsageError
+from dsrun.common.models import Json
+from dsrun.session.host import Ending, Host
+from dsrun.session.options import open_plan
+from dsrun.session.run import run_pipeline
+from dsrun.session.survey import Survey
 
 _log = logging.getLogger("dsrun")
 _WARNING = "warning: "

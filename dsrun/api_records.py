@@ -7,11 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dsrun.errors import ExitCode, RunFailed
-from dsrun.execution import Money
-from dsrun.ledger_view import LedgerView
-from dsrun.records import JobError, JobStatus, Json
-from dsrun.results import iter_results
+from dsrun.common.errors import ExitCode, RunFailed
+from dsrun.common.models import JobError, JobStatus, Json
+from dsrun.ledger.view import LedgerView
+from dsrun.manifest.execution import Money
+from dsrun.report.results import iter_results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from dsrun.commands.common import DEFAULT_OUT, RunOptions
-from dsrun.commands.plan import ShowOptions
-from dsrun.digest import json_text
-from dsrun.errors import UsageError
-from dsrun.execution import Money, parse_limit
-from dsrun.records import JobStatus, Json
-from dsrun.selection import Selection
+from dsrun.cli.plan import ShowOptions
+from dsrun.common.digest import json_text
+from dsrun.common.errors import UsageError
+from dsrun.common.models import JobStatus, Json
+from dsrun.manifest.execution import Money, parse_limit
+from dsrun.planning.selection import Selection
+from dsrun.session.options import DEFAULT_OUT, RunOptions
 
 _MOST_AT_ONCE = 10_000  # as --max-concurrency
 

@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import dsrun
-from dsrun.execution import Execution, parse_duration, parse_execution, parse_rate
-from dsrun.manifest import Manifest, Step
+from dsrun.manifest.execution import Execution, parse_duration, parse_execution, parse_rate
+from dsrun.manifest.reader import Manifest, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -143,7 +143,7 @@ def _subschemas(schema, where, *, told):
 def test_a_short_answer_imports_nothing_heavy(arguments):
     script = (
         "import sys\n"
-        "from dsrun.cli import main\n"
+        "from dsrun.cli.main import main\n"
         f"code = main({arguments})\n"
         f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)\n"
@@ -161,7 +161,7 @@ def test_planning_does_not_import_the_network_or_pictures(tmp_path):
     )
     script = (
         "import sys\n"
-        "from dsrun.cli import main\n"
+        "from dsrun.cli.main import main\n"
         "code = main(['plan', 'p.yaml', '--json'])\n"
         "unwanted = ('aiohttp', 'PIL', 'jsonschema', 'numpy', 'soundfile', 'dsrun.emulator')\n"
         "heavy = [name for name in unwanted if name in sys.modules]\n"

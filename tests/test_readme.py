@@ -13,10 +13,10 @@ import click
 import pytest
 
 import dsrun
-from dsrun.cli import cli, main
-from dsrun.errors import ExitCode
-from dsrun.records import JobStatus
-from dsrun.resources import read_schema
+from dsrun.cli.main import cli, main
+from dsrun.common.errors import ExitCode
+from dsrun.common.models import JobStatus
+from dsrun.common.resources import read_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

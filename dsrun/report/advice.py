@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from dsrun.records import Json
+from dsrun.common.models import Json
 
 _RETRY = "`dsrun PIPELINE --retry-failed` sends it again."
 _BY_CODE = (

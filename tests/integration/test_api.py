@@ -14,7 +14,7 @@ import pytest
 
 import dsrun
 from dsrun.api_words import PlanWords, RunWords
-from dsrun.cli import cli
+from dsrun.cli.main import cli
 
 POSTERS = ["artifacts/posters/0-0.png", "artifacts/posters/1-0.png"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dsrun.errors import AnswerLost, NotSent, TooLong
-from dsrun.transport import Patience, Transport
+from dsrun.common.errors import AnswerLost, NotSent, TooLong
+from dsrun.service.transport import Patience, Transport
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

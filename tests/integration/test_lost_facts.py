@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from dsrun.ledger_tail import NAME
+from dsrun.ledger.tail import NAME
 
 VOICES = """
 steps:
