@@ -7,9 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsrun.api import load, plan, run, run_sync
-    from dsrun.api_records import JobRecord, PlanItem, PlannedRun, ResultFile, RunResult
-    from dsrun.api_words import Pipeline
+    from dsrun.api import (
+        JobRecord,
+        Pipeline,
+        PlanItem,
+        PlannedRun,
+        ResultFile,
+        RunResult,
+        load,
+        plan,
+        run,
+        run_sync,
+    )
     from dsrun.common.errors import (
         DsrunError,
         ExitCode,
@@ -20,19 +29,20 @@ if TYPE_CHECKING:
         UsageError,
     )
     from dsrun.common.models import JobStatus
-    from dsrun.manifest.execution import Money
+    from dsrun.common.units import Money
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "dsrun.api": ("load", "plan", "run", "run_sync"),
-    "dsrun.api_records": ("JobRecord", "PlanItem", "PlannedRun", "ResultFile", "RunResult"),
-    "dsrun.api_words": ("Pipeline",),
+    "dsrun.api": (
+        "JobRecord", "Pipeline", "PlanItem", "PlannedRun", "ResultFile", "RunResult", "load",
+        "plan", "run", "run_sync",
+    ),
     "dsrun.common.errors": (
         "DsrunError", "ExitCode", "ManifestError", "RunFailed", "RunLocked", "SetupError",
         "UsageError",
     ),
-    "dsrun.manifest.execution": ("Money",),
+    "dsrun.common.units": ("Money",),
     "dsrun.common.models": ("JobStatus",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -12,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import dsrun
-from dsrun.manifest.execution import Execution, parse_duration, parse_execution, parse_rate
+from dsrun.common.units import parse_duration, parse_rate
+from dsrun.manifest.execution import Execution, parse_execution
 from dsrun.manifest.reader import Manifest, Step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ MANIFEST_SCHEMA = json.loads((ROOT / "schemas/manifest.json").read_text(encoding
 EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
 
 LONGEST_MODULE = 500  # a question, not a limit: an idea is never cut in two for its length
+LONGER = {"dsrun/api.py": "the public names stand in one file"}
 HEAVY = ("aiohttp", "PIL", "jsonschema", "jsonschema_rs", "jinja2", "numpy", "soundfile", "sqlite3")
 LIMITS = {
     "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "maxItems", "maxLength",
@@ -64,7 +66,8 @@ def test_the_version_is_the_newest_of_the_changelog():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_is_longer_than_a_reader_likes(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+    is_long = len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE
+    assert is_long is (str(path.relative_to(ROOT)) in LONGER)
 
 
 def test_the_execution_record_has_the_fields_of_its_schema():

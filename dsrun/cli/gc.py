@@ -7,7 +7,7 @@ from pathlib import Path
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import answer, answer_json, count_of
 from dsrun.common.errors import ExitCode, UsageError
-from dsrun.manifest.execution import parse_duration
+from dsrun.common.units import parse_duration
 from dsrun.storage.cache import Collected, ResultCache, has_cache
 from dsrun.storage.layout import cache_folders
 

@@ -101,14 +101,14 @@ def cli() -> None:
 @unattended_options
 def run_command(**given: Any) -> int:
     """Run a pipeline, or go on with it."""
-    from dsrun.cli import plan
-    from dsrun.session import run
+    from dsrun.cli import plan, run
     from dsrun.session.options import RunOptions
+    from dsrun.session.preview import ShowOptions
 
     options = plan_options(given)
     if given["dry_run"]:
         return plan.run(
-            plan.ShowOptions(
+            ShowOptions(
                 **options,
                 max_cost=parse_max_cost(given["max_cost"]),
                 again=statuses_again(given),
@@ -163,8 +163,9 @@ def validate_command(
 def plan_command(full: bool, as_json: bool, **given: Any) -> int:
     """Show the jobs, what is done, what will be sent, and what it costs."""
     from dsrun.cli import plan
+    from dsrun.session.preview import ShowOptions
 
-    return plan.run(plan.ShowOptions(**plan_options(given), full=full, as_json=as_json))
+    return plan.run(ShowOptions(**plan_options(given), full=full, as_json=as_json))
 
 
 @cli.command("explain")

@@ -2,8 +2,8 @@
 
 from dsrun.common.console import answer, answer_json, table
 from dsrun.common.errors import ExitCode
-from dsrun.common.models import Operation
 from dsrun.service.catalog import load_catalog
+from dsrun.service.operation import Operation
 
 
 def run(*, as_json: bool) -> int:

@@ -289,7 +289,7 @@ def parse_params(given: Sequence[str]) -> dict[str, str]:
 
 
 def parse_max_cost(text: str | None) -> Any:
-    from dsrun.manifest.execution import parse_limit
+    from dsrun.common.units import parse_limit
 
     if text is None:
         return None

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dsrun.cli.snippets import problem_text, row_words
+from dsrun.cli.snippets import problem_text
 from dsrun.common.console import is_terminal, say
 from dsrun.common.errors import Problem
 from dsrun.common.escaping import Shown, escaped, shown_lines
+from dsrun.common.messages import row_words
 from dsrun.common.redaction import mask
 from dsrun.common.settings import wants_color
 

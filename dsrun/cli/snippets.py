@@ -1,14 +1,13 @@
 """Problems as text: the place and the words, the line of the file, a caret under the place."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from dsrun.common.errors import Problem
 from dsrun.common.escaping import Shown, escaped, shown
-from dsrun.common.messages import show
-from dsrun.common.models import Json
+from dsrun.common.messages import row_words
 
 _WIDEST = 100  # columns of a line that is shown
 _LEAD = 40  # columns kept before the caret of a longer line
@@ -28,12 +27,6 @@ def problem_text(problem: Problem, *, color: bool = False, label: str = "") -> S
     head = shown(f"{label}{problem}").removeprefix(label)
     place, _, rest = head.partition(": ")
     return Shown("\n".join([f"{label}{paint(_BOLD, place + ':')} {rest}", *_lines(problem, paint)]))
-
-
-def row_words(index: int, row: Mapping[str, Json]) -> str:
-    """`job 12: style "<anime>", seed 3`."""
-    axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
-    return f"job {index}{': ' + axes if axes else ''}"
 
 
 def _lines(problem: Problem, paint: Paint) -> Iterator[str]:

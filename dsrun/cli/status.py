@@ -7,8 +7,8 @@ from typing import Any
 from dsrun.common.console import answer, answer_json, count_of
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobStatus
+from dsrun.common.units import Money
 from dsrun.ledger.view import LedgerView, RunRow
-from dsrun.manifest.execution import Money
 from dsrun.session.summary import unknown_lines
 from dsrun.session.whereabouts import find_run_dir
 from dsrun.storage.layout import is_emulated, lock_of

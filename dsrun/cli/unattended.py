@@ -44,7 +44,7 @@ def run_days(options: Any, given: dict[str, Any], run: Callable[[Any], int]) -> 
 
 def jitter_seconds(given: dict[str, Any]) -> float:
     """Raises UsageError."""
-    from dsrun.manifest.execution import parse_duration
+    from dsrun.common.units import parse_duration
 
     if given["jitter"] is None:
         return 0.0

@@ -8,7 +8,7 @@ DsrunError
 |- RunLocked          (75) another run holds the directory
 |- RunFailed               a run did not succeed in full; only a program that asks gets it
 |- FileChanged             never leaves the runner: the job fails
-`- ApiError                never leaves the client; `verdict` turns it into a decision
+`- ApiError                never leaves the client; `classify` turns it into a decision
    |- NotSent              the request never left: safe to repeat
    `- AnswerLost           it may have arrived: a create is ambiguous
       |- TooLong           it is longer than any honest one, and was not read to its end

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dsrun.common.models import Json
 
@@ -34,3 +34,9 @@ def json_type(value: Json) -> str:
         return "boolean"
     kinds = {str: "string", int: "integer", float: "number", dict: "mapping", list: "list"}
     return kinds.get(type(value), type(value).__name__)
+
+
+def row_words(index: int, row: Mapping[str, Json]) -> str:
+    """`job 12: style "<anime>", seed 3`."""
+    axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
+    return f"job {index}{': ' + axes if axes else ''}"

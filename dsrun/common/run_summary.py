@@ -7,7 +7,7 @@ from typing import Any
 from dsrun.common.escaping import escaped
 from dsrun.common.models import JobStatus
 from dsrun.common.redaction import mask
-from dsrun.manifest.execution import Money
+from dsrun.common.units import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dsrun.common.errors import SetupError
-from dsrun.ledger.schema import MIGRATIONS, VERSION
 
 _LOG_HEAD = struct.Struct(">8I")  # its last two numbers are the checksum of the others
 _LOG_MAGIC = 0x377F0682
@@ -199,23 +198,3 @@ def merge_log(db: sqlite3.Connection) -> bool:
     except sqlite3.Error:  # somebody reads it: the log stays, and is as good
         return False
     return mode == "delete"
-
-
-def migrate(db: sqlite3.Connection, path: Path) -> int:
-    """Bring a ledger to the newest version; the one that it had.
-
-    Raises SetupError where it is of a newer one.
-    """
-    try:
-        version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise SetupError(
-                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
-            )
-        for number in range(version, VERSION):
-            db.executescript(
-                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-            )
-    except sqlite3.Error as error:
-        raise disk_error(error, path) from error
-    return version

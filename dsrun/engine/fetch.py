@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import Collection, Sequence
-from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -12,15 +11,13 @@ import orjson
 from dsrun.common.clock import stamp
 from dsrun.common.errors import AnswerLost, Expired, NotSent
 from dsrun.common.media import LARGEST, ArtifactInvalid, picture_size
-from dsrun.common.models import Artifact, Json, OpenJob, Operation, Saved
+from dsrun.common.models import Artifact, Json, OpenJob, Saved
+from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
-from dsrun.engine.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder
-from dsrun.service.catalog import resolve
+from dsrun.engine.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder, Tagging
+from dsrun.service.operation import Operation
 from dsrun.service.replies import Entry
-from dsrun.storage.metadata.pictures import tagged
-from dsrun.storage.metadata.splice import Change
-from dsrun.storage.metadata.tag import Tag
 
 _FASTEST_HZ = 1_000_000
 PictureSize = tuple[int, int]  # width and height
@@ -49,15 +46,15 @@ class Fetcher:
         self,
         *,
         api: GenerationApi,
-        sink: ArtifactSink[Any],
+        sink: ArtifactSink[Any, Any],
         recorder: Recorder,
         control: RunControl,
         clock: Clock,
         rng: Random,
         max_attempts: int,
-        metadata: bool,
+        tagging: Tagging | None,
     ) -> None:
-        """`metadata`: pictures carry their request in their metadata."""
+        """`tagging`: pictures carry their request in their metadata."""
         self._api = api
         self._sink = sink
         self._recorder = recorder
@@ -65,7 +62,7 @@ class Fetcher:
         self._clock = clock
         self._rng = rng
         self._max_attempts = max_attempts
-        self._metadata = metadata
+        self._tagging = tagging
         self._keeps_sizes = False  # pictures have had the size that was asked for
 
     async def download(
@@ -91,7 +88,7 @@ class Fetcher:
             if entry.url is None or index in have:
                 continue
             own_seed = None if seed is None else seed + number
-            change = self._tagging(job, operation, index, own_seed)
+            change = self._change(job, operation, index, own_seed)
             kept = await self._download_one(job, operation, entry.url, index, change, size=size)
             if isinstance(kept, _OtherSize):
                 return Fetched(tuple(artifacts), str(kept), is_anothers=True)
@@ -115,7 +112,7 @@ class Fetcher:
                 stems=file_names(job, 0),
                 media=spec.media,
                 declared=declared if isinstance(declared, str) else None,
-                change=self._tagging(job, operation, 0, None),
+                change=self._change(job, operation, 0, None),
             )
         except (binascii.Error, ValueError) as error:
             return Fetched((), f"the answer holds no base64 text: {error}")
@@ -124,12 +121,10 @@ class Fetcher:
         made = artifacts_of(saved, 0, sample_rate=rate if _is_sample_rate(rate) else None)
         return Fetched(tuple(made), "")
 
-    def _tagging(
-        self, job: OpenJob, operation: Operation, index: int, seed: int | None
-    ) -> Change | None:
-        if not self._metadata or operation.artifacts.media != "image":
+    def _change(self, job: OpenJob, operation: Operation, index: int, seed: int | None) -> Any:
+        if self._tagging is None or operation.artifacts.media != "image":
             return None
-        return tagging(job, index, seed=seed)
+        return self._tagging(job, index, seed=seed)
 
     def _check_size(self, job: OpenJob, incoming: Incoming, size: PictureSize) -> None:
         """Raises _OtherSize where a service that keeps to the size has not kept to it here."""
@@ -147,7 +142,7 @@ class Fetcher:
         operation: Operation,
         url: str,
         index: int,
-        change: Change | None,
+        change: Any,
         *,
         size: PictureSize | None,
     ) -> Saved | Exception:
@@ -215,18 +210,6 @@ def file_names(job: OpenJob, index: int) -> list[str]:
     return [
         stems[index] if index < len(stems) else f"{stems[-1]}-extra-{index}" for stems in job.stems
     ]
-
-
-def tagging(job: OpenJob, index: int, *, seed: int | None) -> Change:
-    """Of the job and not of what was asked for last: a picture is tagged alike each time."""
-    tag = Tag(
-        job_id=job.job_id,
-        operation=job.operation,
-        request=job.whole or job.body,
-        index=index,
-        seed=seed,
-    )
-    return partial(tagged, tag=tag)
 
 
 def artifacts_of(

@@ -14,29 +14,21 @@ import orjson
 
 from dsrun.common.clock import stamp
 from dsrun.common.digest import canonical_json
+from dsrun.common.doubt import Doubt
 from dsrun.common.errors import ExitCode, SetupError
-from dsrun.common.models import (
-    Artifact,
-    JobError,
-    JobResult,
-    JobStatus,
-    Json,
-    OpenJob,
-    Operation,
-    Part,
-    TaskList,
-)
+from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Part
+from dsrun.common.pointer import resolve, value_at
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.fetch import Fetched, Fetcher
 from dsrun.engine.lane import Lane
 from dsrun.engine.limits import Pace
-from dsrun.engine.matching import Doubt, Evidence, weigh
+from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.outcomes import Answered
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import Clock, JobUploads, Recorder
 from dsrun.engine.submit import Submitter
-from dsrun.service.catalog import resolve
 from dsrun.service.classify import Decision
+from dsrun.service.operation import Operation, TaskList
 from dsrun.service.replies import (
     Answer,
     Entry,
@@ -50,7 +42,7 @@ from dsrun.service.replies import (
     task_error,
     task_phase,
 )
-from dsrun.service.request import artifact_count, part_request, price_of, ranges_of, value_at
+from dsrun.service.request import artifact_count, part_request, price_of, ranges_of
 
 _REFRESHES = 2  # of addresses that the file host does not serve
 

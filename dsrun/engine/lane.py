@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dsrun.common.errors import ExitCode
-from dsrun.common.models import Operation
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.limits import RateLimiter, SubmitWindow
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.operation import Operation
 
 _MORE_DOUBTS = 3  # than creates at once: those sent later show whether a lost one was accepted
 _APART_S = 0.5  # between a lost create and the next

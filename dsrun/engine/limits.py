@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
-from dsrun.common.models import Rate
+from dsrun.common.units import Rate
 
 PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
 _SLOWEST = 8.0  # the rate falls to an eighth; what goes on being refused waits longer and longer

@@ -7,13 +7,15 @@ way, and nobody else's. Elimination is no proof where the key is shared with oth
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import NamedTuple
 
-from dsrun.common.models import Json, MadeList, Operation, TaskList
-from dsrun.service.catalog import asked_value, resolve, resolve_each
+from dsrun.common.doubt import LATE_S, Doubt, Span
+from dsrun.common.models import Json
+from dsrun.common.pointer import resolve, resolve_each
+from dsrun.service.catalog import asked_value
+from dsrun.service.operation import MadeList, Operation, TaskList
 
 _SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name no zone
 _EDGE_S = 0.05  # by which a time of the list may be off where our own tasks date it
@@ -23,24 +25,6 @@ _MOVED_S = 2.0  # by which dates contradict each other where a clock was set
 _LOOSE_S = 5.0  # beyond its doubt a dated task cannot be another's
 _NEARBY_S = 3600.0  # a task of nobody so near to a create shows that others use the key
 _DAY_S = 86400.0
-_DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
-_LATE_S = 30.0  # a service may accept what its client has given up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
-    """A create that left at `since` by our clock, whose answer was given up at `lost_at`.
-
-    The service may have accepted it `until` then.
-    """
-
-    job_id: str
-    since: float
-    lost_at: float
-    until: float
-    request_id: str | None = None
-    is_seen: bool = True  # the loss; else the run was killed, and lost_at is `since`
-    run_id: int | None = None  # of its ledger: whose clock has dated it; None where nobody knows
 
 
 class Trace(NamedTuple):
@@ -79,14 +63,6 @@ class Skew(NamedTuple):
     wide_s: float
 
 
-class Span(NamedTuple):
-    """When a create was sent and answered, by the clock of a run of ours."""
-
-    sent: float
-    answered: float
-    run_id: int | None = None
-
-
 class NotFound(Enum):
     ABSENT = "absent"  # the create was not accepted
     UNDECIDED = "undecided"  # it cannot be told
@@ -107,39 +83,6 @@ class Evidence(Enum):
     OURS = "ours"
     NOT_OURS = "not ours"
     SILENT = "silent"  # nothing that others could not say too
-
-
-def doubt_of(
-    job_id: str,
-    submitted_at: str,
-    lost_at: str | None,
-    request_id: str | None,
-    *,
-    run_id: int | None = None,
-    next_run_at: str | None = None,
-) -> Doubt:
-    """The doubt of a ledger row: from the intent until it can no longer arrive.
-
-    `next_run_at`: when the next run of its ledger began, by which its own had died.
-    """
-    since = epoch(submitted_at)
-    until = epoch(lost_at) if lost_at else since + _DEFAULT_LIFE_S
-    if next_run_at is not None and not lost_at:
-        until = max(since, min(until, epoch(next_run_at)))
-    return Doubt(
-        job_id=job_id,
-        since=since,
-        lost_at=epoch(lost_at) if lost_at else since,
-        until=until + _LATE_S,
-        request_id=request_id,
-        is_seen=lost_at is not None,
-        run_id=run_id,
-    )
-
-
-def epoch(stamp: str) -> float:
-    """Seconds since the epoch of a time of the ledger."""
-    return datetime.fromisoformat(stamp).timestamp()
 
 
 def read_tasks(payload: Json) -> Page | None:
@@ -269,7 +212,7 @@ def _end_of(doubt: Doubt, usual_s: float) -> float:
     """Until when a create is likely to have been accepted."""
     if doubt.is_seen:
         return doubt.lost_at
-    return min(max(doubt.since, doubt.until - _LATE_S), doubt.since + usual_s)
+    return min(max(doubt.since, doubt.until - LATE_S), doubt.since + usual_s)
 
 
 def _only_way(

@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import NamedTuple
 
+from dsrun.common.doubt import Doubt
 from dsrun.common.models import JobResult
-from dsrun.engine.matching import Doubt
 from dsrun.service.replies import Answer
 
 

@@ -1,13 +1,13 @@
-"""What the core needs of the doors, as Protocols; commands/run.py passes the real ones."""
+"""What the engine needs of the doors, as Protocols; `session.wiring` passes the real ones."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
-from dsrun.common.models import JobResult, Json, OpenJob, Operation, Saved
-from dsrun.engine.matching import Doubt, Span
+from dsrun.common.doubt import Doubt, Span
+from dsrun.common.models import JobResult, Json, OpenJob, Saved
+from dsrun.service.operation import Operation
 from dsrun.service.replies import Answer, HostRefusal, UploadPolicy
-from dsrun.storage.metadata.splice import Change
 
 
 class Clock(Protocol):
@@ -106,9 +106,16 @@ class Recorder(Protocol):
 
 
 OwnIncoming = TypeVar("OwnIncoming", bound=Incoming)
+OwnChange_contra = TypeVar("OwnChange_contra", contravariant=True)
 
 
-class ArtifactSink(Protocol[OwnIncoming]):
+class Tagging(Protocol):
+    """How a picture takes up its request; the sink alone knows what this gives."""
+
+    def __call__(self, job: OpenJob, index: int, *, seed: int | None) -> Any: ...
+
+
+class ArtifactSink(Protocol[OwnIncoming, OwnChange_contra]):
     """Takes back what it gave out by `incoming()`."""
 
     def incoming(self) -> OwnIncoming: ...
@@ -119,5 +126,5 @@ class ArtifactSink(Protocol[OwnIncoming]):
         stems: Sequence[str],
         media: str,
         declared: str | None = None,
-        change: Change | None = None,
+        change: OwnChange_contra | None = None,
     ) -> Saved: ...

@@ -9,18 +9,17 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.clock import stamp
+from dsrun.common.doubt import Doubt, Span
 from dsrun.common.errors import ApiError
-from dsrun.common.models import MadeList, OpenJob, TaskList
+from dsrun.common.models import OpenJob
 from dsrun.engine.control import RunControl
 from dsrun.engine.lane import Lane
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Listing, Unlisted
 from dsrun.engine.matching import (
-    Doubt,
     Evidence,
     Finding,
     NotFound,
-    Span,
     Trace,
     caller_of,
     find_made,
@@ -32,6 +31,7 @@ from dsrun.engine.matching import (
 from dsrun.engine.places import leave_place
 from dsrun.engine.ports import Claims, Clock, GenerationApi
 from dsrun.service.classify import Decision
+from dsrun.service.operation import MadeList, TaskList
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0

@@ -9,17 +9,19 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.clock import stamp
+from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent, SetupError
-from dsrun.common.models import JobError, JobResult, JobStatus, Json, MadeList, OpenJob, Operation
+from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
+from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.lane import Lane
-from dsrun.engine.matching import Doubt, Trace, doubt_of
+from dsrun.engine.matching import Trace
 from dsrun.engine.outcomes import Answered, Lost, Outcome, Submitted
 from dsrun.engine.ports import Clock, GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
-from dsrun.service.catalog import resolve
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import Answer, holds_result, name_of_made, task_id_of
 from dsrun.service.request import price_of
 

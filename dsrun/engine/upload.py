@@ -15,24 +15,17 @@ import orjson
 from dsrun.common.clock import stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent
-from dsrun.common.models import (
-    JobError,
-    JobResult,
-    JobStatus,
-    Json,
-    OpenJob,
-    Operation,
-    UploadFile,
-    Uploads,
-)
+from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
+from dsrun.common.pointer import put_at
+from dsrun.common.user_files import CheckedReader
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.ports import Clock, UploadApi, UploadRecorder
-from dsrun.planning.upload_fields import UPLOAD, iter_uploads, put_at
-from dsrun.planning.upload_files import CheckedReader
 from dsrun.service.classify import Decision
+from dsrun.service.operation import Operation, Uploads
 from dsrun.service.replies import UploadPolicy, upload_policy
+from dsrun.service.request import UPLOAD, iter_uploads
 
 _MARK = f'"{UPLOAD}"'.encode()
 

@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 from dsrun.common.console import count_of
 from dsrun.common.errors import DsrunError, ExitCode
+from dsrun.common.units import Money
 from dsrun.ledger.invocations import Invocation, LedgerHistory, Spending
 from dsrun.ledger.reader import NoLedger
 from dsrun.ledger.removed import RemovedRun, removed_runs
-from dsrun.manifest.execution import Money
 from dsrun.storage.layout import is_emulated, lock_of
 from dsrun.storage.run_lock import is_locked
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dsrun.common.models import JobStatus
+from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader, taking_apart
 from dsrun.ledger.schema import PAID_UNITS
-from dsrun.manifest.execution import Money
 
 # Of a part that is asked for again the first pictures count where the last ones do.
 _PAID = f"sum({PAID_UNITS})"

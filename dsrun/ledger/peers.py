@@ -11,9 +11,9 @@ from pathlib import Path
 
 import orjson
 
+from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
 from dsrun.common.models import SentElsewhere
 from dsrun.common.sqlite import connect_readonly
-from dsrun.engine.matching import Doubt, Span, doubt_of, epoch
 from dsrun.ledger.schema import SINCE_RUN_IDS
 from dsrun.storage.layout import is_emulated
 from dsrun.storage.precedence import Living

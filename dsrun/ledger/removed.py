@@ -14,8 +14,8 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.models import JobStatus, Json
+from dsrun.common.units import Money
 from dsrun.ledger.invocations import Invocation, LedgerHistory, Spending
-from dsrun.manifest.execution import Money
 from dsrun.storage.layout import is_run_name
 
 _FILE = ".removed.jsonl"

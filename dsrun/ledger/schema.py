@@ -1,5 +1,11 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
+import sqlite3
+from pathlib import Path
+
+from dsrun.common.errors import SetupError
+from dsrun.common.sqlite import disk_error
+
 VERSION = 7
 
 MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
@@ -184,3 +190,23 @@ def results_view(version: int) -> str:
     if version >= _SINCE_SOURCES:
         return _RESULTS
     return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> int:
+    """Bring a ledger to the newest version; the one that it had.
+
+    Raises SetupError where it is of a newer one.
+    """
+    try:
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
+        for number in range(version, VERSION):
+            db.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+    except sqlite3.Error as error:
+        raise disk_error(error, path) from error
+    return version

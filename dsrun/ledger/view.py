@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
+from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader, inner, taking_apart
 from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
-from dsrun.manifest.execution import Money
 
 _PAGE = 500
 

@@ -17,12 +17,13 @@ import orjson
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.clock import SystemClock
 from dsrun.common.digest import json_text
-from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, Price, SentElsewhere
-from dsrun.common.sqlite import connect, disk_error, merge_log, migrate
+from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
+from dsrun.common.sqlite import connect, disk_error, merge_log
+from dsrun.common.units import Price
 from dsrun.ledger.check import check_ledger
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.loss import Mark, catch_up, was_in_use
-from dsrun.ledger.schema import PAID_UNITS, VERSION
+from dsrun.ledger.schema import PAID_UNITS, VERSION, migrate
 from dsrun.ledger.tail import Head, Tail, seal_of
 from dsrun.ledger.uploads import LedgerUploads
 from dsrun.ledger.view import LedgerView

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.errors import ManifestError, Problem
-from dsrun.common.messages import show
+from dsrun.common.messages import closest, show
 from dsrun.common.models import Json
 from dsrun.common.user_files import (
     DATA_BYTES,
@@ -399,3 +399,17 @@ def _not_utf8(source: Source) -> ManifestError:
 def _error(name: str, line: int, message: str, *, column: int = 1) -> ManifestError:
     problem = Problem(file=name, line=line, column=column if line else 0, where="", message=message)
     return ManifestError([problem])
+
+
+_MOST_NEAR = 1000  # names that a slip is compared with
+
+
+def near_file(root: Path, name: str) -> str:
+    """A name like it in the same folder, as a question."""
+    folder, slash, own = name.rpartition("/")
+    try:
+        known = [entry.name for entry in islice((root / folder).iterdir(), _MOST_NEAR)]
+    except (OSError, ValueError):
+        return ""
+    near = closest(own, known)
+    return f" (did you mean {folder}{slash}{near}?)" if near else ""

@@ -11,7 +11,7 @@ from dsrun.common.digest import canonical_sha256, json_text, sha256_hex
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.lockfile import fitting
 from dsrun.common.messages import nearest, show
-from dsrun.common.models import Json, Operation
+from dsrun.common.models import Json
 from dsrun.common.settings import guard_key
 from dsrun.common.user_files import (
     INPUTS,
@@ -26,14 +26,14 @@ from dsrun.common.user_files import (
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.manifest.axes import MatrixReader
 from dsrun.manifest.execution import Execution, parse_execution
-from dsrun.manifest.files import DataFile, decoded, files_matching, read_text
+from dsrun.manifest.files import DataFile, decoded, files_matching, near_file, read_text
 from dsrun.manifest.matrix import Matrix
 from dsrun.manifest.notify import Notify, read_notify
 from dsrun.manifest.params import apply_params
 from dsrun.manifest.schedule import Schedule, read_schedule, schedule_faults
 from dsrun.manifest.shape import readable_parts, sorted_maps, structure_problems
-from dsrun.planning.upload_files import near_file
 from dsrun.service.catalog import Catalog, constants
+from dsrun.service.operation import Operation
 
 LOCK_NAME = "manifest.lock.json"
 FORMAT_VERSION = 1

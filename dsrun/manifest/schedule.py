@@ -12,7 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
-from dsrun.manifest.execution import parse_duration
+from dsrun.common.units import parse_duration
 
 NICKNAMES = {
     "@hourly": "0 * * * *",

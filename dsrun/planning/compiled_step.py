@@ -9,6 +9,7 @@ from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, job_id_of, json_text
 from dsrun.common.errors import Problem
 from dsrun.common.models import Job, Json
+from dsrun.common.pointer import value_at
 from dsrun.common.yaml_document import dotted
 from dsrun.manifest.axes import idle_axes
 from dsrun.manifest.matrix import Row
@@ -21,7 +22,7 @@ from dsrun.planning.pointing import name_known, text_problem
 from dsrun.planning.upload_fields import Taken, UploadFields, by_content
 from dsrun.planning.upload_files import UploadFiles
 from dsrun.service.catalog import Catalog, constants, schema_at
-from dsrun.service.request import artifact_count, fill_request, laid_over, value_at
+from dsrun.service.request import artifact_count, fill_request, laid_over
 
 Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]

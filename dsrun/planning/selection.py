@@ -10,10 +10,9 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
-from dsrun.cli.snippets import row_words
 from dsrun.common.digest import json_text
 from dsrun.common.errors import UsageError
-from dsrun.common.messages import nearest, show
+from dsrun.common.messages import nearest, row_words, show
 from dsrun.common.models import Job
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.planning.compiled_step import CompiledStep

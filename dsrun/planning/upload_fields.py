@@ -5,16 +5,16 @@ Pure, but for the files that it asks for. In a canonical request a file is
 what is asked for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dsrun.common.messages import show
-from dsrun.common.models import Json, UploadField, UploadFile, Uploads
+from dsrun.common.models import Json, UploadFile
+from dsrun.common.pointer import put_at, value_at
 from dsrun.planning.upload_files import UploadFault, UploadFiles
-from dsrun.service.request import value_at
+from dsrun.service.operation import UploadField, Uploads
+from dsrun.service.request import BY_CONTENT, UPLOAD
 
-UPLOAD = "upload"
-_BY_CONTENT = "sha256:"
 _STAND_IN = "oss://upload/"
 
 
@@ -91,20 +91,5 @@ class UploadFields:
 def by_content(request: Any, taken: Taken) -> Any:
     """The request with each of its files as `{"upload": "sha256:…"}`, in place."""
     for at, file in taken.files:
-        put_at(request, at, {UPLOAD: f"{_BY_CONTENT}{file.sha256}"})
+        put_at(request, at, {UPLOAD: f"{BY_CONTENT}{file.sha256}"})
     return request
-
-
-def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Place and SHA-256 of every file of a canonical request."""
-    for field in uploads.fields:
-        value = value_at(request, field.at)
-        if isinstance(value, dict):
-            yield field.at, str(value[UPLOAD]).removeprefix(_BY_CONTENT)
-
-
-def put_at(request: Any, at: tuple[str, ...], value: Json) -> None:
-    """Replace the value at a place of a request."""
-    for step in at[:-1]:
-        request = request[step]
-    request[at[-1]] = value

@@ -8,21 +8,19 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from io import BufferedReader
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from dsrun.common.credential import KEPT_KEY, keeps_key
-from dsrun.common.errors import FileChanged
 from dsrun.common.media import HEAD_BYTES, ArtifactInvalid, kind_of
-from dsrun.common.messages import closest, json_type, show
-from dsrun.common.models import Json, UploadField, UploadFile
+from dsrun.common.messages import json_type, show
+from dsrun.common.models import Json, UploadFile
 from dsrun.common.user_files import UPLOAD_BYTES, Inputs, Unreadable, open_file
+from dsrun.manifest.files import near_file
+from dsrun.service.operation import UploadField
 
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
 _MB = 2**20
-_MOST_NEAR = 1000  # names that a slip is compared with
 
 
 class UploadFault(Exception):
@@ -31,17 +29,6 @@ class UploadFault(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-def near_file(root: Path, name: str) -> str:
-    """A name like it in the same folder, as a question."""
-    folder, slash, own = name.rpartition("/")
-    try:
-        known = [entry.name for entry in islice((root / folder).iterdir(), _MOST_NEAR)]
-    except (OSError, ValueError):
-        return ""
-    near = closest(own, known)
-    return f" (did you mean {folder}{slash}{near}?)" if near else ""
 
 
 class UploadFiles:
@@ -95,39 +82,6 @@ class UploadFiles:
         if error.kind == "kind":
             return f"{show(name)} is no file; allowed: the name of a file"
         return error.about(show(name))
-
-
-class CheckedReader(BufferedReader):
-    """The bytes of an UploadFile; `check()` after the last one tells whether they still are."""
-
-    def __init__(self, file: UploadFile) -> None:
-        """Raises FileChanged where the file is gone or of another size."""
-        self._file = file
-        self._hash = hashlib.sha256()
-        try:
-            super().__init__(open_file(file.path, most=UPLOAD_BYTES).detach())
-        except Unreadable as error:
-            raise _changed(file) from error
-        if os.fstat(self.fileno()).st_size != file.size:
-            self.close()
-            raise _changed(file)
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        self._hash.update(data)
-        return data
-
-    def check(self) -> None:
-        """Raises FileChanged where other bytes were read than the plan was made with."""
-        if self._hash.hexdigest() != self._file.sha256:
-            raise _changed(self._file)
-
-
-def _changed(file: UploadFile) -> FileChanged:
-    return FileChanged(
-        f"{file.name} is not what it was when the plan was made; run again to plan with the file "
-        "as it is, or put it back and add --retry-failed"
-    )
 
 
 def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path]) -> UploadFile:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -12,24 +12,24 @@ from dsrun.common.digest import json_text
 from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import show
-from dsrun.common.models import (
+from dsrun.common.models import Json
+from dsrun.common.pointer import pointer, resolve
+from dsrun.common.resources import iter_operation_files, read_schema
+from dsrun.common.units import Price, Rate
+from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
+from dsrun.common.yaml_document import dotted, parse_yaml
+from dsrun.service.numbers_in import number_in, whole_in
+from dsrun.service.operation import (
     ArtifactSpec,
     Fill,
-    Json,
     LanguageRule,
     MadeList,
     Operation,
     Polling,
-    Price,
-    Rate,
     TaskList,
     UploadField,
     Uploads,
 )
-from dsrun.common.resources import iter_operation_files, read_schema
-from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
-from dsrun.common.yaml_document import dotted, parse_yaml
-from dsrun.service.numbers_in import number_in, whole_in
 from dsrun.service.self_contained import (
     Fault,
     SchemaFault,
@@ -240,38 +240,6 @@ def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[
             return {}
         schema = below
     return schema
-
-
-@lru_cache
-def pointer(text: str | None) -> tuple[str, ...] | None:
-    """The steps of a JSON pointer (RFC 6901)."""
-    if text is None:
-        return None
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
-
-
-def resolve(value: Json, at: str | None) -> Json:
-    """The part of an answer that a JSON pointer names, or None."""
-    if at is None:
-        return None
-    for step in pointer(at) or ():
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
-
-
-def resolve_each(value: Json, at: str) -> list[Json]:
-    """The parts of an answer that a JSON pointer names, where `*` is each item of a list."""
-    before, star, after = at.partition("/*")
-    part = resolve(value, before)
-    if not star:
-        return [part]
-    items = part if isinstance(part, list) else []
-    return [each for item in items for each in resolve_each(item, after)]
 
 
 def asked_value(request: Json, operation: Operation, at: str) -> Json:

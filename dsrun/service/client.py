@@ -8,10 +8,9 @@ from urllib.parse import quote, urlencode
 
 from dsrun.common.errors import AnswerLost, Expired, TooLong
 from dsrun.common.media import ArtifactInvalid
-from dsrun.common.models import Operation
-from dsrun.engine.ports import Incoming
 from dsrun.service.answer_json import cut, parse_answer
 from dsrun.service.classify import judge
+from dsrun.service.operation import Operation
 from dsrun.service.replies import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
 from dsrun.service.transport import Reply, Transport
 
@@ -31,6 +30,15 @@ class Credentials(Protocol):
     @property
     def workspace(self) -> str | None: ...
     def bearer(self) -> str: ...
+
+
+class Incoming(Protocol):
+    """What takes the bytes of a file."""
+
+    def add(self, chunk: bytes) -> None: ...
+    def is_cut_off(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
 
 
 class FetchRefused(AnswerLost):

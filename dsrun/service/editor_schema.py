@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dsrun.common.models import Fill, Json, Operation
+from dsrun.common.models import Json
 from dsrun.service.facts import limits_of, price_words, rate_words
+from dsrun.service.operation import Fill, Operation
 
 Schema = dict[str, Any]
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from dsrun.common.models import Json, Operation
+from dsrun.common.models import Json
+from dsrun.service.operation import Operation
 
 
 def limits_of(schema: Mapping[str, Json]) -> str:

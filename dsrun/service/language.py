@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from dsrun.common.models import Json, LanguageRule
+from dsrun.common.models import Json
+from dsrun.service.operation import LanguageRule
 
 _UNIT = re.compile(
     "(?P<latin>[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\uff21-\uff3a\uff41-\uff5a]+)"

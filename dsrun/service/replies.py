@@ -7,9 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from dsrun.common.models import JobError, Json, MadeList, Operation
-from dsrun.service.catalog import resolve
+from dsrun.common.models import JobError, Json
+from dsrun.common.pointer import resolve
 from dsrun.service.classify import Decision, Verdict, clean, error_of, judge_code
+from dsrun.service.operation import MadeList, Operation
 
 _NO_LIMIT = 2**62  # bytes
 _MOST_MB = 2**40

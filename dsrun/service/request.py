@@ -5,12 +5,14 @@ A derived value depends on the job alone, so that another row never changes it.
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from dsrun.common.digest import canonical_json
-from dsrun.common.models import Fill, Json, Operation
+from dsrun.common.models import Json
+from dsrun.common.pointer import value_at
+from dsrun.service.operation import Fill, Operation, Uploads
 
 Request = dict[str, Any]
 
@@ -42,13 +44,6 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
             else value
         )
     return merged
-
-
-def value_at(request: Json, at: tuple[str, ...] | None) -> Json:
-    """The value at a path of a request, or None."""
-    for step in at or ():
-        request = request.get(step) if isinstance(request, dict) else None
-    return request if at else None
 
 
 def artifact_count(request: Json, operation: Operation) -> int:
@@ -112,3 +107,17 @@ def _parent(request: Request, at: tuple[str, ...]) -> Request | None:
             return None
         request = below
     return request
+
+
+UPLOAD = "upload"
+
+
+BY_CONTENT = "sha256:"
+
+
+def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Place and SHA-256 of every file of a canonical request."""
+    for field in uploads.fields:
+        value = value_at(request, field.at)
+        if isinstance(value, dict):
+            yield field.at, str(value[UPLOAD]).removeprefix(BY_CONTENT)

@@ -12,7 +12,7 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.models import Artifact, JobResult, JobStatus, OpenJob
-from dsrun.engine.fetch import file_names, tagging
+from dsrun.engine.fetch import file_names
 from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
 from dsrun.session.ended import Ended, finished, succeeded, succeeded_there
@@ -21,6 +21,7 @@ from dsrun.storage.artifacts import ARTIFACTS, TEMP
 from dsrun.storage.cache import ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.storage.layout import RunLayout
+from dsrun.storage.metadata.pictures import tagging
 from dsrun.storage.metadata.splice import Change
 
 _WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)

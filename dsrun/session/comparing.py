@@ -12,25 +12,20 @@ import orjson
 
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
+from dsrun.common.doubt import doubt_of, epoch
 from dsrun.common.errors import ExitCode
-from dsrun.common.models import (
-    JobError,
-    JobResult,
-    JobStatus,
-    MadeList,
-    OpenJob,
-    Operation,
-    TaskList,
-)
+from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
+from dsrun.common.pointer import resolve
 from dsrun.common.settings import Settings
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
-from dsrun.engine.matching import NotFound, Trace, doubt_of, epoch, find_made
+from dsrun.engine.matching import NotFound, Trace, find_made
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
-from dsrun.service.catalog import Catalog, resolve
+from dsrun.service.catalog import Catalog
+from dsrun.service.operation import MadeList, Operation, TaskList
 from dsrun.session.on_disk import pictures_of
 
 _LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look

@@ -5,8 +5,9 @@ from dataclasses import replace
 from dsrun.common.console import count_of
 from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.settings import Settings
+from dsrun.common.units import Money
 from dsrun.ledger.view import LedgerView
-from dsrun.manifest.execution import Execution, Money
+from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan
 from dsrun.session.options import RunOptions
 from dsrun.storage.layout import RunLayout

@@ -8,13 +8,13 @@ import orjson
 
 from dsrun.common.digest import canonical_json
 from dsrun.common.models import Job, Json
+from dsrun.common.pointer import value_at
 from dsrun.common.yaml_document import dotted
 from dsrun.ledger.lookup import JobRecord
 from dsrun.manifest.reader import Text, iter_texts
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
-from dsrun.service.request import value_at
 
 _HASHED = ("operation", "replica", "request")
 

@@ -1,16 +1,12 @@
-"""Who asks for a run: the command line, or a program (`dsrun.api`). All that differs is here."""
+"""Who asks for a run: the command line (`cli.run`) or a program (`api`). All that differs."""
 
-import asyncio
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dsrun.cli.problems import warn
-from dsrun.common.console import ask, say
 from dsrun.common.errors import ExitCode, Problem
 from dsrun.common.models import JobStatus
-from dsrun.manifest.execution import Money
+from dsrun.common.units import Money
 from dsrun.storage.layout import RunLayout
 
 
@@ -44,22 +40,3 @@ class Host:
     warn: Callable[[Iterable[Problem]], None]
     drive: Callable[[Coroutine[Any, Any, Ending]], Ending]
     check: Callable[[], None]
-
-
-def _ask(words: str) -> bool:
-    """Without a terminal --yes decides."""
-    if not sys.stdin.isatty():
-        say(f"{words}; add --yes to agree")
-        return False
-    return ask(f"{words}. Go on?")
-
-
-TERMINAL = Host(
-    owns_process=True,
-    takes_signals=True,
-    agree=lambda question: sys.stdin.isatty() and ask(question),
-    confirm=_ask,
-    warn=warn,
-    drive=asyncio.run,
-    check=lambda: None,
-)

@@ -10,7 +10,7 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.errors import UsageError
 from dsrun.common.models import Json
-from dsrun.manifest.execution import Money
+from dsrun.common.units import Money
 from dsrun.manifest.reader import Manifest, read_manifest
 from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan

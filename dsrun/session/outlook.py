@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from dsrun.common.console import count_of
-from dsrun.common.models import JobStatus, Operation, Rate
-from dsrun.manifest.execution import Money
+from dsrun.common.models import JobStatus
+from dsrun.common.units import Money, Rate
 from dsrun.planning.plan import Plan
+from dsrun.service.operation import Operation
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from typing import Any, Protocol, Self, TextIO
 from dsrun.common.console import say
 from dsrun.common.logs import fit, show_above, speak
 from dsrun.common.models import JobResult, JobStatus, OpenJob
+from dsrun.common.units import Money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.view import StepTotal
-from dsrun.manifest.execution import Money
 
 _HEARTBEAT_S = 30.0
 _SHOWN_EVERY_S = 0.1

@@ -1,4 +1,4 @@
-"""`dsrun run`: validate, expand, run what is missing, write the results."""
+"""One invocation: validate, expand, run what is missing, write the results."""
 
 import os
 import socket
@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from dsrun import __version__
-from dsrun.cli.endings import hush_stdout
 from dsrun.common.clock import SystemClock, stamp
-from dsrun.common.console import answer_path, count_of, say
+from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, GroundLost
 from dsrun.common.settings import Settings, emulated_settings, read_settings, state_folder
 from dsrun.engine.control import Budget, RunControl
@@ -31,7 +30,7 @@ from dsrun.session.catch_up import retire_old_runs, wait_jitter
 from dsrun.session.comparing import Comparison
 from dsrun.session.conditions import check_currency, check_endpoint, execution_of, owner_of
 from dsrun.session.driver import Sender
-from dsrun.session.host import TERMINAL, Ending, Host
+from dsrun.session.host import Ending, Host
 from dsrun.session.lockfile import write_manifest
 from dsrun.session.options import RunOptions, open_plan
 from dsrun.session.peers import Neighbours
@@ -45,17 +44,6 @@ from dsrun.storage.run_lock import run_lock
 
 _TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
 _EMULATED_TASK_S = 0.5
-
-
-def run(options: RunOptions) -> int:
-    """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
-    ending = run_pipeline(options, TERMINAL)
-    if not ending.is_skipped:
-        try:
-            answer_path(ending.layout.run_dir)
-        except BrokenPipeError:  # nobody reads it; the exit code still says how the jobs ended
-            hush_stdout()
-    return ending.code
 
 
 def run_pipeline(options: RunOptions, host: Host) -> Ending:

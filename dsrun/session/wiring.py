@@ -5,8 +5,10 @@ from datetime import timedelta
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
-from dsrun.common.models import Json, OpenJob, Operation, Rate
+from dsrun.common.models import Json, OpenJob
 from dsrun.common.settings import Settings
+from dsrun.common.units import Rate
+from dsrun.common.user_files import CheckedReader
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.fetch import Fetcher
@@ -22,11 +24,13 @@ from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
-from dsrun.planning.upload_files import CheckedReader, UploadFiles
+from dsrun.planning.upload_files import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
+from dsrun.service.operation import Operation
 from dsrun.service.transport import Transport
 from dsrun.storage.artifacts import ArtifactStore
+from dsrun.storage.metadata.pictures import tagging
 
 
 def build_runner(
@@ -75,7 +79,7 @@ def build_runner(
         ),
         fetcher=Fetcher(
             api=api, sink=store, recorder=ledger, control=control, clock=clock, rng=rng,
-            max_attempts=execution.max_attempts, metadata=metadata,
+            max_attempts=execution.max_attempts, tagging=tagging if metadata else None,
         ),
         recorder=ledger,
         lanes={name: _lane(catalog[name], execution, clock, claims) for name in operations},

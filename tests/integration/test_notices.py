@@ -339,12 +339,12 @@ class TestLogs:
     def test_what_python_says_is_json_too(self, work, tmp_path, end, code):
         script = f"""
 import asyncio, logging, sys, warnings
-import dsrun.cli, dsrun.commands.run
+import dsrun.cli.main, dsrun.cli.run
 def broken(options):
     warnings.warn("a warning of Python's")
     logging.getLogger("asyncio").error("a task was lost")
     {end}
-dsrun.session.run.run = broken
+dsrun.cli.run.run = broken
 sys.exit(dsrun.cli.main.main(["demo.yaml", "--emulate", "--log-format", "json"]))
 """
         work.posters(1)

@@ -3,8 +3,9 @@
 import pytest
 from wcwidth import wcswidth
 
-from dsrun.cli.snippets import problem_text, row_words
+from dsrun.cli.snippets import problem_text
 from dsrun.common.errors import FileLine, Problem, Rows
+from dsrun.common.messages import row_words
 
 
 @pytest.mark.parametrize(

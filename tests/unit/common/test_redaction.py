@@ -2,13 +2,7 @@
 
 import pytest
 
-from dsrun.common import redaction as masking
 from dsrun.common.redaction import keep_secret, mask
-
-
-@pytest.fixture(autouse=True)
-def no_secrets(monkeypatch):
-    monkeypatch.setattr(masking, "_secrets", set())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 from dsrun.common.models import JobStatus
 from dsrun.common.run_summary import RunEnd
-from dsrun.manifest.execution import Money
+from dsrun.common.units import Money
 from dsrun.report.github import step_summary
 from dsrun.report.junit import junit_report
 from dsrun.report.prometheus import metrics_text

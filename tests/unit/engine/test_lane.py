@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dsrun.common.errors import ExitCode
-from dsrun.common.models import Rate
+from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.lane import Lane

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dsrun.common.models import Rate
+from dsrun.common.units import Rate
 from dsrun.engine.limits import PATIENCE_S, RateLimiter, SubmitWindow
 from tests.fakes import ManualClock, settle
 

@@ -4,16 +4,13 @@ import math
 
 import pytest
 
-from dsrun.common.models import TaskList
+from dsrun.common.doubt import Doubt, Span, doubt_of
 from dsrun.engine.matching import (
-    Doubt,
     Evidence,
     NotFound,
     Skew,
-    Span,
     Trace,
     caller_of,
-    doubt_of,
     find_made,
     find_task,
     measure_skew,
@@ -23,6 +20,7 @@ from dsrun.engine.matching import (
     weigh,
 )
 from dsrun.service.catalog import load_catalog
+from dsrun.service.operation import TaskList
 
 SENT = 1_000_000.0
 SURE = Skew(0.0, 2.0, 2.0)

@@ -10,7 +10,8 @@ import pytest
 
 from dsrun.common.clock import stamp
 from dsrun.common.errors import ExitCode
-from dsrun.common.models import JobStatus, OpenJob, Rate
+from dsrun.common.models import JobStatus, OpenJob
+from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.lane import Lane

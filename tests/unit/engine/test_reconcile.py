@@ -8,13 +8,15 @@ from random import Random
 import pytest
 
 from dsrun.common.clock import stamp
-from dsrun.common.models import JobStatus, OpenJob, Rate
+from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
+from dsrun.common.models import JobStatus, OpenJob
+from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.lane import Lane
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister
-from dsrun.engine.matching import Doubt, Span, Trace, doubt_of, epoch
+from dsrun.engine.matching import Trace
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from dsrun.common.errors import GroundLost, SetupError
-from dsrun.common.models import Job, JobResult, JobStatus, Price
+from dsrun.common.models import Job, JobResult, JobStatus
 from dsrun.common.sqlite import NoRoom
+from dsrun.common.units import Price
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind, Row

@@ -154,9 +154,9 @@ def test_all_of_them_one_after_the_other_stay_below_200_mb(tmp_path):
     program = """
 import runpy, sys
 from pathlib import Path
-from dsrun.inputs import Inputs
-from dsrun.template_faults import TemplateProblem
-from dsrun.templating import Templates
+from dsrun.common.user_files import Inputs
+from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.templates import Templates
 attacks = runpy.run_path(sys.argv[1])["ATTACKS"]
 templates = Templates(Inputs(Path(sys.argv[2])))
 for source in attacks.values():

@@ -7,17 +7,9 @@ import orjson
 import pytest
 
 from dsrun.common.json_schema import SchemaValidator
-from dsrun.common.models import Rate
 from dsrun.common.resources import read_schema
-from dsrun.manifest.execution import (
-    Execution,
-    Money,
-    parse_duration,
-    parse_execution,
-    parse_limit,
-    parse_money,
-    parse_rate,
-)
+from dsrun.common.units import Money, Rate, parse_duration, parse_limit, parse_money, parse_rate
+from dsrun.manifest.execution import Execution, parse_execution
 
 SCHEMA = orjson.loads(read_schema("manifest.json"))["$defs"]
 

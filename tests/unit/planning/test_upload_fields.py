@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from dsrun.common.errors import ManifestError
-from dsrun.planning.upload_fields import iter_uploads, put_at
+from dsrun.common.pointer import put_at
 from dsrun.service.catalog import load_catalog
+from dsrun.service.request import iter_uploads
 from tests.pipelines import jobs_of, one_step, plan_of
 
 UPLOADS = load_catalog()["wanx-v1"].uploads

@@ -8,16 +8,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun.common.errors import ManifestError
-from dsrun.common.models import Fill, Polling, Rate
+from dsrun.common.pointer import pointer, resolve
 from dsrun.common.resources import iter_operation_files, read_schema
-from dsrun.service.catalog import (
-    constants,
-    load_catalog,
-    parse_operation,
-    pointer,
-    resolve,
-    schema_at,
-)
+from dsrun.common.units import Rate
+from dsrun.service.catalog import constants, load_catalog, parse_operation, schema_at
+from dsrun.service.operation import Fill, Polling
 
 FILES = dict(iter_operation_files())
 

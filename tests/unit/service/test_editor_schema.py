@@ -14,7 +14,7 @@ from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.catalog import load_catalog
 from dsrun.service.editor_schema import manifest_schema
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 MANIFESTS = [
     *ROOT.glob("tests/manifests/valid/*.yaml"),
     *ROOT.glob("examples/**/*.yaml"),

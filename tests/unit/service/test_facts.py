@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dsrun.common.models import Rate
+from dsrun.common.units import Rate
 from dsrun.service.catalog import load_catalog
 from dsrun.service.facts import limits_of, price_words, rate_words
 

@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsrun.common.pointer import value_at
 from dsrun.service.catalog import load_catalog
-from dsrun.service.request import (
-    artifact_count,
-    fill_request,
-    part_request,
-    price_of,
-    ranges_of,
-    value_at,
-)
+from dsrun.service.request import artifact_count, fill_request, part_request, price_of, ranges_of
 
 CATALOG = load_catalog()
 WANX, VOICE = CATALOG["wanx-v1"], CATALOG["qwen-voice-design"]

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from dsrun.common.models import JobStatus
-from dsrun.manifest.execution import Money
+from dsrun.common.units import Money
 from dsrun.session.outlook import Outlook, shortest_time, slow_services
 from tests.pipelines import one_step, plan_of
 

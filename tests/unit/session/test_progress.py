@@ -9,9 +9,9 @@ import pytest
 
 from dsrun.common.console import say
 from dsrun.common.models import JobResult, JobStatus, OpenJob
+from dsrun.common.units import Money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.view import StepTotal
-from dsrun.manifest.execution import Money
 from dsrun.session.progress import Progress, _unbroken
 
 SUCCEEDED = JobResult(status=JobStatus.SUCCEEDED, units=2)

@@ -275,7 +275,7 @@ WORKER = """
 import sys
 from contextlib import closing
 from pathlib import Path
-from tests.unit.test_cache import EARLY, LATE, Place
+from tests.unit.storage.test_cache import EARLY, LATE, Place
 place = Place(Path(sys.argv[1]), sys.argv[2])
 first, step, collects = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]
 print("ready", flush=True)
