@@ -27,7 +27,7 @@ LONGEST_S = 20.0  # the bounds of the probe are 2 s each; the rest is a slow mac
 MEASURED = f"""
 import sys
 sys.path.insert(0, {str(PROBE.parent)!r})
-from dsrun.cli import main
+from dsrun.cli.main import main
 code = main(sys.argv[1:])
 from hostile import peak_mb
 print(code, peak_mb())
