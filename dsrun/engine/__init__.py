@@ -3,5 +3,5 @@
 It never imports the ledger, storage, aiohttp or sqlite3: `ports` says as Protocols what it needs of
 them. Begin with `scheduler`, which draws open jobs, and `job_runner`, which takes one from row to
 result. `submit` sends, `reconcile` looks for a create whose answer was lost and `matching` judges
-whose a task is; `limits`, `lane` and `control` decide when to send, and when to stop.
+whose a task is; `limits` and `control` decide when to send, and when to stop.
 """

@@ -20,13 +20,11 @@ from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, 
 from dsrun.common.pointer import resolve, value_at
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.fetch import Fetched, Fetcher
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import Pace
+from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
-from dsrun.engine.outcomes import Answered
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import Clock, JobUploads, Recorder
-from dsrun.engine.submit import Submitter
+from dsrun.engine.submit import Answered, Submitter
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, TaskList
 from dsrun.service.replies import (

@@ -11,8 +11,7 @@ from dsrun.common.errors import AnswerLost, ExitCode, NotSent
 from dsrun.common.models import OpenJob
 from dsrun.engine.backoff import next_poll_delay
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import RateLimiter
+from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.ports import Clock, GenerationApi, Recorder
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import Operation

@@ -13,8 +13,7 @@ from dsrun.common.doubt import Doubt, Span
 from dsrun.common.errors import ApiError
 from dsrun.common.models import OpenJob
 from dsrun.engine.control import RunControl
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import RateLimiter
+from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.listing import Lister, Listing, Unlisted
 from dsrun.engine.matching import (
     Evidence,

@@ -15,15 +15,46 @@ from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.lane import Lane
+from dsrun.engine.limits import Lane
 from dsrun.engine.matching import Trace
-from dsrun.engine.outcomes import Answered, Lost, Outcome, Submitted
 from dsrun.engine.ports import Clock, GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import Answer, holds_result, name_of_made, task_id_of
 from dsrun.service.request import price_of
+
+
+class Submitted(NamedTuple):
+    """A task that was accepted; `doubt` where its answer was lost, and the service listed it."""
+
+    task_id: str
+    reserved: Decimal
+    doubt: Doubt | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Accepted just now, so that its result takes a while."""
+        return self.doubt is None
+
+
+class Answered(NamedTuple):
+    """A create of an operation that answers at once, accepted."""
+
+    answer: Answer
+    reserved: Decimal
+
+
+class Lost(NamedTuple):
+    """A create that may have been accepted."""
+
+    words: str
+    request_id: str | None = None
+    is_foreign: bool = False  # what answered may not be the API
+
+
+Outcome = Submitted | Answered | JobResult
+
 
 _IS_IT_RIGHT = "is the base URL right?"
 _WHERE_TO_LOOK = "the console's records of that minute, or its bill, show whether it was accepted"

@@ -6,12 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file, keeps_key
 from dsrun.common.digest import canonical_sha256, json_text, sha256_hex
 from dsrun.common.errors import ManifestError, Problem
+from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.lockfile import fitting
-from dsrun.common.messages import nearest, show
+from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.user_files import (
     INPUTS,
@@ -24,14 +28,12 @@ from dsrun.common.user_files import (
     read_file,
 )
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
-from dsrun.manifest.axes import MatrixReader
+from dsrun.common.yaml_scalars import is_text
 from dsrun.manifest.execution import Execution, parse_execution
 from dsrun.manifest.files import DataFile, decoded, files_matching, near_file, read_text
-from dsrun.manifest.matrix import Matrix
+from dsrun.manifest.matrix import Matrix, MatrixReader
 from dsrun.manifest.notify import Notify, read_notify
-from dsrun.manifest.params import apply_params
 from dsrun.manifest.schedule import Schedule, read_schedule, schedule_faults
-from dsrun.manifest.shape import readable_parts, sorted_maps, structure_problems
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.operation import Operation
 
@@ -358,3 +360,103 @@ def _text_of(source: bytes, shown: str) -> str:
 
 def _file_problem(shown: str, message: str) -> Problem:
     return Problem(file=shown, line=0, column=0, where="", message=message)
+
+
+def structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]]:
+    """What breaks the frame of every manifest, each with the path that it is about."""
+    validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
+    if validator.is_valid(document.value):
+        return
+    is_nameless = _is_nameless(document.value)
+    if is_nameless:
+        message = "this stands where a step has its name; put it below one, such as `posters:`"
+        yield ("steps",), document.problem(("steps", "operation"), message, of_key=True)
+    for found in validator.problems(document.value):
+        if is_nameless and found.path[:1] == ("steps",):
+            continue
+        problem = document.problem(found.path, found.message, of_key=found.of_key)
+        yield found.path, problem
+
+
+def _is_nameless(value: Json) -> bool:
+    """Whether `steps` holds the keys of one step, instead of steps by name."""
+    steps = value.get("steps") if isinstance(value, dict) else None
+    return isinstance(steps, dict) and isinstance(steps.get("operation"), str)
+
+
+def readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:
+    """The manifest without what its shape makes unreadable; None where too little is left.
+
+    So that a slip in one place does not hide what is wrong in the others.
+    """
+    places = {path[:1] for path in bad} | {path[:2] for path in bad if path[:1] == ("steps",)}
+    if not isinstance(value, dict) or () in bad or ("steps",) in bad or ("params",) in places:
+        return None
+    steps = value.get("steps")
+    if not isinstance(steps, dict):
+        return None
+    readable = {name: step for name, step in steps.items() if ("steps", name) not in places}
+    kept = {key: item for key, item in value.items() if (key,) not in places}
+    return {"name": "", **kept, "steps": readable}
+
+
+def sorted_maps(value: Json) -> Json:
+    """Mappings in order of key, so that a template cannot see an order that the digest ignores.
+
+    The order of steps and of the axes of a matrix is kept: it numbers the jobs.
+    """
+    return {
+        **value,
+        "params": _sorted(value.get("params") or {}),
+        "steps": {
+            name: {
+                **step,
+                "matrix": {key: _sorted(item) for key, item in (step.get("matrix") or {}).items()},
+            }
+            for name, step in value["steps"].items()
+        },
+    }
+
+
+def _sorted(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def apply_params(
+    params: Mapping[str, Json], given: Mapping[str, str], *, file: str
+) -> tuple[dict[str, Json], list[Problem]]:
+    """The params with the given ones replaced, and what is wrong with those."""
+    result, problems = dict(params), []
+    for key, text in given.items():
+        if key not in params:
+            known = ", ".join(params) or "none: the manifest has no params"
+            message = f"unknown param{nearest(key, list(params))}; allowed: {known}"
+        else:
+            try:
+                result[key] = _typed(params[key], text)
+                continue
+            except ValueError as error:
+                message = str(error)
+        problems.append(Problem(file=file, line=0, column=0, where=f"--set {key}", message=message))
+    return result, problems
+
+
+def _typed(default: Json, text: str) -> Json:
+    """The text as the type of the default. Raises ValueError."""
+    if not is_text(text):
+        raise ValueError("found bytes that are no UTF-8; allowed: text")
+    if isinstance(default, str):
+        return text
+    try:
+        value = parse_yaml(text, file="--set").value
+    except ManifestError as error:
+        raise ValueError(f"found {show(text)}; {error.problems[0].message}") from error
+    wanted = json_type(default)
+    fits = json_type(value) == wanted or (wanted == "number" and json_type(value) == "integer")
+    if default is not None and not fits:
+        raise ValueError(f"found {show(text)}; allowed: {wanted}, as in the manifest")
+    return value

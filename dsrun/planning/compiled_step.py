@@ -1,24 +1,25 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, job_id_of, json_text
 from dsrun.common.errors import Problem
+from dsrun.common.messages import nearest
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import value_at
-from dsrun.common.yaml_document import dotted
-from dsrun.manifest.axes import idle_axes
-from dsrun.manifest.matrix import Row
+from dsrun.common.yaml_document import YamlDocument, dotted
+from dsrun.manifest.matrix import Row, idle_axes
 from dsrun.manifest.reader import Manifest, Step, Text
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Template, Templates
-from dsrun.planning.coercion import coerce
 from dsrun.planning.filenames import BadStem, stem_of
-from dsrun.planning.pointing import name_known, text_problem
 from dsrun.planning.upload_fields import Taken, UploadFields, by_content
 from dsrun.planning.upload_files import UploadFiles
 from dsrun.service.catalog import Catalog, constants, schema_at
@@ -301,3 +302,58 @@ class _LeafProblem(Exception):
         super().__init__()
         self.text = text
         self.error = error
+
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)").fullmatch
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
+
+
+def coerce(text: str, wanted: str | None) -> Json:
+    """The rendered text as the type that the schema asks for, where it is exactly that."""
+    if wanted == "integer" and len(text) <= 20 and _INTEGER(text):  # noqa: PLR2004  # 64 bits
+        return int(text)
+    if wanted == "number" and len(text) <= 40 and _NUMBER(text):  # noqa: PLR2004  # no huge text
+        number = int(text) if _INTEGER(text) else float(text)
+        return number if math.isfinite(number) else text
+    if wanted == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+_UNDEFINED = re.compile(r"'(\w+)' is undefined")
+
+
+def text_problem(document: YamlDocument, root: Path, text: Text, error: TemplateProblem) -> Problem:
+    """The problem of a text's template: in the manifest, a prompt file or an included file."""
+    name = error.file or text.file
+    if name is not None:
+        return Problem(
+            file=str(root / name),
+            line=error.line,
+            column=error.column,
+            end_column=error.column + error.width if error.width else 0,
+            where=dotted(text.at),
+            message=str(error),
+        )
+    if error.offset < 0:
+        return document.problem(text.at, str(error))
+    line, column = document.place_inside(text.at, error.offset)
+    last = document.place_inside(text.at, error.offset + max(error.width, 1) - 1)
+    return Problem(
+        file=document.file,
+        line=line,
+        column=column,
+        end_column=last[1] + 1 if last[0] == line else 0,
+        where=dotted(text.at),
+        message=str(error),
+    )
+
+
+def name_known(problem: Problem, names: Iterable[str]) -> Problem:
+    """The problem of an undefined variable, with the names that there are."""
+    undefined = _UNDEFINED.fullmatch(problem.message)
+    if undefined is None:
+        return problem
+    known = sorted(name for name in names if name not in ("range", "dict", "namespace"))
+    message = f"{undefined[1]} is undefined{nearest(undefined[1], known)}; defined here: "
+    return replace(problem, message=message + ", ".join(known))

@@ -14,7 +14,7 @@ from typing import Protocol
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobResult
 from dsrun.report.entries import THUMBS, thumb_of
-from dsrun.storage.artifacts import own_folder
+from dsrun.storage.files import own_folder
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 5_000  # pictures; the rest is left for the end

@@ -12,7 +12,7 @@ from dsrun.common.errors import UsageError
 from dsrun.common.messages import nearest
 from dsrun.report.entries import Picture, pictures_of, thumb_of
 from dsrun.report.thumbs import open_small
-from dsrun.storage.artifacts import write_whole
+from dsrun.storage.files import write_whole
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -14,7 +14,7 @@ from dsrun.ledger.view import LedgerView
 from dsrun.report.entries import THUMBS, Entries, add_thumbs, pictures_of
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
-from dsrun.storage.artifacts import write_whole
+from dsrun.storage.files import write_whole
 from dsrun.storage.layout import RunLayout, is_emulated
 
 PAGE = "report.html"

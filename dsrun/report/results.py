@@ -13,7 +13,7 @@ from dsrun.common.models import Json
 from dsrun.ledger.reader import Row
 from dsrun.ledger.schema import paid_units
 from dsrun.ledger.view import LedgerView
-from dsrun.storage.artifacts import whole_file
+from dsrun.storage.files import whole_file
 
 Line = dict[str, Any]
 

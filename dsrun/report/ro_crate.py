@@ -16,7 +16,7 @@ import orjson
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import JobStatus, Json
-from dsrun.storage.artifacts import whole_file
+from dsrun.storage.files import whole_file
 
 CRATE_NAME = "ro-crate-metadata.json"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from dsrun.report.entries import THUMBS, Picture, thumb_of
-from dsrun.storage.artifacts import own_folder
+from dsrun.storage.files import own_folder
 
 SIDE = 320
 _QUALITY = 82

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.service.facts import limits_of, price_words, rate_words
+from dsrun.service.catalog import limits_of, price_words, rate_words
 from dsrun.service.operation import Fill, Operation
 
 Schema = dict[str, Any]

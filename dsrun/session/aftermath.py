@@ -24,7 +24,7 @@ from dsrun.report.results import iter_results
 from dsrun.session.host import Ending
 from dsrun.session.options import RunOptions
 from dsrun.session.permit import Permit
-from dsrun.storage.artifacts import make_folder, write_whole
+from dsrun.storage.files import make_folder, write_whole
 from dsrun.storage.layout import RunLayout
 
 _ERRORS_TOLD = 5

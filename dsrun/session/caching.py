@@ -2,27 +2,128 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import orjson
 
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
-from dsrun.common.models import Artifact, JobResult, JobStatus, OpenJob
+from dsrun.common.errors import SetupError
+from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
+from dsrun.ledger.lookup import LedgerLookup
+from dsrun.ledger.reader import Row
 from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
-from dsrun.session.ended import Ended, finished, succeeded, succeeded_there
-from dsrun.session.retagging import retag, retag_to
 from dsrun.storage.artifacts import ARTIFACTS, TEMP
-from dsrun.storage.cache import ResultCache
+from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.storage.layout import RunLayout
-from dsrun.storage.metadata.pictures import tagging
-from dsrun.storage.metadata.splice import Change
+from dsrun.storage.metadata.pictures import tagging, untagged
+from dsrun.storage.metadata.splice import Change, rewrite
+
+
+class Ended(NamedTuple):
+    """A job that has succeeded; a file that has several names stands there once a name."""
+
+    job_id: str
+    output: Json
+    artifacts: Sequence[Artifact]
+
+
+def finished(ended: Ended, run_dir: str) -> Finished:
+    """Of several names of a file the first."""
+    first: dict[int, Artifact] = {}
+    for item in ended.artifacts:
+        first.setdefault(item.index, item)
+    files = tuple(
+        CachedFile(
+            index=item.index,
+            sha256=item.sha256,
+            source_sha256=item.source_sha256,
+            size=item.size,
+            media_type=item.media_type,
+            extension=item.path.rpartition(".")[2],
+            seed=item.seed,
+            sample_rate=item.sample_rate,
+        )
+        for item in first.values()
+    )
+    result = CachedResult(job_id=ended.job_id, output=ended.output, files=files)
+    return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
+
+
+def succeeded(view: LedgerView) -> Iterator[Ended]:
+    """The succeeded jobs of a ledger, read page by page."""
+    for job, artifacts, _ in view.result_rows():
+        if job["status"] == JobStatus.SUCCEEDED:
+            with view.reading():
+                ended = _ended(job, artifacts)
+            yield ended
+
+
+def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
+    """Those of some jobs that have succeeded in another run; nothing where it cannot be read."""
+    try:
+        view = LedgerLookup(ledger)
+    except SetupError:
+        return
+    with closing(view):
+        for page in pages:
+            try:
+                with view.reading():
+                    found = [_ended(*rows) for rows in view.succeeded(page)]
+            except SetupError:
+                return
+            yield found
+
+
+def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
+    made = [
+        Artifact(
+            path=row["path"],
+            sha256=row["sha256"],
+            source_sha256=row["source_sha256"],
+            size=row["size"],
+            media_type=row["media_type"],
+            index=row["idx"],
+            seed=row["seed"],
+            sample_rate=row["sample_rate"],
+        )
+        for row in artifacts
+    ]
+    output = None if job["output"] is None else orjson.loads(job["output"])
+    return Ended(job["job_id"], output, made)
+
+
+def retag(path: Path, file: CachedFile, *, tag: Change | None) -> CachedFile:
+    """The file as it is then; unchanged where it has what is wanted, or cannot take it up.
+
+    Without a tag it is what the service gave, to the byte. Raises OSError.
+    """
+    is_tagged = file.sha256 != file.source_sha256
+    if is_tagged is (tag is not None):
+        return file
+    if tag is None:
+        written = rewrite(path, untagged, sha256=file.source_sha256)
+    else:
+        written = rewrite(path, tag)
+    return file if written is None else replace(file, sha256=written.sha256, size=written.size)
+
+
+def retag_to(path: Path, file: CachedFile, *, tag: Change, sha256: str) -> CachedFile | None:
+    """The file once it is the one of this SHA-256; None where it cannot be. Raises OSError."""
+    if file.sha256 != sha256:
+        is_tagged = file.sha256 != file.source_sha256
+        file = retag(path, file, tag=None if is_tagged else tag)
+    return file if file.sha256 == sha256 else None
+
 
 _WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
 _PAGE = 250  # results at once: their links take some milliseconds

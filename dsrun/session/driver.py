@@ -21,11 +21,10 @@ from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan
 from dsrun.report.aside import ThumbsAside
 from dsrun.session.caching import Reuse
-from dsrun.session.host import Host
+from dsrun.session.host import Host, draining_signals
 from dsrun.session.options import RunOptions
 from dsrun.session.peers import Neighbours
 from dsrun.session.progress import Progress
-from dsrun.session.signals import draining_signals
 from dsrun.storage.artifacts import ArtifactStore
 from dsrun.storage.layout import RunLayout
 

@@ -1,4 +1,4 @@
-"""What several commands do alike: from a pipeline file to a checked plan."""
+"""What several commands do alike: from a pipeline file to a checked plan, or to its directory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
-from dsrun.common.errors import UsageError
+from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
 from dsrun.common.units import Money
 from dsrun.manifest.reader import Manifest, read_manifest
@@ -16,6 +16,7 @@ from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.planning.selection import EVERYTHING, Selection
 from dsrun.service.catalog import Catalog, load_catalog
+from dsrun.storage.layout import RunLayout
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 _FIRST_YEAR, _LAST_YEAR = 1970, 2999
@@ -104,3 +105,48 @@ def _now(clock: SystemClock, *, schedule: Schedule | None, day: date | None) -> 
         return clock.local_now() if day is None else clock.local_midnight(day)
     zone = ZoneInfo(schedule.timezone)
     return clock.now().astimezone(zone) if day is None else datetime.combine(day, time(), zone)
+
+
+def find_run_dir(
+    where: Path,
+    *,
+    out: Path,
+    emulate: bool,
+    set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...] = (),
+) -> Path:
+    """`where` is a run directory, a directory that holds `latest`, or a pipeline.
+
+    Raises ManifestError, SetupError.
+    """
+    try:
+        is_directory = where.is_dir()
+    except PermissionError as error:
+        raise _unreadable(where, error) from error
+    if is_directory:
+        return run_dir_of(where)
+    plan = open_plan(
+        PlanOptions(pipeline=where, out=out, set_params=set_params, allow_files=allow_files)
+    )
+    if plan.problems:
+        raise ManifestError(plan.problems)
+    layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)
+    if not layout.ledger.is_file():
+        hint = "" if emulate else "; --emulate shows an emulated run"
+        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
+    return layout.run_dir
+
+
+def run_dir_of(directory: Path) -> Path:
+    """The same for a command that takes no pipeline. Raises UsageError, SetupError."""
+    try:
+        if directory.is_file():
+            raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
+        latest = directory / "latest"
+        return latest.resolve() if latest.is_dir() else directory
+    except PermissionError as error:
+        raise _unreadable(directory, error) from error
+
+
+def _unreadable(path: Path, error: PermissionError) -> SetupError:
+    return SetupError(f"{path} cannot be read: {error.strerror}")

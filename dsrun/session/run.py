@@ -38,7 +38,8 @@ from dsrun.session.permit import Permit
 from dsrun.session.prepare import prepare
 from dsrun.session.roots import OutputRoots
 from dsrun.session.summary import exit_code_of, say_summary
-from dsrun.storage.artifacts import ArtifactStore, make_folder
+from dsrun.storage.artifacts import ArtifactStore
+from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
 

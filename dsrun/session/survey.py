@@ -15,8 +15,7 @@ from dsrun.ledger.reader import NoLedger
 from dsrun.planning.job_index import ChosenJobs
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
-from dsrun.session.diff import Difference
-from dsrun.session.earlier import EarlierRun, open_earlier
+from dsrun.session.diff import Difference, EarlierRun, open_earlier
 from dsrun.session.options import PlanOptions
 from dsrun.session.outlook import Outlook
 from dsrun.storage.cache import ResultCache, read_cache

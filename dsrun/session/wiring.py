@@ -13,8 +13,7 @@ from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.fetch import Fetcher
 from dsrun.engine.job_runner import Runner
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import RateLimiter
+from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.listing import Lister
 from dsrun.engine.poll import Poller
 from dsrun.engine.reconcile import Reconciler

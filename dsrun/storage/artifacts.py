@@ -7,19 +7,118 @@ renamed. A crash leaves nothing but files in `.tmp/`, which the next run removes
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.errors import GroundLost, SetupError
-from dsrun.common.media import HEAD_BYTES, ArtifactInvalid, Kind, extensions_of, identify, kind_of
+from dsrun.common.media import (
+    HEAD_BYTES,
+    ArtifactInvalid,
+    Kind,
+    end_mark,
+    extensions_of,
+    identify,
+    kind_of,
+)
 from dsrun.common.models import Saved
+from dsrun.storage.files import disk_faults, own_folder, sync
 from dsrun.storage.ground import Ground
-from dsrun.storage.incoming import Incoming, disk_faults
-from dsrun.storage.metadata.splice import Change, ends_of
+from dsrun.storage.metadata.splice import Change, Written, ends_of, rewrite
+
+_KEEP_IN_MEMORY = 1 << 20
+_TAIL_BYTES = 8  # as long as the longest end mark
+
+
+class Incoming:
+    """Bytes on their way to a file: small ones wait in memory, large ones go to `.tmp/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0  # as it came
+        self.head = b""  # the first bytes, enough to identify the file
+        self._tail = b""  # of what is on disk already
+        self._has_end = False  # so does that
+        self._hash = hashlib.sha256()
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._written: Written | None = None  # where it is not as it came
+
+    @property
+    def source_sha256(self) -> str:
+        """Of the bytes as they came."""
+        return self._hash.hexdigest()
+
+    @property
+    def written(self) -> Written:
+        """What is on disk once `finish` has ended."""
+        return self._written or Written(self.source_sha256, self.size)
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk. Raises SetupError when the disk is full."""
+        self._parts.append(chunk)
+        self.size += len(chunk)
+        self._held += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
+        if self._held > _KEEP_IN_MEMORY:
+            self._has_end = self._has_end or self._shows_end()
+            self._tail = self._parts[0][-_TAIL_BYTES:]
+            with disk_faults(self.path):
+                os.close(self.write())
+
+    def is_cut_off(self) -> bool:
+        """Whether the end is missing that its kind of file has; more may stand behind it."""
+        return bool(end_mark(self.head)) and not self._has_end and not self._shows_end()
+
+    def finish(self, change: Change | None) -> int:
+        """Write the rest, and the whole with this change; gives the open file's descriptor."""
+        is_on_disk = self._held < self.size
+        if change is None or not is_on_disk:
+            return self.write(change)
+        os.close(self.write())
+        self._written = rewrite(self.path, change)
+        return os.open(self.path, os.O_RDONLY)
+
+    def write(self, change: Change | None = None) -> int:
+        """Write what is held, changed where that is all; gives the open file's descriptor."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._hash.update(data)
+            rest = memoryview(data if change is None else self._changed(data, change))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._parts.clear()
+        self._held = 0
+        return descriptor
+
+    def _shows_end(self) -> bool:
+        """Whether the mark stands in what is held, which is one piece from here on."""
+        held = b"".join(self._parts)
+        self._parts = [held]
+        mark = end_mark(self.head)
+        return held.endswith(mark) or mark in self._tail + held
+
+    def _changed(self, data: bytes, change: Change) -> bytes:
+        splice = change(ends_of(data))
+        if splice is None:
+            return data
+        changed = splice.apply(data)
+        self._written = Written(hashlib.sha256(changed).hexdigest(), len(changed))
+        return changed
+
+    def discard(self) -> None:
+        self._parts.clear()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
 
 ARTIFACTS = "artifacts"
 TEMP = ".tmp"
@@ -107,7 +206,7 @@ class ArtifactStore:
         try:
             for folder in folders:
                 with disk_faults(Path(folder)):
-                    _sync(folder)
+                    sync(folder)
         except SetupError as error:
             return [error] * len(group)
         return results
@@ -132,7 +231,7 @@ class ArtifactStore:
         for target in targets[1:]:
             copy = f"{source}-copy"
             shutil.copyfile(source, copy)
-            _sync(copy)
+            sync(copy)
             self._move(copy, target, folders)
         self._move(source, targets[0], folders)
         sha256, size = item.incoming.written
@@ -153,17 +252,6 @@ class ArtifactStore:
         self._made.add(folder)
 
 
-def own_folder(path: Path) -> None:
-    """Make a folder that is dsrun's alone, in one that is there; a link in its place goes.
-
-    What a link leads to is somebody else's. Raises SetupError.
-    """
-    with disk_faults(path):
-        if path.is_symlink():
-            path.unlink()
-        path.mkdir(exist_ok=True)
-
-
 def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
     """The file of these names in a run directory; `undo` takes a tag out again."""
     for extension in extensions_of(media):
@@ -181,54 +269,5 @@ def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change)
     return None
 
 
-def make_folder(path: Path) -> None:
-    """Raises SetupError where the folder cannot be made."""
-    with disk_faults(path):
-        path.mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that replaces `path` as one act, where the block ends well.
-
-    Readers see the old bytes or the new ones. Raises SetupError.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    with disk_faults(path):
-        temporary.unlink(missing_ok=True)  # never written through, should it be a link
-        try:
-            with temporary.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Replace a file as one act. Raises SetupError."""
-    with whole_file(path) as file:
-        file.writelines(parts)
-
-
-def point_latest(link: Path, target: str) -> None:
-    """Make the symbolic link `latest` name the newest run, as one act. Raises SetupError."""
-    temporary = link.with_name(f".{link.name}.tmp")
-    with disk_faults(link):
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target, target_is_directory=True)
-        temporary.replace(link)
-
-
 def _target(stem: str, extension: str) -> str:
     return f"{ARTIFACTS}/{stem}.{extension}"
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

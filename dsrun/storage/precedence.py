@@ -14,7 +14,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from dsrun.common.errors import GroundLost, SetupError
-from dsrun.storage.incoming import disk_faults
+from dsrun.storage.files import disk_faults
 from dsrun.storage.layout import lock_of
 from dsrun.storage.run_lock import is_locked
 

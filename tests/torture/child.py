@@ -13,7 +13,7 @@ import sys
 import dsrun.ledger.writer
 import dsrun.report.results
 import dsrun.storage.artifacts
-import dsrun.storage.incoming
+import dsrun.storage.files
 from dsrun.cli.main import main
 from dsrun.ledger.writer import Ledger
 from dsrun.service.client import ApiClient
@@ -66,7 +66,7 @@ def set_trap(trap):
     elif owner == "ResultCache":
         around_call(ResultCache, name, trap)
     elif owner == "store":
-        dsrun.storage.artifacts.os = dsrun.storage.incoming.os = TrappedOs(name, trap)
+        dsrun.storage.artifacts.os = dsrun.storage.files.os = TrappedOs(name, trap)
     else:
         dsrun.report.results.iter_results = cut_lines(dsrun.report.results.iter_results, trap)
 

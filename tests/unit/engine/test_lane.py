@@ -8,8 +8,7 @@ from dsrun.common.errors import ExitCode
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import PATIENCE_S, RateLimiter
+from dsrun.engine.limits import PATIENCE_S, Lane, RateLimiter
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict, judge
 from tests.fakes import ManualClock, settle

@@ -14,8 +14,7 @@ from dsrun.common.models import JobStatus, OpenJob
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import PATIENCE_S, RateLimiter
+from dsrun.engine.limits import PATIENCE_S, Lane, RateLimiter
 from dsrun.engine.poll import Poller
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import load_catalog

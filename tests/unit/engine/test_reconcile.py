@@ -13,8 +13,7 @@ from dsrun.common.models import JobStatus, OpenJob
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
-from dsrun.engine.lane import Lane
-from dsrun.engine.limits import RateLimiter
+from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.listing import Lister
 from dsrun.engine.matching import Trace
 from dsrun.engine.reconcile import Reconciler, Undecided

@@ -3,7 +3,7 @@
 import pytest
 
 from dsrun.common.errors import ManifestError
-from dsrun.manifest.axes import RESERVED
+from dsrun.manifest.matrix import RESERVED
 from tests.pipelines import one_step, plan_of, read_manifest
 
 

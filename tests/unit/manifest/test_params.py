@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsrun.manifest.params import apply_params
+from dsrun.manifest.reader import apply_params
 
 DEFAULTS = {
     "text": "soft",

@@ -2,8 +2,7 @@
 
 import pytest
 
-from dsrun.report.advice import advise
-from dsrun.report.entries import label_of
+from dsrun.report.entries import advise, label_of
 
 
 @pytest.mark.parametrize(

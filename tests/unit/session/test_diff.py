@@ -7,8 +7,7 @@ import pytest
 from dsrun.common.models import Job
 from dsrun.ledger.lookup import JobRecord, PlannedJob
 from dsrun.planning.plan_digest import file_digests
-from dsrun.session.diff import Difference, PlanDiff
-from dsrun.session.reasons import Changes
+from dsrun.session.diff import Changes, Difference, PlanDiff
 from tests.pipelines import one_step, plan_of
 
 

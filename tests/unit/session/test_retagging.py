@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from dsrun.session.retagging import retag, retag_to
+from dsrun.session.caching import retag, retag_to
 from dsrun.storage.cache_index import CachedFile
 from dsrun.storage.metadata.pictures import tagged
 from tests.tagging import put_in, tag

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dsrun.storage.cloning import Cloner
+from dsrun.storage.cache import Cloner
 
 MEMORY = Path("/dev/shm")
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrun.storage import incoming as module
-from dsrun.storage.incoming import Incoming
+from dsrun.storage import artifacts as module
+from dsrun.storage.artifacts import Incoming
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xae\x42\x60\x82"

@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 
 from dsrun.common.units import Rate
-from dsrun.service.catalog import load_catalog
-from dsrun.service.facts import limits_of, price_words, rate_words
+from dsrun.service.catalog import limits_of, load_catalog, price_words, rate_words
 
 WANX = load_catalog()["wanx-v1"]
 

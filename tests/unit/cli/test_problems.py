@@ -3,7 +3,7 @@
 import pytest
 from wcwidth import wcswidth
 
-from dsrun.cli.snippets import problem_text
+from dsrun.cli.problems import problem_text
 from dsrun.common.errors import FileLine, Problem, Rows
 from dsrun.common.messages import row_words
 
