@@ -27,6 +27,7 @@ MANIFEST_SCHEMA = json.loads((ROOT / "schemas/manifest.json").read_text(encoding
 EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
 
 LONGEST_MODULE = 500  # a question, not a limit: an idea is never cut in two for its length
+MOST_ROOMS = 12
 LONGER = {"dsrun/api.py": "the public names stand in one file"}
 HEAVY = ("aiohttp", "PIL", "jsonschema", "jsonschema_rs", "jinja2", "numpy", "soundfile", "sqlite3")
 LIMITS = {
@@ -50,6 +51,11 @@ def test_the_package_list_is_the_tree():
 
 def test_every_folder_with_modules_is_a_package():
     assert {path.parent for path in MODULES if not (path.parent / "__init__.py").exists()} == set()
+
+
+def test_whoever_opens_the_package_sees_rooms():
+    entries = {path.name for path in (ROOT / "dsrun").iterdir()} - {"py.typed"}
+    assert len([name for name in entries if not name.startswith("__")]) <= MOST_ROOMS
 
 
 def test_the_package_is_typed():

@@ -8,7 +8,7 @@ import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dsrun.emulator.palettes import Colour
+from dsrun.emulator.media.palettes import Colour
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -5,12 +5,12 @@ import random
 
 from PIL import Image, ImageOps
 
-from dsrun.emulator.brushes import BRUSHES, paint_soft
-from dsrun.emulator.easel import Easel
-from dsrun.emulator.lettering import letter
-from dsrun.emulator.orders import PictureOrder
-from dsrun.emulator.palettes import Colour, choose_palette
-from dsrun.emulator.scenes import compose_bust, compose_scene
+from dsrun.emulator.media.brushes import BRUSHES, paint_soft
+from dsrun.emulator.media.easel import Easel
+from dsrun.emulator.media.lettering import letter
+from dsrun.emulator.media.orders import PictureOrder
+from dsrun.emulator.media.palettes import Colour, choose_palette
+from dsrun.emulator.media.scenes import compose_bust, compose_scene
 
 # Larger pictures are painted at half their size and enlarged before the words are set.
 LARGEST_EASEL = 640

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from dsrun.emulator.palettes import Colour, Palette, mix
-from dsrun.emulator.scenes import Shape
+from dsrun.emulator.media.palettes import Colour, Palette, mix
+from dsrun.emulator.media.scenes import Shape
 
 Outline = list[tuple[float, float]]
 

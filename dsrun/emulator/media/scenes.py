@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dsrun.emulator.palettes import Colour, Palette, mix
+from dsrun.emulator.media.palettes import Colour, Palette, mix
 
 Point = tuple[float, float]
 HORIZON = 0.52

@@ -5,8 +5,8 @@ import wave
 
 import numpy as np
 
-from dsrun.emulator.orders import SpeechOrder
-from dsrun.emulator.speech import Samples, speak
+from dsrun.emulator.media.orders import SpeechOrder
+from dsrun.emulator.media.speech import Samples, speak
 
 # libsndfile's names of the compressed formats.
 _COMPRESSED = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from dsrun.emulator.easel import Easel
-from dsrun.emulator.palettes import mix
-from dsrun.emulator.scenes import HILLS, Shape
-from dsrun.emulator.strokes import (
+from dsrun.emulator.media.easel import Easel
+from dsrun.emulator.media.palettes import mix
+from dsrun.emulator.media.scenes import HILLS, Shape
+from dsrun.emulator.media.strokes import (
     PENCIL,
     SKETCH_PAPER,
     WHITE_PAPER,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from dsrun.emulator.audio import pack, record_speech, resample
-from dsrun.emulator.orders import SpeechOrder
-from dsrun.emulator.speech import cast_voice, find_program, sing, speak
+from dsrun.emulator.media.audio import pack, record_speech, resample
+from dsrun.emulator.media.orders import SpeechOrder
+from dsrun.emulator.media.speech import cast_voice, find_program, sing, speak
 
 TONE = np.sin(2 * np.pi * 440 * np.arange(24000) / 24000)
 ORDER = SpeechOrder(

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
-from dsrun.emulator.brushes import BRUSHES
-from dsrun.emulator.lettering import find_wide_font, wrap
-from dsrun.emulator.orders import PictureOrder
-from dsrun.emulator.pictures import draw_picture
+from dsrun.emulator.media.brushes import BRUSHES
+from dsrun.emulator.media.lettering import find_wide_font, wrap
+from dsrun.emulator.media.orders import PictureOrder
+from dsrun.emulator.media.pictures import draw_picture
 
 ORDER = PictureOrder(
     prompt="A paper lantern over a quiet river",

@@ -5,9 +5,9 @@ import math
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from dsrun.emulator.easel import Easel, Patch
-from dsrun.emulator.palettes import Colour, mix
-from dsrun.emulator.scenes import Shape
+from dsrun.emulator.media.easel import Easel, Patch
+from dsrun.emulator.media.palettes import Colour, mix
+from dsrun.emulator.media.scenes import Shape
 
 WHITE_PAPER = (252, 250, 245)
 SKETCH_PAPER = (247, 245, 238)
