@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dsrun.catalog import load_catalog
-from dsrun.facts import limits_of, price_words, rate_words
-from dsrun.records import Operation
-from dsrun.resources import read_schema
+from dsrun.common.resources import read_schema
+from dsrun.service.catalog import limits_of, load_catalog, price_words, rate_words
+from dsrun.service.operation import Operation
 
 HERE = Path(__file__).resolve().parent
 Schema = Mapping[str, Any]

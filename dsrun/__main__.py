@@ -2,6 +2,6 @@
 
 import sys
 
-from dsrun.cli import main
+from dsrun.cli.main import main
 
 sys.exit(main())

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from dsrun.cli import main
+from dsrun.cli.main import main
 from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
 from dsrun.emulator.faults import FaultDice
 

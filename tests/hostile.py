@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from dsrun.errors import ApiError
-from dsrun.transport import Patience, Transport
+from dsrun.common.errors import ApiError
+from dsrun.service.transport import Patience, Transport
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"

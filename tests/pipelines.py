@@ -1,8 +1,8 @@
 """Pipelines from text, for tests: the folder written, the manifest read, the plan made."""
 
-from dsrun.catalog import load_catalog
-from dsrun.manifest import load_manifest
-from dsrun.plan import build_plan
+from dsrun.manifest.reader import load_manifest
+from dsrun.planning.plan import build_plan
+from dsrun.service.catalog import load_catalog
 
 RUN_VALUES = {"date": "2026-11-22", "datetime": "2026-11-22T09:30:00+08:00", "id": "run-1"}
 

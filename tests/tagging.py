@@ -2,9 +2,9 @@
 
 import json
 
-from dsrun.splicing import ends_of
-from dsrun.tagging.pictures import tagged, untagged
-from dsrun.tagging.tag import Tag
+from dsrun.storage.metadata.pictures import tagged, untagged
+from dsrun.storage.metadata.splice import ends_of
+from dsrun.storage.metadata.tag import Tag
 
 REQUEST = {"model": "wanx-v1", "input": {"prompt": "a lantern, 紙の灯"}, "parameters": {"n": 2}}
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dsrun.cli import main
+from dsrun.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dsrun.cli import main
-from dsrun.records import JobStatus
-from dsrun.resources import read_schema
+from dsrun.cli.main import main
+from dsrun.common.models import JobStatus
+from dsrun.common.resources import read_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,8 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import dsrun
-from dsrun.execution import Execution, parse_duration, parse_execution, parse_rate
-from dsrun.manifest import Manifest, Step
+from dsrun.common.units import parse_duration, parse_rate
+from dsrun.manifest.execution import Execution, parse_execution
+from dsrun.manifest.reader import Manifest, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -26,6 +27,8 @@ MANIFEST_SCHEMA = json.loads((ROOT / "schemas/manifest.json").read_text(encoding
 EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
 
 LONGEST_MODULE = 500  # a question, not a limit: an idea is never cut in two for its length
+MOST_ROOMS = 12
+LONGER = {"dsrun/api.py": "the public names stand in one file"}
 HEAVY = ("aiohttp", "PIL", "jsonschema", "jsonschema_rs", "jinja2", "numpy", "soundfile", "sqlite3")
 LIMITS = {
     "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "maxItems", "maxLength",
@@ -50,6 +53,11 @@ def test_every_folder_with_modules_is_a_package():
     assert {path.parent for path in MODULES if not (path.parent / "__init__.py").exists()} == set()
 
 
+def test_whoever_opens_the_package_sees_rooms():
+    entries = {path.name for path in (ROOT / "dsrun").iterdir()} - {"py.typed"}
+    assert len([name for name in entries if not name.startswith("__")]) <= MOST_ROOMS
+
+
 def test_the_package_is_typed():
     assert (ROOT / "dsrun/py.typed").exists()
 
@@ -64,7 +72,8 @@ def test_the_version_is_the_newest_of_the_changelog():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_is_longer_than_a_reader_likes(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+    is_long = len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE
+    assert is_long is (str(path.relative_to(ROOT)) in LONGER)
 
 
 def test_the_execution_record_has_the_fields_of_its_schema():
@@ -143,7 +152,7 @@ def _subschemas(schema, where, *, told):
 def test_a_short_answer_imports_nothing_heavy(arguments):
     script = (
         "import sys\n"
-        "from dsrun.cli import main\n"
+        "from dsrun.cli.main import main\n"
         f"code = main({arguments})\n"
         f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)\n"
@@ -161,7 +170,7 @@ def test_planning_does_not_import_the_network_or_pictures(tmp_path):
     )
     script = (
         "import sys\n"
-        "from dsrun.cli import main\n"
+        "from dsrun.cli.main import main\n"
         "code = main(['plan', 'p.yaml', '--json'])\n"
         "unwanted = ('aiohttp', 'PIL', 'jsonschema', 'numpy', 'soundfile', 'dsrun.emulator')\n"
         "heavy = [name for name in unwanted if name in sys.modules]\n"

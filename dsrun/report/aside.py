@@ -11,10 +11,10 @@ from pathlib import Path
 from queue import Full, Queue
 from typing import Protocol
 
-from dsrun.errors import SetupError
-from dsrun.records import JobResult
-from dsrun.report.items import THUMBS, thumb_of
-from dsrun.store import own_folder
+from dsrun.common.errors import SetupError
+from dsrun.common.models import JobResult
+from dsrun.report.entries import THUMBS, thumb_of
+from dsrun.storage.files import own_folder
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 5_000  # pictures; the rest is left for the end

@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dsrun.digest import json_text
-from dsrun.escaping import escaped, shown_json
-from dsrun.records import Json
+from dsrun.common.digest import json_text
+from dsrun.common.escaping import escaped, shown_json
+from dsrun.common.models import Json
+from dsrun.common.resources import read_page
 from dsrun.report.picks import picks_of
-from dsrun.resources import read_page
 
 # In a script element only these could end it or begin another; in JSON they can be escaped.
 _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dsrun.digest import json_text
-from dsrun.records import Json
+from dsrun.common.digest import json_text
+from dsrun.common.models import Json
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
 _WORDS = re.compile("y|n|yes|no|on|off|true|false|null", re.IGNORECASE).fullmatch

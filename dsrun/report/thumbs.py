@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from dsrun.report.items import THUMBS, Picture, thumb_of
-from dsrun.store import own_folder
+from dsrun.report.entries import THUMBS, Picture, thumb_of
+from dsrun.storage.files import own_folder
 
 SIDE = 320
 _QUALITY = 82

@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun import __version__
-from dsrun.cli import cli, main
+from dsrun.cli.main import cli, main
 from dsrun.emulator import FAULTS
 
 PARAMS = """

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import tzlocal
 
-from dsrun.cli import cli
-from dsrun.settings import lasting_environment
+from dsrun.cli.main import cli
+from dsrun.common.settings import lasting_environment
 
 STEPS = """
 schedule: {schedule}
@@ -40,7 +40,7 @@ else:
 @pytest.fixture(autouse=True)
 def utc(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.setattr("dsrun.commands.cron.zone_of_cron", lambda: ZoneInfo("Etc/UTC"))
+    monkeypatch.setattr("dsrun.cli.cron.zone_of_cron", lambda: ZoneInfo("Etc/UTC"))
     tzlocal.reload_localzone()
     yield
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsrun.cli import main
+from dsrun.cli.main import main
 
 MANIFEST = """\
 version: 1

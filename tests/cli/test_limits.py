@@ -12,13 +12,13 @@ from typing import NamedTuple
 import orjson
 import pytest
 
-from dsrun.catalog import load_catalog
-from dsrun.cli import main
-from dsrun.manifest import load_manifest
-from dsrun.plan import build_plan
-from dsrun.resources import read_schema
-from dsrun.schema import SchemaValidator
-from dsrun.yaml_source import parse_yaml
+from dsrun.cli.main import main
+from dsrun.common.json_schema import SchemaValidator
+from dsrun.common.resources import read_schema
+from dsrun.common.yaml_document import parse_yaml
+from dsrun.manifest.reader import load_manifest
+from dsrun.planning.plan import build_plan
+from dsrun.service.catalog import load_catalog
 
 EDITOR = SchemaValidator(orjson.loads(read_schema("manifest.json")))
 FULL = {

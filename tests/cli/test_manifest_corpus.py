@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dsrun.cli import main
+from dsrun.cli.main import main
 
 CORPUS = Path(__file__).parent.parent / "manifests"
 VALID = sorted((CORPUS / "valid").glob("*.yaml"))

@@ -203,8 +203,8 @@ class TestTouchesNothing:
             if not folder.stat().st_mode & 0o001:
                 folder.chmod(folder.stat().st_mode | 0o001)
         script = (
-            "import os, sys\nfrom dsrun.cli import main\nmain(['--version'])\n"
-            "import dsrun.commands.status, dsrun.commands.verify\n"
+            "import os, sys\nfrom dsrun.cli.main import main\nmain(['--version'])\n"
+            "import dsrun.cli.status, dsrun.cli.verify\n"
             "os.setgid(65534); os.setuid(65534)\n"
             "sys.exit(main(['status', sys.argv[1]]) or main(['verify', sys.argv[1]]))"
         )
@@ -218,8 +218,8 @@ class TestTouchesNothing:
     def test_a_reader_who_may_not_even_look_is_told_so(self, work):
         (work.folder / "closed").mkdir(mode=0o700)
         script = (
-            "import os, sys\nfrom dsrun.cli import main\nmain(['--version'])\n"
-            "import dsrun.commands.status\nos.setgid(65534); os.setuid(65534)\n"
+            "import os, sys\nfrom dsrun.cli.main import main\nmain(['--version'])\n"
+            "import dsrun.cli.status\nos.setgid(65534); os.setuid(65534)\n"
             "sys.exit(main(['status', sys.argv[1]]))"
         )
         closed = str(work.folder / "closed" / "run")

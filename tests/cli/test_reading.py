@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsrun import api
-from dsrun.errors import ManifestError, UsageError
+from dsrun.common.errors import ManifestError, UsageError
 
 SECRET = "the-secret-of-another-folder"
 ROLES = {

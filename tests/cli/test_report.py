@@ -9,9 +9,9 @@ from contextlib import closing
 import pytest
 from PIL import Image
 
-from dsrun.ledger_view import LedgerView
-from dsrun.report.sheet import _LINES, _TYPE, _write
-from dsrun.report.write import write_report
+from dsrun.ledger.view import LedgerView
+from dsrun.report.contact_sheet import _LINES, _TYPE, _write
+from dsrun.report.report import write_report
 
 SHEET = """
 steps:
@@ -79,7 +79,7 @@ class TestPage:
     def test_with_many_thumbnails_to_make_the_page_is_there_before(self, work, page, monkeypatch):
         shutil.rmtree(work.run_dir() / ".thumbs")
         page.unlink()
-        monkeypatch.setattr("dsrun.report.write._MOST_S", -1.0)
+        monkeypatch.setattr("dsrun.report.report._MOST_S", -1.0)
         outcome = work.dsrun("report", "outputs/demo")
         assert outcome.err == f"{page} can be opened; 6 thumbnails are still to be made\n"
         assert outcome.out == f"{page}\n"
@@ -192,7 +192,7 @@ class TestSheet:
             headings.append(text)
             write(draw, at, text, **about)
 
-        monkeypatch.setattr("dsrun.report.sheet._write", note)
+        monkeypatch.setattr("dsrun.report.contact_sheet._write", note)
         arguments = ("--sheet", "s.png", "--rows", "style", "--cols", "seed")
         assert made.dsrun("report", "outputs/demo", *arguments).code == 0
         assert headings == ["1", "2", "3", "<anime>", "<sketch>", "style \\ seed"]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dsrun.errors import AnswerLost, NotSent, TooLong
-from dsrun.transport import Patience, Transport
+from dsrun.common.errors import AnswerLost, NotSent, TooLong
+from dsrun.service.transport import Patience, Transport
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,7 +28,7 @@ LONGEST_S = 20.0  # the bounds of the probe are 2 s each; the rest is a slow mac
 MEASURED = f"""
 import sys
 sys.path.insert(0, {str(PROBE.parent)!r})
-from dsrun.cli import main
+from dsrun.cli.main import main
 code = main(sys.argv[1:])
 from hostile import peak_mb
 print(code, peak_mb())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsrun.clock import SystemClock
+from dsrun.common.clock import SystemClock
 
 JUMPS = {
     "back 2 h": [0, -2],

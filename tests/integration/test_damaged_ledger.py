@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from dsrun.ledger_tail import NAME
+from dsrun.ledger.tail import NAME
 
 JOBS = 6
 PLACES = 128

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from dsrun.resources import read_schema
+from dsrun.common.resources import read_schema
 
 DRAW = "/api/v1/services/aigc/text2image/image-synthesis"
 SPEAK = "/api/v1/services/audio/tts/customization"

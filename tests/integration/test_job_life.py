@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dsrun.ledger import Ledger
+from dsrun.ledger.writer import Ledger
 
 ROOT = Path(__file__).parents[2]
 CHILD = ROOT / "tests/torture/child.py"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dsrun.ledger_tail import NAME, Tail, read_entries, read_head
+from dsrun.ledger.tail import NAME, Tail, read_entries, read_head
 
 VOICES = """
 steps:

@@ -339,13 +339,13 @@ class TestLogs:
     def test_what_python_says_is_json_too(self, work, tmp_path, end, code):
         script = f"""
 import asyncio, logging, sys, warnings
-import dsrun.cli, dsrun.commands.run
+import dsrun.cli.main, dsrun.cli.run
 def broken(options):
     warnings.warn("a warning of Python's")
     logging.getLogger("asyncio").error("a task was lost")
     {end}
-dsrun.commands.run.run = broken
-sys.exit(dsrun.cli.main(["demo.yaml", "--emulate", "--log-format", "json"]))
+dsrun.cli.run.run = broken
+sys.exit(dsrun.cli.main.main(["demo.yaml", "--emulate", "--log-format", "json"]))
 """
         work.posters(1)
         python = [sys.executable, "-W", "default", "-c", script]
@@ -368,7 +368,7 @@ sys.exit(dsrun.cli.main(["demo.yaml", "--emulate", "--log-format", "json"]))
         assert stamp.findall(written) == ["warning", "info"]
 
     def test_a_file_grows_over_runs_and_is_turned_over(self, work, emulator, monkeypatch):
-        monkeypatch.setattr("dsrun.logs.FILE_BYTES", 1000)
+        monkeypatch.setattr("dsrun.common.logs.FILE_BYTES", 1000)
         posters = work.posters(1)
         for _ in range(6):
             assert work.dsrun(posters, "--log-file", "demo.log", "--log-format", "json").code == 0

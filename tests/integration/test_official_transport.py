@@ -9,8 +9,8 @@ from aiohttp.client_reqrep import ConnectionKey, RequestInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from dsrun.errors import AnswerLost, NotSent
-from dsrun.transport import Transport, _translated
+from dsrun.common.errors import AnswerLost, NotSent
+from dsrun.service.transport import Transport, _translated
 
 ADDRESS = "https://files.example/a.png?Signature=secret"
 REFUSED = ConnectionRefusedError(111, "Connection refused")

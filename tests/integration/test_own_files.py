@@ -9,7 +9,7 @@ from contextlib import closing
 import orjson
 import pytest
 
-from dsrun.report.items import thumb_of
+from dsrun.report.entries import thumb_of
 
 
 @pytest.fixture

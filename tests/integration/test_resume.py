@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from PIL import Image
 
-from dsrun.ledger_schema import MIGRATIONS
+from dsrun.ledger.schema import MIGRATIONS
 
 VOICE = """
 steps:

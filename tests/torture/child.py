@@ -10,15 +10,15 @@ import os
 import signal
 import sys
 
-import dsrun.incoming
-import dsrun.ledger
-import dsrun.results
-import dsrun.store
-from dsrun.cache import ResultCache
-from dsrun.cli import main
-from dsrun.client import ApiClient
-from dsrun.ledger import Ledger
-from dsrun.store import ArtifactStore
+import dsrun.ledger.writer
+import dsrun.report.results
+import dsrun.storage.artifacts
+import dsrun.storage.files
+from dsrun.cli.main import main
+from dsrun.ledger.writer import Ledger
+from dsrun.service.client import ApiClient
+from dsrun.storage.artifacts import ArtifactStore
+from dsrun.storage.cache import ResultCache
 
 DOORS = {door.__name__: door for door in (Ledger, ApiClient, ArtifactStore)}
 CALLS = ("write", "fsync", "replace")
@@ -66,9 +66,9 @@ def set_trap(trap):
     elif owner == "ResultCache":
         around_call(ResultCache, name, trap)
     elif owner == "store":
-        dsrun.store.os = dsrun.incoming.os = TrappedOs(name, trap)
+        dsrun.storage.artifacts.os = dsrun.storage.files.os = TrappedOs(name, trap)
     else:
-        dsrun.results.iter_results = cut_lines(dsrun.results.iter_results, trap)
+        dsrun.report.results.iter_results = cut_lines(dsrun.report.results.iter_results, trap)
 
 
 def around_coroutine(owner, name, trap):

@@ -7,7 +7,7 @@ import signal
 import aiohttp
 import pytest
 
-from dsrun.commands.emulate import serve
+from dsrun.cli.emulate import serve
 from dsrun.emulator import EmulatorOptions
 
 

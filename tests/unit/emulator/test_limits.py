@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsrun.emulator.cache import ByteCache
+from dsrun.emulator.files import ByteCache
 from dsrun.emulator.limits import Limits, SlidingWindow
 from dsrun.emulator.pointers import read_pointer, schema_default, write_pointer
 from dsrun.emulator.wire import Refusal

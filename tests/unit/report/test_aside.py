@@ -3,10 +3,10 @@
 import pytest
 from PIL import Image
 
-from dsrun.clock import SystemClock
-from dsrun.records import Artifact, JobResult, JobStatus
+from dsrun.common.clock import SystemClock
+from dsrun.common.models import Artifact, JobResult, JobStatus
 from dsrun.report.aside import ThumbsAside
-from dsrun.report.items import THUMBS, thumb_of
+from dsrun.report.entries import THUMBS, thumb_of
 from tests.conftest import wait_until as until
 
 

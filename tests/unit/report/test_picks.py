@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dsrun.common.yaml_document import parse_yaml
 from dsrun.report.picks import picks_of
-from dsrun.yaml_source import parse_yaml
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(-1e6, 1e6) | st.text()
 VALUES = st.recursive(

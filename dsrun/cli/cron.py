@@ -1,0 +1,234 @@
+"""`dsrun cron`: what makes pipelines run by themselves, for cron, systemd or Kubernetes."""
+
+import difflib
+import getpass
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from dsrun.cli.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
+from dsrun.cli.units import as_yaml, cronjob, systemd_units
+from dsrun.cli.user_crontab import read_crontab, write_crontab
+from dsrun.common.clock import SystemClock, local_zone, zone_of_cron
+from dsrun.common.console import answer, answer_json, answer_path, answer_text, ask, say, table
+from dsrun.common.errors import ExitCode, SetupError, UsageError
+from dsrun.common.settings import has_bare_key, key_file, lasting_environment
+from dsrun.manifest.notify import Notify
+from dsrun.manifest.reader import load_manifest
+from dsrun.session.options import own_catalog
+from dsrun.session.permit import calls_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CronOptions:
+    """What the scheduled runs shall be like."""
+
+    pipelines: Sequence[Path]
+    out: Path
+    env_file: Path | None
+    set_params: Mapping[str, str]
+    allow_files: Sequence[Path]
+    emulate: bool
+    catch_up: int | None
+
+
+def print_lines(options: CronOptions) -> int:
+    """Crontab lines on stdout."""
+    answer_text("".join(_blocks(options).values()).rstrip("\n"))
+    return ExitCode.OK
+
+
+def install(options: CronOptions, *, remove: bool, yes: bool) -> int:
+    """Put the lines into the user's crontab, or take them out, after showing the difference.
+
+    The lines of a pipeline stand between markers; all others stay. Raises SetupError.
+    """
+    blocks = {path.absolute(): "" for path in options.pipelines} if remove else _blocks(options)
+    old = read_crontab()
+    new = merged(old, blocks)
+    if new == old:
+        say("the crontab is so already")
+        return ExitCode.OK
+    for line in difflib.unified_diff(
+        old.splitlines(), new.splitlines(), "crontab", "crontab with this", lineterm=""
+    ):
+        answer(line)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("nothing was changed; add --yes to agree where there is no terminal")
+    if not yes and not ask("Change the crontab so?"):
+        say("nothing was changed")
+        return ExitCode.INCOMPLETE
+    write_crontab(new)
+    return ExitCode.OK
+
+
+def print_units(options: CronOptions, *, folder: Path | None) -> int:
+    """Systemd's service and timer of each pipeline, on stdout or as files in `folder`."""
+    files: dict[str, str] = {}
+    if not options.out.is_dir():
+        say(f"warning: {options.out} must be there before a service starts; create it")
+    for item in _scheduled(options):
+        files |= systemd_units(item, user=getpass.getuser())
+    _give(files, folder)
+    return ExitCode.OK
+
+
+def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | None) -> int:
+    """A CronJob of each pipeline. Raises UsageError without `image`, or for what is elsewhere."""
+    if not image:
+        raise UsageError("--kubernetes needs --image NAME, a container image with dsrun in it")
+    root, files = Path.cwd(), {}
+    beside = [*([options.env_file] if options.env_file else []), *options.allow_files]
+    for item in _scheduled(options):
+        for path in (item.pipeline, item.out, *map(Path.absolute, beside)):
+            if not path.is_relative_to(root):
+                raise UsageError(
+                    f"{path} is not below the current folder, which the volume `dsrun` holds; "
+                    "start `dsrun cron` in a folder above all pipelines and outputs"
+                )
+        zone = item.schedule.zone(local_zone()).key or "UTC"
+        files[f"dsrun-{item.name}.yaml"] = as_yaml(cronjob(item, image=image, root=root, zone=zone))
+    _give(files, folder, separator="---")
+    return ExitCode.OK
+
+
+def print_times(options: CronOptions, *, number: int, as_json: bool) -> int:
+    """The next `number` times of each pipeline, all in order of time."""
+    local, now = local_zone(), SystemClock().now()
+    coming = [
+        (moment, item)
+        for item in _scheduled(options)
+        for moment in islice(item.schedule.times(now, local=local), number)
+    ]
+    coming.sort(key=lambda pair: (pair[0].astimezone(ZoneInfo("UTC")), pair[1].name))
+    if as_json:
+        rows = [
+            {"name": i.name, "pipeline": str(i.pipeline), "at": m.isoformat()} for m, i in coming
+        ]
+        answer_json(rows, indent=False)
+    else:
+        answer(table([_when(moment), item.name] for moment, item in coming))
+    return ExitCode.OK
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment:%a %Y-%m-%d %H:%M %z} {moment.tzname()}"
+
+
+def _blocks(options: CronOptions) -> dict[Path, str]:
+    local, today = local_zone(), SystemClock().now().date()
+    blocks = {}
+    for item in _scheduled(options):
+        zone = item.schedule.zone(local)
+        if not agrees_with_machine(zone, local, since=today):
+            raise UsageError(
+                f"{item.pipeline}: the schedule is in {zone.key}, and cron knows the machine's "
+                f"zone only, {local.key}; use --systemd or --kubernetes, or leave timezone out"
+            )
+        blocks[item.pipeline] = crontab_lines(item)
+    cron = zone_of_cron()
+    if cron is not None and not agrees_with_machine(local, cron, since=today):
+        say(
+            f"warning: {local.key}, the TZ of this shell, is not the zone of the machine; where "
+            "cron was started without it, runs come at the machine's times"
+        )
+    _note_key(options)
+    return blocks
+
+
+def _note_key(options: CronOptions) -> None:
+    if has_bare_key() and options.env_file is None and not options.emulate and not _key_file():
+        say(
+            "warning: cron will not see DASHSCOPE_API_KEY of this shell; put the key into "
+            f"{key_file()} (chmod 600), or into a file for --env-file"
+        )
+
+
+def _key_file() -> Path | None:
+    path = key_file()
+    return path.absolute() if path.is_file() else None
+
+
+def _scheduled(options: CronOptions) -> list[Scheduled]:
+    """The pipelines, checked. Raises UsageError, and ManifestError for their own faults."""
+    items = [_one(path, options) for path in options.pipelines]
+    names: dict[str, Path] = {}
+    for item in items:
+        if item.name in names:
+            raise UsageError(
+                f"{item.pipeline} and {names[item.name]} have the same name, {item.name}, and so "
+                "the same output directory; give one of them another name"
+            )
+        names[item.name] = item.pipeline
+    return items
+
+
+def _one(path: Path, options: CronOptions) -> Scheduled:
+    manifest = load_manifest(
+        path,
+        catalog=own_catalog(path.parent, options.allow_files),
+        set_params=options.set_params,
+        allow_files=options.allow_files,
+    )
+    if manifest.schedule is None:
+        raise UsageError(f'{path} has no schedule; add a line such as `schedule: "0 3 * * *"`')
+    if manifest.notify is not None and manifest.notify.variables and options.env_file is None:
+        names = ", ".join(manifest.notify.variables)
+        say(f"warning: a run by itself will not see {names}, which notify wants; use --env-file")
+    pipeline, out = path.absolute(), options.out.absolute()
+    allowed = _allowed(path, manifest.notify, options)
+    arguments = ["run", str(pipeline), "--out", str(out), "--if-running", "skip", "--no-progress"]
+    if options.env_file is not None:
+        arguments += ["--env-file", str(options.env_file.absolute())]
+    for name, value in options.set_params.items():
+        arguments += ["--set", f"{name}={value}"]
+    for folder in options.allow_files:
+        arguments += ["--allow-files", str(folder.absolute())]
+    if options.catch_up is not None:
+        arguments += ["--catch-up", str(options.catch_up)]
+    if options.emulate:
+        arguments += ["--emulate"]
+    arguments += allowed
+    script = Path(sys.executable).with_name("dsrun")
+    program = (str(script),) if script.exists() else (sys.executable, "-P", "-m", "dsrun")
+    return Scheduled(
+        name=manifest.name,
+        pipeline=pipeline,
+        schedule=manifest.schedule,
+        program=program,
+        arguments=tuple(arguments),
+        environment=lasting_environment(),
+        out=out,
+        key_file=None if options.emulate else _key_file(),
+    )
+
+
+def _allowed(path: Path, notify: Notify | None, options: CronOptions) -> list[str]:
+    """Nobody is there to be asked: whoever schedules the runs sees what they call, and agrees."""
+    if notify is None or options.emulate:
+        return []
+    for call in calls_of(notify):
+        say(f"{path}: each run may call {call} (--allow-notify)")
+    return ["--allow-notify"]
+
+
+def _give(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:
+    if folder is None:
+        answer_text(f"{separator}\n".join(_with_names(files)).rstrip("\n"))
+        return
+    for name, text in files.items():
+        path = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise SetupError(f"{path} cannot be written: {error.strerror}") from error
+        answer_path(path)
+
+
+def _with_names(files: Mapping[str, str]) -> Iterable[str]:
+    return (f"# {name}\n{text}" for name, text in files.items())

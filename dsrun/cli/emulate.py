@@ -1,0 +1,82 @@
+"""`dsrun emulate`: serve the emulator until told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from dsrun.common.console import answer, table
+from dsrun.common.errors import ExitCode, SetupError, UsageError
+from dsrun.emulator import FAULTS, EmulatorOptions, parse_fault, start_emulator
+
+ANY_KEY = "sk-emulator"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(
+    *,
+    host: str,
+    port: int,
+    key: str | None,
+    task_time_s: float,
+    limits: bool,
+    faults: Sequence[str],
+    seed: int,
+) -> int:
+    """Serve until interrupted. Raises UsageError for an unknown fault, SetupError for the port."""
+    if "list" in faults:
+        answer(table(FAULTS.items()))
+        return ExitCode.OK
+    try:
+        options = EmulatorOptions(
+            host=host,
+            port=port,
+            api_key=key,
+            task_time_s=task_time_s,
+            limits=limits,
+            faults=tuple(parse_fault(text) for text in faults),
+            seed=seed,
+        )
+    except ValueError as error:
+        raise UsageError(f"--fault {error}") from error
+    try:
+        return asyncio.run(serve(options, announce=answer))
+    except OSError as error:
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) -> int:
+    """Serve until interrupted, terminated or cancelled; each of them is a good end."""
+    stop = asyncio.Event()
+    emulator = await start_emulator(options)
+    try:
+        with _call_on_signals(stop.set):
+            announce(f"emulator: {emulator.base_url}")
+            announce(f"export DASHSCOPE_HTTP_BASE_URL={emulator.base_url}")
+            announce(f"export DASHSCOPE_API_KEY={_show_key(options)}")
+            with suppress(asyncio.CancelledError):
+                await stop.wait()
+    finally:
+        await emulator.aclose()
+    return 0
+
+
+def _show_key(options: EmulatorOptions) -> str:
+    """A key that works; one that the user chose may be real and is not repeated."""
+    return ANY_KEY if options.api_key is None else "...  # the key given to the emulator"
+
+
+@contextmanager
+def _call_on_signals(action: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    caught = []
+    for number in SIGNALS:
+        # No handlers on Windows, and none outside the main thread.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, action)
+            caught.append(number)
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,50 @@
+"""How an invocation ends that did not go well: its last words, where no command has said them."""
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+from io import StringIO
+
+import click
+
+from dsrun.common.errors import ExitCode
+from dsrun.common.escaping import shown_lines
+from dsrun.common.logs import fit, speak
+from dsrun.common.redaction import mask
+
+
+def say_last(text: str) -> None:
+    """A line on stderr."""
+    speak(text, show=partial(click.echo, err=True), level=logging.ERROR)
+
+
+def say_usage(error: click.ClickException) -> None:
+    """What is wrong with a command line; click knows how a terminal shows it."""
+    words, told = error.format_message(), StringIO()
+    error.show(file=told)
+    whole = told.getvalue().rstrip("\n").replace(words, fit(words))
+    speak(words, show=lambda _: click.echo(whole, err=True), level=logging.ERROR)
+
+
+def report_bug(error: Exception) -> ExitCode:
+    """One line on the terminal; the traceback goes to a file."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="dsrun-bug-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        text = "".join(traceback.format_exception(error))
+        file.write(shown_lines(mask(text).split("\n")))
+    say_last(f"this is a bug in dsrun: {type(error).__name__}: {error}; details: {file.name}")
+    return ExitCode.BUG
+
+
+def hush_stdout() -> None:
+    """The reader of our output has gone; let the interpreter not complain when it closes."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,121 @@
+"""`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from dsrun.cli.problems import warn
+from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
+from dsrun.common.digest import json_text
+from dsrun.common.errors import ExitCode, Problem
+from dsrun.common.escaping import shown_json
+from dsrun.common.messages import show
+from dsrun.common.models import Json
+from dsrun.common.units import Money
+from dsrun.planning.plan import Plan
+from dsrun.session.options import open_plan
+from dsrun.session.outlook import StepOutlook, shortest_time, slow_services
+from dsrun.session.permit import notice_lines
+from dsrun.session.preview import ShowOptions, all_warnings, job_list, summary
+from dsrun.session.survey import Survey
+
+_SHOWN = 5
+
+
+def run(options: ShowOptions) -> int:
+    """Raises ManifestError where the pipeline is not valid."""
+    plan = open_plan(options)
+    with Survey(plan, options, again=options.again) as survey:
+        survey.take()
+        warnings = all_warnings(plan, survey, options)
+        warn(warnings)
+        if options.as_json:
+            _answer_json(plan, survey, options, warnings)
+        else:
+            _answer_text(plan, survey, options)
+    return ExitCode.OK
+
+
+def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]) -> None:
+    head = summary(plan, survey, options, warnings)
+    if not options.full:
+        answer_json(head)
+        return
+    answer_pieces(_json_pieces(head, survey))
+
+
+def _json_pieces(head: dict[str, Json], survey: Survey) -> Iterator[str]:
+    """Streamed, so that a plan of any length can be printed."""
+    yield shown_json(json_text(head)[:-1]) + ',"job_list":['
+    for number, item in enumerate(job_list(survey)):
+        yield ("," if number else "") + shown_json(json_text(item))
+    yield "]}\n"
+
+
+def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
+    outlook = survey.outlook
+    jobs = outlook.total("jobs")
+    shown = None if options.full else _SHOWN
+    for item in islice(job_list(survey), shown):
+        axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
+        answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
+        answer(f"    {json_text(item['request'])}")
+    if shown is not None and jobs > shown:
+        answer(f"... and {jobs - shown} more; --full shows all")
+    head = ["step", "operation", "jobs", "done", "cached", "to send", "cost", "of"]
+    answer(table([head, *_rows(survey)]))
+    if survey.difference is not None:
+        answer(_difference_words(survey))
+    for advice in slow_services(outlook):
+        answer(advice)
+    for line in () if options.emulate else notice_lines(plan.manifest.notify):
+        answer(line)
+    answer(_last_line(plan, survey))
+
+
+def _rows(survey: Survey) -> list[list[str]]:
+    return [
+        [
+            name,
+            step.operation.name,
+            *map(str, (step.jobs, step.done, step.cached, step.to_send, step.cost)),
+            f"{count_of(step.units, step.operation.price.unit)} at {_price(step)}",
+        ]
+        for name, step in survey.outlook.steps.items()
+    ]
+
+
+def _price(step: StepOutlook) -> str:
+    price = step.operation.price
+    return f"{Money(amount=price.amount, currency=price.currency)} (price of {price.as_of})"
+
+
+def _difference_words(survey: Survey) -> str:
+    assert survey.difference is not None  # noqa: S101  # the caller has looked
+    if survey.earlier is None:
+        return f"no difference to the last run, {survey.run_name}"
+    added, removed, changed, _ = survey.difference
+    told = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
+    return (
+        f"since the last run, {survey.earlier.name}: {added} added, {removed} removed, "
+        f"{changed} changed{': ' + ', '.join(told) if told else ''}"
+    )
+
+
+def _last_line(plan: Plan, survey: Survey) -> str:
+    outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
+    cached, missing, in_hand = outlook.total("cached"), survey.files_missing, survey.in_hand
+    parts = [
+        count_of(outlook.total("jobs"), "job"),
+        f"{outlook.total('done')} done",
+        *([f"{cached} cached"] if cached else []),
+        *(f"{number} {status}" for status, number in outlook.other.items()),
+        *([f"of these {count_of(missing, 'job')} with a file missing"] if missing else []),
+        f"{outlook.total('to_send')} to send",
+        *([f"of these {in_hand} in hand of a run that goes on now"] if in_hand else []),
+    ]
+    by = f" ({bound.words})" if bound.seconds else ""
+    return (
+        f"digest {plan.digest[:12]}: {', '.join(parts)}; "
+        f"cost {', '.join(map(str, outlook.costs)) or 'nothing'}; "
+        f"at least {bound.seconds:g} s by the rate limits{by}"
+    )

@@ -1,0 +1,37 @@
+"""`dsrun report`: write the page of a run directory again, or a contact sheet of it."""
+
+from pathlib import Path
+
+from dsrun.common.console import answer_path
+from dsrun.common.errors import ExitCode, UsageError
+from dsrun.ledger.view import LedgerView
+from dsrun.session.options import run_dir_of
+
+
+def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None) -> int:
+    """Print the path of what was written. Raises UsageError or SetupError."""
+    if sheet is None and (rows or cols):
+        raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
+    run_dir = run_dir_of(directory)
+    view = LedgerView(run_dir / "ledger.sqlite3")
+    try:
+        answer_path(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols))
+    finally:
+        view.close()
+    return ExitCode.OK
+
+
+def _write(
+    view: LedgerView, run_dir: Path, *, sheet: Path | None, rows: str | None, cols: str | None
+) -> Path:
+    if sheet is None:
+        from dsrun.report.report import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
+
+        return write_report(view, run_dir)
+    from dsrun.report.contact_sheet import write_sheet  # noqa: PLC0415  # Pillow: not for a page
+    from dsrun.report.entries import entries_of  # noqa: PLC0415
+    from dsrun.report.results import iter_results  # noqa: PLC0415
+
+    entries = [entry for line in iter_results(view) for entry in entries_of(line)]
+    write_sheet(sheet, run_dir, entries, rows=rows, cols=cols)
+    return sheet

@@ -1,0 +1,51 @@
+"""`dsrun schema NAME`: the JSON Schemas of what dsrun reads and writes."""
+
+from pathlib import Path
+
+import orjson
+
+from dsrun.common.console import answer, answer_text
+from dsrun.common.errors import ExitCode, UsageError
+from dsrun.common.messages import nearest
+from dsrun.common.resources import read_schema
+from dsrun.service.catalog import Catalog
+from dsrun.service.editor_schema import manifest_schema
+from dsrun.session.options import own_catalog
+
+_OWN = ("manifest", "results")
+
+
+def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
+    """Print one schema, or the names of all. Raises UsageError for a name or place that is none.
+
+    `where` is a pipeline or a folder: the operations beside it are known too.
+    """
+    if not where.exists():
+        raise UsageError(f"{where}: no such pipeline or folder")
+    folder = where if where.is_dir() else where.parent
+    catalog = own_catalog(folder, allow_files)
+    known = [*_OWN, *catalog.names]
+    if name is None:
+        for each in known:
+            answer(each)
+        return ExitCode.OK
+    if name not in known:
+        raise UsageError(f"no schema {name}{nearest(name, known)}; allowed: {', '.join(known)}")
+    answer_text(_schema_text(name, catalog))
+    return ExitCode.OK
+
+
+def _schema_text(name: str, catalog: Catalog) -> str:
+    if name == "manifest":
+        return manifest_text(catalog)
+    if name in catalog.own:
+        return catalog.own[name].rstrip("\n")
+    path = f"{name}.json" if name in _OWN else f"operations/{name}.json"
+    return read_schema(path).decode().rstrip("\n")
+
+
+def manifest_text(catalog: Catalog) -> str:
+    """The schema of manifests, as it is printed and shipped."""
+    frame = orjson.loads(read_schema("frame.json"))
+    schema = manifest_schema(frame, [catalog[name] for name in catalog.names])
+    return orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,75 @@
+"""`dsrun status`: where a run stands, from its ledger, also while it runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsrun.common.console import answer, answer_json, count_of
+from dsrun.common.errors import ExitCode
+from dsrun.common.models import JobStatus
+from dsrun.common.units import Money
+from dsrun.ledger.view import LedgerView, RunRow
+from dsrun.session.options import find_run_dir
+from dsrun.session.summary import unknown_lines
+from dsrun.storage.layout import is_emulated, lock_of
+from dsrun.storage.run_lock import is_locked
+
+
+def run(
+    where: Path,
+    *,
+    out: Path,
+    emulate: bool,
+    set_params: Mapping[str, str],
+    allow_files: tuple[Path, ...],
+    as_json: bool,
+) -> int:
+    """`where` is a run directory, a directory that holds `latest`, or a pipeline."""
+    run_dir = find_run_dir(
+        where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
+    )
+    view = LedgerView(run_dir / "ledger.sqlite3")
+    counts = view.counts()
+    running = is_locked(lock_of(run_dir))
+    spent, doubtful = view.spent(), view.in_doubt()
+    last = view.last_run()
+    if as_json:
+        report = {
+            "directory": str(run_dir),
+            "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
+            "running": running,
+            "cost": _money_json(spent),
+            "may_be_paid": _money_json(doubtful),
+            "started_at": last and last.started_at,
+            "ended_at": last and last.ended_at,
+            "exit_code": last and last.exit_code,
+        }
+        answer_json(report)
+    else:
+        parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+        money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"
+        if doubtful:
+            money += f"; may be paid: {', '.join(map(str, doubtful))}"
+        paid = "emulated, nothing was paid" if is_emulated(run_dir) else money
+        answer(f"{run_dir}: {'running' if running else 'not running'}")
+        answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
+        for code, message, number in view.errors(10):
+            answer(f"  {number} x {code}: {message}")
+        for line in unknown_lines(view):
+            answer(line)
+        if last:
+            answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
+    view.close()
+    return ExitCode.OK
+
+
+def _money_json(sums: Sequence[Money]) -> dict[str, Any]:
+    """The first of them: a run of several currencies tells the others in words."""
+    amount, currency = (float(sums[0].amount), sums[0].currency) if sums else (0.0, "CNY")
+    return {"amount": amount, "currency": currency}
+
+
+def _end_of(last: RunRow, *, running: bool) -> str:
+    if last.ended_at:
+        return f" ended {last.ended_at} with exit code {last.exit_code}"
+    return "" if running else ", and was killed: run the pipeline again, and it goes on"

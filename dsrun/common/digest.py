@@ -1,0 +1,93 @@
+"""Canonical JSON (RFC 8785) and the SHA-256 ids made from it."""
+
+import hashlib
+import json
+import math
+import re
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import rfc8785
+
+from dsrun.common.models import Json
+
+_MAX_SAFE = 2**53 - 1
+_BELOW_SURROGATES = re.compile(r"[^\ud800-\U0010ffff]*").fullmatch
+
+
+class NotCanonical(ValueError):
+    """No canonical JSON: a lone surrogate, NaN or infinity, or an integer past 2^53-1."""
+
+
+def canonical_json(value: Json) -> bytes:
+    """The RFC 8785 bytes of a JSON value. Raises NotCanonical."""
+    try:
+        if _is_plain(value):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, orjson.JSONEncodeError, UnicodeError) as error:
+        raise NotCanonical(str(error)) from error
+
+
+def json_text(value: Json) -> str:
+    """JSON of any value in its own order of keys, integers of any size included."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False)
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def job_id_of(operation: str, replica: int, body: bytes) -> str:
+    """SHA-256 of the canonical JSON of operation, replica and request (whose bytes are `body`)."""
+    return sha256_hex(_id_head(operation, replica) + b',"request":' + body + b"}")
+
+
+@lru_cache
+def _id_head(operation: str, replica: int) -> bytes:
+    return canonical_json({"operation": operation, "replica": replica})[:-1]
+
+
+def canonical_sha256(value: Json) -> str:
+    return sha256_hex(canonical_json(value))
+
+
+def tagged(value: Json) -> Json:
+    """Make distinct what RFC 8785 would merge but a template would print differently.
+
+    1.0 and 1 have the same canonical JSON; `{{ 1.0 }}` and `{{ 1 }}` are different prompts.
+    """
+    if isinstance(value, dict):
+        # A key of the user's own that looks like a tag gets one more mark.
+        return {f"!{key}" if key[:1] == "!" else key: tagged(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [tagged(item) for item in value]
+    if isinstance(value, float) and (value.is_integer() or not math.isfinite(value)):
+        return {"!float": repr(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MAX_SAFE:
+        return {"!int": str(value)}
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether orjson provably writes the RFC 8785 bytes (a property test holds this)."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_MAX_SAFE <= value <= _MAX_SAFE)
+    if kind is list:
+        return all(map(_is_plain, value))
+    if kind is not dict:
+        return False
+    for key, item in value.items():
+        # Keys are ordered by UTF-16 units there and by UTF-8 bytes here: the same below U+D800.
+        if type(key) is not str or not (key.isascii() or _BELOW_SURROGATES(key)):
+            return False
+        if type(item) is not str and not _is_plain(item):
+            return False
+    return True

@@ -1,0 +1,68 @@
+"""A create whose answer was lost: when it was sent, and until when it may have been accepted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+_DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
+LATE_S = 30.0  # a service may accept what its client has given up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A create that left at `since` by our clock, whose answer was given up at `lost_at`.
+
+    The service may have accepted it `until` then.
+    """
+
+    job_id: str
+    since: float
+    lost_at: float
+    until: float
+    request_id: str | None = None
+    is_seen: bool = True  # the loss; else the run was killed, and lost_at is `since`
+    is_slow: bool = False  # somebody gave up waiting, so that it may be accepted much later
+    run_id: int | None = None  # of its ledger: whose clock has dated it; None where nobody knows
+
+
+class Span(NamedTuple):
+    """When a create was sent and answered, by the clock of a run of ours."""
+
+    sent: float
+    answered: float
+    run_id: int | None = None
+
+
+def doubt_of(
+    job_id: str,
+    submitted_at: str,
+    lost_at: str | None,
+    request_id: str | None,
+    *,
+    run_id: int | None = None,
+    next_run_at: str | None = None,
+    is_slow: bool = False,
+) -> Doubt:
+    """The doubt of a ledger row: from the intent until it can no longer arrive.
+
+    `next_run_at`: when the next run of its ledger began, by which its own had died.
+    """
+    since = epoch(submitted_at)
+    until = epoch(lost_at) if lost_at else since + _DEFAULT_LIFE_S
+    if next_run_at is not None and not lost_at:
+        until = max(since, min(until, epoch(next_run_at)))
+    return Doubt(
+        job_id=job_id,
+        since=since,
+        lost_at=epoch(lost_at) if lost_at else since,
+        until=until + LATE_S,
+        request_id=request_id,
+        is_seen=lost_at is not None,
+        is_slow=is_slow,
+        run_id=run_id,
+    )
+
+
+def epoch(stamp: str) -> float:
+    """Seconds since the epoch of a time of the ledger."""
+    return datetime.fromisoformat(stamp).timestamp()

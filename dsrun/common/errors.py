@@ -1,0 +1,146 @@
+"""Every failure that dsrun expects, and the exit code that each one means.
+
+DsrunError
+|- UsageError         (2)  the command line is wrong
+|- ManifestError      (2)  one or more Problems in the manifest or its files
+|- SetupError         (3)  credential, disk, ledger version: the surroundings
+|  `- GroundLost           the directory of a run was taken away from under it
+|- RunLocked          (75) another run holds the directory
+|- RunFailed               a run did not succeed in full; only a program that asks gets it
+|- FileChanged             never leaves the runner: the job fails
+`- ApiError                never leaves the client; `classify` turns it into a decision
+   |- NotSent              the request never left: safe to repeat
+   `- AnswerLost           it may have arrived: a create is ambiguous
+      |- TooLong           it is longer than any honest one, and was not read to its end
+      `- Expired           the file host does not serve this address, or no longer
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+
+class ExitCode(IntEnum):
+    """Design 1.2; what a shell or a cron job sees."""
+
+    OK = 0
+    JOBS_FAILED = 1
+    INVALID = 2
+    INCOMPLETE = 3
+    BUG = 4
+    LOCKED = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class FileLine(NamedTuple):
+    """A line of a file, from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The jobs of a step that have a problem: `count` of `of`, and what the first is made of."""
+
+    count: int
+    of: int
+    index: int  # of the first
+    matrix: Mapping[str, Any]  # of the first
+    data: tuple[FileLine, ...] = ()  # the rows of data files that the first is made of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in a user's file. Lines and columns count from 1; 0 means unknown.
+
+    `end_column` is the first column behind the place, on the same line. `rows` is there where
+    the rows of a matrix, and not the manifest's text alone, make the problem.
+    """
+
+    file: str
+    line: int
+    column: int
+    where: str
+    message: str
+    end_column: int = 0
+    rows: Rows | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return (
+            f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+        )
+
+
+class DsrunError(Exception):
+    """Base of every expected failure; the message is for the user."""
+
+    exit_code: ExitCode = ExitCode.INCOMPLETE
+
+
+class UsageError(DsrunError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = ExitCode.INVALID
+
+
+class ManifestError(DsrunError):
+    """The manifest or a file that it names is wrong; carries every problem, in order of place."""
+
+    exit_code = ExitCode.INVALID
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SetupError(DsrunError):
+    """The surroundings do not let the run go on; nothing is lost, run again."""
+
+
+class GroundLost(SetupError):
+    """What a run writes to was removed, renamed or replaced."""
+
+
+class RunLocked(DsrunError):
+    """Another process runs in this directory."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class RunFailed(DsrunError):
+    """A run that ended with jobs failed, partial, unknown or left; `exit_code` is that run's."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+class FileChanged(DsrunError):
+    """A file that a job uploads is no longer what it was when the plan was made."""
+
+
+class ApiError(DsrunError):
+    """A request got no answer that can be read."""
+
+
+class NotSent(ApiError):
+    """The request never left this machine; repeating it is safe."""
+
+
+class AnswerLost(ApiError):
+    """The request may have arrived, its answer did not."""
+
+
+class TooLong(AnswerLost):
+    """The answer has more bytes than it may have; what it says is not known."""
+
+
+class Expired(AnswerLost):
+    """The file host does not serve this address; its task may name another one."""

@@ -1,0 +1,323 @@
+"""JSON Schema validation: a fast yes or no, and problems in words.
+
+jsonschema-rs decides; jsonschema words the problems of the few values that fail.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dsrun.common.messages import closest, json_type, nearest, show
+from dsrun.common.models import Json
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
+
+
+_MOST_PROBLEMS = 1000  # of one value; nobody reads more
+_LONGEST = 500  # characters of a message that is not ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaProblem:
+    """One violation: where in the value, which rule, and words for a person.
+
+    `size` is the number that a limit was held against: a value, or a count of characters.
+    `meant` is the key that an unknown one was probably meant for.
+    """
+
+    path: tuple[str | int, ...]
+    rule: str
+    message: str
+    of_key: bool = False
+    size: float | None = None
+    meant: str = ""
+
+
+class SchemaValidator:
+    """Holds values to one JSON Schema (2020-12), which refers to nothing outside itself.
+
+    `is_foreign`: a user's, whose patterns are matched by an engine that never goes back.
+    """
+
+    def __init__(self, schema: Mapping[str, Json], *, is_foreign: bool = False) -> None:
+        """Raises ValueError."""
+        import jsonschema_rs  # noqa: PLC0415  # start-up: only commands that validate pay for it
+
+        self._schema = schema
+        self._is_foreign = is_foreign
+        options = jsonschema_rs.RegexOptions() if is_foreign else None
+        self.is_valid = jsonschema_rs.Draft202012Validator(
+            dict(schema), retriever=_fetch_nothing, pattern_options=options
+        ).is_valid
+
+    def problems(self, value: Json) -> list[SchemaProblem]:
+        """The violations, in order of place; at most one a rule and place, and not without end."""
+        found: dict[tuple[Any, str], SchemaProblem] = {}
+        worded = (
+            words for error in self._worded.iter_errors(value) for words in _iter_words(error)
+        )
+        for problem in map(self._at_home, islice(worded, _MOST_PROBLEMS)):
+            found.setdefault((problem.path, problem.rule), problem)
+        return sorted(_without_echoes(found.values()), key=lambda problem: _in_order(problem.path))
+
+    def _at_home(self, problem: SchemaProblem) -> SchemaProblem:
+        """An unknown key that is one of another section is told where it belongs."""
+        if problem.rule != "additionalProperties" or len(problem.path) != 2:  # noqa: PLR2004
+            return problem
+        sections = self._schema.get("properties", {}).items()
+        key = problem.path[1]
+        homes = [name for name, inner in sections if key in inner.get("properties", {})]
+        if not homes:
+            return problem
+        message = problem.message.partition(";")[2]
+        message = f"unknown key here, it belongs below {homes[0]};{message}"
+        return replace(problem, message=message, meant="")
+
+    @cached_property
+    def _worded(self) -> "Draft202012Validator":
+        from jsonschema import Draft202012Validator  # noqa: PLC0415  # as above
+        from jsonschema.validators import extend  # noqa: PLC0415  # as above
+        from referencing import Registry  # noqa: PLC0415  # as above
+
+        kind = Draft202012Validator
+        if self._is_foreign:
+            kind = extend(kind, _WITHOUT_BACKTRACKING)  # type: ignore[no-untyped-call]  # it has none
+        return kind(self._schema, registry=Registry())  # an empty one fetches nothing
+
+
+def _fetch_nothing(address: str) -> Json:
+    raise LookupError(f"{address} is not fetched")
+
+
+@lru_cache
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text holds a match, in time that grows with the text alone. Raises ValueError."""
+    return SchemaValidator({"pattern": pattern}, is_foreign=True).is_valid
+
+
+def _pattern(validator: Any, pattern: str, value: Json, schema: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415  # as above
+
+    del validator, schema
+    if isinstance(value, str) and not matcher(pattern)(value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Json, value: Json, schema: Json) -> Iterator[Any]:
+    del schema
+    if isinstance(value, dict):
+        for pattern, part in patterns.items():
+            for key in filter(matcher(pattern), value):
+                yield from validator.descend(value[key], part, path=key, schema_path=pattern)
+
+
+def _other_properties(validator: Any, others: Json, value: Json, schema: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415  # as above
+
+    if not isinstance(value, dict):
+        return
+    tests = [matcher(pattern) for pattern in schema.get("patternProperties", {})]
+    known = schema.get("properties", {})
+    extra = [key for key in value if key not in known and not any(t(key) for t in tests)]
+    if isinstance(others, dict):
+        for key in extra:
+            yield from validator.descend(value[key], others, path=key)
+    elif not others and extra:
+        yield ValidationError(f"unknown keys: {', '.join(extra)}")
+
+
+_WITHOUT_BACKTRACKING = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _other_properties,
+}
+
+
+def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
+    """What adds nothing to another problem is left out.
+
+    A value of the wrong type may fail enum and range too, and a misspelt key is missing.
+    """
+    problems = list(found)
+    mistyped = {problem.path for problem in problems if problem.rule == "type"}
+    misspelt = {(*problem.path[:-1], problem.meant) for problem in problems if problem.meant}
+    for problem in problems:
+        if problem.rule.startswith("required ") and problem.path in misspelt:
+            continue
+        if problem.rule == "type" or problem.path not in mistyped:
+            yield problem
+
+
+def _in_order(path: tuple[str | int, ...]) -> list[tuple[int, str]]:
+    """Sorts items by number, keys by name."""
+    return [(step, "") if isinstance(step, int) else (-1, step) for step in path]
+
+
+def check_schema(schema: Json) -> None:
+    """Raises ValueError where this is no JSON Schema."""
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  # as above
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message[:_LONGEST]}") from error
+
+
+class _Violation:
+    """A jsonschema error, its loosely typed parts read once."""
+
+    def __init__(self, error: "ValidationError") -> None:
+        self.path: tuple[str | int, ...] = tuple(error.absolute_path)
+        self.rule = str(error.validator)
+        self.limit: Any = error.validator_value
+        self.value: Any = error.instance
+        self.schema: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+        self.is_name = "propertyNames" in error.absolute_schema_path
+        self.fallback = str(error.message)
+        self.inner: list[ValidationError] = list(error.context or ())
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        return self.schema.get("properties", {})  # type: ignore[no-any-return]
+
+
+def _iter_words(error: "ValidationError") -> Iterator[SchemaProblem]:
+    found = _Violation(error)
+    if found.rule == "additionalProperties":
+        yield from _unknown_keys(found)
+    elif found.rule == "required":
+        yield from _missing_keys(found)
+    elif found.rule in ("anyOf", "oneOf") and found.inner:
+        yield from _closest_branch(found)
+    elif found.is_name:
+        path = (*found.path, found.value)
+        yield SchemaProblem(path=path, rule=found.rule, message=_words(found), of_key=True)
+    else:
+        yield SchemaProblem(
+            path=found.path, rule=found.rule, message=_words(found), size=_size(found)
+        )
+
+
+def _unknown_keys(found: _Violation) -> Iterator[SchemaProblem]:
+    known = sorted(found.properties)
+    for key in found.value:
+        if key not in found.properties:
+            message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"
+            yield SchemaProblem(
+                path=(*found.path, key),
+                rule=found.rule,
+                message=message,
+                of_key=True,
+                meant=closest(key, known),
+            )
+
+
+def _missing_keys(found: _Violation) -> Iterator[SchemaProblem]:
+    for key in found.limit:
+        if key not in found.value:
+            what = found.properties.get(key, {}).get("description", "")
+            yield SchemaProblem(
+                path=(*found.path, key),
+                rule=f"required {key}",
+                message=f"missing; it is required{': ' + what if what else ''}",
+            )
+
+
+def _closest_branch(found: _Violation) -> Iterator[SchemaProblem]:
+    """Word the alternative that the value was probably meant for, else name them all."""
+    branches: dict[int, list[ValidationError]] = {}
+    for inner in found.inner:
+        branches.setdefault(int(inner.relative_schema_path[0]), []).append(inner)
+    fitting = [
+        errors
+        for errors in branches.values()
+        if not any(inner.validator == "type" and not inner.relative_path for inner in errors)
+    ]
+    if len(fitting) == 1:
+        for inner in fitting[0]:
+            yield from _iter_words(inner)
+        return
+    titles = [str(branch.get("title") or branch.get("type")) for branch in found.limit]
+    message = f"found {show(found.value)}; allowed: {' or '.join(titles)}"
+    yield SchemaProblem(path=found.path, rule=found.rule, message=message)
+
+
+def _words(found: _Violation) -> str:
+    own = found.schema.get("errorMessage", {})
+    if found.rule in own or (found.rule == "type" and "pattern" in own):
+        return f"found {_typed(found)}; allowed: {own.get(found.rule) or own['pattern']}"
+    words = _WORDS.get(found.rule)
+    return words(found) if words else found.fallback
+
+
+def _size(found: _Violation) -> float | None:
+    if found.rule in ("minimum", "maximum"):
+        return float(found.value)
+    return len(found.value) if found.rule == "maxLength" else None
+
+
+def _type_words(found: _Violation) -> str:
+    names = [found.limit] if isinstance(found.limit, str) else found.limit
+    wanted = " or ".join(_article(_TYPES.get(name, name)) for name in names)
+    is_unspaced = isinstance(found.value, str) and re.match(r"[\w-]+:(?!//)\S", found.value)
+    hint = " (a blank belongs behind the colon of a key)" if is_unspaced else ""
+    return f"found {_typed(found)}{hint if found.limit == 'object' else ''}; allowed: {wanted}"
+
+
+def _typed(found: _Violation) -> str:
+    """The value, and its type where that is what is wrong."""
+    is_plain = found.rule != "type" or found.value is None
+    return show(found.value) + ("" if is_plain else f" ({json_type(found.value)})")
+
+
+def _enum_words(found: _Violation) -> str:
+    options = [_plain(item) for item in found.limit]
+    near = nearest(found.value, options) if isinstance(found.value, str) else ""
+    return f"found {show(found.value)}{near}; allowed: {', '.join(options)}"
+
+
+def _range_words(found: _Violation) -> str:
+    return f"found {show(found.value)}; allowed: {_range(found.schema)}"
+
+
+def _size_words(found: _Violation) -> str:
+    count = len(found.value)
+    size = "no item" if not count else "1 item" if count == 1 else f"{count} items"
+    bound = "least" if found.rule.startswith("min") else "most"
+    return f"found {size}; allowed: at {bound} {found.limit}"
+
+
+_TYPES = {"object": "mapping", "array": "list"}
+_WORDS: Mapping[str, Callable[[_Violation], str]] = {
+    "type": _type_words,
+    "enum": _enum_words,
+    "const": lambda found: f"found {show(found.value)}; allowed: {_plain(found.limit)}",
+    "minimum": _range_words,
+    "maximum": _range_words,
+    "maxLength": lambda v: f"found {len(v.value)} characters; allowed: at most {v.limit}",
+    "minLength": lambda _: "found an empty text; allowed: at least one character",
+    "pattern": lambda v: f"found {show(v.value)}; allowed: text that matches {v.limit}",
+    "minItems": _size_words,
+    "minProperties": _size_words,
+    "maxItems": _size_words,
+    "maxProperties": _size_words,
+}
+
+
+def _range(schema: Mapping[str, Json]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"at least {low}" if low is not None else f"at most {high}"
+
+
+def _plain(value: Json) -> str:
+    return value if isinstance(value, str) else show(value)
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "aio" else f"a {name}"

@@ -1,0 +1,42 @@
+"""Values and names as they stand in messages."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+
+from dsrun.common.models import Json
+
+_LONGEST_SHOWN = 60
+
+
+def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
+    """A value as it may stand in a message: JSON, shortened."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean NAME?)`, or nothing where no known word is near."""
+    close = closest(word, known)
+    return f" (did you mean {close}?)" if close else ""
+
+
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The known word that is near, or nothing."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
+
+
+def json_type(value: Json) -> str:
+    """The JSON word for a value's type."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = {str: "string", int: "integer", float: "number", dict: "mapping", list: "list"}
+    return kinds.get(type(value), type(value).__name__)
+
+
+def row_words(index: int, row: Mapping[str, Json]) -> str:
+    """`job 12: style "<anime>", seed 3`."""
+    axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
+    return f"job {index}{': ' + axes if axes else ''}"

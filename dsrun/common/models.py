@@ -1,0 +1,146 @@
+"""The values that travel between rooms. Frozen; no behaviour beyond their own fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
+
+
+class JobStatus(StrEnum):
+    """Design 1.6."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)  # a run goes on with these
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadFile:
+    """A file of the user's as it was when the plan was made. `name` is the manifest's word."""
+
+    name: str
+    path: Path
+    sha256: str
+    size: int
+    extension: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One request and where its results go. `index` counts within the step, from 0."""
+
+    job_id: str
+    step: str
+    index: int
+    replica: int
+    operation: str
+    matrix: Mapping[str, Json]
+    request: Mapping[str, Json]
+    body: bytes  # the canonical JSON of `request`: what is hashed is what is sent
+    stems: tuple[str, ...]  # file names without extension, one an artifact, below artifacts/STEP/
+    units: int  # images or voices that it asks for, each billed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some artifacts of a job, when others have come already. Indexes count from 0."""
+
+    first: int
+    count: int
+    missing: tuple[int, ...]  # all that have not come, these included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job of the ledger that has not ended. `stems` hold one tuple a row that makes the job."""
+
+    job_id: str
+    operation: str
+    body: bytes
+    status: JobStatus
+    task_id: str | None
+    submitted_at: str | None
+    request_id: str | None = None
+    lost_at: str | None = None  # when the create's answer was given up
+    attempts: int
+    stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
+    part: "Part | None" = None  # what of a partial job is asked for again
+    whole: bytes | None = None  # the job's own request, where `body` asks for a part
+    run_id: int | None = None  # of the last intent; None where another run directory has sent it
+    is_found: bool = False  # the task, in the service's list: no answer has named it
+    is_retry: bool = False  # where its task has no more to give, it is sent again
+    have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
+
+
+class SentElsewhere(NamedTuple):
+    """A create that another run directory has sent; `task_id` where it was answered."""
+
+    job_id: str
+    task_id: str | None
+    request_id: str | None
+    submitted_at: str
+    lost_at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job did not succeed. `kind` is the error class: job, partial, lost or unknown."""
+
+    code: str
+    message: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a job; `path` is relative to the run directory, `size` in bytes.
+
+    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    """
+
+    path: str
+    sha256: str
+    source_sha256: str
+    size: int
+    media_type: str
+    index: int
+    seed: int | None = None
+    sample_rate: int | None = None
+
+
+LOST_ROW = "LedgerDamaged"  # error code of a job whose row in a damaged ledger could not be read
+
+
+class Saved(NamedTuple):
+    """A file that is on disk. `paths` are relative to the run directory."""
+
+    paths: tuple[str, ...]
+    sha256: str
+    size: int
+    media_type: str
+    source_sha256: str  # of the bytes as they came
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """How a job ended. `units` are billed: images, voices. `warning` is for the user."""
+
+    status: JobStatus
+    artifacts: tuple[Artifact, ...] = ()
+    output: Mapping[str, Json] | None = None
+    error: JobError | None = None
+    units: int = 0
+    request_id: str | None = None  # of an answer that the ledger has not seen yet
+    warning: str = ""

@@ -1,0 +1,299 @@
+"""The environment and key files, read once into values. The only user of os.environ."""
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from io import StringIO
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from dsrun.common.credential import KEY_FOLDER, guard, is_key_variable
+from dsrun.common.errors import SetupError, UsageError
+from dsrun.common.redaction import keep_secret
+from dsrun.common.user_files import Unreadable, read_file, read_pipe
+
+_KEY = "DASHSCOPE_API_KEY"
+_BIGGEST_KEY_FILE = 65_536  # bytes
+_env_files: set[Path] = set()  # that were read, and the keys in them
+_keys: set[str] = set()  # that were read in this process, from pipes too
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
+
+DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
+
+_SETTINGS_BYTES = 2**20  # of a key file, of an env file
+_PIPE_S = 5.0  # until a pipe must have given the key
+_NO_ADDRESS = re.compile(r"[\s\\\x00-\x20\x7f]")
+_LONGEST_HOST = 253
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
+
+_LASTING = (
+    "DASHSCOPE_HTTP_BASE_URL",
+    "DASHSCOPE_BASE_URL",
+    "DASHSCOPE_WORKSPACE",
+    "DASHSCOPE_WORKSPACE_ID",
+    *(
+        f"DSRUN_{option}"
+        for option in (
+            "MAX_COST", "MAX_CONCURRENCY", "YES", "ALLOW_NOTIFY", "RETRY_FAILED", "FAIL_FAST",
+            "NO_CACHE", "STEP", "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
+        )
+    ),
+)  # fmt: skip
+FILES_TO_WRITE = ("DSRUN_LOG_FILE", "DSRUN_JUNIT", "DSRUN_TEXTFILE")
+_LASTING_FILES = ("DASHSCOPE_API_KEY_FILE_PATH", *FILES_TO_WRITE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where to send requests and with which key; the key never shows in a repr."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    workspace: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def bearer(self) -> str:
+        return f"Bearer {self.api_key}"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises SetupError without a usable key."""
+    env = os.environ if environ is None else environ
+    named = env.get("DASHSCOPE_HTTP_BASE_URL") or env.get("DASHSCOPE_BASE_URL")
+    base_url = (named or DEFAULT_BASE_URL).strip()
+    parts = _address_parts(base_url)
+    if parts is None:
+        raise SetupError(
+            f"the base URL {base_url!r} is no http address; DASHSCOPE_HTTP_BASE_URL should look "
+            f"like {DEFAULT_BASE_URL}"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise SetupError(
+            f"the base URL of {parts.hostname} holds a user, a password, a query or a fragment, "
+            f"which no path can follow; it should look like {DEFAULT_BASE_URL}"
+        )
+    workspace = (env.get("DASHSCOPE_WORKSPACE") or env.get("DASHSCOPE_WORKSPACE_ID") or "").strip()
+    if not workspace.isascii() or not workspace.isprintable():
+        raise SetupError("DASHSCOPE_WORKSPACE holds a sign that no workspace id has; set it again")
+    key, warnings = _api_key(env)
+    return Settings(base_url=base_url, api_key=key, workspace=workspace or None, warnings=warnings)
+
+
+def _address_parts(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        return parts if _is_address(text, parts) else None
+    except ValueError:
+        return None
+
+
+def _is_address(text: str, parts: SplitResult) -> bool:
+    """Whether a request can be sent there. Raises ValueError, as the parts of an address do."""
+    if parts.scheme not in ("http", "https") or _NO_ADDRESS.search(text):
+        return False
+    host = (parts.hostname or "").removesuffix(".")
+    if parts.netloc.endswith(":") or parts.port == 0:
+        return False
+    if ":" in host:
+        return bool(ip_address(host))
+    host = host.encode("idna").decode()
+    if re.fullmatch(r"[0-9.]+", host):
+        return bool(ip_address(host))
+    return len(host) <= _LONGEST_HOST and all(map(_LABEL, host.split(".")))
+
+
+def load_env_file(path: Path) -> tuple[str, ...]:
+    """Set the variables of a file that the environment does not have; warnings about the file.
+
+    Raises UsageError.
+    """
+    from dotenv.parser import parse_stream  # noqa: PLC0415  # few runs want it
+
+    try:
+        text = read_file(path, most=_SETTINGS_BYTES).decode("utf-8-sig")
+    except Unreadable as error:
+        raise UsageError(f"--env-file {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        words = "cannot be read: it is no UTF-8 text"
+        raise UsageError(f"--env-file {path}: {words}") from error
+    bindings = list(parse_stream(StringIO(text, newline=None)))
+    for binding in bindings:
+        if binding.error or not _can_be_set(binding):
+            raise UsageError(
+                f"--env-file {path}: line {binding.original.line} is not NAME=VALUE; "
+                "quote a value that holds spaces or #"
+            )
+    for binding in bindings:
+        if binding.key is not None and binding.value is not None:
+            os.environ.setdefault(binding.key, binding.value)
+    _env_files.add(path.absolute())
+    keys = [item.value.strip() for item in bindings if item.key == _KEY and item.value]
+    _keys.update(keys)
+    return _open_to_others(path) if keys else ()
+
+
+def guard_key(environ: Mapping[str, str] | None = None) -> None:
+    """Let no pipeline touch the key: its values, wherever they stand, its variables, its files."""
+    env = os.environ if environ is None else environ
+    named = (Path(env[name]).absolute() for name in ("DSRUN_ENV_FILE",) if env.get(name))
+    kept = (key_file(env), key_file({}))
+    values = {env.get(_KEY, "").strip(), *_keys, *map(_text_of, kept)} - {""}
+    for value in values:
+        keep_secret(value)
+    guard(values=values, environment=env, files=(*kept, *named, *_env_files))
+
+
+def _can_be_set(binding: "Binding") -> bool:
+    if binding.key is None:
+        return True
+    return binding.value is not None and "\0" not in binding.key + binding.value
+
+
+def wants_color(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a terminal may show colours: not with NO_COLOR (no-color.org), not a dumb one."""
+    env = os.environ if environ is None else environ
+    return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
+def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """`json` where a command line, or the environment, asks for it, else `text`.
+
+    Known before the command line is parsed, so that a slip in it is told in the same form.
+    """
+    env = os.environ if environ is None else environ
+    words = "\n".join(argv).replace("--log-format\n", "--log-format=").split("\n")
+    given = [word.partition("=")[2] for word in words if word.startswith("--log-format=")]
+    chosen = given[-1] if given else env.get("DSRUN_LOG_FORMAT")
+    return "json" if chosen == "json" else "text"
+
+
+def read_variable(name: str) -> str | None:
+    """A variable that the manifest names for a secret; None where it is not set, or has the key."""
+    if is_key_variable(name):
+        return None
+    value = os.environ.get(name, "").strip()
+    keep_secret(value)
+    return value or None
+
+
+def step_summary_file() -> Path | None:
+    """The file whose Markdown GitHub shows on the page of a workflow run."""
+    named = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(named) if named else None
+
+
+def without_key() -> dict[str, str]:
+    """The environment for a program that is not ours: all but the key and where it stands."""
+    guard_key()
+    return {name: value for name, value in os.environ.items() if not is_key_variable(name)}
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where dsrun keeps what it remembers of this user; None where there is no home."""
+    env = os.environ if environ is None else environ
+    named = Path(env.get("XDG_STATE_HOME", ""))
+    folder = named if named.is_absolute() else _home() / ".local" / "state"
+    return folder / "dsrun" if folder.is_absolute() else None
+
+
+def _home() -> Path:
+    """The user's home; a relative path where there is none."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111  # pathlib raises where there is none
+
+
+def emulated_settings(base_url: str) -> Settings:
+    return Settings(base_url=base_url, api_key="sk-emulated")
+
+
+def key_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The file that the key is read from where DASHSCOPE_API_KEY does not hold it."""
+    env = os.environ if environ is None else environ
+    named = env.get("DASHSCOPE_API_KEY_FILE_PATH")
+    return Path(named) if named else _home() / KEY_FOLDER / "api_key"
+
+
+def lasting_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The settings that a scheduled run needs, without the key; `has_bare_key` tells of that."""
+    env = os.environ if environ is None else environ
+    found = {name: env[name] for name in _LASTING if env.get(name)}
+    files = {name: str(Path(env[name]).absolute()) for name in _LASTING_FILES if env.get(name)}
+    return found | files
+
+
+def has_bare_key(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the key stands in the environment itself, where a scheduled run finds none."""
+    env = os.environ if environ is None else environ
+    return bool(env.get("DASHSCOPE_API_KEY"))
+
+
+def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The key, and what is to be said of where it stands."""
+    key = env.get("DASHSCOPE_API_KEY", "").strip()
+    warnings: tuple[str, ...] = ()
+    if not key:
+        path = key_file(env)
+        key = _read_key(path, required=bool(env.get("DASHSCOPE_API_KEY_FILE_PATH")))
+        warnings = _open_to_others(path)
+    if not key:
+        raise SetupError(
+            "no API key: set DASHSCOPE_API_KEY (or put the key into ~/.dashscope/api_key), or add "
+            "--emulate to try the pipeline without a key and without cost"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SetupError("the API key holds a space or a sign that no key has; set it again")
+    keep_secret(key)
+    _keys.add(key)
+    guard_key(env)
+    return key, warnings
+
+
+def _text_of(path: Path) -> str:
+    """The key that stands in a file; a pipe is left alone, since it is read once."""
+    try:
+        if path.is_file() and path.stat().st_size <= _BIGGEST_KEY_FILE:
+            return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):  # whoever needs the key says so
+        return ""
+    return ""
+
+
+def _open_to_others(path: Path) -> tuple[str, ...]:
+    """A warning where every account of the machine can read or write the key's file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ()
+    if os.name == "nt" or not stat.S_ISREG(mode) or not mode & (stat.S_IROTH | stat.S_IWOTH):
+        return ()
+    return (f"every user of this machine can read {path}; `chmod 600 {path}` keeps the key yours",)
+
+
+def _read_key(path: Path, *, required: bool) -> str:
+    try:
+        return _key_text(path).strip()
+    except Unreadable as error:
+        if required:
+            raise SetupError(f"DASHSCOPE_API_KEY_FILE_PATH names {path}, which {error}") from error
+        return ""
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} holds no text; it should hold the API key alone") from error
+
+
+def _key_text(path: Path) -> str:
+    try:
+        is_pipe = stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        is_pipe = False
+    return _read_once(path) if is_pipe else read_file(path, most=_SETTINGS_BYTES).decode()
+
+
+@cache
+def _read_once(path: Path) -> str:
+    """The text of a pipe, which is empty when the next run of this process (--catch-up) asks."""
+    return read_pipe(path, most=_SETTINGS_BYTES, wait_s=_PIPE_S).decode()

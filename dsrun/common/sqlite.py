@@ -1,0 +1,200 @@
+"""The file of a ledger: opened to write, or to read with nothing beside it touched."""
+
+import shutil
+import sqlite3
+import struct
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from dsrun.common.errors import SetupError
+
+_LOG_HEAD = struct.Struct(">8I")  # its last two numbers are the checksum of the others
+_LOG_MAGIC = 0x377F0682
+_NO_STATE = (0, 0, 0)
+_PRIMARY = 0xFF  # of an error code, without what SQLite adds to it
+
+
+class NoRoom(SetupError):
+    """The disk takes nothing more: it is full, or a quota or limit is reached."""
+
+
+_ALONE_MS = 200  # to wait for those who read a ledger that is closed
+_DAMAGE = (  # in what SQLite says of a file that is not as it was written
+    "malformed", "not a database", "decode to UTF-8", "no such table", "no such column",
+    "unsupported file format", "no such index", "database schema", "duplicate column",
+)  # fmt: skip
+READ_FAULTS = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
+
+
+class OwnFile:
+    """A connection with the ledger's own settings, for the process that runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError."""
+        self._db = connect(path)
+
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class UntouchedFile:
+    """A ledger of somebody else, perhaps of a live run, perhaps in a folder that is read-only.
+
+    SQLite reads a WAL database with a lock file (`-shm`) that it would make. Where a run left one
+    it is read as it is; where the log is empty the database alone says all; and a log without its
+    lock file, as in a copied folder, is read in a copy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError."""
+        self._path = path.resolve()
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._state = _NO_STATE
+        self._db = self._open()
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection; a new one where a run has begun since, whose log it must see."""
+        if self._state != _NO_STATE and self._state != self._state_now():
+            self.close()
+            self._db = self._open()
+        return self._db
+
+    def close(self) -> None:
+        self._db.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
+
+    def _open(self) -> sqlite3.Connection:
+        path, options = self._path, "immutable=1"
+        self._state = self._state_now()
+        if self._state[0]:
+            self._state = _NO_STATE  # SQLite itself keeps up with a log
+            options = "mode=ro&readonly_shm=1"
+            if not _beside(path, "-shm").exists() or not _is_log(_beside(path, "-wal")):
+                path, options = self._copied(), "mode=ro"
+        try:
+            db = sqlite3.connect(
+                f"file:{quote(str(path))}?{options}",
+                uri=True, isolation_level=None, check_same_thread=False, timeout=30.0,
+            )  # fmt: skip
+            db.row_factory = sqlite3.Row
+        except sqlite3.Error as error:
+            raise disk_error(error, self._path) from error
+        return db
+
+    def _state_now(self) -> tuple[int, int, int]:
+        """Size of the log; size and time of the database."""
+        log = 0
+        with suppress(OSError):
+            log = _beside(self._path, "-wal").stat().st_size
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
+        return log, found.st_size, found.st_mtime_ns
+
+    def _copied(self) -> Path:
+        self._copy = tempfile.TemporaryDirectory(prefix="dsrun-ledger-")
+        copy = Path(self._copy.name) / self._path.name
+        try:
+            for ending in ("", "-wal"):
+                shutil.copyfile(_beside(self._path, ending), _beside(copy, ending))
+        except OSError as error:
+            raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
+        return copy
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a log begins as SQLite writes it; over another one it would wait for long."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOG_HEAD.size)
+    except OSError:
+        return False
+    if len(head) < _LOG_HEAD.size:
+        return False
+    words = struct.unpack(">6I" if head[3] & 1 else "<6I", head[:24])
+    one = two = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + two) & 0xFFFFFFFF
+        two = (two + second + one) & 0xFFFFFFFF
+    magic, *_, total, other = _LOG_HEAD.unpack(head)
+    return magic & ~1 == _LOG_MAGIC and (total, other) == (one, two)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with the ledger's own settings. Raises SetupError."""
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        db.row_factory = sqlite3.Row
+        db.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+        )
+    except sqlite3.Error as error:
+        raise disk_error(error, path) from error
+    return db
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. Raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+class DamagedLedger(SetupError):
+    """The ledger does not say what was written to it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"the ledger {path} is damaged: {what}. Nothing was sent, and nothing in it was "
+            f"changed. `dsrun verify {path.parent}` tells what can be saved, and `dsrun verify "
+            f"--repair {path.parent}` saves it: it writes a new ledger from what can still be "
+            "read, from the files and from results.jsonl, keeps the damaged one, and takes "
+            "whatever may be paid for paid."
+        )
+
+
+def disk_error(error: Exception, path: Path) -> SetupError:
+    """Words for a ledger that the disk does not take or give."""
+    if isinstance(error, UnicodeDecodeError) or any(sign in str(error) for sign in _DAMAGE):
+        return DamagedLedger(path, _told(error))
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    kind = NoRoom if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) else SetupError
+    return kind(
+        f"the ledger {path} cannot be used: {error}. Free the disk or make the folder writable, "
+        "then run the same command again; nothing is lost."
+    )
+
+
+def _told(error: Exception) -> str:
+    """Without the bytes that cannot be shown."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a text in it is not UTF-8"
+    words = str(error)
+    return "a text in it is not UTF-8" if "decode to UTF-8" in words else words
+
+
+def merge_log(db: sqlite3.Connection) -> bool:
+    """Bring the log into the database file and do without it; whether nobody else has it open.
+
+    A file without a log counts who writes to it, and is read anywhere.
+    """
+    try:
+        db.execute(f"PRAGMA busy_timeout = {_ALONE_MS}")
+        mode: str = db.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    except sqlite3.Error:  # somebody reads it: the log stays, and is as good
+        return False
+    return mode == "delete"

@@ -1,0 +1,138 @@
+"""One owner of every reason to stop: signals, bad keys, budgets, too many failures."""
+
+import asyncio
+from decimal import Decimal
+from types import TracebackType
+
+from dsrun.common.errors import ExitCode
+
+
+class Left(Exception):
+    """The job is left as it stands in the ledger; a later run goes on with it."""
+
+
+class RunControl:
+    """Knows whether the run goes on, and wakes what waits when it does not.
+
+    Jobs wait inside `interruptible()`. A request to stop ends those waits at once; waits for
+    a task that is already paid (`paid=True`) go on until the grace time is over.
+    """
+
+    def __init__(self, *, max_failures: int | None = None, budget: "Budget | None" = None) -> None:
+        self.reason = ""
+        self.exit_code: ExitCode | None = None
+        self.budget = budget or Budget()
+        self.unfetched = ""
+        self._max_failures = max_failures
+        self._failures = 0
+        self._closed_operations: dict[str, str] = {}
+        self._waits: dict[asyncio.Timeout, bool] = {}
+        self._grace_over = False
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.exit_code is not None
+
+    @property
+    def closed_operations(self) -> dict[str, str]:
+        """Operations whose jobs cannot succeed, with the service's words."""
+        return dict(self._closed_operations)
+
+    def stop(self, reason: str, exit_code: ExitCode) -> None:
+        """Submit nothing more. The first reason counts."""
+        if self.exit_code is None:
+            self.reason, self.exit_code = reason, exit_code
+        self._interrupt(paid=False)
+
+    def end_grace(self) -> None:
+        """Give up waiting for tasks too; they stay in the ledger as submitted."""
+        self._grace_over = True
+        self._interrupt(paid=True)
+
+    def close_operation(self, operation: str, reason: str) -> None:
+        """No further job of this operation is submitted."""
+        self._closed_operations.setdefault(operation, reason)
+
+    def check(self, operation: str) -> None:
+        """Raises Left where no job of the operation may be submitted any more."""
+        if self.is_stopping or operation in self._closed_operations:
+            raise Left
+
+    def note_failure(self) -> None:
+        self._failures += 1
+        if self._max_failures is not None and self._failures >= self._max_failures:
+            jobs = "1 job" if self._failures == 1 else f"{self._failures} jobs"
+            self.stop(f"{jobs} failed; max_failures is {self._max_failures}", ExitCode.INCOMPLETE)
+
+    def note_unfetched(self, reason: str) -> None:
+        """A result is paid and waits at the service, but its file did not come."""
+        self.unfetched = self.unfetched or reason
+
+    def interruptible(self, *, paid: bool = False) -> "_Interruptible":
+        """Wait in here; raises Left as soon as the run stops."""
+        if (self.is_stopping and not paid) or self._grace_over:
+            raise Left
+        return _Interruptible(self._waits, paid=paid)
+
+    def _interrupt(self, *, paid: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        for scope, is_paid in self._waits.items():
+            if (paid or not is_paid) and not scope.expired():
+                scope.reschedule(now)
+
+
+class _Interruptible:
+    """A wait that RunControl can end; a plain class, since every request passes through one."""
+
+    __slots__ = ("_paid", "_scope", "_waits")
+
+    def __init__(self, waits: dict[asyncio.Timeout, bool], *, paid: bool) -> None:
+        self._waits = waits
+        self._paid = paid
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._waits[self._scope] = self._paid
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        del self._waits[self._scope]
+        try:
+            await self._scope.__aexit__(kind, error, tb)
+        except TimeoutError:
+            raise Left from None
+
+
+class Budget:
+    """What may still be spent: `max_cost` less what was spent and what is under way."""
+
+    def __init__(
+        self,
+        *,
+        limit: Decimal | None = None,
+        spent: Decimal = Decimal(0),
+        under_way: Decimal = Decimal(0),
+    ) -> None:
+        self.limit = limit
+        self.spent = spent
+        self.under_way = under_way
+
+    def reserve(self, amount: Decimal) -> bool:
+        """Set an amount aside; False where it would pass the limit."""
+        if self.limit is not None and self.spent + self.under_way + amount > self.limit:
+            return False
+        self.under_way += amount
+        return True
+
+    def recount(self, *, spent: Decimal, under_way: Decimal) -> None:
+        """Begin anew from what the ledger says, while no job runs."""
+        self.spent, self.under_way = spent, under_way
+
+    def settle(self, reserved: Decimal, spent: Decimal) -> None:
+        self.under_way -= reserved
+        self.spent += spent

@@ -1,0 +1,334 @@
+"""Request rates as the service counts them: so many in any window of time.
+
+A plain token bucket lets a burst through at a window's edge. Here a request takes its place
+until one window after its *answer*: the service received it before that, so however the
+network delays requests, no window on the service's clock ever holds more than allowed.
+
+A `Lane` is what the jobs of one operation share: its window, its rate, how long its tasks take.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import NamedTuple, Protocol
+
+from dsrun.common.errors import ExitCode
+from dsrun.common.units import Rate
+from dsrun.engine.backoff import PollEstimate
+from dsrun.engine.control import RunControl
+from dsrun.service.classify import Decision, Verdict
+from dsrun.service.operation import Operation
+
+PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
+_SLOWEST = 8.0  # the rate falls to an eighth; what goes on being refused waits longer and longer
+_RECOVERY = 0.8
+_LONGEST_PAUSE_S = 64.0  # after refusals one upon the other
+_MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Pace(NamedTuple):
+    """How fast requests may go now: seconds a request, and whether the service slowed them."""
+
+    interval_s: float
+    is_throttled: bool
+
+
+class RateLimiter:
+    """At most `rate.requests` a window; slower after a refusal, and back again by and by."""
+
+    def __init__(self, rate: Rate, *, clock: Clock, used: int = 0) -> None:
+        """`used`: requests that an earlier process may have sent just before."""
+        self._rate = rate
+        self._clock = clock
+        self._answered = deque([clock.monotonic()] * min(used, rate.requests))
+        self._under_way = 0
+        self._stretch = 1.0
+        self._paused_until = 0.0
+        self._refused_since: float | None = None
+        self._refusals = 0  # one upon the other
+        self._turn = asyncio.Lock()  # waiting requests keep their order
+        self._queue = asyncio.Lock()  # those that are not urgent send one of them to the turn
+        self._changed = asyncio.Event()
+
+    @property
+    def pace(self) -> Pace:
+        interval = self._rate.per_s * self._stretch / self._rate.requests
+        return Pace(interval_s=interval, is_throttled=self._stretch > 1.0)
+
+    def hopeless(self) -> str:
+        """Why waiting for the service is of no use today; an empty text while it may be."""
+        if self._refused_since is None:
+            return ""
+        now = self._clock.monotonic()
+        if self._paused_until - now > PATIENCE_S:
+            return f"it asks to wait for {self._paused_until - now:.0f} s"
+        if now - self._refused_since >= PATIENCE_S:
+            return f"it has refused every request for its rate for {PATIENCE_S / 60:.0f} minutes"
+        return ""
+
+    @asynccontextmanager
+    async def slot(self, *, urgent: bool = False) -> AsyncIterator[None]:
+        """Hold a place for one request, from before it is sent until it is answered."""
+        await self.take(urgent=urgent)
+        try:
+            yield
+        finally:
+            self.give_back()
+
+    async def take(self, *, urgent: bool = False) -> None:
+        """Wait for a place; `give_back` it when the request is answered.
+
+        Who waits longest is next. Urgent requests wait for each other and for one of the rest.
+        """
+        async with nullcontext() if urgent else self._queue, self._turn:
+            await self._wait_for_room()
+            self._under_way += 1
+
+    def give_back(self) -> None:
+        self._under_way -= 1
+        self._answered.append(self._clock.monotonic())
+        self._changed.set()
+
+    def take_back(self) -> None:
+        """A place that was taken is not used after all."""
+        self._under_way -= 1
+        self._changed.set()
+
+    def pause(self, seconds: float) -> None:
+        """Take no request for a while."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    def slow_down(self, retry_after_s: float | None) -> None:
+        """The service refused a request for its rate: halve the rate and pause.
+
+        Refusals now and then cost a pause each; only a row of them makes the pauses long.
+        """
+        now = self._clock.monotonic()
+        if now >= self._paused_until:  # else it was sent before the last refusal came
+            self._stretch = min(_SLOWEST, self._stretch * 2)
+            self._refusals += 1
+        self._refused_since = now if self._refused_since is None else self._refused_since
+        interval = self._rate.per_s * self._stretch / self._rate.requests
+        patience = min(_LONGEST_PAUSE_S, min(1.0, self._rate.per_s) * 2.0 ** (self._refusals - 1))
+        self._paused_until = max(
+            self._paused_until, now + max(retry_after_s or 0.0, interval, patience)
+        )
+
+    def speed_up(self) -> None:
+        """The service took a request: recover a little."""
+        self._stretch = max(1.0, self._stretch * _RECOVERY)
+        self._refused_since = None
+        self._refusals = 0
+
+    async def _wait_for_room(self) -> None:
+        while (wait := self._wait_s()) != 0:
+            if wait is not None:
+                await self._clock.sleep(wait)
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _wait_s(self) -> float | None:
+        """Seconds until there may be room; 0 now, None when an answer must come first."""
+        now = self._clock.monotonic()
+        if now < self._paused_until:
+            return self._paused_until - now
+        # A slow rate means fewer in the same window, and only below one a longer window:
+        # what was sent at full rate must not hold up a minute's limit for an hour.
+        room = max(1, int(self._rate.requests / self._stretch))
+        window = self._rate.per_s + min(1.0, self._rate.per_s) * _MARGIN
+        window *= max(1.0, self._stretch / self._rate.requests)
+        while self._answered and self._answered[0] <= now - window:
+            self._answered.popleft()
+        excess = self._under_way + len(self._answered) - room
+        if excess < 0:
+            return 0
+        return self._answered[excess] + window - now if excess < len(self._answered) else None
+
+
+class SubmitWindow:
+    """So many requests under way at once; half as many after a refusal, and back one by one.
+
+    It opens with the first request that is taken: a bad key costs one refusal, not a windowful.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 1.0
+        self._is_open = False
+        self._taken = 0
+        self._turn = asyncio.Lock()  # waiting requests keep their order
+        self._changed = asyncio.Event()
+
+    async def take(self) -> None:
+        """Wait for a place; `give_back` it afterwards."""
+        async with self._turn:
+            while self._taken >= int(self._size):
+                self._changed.clear()
+                await self._changed.wait()
+            self._taken += 1
+
+    def give_back(self) -> None:
+        self._taken -= 1
+        self._changed.set()
+
+    def shrink(self) -> None:
+        self._size = max(1.0, self._size / 2)
+
+    def grow(self) -> None:
+        """One place more for as many accepted requests as there are places."""
+        more = self._size + 1 / self._size if self._is_open else self._most
+        self._is_open = True
+        self._size = min(float(self._most), more)
+        self._changed.set()
+
+
+_MORE_DOUBTS = 3  # than creates at once: those sent later show whether a lost one was accepted
+_APART_S = 1.2  # between a lost create and the next
+_MOST_FOREIGN = 4  # creates that something else than the API has answered
+
+
+class Lane:
+    """Creates of one operation go through here: so many at once, so many a second."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        *,
+        limiter: RateLimiter,
+        submit_window: int,
+        estimate: PollEstimate,
+        max_poll_s: float,
+    ) -> None:
+        self.operation = operation
+        self.limiter = limiter
+        self.estimate = estimate
+        self.max_poll_s = max_poll_s
+        self._window = SubmitWindow(submit_window)
+        self._under_way = 0
+        self._quiet = asyncio.Event()  # no create is under way
+        self._quiet.set()
+        self._waiting = 0  # creates that want a turn
+        self._looks = 0
+        self._clear = asyncio.Event()  # nobody looks for a lost create
+        self._clear.set()
+        self._looking = asyncio.Lock()
+        self._doubts = 0
+        self._settled = asyncio.Event()
+        self._most_doubts = submit_window + _MORE_DOUBTS
+        self._foreign_answers = 0  # one upon the other
+
+    @property
+    def expects_creates(self) -> bool:
+        """Whether a create is under way, or may be soon."""
+        is_held_up = self._doubts >= self._most_doubts
+        return self._under_way > 0 or (self._waiting > 0 and not is_held_up)
+
+    def begin_doubt(self) -> None:
+        """A create is lost. Where too many are, no other is sent until one is settled.
+
+        The next one waits a little, so that the two can be told apart by their times.
+        """
+        self._doubts += 1
+        self.limiter.pause(_APART_S)
+
+    def end_doubt(self) -> None:
+        self._doubts -= 1
+        self._settled.set()
+
+    @asynccontextmanager
+    async def turn(self, control: RunControl) -> AsyncIterator[None]:
+        """Wait for the right to send one create, and hold it.
+
+        Raises Left when the run stops or the operation is closed.
+        """
+        async with control.interruptible():
+            self._waiting += 1
+            try:
+                await self._take_turn(control)
+            finally:
+                self._waiting -= 1
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
+            self._window.give_back()
+
+    @asynccontextmanager
+    async def alone(self, control: RunControl) -> AsyncIterator[None]:
+        """No create of the operation is under way in here, so that a lost one can be told.
+
+        Raises Left when the run stops.
+        """
+        self._looks += 1
+        self._clear.clear()
+        try:
+            async with control.interruptible():
+                await self._quiet.wait()
+                await self._looking.acquire()
+            try:
+                yield
+            finally:
+                self._looking.release()
+        finally:
+            self._looks -= 1
+            if not self._looks:
+                self._clear.set()
+
+    def learn(self, verdict: Verdict, control: RunControl) -> None:
+        """Adapt rate and window to an answer; close the operation when it refuses for too long."""
+        self._foreign_answers = self._foreign_answers + 1 if verdict.is_foreign else 0
+        if self._foreign_answers >= _MOST_FOREIGN:
+            words = f"{self._foreign_answers} creates in a row: {verdict.code}: {verdict.message}"
+            hint = "is the base URL right, or does a proxy or firewall stand before the API?"
+            control.stop(f"{words}; {hint}", ExitCode.INCOMPLETE)
+        if verdict.is_foreign and verdict.is_crowded:
+            self.limiter.slow_down(verdict.retry_after_s)
+        if verdict.decision in (Decision.AMBIGUOUS, Decision.MODEL, Decision.STOP):
+            return
+        if verdict.decision is not Decision.THROTTLE:
+            self.limiter.speed_up()
+            self._window.grow()
+            return
+        self.limiter.slow_down(verdict.retry_after_s)
+        self._window.shrink()
+        if reason := self.limiter.hopeless():
+            words = f"{verdict.code}: {verdict.message} The service is throttling: {reason}"
+            control.close_operation(self.operation.name, f"{words}; run again later")
+
+    def _begin(self) -> None:
+        self._under_way += 1
+        self._quiet.clear()
+
+    async def _take_turn(self, control: RunControl) -> None:
+        await self._window.take()
+        try:
+            control.check(self.operation.name)  # first: who leaves must not wait for the rate
+            await self._take_place()
+        except BaseException:
+            self._window.give_back()
+            raise
+
+    async def _take_place(self) -> None:
+        while self._doubts >= self._most_doubts:
+            self._settled.clear()
+            await self._settled.wait()
+        while True:
+            await self._clear.wait()
+            await self.limiter.take()
+            if not self._looks:
+                return
+            self.limiter.take_back()  # the look may need a place itself
+
+    def _end(self) -> None:
+        self.limiter.give_back()
+        self._under_way -= 1
+        if not self._under_way:
+            self._quiet.set()

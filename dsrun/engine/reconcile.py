@@ -1,0 +1,347 @@
+"""Finding a create again whose answer was lost, before anything is sent in its place."""
+
+import math
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from itertools import count
+from typing import NamedTuple
+
+import orjson
+
+from dsrun.common.clock import stamp
+from dsrun.common.doubt import Doubt, Span
+from dsrun.common.errors import ApiError
+from dsrun.common.models import OpenJob
+from dsrun.engine.control import RunControl
+from dsrun.engine.limits import Lane, RateLimiter
+from dsrun.engine.listing import Lister, Listing, Unlisted
+from dsrun.engine.matching import (
+    Evidence,
+    Finding,
+    NotFound,
+    Trace,
+    caller_of,
+    find_made,
+    find_task,
+    measure_skew,
+    stamp_window,
+    weigh,
+)
+from dsrun.engine.places import leave_place
+from dsrun.engine.ports import Claims, Clock, GenerationApi
+from dsrun.service.operation import MadeList, TaskList
+from dsrun.service.replies import TaskPhase, task_phase
+
+_RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
+_MARGIN_S = 180.0
+_FIRST_LOOK_S, _RAREST_LOOK_S = 1.0, 4.0  # between two looks
+_SHARP_S = 0.2  # doubt of the list's times that more tasks of ours would not lessen much
+_PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
+_LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
+_JUMP_S = 2.0  # by which the computer's clock may differ from the time that has passed
+_FEW = 3  # creates that show how long one usually takes
+_LEAST_USUAL_S = 0.5
+_MOST_ASKED = 5  # candidates that are asked what made them
+
+
+class Undecided(NamedTuple):
+    """Why nobody can tell whether the create was accepted.
+
+    `is_silent`: the list did not answer, so that a later run may find out. `is_foreign`: what
+    answered in its place is not the API.
+    """
+
+    reason: str
+    is_silent: bool = False
+    is_foreign: bool = False
+
+
+class _Settled(NamedTuple):
+    outcome: Trace | Undecided | None
+
+
+class _Look(NamedTuple):
+    """One look at a list, and how long after the loss of the create its verdict counts."""
+
+    finding: Finding
+    wait_s: float = math.inf
+    reason: str = ""
+    needs_witness: bool = False  # so that a create that comes later may tell more
+
+
+class Reconciler:
+    """Looks for lost creates in the lists of the service.
+
+    Absence is never guessed. It counts once the list shows something of ours that was accepted
+    after the lost create or, after a longer wait, before it.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: GenerationApi,
+        claims: Claims,
+        control: RunControl,
+        clock: Clock,
+        lister: Lister,
+        limiter: RateLimiter,
+        grace_s: float,
+    ) -> None:
+        """Within `grace_s` seconds of its loss an accepted create must show up in the list.
+
+        `limiter` keeps the rate of task queries.
+        """
+        self._api = api
+        self._lister = lister
+        self._limiter = limiter
+        self._claims = claims
+        self._control = control
+        self._clock = clock
+        self._grace_s = grace_s
+        self._began = (clock.now().timestamp(), clock.monotonic())
+
+    async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
+        """What became of the create; None where it was not accepted. Raises Left.
+
+        Another run may have sent the same job, and not know either: then none of them was.
+        """
+        others = self._claims.same_job(job.job_id, since=self._listed_since())
+        undecided = None
+        for each in dict.fromkeys((doubt, *others)):
+            outcome = await self._find(job, lane, each)
+            if isinstance(outcome, Trace):
+                return outcome
+            undecided = undecided or outcome
+        return undecided
+
+    async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
+        """Look at once, and then, the place of the job left to others, until it can be told."""
+        if lane.operation.recovery is None:
+            return Undecided("the service has no list of what this operation makes")
+        if self._now() - doubt.since > _RECORD_LIFE_S:
+            return Undecided("it was sent more than a day ago, and the service lists one day")
+        began, past_s = self._clock.monotonic(), self._lost_for(doubt)
+        look = await self._look_alone(job, lane, doubt)
+        settled = _settle(look, past_s)
+        if settled is not None:
+            return settled.outcome
+        leave_place()
+        for number in count():
+            await self._pause(number)
+            look = await self._look_alone(job, lane, doubt)
+            waited_s = self._clock.monotonic() - began
+            settled = _settle(look, past_s + waited_s)
+            if settled is not None:
+                return settled.outcome
+            if waited_s >= self._grace_s * _PATIENCE and not _may_tell_more(look, lane, waited_s):
+                break
+        return look if isinstance(look, Undecided) else Undecided(look.reason)
+
+    async def _pause(self, number: int) -> None:
+        """Soon after the loss at first, and then more and more seldom."""
+        first_s = min(_FIRST_LOOK_S, self._grace_s / 2)
+        most_s = min(_RAREST_LOOK_S, self._grace_s * 2)
+        async with self._control.interruptible():
+            await self._clock.sleep(max(0.05, min(first_s * 1.5 ** min(number, 20), most_s)))
+
+    async def _look_alone(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
+        async with lane.alone(self._control):
+            try:
+                if isinstance(lane.operation.recovery, MadeList):
+                    return await self._look_for_made(job, lane, doubt, lane.operation.recovery)
+                return await self._look_for_task(job, lane, doubt)
+            except Unlisted as unlisted:
+                return Undecided(unlisted.reason, unlisted.is_silent, unlisted.is_foreign)
+
+    async def _look_for_task(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look:
+        recovery = lane.operation.recovery
+        model = recovery.model_name if isinstance(recovery, TaskList) else ""
+        # The zone of the window's times is not documented, so a narrow list proves presence, and
+        # absence only where it shows a task that must be in it.
+        if self._is_steady(doubt):
+            try:
+                narrow = await self._lister.tasks(model, stamp_window(doubt, margin_s=_MARGIN_S))
+            except Unlisted as unlisted:
+                if unlisted.is_silent:
+                    raise
+            else:
+                look = await self._judge_tasks(job, lane, doubt, narrow, margin_s=_MARGIN_S)
+                if math.isfinite(look.wait_s):
+                    return look
+        return await self._judge_tasks(job, lane, doubt, await self._lister.tasks(model, {}))
+
+    async def _judge_tasks(
+        self,
+        job: OpenJob,
+        lane: Lane,
+        doubt: Doubt,
+        listing: Listing,
+        *,
+        margin_s: float = math.inf,
+    ) -> _Look:
+        """`margin_s`: how far around the doubt the list reaches, by our clock."""
+        name, names = lane.operation.name, [trace.name for trace in listing.traces]
+        known = self._claims.accepted(names)
+        run_id = doubt.run_id if self._is_steady(doubt) else None
+        # Rivals first: one that gets its task in between is then both, and never neither.
+        rivals = self._claims.rivals(name, job_id=doubt.job_id)
+        claimed = self._claims.claimed(name, names, job_id=doubt.job_id)
+
+        skew = measure_skew(
+            listing.traces, known=known, served_ahead_s=listing.served_ahead_s, run_id=run_id
+        )
+
+        def judge(disproved: Collection[str]) -> Finding:
+            return find_task(
+                doubt,
+                listing.traces,
+                skew=skew,
+                claimed={*claimed, *disproved},
+                rivals=rivals,
+                callers={caller_of(trace) for trace in listing.traces if trace.name in known},
+                usual_s=_usual_s(known, run_id),
+            )
+
+        finding = judge(())
+        evidence = await self._ask(job, lane, finding.candidates)
+        # Another job in doubt may have the same prompt, so that it proves nothing beside one.
+        proven = [
+            trace
+            for trace in finding.candidates
+            if evidence[trace.name] is Evidence.OURS and not rivals
+        ]
+        if len(proven) == 1:
+            return _Look(Finding(proven[0]), 0.0)
+        disproved = [name for name, says in evidence.items() if says is Evidence.NOT_OURS]
+        if disproved:
+            finding = judge(disproved)
+        wait_s = math.inf
+        if isinstance(finding.verdict, Trace):
+            # By elimination, for which the tasks of others must have had time to show up.
+            wait_s = 0.0 if finding.is_proven else self._grace_s
+        elif abs(skew.ahead_s) + skew.wide_s < margin_s or math.isinf(margin_s):
+            wait_s = self._wait_for_absence(doubt, known, self._newly_accepted(name, names))
+        needs_witness = finding.verdict is NotFound.ABSENT or skew.doubt_s > _SHARP_S
+        return _Look(finding, wait_s, _why_open(finding, wait_s), needs_witness)
+
+    async def _ask(
+        self, job: OpenJob, lane: Lane, candidates: Collection[Trace]
+    ) -> dict[str, Evidence]:
+        """What each candidate says of the request that made it, where there are not too many."""
+        recovery = lane.operation.recovery
+        evidence = dict.fromkeys((trace.name for trace in candidates), Evidence.SILENT)
+        if not isinstance(recovery, TaskList) or len(candidates) > _MOST_ASKED:
+            return evidence
+        request = orjson.loads(job.body)
+        for name in evidence:
+            async with self._control.interruptible(), self._limiter.slot():
+                try:
+                    answer = await self._api.query(name)
+                except ApiError:
+                    continue
+            # One that has not ended may tell numbers that are not yet its own.
+            if task_phase(answer.payload) is TaskPhase.SUCCEEDED:
+                evidence[name] = weigh(request, answer.payload, recovery)
+        return evidence
+
+    def _newly_accepted(self, operation: str, listed: Collection[str]) -> dict[str, Span]:
+        """Tasks of ours that the list should show and does not."""
+        spans = self._claims.newly_accepted(operation)
+        return {name: span for name, span in spans.items() if name not in set(listed)}
+
+    def _wait_for_absence(
+        self, doubt: Doubt, known: Mapping[str, Span], unlisted: Mapping[str, Span]
+    ) -> float:
+        """How long after its loss a create that the list lacks was never accepted."""
+        later = [span for span in known.values() if _is_later(span, doubt)]
+        if not later:
+            is_behind = any(_is_later(span, doubt) for span in unlisted.values())
+            return self._grace_s * _PATIENCE if known and not is_behind else math.inf
+        grace_s = self._grace_s * (_PATIENCE if doubt.is_slow else 1.0)
+        witness = max(later, key=lambda span: (span.run_id or 0, span.sent))
+        # A list that lacks what was accepted before its witness has holes.
+        since = doubt.since - _MARGIN_S
+        has_holes = any(
+            span.run_id == witness.run_id and since < span.answered < witness.sent
+            for span in unlisted.values()
+        )
+        return math.inf if has_holes else grace_s
+
+    async def _look_for_made(
+        self, job: OpenJob, lane: Lane, doubt: Doubt, recovery: MadeList
+    ) -> _Look:
+        operation, request = lane.operation, orjson.loads(job.body)
+        listing = await self._lister.made(operation, recovery, request, lane.limiter)
+        names = [trace.name for trace in listing.traces]
+        claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
+        is_dated = doubt.since <= self._now() + _MARGIN_S
+        verdict = find_made(doubt, listing.traces, claimed=claimed, is_dated=is_dated)
+        known = self._claims.made(operation.name, listing.names)
+        wait_s = self._wait_for_absence(doubt, known, {})
+        if isinstance(verdict, Trace):
+            return _Look(Finding(verdict), 0.0)
+        return _Look(Finding(verdict), wait_s, _NO_WITNESS, needs_witness=True)
+
+    def _is_steady(self, doubt: Doubt) -> bool:
+        """Whether the doubt has a time of the clock that this run has had from its start."""
+        wall, monotonic = self._began
+        passed_s = self._clock.monotonic() - monotonic
+        has_moved = abs(self._now() - wall - passed_s) > _JUMP_S
+        return not has_moved and doubt.since <= self._now() + _JUMP_S
+
+    def _lost_for(self, doubt: Doubt) -> float:
+        """Seconds since the loss; after a kill nobody saw it, and the grace begins with a look."""
+        lost_at = doubt.lost_at if doubt.is_seen else min(self._now(), doubt.until)
+        return max(0.0, self._now() - lost_at)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    def _listed_since(self) -> str:
+        """What was made before is not listed any more."""
+        return stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
+
+
+_NO_WITNESS = "the list shows nothing of this run that was accepted later, so it may not be current"
+
+
+def _settle(look: _Look | Undecided, waited_s: float) -> _Settled | None:
+    """The outcome of a look, or None where another one may tell more."""
+    if isinstance(look, Undecided):
+        return _Settled(look)
+    verdict = look.finding.verdict
+    if verdict is NotFound.UNDECIDED or waited_s < look.wait_s:
+        return None
+    return _Settled(verdict if isinstance(verdict, Trace) else None)
+
+
+def _may_tell_more(look: _Look | Undecided, lane: Lane, waited_s: float) -> bool:
+    """Whether another create may come that shows what this look does not."""
+    needs_witness = isinstance(look, _Look) and look.needs_witness
+    return needs_witness and lane.expects_creates and waited_s < _LONGEST_S
+
+
+def _why_open(finding: Finding, wait_s: float) -> str:
+    """Why a look does not tell, in words for the user."""
+    if finding.verdict is NotFound.ABSENT:
+        return _NO_WITNESS if math.isinf(wait_s) else "the list may be behind"
+    names = ", ".join(trace.name for trace in finding.candidates[:3])
+    tasks = f"tasks of that time that may be it: {names}" if names else "a task may be it"
+    if finding.is_shared:
+        return f"others use this key, and the list has no prompts; {tasks}"
+    return f"the list has no prompts; {tasks}"
+
+
+def _is_later(span: Span, doubt: Doubt) -> bool:
+    """Whether a create of ours was sent after the lost one was given up."""
+    if span.run_id is not None and doubt.run_id is not None and span.run_id != doubt.run_id:
+        return span.run_id > doubt.run_id
+    return span.sent >= doubt.lost_at
+
+
+def _usual_s(known: Mapping[str, Span], run_id: int | None) -> float:
+    """Within which a create of the run was accepted, as far as its others tell."""
+    took_s = [span.answered - span.sent for span in known.values() if span.run_id == run_id]
+    if run_id is None or len(took_s) < _FEW:
+        return math.inf
+    return max(_LEAST_USUAL_S, 4 * max(took_s))

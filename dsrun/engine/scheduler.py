@@ -1,0 +1,85 @@
+"""Many jobs: bounded, side by side, until the sources are empty or the run stops.
+
+Jobs come from async iterators, so that a source may grow while the run goes on; a failed job
+is a value. What comes out as an exception is a broken ledger or disk, or a bug.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from dsrun.common.models import JobResult, OpenJob
+from dsrun.engine.control import RunControl
+from dsrun.engine.places import held
+
+Source = AsyncIterator[OpenJob]
+RunJob = Callable[[OpenJob], Awaitable[JobResult | None]]
+OnEnd = Callable[[OpenJob, JobResult | None], None]
+
+
+async def run_jobs(
+    sources: Sequence[Source],
+    *,
+    run_job: RunJob,
+    on_end: OnEnd,
+    concurrency: int,
+    control: RunControl,
+) -> None:
+    """Run every job of every source; at most `concurrency` at once in all.
+
+    Sources are served side by side, each in its own order, and share the places evenly: slow
+    jobs of one never hold up another. What a source no longer needs goes to the others. When
+    the run stops no further job is taken, and the jobs under way end as `control` lets them. A
+    job that waits for others leaves its place to one of its own source.
+    """
+    places = asyncio.Semaphore(concurrency)
+    shares = _Shares(concurrency, sources=len(sources))
+
+    async def work(source: _SharedSource, share: asyncio.Semaphore) -> None:
+        def let_in() -> None:
+            group.create_task(work(source, share))
+
+        while True:
+            async with held(share, places, let_in=let_in):
+                job = None if control.is_stopping else await source.next()
+                if job is None:
+                    shares.close(share)
+                    return
+                on_end(job, await run_job(job))
+
+    async with asyncio.TaskGroup() as group:
+        for source, share in zip(sources, tuple(shares.open), strict=True):
+            shared = _SharedSource(source)
+            for _ in range(concurrency):
+                group.create_task(work(shared, share))
+
+
+class _Shares:
+    """Even parts of the places; they grow as sources end."""
+
+    def __init__(self, places: int, *, sources: int) -> None:
+        self._places = places
+        self._size = max(1, places // max(1, sources))
+        self.open = [asyncio.Semaphore(self._size) for _ in range(sources)]
+
+    def close(self, share: asyncio.Semaphore) -> None:
+        """Its source has ended; the others get more."""
+        if share not in self.open:
+            return
+        self.open.remove(share)
+        size = max(1, self._places // max(1, len(self.open)))
+        for other in self.open:
+            for _ in range(size - self._size):
+                other.release()
+        self._size = size
+
+
+class _SharedSource:
+    """Lets many workers draw from one iterator, one at a time."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._turn = asyncio.Lock()  # an async generator cannot be asked twice at once
+
+    async def next(self) -> OpenJob | None:
+        async with self._turn:
+            return await anext(self._source, None)

@@ -1,0 +1,200 @@
+"""Whether a ledger is what was written to it. Nothing is changed; DamagedLedger says what is not.
+
+A ledger that was closed is compared with its seal, which tells every flipped bit. One that is in
+use, or was killed, has none: SQLite checks its own structures, and each row its form. Of a large
+file a look tells less than a run does, so that `dsrun status` stays quick.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from dsrun.common.digest import job_id_of
+from dsrun.common.errors import SetupError
+from dsrun.common.models import JobStatus
+from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, UntouchedFile, disk_error
+from dsrun.ledger.schema import VERSION, tables_of
+from dsrun.ledger.tail import Seal, read_head, seal_of
+
+
+class LostFacts(SetupError):
+    """The ledger is whole, and has not all that was written to it."""
+
+    def __init__(self, path: Path, *, known: int, facts: int) -> None:
+        super().__init__(
+            f"the ledger {path} has lost its newest facts: it has {known} of {facts}, so what it "
+            "says is not true any more. Its log (-wal) is gone, cut or garbled, or an older copy "
+            "was put in its place: put them back, or run the pipeline again, which puts back what "
+            "it can and asks the service for the rest before it sends anything"
+        )
+
+
+_HEADER = b"SQLite format 3\0"
+_LOOK_SEALED_BYTES = 256 << 20  # some 0.1 s
+_LOOK_BYTES = 4 << 20  # likewise, for a ledger without a seal
+
+_STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
+
+
+def _moment(*columns: str) -> dict[str, str]:
+    return {name: f"{name} IS NULL OR julianday({name}) IS NOT NULL" for name in columns}
+
+
+def _json(*columns: str) -> dict[str, str]:
+    return {name: f"{name} IS NULL OR json_valid({name})" for name in columns}
+
+
+def _sha256(*columns: str) -> dict[str, str]:
+    return {
+        name: f"{name} IS NULL OR (length({name}) = 64 AND {name} NOT GLOB '*[^0-9a-f]*')"
+        for name in columns
+    }
+
+
+def _count(*columns: str) -> dict[str, str]:
+    return {name: f"{name} IS NULL OR {name} >= 0" for name in columns}
+
+
+# What must be true of each column, as SQL; types and NOT NULL are SQLite's own to check.
+FORMS: Mapping[str, Mapping[str, str]] = {
+    "job": {
+        **_sha256("job_id"),
+        **_count("position", "idx", "replica", "attempts", "wanted", "units", "units_before"),
+        **_json("request", "matrix", "stems", "output"),
+        **_moment("submitted_at", "ended_at", "lost_at"),
+        "status": f"status IN ({_STATUSES})",
+        "unit_price": "unit_price GLOB '[0-9]*' AND unit_price NOT GLOB '*[^0-9.E+-]*'",
+        "cached": "cached IN (0, 1)",
+    },
+    "run": {**_moment("started_at", "ended_at"), **_count("pid")},
+    "attempt": {**_sha256("job_id"), **_moment("at")},
+    "artifact": {**_sha256("job_id", "sha256", "source_sha256"), **_count("idx", "size")},
+    "twin": {**_sha256("job_id"), **_json("matrix", "stems"), **_count("idx")},
+    "upload": {**_sha256("sha256"), **_moment("uploaded_at")},
+    "plan": {**_count("jobs")},
+}
+
+
+def check_ledger(path: Path) -> None:
+    """Everything, before a run writes to it. Raises DamagedLedger, SetupError."""
+    if not path.is_file() or not path.stat().st_size or check_seal(path, thorough=True):
+        return
+    with closing(UntouchedFile(path)) as file:
+        check_content(file.connection(), path, thorough=True)
+
+
+def check_seal(path: Path, *, thorough: bool) -> bool:
+    """Whether the file bears a seal that fits; it must where nobody has written since.
+
+    A look passes over a file so large that it would take long. Raises DamagedLedger, SetupError.
+    """
+    head = read_head(path)
+    try:
+        with path.open("rb") as file:
+            header, size = file.read(100), path.stat().st_size
+        if size and not header.startswith(_HEADER):
+            raise DamagedLedger(path, "its first bytes are not those of a database")
+        seal = head.seal if head else None
+        if seal is None or _has_log(path) or not _is_of(seal, header):
+            return False
+        if not thorough and size > _LOOK_SEALED_BYTES:
+            return True
+        if seal_of(path) != seal:
+            raise DamagedLedger(path, "its bytes are not those that the last run wrote")
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read: {error.strerror or error}") from error
+    return True
+
+
+def _is_of(seal: Seal, header: bytes) -> bool:
+    """Whether the file was written by nobody since, by SQLite's own count, which stands twice."""
+    counts = {int.from_bytes(header[24:28]), int.from_bytes(header[92:96])}
+    return seal.change in counts
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def check_content(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
+    """Structures and rows of an open ledger; all its texts too where it is `thorough`.
+
+    A look passes over a large one. Raises DamagedLedger, SetupError.
+    """
+    try:
+        if db.execute("PRAGMA user_version").fetchone()[0] > VERSION:
+            return  # what it must be only a newer dsrun knows
+        size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        is_passed_over = not thorough and size.fetchone()[0] > _LOOK_BYTES
+        faults = _wrong_tables(db) if is_passed_over else _faults(db, thorough=thorough)
+        found = next(iter(faults), None)
+    except READ_FAULTS as error:
+        raise disk_error(error, path) from error
+    if found is not None:
+        raise DamagedLedger(path, found)
+
+
+def _wrong_tables(db: sqlite3.Connection) -> Iterator[str]:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = _tables(db)
+    if version < 0 or not tables_of(version) <= tables or (tables and not version):
+        yield f"its tables are not those of its version, {version}"
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def _faults(db: sqlite3.Connection, *, thorough: bool) -> Iterator[str]:
+    for (words,) in db.execute("PRAGMA integrity_check(1)"):
+        if words != "ok":
+            yield str(words).splitlines()[-1]
+    yield from _wrong_tables(db)
+    tables = _tables(db)
+    for table in FORMS:
+        if table in tables:
+            yield from _faults_of(db, table)
+            if thorough:
+                yield from _faults_in_rows(db, table)
+
+
+def _faults_of(db: sqlite3.Connection, table: str) -> Iterator[str]:
+    for column, rule in rules_of(db, table).items():
+        row = db.execute(f"SELECT count(*) FROM {table} WHERE NOT ({rule})").fetchone()  # noqa: S608
+        if row[0]:
+            yield f"{row[0]} rows of the table {table} have no valid {column}"
+
+
+def rules_of(db: sqlite3.Connection, table: str) -> dict[str, str]:
+    """The rules for the columns that this ledger's version has."""
+    columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    return {name: rule for name, rule in FORMS[table].items() if name in columns}
+
+
+def _faults_in_rows(db: sqlite3.Connection, table: str) -> Iterator[str]:
+    judge: Callable[[sqlite3.Row], bool] = is_own_job if table == "job" else bool
+    for row in db.execute(f"SELECT * FROM {table}"):  # noqa: S608  # decodes every text
+        if not judge(row):
+            yield f"the request of job {row['job_id'][:12]} is not the one that was planned"
+
+
+def is_own_job(row: Any) -> bool:
+    """Whether the id of a job is that of its request."""
+    body = row["request"].encode()
+    return bool(job_id_of(row["operation"], row["replica"], body) == row["job_id"])
+
+
+def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:
+    """Whether the ledger has all facts of the tail, which was read before it. Raises SetupError."""
+    if facts is None:
+        return
+    try:
+        is_counted = "mark" in _tables(db)
+        known = db.execute("SELECT facts FROM mark").fetchone()[0] if is_counted else 0
+    except READ_FAULTS as error:
+        raise disk_error(error, path) from error
+    if facts > known:
+        raise LostFacts(path, known=known, facts=facts)

@@ -1,0 +1,97 @@
+"""What the ledger still commits when its disk is full, or its directory is not what it was.
+
+Then nothing more may begin, and what was sent must be on record: the answers of creates go first.
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dsrun.common.errors import GroundLost, SetupError
+from dsrun.common.sqlite import NoRoom
+from dsrun.ledger.writes import Kind, Row, Write
+from dsrun.storage.ground import Ground
+from dsrun.storage.layout import lock_of
+from dsrun.storage.reserve import Reserve
+
+Results = Sequence[BaseException | None]
+
+_ANSWERS = frozenset((Kind.TASK, Kind.ANSWER, Kind.LOST, Kind.REFUSAL))
+
+
+class Commits:
+    """Stands before the ledger's own commit, on its writer's thread."""
+
+    def __init__(
+        self, path: Path, db: sqlite3.Connection, *, commit: Callable[[Sequence[Write]], Results]
+    ) -> None:
+        """`commit` is one transaction for a group, which fails as a whole."""
+        log = path.with_name(f"{path.name}-wal")
+        self._db = db
+        self._commit = commit
+        self._ground = Ground(
+            folders=[path.parent],
+            files=[lock_of(path.parent), path, log, path.with_name(f"{path.name}-shm")],
+        )
+        self._reserve = Reserve(path.parent, log=log)
+        self._fault: SetupError | None = None
+        self.unrecorded: list[tuple[str, str]] = []  # jobs and tasks that the ledger did not take
+
+    def close(self) -> None:
+        if not self._ground.lost():
+            self._reserve.remove()
+        self._ground.close()
+
+    def keep_room(self, creates: int) -> None:
+        """For the answers of so many creates. Raises SetupError where the disk has none."""
+        self._reserve.hold(creates)
+
+    def lost(self) -> str:
+        """Why what is written now would not be found again; an empty text while it would."""
+        return self._ground.lost()
+
+    def commit(self, group: Sequence[Write]) -> Results:
+        """One result a write of the group."""
+        if words := self._ground.lost():
+            self._fault = GroundLost(words)
+        if self._fault is None:
+            results = self._commit(group)
+            fault = results[0]
+            if not isinstance(fault, NoRoom):
+                return results
+            self._fault = fault
+            self._make_room()
+        return self._settle(group, self._fault)
+
+    def _make_room(self) -> None:
+        self._reserve.give_up()
+        with suppress(sqlite3.Error):  # a log whose pages are all in the database begins anew
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _settle(self, group: Sequence[Write], fault: SetupError) -> Results:
+        """Record what was sent, then what else there is if it would be found. Begin nothing."""
+        results: list[BaseException | None] = [fault] * len(group)
+        answers = [place for place, write in enumerate(group) if _has(write, _ANSWERS)]
+        others = [
+            place
+            for place, write in enumerate(group)
+            if place not in answers and not _has(write, (Kind.INTENT,))
+        ]
+        for places in (answers, [] if isinstance(fault, GroundLost) else others):
+            if places:
+                ends = self._commit([group[place] for place in places])
+                for place, end in zip(places, ends, strict=True):
+                    results[place] = end
+        for write, end in zip(group, results, strict=True):
+            if end is not None:
+                self.unrecorded += [
+                    (part.values[0], part.values[1])
+                    for part in write
+                    if isinstance(part, Row) and part.kind is Kind.TASK
+                ]
+        return results
+
+
+def _has(write: Write, kinds: Collection[Kind]) -> bool:
+    return any(isinstance(part, Row) and part.kind in kinds for part in write)

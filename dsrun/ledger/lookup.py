@@ -1,0 +1,125 @@
+"""What plan and explain ask a ledger: single jobs, and those of a page, by their ids."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from dsrun.common.models import JobStatus, Json
+from dsrun.ledger.reader import as_dict, inner, taking_apart
+from dsrun.ledger.view import LedgerView
+
+_MADE = (  # by name: the ledger of an older version may not have them all
+    "SELECT idx, path, sha256, source_sha256, size, media_type, seed, sample_rate "
+    "FROM artifact WHERE job_id = ? ORDER BY idx, path"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a job stands; the error is that of its last end."""
+
+    status: JobStatus
+    attempts: int
+    error_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job as a run planned it; `matrix` is JSON text."""
+
+    job_id: str
+    step: str
+    index: int
+    replica: int
+    matrix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """All that a ledger says of one job. `row` is its row of the table `job`."""
+
+    row: dict[str, Any]
+    matrix: dict[str, Json]
+    request: dict[str, Json]
+    attempts: list[dict[str, Any]]  # in order
+    artifacts: list[str]  # paths relative to the run directory
+    twins: list[tuple[str, int]]  # step and index of other rows that make the same request
+
+
+class LedgerLookup(LedgerView):
+    """A view with questions about single jobs."""
+
+    @taking_apart
+    def standings(self, job_ids: Sequence[str]) -> dict[str, Standing]:
+        rows = self._by_id("SELECT job_id, status, attempts, error_code FROM job", job_ids)
+        return {
+            row["job_id"]: Standing(
+                status=JobStatus(row["status"]),
+                attempts=row["attempts"],
+                error_code=row["error_code"],
+            )
+            for row in rows
+        }
+
+    def artifacts_of(self, job_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Job id and path of the artifacts of these jobs."""
+        rows = self._by_id("SELECT job_id, path FROM artifact", job_ids)
+        return [(row["job_id"], inner(row["path"])) for row in rows]
+
+    def succeeded(self, job_ids: Sequence[str]) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
+        """Those of the jobs that have succeeded, with their artifacts."""
+        for row in self._by_id("SELECT job_id, status, output FROM job", job_ids):
+            if row["status"] == JobStatus.SUCCEEDED:
+                made = self._all(_MADE, (row["job_id"],))
+                for item in made:
+                    inner(item["path"])
+                yield row, made
+
+    def planned_jobs(self) -> Iterator[list[PlannedJob]]:
+        """Every job in plan order, in pages."""
+        for page in self._pages("job_id, step, idx, replica, matrix"):
+            yield [PlannedJob(*tuple(row)[1:]) for row in page]
+
+    def ids_with_prefix(self, prefix: str, *, most: int) -> list[str]:
+        """The first `most` job ids that begin with these hex digits."""
+        rows = self._all(
+            "SELECT job_id FROM job WHERE job_id >= ? AND job_id < ? ORDER BY job_id LIMIT ?",
+            (prefix, f"{prefix}g", most),
+        )
+        return [row[0] for row in rows]
+
+    def id_at(self, step: str, index: int) -> str | None:
+        """The job of a row, which may be the twin of an earlier one."""
+        for table in ("job", "twin"):
+            row = self._one(
+                f"SELECT job_id FROM {table} WHERE step = ? AND idx = ?",  # noqa: S608
+                (step, index),
+            )
+            if row is not None:
+                return str(row[0])
+        return None
+
+    @taking_apart
+    def record(self, job_id: str) -> JobRecord | None:
+        row = self._one("SELECT * FROM job WHERE job_id = ?", (job_id,))
+        if row is None:
+            return None
+        attempts = "SELECT * FROM attempt WHERE job_id = ? ORDER BY attempt_id"
+        twins = "SELECT step, idx FROM twin WHERE job_id = ? ORDER BY step, idx"
+        return JobRecord(
+            row=as_dict(row),
+            matrix=json.loads(row["matrix"]),
+            request=orjson.loads(row["request"]),
+            attempts=[as_dict(item) for item in self._all(attempts, (job_id,))],
+            artifacts=[path for _, path in self.artifacts_of([job_id])],
+            twins=[(item["step"], item["idx"]) for item in self._all(twins, (job_id,))],
+        )
+
+    def _by_id(self, select: str, job_ids: Sequence[str]) -> list[sqlite3.Row]:
+        text = orjson.dumps(list(job_ids)).decode()
+        sql = f"{select} WHERE job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+        return self._all(sql, (text,))

@@ -1,0 +1,165 @@
+"""Questions about the jobs of a ledger in SQL, which can read it and do nothing else."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.common.errors import UsageError
+from dsrun.common.sqlite import READ_FAULTS, disk_error
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.schema import results_view
+
+JSON_COLUMNS = frozenset({"matrix", "request", "artifacts", "output"})
+_ALLOWED = (
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+)
+_ERRORS = {
+    "jobs": "count(*)",
+    "error_code": "error_code",
+    "error_class": "error_class",
+    "error_message": "error_message",
+    "steps": "group_concat(DISTINCT step)",
+    # SQLite takes bare columns from the row that has the one min() of the query.
+    "first": "step || '/' || \"index\"",
+}
+
+
+class LedgerQuery(LedgerReader):
+    """The view `results` of a ledger with a column for each axis, also of an older version's."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError where there is no readable ledger."""
+        super().__init__(path)
+        self._db = self._file.connection()
+        version = self._one("PRAGMA user_version")[0]
+        self._all(f"CREATE TEMP VIEW results AS {results_view(version)}")
+        self.columns = [row["name"] for row in self._all("PRAGMA temp.table_info(results)")]
+        self.axes = self._find_axes()
+        axes = "".join(f", {_extract('matrix', [name])} AS {_quoted(name)}" for name in self.axes)
+        self._source = f"(SELECT results.*{axes} FROM temp.results) AS chosen"  # noqa: S608
+        self._db.set_authorizer(_authorize)
+
+    def rows(
+        self, columns: Sequence[str], *, where: str = "", limit: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Jobs in plan order. A column is one of `columns` or `axes`, or NAME.KEY inside of JSON.
+
+        `where` is an SQL expression over the same. Raises UsageError, SetupError.
+        """
+        chosen = ", ".join(self._column(name) for name in columns)
+        return self._select(f"SELECT {chosen}", where, "ORDER BY position", limit)
+
+    def kinds(self, columns: Sequence[str], *, where: str = "") -> list[set[str]]:
+        """What the values of each column are: integer, real, text; an empty set for none."""
+        found: list[set[str]] = []
+        for name in columns:
+            head = f"SELECT DISTINCT typeof({self._column(name)})"
+            found.append({row[0] for row in self._select(head, where, "", None)} - {"null"})
+        return found
+
+    def error_rows(self, *, where: str = "", limit: int | None = None) -> Iterator[tuple[Any, ...]]:
+        """The errors of jobs, the commonest first, in the order of ERROR_COLUMNS."""
+        head = "SELECT " + ", ".join(f"{sql} AS {name}" for name, sql in _ERRORS.items())
+        open_too = "error_code IS NOT NULL AND status <> 'pending'"
+        return self._select(
+            head, where, "GROUP BY 2, 3, 4 ORDER BY jobs DESC, min(position)", limit, also=open_too
+        )
+
+    def _find_axes(self) -> list[str]:
+        """The axes in the order of the matrices, without those that have a result's name."""
+        rows = self._all(
+            "SELECT key FROM job, json_each(job.matrix) "
+            "GROUP BY key ORDER BY min(position), min(id)"
+        )
+        taken = {name.lower() for name in self.columns}
+        return [row["key"] for row in rows if row["key"].lower() not in taken]
+
+    def _column(self, name: str) -> str:
+        known = [*self.columns, *self.axes]
+        if name in known:
+            return _quoted(name)
+        first, *keys = name.split(".")
+        if keys and (first in JSON_COLUMNS or first in self.axes):
+            return _extract(_quoted(first), keys)
+        raise UsageError(f"--columns: found {name}{_hint(name, known)}")
+
+    def _select(
+        self, head: str, where: str, tail: str, limit: int | None, *, also: str = "1"
+    ) -> Iterator[tuple[Any, ...]]:
+        # A line of its own: a comment at the end of the expression must not hide what follows.
+        chosen = f"({where or 1}\n)"
+        sql = f"{head} FROM {self._source} WHERE {also} AND {chosen} {tail} LIMIT ?"
+        try:
+            if where:
+                self._db.execute(f"SELECT 1 FROM {self._source} WHERE {where}\nLIMIT 0")  # noqa: S608
+            cursor = self._db.execute(sql, (-1 if limit is None else limit,))
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            if where:
+                raise UsageError(self._fault(where, str(error))) from error
+            raise
+        return _tuples(cursor, self._path)
+
+    def _fault(self, where: str, words: str) -> str:
+        known = [*self.columns, *self.axes]
+        found = words.removeprefix("no such column: ")
+        if found == words:
+            hint = ', and the column "index" stands in quotes' if "index" in words else ""
+            return (
+                f"--where {where}: {words}; allowed: one SQL expression, such as "
+                f"\"status = 'failed' and step = 'posters'\"{hint}"
+            )
+        if found.partition(".")[0] in [*JSON_COLUMNS, *self.axes]:
+            first, _, key = found.partition(".")
+            return f"--where {where}: what is inside of {first} is written {first} ->> '{key}'"
+        return f"--where {where}: found {found}{_hint(found, known)}"
+
+
+ERROR_COLUMNS = tuple(_ERRORS)
+
+
+def _tuples(cursor: sqlite3.Cursor, path: Path) -> Iterator[tuple[Any, ...]]:
+    try:
+        for row in cursor:
+            yield tuple(row)
+    except READ_FAULTS as error:
+        if isinstance(error, sqlite3.OperationalError) and "UTF-8" not in str(error):
+            # What an expression can do wrong only at a row, such as malformed JSON.
+            raise UsageError(f"--where: {error}") from error
+        raise disk_error(error, path) from error
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"{f' (did you mean {near[0]}?)' if near else ''}; allowed: {', '.join(known)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _extract(column: str, keys: Sequence[str]) -> str:
+    """A value inside of JSON; a key that is a number counts from 0."""
+    path = "$" + "".join(f"[{key}]" if key.isdecimal() else f'."{key}"' for key in keys)
+    return f"json_extract({column}, '{path.replace(chr(39), chr(39) * 2)}')"
+
+
+def _authorize(
+    action: int, first: str | None, second: str | None, database: str | None, via: str | None
+) -> int:
+    del first, database, via
+    is_allowed = action in _ALLOWED and second != "load_extension"
+    return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
+
+
+def decoded(name: str, value: Any) -> Any:
+    """A value as JSON has it, where SQLite keeps text or a number."""
+    if name in JSON_COLUMNS and value is not None:
+        return orjson.loads(value)
+    return bool(value) if name == "cached" else value

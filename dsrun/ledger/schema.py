@@ -1,0 +1,212 @@
+"""The ledger's tables and their migrations: one step a version, each in its own transaction."""
+
+import sqlite3
+from pathlib import Path
+
+from dsrun.common.errors import SetupError
+from dsrun.common.sqlite import disk_error
+
+VERSION = 7
+
+MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
+WANTED_UNITS = f"max(0, min(wanted, {MOST_UNITS}))"
+
+
+def _units(column: str) -> str:
+    return f"iif({column} BETWEEN 0 AND {MOST_UNITS}, {column}, {WANTED_UNITS})"
+
+
+# What was billed for a job; a number that cannot be is taken to be what was asked for.
+PAID_UNITS = f"({_units('units')} + {_units('units_before')})"
+
+
+def paid_units(units: int, units_before: int, wanted: int) -> int:
+    """The same for a row that has been read."""
+    asked_for = max(0, min(wanted, MOST_UNITS))
+    return sum(n if 0 <= n <= MOST_UNITS else asked_for for n in (units, units_before))
+
+
+FIRST_COUNTED = 7  # the first version whose facts are counted
+
+# Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
+_RESULTS = """
+    SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
+        (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
+        (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
+        (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
+            'media_type', media_type, 'index', artifact.idx, 'seed', seed,
+            'source_sha256', source_sha256))
+            FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
+        output,
+        CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
+        CASE WHEN status <> 'succeeded' THEN error_message END AS error_message,
+        CASE WHEN status <> 'succeeded' THEN error_class END AS error_class,
+        attempts, task_id, request_id,
+        round(CAST(unit_price AS DOUBLE) * (units + units_before), 6) AS cost, currency, cached,
+        submitted_at, ended_at
+    FROM job
+"""
+SPEND = """
+    SELECT substr(coalesce(ended_at, submitted_at), 1, 10) AS day, step, operation,
+        count(*) AS jobs, sum(units + units_before) AS units,
+        round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 6) AS amount, currency
+    FROM job WHERE units + units_before > 0
+    GROUP BY substr(coalesce(ended_at, submitted_at), 1, 10), step, operation, currency
+"""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE run (
+        run_id        INTEGER PRIMARY KEY,
+        started_at    TEXT NOT NULL,
+        ended_at      TEXT,
+        dsrun_version TEXT NOT NULL,
+        endpoint      TEXT NOT NULL,
+        host          TEXT NOT NULL,
+        pid           INTEGER NOT NULL,
+        exit_code     INTEGER,
+        reason        TEXT
+    ) STRICT;
+    CREATE TABLE plan (
+        dsrun_version TEXT PRIMARY KEY,
+        jobs          INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE job (
+        job_id        TEXT PRIMARY KEY,
+        position      INTEGER NOT NULL,
+        step          TEXT NOT NULL,
+        idx           INTEGER NOT NULL,
+        replica       INTEGER NOT NULL,
+        operation     TEXT NOT NULL,
+        request       TEXT NOT NULL,
+        matrix        TEXT NOT NULL,
+        stems         TEXT NOT NULL,
+        status        TEXT NOT NULL DEFAULT 'pending',
+        attempts      INTEGER NOT NULL DEFAULT 0,
+        task_id       TEXT,
+        request_id    TEXT,
+        output        TEXT,
+        error_code    TEXT,
+        error_message TEXT,
+        error_class   TEXT,
+        wanted        INTEGER NOT NULL,
+        units         INTEGER NOT NULL DEFAULT 0,
+        units_before  INTEGER NOT NULL DEFAULT 0,
+        unit_price    TEXT NOT NULL,
+        currency      TEXT NOT NULL,
+        cached        INTEGER NOT NULL DEFAULT 0,
+        submitted_at  TEXT,
+        ended_at      TEXT
+    ) STRICT;
+    CREATE INDEX job_position ON job (position);
+    CREATE TABLE twin (
+        step          TEXT NOT NULL,
+        idx           INTEGER NOT NULL,
+        job_id        TEXT NOT NULL REFERENCES job,
+        matrix        TEXT NOT NULL,
+        stems         TEXT NOT NULL,
+        PRIMARY KEY (step, idx)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX twin_job ON twin (job_id);
+    CREATE TABLE attempt (
+        attempt_id    INTEGER PRIMARY KEY,
+        run_id        INTEGER NOT NULL REFERENCES run,
+        job_id        TEXT NOT NULL REFERENCES job,
+        phase         TEXT NOT NULL,
+        at            TEXT NOT NULL,
+        outcome       TEXT NOT NULL,
+        error_code    TEXT,
+        error_message TEXT,
+        task_id       TEXT,
+        request_id    TEXT
+    ) STRICT;
+    CREATE TABLE artifact (
+        job_id        TEXT NOT NULL REFERENCES job,
+        idx           INTEGER NOT NULL,
+        path          TEXT NOT NULL,
+        sha256        TEXT NOT NULL,
+        size          INTEGER NOT NULL,
+        media_type    TEXT NOT NULL,
+        seed          INTEGER,
+        sample_rate   INTEGER,
+        PRIMARY KEY (job_id, idx, path)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE job ADD COLUMN lost_at TEXT;
+    ALTER TABLE job ADD COLUMN part_first INTEGER;
+    ALTER TABLE job ADD COLUMN part_count INTEGER;
+    CREATE INDEX attempt_task ON attempt (task_id) WHERE task_id IS NOT NULL;
+    """,
+    """
+    CREATE TABLE upload (
+        sha256        TEXT NOT NULL,
+        model         TEXT NOT NULL,
+        endpoint      TEXT NOT NULL,
+        url           TEXT NOT NULL,
+        uploaded_at   TEXT NOT NULL,
+        PRIMARY KEY (sha256, model, endpoint)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    f"CREATE VIEW results AS {_RESULTS}; CREATE VIEW spend AS {SPEND};",
+    f"""
+    DROP VIEW results;
+    ALTER TABLE artifact ADD COLUMN source_sha256 TEXT;
+    UPDATE artifact SET source_sha256 = sha256;
+    CREATE VIEW results AS {_RESULTS};
+    """,  # noqa: S608
+    # Of the last intent: whose clock has dated it.
+    "ALTER TABLE job ADD COLUMN run_id INTEGER;",
+    # `facts`: how many were committed. `lost`: how many of them are missing here and not settled
+    # yet; 0 where nobody can tell the number, NULL for none.
+    """
+    CREATE TABLE IF NOT EXISTS mark (
+        ledger_id     TEXT NOT NULL,
+        facts         INTEGER NOT NULL,
+        lost          INTEGER,
+        lost_since    TEXT
+    ) STRICT;
+    INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
+        WHERE NOT EXISTS (SELECT 1 FROM mark);
+    """,
+)
+
+_SINCE_SOURCES = 5
+SINCE_RUN_IDS = 6  # jobs know the run of their last intent
+_TABLES = {  # by the version that brought them
+    1: {"run", "plan", "job", "twin", "attempt", "artifact"},
+    3: {"upload"},
+    FIRST_COUNTED: {"mark"},
+}
+
+
+def tables_of(version: int) -> set[str]:
+    """The names of the tables that a ledger of a version has."""
+    return set().union(*(names for since, names in _TABLES.items() if since <= version))
+
+
+def results_view(version: int) -> str:
+    """The view `results` for a ledger that may be of an older version, and is left so."""
+    if version >= _SINCE_SOURCES:
+        return _RESULTS
+    return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> int:
+    """Bring a ledger to the newest version; the one that it had.
+
+    Raises SetupError where it is of a newer one.
+    """
+    try:
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise SetupError(
+                f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
+            )
+        for number in range(version, VERSION):
+            db.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+    except sqlite3.Error as error:
+        raise disk_error(error, path) from error
+    return version

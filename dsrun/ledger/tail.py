@@ -1,0 +1,183 @@
+"""The newest facts of a ledger once more, in a small file beside it.
+
+SQLite drops a log that is gone, cut or garbled without a word, and what it held with it. This file
+says how many facts the ledger must have, so that the loss is told, and has those that may not be in
+the database file yet, so that they can be put back. Nothing waits for it: each commit is appended
+right after SQLite has synced it, before anybody acts on it, and `kill -9` loses no page of the
+system's cache. A tail that is behind its ledger is healthy.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from dsrun.common.models import Json
+
+NAME = ".ledger-tail"
+_HEAD_BYTES = 256
+_FULL_BYTES = 8 << 20  # what is in the database file by then need not stand here
+_SUM_BYTES = 9  # eight hex digits and a space
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The database file as the last run left it whole.
+
+    `change` is SQLite's own count of writes to a file without a log: somebody who has edited the
+    file has moved it, a flipped bit has not.
+    """
+
+    size: int
+    change: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """`facts`: how many there are in all; `base`: how many came before the first entry."""
+
+    ledger_id: str
+    version: int  # of the ledger's tables
+    facts: int
+    base: int = 0
+    seal: Seal | None = None
+
+
+class Entry(NamedTuple):
+    """One commit: how many facts the ledger had before and after, and what was written."""
+
+    before: int
+    after: int
+    writes: Sequence[Sequence[Json]]  # (name of a Kind or SQL, values), in order
+
+
+def tail_of(ledger: Path) -> Path:
+    """Where the tail of a ledger is."""
+    return ledger.with_name(NAME)
+
+
+class Tail:
+    """The tail of a ledger that is open for writing."""
+
+    def __init__(self, ledger: Path, head: Head) -> None:
+        """Begins anew after `head.facts`, safely on disk. Raises OSError."""
+        path = tail_of(ledger)
+        is_new = not path.exists()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._head = head
+        self._end = _HEAD_BYTES
+        self.restart()
+        os.fsync(self._file)
+        if is_new:
+            _sync_folder(path.parent)
+
+    @property
+    def is_full(self) -> bool:
+        return self._end >= _FULL_BYTES
+
+    def append(self, facts: int, writes: str) -> None:
+        """What a commit wrote, as JSON, and how many facts the ledger has now. Raises OSError."""
+        text = f"{self._head.facts} {facts} {writes}".encode()
+        line = b"%08x %b\n" % (zlib.crc32(text), text)
+        _write(self._file, line, self._end)
+        self._end += len(line)
+        self._put(replace(self._head, facts=facts, seal=None))
+
+    def restart(self) -> None:
+        """The database file has it all. Raises OSError."""
+        self._put(replace(self._head, base=self._head.facts, seal=None))
+        os.ftruncate(self._file, _HEAD_BYTES)
+        self._end = _HEAD_BYTES
+
+    def sync(self) -> None:
+        os.fdatasync(self._file)
+
+    def seal(self, seal: Seal | None) -> None:
+        """The ledger is closed, and its file is whole. Raises OSError."""
+        self.restart()
+        self._put(replace(self._head, seal=seal))
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _put(self, head: Head) -> None:
+        _write(self._file, _encoded(head), 0)
+        self._head = head
+
+
+def read_head(ledger: Path) -> Head | None:
+    """None where there is no tail, or none that can be read."""
+    try:
+        with tail_of(ledger).open("rb") as file:
+            return _decoded(file.read(_HEAD_BYTES))
+    except OSError:
+        return None
+
+
+def read_entries(ledger: Path, head: Head) -> Iterator[Entry]:
+    """The commits after `head.base`, up to one that is cut or garbled."""
+    facts = head.base
+    try:
+        lines = tail_of(ledger).read_bytes()[_HEAD_BYTES:].split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        entry = _entry(line)
+        if entry is None or entry.before != facts:
+            return
+        yield entry
+        facts = entry.after
+
+
+def seal_of(ledger: Path) -> Seal:
+    """The seal that fits the database file as it is. Raises OSError."""
+    crc = size = change = 0
+    with ledger.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            if not size:
+                change = int.from_bytes(chunk[24:28])
+            size += len(chunk)
+            crc = zlib.crc32(chunk, crc)
+    return Seal(size, change, crc)
+
+
+def _entry(line: bytes) -> Entry | None:
+    total, text = line[:_SUM_BYTES], line[_SUM_BYTES:]
+    if total != b"%08x " % zlib.crc32(text):
+        return None
+    before, after, writes = text.split(b" ", 2)
+    return Entry(int(before), int(after), orjson.loads(writes))
+
+
+def _encoded(head: Head) -> bytes:
+    text = orjson.dumps(head)
+    return (b"%08x %b" % (zlib.crc32(text), text)).ljust(_HEAD_BYTES - 1) + b"\n"
+
+
+def _decoded(data: bytes) -> Head | None:
+    total, text = data[:_SUM_BYTES], data[_SUM_BYTES:].rstrip()
+    if len(data) < _HEAD_BYTES or total != b"%08x " % zlib.crc32(text):
+        return None
+    values = orjson.loads(text)
+    seal = values.pop("seal")
+    return Head(**values, seal=None if seal is None else Seal(**seal))
+
+
+def _write(file: int, data: bytes, at: int) -> None:
+    while data:
+        done = os.pwrite(file, data, at)
+        data, at = data[done:], at + done
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,470 @@
+"""The door to SQLite: what was planned, asked for, paid and received.
+
+One connection writes, on its own thread, in groups: a caller's facts are on disk when its
+future ends. A second connection reads on the event loop's thread (WAL lets both work).
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import orjson
+
+from dsrun.common.batch_worker import GroupWorker
+from dsrun.common.clock import SystemClock
+from dsrun.common.digest import json_text
+from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
+from dsrun.common.sqlite import connect, disk_error, merge_log
+from dsrun.common.units import Price
+from dsrun.ledger.check import check_ledger
+from dsrun.ledger.commits import Commits
+from dsrun.ledger.loss import Mark, catch_up, was_in_use
+from dsrun.ledger.schema import PAID_UNITS, VERSION, migrate
+from dsrun.ledger.tail import Head, Tail, seal_of
+from dsrun.ledger.uploads import LedgerUploads
+from dsrun.ledger.view import LedgerView
+from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
+
+_PAGE = 500
+_REOPEN = (
+    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "  # noqa: S608  # ours
+    f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
+    "error_class = NULL, ended_at = NULL"
+)
+_ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
+# What was sent once may have been accepted, whatever becomes of its job: its task is no other's.
+_ABANDON = (
+    "INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_message, request_id) "
+    "SELECT coalesce(run_id, (SELECT max(run_id) FROM run)), job_id, 'create', submitted_at, "
+    "'abandoned', lost_at, request_id FROM job WHERE status IN ('submitting', 'unknown') "
+    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
+)
+_IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
+_SYNC_S = 1.0
+
+
+class Ledger:
+    """The ledger of one run directory, open for writing. Close it with `close()`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
+        self._path = path
+        self._tail: Tail | None = None
+        self._db, self.mark = _opened(path)
+        self._facts = self.mark.facts
+        self.view = LedgerView(path, live=True)
+        self._uploads = LedgerUploads(path)
+        self._commits = Commits(path, self._db, commit=self._commit)
+        self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
+        self._clock = SystemClock()
+        self._synced_at = self._clock.monotonic()
+        self.run_id = 0
+        self._endpoint = ""
+
+    def close(self) -> None:
+        """The file is whole then: without a log, and with a seal where nobody else reads it."""
+        self._writer.close()
+        self._uploads.close()
+        self.view.close()
+        self._commits.close()
+        is_alone = merge_log(self._db)
+        self._db.close()
+        if self._tail is not None:
+            with _forgiven():
+                self._tail.seal(seal_of(self._path) if is_alone else None)
+            self._tail.close()
+
+    def keep_room(self, creates: int) -> None:
+        """Before anything is sent: room for so many answers on a disk that may become full.
+
+        Raises SetupError where there is none.
+        """
+        self._commits.keep_room(creates)
+
+    def lost(self) -> str:
+        """Why nobody would find what is written now; an empty text while all is where it was."""
+        return self._commits.lost()
+
+    def unrecorded(self) -> list[str]:
+        """Tasks that were accepted and that the ledger could not take, in words."""
+        return list(map(_task_words, self._commits.unrecorded))
+
+    def under_way(self) -> str:
+        """The tasks that are paid and have not ended, for who may lose this ledger."""
+        tasks = [*map(_task_words, self.view.tasks()), *self.unrecorded()]
+        if not tasks:
+            return "No task is under way."
+        return f"Under way at the service, which keeps results for a day: {', '.join(tasks)}."
+
+    async def start_run(
+        self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
+    ) -> None:
+        """Record this invocation.
+
+        What was sent after `live_since` and not found may be found today.
+        """
+        await self._write(
+            Statement(
+                "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (at, version, endpoint, host, pid),
+            ),
+            Statement(
+                "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "
+                "ended_at = NULL WHERE status = 'unknown' AND submitted_at > ?",
+                (live_since,),
+            ),
+        )
+        self.run_id = self.view.last_run_id()
+        self._endpoint = endpoint
+
+    async def end_run(self, *, at: str, exit_code: int, reason: str) -> None:
+        await self._write(
+            Statement(
+                "UPDATE run SET ended_at = ?, exit_code = ?, reason = ? WHERE run_id = ?",
+                (at, exit_code, reason, self.run_id),
+            )
+        )
+
+    async def settle_loss(self) -> None:
+        """What this ledger has lost is found, or the user has decided about it."""
+        await self._write(Statement("UPDATE mark SET lost = NULL, lost_since = NULL", ()))
+        self.mark = self.mark._replace(lost=None, lost_since=None)
+
+    async def load_plan(
+        self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
+    ) -> None:
+        """Record every job of the plan that is not here yet. `prices` by operation."""
+        if self.view.is_planned(version):
+            return
+        position = 0
+        while batch := list(islice(jobs, _PAGE)):
+            rows = [
+                Row(Kind.JOB, _job_values(job, position + number, prices[job.operation]))
+                for number, job in enumerate(batch)
+            ]
+            await self._write(*rows)
+            await self._write(*(Row(Kind.TWIN, row.values) for row in rows))
+            position += len(batch)
+        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
+
+    async def reopen(
+        self,
+        statuses: Iterable[JobStatus],
+        *,
+        among: Iterable[Sequence[str]] | None = None,
+        asking_since: str | None = None,
+    ) -> None:
+        """Make jobs of these statuses pending again, their old task forgotten.
+
+        `among`: lists of the ids that may be; None means all. A task that was made after
+        `asking_since` is asked once more before it is forgotten.
+        """
+        wanted = json_text(list(statuses))
+        where = "WHERE status IN (SELECT value FROM json_each(?))"
+        pages: Iterable[tuple[str, ...]] = [(wanted,)]
+        if among is not None:
+            where += " AND job_id IN (SELECT value FROM json_each(?))"
+            pages = ((wanted, json_text(page)) for page in among)
+        for values in pages:
+            if asking_since is not None:
+                alive = f"{_ASK_AGAIN} {where} AND {_IS_ALIVE}"
+                await self._write(Statement(alive, (*values, asking_since)))
+            doubts = Statement(f"{_ABANDON} {where.replace('WHERE', 'AND')}", values)
+            await self._write(doubts, Statement(f"{_REOPEN} {where}", values))
+
+    async def reopen_task(self, job_id: str) -> None:
+        """A partial job whose task may still have what is missing."""
+        await self._write(Statement(f"{_ASK_AGAIN} WHERE job_id = ?", (job_id,)))
+
+    async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
+        """Go on with creates of the same jobs that other run directories have sent.
+
+        A task can be asked for by everybody, and ends a doubt here; what is in doubt there is in
+        doubt here.
+        """
+        for job in jobs:
+            await self._write(
+                Statement(
+                    f"{_ABANDON} AND job_id = ? AND part_first IS NULL AND ? IS NOT NULL",
+                    (job.job_id, job.task_id),
+                ),
+                Statement(
+                    "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
+                    "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
+                    "run_id = NULL "
+                    "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' "
+                    "OR (status = 'submitting' AND output IS NULL AND ?1 IS NOT NULL))",
+                    (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
+                ),
+                Statement(
+                    "INSERT INTO attempt (run_id, job_id, phase, at, outcome, task_id, request_id) "
+                    "SELECT ?1, ?5, 'create', ?2, 'shared', ?3, ?4 WHERE changes() > 0",
+                    (self.run_id, at, job.task_id, job.request_id, job.job_id),
+                ),
+            )
+
+    async def reopen_part(self, job_id: str, *, first: int, count: int) -> None:
+        """Make a partial job pending for some of what is missing; what it has, it keeps."""
+        await self._write(
+            Statement(
+                f"{_REOPEN}, part_first = ?, part_count = ? WHERE job_id = ?",
+                (first, count, job_id),
+            )
+        )
+
+    async def reopen_lost(self, job_id: str) -> None:
+        """A finished job whose file is gone: its task is asked again, which costs nothing."""
+        await self._write(
+            Statement(
+                "UPDATE job SET status = 'submitted', ended_at = NULL WHERE job_id = ?", (job_id,)
+            )
+        )
+
+    async def record_intent(self, job: OpenJob, *, at: str) -> None:
+        """Before a create leaves: from now on it may be paid."""
+        await self._write(Row(Kind.INTENT, (job.job_id, at, self.run_id)))
+
+    async def record_lost(
+        self, job: OpenJob, *, at: str, message: str, request_id: str | None
+    ) -> None:
+        """A create's answer is lost: it may have been accepted."""
+        await self._write(
+            Row(Kind.LOST, (job.job_id, at, request_id)),
+            self._attempt(job, "create", at, "lost", message=message, request_id=request_id),
+        )
+
+    async def record_task(
+        self, job: OpenJob, *, task_id: str, request_id: str | None, at: str, found: bool = False
+    ) -> None:
+        """Right after a create was accepted, before anything else happens to the job.
+
+        `found`: in the service's list, since the answer was lost.
+        """
+        outcome = "found" if found else "accepted"
+        await self._write(
+            Row(Kind.TASK, (job.job_id, task_id, request_id, int(found))),
+            self._attempt(job, "create", at, outcome, task_id=task_id, request_id=request_id),
+        )
+
+    async def record_foreign(self, job: OpenJob, *, task_id: str, at: str, message: str) -> None:
+        """A task that was found for the job has shown to be another's: it is in doubt again."""
+        await self._write(
+            Row(Kind.FOREIGN, (job.job_id,)),
+            self._attempt(job, "create", at, "foreign", message=message, task_id=task_id),
+        )
+
+    async def forget_task(self, job: OpenJob) -> None:
+        """The task of a job that is retried has no more to give: the job is pending."""
+        await self._write(Statement(f"{_REOPEN} WHERE job_id = ?", (job.job_id,)))
+
+    async def record_answer(
+        self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
+    ) -> None:
+        """What an operation that answers at once made and billed, before its file is written."""
+        named = None if output is None else json_text(dict(output))
+        await self._write(Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
+
+    async def record_refusal(
+        self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
+    ) -> None:
+        """A create was explicitly refused, or never left: nothing was paid.
+
+        `counts`: as an attempt; a refusal for the rate does not.
+        """
+        await self._write(
+            Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
+            self._attempt(job, "create", at, "refused", code=code, message=message),
+        )
+
+    async def record_abandoned(self, job: OpenJob) -> None:
+        """A create in doubt that is sent again at the user's word."""
+        await self._write(Statement(f"{_ABANDON} AND job_id = ?", (job.job_id,)))
+
+    async def record_trouble(self, job: OpenJob, *, at: str, phase: str, message: str) -> None:
+        """A query or download failed and will be tried again."""
+        await self._write(self._attempt(job, phase, at, "failed", message=message))
+
+    async def record_result(
+        self, job: OpenJob, result: JobResult, *, at: str, request_id: str | None = None
+    ) -> None:
+        """How a job ended, with its artifacts."""
+        error = result.error
+        code, message, kind = (error.code, error.message, error.kind) if error else (None,) * 3
+        output = None if result.output is None else orjson.dumps(result.output).decode()
+        values = (job.job_id, result.status, output, code, message, kind, result.units, at)
+        await self._write(
+            Row(Kind.RESULT, (*values, request_id or result.request_id)),
+            *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
+            self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
+        )
+
+    def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
+        """The address of a file that was uploaded after `since`, for a model of this endpoint."""
+        return self._uploads.find(sha256, model=model, endpoint=self._endpoint, since=since)
+
+    async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
+        await self._write(
+            Statement(
+                "INSERT INTO upload VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "url = excluded.url, uploaded_at = excluded.uploaded_at",
+                (sha256, model, self._endpoint, url, at),
+            )
+        )
+
+    async def forget_upload(self, sha256: str, *, model: str) -> None:
+        await self._write(
+            Statement("DELETE FROM upload WHERE sha256 = ? AND model = ?", (sha256, model))
+        )
+
+    async def forget_uploads(self) -> None:
+        """Their host is gone with all that it kept."""
+        await self._write(Statement("DELETE FROM upload", ()))
+
+    async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
+        """Jobs whose results came from the cache; nothing was sent for them."""
+        ids = json_text([job.job_id for job, _ in results])
+        await self._write(
+            Statement(_ABANDON + " AND job_id IN (SELECT value FROM json_each(?))", (ids,))  # noqa: S608  # ours
+        )
+        rows = []
+        for job, result in results:
+            output = None if result.output is None else orjson.dumps(result.output).decode()
+            values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
+            rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
+            rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]
+        await self._write(*rows)
+
+    def _attempt(
+        self,
+        job: OpenJob,
+        phase: str,
+        at: str,
+        outcome: str,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        task_id: str | None = None,
+        request_id: str | None = None,
+    ) -> Row:
+        values = (self.run_id, job.job_id, phase, at, outcome, code, message, task_id, request_id)
+        return Row(Kind.ATTEMPT, values)
+
+    def _write(self, *write: Row | Statement) -> "asyncio.Future[None]":
+        return self._writer.put(write)
+
+    def _commit(self, group: Sequence[Write]) -> Sequence[BaseException | None]:
+        """One transaction for the group. A fault of the disk fails all of it."""
+        rows: dict[Kind, list[Sequence[Json]]] = {}
+        others: list[Statement] = []
+        for write in group:
+            for part in write:
+                if isinstance(part, Row):
+                    rows.setdefault(part.kind, []).append(part.values)
+                else:
+                    others.append(part)
+        texts = [(kind, json_text(values)) for kind, values in rows.items()]
+        facts = self._facts + len(group)
+        try:
+            tail = self._tail or self._begin_tail()
+            self._db.execute("BEGIN IMMEDIATE")
+            for kind, text in texts:
+                self._db.execute(kind.value, (text,))
+            for sql, given in others:
+                self._db.execute(sql, given)
+            self._db.execute("UPDATE mark SET facts = ?", (facts,))
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+            return [error if is_bug else disk_error(error, self._path)] * len(group)
+        self._facts = facts
+        with _forgiven():
+            tail.append(facts, _entry(texts, others))
+            self._keep_up(tail)
+        return [None] * len(group)
+
+    def _begin_tail(self) -> Tail:
+        """Before the first fact, so that a ledger with facts and no tail has lost it.
+
+        What a killed run has left in the log goes into the database file first: the tail that had
+        it too ends here.
+        """
+        self._is_merged()
+        self._tail = Tail(
+            self._path, Head(ledger_id=self.mark.ledger_id, version=VERSION, facts=self._facts)
+        )
+        return self._tail
+
+    def _keep_up(self, tail: Tail) -> None:
+        """Sync now and then; what the database file itself has by now need not stand in the tail.
+
+        A kill loses nothing that was written, so only the power of the machine can outrun it.
+        """
+        if tail.is_full and self._is_merged():
+            tail.restart()
+        now = self._clock.monotonic()
+        if now - self._synced_at >= _SYNC_S:
+            tail.sync()
+            self._synced_at = now
+
+    def _is_merged(self) -> bool:
+        """Whether all of the log is in the database file now, and on the disk."""
+        _, pages, merged = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(pages == merged)
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
+    """The ledger, checked, of the newest version, with what the tail could give back to it."""
+    check_ledger(path)
+    was_used = was_in_use(path)
+    db = connect(path)
+    try:
+        version = migrate(db, path)
+        mark = catch_up(db, path, version=version, was_used=was_used)
+        # The tail begins anew, so what is in the log alone must be in the file before.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        raise disk_error(error, path) from error
+    except BaseException:
+        db.close()
+        raise
+    return db, mark
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """The tail is a second copy: that it cannot be written loses nothing."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        logging.getLogger(__name__).warning("the tail of the ledger is not written: %s", error)
+
+
+def _entry(texts: Sequence[tuple[Kind, str]], others: Sequence[Statement]) -> str:
+    """A commit as the tail keeps it: JSON of pairs, in the order in which they were written."""
+    pairs = [f'["{kind.name}",{text}]' for kind, text in texts]
+    return f"[{','.join([*pairs, *map(json_text, others)])}]"
+
+
+def _told(result: JobResult) -> str | None:
+    parts = (result.error.message if result.error else "", result.warning)
+    return "; ".join(filter(None, parts)) or None
+
+
+def _task_words(pair: tuple[str, str]) -> str:
+    return f"job {pair[0][:12]} is task {pair[1]}"
+
+
+def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
+    return (
+        job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
+        json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
+        str(price.amount), price.currency,
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""The writes of the ledger: one SQL statement each, over any number of rows at once.
+
+The rows travel as one JSON array. A statement a row would give up and take back Python's
+global lock for each of them, while the event loop wants it.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from dsrun.common.models import Artifact, Json, OpenJob
+
+
+def _update(assignments: str, *columns: str) -> str:
+    """UPDATE of jobs from rows of (job_id, *columns)."""
+    fields = ", ".join(
+        f"json_extract(value, '$[{number}]') AS {name}"
+        for number, name in enumerate(("job_id", *columns))
+    )
+    return (
+        f"UPDATE job SET {assignments} FROM (SELECT {fields} FROM json_each(?)) AS new "  # noqa: S608
+        "WHERE job.job_id = new.job_id"
+    )
+
+
+def _insert(table: str, *columns: str) -> str:
+    values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(len(columns)))
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608
+        "WHERE true ON CONFLICT DO NOTHING"
+    )
+
+
+class Kind(Enum):
+    """What can be written; the value is its SQL. Rows of one group are of different jobs."""
+
+    JOB = _insert(
+        "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
+        "stems", "wanted", "unit_price", "currency",
+    )  # fmt: skip
+    TWIN = (
+        "INSERT INTO twin SELECT row.step, row.idx, job.job_id, row.matrix, row.stems FROM ("
+        "SELECT json_extract(value, '$[0]') AS job_id, json_extract(value, '$[2]') AS step, "
+        "json_extract(value, '$[3]') AS idx, json_extract(value, '$[7]') AS matrix, "
+        "json_extract(value, '$[8]') AS stems FROM json_each(?)) AS row "
+        "JOIN job ON job.job_id = row.job_id "
+        "WHERE NOT (job.step = row.step AND job.idx = row.idx) ON CONFLICT DO NOTHING"
+    )  # takes the rows of JOB: those whose job stands at another place already
+    INTENT = _update(
+        "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
+        "run_id = new.run, request_id = NULL, lost_at = NULL, output = NULL",
+        "at",
+        "run",
+    )
+    LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
+    TASK = _update(
+        "status = 'submitted', task_id = new.task, request_id = new.request, "
+        "lost_at = iif(new.is_found, coalesce(lost_at, submitted_at), lost_at)",
+        "task", "request", "is_found",
+    )  # fmt: skip
+    FOREIGN = _update("status = 'submitting', task_id = NULL, request_id = NULL")
+    ANSWER = _update(
+        "output = new.named, units = new.billed, request_id = new.request",
+        "named", "billed", "request",
+    )  # fmt: skip
+    REFUSAL = _update("status = 'pending', attempts = attempts - new.free", "free")
+    RESULT = _update(
+        "status = new.state, output = new.named, error_code = new.code, "
+        "error_message = new.words, error_class = new.class, units = max(units, new.billed), "
+        "ended_at = new.at, request_id = coalesce(new.request, request_id)",
+        "state", "named", "code", "words", "class", "billed", "at", "request",
+    )  # fmt: skip
+    CACHED = _update("cached = 1")
+    ARTIFACT = (
+        _insert(
+            "artifact", "job_id", "idx", "path", "sha256", "size", "media_type", "seed",
+            "sample_rate", "source_sha256",
+        ).removesuffix("DO NOTHING")
+        + "DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, "
+        "media_type = excluded.media_type, source_sha256 = excluded.source_sha256"
+    )  # fmt: skip
+    ATTEMPT = _insert(
+        "attempt", "run_id", "job_id", "phase", "at", "outcome", "error_code", "error_message",
+        "task_id", "request_id",
+    )  # fmt: skip
+
+
+class Row(NamedTuple):
+    kind: Kind
+    values: Sequence[Json]
+
+
+class Statement(NamedTuple):
+    """SQL that is no row of a Kind: rare, and run by itself."""
+
+    sql: str
+    values: Sequence[Json]
+
+
+Write = tuple[Row | Statement, ...]  # committed all or none
+
+
+def artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
+    return (
+        job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
+        item.sample_rate, item.source_sha256,
+    )  # fmt: skip

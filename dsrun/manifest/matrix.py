@@ -1,0 +1,407 @@
+"""A step's matrix: its axes, and the rows that they make, lazily and in order."""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from itertools import islice
+from math import prod
+from typing import Protocol
+
+from dsrun.common.digest import json_text
+from dsrun.common.messages import closest, nearest, show
+from dsrun.common.models import Json
+from dsrun.manifest.files import DataFile
+
+Row = dict[str, Json]
+
+
+class Values(Protocol):
+    """What an axis runs through: a list, a range, the rows of a file."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Json]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One dimension: a name with its values, or several names that advance together.
+
+    An item of `values` is the value of a single name, or a mapping of all names of a zipped axis.
+    """
+
+    names: tuple[str, ...]
+    values: Values
+    zipped: bool = False
+    data: Mapping[str, DataFile] = field(default_factory=dict)  # the files of its names
+
+    def rows(self) -> Iterator[Row]:
+        if self.zipped:
+            return iter(self.values)
+        name = self.names[0]
+        return ({name: value} for value in self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A part of the rows, chosen by lot.
+
+    A lot depends on the seed and the row alone, so that another row does not draw all anew.
+    """
+
+    count: int
+    seed: int
+
+    def choose(self, rows: Iterable[Row]) -> set[int]:
+        """The numbers of the chosen rows."""
+        lots = ((self._lot(row), number) for number, row in enumerate(rows))
+        return {number for _, number in heapq.nsmallest(self.count, lots)}
+
+    def _lot(self, row: Row) -> bytes:
+        return blake2b(f"{self.seed}:{json_text(row)}".encode(), digest_size=8).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Product of the axes, the last one fastest; then `exclude`, `include` and `sample`."""
+
+    axes: tuple[Axis, ...] = ()
+    exclude: tuple[Mapping[str, Json], ...] = ()
+    include: tuple[Mapping[str, Json], ...] = ()
+    sample: Sample | None = None
+    files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
+    globs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the names, by the pattern
+    unused: set[int] = field(
+        default_factory=set
+    )  # exclude rules that the last full pass never used
+
+    @property
+    def names(self) -> list[str]:
+        """Every variable that some row has, in the order written."""
+        names = [name for axis in self.axes for name in axis.names]
+        return list(dict.fromkeys([*names, *(key for rule in self.include for key in rule)]))
+
+    def most_rows(self) -> int:
+        """An upper bound of the number of rows, without making them."""
+        return self._product_size() + len(self.include)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order."""
+        if self.sample is None:
+            return self._all_rows()
+        chosen = self.sample.choose(self._all_rows())
+        return (row for number, row in enumerate(self._all_rows()) if number in chosen)
+
+    def origins(self, number: int) -> dict[str, int]:
+        """For each axis of a file, which of the file's rows (from 0) stands in row `number`.
+
+        Walks through the rows again: for the few that are wrong.
+        """
+        located = replace(self, axes=tuple(map(_located, self.axes)), sample=None, unused=set())
+        chosen = None if self.sample is None else self.sample.choose(self._all_rows())
+        rows = (row for i, row in enumerate(located.rows()) if chosen is None or i in chosen)
+        row = next(islice(rows, number, None), {})
+        return {name: row[_mark(name)] for name in row if _mark(name) in row}
+
+    def _all_rows(self) -> Iterator[Row]:
+        """The rows before sampling. GitHub Actions' rules of exclude and include."""
+        axis_names = {name for axis in self.axes for name in axis.names}
+        adds = [_Addition(rule, axis_names) for rule in self.include]
+        unused = set(range(len(self.exclude)))
+        for row in self._product() if self._product_size() else ():
+            if self.exclude and self._is_excluded(row, unused):
+                continue
+            if adds:
+                original = dict(row)
+                for add in adds:
+                    add.apply(row, original)
+            yield row
+        self.unused.clear()
+        self.unused.update(unused)
+        for add in adds:
+            if not add.applied:
+                yield dict(add.rule)
+
+    def _product_size(self) -> int:
+        if not self.axes and self.include:
+            return 0
+        return prod(len(axis.values) for axis in self.axes)
+
+    def _product(self, depth: int = 0) -> Iterator[Row]:
+        if depth == len(self.axes):
+            yield {}
+        elif depth == len(self.axes) - 1:
+            for row in self.axes[depth].rows():
+                yield dict(row)
+        else:
+            for head in self.axes[depth].rows():
+                for tail in self._product(depth + 1):
+                    yield {**head, **tail}
+
+    def _is_excluded(self, row: Row, unused: set[int]) -> bool:
+        hits = [
+            i
+            for i, rule in enumerate(self.exclude)
+            if all(key in row and _fits(wanted, row[key]) for key, wanted in rule.items())
+        ]
+        unused.difference_update(hits)
+        return bool(hits)
+
+
+def _located(axis: Axis) -> Axis:
+    """The axis, its rows with the positions of the file rows in them."""
+    return Axis(names=axis.names, values=_Located(axis), zipped=True) if axis.data else axis
+
+
+class _Located:
+    """Rows of a file axis, as often as they are asked for, each with its position."""
+
+    def __init__(self, axis: Axis) -> None:
+        self._axis = axis
+
+    def __len__(self) -> int:
+        return len(self._axis.values)
+
+    def __iter__(self) -> Iterator[Row]:
+        for position, row in enumerate(self._axis.rows()):
+            yield {**row, **{_mark(name): position for name in self._axis.data}}
+
+
+def _mark(name: str) -> str:
+    return f"{name} position"  # no axis can have this name
+
+
+class _Addition:
+    """One `include` rule: extends the rows that it agrees with, else becomes a row itself."""
+
+    def __init__(self, rule: Mapping[str, Json], axis_names: set[str]) -> None:
+        self.rule = rule
+        self.applied = False
+        self._on_axes = {key: value for key, value in rule.items() if key in axis_names}
+        self._extra = {key: value for key, value in rule.items() if key not in axis_names}
+        self._can_extend = bool(axis_names)
+
+    def apply(self, row: Row, original: Row) -> None:
+        if self._can_extend and all(same(original.get(k), v) for k, v in self._on_axes.items()):
+            row.update(self._extra)
+            self.applied = True
+
+
+def same(left: Json, right: Json) -> bool:
+    """Equality of JSON values: 1 is 1.0 but not true."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def _fits(wanted: Json, value: Json) -> bool:
+    """Whether a value meets an exclude rule: equal, one of a list, or holding a mapping's part."""
+    if isinstance(wanted, dict) and isinstance(value, dict):
+        return all(key in value and _fits(item, value[key]) for key, item in wanted.items())
+    if isinstance(wanted, list) and not isinstance(value, list):
+        return any(_fits(item, value) for item in wanted)
+    return same(wanted, value)
+
+
+RULES = ("zip", "exclude", "include", "sample")
+RESERVED = frozenset(
+    {"matrix", "params", "run", "job", "steps", "index", *RULES}
+    | {"true", "false", "none", "True", "False", "None"}
+    | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
+)
+
+_MOST_AXES = 100
+
+Path_ = tuple[str | int, ...]
+
+
+class Complain(Protocol):
+    """Notes a problem of the value at a path, or of its key."""
+
+    def __call__(self, at: Path_, message: str, *, of_key: bool = False) -> None: ...
+
+
+class MatrixReader:
+    """Reads one `matrix` section; every problem goes to `complain` with its path."""
+
+    def __init__(
+        self,
+        *,
+        at: Path_,
+        complain: Complain,
+        load_file: Callable[[str, Path_], DataFile | None],
+        find_files: Callable[[str], list[str]],
+    ) -> None:
+        self._at = at
+        self._complain = complain
+        self._load_file = load_file
+        self._find_files = find_files
+        self._files: dict[str, DataFile] = {}
+        self._globs: dict[str, list[str]] = {}
+
+    def read(self, section: Mapping[str, Json]) -> Matrix:
+        names = [name for name in section if name not in RULES]
+        if len(names) > _MOST_AXES:
+            self._complain(self._at, f"found {len(names)} axes; allowed: at most {_MOST_AXES}")
+            return Matrix()
+        for name in names:
+            self._check_name(name, (name,))
+        axes = {name: self._axis(name, section[name]) for name in names}
+        zipped = section.get("zip", [])
+        ordered = [axis for axis in axes.values() if axis is not None]
+        if zipped and isinstance(zipped[0], str):
+            ordered = self._zip_named(zipped, axes)
+        elif zipped:
+            rows = self._zip_rows(zipped, names)
+            place = sum(
+                1 for name in names if list(section).index(name) < list(section).index("zip")
+            )
+            ordered.insert(place, rows)
+        known = {name for axis in ordered for name in axis.names}
+        self._check_rules(section, known)
+        return Matrix(
+            axes=tuple(ordered),
+            exclude=tuple(section.get("exclude", ())),
+            include=tuple(section.get("include", ())),
+            files=self._files,
+            globs=self._globs,
+            sample=_sample(section.get("sample")),
+        )
+
+    def _axis(self, name: str, value: Json) -> Axis | None:
+        if isinstance(value, list):
+            return Axis(names=(name,), values=value)
+        if "range" in value:
+            return self._range(name, value["range"])
+        if "glob" in value:
+            return self._glob(name, value["glob"])
+        data = self._load_file(value["file"], (*self._at, name, "file"))
+        if data is None:
+            return None
+        self._files[value["file"]] = data
+        if not len(data):
+            self._complain((*self._at, name, "file"), f"{value['file']} has no rows; add one")
+            return None
+        return Axis(names=(name,), values=data, data={name: data})
+
+    def _glob(self, name: str, pattern: str) -> Axis | None:
+        at = (*self._at, name, "glob")
+        try:
+            found = self._find_files(pattern)
+        except ValueError as error:
+            self._complain(at, f"{show(pattern)}: {error}; allowed: a pattern such as refs/*.jpg")
+            return None
+        if not found:
+            self._complain(at, f"{show(pattern)} matches no file below the manifest's folder")
+            return None
+        self._globs[pattern] = found
+        return Axis(names=(name,), values=found)
+
+    def _range(self, name: str, given: list[int]) -> Axis | None:
+        first, last, step = map(int, (*given, 1)[:3])  # 1.0 is an integer in JSON
+        values = range(first, last + (1 if step > 0 else -1), step) if step else range(0)
+        if not values:
+            self._complain(
+                (*self._at, name, "range"),
+                f"found {show(given)}, which holds no number; "
+                "allowed: [first, last] or [first, last, step], both ends included",
+            )
+            return None
+        return Axis(names=(name,), values=values)
+
+    def _zip_named(self, zipped: list[str], axes: Mapping[str, Axis | None]) -> list[Axis]:
+        for position, name in enumerate(zipped):
+            if name not in axes:
+                self._complain(
+                    (*self._at, "zip", position),
+                    f"found {show(name)}, which is no axis{nearest(name, list(axes))}; "
+                    f"allowed: {', '.join(axes) or 'none, since there are no axes'}",
+                )
+        group = [axis for name in zipped if (axis := axes.get(name)) is not None]
+        sizes = {axis.names[0]: len(axis.values) for axis in group}
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+            self._complain((*self._at, "zip"), f"the axes differ in length: {listed}")
+        merged = Axis(
+            names=tuple(sizes),
+            values=[
+                {name: value for row in rows for name, value in row.items()}
+                for rows in zip(*(axis.rows() for axis in group), strict=False)
+            ],
+            zipped=True,
+            data={name: data for axis in group for name, data in axis.data.items()},
+        )
+        return list(_in_place(axes, zipped, merged))
+
+    def _zip_rows(self, zipped: list[dict[str, Json]], names: list[str]) -> Axis:
+        keys = tuple(zipped[0])
+        for position, row in enumerate(zipped):
+            if set(row) != set(keys):
+                self._complain(
+                    (*self._at, "zip", position),
+                    f"names {', '.join(row)}; every row of zip must name {', '.join(keys)}",
+                )
+        for key in keys:
+            self._check_name(key, ("zip", 0, key))
+            if key in names:
+                at, message = (*self._at, "zip", 0, key), "is an axis of its own too; remove one"
+                self._complain(at, message, of_key=True)
+        return Axis(names=keys, values=zipped, zipped=True)
+
+    def _check_rules(self, section: Mapping[str, Json], known: set[str]) -> None:
+        for position, rule in enumerate(section.get("exclude", ())):
+            for key in rule:
+                if key not in known:
+                    self._complain(
+                        (*self._at, "exclude", position, key),
+                        f"unknown axis{nearest(key, sorted(known))}; "
+                        f"allowed: {', '.join(sorted(known)) or 'none, since there are no axes'}",
+                        of_key=True,
+                    )
+        for position, rule in enumerate(section.get("include", ())):
+            for key in rule:
+                self._check_name(key, ("include", position, key))
+
+    def _check_name(self, name: str, at: Path_) -> None:
+        if name in RESERVED:
+            message = "this name is reserved; give the axis another"
+            self._complain((*self._at, *at), message, of_key=True)
+        elif not name.isidentifier() or not name.isascii():
+            self._complain(
+                (*self._at, *at),
+                "no template can use this name; allowed: letters, digits and _, the first no digit",
+                of_key=True,
+            )
+
+
+def idle_axes(matrix: Matrix, used: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Axes that change no request, each with the rule of the matrix that its name may mean."""
+    ruled = {name for rule in (*matrix.include, *matrix.exclude) for name in rule}
+    known = {*used, *ruled}
+    for axis in matrix.axes:
+        if known.isdisjoint({"matrix", *axis.names}):
+            name = axis.names[0]
+            yield name, closest(name, RULES, cutoff=0.84)
+
+
+def _sample(section: Mapping[str, Json] | None) -> Sample | None:
+    if section is None:
+        return None
+    return Sample(count=section["count"], seed=section.get("seed", 0))
+
+
+def _in_place(axes: Mapping[str, Axis | None], zipped: list[str], merged: Axis) -> Iterator[Axis]:
+    """The axes in order, the zipped ones together where the first of them stood."""
+    done = False
+    for name, axis in axes.items():
+        if name not in zipped:
+            if axis is not None:
+                yield axis
+        elif not done:
+            done = True
+            yield merged

@@ -1,0 +1,321 @@
+"""Jinja2, sandboxed, with bounds: a prompt template is data, and it must end.
+
+A template may compute, but not run without end, not be random, and not read outside the
+manifest's folder. What it gives depends on its variables alone.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from jinja2 import (
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    nodes,
+)
+from jinja2.exceptions import TemplateError
+from jinja2.meta import TrackingCodeGenerator
+from jinja2.runtime import Context
+
+from dsrun.common.digest import NotCanonical, canonical_sha256
+from dsrun.common.models import Json
+from dsrun.common.user_files import Inputs
+from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
+from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting
+from dsrun.manifest.template_errors import TemplateProblem, misnamed, unreadable, unrendered
+
+_COMPUTED = (
+    "the name of an included file must be written out: dsrun reads all files before it makes the "
+    "first job"
+)
+_NO_PART = re.compile(r"'(\w+?)(?: object)?' has no attribute '(\w+)'")
+_SHORT = 200  # characters of a slug that is kept
+_LONG_NUMBER = re.compile(r"[0-9][0-9a-fA-FxXoObB_]{1000,}")
+_NO_WORD = re.compile(r"[\W_]+")
+
+_REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
+
+Variables = Mapping[str, Any]
+Render = Callable[[Variables], Json]
+
+
+class Template:
+    """One compiled template: call it with variables."""
+
+    def __init__(
+        self, render: Render, uses: frozenset[str], run_values: frozenset[str], *, native: bool
+    ) -> None:
+        self.render = render
+        self.uses = uses  # names of the variables that it reads
+        self.run_values = run_values  # names that it reads from `run`; "*": all of them
+        self.native = native  # a single expression, whose value keeps its type
+
+
+class Templates:
+    """Compiles templates; files that they include are read as all inputs of a pipeline."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._loader = BelowLoader(inputs)
+        self._env = Sandbox(
+            loader=self._loader, undefined=NamedUndefined, autoescape=False, cache_size=-1,
+            optimized=False,  # it computes each constant anew on every level of nesting
+        )  # fmt: skip
+        self._env.globals = {
+            name: self._env.globals[name] for name in ("range", "dict", "namespace")
+        }
+        self._env.filters.pop("random")
+        self._env.add_filters({"slug": slug, "digest": digest_filter})
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Text of every file that a compiled template includes, by its name in the template."""
+        return self._loader.texts
+
+    def variables(self, values: Variables) -> dict[str, Any]:
+        """Variables of a rendering: the values, and Jinja's own names below them."""
+        return {**self._env.globals, **values}
+
+    def compile(self, source: str) -> Template:
+        """Compile a template. Raises TemplateProblem."""
+        try:
+            with self._env.reading():
+                return self._compiled(source)
+        except TemplateSyntaxError as error:
+            raise self._unreadable(error, source, error.name or "") from error
+        except (RecursionError, SyntaxError, MemoryError) as error:
+            # Python's own limits, told of the code that Jinja makes.
+            raise TemplateProblem("the template is nested too deeply") from error
+        except ValueError as error:
+            raise _too_long_a_number(source) from error
+
+    def _compiled(self, source: str) -> Template:
+        tree = self._env.parse(source)
+        parts = self._with_includes(tree, source)
+        uses = frozenset(name for part in parts for name in self._names(*part, source))
+        run_values = frozenset(name for _, part in parts for name in _run_values(part))
+        expression = _single_expression(tree)
+        if expression is None:
+            return Template(self._text(tree, source), uses, run_values, native=False)
+        return Template(self._value(expression, source), uses, run_values, native=True)
+
+    def _names(self, file: str, tree: nodes.Template, own: str) -> set[str]:
+        try:
+            return _undeclared(tree, self._env)
+        except TemplateSyntaxError as error:
+            raise self._unreadable(error, own, file) from error
+
+    def _with_includes(self, tree: nodes.Template, own: str) -> list[tuple[str, nodes.Template]]:
+        """The template and, each once, everything that it includes, with the files' names."""
+        found, names = [("", tree)], set[str]()
+        for file, part in found:
+            for name in meta.find_referenced_templates(part):
+                if name is None:
+                    raise misnamed(_COMPUTED, part, "", self._source(file, own), file)
+                if name not in names:
+                    names.add(name)
+                    try:
+                        found.append((name, self._included(name)))
+                    except TemplateProblem as error:
+                        source = self._source(file, own)
+                        raise misnamed(str(error), part, name, source, file) from error
+        return found
+
+    def _included(self, name: str) -> nodes.Template:
+        try:
+            source = self._loader.get_source(self._env, name)[0]
+        except TemplateNotFound as error:
+            raise TemplateProblem(f"included file not found: {name}") from error
+        return self._env.parse(source, name=name)
+
+    def _source(self, file: str, own: str) -> str:
+        """The text of an included file, or of the template itself."""
+        return self._loader.texts.get(file, "") if file else own
+
+    def _unreadable(self, error: TemplateSyntaxError, own: str, file: str) -> TemplateProblem:
+        known = {"filter": self._env.filters, "test": self._env.tests}
+        return unreadable(error, self._source(file, own), file, known)
+
+    def _failed(self, error: Exception, own: str, number: int) -> TemplateProblem:
+        """The problem of a rendering; `number` is its place where the error knows none."""
+        file, found = _place_of(error)
+        source = self._source(file, own)
+        return unrendered(_words_of(error), found or number, source, file)
+
+    def _text(self, tree: nodes.Template, source: str) -> Render:
+        template = self._env.from_string(tree)
+        env, root = self._env, template.root_render_func
+        # What cannot repeat itself is bounded by its own length and its values.
+        repeats = any(tree.find(kind) is not None for kind in _REPEATING)
+        bound: Callable[[Iterable[str]], Iterable[str]] = bounded if repeats else iter
+
+        def render(variables: Variables) -> str:
+            env.begin()
+            context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
+            try:
+                return fitting("".join(bound(root(context))))
+            except Exception as error:
+                raise self._failed(error, source, 0) from error
+
+        return _once_if_too_costly(render)
+
+    def _value(self, expression: nodes.Expr, source: str) -> Render:
+        place = expression.lineno
+        result = nodes.Assign(nodes.Name("result", "store"), expression, lineno=place)
+        template = self._env.from_string(nodes.Template([result], lineno=place))
+        env, root = self._env, template.root_render_func
+
+        def render(variables: Variables) -> Json:
+            env.begin()
+            context = Context(env, variables, None, template.blocks)  # type: ignore[arg-type]
+            try:
+                for _ in root(context):
+                    pass
+                value = context.vars["result"]
+                return _plain_json(value)
+            except Exception as error:
+                raise self._failed(error, source, place) from error
+
+        return _once_if_too_costly(render)
+
+
+def _once_if_too_costly(render: Render) -> Render:
+    """A template that took all that it may is not rendered for a million rows more."""
+    failed: list[TemplateProblem] = []
+
+    def rendered(variables: Variables) -> Json:
+        if failed:
+            raise failed[0]
+        try:
+            return render(variables)
+        except TemplateProblem as problem:
+            if isinstance(problem.__cause__, TooCostly):
+                failed.append(problem)
+            raise
+
+    return rendered
+
+
+def _too_long_a_number(source: str) -> TemplateProblem:
+    found = _LONG_NUMBER.search(source)
+    span = (found.start(), len(found[0])) if found else None
+    words = "the template cannot be read: a number in it has too many digits"
+    return TemplateProblem(words, source=source, span=span)
+
+
+def slug(value: object) -> str:
+    """A word fit for file names: letters and digits of any script, joined by `-`."""
+    text = str(value)
+    return _known_slug(text) if len(text) <= _SHORT else _slug(text)
+
+
+@lru_cache(maxsize=4096)
+def _known_slug(text: str) -> str:
+    return _slug(text)
+
+
+def _slug(text: str) -> str:
+    return _NO_WORD.sub("-", unicodedata.normalize("NFKC", text).lower()).strip("-")
+
+
+def digest_filter(value: Json, length: int = 12) -> str:
+    """The first hex digits of the SHA-256 of a value's canonical JSON."""
+    return canonical_sha256(_plain_json(value))[:length]
+
+
+def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
+    """The expression of a template that is exactly one `{{ expression }}`."""
+    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output):
+        parts = tree.body[0].nodes
+        if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
+            return parts[0]
+    return None
+
+
+def _undeclared(tree: nodes.Template, env: Sandbox) -> set[str]:
+    """As Jinja's `find_undeclared_variables`, whose time is the cube of the nesting's depth."""
+    finder = TrackingCodeGenerator(env)
+    finder.optimizer = None
+    finder.visit(tree)
+    return finder.undeclared_identifiers
+
+
+def _run_values(tree: nodes.Template) -> Iterator[str]:
+    attributes = [item for item in tree.find_all(nodes.Getattr) if _is_run(item.node)]
+    items = [item for item in tree.find_all(nodes.Getitem) if _is_run(item.node)]
+    yield from (item.attr for item in attributes)
+    for item in items:
+        yield item.arg.value if isinstance(item.arg, nodes.Const) else "*"
+    if sum(1 for name in tree.find_all(nodes.Name) if _is_run(name)) > len(attributes) + len(items):
+        yield "*"
+
+
+def _is_run(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "run"
+
+
+def _plain_json(value: Any) -> Json:
+    """The value of an expression as JSON. Raises TemplateProblem where it is none, or too much."""
+    if isinstance(value, str):
+        return str.__str__(
+            fitting(value)
+        )  # filters such as tojson give a kind of str that is no JSON
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping | list | tuple):
+        weight(value, MAX_TEXT)
+        return _plain_parts(value)
+    return _no_json(value)
+
+
+def _plain_parts(value: Any) -> Json:
+    if isinstance(value, Mapping):
+        return {str(key): _plain_parts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_parts(item) for item in value]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _no_json(value)
+
+
+def _no_json(value: Any) -> NoReturn:
+    if isinstance(value, StrictUndefined):
+        str(value)  # raises UndefinedError with Jinja's words
+    raise TemplateProblem(
+        f"the expression gives a {type(value).__name__}, which is no JSON value; "
+        "end it with a filter such as `| list` or `| string`"
+    )
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "the template calls itself without end"
+    if isinstance(error, TemplateProblem):
+        return str(error)
+    if isinstance(error, UndefinedError | TemplateError):
+        return _NO_PART.sub(_no_part_words, str(error.message or error))
+    if isinstance(error, NotCanonical):
+        return f"the digest filter got a value without JSON form: {error}"
+    return f"the expression fails: {str(error) or type(error).__name__}"
+
+
+def _no_part_words(found: re.Match[str]) -> str:
+    owner = {"str": "text", "int": "number", "float": "number"}.get(found[1], found[1])
+    return f"'{found[2]}' is asked of a {owner}, which has no such part"
+
+
+def _place_of(error: Exception) -> tuple[str, int]:
+    """The included file, if any, and a number: Jinja leaves the template in its code's globals."""
+    trace, file, line = error.__traceback__, "", 0
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            file, line = template.name or "", template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    return file, line

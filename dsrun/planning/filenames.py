@@ -1,0 +1,49 @@
+"""The stem of an artifact's file name: which texts can be one."""
+
+import re
+import unicodedata
+
+from dsrun.common.messages import show
+from dsrun.common.models import Json
+
+_KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
+_EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
+# A folder must not be named like a file, or the two could meet.
+_BAD_STEM = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f\\]|" + _KINDS + "/", re.IGNORECASE)
+_LONGEST_NAME = 240  # bytes; file systems allow 255, the extension wants some
+_LONGEST_STEM = 1000  # bytes
+
+
+class BadStem(ValueError):
+    """A value that cannot be a stem; `rule` is `path` or `length`."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+def stem_of(value: Json, *, step: str) -> str:
+    """The stem that a template of `filename` gives. Raises BadStem."""
+    written = unicodedata.normalize("NFC", value if isinstance(value, str) else show(value))
+    stem = _EXTENSION.sub("", written)  # dsrun adds the one that the file turns out to have
+    if _BAD_STEM.search(stem):
+        raise BadStem(
+            "path",
+            f"found {show(stem)}; allowed: a path below artifacts/{step}/ without "
+            "empty parts, `.`, `..`, backslashes and control characters; `| slug` makes any "
+            "text fit",
+        )
+    if len(stem) > _LONGEST_NAME // 4:
+        _check_length(stem)
+    return stem
+
+
+def _check_length(stem: str) -> None:
+    longest = max(len(part.encode()) for part in stem.split("/"))
+    if longest > _LONGEST_NAME or len(stem.encode()) > _LONGEST_STEM:
+        raise BadStem(
+            "length",
+            f"found a name of {longest} bytes in a path of {len(stem.encode())}; allowed: "
+            f"{_LONGEST_NAME} a name, {_LONGEST_STEM} in all; `| truncate(40, true, '')` "
+            "shortens a text",
+        )

@@ -1,0 +1,280 @@
+"""The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
+from dsrun.common.errors import ManifestError, Problem
+from dsrun.common.models import Job, Json
+from dsrun.manifest.matrix import Row
+from dsrun.manifest.reader import Manifest, Step
+from dsrun.manifest.templates import Templates
+from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
+from dsrun.planning.job_index import PlanIndex
+from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
+from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
+from dsrun.planning.upload_files import UploadFiles
+from dsrun.service.catalog import Catalog
+from dsrun.service.language import language_notes
+
+MAX_JOBS = 10_000_000
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`run_values` are those of `run.…` that templates use; they are part of the digest."""
+
+    manifest: Manifest
+    catalog: Catalog
+    digest: str
+    run_values: Mapping[str, Json]
+    included: Mapping[str, str]
+    files: UploadFiles  # that jobs upload, as far as jobs were made
+    templates: Templates
+    steps: tuple[CompiledStep, ...]
+    problems: tuple[Problem, ...] = ()  # found before the first job was made
+    warnings: list[Problem] = field(default_factory=list)
+
+    def jobs(self) -> Iterator[Job]:
+        """Every job, in order. Raises ManifestError at the first that is not valid."""
+        for _, job in self._rows():
+            if isinstance(job, RowProblem):
+                raise ManifestError([found.problem for found in job.problems])
+            yield job
+
+    def distinct_jobs(self) -> Iterator[Job]:
+        """Every job once, in order, where several rows make the same request."""
+        with PlanIndex() as index:
+            for batch in batched(self.jobs(), _BATCH):
+                for job, is_new in zip(batch, index.add(batch), strict=True):
+                    if is_new:
+                        yield job
+
+    def job_at(self, step: str, index: int) -> Job | None:
+        """The job of one row. Raises ManifestError where it is not valid."""
+        for compiled in self.steps:
+            if compiled.step.name == step:
+                row_number, replica = divmod(index, compiled.step.repeat)
+                row = next(islice(compiled.step.matrix.rows(), row_number, None), None)
+                try:
+                    return None if row is None else compiled.job(row, index=index, replica=replica)
+                except RowProblem as error:
+                    raise ManifestError([found.problem for found in error.problems]) from error
+        return None
+
+    def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
+        """Validate every job and every file name; the number of jobs, equal ones counted once.
+
+        `visit` sees the job of every row, in order, and whether none before was equal.
+        Raises ManifestError with all problems, equal ones of different jobs told once.
+        """
+        found, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
+        distinct = 0
+        with PlanIndex() as index:
+            for batch in batched(self._valid_jobs(found, notes), _BATCH):
+                for job, is_new in zip(batch, index.add(batch), strict=True):
+                    distinct += is_new
+                    if visit is not None:
+                        visit(job, is_new)
+            found.add_clashes(index.clashes(), self.manifest.document)
+        self._note_unused_rules()
+        self.warnings.extend(notes.problems(self.steps))
+        problems = (*self.problems, *found.problems(self.steps))
+        if problems:
+            raise ManifestError(problems)
+        return distinct
+
+    def _valid_jobs(self, found: Findings, notes: Findings) -> Iterator[Job]:
+        notes.seen = found.seen
+        for step, job in self._rows():
+            name = step.step.name
+            found.seen[name] += 1
+            if isinstance(job, RowProblem):
+                found.add(name, job)
+                continue
+            for path, words in language_notes(job.request, step.operation.languages):
+                problem = self.manifest.document.problem(("steps", name, *path), words)
+                note = RowProblem([Finding(words, problem)])
+                note.index, note.row = job.index, dict(job.matrix)
+                notes.add(name, note)
+            yield job
+        for step in self.steps:
+            if not found.seen[step.step.name]:
+                at = ("steps", step.step.name, "matrix")
+                message = "every row is excluded, so the step has no job; loosen `exclude`"
+                problem = self.manifest.document.problem(at, message)
+                found.groups[(step.step.name, "", "empty")] = Group(problem)
+
+    def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
+        for step in self.steps:
+            bad = 0
+            for item in _step_rows(step):
+                yield step, item
+                bad += isinstance(item, RowProblem)
+                if bad == MOST_BAD_JOBS:
+                    break
+
+    def _note_unused_rules(self) -> None:
+        for step in self.steps:
+            for number in sorted(step.step.matrix.unused):
+                at = ("steps", step.step.name, "matrix", "exclude", number)
+                words = "this rule matches no row"
+                self.warnings.append(self.manifest.document.problem(at, words))
+
+
+def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
+    """Compile every template and take the digest.
+
+    What is wrong stands in `problems`, which `check()` tells with all the rest.
+
+    `run_values`: `date`, `datetime` and `id` of this run.
+    """
+    templates = Templates(manifest.inputs)
+    files = UploadFiles(manifest.inputs)
+    pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
+    values = {**run_values, **pinned}
+    problems = [*manifest.problems, *_currency_problems(manifest, catalog)]
+    steps: list[CompiledStep] = []
+    for step in manifest.steps:
+        too_many = _size_problem(manifest, step)
+        if too_many is not None:
+            problems.append(too_many)
+            continue
+        try:
+            compiled = CompiledStep(
+                step, manifest=manifest, catalog=catalog, templates=templates, run_values=values,
+                files=files,
+            )  # fmt: skip
+        except RowProblem as error:
+            problems += [found.problem for found in error.problems]
+        else:
+            steps.append(compiled)
+    problems += _key_problems(manifest, templates)
+    names = {name for step in steps for t in step.compiled for name in t.run_values}
+    used = {name: value for name, value in values.items() if "*" in names or name in names}
+    plan = Plan(
+        manifest=manifest,
+        catalog=catalog,
+        digest=plan_digest(manifest, used, templates.files, catalog.own, _uploads(steps)),
+        run_values=used,
+        included=templates.files,
+        files=files,
+        templates=templates,
+        steps=tuple(steps),
+        problems=tuple(problems),
+        warnings=[
+            *_rate_warnings(manifest, catalog),
+            *(w for step in steps for w in step.warnings),
+        ],
+    )
+    if not problems:
+        _check_pinned(plan)
+    return plan
+
+
+def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
+    """Lists of `size` jobs, the last one shorter."""
+    while batch := list(islice(jobs, size)):
+        yield batch
+
+
+def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
+    for row, index, replica in _numbered(step):
+        try:
+            yield step.job(row, index=index, replica=replica)
+        except RowProblem as problem:
+            problem.index, problem.row = index, row
+            yield problem
+
+
+def _numbered(step: CompiledStep) -> Iterator[tuple[Row, int, int]]:
+    """Every row as often as it is repeated, with the job's index and replica."""
+    repeat = step.step.repeat
+    for number, row in enumerate(step.step.matrix.rows()):
+        for replica in range(repeat):
+            yield row, number * repeat + replica, replica
+
+
+def _uploads(steps: Iterable[CompiledStep]) -> dict[str, StepUploads]:
+    return {
+        step.step.name: StepUploads(step.uploads.places, _uploads_sha256(step))
+        for step in steps
+        if step.upload_parts
+    }
+
+
+def _uploads_sha256(step: CompiledStep) -> str | None:
+    """SHA-256 of the contents that a step's jobs upload, in their order; None for none.
+
+    The names of the files do not count, nor where they lie.
+    """
+    state, has_any = hashlib.sha256(), False
+    for row, index, replica in _numbered(step):
+        for sha256 in step.upload_contents(row, index=index, replica=replica):
+            state.update(f"{index} {sha256}\n".encode())
+            has_any = True
+    return state.hexdigest() if has_any else None
+
+
+def _check_pinned(plan: Plan) -> None:
+    pinned = plan.manifest.pinned
+    if pinned is None or pinned["digest"] == plan.digest:
+        return
+    found = file_digests(plan.manifest, plan.included) | plan.files.digests
+    changed = [name for name, sha256 in pinned["files"].items() if found.get(name) != sha256]
+    what = f"changed since: {', '.join(changed)}" if changed else "made by another version of dsrun"
+    raise ManifestError(
+        [
+            Problem(
+                file=plan.manifest.document.file,
+                line=0,
+                column=0,
+                where="",
+                message=f"this lock file no longer gives digest {pinned['digest'][:12]}; {what}",
+            )
+        ]
+    )
+
+
+def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
+    count = step.matrix.most_rows() * step.repeat
+    if count <= MAX_JOBS:
+        return None
+    return manifest.document.problem(
+        ("steps", step.name, "matrix"),
+        f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
+    )
+
+
+def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
+    """A limit in another currency than the prices would never be reached."""
+    currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
+    for name in ("max_cost", "confirm_above"):
+        money = getattr(manifest.execution, name)
+        if money is not None and currencies and currencies != [money.currency]:
+            yield manifest.document.problem(
+                ("execution", name),
+                f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
+            )
+
+
+def _key_problems(manifest: Manifest, templates: Templates) -> Iterator[Problem]:
+    """Included files that hold the key; their texts have gone nowhere yet."""
+    for name, text in templates.files.items():
+        if holds_key(text) or is_key_file(manifest.inputs.place(name)):
+            yield manifest.document.problem(("steps",), f"the included file {name} {KEPT_KEY}")
+
+
+def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
+    rate = manifest.execution.rate
+    for name in sorted({step.operation for step in manifest.steps}):
+        published = catalog[name].rate
+        if rate and rate.requests / rate.per_s > published.requests / published.per_s:
+            yield manifest.document.problem(
+                ("execution", "rate"),
+                f"more than the {published.requests} requests in {published.per_s:g} s that "
+                f"are published for {name}; right only if your account has more",
+            )

@@ -1,0 +1,94 @@
+"""What of a plan determines its requests and file names, as one digest (design 1.5)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dsrun.common.digest import canonical_sha256, tagged
+from dsrun.common.models import Json
+from dsrun.manifest.matrix import Matrix
+from dsrun.manifest.reader import FORMAT_VERSION, Manifest, Step, Text, iter_texts
+
+
+class StepUploads(NamedTuple):
+    """Where a step's requests take local files, and a digest of the contents (None: no file)."""
+
+    places: frozenset[tuple[str, ...]]
+    sha256: str | None
+
+
+NO_UPLOADS = StepUploads(frozenset(), None)
+
+
+def plan_digest(
+    manifest: Manifest,
+    used: Mapping[str, Json],
+    files: Mapping[str, str],
+    own_operations: Mapping[str, str],
+    uploads: Mapping[str, "StepUploads"],
+) -> str:
+    """The digest of a pipeline; `uploads` by step, of those whose operation takes local files."""
+    sections = manifest.raw["steps"]
+    called = {step.operation for step in manifest.steps}
+    source = {
+        "format": FORMAT_VERSION,
+        "name": manifest.name,
+        "params": manifest.params,
+        "steps": {
+            step.name: _step_source(step, sections[step.name], uploads.get(step.name, NO_UPLOADS))
+            for step in manifest.steps
+        },
+        "run": dict(used),
+        "included": dict(files),
+        "operations": {name: text for name, text in own_operations.items() if name in called},
+    }
+    return canonical_sha256(tagged(source))
+
+
+def file_digests(manifest: Manifest, included: Mapping[str, str]) -> dict[str, str]:
+    """SHA-256 of every file that a plan reads, by the name that the manifest uses.
+
+    Of a glob pattern it is that of the list of names.
+    """
+    found: dict[str, str] = {}
+    for step in manifest.steps:
+        found |= {name: data.sha256 for name, data in step.matrix.files.items()}
+        found |= {name: canonical_sha256(list(n)) for name, n in step.matrix.globs.items()}
+        found |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
+    return found | {name: canonical_sha256(text) for name, text in included.items()}
+
+
+def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) -> Json:
+    """What of a step determines its requests and file names: files by content, axes in order."""
+    matrix = section.get("matrix") or {}
+    source = {
+        "operation": step.operation,
+        "matrix": [[key, _by_content(value, step.matrix)] for key, value in matrix.items()],
+        "repeat": step.repeat,
+        "body": _leaf_sources(step.body, (), uploads.places),
+        "filename": section.get("filename"),
+    }
+    return source if uploads.sha256 is None else {**source, "uploads": uploads.sha256}
+
+
+def _by_content(value: Json, matrix: Matrix) -> Json:
+    if isinstance(value, dict) and "file" in value:
+        data = matrix.files[value["file"]]
+        return {"file": data.sha256, "kind": Path(data.name).suffix.lower()}
+    if isinstance(value, dict) and "glob" in value:
+        return {"glob": list(matrix.globs[value["glob"]])}
+    return value
+
+
+def _leaf_sources(
+    value: Any, at: tuple[str | int, ...], upload_places: frozenset[tuple[str, ...]]
+) -> Json:
+    if isinstance(value, Text):
+        return {"file": value.sha256} if value.sha256 else value.source
+    if isinstance(value, dict):
+        if at in upload_places and value.keys() == {"upload"}:
+            return {"upload": None}  # its content counts, not its name
+        return {key: _leaf_sources(item, (*at, key), upload_places) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_leaf_sources(item, (*at, i), upload_places) for i, item in enumerate(value)]
+    return value

@@ -1,0 +1,159 @@
+"""Which jobs of a plan an invocation is about. A selection changes what runs, never ids or digest.
+
+The order is: `--step`, `--only`, then `--sample` of what these leave, then `--limit` of that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from jinja2 import UndefinedError
+
+from dsrun.common.digest import json_text
+from dsrun.common.errors import UsageError
+from dsrun.common.messages import nearest, row_words, show
+from dsrun.common.models import Job
+from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.planning.compiled_step import CompiledStep
+from dsrun.planning.job_index import ChosenJobs
+from dsrun.planning.plan import Plan
+
+_EXAMPLE = "style == '<anime>' and seed > 3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the command line asks for; without a word it is everything."""
+
+    steps: tuple[str, ...] = ()
+    only: str | None = None
+    sample: int | None = None
+    limit: int | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self == EVERYTHING
+
+    def words(self) -> list[str]:
+        """The same selection as options of a command line."""
+        given = (("only", self.only), ("sample", self.sample), ("limit", self.limit))
+        return [f"--step={name}" for name in self.steps] + [
+            f"--{name}={value}" for name, value in given if value is not None
+        ]
+
+
+EVERYTHING = Selection()
+
+
+class Chooser:
+    """Sees every row of a plan and holds the jobs that the selection picks."""
+
+    def __init__(self, plan: Plan, selection: Selection) -> None:
+        """Raises UsageError for a step that is not there, and for an expression that cannot be."""
+        known = [step.name for step in plan.manifest.steps]
+        for name in () if plan.problems else selection.steps:
+            if name not in known:
+                raise UsageError(
+                    f"--step {name}: no such step{nearest(name, known)}; "
+                    f"allowed: {', '.join(known)}"
+                )
+        self._selection = selection
+        self._only = None if selection.only is None else _Only(selection.only, plan, selection)
+        self._chosen = ChosenJobs()
+        self._seen = 0
+
+    def visit(self, job: Job, is_new: bool) -> None:
+        """Take the job of a row. A job that several rows make is picked when one of them is."""
+        self._seen += is_new
+        given = self._selection
+        if given.steps and job.step not in given.steps:
+            return
+        if given.sample is None and given.limit is not None and len(self._chosen) >= given.limit:
+            return
+        if self._only is None or self._only.picks(job):
+            self._chosen.add(job, lot=None if given.sample is None else _lot(job))
+
+    def end(self) -> ChosenJobs:
+        """The jobs that are picked. Raises UsageError where there are none."""
+        if self._selection.sample is not None:
+            self._chosen.keep_sample(self._selection.sample)
+            if self._selection.limit is not None:
+                self._chosen.keep_first(self._selection.limit)
+        if not len(self._chosen):
+            raise UsageError(
+                f"no job is selected: {' '.join(self._selection.words())} picks none of the "
+                f"{self._seen} jobs; `dsrun plan` without it shows their rows"
+            )
+        return self._chosen
+
+
+class _Only:
+    """An expression of `--only`, compiled: true for the rows to pick."""
+
+    def __init__(self, text: str, plan: Plan, selection: Selection) -> None:
+        self._text = text
+        self._steps = {
+            step.step.name: step
+            for step in plan.steps
+            if not selection.steps or step.step.name in selection.steps
+        }
+        try:
+            template = plan.templates.compile(f"{{{{ {text} }}}}")
+        except TemplateProblem as error:
+            raise self._error(f"{error}; write an expression such as {_EXAMPLE}") from error
+        if not template.native:
+            raise self._error(f"write one expression without braces, such as {_EXAMPLE}")
+        self._render, self._uses = template.render, template.uses
+        if not plan.problems:
+            self._check_names(plan)
+
+    def picks(self, job: Job) -> bool:
+        """Raises UsageError where the expression cannot be judged."""
+        step = self._steps[job.step]
+        variables = step.variables(job.matrix, index=job.index, replica=job.replica)
+        try:
+            value = self._render(variables)
+        except TemplateProblem as error:
+            # A row that lacks an axis which other rows have is not what was asked for.
+            if isinstance(error.__cause__, UndefinedError) and not variables.keys() >= self._uses:
+                return False
+            raise self._error_at(job, f"{error}{_hint(error)}") from error
+        if isinstance(value, bool):
+            return value
+        raise self._error_at(
+            job, f"gives {show(value)}; allowed: true or false, as of a comparison ({_EXAMPLE})"
+        )
+
+    def _check_names(self, plan: Plan) -> None:
+        known: set[str] = set()
+        for step in self._steps.values():
+            known |= set(_names(step))
+        for name in sorted(self._uses - known):
+            listed = sorted(known - plan.templates.variables({}).keys())
+            raise self._error(
+                f"{name} is undefined{nearest(name, listed)}; defined here: {', '.join(listed)}"
+            )
+
+    def _error_at(self, job: Job, message: str) -> UsageError:
+        return self._error(f"{message} (step {job.step}, {row_words(job.index, job.matrix)})")
+
+    def _error(self, message: str) -> UsageError:
+        return UsageError(f"--only {show(self._text)}: {message}")
+
+
+def _names(step: CompiledStep) -> list[str]:
+    row: Mapping[str, Any] = dict.fromkeys(step.step.matrix.names)
+    return list(step.variables(row, index=0, replica=0))
+
+
+def _hint(error: TemplateProblem) -> str:
+    if isinstance(error.__cause__, TypeError):
+        return "; `NAME | int` makes a number of a text, such as a cell of a csv file"
+    return ""
+
+
+def _lot(job: Job) -> bytes:
+    """Of the row alone: an edited prompt keeps the sample, and a small one is part of a larger."""
+    row = json_text([job.step, job.replica, dict(job.matrix)])
+    return blake2b(row.encode(), digest_size=8).digest()

@@ -1,0 +1,153 @@
+"""Local files that a request names as `{upload: FILE}`: found, checked, known by their content.
+
+A door to files of the user. Nothing is sent from here; what a file may be is the operation's
+word (`x-dsrun.uploads`).
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from dsrun.common.credential import KEPT_KEY, keeps_key
+from dsrun.common.media import HEAD_BYTES, ArtifactInvalid, kind_of
+from dsrun.common.messages import json_type, show
+from dsrun.common.models import Json, UploadFile
+from dsrun.common.user_files import UPLOAD_BYTES, Inputs, Unreadable, open_file
+from dsrun.manifest.files import near_file
+from dsrun.service.operation import UploadField
+
+_PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
+_MB = 2**20
+
+
+class UploadFault(Exception):
+    """The file cannot be uploaded; `kind` is the rule that it breaks."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class UploadFiles:
+    """The files of a pipeline, each read once: a plan is about one state of them."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._known: dict[tuple[str, UploadField], UploadFile | UploadFault] = {}
+        self._by_content: dict[str, UploadFile] = {}
+
+    @property
+    def by_content(self) -> Mapping[str, UploadFile]:
+        """Every good file that was asked for, by its SHA-256."""
+        return self._by_content
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every good file that was asked for, by its name in the manifest."""
+        files = (file for file in self._known.values() if isinstance(file, UploadFile))
+        return {file.name: file.sha256 for file in files}
+
+    def find(self, name: Json, field: UploadField) -> UploadFile:
+        """The file of this name, fit for the field. Raises UploadFault."""
+        if not isinstance(name, str):
+            raise UploadFault(
+                "type", f"found {show(name)} ({json_type(name)}); allowed: the name of a file"
+            )
+        known = self._known.get((name, field))
+        if known is None:
+            known = self._known[name, field] = self._read(name, field)
+        if isinstance(known, UploadFault):
+            raise known
+        return known
+
+    def _read(self, name: str, field: UploadField) -> UploadFile | UploadFault:
+        path = self._inputs.root / name
+        try:
+            if keeps_key(path):
+                return UploadFault("key", f"{show(name)} {KEPT_KEY}")
+            file = _examine(path, name, field, self._inputs.folders)
+            self._inputs.check(name, path, file.sha256)
+        except UploadFault as fault:
+            return fault
+        except Unreadable as error:
+            return UploadFault(error.kind, self._words(error, name))
+        return self._by_content.setdefault(file.sha256, file)
+
+    def _words(self, error: Unreadable, name: str) -> str:
+        if error.kind == "missing":
+            return f"{show(name)}: no such file{near_file(self._inputs.root, name)}"
+        if error.kind == "kind":
+            return f"{show(name)} is no file; allowed: the name of a file"
+        return error.about(show(name))
+
+
+def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path]) -> UploadFile:
+    """Raises UploadFault, Unreadable."""
+    try:
+        with open_file(path, most=UPLOAD_BYTES, folders=folders) as data:
+            size = os.fstat(data.fileno()).st_size
+            _check_size(size, name, field)
+            sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+            data.seek(0)
+            real = Path(os.path.realpath(path))
+            media_type, extension = _check_content(data, name, field)
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
+    return UploadFile(
+        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type
+    )
+
+
+def _check_size(size: int, name: str, field: UploadField) -> None:
+    if size > field.max_bytes:
+        raise UploadFault(
+            "size",
+            f"{show(name)} has {size / _MB:.1f} MB ({size} bytes); allowed: at most "
+            f"{field.max_bytes / _MB:g} MB ({field.max_bytes} bytes)",
+        )
+
+
+def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str, str]:
+    """Media type and extension. The content decides; the name may say what it likes."""
+    allowed = _alternatives([format_.upper() for format_ in field.formats])
+    try:
+        kind = kind_of(data.read(HEAD_BYTES), media=field.media)
+    except ArtifactInvalid as error:
+        raise UploadFault("format", f"{show(name)}: {error}; allowed: {allowed}") from error
+    if kind.extension not in field.formats:
+        words = f"{show(name)} is of format {kind.extension.upper()}; allowed: {allowed}"
+        raise UploadFault("format", words)
+    if field.max_side:
+        data.seek(0)
+        _check_sides(data, kind.extension, name, field)
+    return kind.media_type, kind.extension
+
+
+def _check_sides(data: IO[bytes], extension: str, name: str, field: UploadField) -> None:
+    from PIL import Image  # noqa: PLC0415  # start-up: only a plan with pictures pays for it
+
+    allowed = f"{field.min_side}x{field.min_side} to {field.max_side}x{field.max_side}"
+    try:
+        # Only the header is read, so a picture of very many pixels is no danger here.
+        with (
+            warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"),
+            Image.open(data, formats=[_PILLOW[extension]]) as picture,
+        ):
+            sides = picture.size
+    except Image.DecompressionBombError as error:
+        words = f"{show(name)} has far too many pixels; allowed: {allowed}"
+        raise UploadFault("sides", words) from error
+    except Exception as error:  # a decoder may fail in any way on foreign bytes
+        words = f"{show(name)}: the picture's header cannot be read: {error}"
+        raise UploadFault("format", words) from error
+    if min(sides) < field.min_side or max(sides) > field.max_side:
+        words = f"{show(name)} has {sides[0]}x{sides[1]} pixels; allowed: {allowed}"
+        raise UploadFault("sides", words)
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)

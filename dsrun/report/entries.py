@@ -1,0 +1,153 @@
+"""What a report shows: the head of a run, and an entry for every row that made a job."""
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Any
+
+from dsrun.common.models import Json
+from dsrun.report.picks import yaml_text
+
+_RETRY = "`dsrun PIPELINE --retry-failed` sends it again."
+_BY_CODE = (
+    (
+        ("datainspectionfailed", "ipinfringementsuspect", "*datainspection"),
+        "The service refuses the content: reword the prompt, then run the pipeline again.",
+    ),
+    (
+        ("arrearage", "*overdue", "*unpurchased", "*budgetlimit*", "commoditynotpurchased"),
+        "The account is not in order: settle that at the service, then use --retry-failed.",
+    ),
+    (
+        ("*freetieronly", "*allocationquota"),
+        "A quota of the account is used up: raise it at the service, then use --retry-failed.",
+    ),
+    (
+        ("invalidurl*", "*downloadfailed", "invalidfile*", "invalidimage*"),
+        "The service could not use a file of the request: check its address and format.",
+    ),
+    (
+        ("filechanged",),
+        "A local file changed while dsrun ran: run the pipeline again with the file as it is now.",
+    ),
+    (
+        ("invalidparameter*", "badrequest*", "invalid*"),
+        "The service refuses the request: compare it with `dsrun schema OPERATION` and change it.",
+    ),
+    (
+        ("internalerror*", "systemerror", "*timeout", "*unavailable", "modelservingerror"),
+        f"A fault of the service, often a passing one. {_RETRY}",
+    ),
+)
+_BY_STATUS = {
+    "partial": "What came is kept. `dsrun PIPELINE --retry-failed` asks for the missing pictures.",
+    "failed": _RETRY,
+    "cancelled": _RETRY,
+    "unknown": "It may have been paid. Each run looks for it; `--resubmit-unknown` sends it again.",
+    "pending": "Not sent yet: run the pipeline again.",
+    "submitting": "dsrun stopped while sending: run the pipeline again, and it is looked for.",
+    "submitted": "Sent and not finished: run the pipeline again to fetch it.",
+}
+
+
+def advise(status: str, error: Json) -> str | None:
+    """`error` is that of results.jsonl; None where nothing is to be done."""
+    if error and status in ("failed", "cancelled"):
+        code = error["code"].lower().replace("_", "")
+        for patterns, words in _BY_CODE:
+            if any(fnmatchcase(code, pattern) for pattern in patterns):
+                return words
+    return _BY_STATUS.get(status)
+
+
+THUMBS = ".thumbs"  # below the run directory
+MOST_ROWS = 20_000  # what a browser shows without pain
+_SHARED = (
+    "job_id", "request", "status", "error", "output", "attempts", "task_id", "request_id", "cost",
+    "cached", "submitted_at", "ended_at",
+)  # fmt: skip
+_DIGITS = 24  # of an artifact's SHA-256, in the name of its thumbnail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One image of a run: where it is below the run directory, and what tells it from others."""
+
+    path: str
+    sha256: str
+    axes: dict[str, str]
+
+
+def thumb_of(sha256: str) -> str:
+    """Where the thumbnail of a picture stands, below the run directory."""
+    return f"{THUMBS}/{sha256[:_DIGITS]}.jpg"
+
+
+class Entries:
+    """The entries of a page, as far as a browser shows them without pain."""
+
+    def __init__(self, *, most: int = MOST_ROWS) -> None:
+        self.rows: list[dict[str, Json]] = []
+        self._most = most
+
+    def add(self, line: Json) -> None:
+        """A line of results.jsonl."""
+        if len(self.rows) < self._most:
+            self.rows += islice(entries_of(line), self._most - len(self.rows))
+
+
+def entries_of(line: Json) -> Iterator[dict[str, Json]]:
+    """A line of results.jsonl as entries of the page, one for each row of the matrix."""
+    files = _files(line["artifacts"])
+    shared = {key: line[key] for key in _SHARED}
+    shared |= {"files": files, "advice": advise(line["status"], line["error"])}
+    for row in (line, *line.get("twins", ())):
+        axes = {name: label_of(value) for name, value in row["matrix"].items()}
+        own = {"step": row["step"], "index": row["index"], "axes": axes}
+        yield own | {"row": yaml_text(row["matrix"])} | shared
+
+
+def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
+    """Every image of these entries, with the values of its axes as words."""
+    for entry in entries:
+        for file in entry["files"]:
+            if file["media_type"].startswith("image/"):
+                own = {
+                    "step": entry["step"],
+                    "seed": str(file["seed"]),
+                    "picture": str(file["index"]),
+                }
+                yield Picture(path=file["path"], sha256=file["sha256"], axes=own | entry["axes"])
+
+
+def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:
+    """Name the thumbnail of every picture that has one; `made` are the names of those files."""
+    for entry in entries:
+        for file in entry["files"]:
+            thumb = thumb_of(file["sha256"])
+            if thumb.removeprefix(f"{THUMBS}/") in made:
+                file["thumb"] = thumb
+
+
+def label_of(value: Json) -> str:
+    """A value of an axis in words: of a data file's row, its first column."""
+    if isinstance(value, dict):
+        return label_of(next(iter(value.values()))) if value else ""
+    if isinstance(value, list):
+        return ", ".join(map(label_of, value))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _files(artifacts: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
+    """One file for each index: rows that make the same job have copies of one content."""
+    files: dict[int, dict[str, Json]] = {}
+    for item in artifacts:
+        if item["index"] in files:
+            continue
+        files[item["index"]] = {
+            key: item[key] for key in ("path", "sha256", "media_type", "index", "seed", "size")
+        }
+    return list(files.values())

@@ -1,0 +1,143 @@
+"""Writes `report.html` into a run directory, from its ledger and its lock file."""
+
+import logging
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dsrun.common.clock import SystemClock
+from dsrun.common.console import say
+from dsrun.common.lockfile import read_lock
+from dsrun.common.models import JobStatus, Json
+from dsrun.ledger.view import LedgerView
+from dsrun.report.entries import THUMBS, Entries, add_thumbs, pictures_of
+from dsrun.report.page import build_page
+from dsrun.report.results import iter_results
+from dsrun.storage.files import write_whole
+from dsrun.storage.layout import RunLayout, is_emulated
+
+PAGE = "report.html"
+_LEAST_S, _MOST_S = 0.1, 8.0  # for thumbnails, at the end of a run
+_SHARE = 30  # and this part of the run's own time at most
+_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
+
+
+def write_report(
+    view: LedgerView,
+    run_dir: Path,
+    *,
+    entries: list[dict[str, Json]] | None = None,
+    budget_s: float = math.inf,
+) -> Path:
+    """Write the page anew; its path. No thumbnail is begun after `budget_s`.
+
+    Where many are to be made, the page is there before the last of them. `entries` are those of
+    the ledger's jobs, where they have been read already. Raises SetupError where the directory
+    cannot be written.
+    """
+    if entries is None:
+        entries = _read_entries(view)
+    pictures = list(pictures_of(entries))
+    page = run_dir / PAGE
+    if pictures:
+        from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
+
+        clock = SystemClock()
+        made = make_thumbs(run_dir, pictures, clock=clock, budget_s=min(budget_s, _MOST_S))
+        if made.left and budget_s > _MOST_S:
+            _write(page, view, run_dir, entries)
+            say(f"{page} can be opened; {made.left} thumbnails are still to be made")
+            made = make_thumbs(run_dir, pictures, clock=clock, budget_s=budget_s - _MOST_S)
+        if made.unread:
+            say(
+                f"warning: {made.unread} of the report's pictures cannot be read; "
+                "`dsrun verify` tells more"
+            )
+    _write(page, view, run_dir, entries)
+    return page
+
+
+def _write(page: Path, view: LedgerView, run_dir: Path, entries: list[dict[str, Json]]) -> None:
+    lock = read_lock(run_dir)
+    thumbs = run_dir / THUMBS
+    add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
+    head = _head(view, run_dir, lock, entries)
+    write_whole(page, [build_page(head, entries, lock.get("manifest"))])
+
+
+def try_report(
+    layout: RunLayout, entries: list[dict[str, Json]], *, is_stopped: bool, took_s: float
+) -> None:
+    """Write the page at the end of a run: of all its jobs, whatever this invocation selected.
+
+    A run that was stopped makes no more thumbnails, and one that took `took_s` spends a small part
+    of that on them: the next one goes on, and until then the page shows the pictures themselves.
+    What goes wrong here is a warning: the results are written, and this is a view of them.
+    """
+    run_dir = layout.run_dir
+    try:
+        view = LedgerView(layout.ledger, live=True)
+        try:
+            budget_s = min(_MOST_S, max(_LEAST_S, took_s / _SHARE))
+            write_report(view, run_dir, entries=entries, budget_s=0.0 if is_stopped else budget_s)
+        finally:
+            view.close()
+    except Exception as error:  # a report never fails a run
+        logging.getLogger(__name__).debug("the report", exc_info=error)
+        say(f"warning: {PAGE} was not written: {error}; `dsrun report {run_dir}` tries again")
+
+
+def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
+    found = Entries()
+    for line in iter_results(view):
+        found.add(line)
+    return found.rows
+
+
+def _head(
+    view: LedgerView, run_dir: Path, lock: dict[str, Any], entries: list[dict[str, Json]]
+) -> dict[str, Any]:
+    counts, runs = view.counts(), view.runs()
+    manifest = lock.get("manifest") or {}
+    digest = lock.get("digest") or run_dir.name
+    emulated = is_emulated(run_dir)
+    spent = ", ".join(map(str, view.spent())) or "nothing"
+    total = view.row_count()
+    facts = {
+        "cost": f"{spent} (emulated)" if emulated else spent,
+        "duration": _words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
+        "last run": runs[-1].started_at if runs else "never",
+        "digest": digest,
+    }
+    if (cached := view.cached_count()) > 0:
+        facts["from the cache"] = str(cached)
+    return {
+        "name": manifest.get("name") or run_dir.parent.name,
+        "description": manifest.get("description") or "",
+        "digest": digest,
+        "emulated": emulated,
+        "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
+        "facts": facts,
+        "open": sum(counts.get(status, 0) for status in _OPEN),
+        "jobs": sum(counts.values()),
+        "shown": len(entries),
+        "total": total,
+        "left_out": total > len(entries),
+    }
+
+
+def _seconds(started_at: str, ended_at: str | None) -> float:
+    """How long an invocation took; nothing for one that was killed, whose end nobody knows."""
+    if ended_at is None:
+        return 0.0
+    took = datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)
+    return max(0.0, took.total_seconds())
+
+
+def _words(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,94 @@
+"""results.jsonl: one line a job, from the ledger alone, in plan order."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.common.digest import json_text
+from dsrun.common.models import Json
+from dsrun.ledger.reader import Row
+from dsrun.ledger.schema import paid_units
+from dsrun.ledger.view import LedgerView
+from dsrun.storage.files import whole_file
+
+Line = dict[str, Any]
+
+
+def write_results(
+    view: LedgerView, path: Path, *, readers: Sequence[Callable[[Line], None]] = ()
+) -> None:
+    """Write the file anew, as one act; `readers` see each line too. Raises SetupError."""
+    with whole_file(path) as file:
+        for line in iter_results(view):
+            file.write((json_text(line) + "\n").encode())
+            for read in readers:
+                read(line)
+
+
+def iter_results(view: LedgerView) -> Iterator[Line]:
+    """The lines of results.jsonl; their schema is `schemas/results.json`."""
+    for row, artifacts, twins in view.result_rows():
+        with view.reading():
+            line = _line(row, artifacts, twins)
+        yield line
+
+
+def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
+    units = paid_units(job["units"], job["units_before"], job["wanted"])
+    line: Line = {
+        "job_id": job["job_id"],
+        "step": job["step"],
+        "index": job["idx"],
+        "matrix": json.loads(job["matrix"]),
+        "request": orjson.loads(job["request"]),
+        "status": job["status"],
+        "artifacts": [_artifact(item) for item in artifacts],
+        "output": None if job["output"] is None else orjson.loads(job["output"]),
+        "error": _error(job),
+        "attempts": job["attempts"],
+        "task_id": job["task_id"],
+        "request_id": job["request_id"],
+        "cost": {
+            "amount": float(Decimal(job["unit_price"]) * units),
+            "currency": job["currency"],
+        },
+        "cached": bool(job["cached"]),
+        "submitted_at": job["submitted_at"],
+        "ended_at": job["ended_at"],
+    }
+    if twins:
+        line["twins"] = [
+            {"step": twin["step"], "index": twin["idx"], "matrix": json.loads(twin["matrix"])}
+            for twin in twins
+        ]
+    return line
+
+
+def _artifact(item: Row) -> dict[str, Json]:
+    source = "source_sha256" if "source_sha256" in item.keys() else "sha256"  # noqa: SIM118  # a Row; old ledgers have none
+    found = {
+        "path": item["path"],
+        "sha256": item["sha256"],
+        "size": item["size"],
+        "media_type": item["media_type"],
+        "index": item["idx"],
+        "seed": item["seed"],
+        "source_sha256": item[source],
+    }
+    if item["sample_rate"] is not None:
+        found["sample_rate"] = item["sample_rate"]
+    return found
+
+
+def _error(job: Row) -> Json:
+    if job["error_code"] is None or job["status"] == "succeeded":
+        return None
+    return {
+        "code": job["error_code"],
+        "message": job["error_message"],
+        "class": job["error_class"],
+    }

@@ -1,0 +1,180 @@
+"""`ro-crate-metadata.json`: a run directory that archives and other tools of research understand.
+
+It is an RO-Crate 1.1 of the Process Run Crate profile, written by hand and a line at a time,
+since the `rocrate` package keeps every entity in memory; the tests read it with that package.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, BinaryIO
+from urllib.parse import quote
+
+import orjson
+
+from dsrun.common.digest import json_text
+from dsrun.common.models import JobStatus, Json
+from dsrun.storage.files import whole_file
+
+CRATE_NAME = "ro-crate-metadata.json"
+_PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+_CONTEXT = [
+    "https://w3id.org/ro/crate/1.1/context",
+    {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"},  # the first has no such term
+]
+_SOFTWARE = "#dsrun"
+_RESULTS = "results.jsonl"
+_KEEP_IN_MEMORY = 1 << 20
+_LICENSE = "#license"
+_ENDED = {
+    JobStatus.SUCCEEDED: "CompletedActionStatus",
+    JobStatus.PARTIAL: "FailedActionStatus",
+    JobStatus.FAILED: "FailedActionStatus",
+    JobStatus.CANCELLED: "FailedActionStatus",
+}
+_OWN_FILES = {
+    "manifest.yaml": ("the pipeline, as it was read", "application/yaml"),
+    "manifest.lock.json": ("the pipeline with everything resolved", "application/json"),
+    _RESULTS: ("one line a job", "application/jsonl"),
+    "ledger.sqlite3": ("jobs, attempts and artifacts", "application/vnd.sqlite3"),
+}
+
+
+class Crate:
+    """Takes the lines of results.jsonl one by one; `end` completes the file.
+
+    The lists of its root may be of any length, so what goes into them waits in a file too.
+    """
+
+    def __init__(
+        self, file: BinaryIO, *, parts: IO[bytes], mentions: IO[bytes], own: list[str], version: str
+    ) -> None:
+        """`parts` and `mentions` are empty files for the lists that wait."""
+        self._file = file
+        self._own = own
+        self._parts = parts
+        self._mentions = mentions
+        self._actions = 0
+        file.write(b'{"@context":' + orjson.dumps(_CONTEXT) + b',"@graph":[\n')
+        file.writelines(map(_line, _fixed(self._own, version)))
+
+    def add(self, line: dict[str, Any]) -> None:
+        """A job that has ended, its request and its files."""
+        if line["status"] not in _ENDED:
+            return
+        self._file.writelines(map(_line, _action(line)))
+        for item in line["artifacts"]:
+            self._parts.write(b"," + orjson.dumps({"@id": quote(item["path"])}))
+        comma = b"," if self._actions else b""
+        self._mentions.write(comma + orjson.dumps({"@id": f"#{line['job_id']}"}))
+        self._actions += 1
+
+    def end(self, *, name: str, at: str) -> None:
+        """The root is last, since all others stand in it."""
+        self._file.write(orjson.dumps(_root(name, at))[:-1] + b',"hasPart":[')
+        self._file.write(b",".join(orjson.dumps({"@id": file}) for file in self._own))
+        opens, closes = (b"", b"") if self._actions == 1 else (b"[", b"]")  # as in `_action`
+        between, after_all = b'],"mentions":' + opens, closes + b"}\n]}\n"
+        for waiting, after in ((self._parts, between), (self._mentions, after_all)):
+            waiting.seek(0)
+            shutil.copyfileobj(waiting, self._file)
+            self._file.write(after)
+
+
+@contextmanager
+def writing_crate(run_dir: Path, *, name: str, version: str, at: str) -> Iterator[Crate]:
+    """Write the file anew, as one act, of the lines that are added in the block.
+
+    `at` is now, `version` dsrun's; results.jsonl is there when the block ends. Raises SetupError.
+    """
+    own = [file for file in _OWN_FILES if file == _RESULTS or (run_dir / file).is_file()]
+    with (
+        whole_file(run_dir / CRATE_NAME) as file,
+        SpooledTemporaryFile(_KEEP_IN_MEMORY) as parts,
+        SpooledTemporaryFile(_KEEP_IN_MEMORY) as mentions,
+    ):
+        crate = Crate(file, parts=parts, mentions=mentions, own=own, version=version)
+        yield crate
+        crate.end(name=name, at=at)
+
+
+def _line(entity: Json) -> bytes:
+    return orjson.dumps(entity) + b",\n"
+
+
+def _fixed(own: list[str], version: str) -> Iterator[dict[str, Json]]:
+    yield {
+        "@id": CRATE_NAME,
+        "@type": "CreativeWork",
+        "about": {"@id": "./"},
+        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+    }
+    yield {"@id": _PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
+    yield {
+        "@id": _SOFTWARE,
+        "@type": "SoftwareApplication",
+        "name": "dsrun",
+        "softwareVersion": version,
+    }
+    yield {
+        "@id": _LICENSE,
+        "@type": "CreativeWork",
+        "name": "not stated",
+        "description": "The terms of the generation service and of its user hold.",
+    }
+    for file in own:
+        about, kind = _OWN_FILES[file]
+        yield {"@id": file, "@type": "File", "name": about, "encodingFormat": kind}
+
+
+def _root(name: str, at: str) -> dict[str, Json]:
+    return {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": name,
+        "description": f"What dsrun made of the pipeline {name}, and how.",
+        "datePublished": at,
+        "license": {"@id": _LICENSE},
+        "conformsTo": {"@id": _PROFILE},
+    }
+
+
+def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
+    """A job, its request, and its files."""
+    action, request = f"#{line['job_id']}", f"#{line['job_id']}-request"
+    found: dict[str, Json] = {
+        "@id": action,
+        "@type": "CreateAction",
+        "name": f"{line['step']}/{line['index']}",
+        "description": "One request to the generation service, and the files that it made.",
+        "instrument": {"@id": _SOFTWARE},
+        "object": {"@id": request},
+        "actionStatus": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}",
+        "endTime": _time(line["ended_at"]),
+    }
+    files: list[Json] = [{"@id": quote(item["path"])} for item in line["artifacts"]]
+    if files:
+        found["result"] = files if len(files) > 1 else files[0]  # compacted: no list of one
+    if line["submitted_at"] is not None:
+        found["startTime"] = _time(line["submitted_at"])
+    if line["error"] is not None:
+        found["error"] = f"{line['error']['code']}: {line['error']['message']}"
+    yield found
+    text = json_text(line["request"])
+    yield {"@id": request, "@type": "PropertyValue", "name": "request", "value": text}
+    for item in line["artifacts"]:
+        yield {
+            "@id": quote(item["path"]),
+            "@type": "File",
+            "name": item["path"],
+            "encodingFormat": item["media_type"],
+            "contentSize": str(item["size"]),
+            "sha256": item["sha256"],
+        }
+
+
+def _time(at: str) -> str:
+    """A time of the ledger as the profile has it, with an offset."""
+    return at.removesuffix("Z") + "+00:00"

@@ -1,0 +1,67 @@
+"""From the bytes of an answer to JSON that dsrun can carry: neither vast, nor deep, nor wordy."""
+
+from collections.abc import Iterator
+
+import orjson
+
+from dsrun.common.models import Json
+
+LONGEST_WORDS = 2000  # of an error's text or a request id: it goes into ledger, log and report
+
+_MOST_VALUES = 100_000  # a list of 6,000 tasks; each takes some 100 bytes of memory, or more
+_DEEPEST = 100  # orjson writes no more than 254 levels, and the service needs five
+_SHORT = 8192  # bytes of a body whose words are not worth a look
+_WORDS = ("code", "message", "msg", "request_id")
+
+
+def parse_answer(body: bytes | bytearray) -> Json:
+    """The JSON of a body, its error texts cut to size; None where there is none that can be used.
+
+    The values are counted before they are made: sixteen megabytes of `[],[]` are 400 of lists.
+    """
+    openings = body.count(b"[") + body.count(b"{")
+    if openings + body.count(b",") > _MOST_VALUES:
+        return None
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if openings > _DEEPEST and _depth(payload) > _DEEPEST:
+        return None
+    if len(body) > _SHORT:
+        for mapping in _mappings(payload):
+            for name in _WORDS:
+                text = mapping.get(name)
+                if isinstance(text, str):
+                    mapping[name] = cut(text)
+    return payload
+
+
+def cut(text: str) -> str:
+    """A text as long as it may be kept."""
+    return text if len(text) <= LONGEST_WORDS else f"{text[: LONGEST_WORDS - 4]} ..."
+
+
+def _depth(payload: Json) -> int:
+    depth, level = 0, [payload]
+    while level:
+        depth += 1
+        level = [item for value in level for item in _items(value)]
+    return depth
+
+
+def _mappings(payload: Json) -> Iterator[dict[str, Json]]:
+    waiting = [payload]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+        waiting += _items(value)
+
+
+def _items(value: Json) -> list[Json]:
+    """The containers right inside a value."""
+    found = value.values() if isinstance(value, dict) else value
+    return (
+        [v for v in found if isinstance(v, dict | list)] if isinstance(value, dict | list) else []
+    )

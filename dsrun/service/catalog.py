@@ -1,0 +1,408 @@
+"""The operations that dsrun knows, read from their files; their limits and prices in words."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+import orjson
+
+from dsrun.common.digest import json_text
+from dsrun.common.errors import ManifestError, Problem, SetupError
+from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
+from dsrun.common.messages import show
+from dsrun.common.models import Json
+from dsrun.common.pointer import pointer, resolve
+from dsrun.common.resources import iter_operation_files, read_schema
+from dsrun.common.units import Price, Rate
+from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
+from dsrun.common.yaml_document import dotted, parse_yaml
+from dsrun.service.numbers_in import number_in, whole_in
+from dsrun.service.operation import (
+    ArtifactSpec,
+    Fill,
+    LanguageRule,
+    MadeList,
+    Operation,
+    Polling,
+    TaskList,
+    UploadField,
+    Uploads,
+)
+from dsrun.service.self_contained import (
+    Fault,
+    SchemaFault,
+    inlined,
+    iter_patterns,
+    linear,
+    name_faults,
+    with_plain_ends,
+)
+
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
+_WORKSPACE = "x-dashscope-workspace"
+
+_DAY_S = 86400.0
+_MOST = 1_000_000
+_LARGEST = 2**53  # what all that reads JSON can tell apart
+_LONGEST_NAME = 64
+
+
+class Catalog:
+    """Operations by name, and one validator for each."""
+
+    def __init__(
+        self, operations: Mapping[str, Operation], *, own: Mapping[str, str] | None = None
+    ) -> None:
+        self.own = dict(own or {})  # texts of the user's operation files, by name
+        self._operations = dict(operations)
+        self._validators: dict[str, SchemaValidator] = {}
+
+    @cached_property
+    def names(self) -> list[str]:
+        return sorted(self._operations)
+
+    def __getitem__(self, name: str) -> Operation:
+        return self._operations[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._operations
+
+    def own_schemas(self) -> tuple[str, ...]:
+        """The user's operation files as they are used: nothing in them is left to resolve."""
+        return tuple(json_text(self._operations[name].schema) for name in self.own)
+
+    def validator(self, name: str) -> SchemaValidator:
+        if name not in self._validators:
+            schema, is_foreign = self._operations[name].schema, name in self.own
+            self._validators[name] = SchemaValidator(schema, is_foreign=is_foreign)
+        return self._validators[name]
+
+
+def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = None) -> Catalog:
+    """The bundled operations, and those of a user's folder; `folders`: where its files must lie.
+
+    Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
+    """
+    found: dict[str, Operation] = {}
+    for name, raw in iter_operation_files():
+        try:
+            found[name] = parse_operation(name, orjson.loads(raw))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
+    texts = {}
+    bundled = {str(one.schema["$id"]): one.schema for one in found.values()}
+    for path in sorted(own.glob("*.json")) if own else ():
+        raw = _read_own(path, folders)
+        if path.stem in texts or path.stem in found:
+            words = "dsrun has one of this name; rename the file"
+            raise _not_an_operation(path, raw, [Fault((), words)])
+        found[path.stem] = _parse_own(path, raw, bundled)
+        texts[path.stem] = raw.decode()
+    return Catalog(found, own=texts)
+
+
+def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
+    try:
+        return read_file(path, most=TEXT_BYTES, folders=folders)
+    except Unreadable as error:
+        problem = Problem(file=str(path), line=0, column=0, where="", message=str(error))
+        raise ManifestError([problem]) from error
+
+
+def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation:
+    try:
+        schema = orjson.loads(raw)
+        faults = list(_faults(schema, bundled))
+        if not faults:
+            check_endpoint(schema["x-dsrun"]["endpoint"])
+            return parse_operation(path.stem, linear(inlined(schema, bundled)))
+    except SchemaFault as error:
+        faults = [Fault(error.path, str(error))]
+    except KeyError as error:
+        faults = [Fault((), f"it lacks {error.args[0]}")]
+    except RecursionError:
+        faults = [Fault((), "it is nested too deeply")]
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        faults = [Fault((), str(error))]
+    raise _not_an_operation(path, raw, faults)
+
+
+def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
+    """What is wrong with a user's file."""
+    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    for problem in frame.problems(schema):
+        yield Fault(problem.path, problem.message)
+    if not isinstance(schema, dict):
+        return
+    others = [*name_faults(schema, bundled), *_pattern_faults(schema)]
+    yield from others
+    if not others:
+        try:
+            check_schema(schema)
+        except ValueError as error:
+            yield Fault((), str(error))
+
+
+def _pattern_faults(schema: Json) -> Iterator[Fault]:
+    for path, pattern in iter_patterns(schema):
+        try:
+            matcher(with_plain_ends(pattern))
+        except ValueError:
+            words = "cannot be matched in bounded time, or is none"
+            hint = "allowed: no lookaround, no backreference, and not too large"
+            yield Fault(path, f"the pattern {show(pattern)} {words}; {hint}")
+
+
+def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> ManifestError:
+    try:
+        document = parse_yaml(raw.decode(), file=str(path))  # JSON is YAML, and that has places
+    except (ManifestError, UnicodeDecodeError):
+        document = None
+    problems = []
+    for at, message in faults:
+        words = f"not an operation file: {message}"
+        if document is not None and at:
+            problems.append(document.problem(at, words))
+        else:
+            problem = Problem(file=str(path), line=1, column=1, where=dotted(at), message=words)
+            problems.append(problem)
+    return ManifestError(problems)
+
+
+def check_endpoint(endpoint: Mapping[str, Json]) -> None:
+    """A path below the base URL, and no header of ours. Raises ValueError.
+
+    The key goes with each request, so a file of a user's cannot choose the host.
+    """
+    path, headers = endpoint["path"], endpoint["headers"]
+    if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
+        raise ValueError(
+            f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
+            "below the base URL"
+        )
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
+            raise ValueError(
+                f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
+                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names"
+            )
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise ValueError(f"header {show(name)} has a value that no header can have")
+
+
+def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
+    """The record of an operation file. Raises KeyError, TypeError or ValueError on a bad one."""
+    about = schema["x-dsrun"]
+    endpoint = about["endpoint"]
+    return Operation(
+        name=name,
+        description=schema["description"],
+        schema=schema,
+        protocol=about["protocol"],
+        method=endpoint["method"],
+        path=endpoint["path"],
+        headers=endpoint["headers"],
+        timeout_s=number_in(endpoint, "timeout_s", most=_DAY_S),
+        fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
+        artifacts=_parse_artifacts(about["artifacts"]),
+        outputs=about["outputs"],
+        price=_parse_price(about["price"]),
+        rate=_parse_rate(about["limits"]),
+        running_tasks=whole_in(about["limits"], "running_tasks", default=None),
+        polling=_parse_polling(about.get("polling")),
+        languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
+        uploads=_parse_uploads(about.get("uploads")),
+        recovery=_parse_recovery(about.get("recovery")),
+    )
+
+
+def constants(schema: Mapping[str, Json]) -> Json:
+    """The part of a request that has only one legal value, such as `model`."""
+    fixed: dict[str, Json] = {}
+    for key, inner in schema.get("properties", {}).items():
+        if "const" in inner:
+            fixed[key] = inner["const"]
+        elif inner.get("type") == "object" and (below := constants(inner)):
+            fixed[key] = below
+    return fixed
+
+
+def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[str, Json]:
+    """The sub-schema of the value at `path`; empty where the schema says nothing."""
+    for step in path:
+        below = (
+            schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        )
+        if not isinstance(below, Mapping):
+            return {}
+        schema = below
+    return schema
+
+
+def asked_value(request: Json, operation: Operation, at: str) -> Json:
+    """What a request asks for at a JSON pointer: its own value, else the schema's default."""
+    given = resolve(request, at)
+    return schema_at(operation.schema, at.split("/")[1:]).get("default") if given is None else given
+
+
+def _parse_rate(about: Mapping[str, Json]) -> Rate:
+    return Rate(requests=whole_in(about, "requests"), per_s=number_in(about, "per_s", most=_DAY_S))
+
+
+def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
+    at = pointer(item["at"]) or ()
+    return Fill(
+        at=at,
+        value=item.get("value"),
+        derive=item.get("derive"),
+        span=pointer(item.get("span")),
+        length=whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),
+        maximum=_parse_maximum(schema_at(schema, at), derives="derive" in item),
+    )
+
+
+def _parse_maximum(schema: Mapping[str, Json], *, derives: bool) -> int:
+    """Of what dsrun derives itself it must be a number that the ledger can hold."""
+    if not derives:
+        return int(schema.get("maximum", 0))
+    return int(whole_in(schema, "maximum", least=0, most=_LARGEST, default=0))
+
+
+def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> LanguageRule:
+    named_by = pointer(item.get("named_by"))
+    return LanguageRule(
+        at=pointer(item["at"]) or (),
+        languages=tuple(item.get("languages", ())),
+        named_by=named_by,
+        default=schema_at(schema, named_by or ()).get("default", ""),
+    )
+
+
+def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
+    names = (
+        "list",
+        "url",
+        "error_code",
+        "error_message",
+        "base64",
+        "format",
+        "sample_rate",
+        "asked",
+        "asked_rate",
+    )
+    return ArtifactSpec(
+        media=about["media"],
+        count=pointer(about.get("count")),
+        seed=pointer(about.get("seed")),
+        url_hours=number_in(about, "url_hours", most=_MOST, default=24.0),
+        **{name: about.get(name) for name in names},
+    )
+
+
+def _parse_amount(found: Json) -> Decimal:
+    words = f'amount: found {found!r}; allowed: 0 up to {_MOST}, such as "0.16"'
+    try:
+        amount = Decimal("NaN" if isinstance(found, bool) else str(found))
+    except ArithmeticError:
+        raise ValueError(words) from None
+    if not (amount.is_finite() and 0 <= amount <= _MOST):
+        raise ValueError(words)
+    return amount
+
+
+def _parse_price(about: Mapping[str, Json]) -> Price:
+    return Price(
+        amount=_parse_amount(about["amount"]),
+        currency=about["currency"],
+        unit=about["unit"],
+        billed=about.get("billed"),
+        count=pointer(about.get("count")),
+        as_of=about["as_of"],
+    )
+
+
+def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
+    if about is None:
+        return None
+    return Polling(
+        first_s=number_in(about, "first_s", least=0.0, most=_DAY_S),
+        factor=number_in(about, "factor", least=1.0, most=_MOST),
+        max_s=number_in(about, "max_s", most=_DAY_S),
+        timeout_s=number_in(about, "timeout_s", most=_DAY_S * 365),
+    )
+
+
+def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
+    if about is None:
+        return None
+    fields = (
+        UploadField(
+            at=pointer(item["at"]) or (),
+            media=item["media"],
+            formats=tuple(item["formats"]),
+            max_bytes=whole_in(item, "max_bytes", most=_LARGEST),
+            min_side=whole_in(item, "min_side", least=0, default=0),
+            max_side=whole_in(item, "max_side", least=0, default=0),
+        )
+        for item in about["fields"]
+    )
+    return Uploads(
+        fields=tuple(fields),
+        hours=number_in(about, "hours", most=_MOST),
+        rate=_parse_rate(about),
+        lost=frozenset(about["lost"]),
+    )
+
+
+def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | None:
+    if about is None:
+        return None
+    if about["by"] == "task-list":
+        return TaskList(
+            model_name=about["model_name"],
+            confirm=about.get("confirm", {}),
+            size=about.get("size"),
+        )
+    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+    return MadeList(
+        page=pointer(about["page"]) or (),
+        page_size=pointer(about["page_size"]) or (),
+        **{name: about[name] for name in names},
+    )
+
+
+def limits_of(schema: Mapping[str, Json]) -> str:
+    """`integer, 1 to 4`; the values of an enum are left to who shows them."""
+    kind = schema.get("type", "")
+    words = [kind if isinstance(kind, str) else " or ".join(kind)]
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        words.append(f"{low} to {high}")
+    elif low is not None or high is not None:
+        words.append(f"at least {low}" if high is None else f"at most {high}")
+    if "minItems" in schema and "maxItems" in schema:
+        words.append(f"{schema['minItems']} to {schema['maxItems']} items")
+    if "maxLength" in schema:
+        words.append(f"at most {schema['maxLength']} characters")
+    return ", ".join(word for word in words if word)
+
+
+def price_words(operation: Operation) -> str:
+    """`0.16 CNY an image (2026-06)`."""
+    price = operation.price
+    article = "an" if price.unit[0] in "aio" else "a"
+    return f"{price.amount} {price.currency} {article} {price.unit} ({price.as_of})"
+
+
+def rate_words(operation: Operation) -> str:
+    """`2 requests a second, 1 task running at once`."""
+    rate = operation.rate
+    span = "a second" if rate.per_s == 1 else f"in {rate.per_s:g} s"
+    words = f"{rate.requests} requests {span}"
+    running = operation.running_tasks
+    if running is None:
+        return words
+    return f"{words}, {running} task{'s' * (running > 1)} running at once"

@@ -1,0 +1,245 @@
+"""The manifest's JSON Schema for editors: the frame, and every operation's fields inside it.
+
+It is made for yaml-language-server and must mean the same there and to a validator of 2020-12, so
+it uses no word that draft-07 lacks. Where a template stands, nothing is known before it is
+rendered and nothing is said; `dsrun validate` judges what comes out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dsrun.common.models import Json
+from dsrun.service.catalog import limits_of, price_words, rate_words
+from dsrun.service.operation import Fill, Operation
+
+Schema = dict[str, Any]
+
+_SIGNS = re.compile(r"[\\*_<>\[\]]")  # of Markdown, where a text means them as they are
+
+_ID = "urn:dsrun:manifest:1"
+_ONE = ("additionalProperties", "items", "propertyNames", "contains", "if", "then", "else", "not")
+_MANY = ("allOf", "anyOf", "oneOf")
+_NAMED = ("properties", "patternProperties", "$defs")
+# Words about a value, which stay true of it when a template gives it.
+_ABOUT = ("title", "description", "markdownDescription", "default", "examples")
+
+_TEMPLATE: Schema = {"type": "string", "pattern": "\\{[{%#]"}
+
+
+def _mapping_of(key: str, words: str) -> Schema:
+    value = {"type": "string", "minLength": 1, "description": words}
+    return {
+        "type": "object",
+        "required": [key],
+        "additionalProperties": False,
+        "properties": {key: value},
+    }
+
+
+def _silently(*forms: Schema) -> Schema:
+    """Any of these forms, said with a double "not", whose failure has no words of its own.
+
+    Then an editor tells what is wrong with a value, not that it could have been a template.
+    """
+    return {"title": "template", "not": {"not": {"anyOf": list(forms)}}}
+
+
+_DEFS: Schema = {
+    "computed": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}),
+    "uploaded": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}),
+    "file": _mapping_of(
+        "file",
+        "Stands for the text of this file, a template too; named from the manifest's folder.",
+    ),
+    "upload": _mapping_of(
+        "upload",
+        "A file of yours, which dsrun checks and uploads; named from the manifest's folder.",
+    ),
+}
+_COMPUTED: Schema = {"$ref": "#/$defs/computed"}
+_UPLOADED: Schema = {"$ref": "#/$defs/uploaded"}
+# Two, since an editor writes a single one out as the only way to give a value.
+_TEMPLATE_SNIPPET = {"label": "{{ template }}", "body": '"{{ $1 }}"'}
+_TEXT_SNIPPETS: list[Schema] = [
+    _TEMPLATE_SNIPPET,
+    {"label": "file: NAME", "body": {"file": "${1:prompts/prompt.j2}"}},
+]
+_UPLOAD_SNIPPETS: list[Schema] = [
+    _TEMPLATE_SNIPPET,
+    {"label": "upload: NAME", "body": {"upload": "${1:refs/picture.jpg}"}},
+]
+
+
+def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) -> dict[str, Json]:
+    """The schema of manifests that use these operations.
+
+    `frame` says what holds for every operation; its `$defs/step` gets one branch for each.
+    """
+    known = list(operations)
+    schema = _plain(frame)
+    schema["$id"] = _ID
+    defs = schema["$defs"]
+    defs |= _DEFS
+    step = defs["step"]
+    step["properties"]["operation"] |= _choice(known)
+    step["allOf"] = [_branch(operation) for operation in known]
+    for operation in known:
+        for section in _sections(operation):
+            defs[_name(operation, section)] = _section(operation, section)
+    return schema
+
+
+def _choice(operations: list[Operation]) -> Schema:
+    words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
+    return {
+        "enum": [item.name for item in operations],
+        "enumDescriptions": words,
+        "markdownEnumDescriptions": words,
+    }
+
+
+def _branch(operation: Operation) -> Schema:
+    chosen = {"properties": {"operation": {"const": operation.name}}, "required": ["operation"]}
+    sections = _sections(operation)
+    then: Schema = {
+        "properties": {name: {"$ref": f"#/$defs/{_name(operation, name)}"} for name in sections}
+    }
+    if model := operation.schema["properties"].get("model"):
+        then["properties"]["model"] = {"const": model.get("const", operation.name)}
+    wanted = [name for name in sections if _required(operation, (name,))]
+    if wanted:
+        then["required"] = wanted
+    return {"if": chosen, "then": then}
+
+
+def _sections(operation: Operation) -> list[str]:
+    properties = operation.schema["properties"]
+    return [name for name in ("input", "parameters") if name in properties]
+
+
+def _name(operation: Operation, section: str) -> str:
+    return f"{operation.name}.{section}"
+
+
+def _section(operation: Operation, section: str) -> Schema:
+    """A section is written out: other than its parts it is no template."""
+    return _object(operation, (section,), operation.schema["properties"][section])
+
+
+def _object(operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json]) -> Schema:
+    made = {key: value for key, value in _plain(schema).items() if key != "required"}
+    made["properties"] = {
+        key: _part(operation, (*at, key), inner, needed=key in schema.get("required", ()))
+        for key, inner in schema.get("properties", {}).items()
+    }
+    wanted = _required(operation, at, schema)
+    if wanted:
+        made["required"] = wanted
+    for word in _MANY:
+        if word in schema:
+            made[word] = [_rule(inner) for inner in schema[word]]
+    return made
+
+
+def _part(
+    operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json], *, needed: bool = False
+) -> Schema:
+    """A value as the API takes it, or what is computed to one."""
+    fill = _fill_at(operation, at)
+    if schema.get("type") == "object":
+        judged = _object(operation, at, schema)
+    elif isinstance(schema.get("items"), Mapping):
+        judged = {**_plain(schema), "items": _part(operation, (*at, "0"), schema["items"])}
+    else:
+        judged = _plain(schema)
+    if fill is not None and fill.derive and not needed:
+        judged["type"] = [judged["type"], "null"]  # null: derive none and send none
+    part = {word: judged.pop(word) for word in _ABOUT if word in judged}
+    if fill is not None and fill.derive is None:
+        part["default"] = fill.value
+    part["markdownDescription"] = _hover(operation, at, schema, fill)
+    is_upload = operation.uploads is not None and any(
+        field.at == at for field in operation.uploads.fields
+    )
+    if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
+        part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
+    other = _UPLOADED if is_upload else _COMPUTED
+    title = f"{operation.name} {'.'.join(at)}"
+    return {**part, "anyOf": [{"title": title, **judged}, other]}
+
+
+def _hover(
+    operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json], fill: Fill | None
+) -> str:
+    facts = [limits_of(schema)]
+    if fill is not None:
+        facts.append("derived when absent" if fill.derive else f"{fill.value} when absent")
+    elif "default" in schema:
+        facts.append(f"`{schema['default']}` when absent")
+    if at == operation.price.count:
+        facts.append(price_words(operation))
+    described = _SIGNS.sub(r"\\\g<0>", schema.get("description", ""))
+    return "\n\n".join(filter(None, (described, "; ".join(filter(None, facts)))))
+
+
+def _required(
+    operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json] | None = None
+) -> list[str]:
+    """Keys that the manifest itself must give: dsrun adds constants and fills."""
+    if schema is None:
+        schema = operation.schema["properties"][at[0]]
+    properties = schema.get("properties", {})
+    return [
+        key
+        for key in schema.get("required", ())
+        if "const" not in properties.get(key, {}) and _fill_at(operation, (*at, key)) is None
+    ]
+
+
+def _fill_at(operation: Operation, at: tuple[str, ...]) -> Fill | None:
+    return next((fill for fill in operation.fills if fill.at == at), None)
+
+
+def _rule(schema: Mapping[str, Json]) -> Schema:
+    """A rule between several fields: what it then asks of one does not hold for a template."""
+    made = _plain(schema)
+    for word in ("then", "else"):
+        inner = made.get(word)
+        if isinstance(inner, dict) and "properties" in inner:
+            inner["properties"] = {
+                key: {"anyOf": [{"title": key, **below}, _COMPUTED]}
+                for key, below in inner["properties"].items()
+            }
+    return made
+
+
+def _plain(schema: Mapping[str, Json]) -> Schema:
+    """The same schema in the words of editors, without what is for dsrun alone."""
+    made: Schema = {}
+    for key, value in schema.items():
+        if key in _NAMED:
+            made[key] = {name: _plain(inner) for name, inner in value.items()}
+        elif key in _MANY:
+            made[key] = [_plain(inner) for inner in value]
+        elif key in _ONE and isinstance(value, Mapping):
+            made[key] = _plain(value)
+        elif key not in _OWN_WORDS:
+            made[key] = value
+    own = schema.get("errorMessage", {})
+    if "pattern" in own:
+        made["patternErrorMessage"] = f"Allowed: {own['pattern']}"
+    if "maxLength" in schema:
+        made["allOf"] = [*made.get("allOf", ()), _longest(schema["maxLength"])]
+    return made
+
+
+def _longest(limit: int) -> Schema:
+    """Editors count UTF-16 units for maxLength, in which an emoji is two characters."""
+    return {
+        "pattern": f"^[\\s\\S]{{0,{limit}}}(?![\\s\\S])",
+        "patternErrorMessage": f"Too long. Allowed: at most {limit} characters.",
+    }
+
+
+_OWN_WORDS = ("$comment", "x-dsrun", "errorMessage", "maxLength")

@@ -1,0 +1,138 @@
+"""What the catalog says of one API, read from its operation file. Frozen; no behaviour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsrun.common.models import Json
+from dsrun.common.units import Price, Rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A value that dsrun adds to a request where the manifest gives none."""
+
+    at: tuple[str, ...]
+    value: Json = None
+    derive: str | None = None  # "seed" or "name"
+    span: tuple[str, ...] | None = None  # count of images that use seed, seed+1, ...
+    length: int = 0  # of a derived name
+    maximum: int = 0  # of a derived seed, from the schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSpec:
+    """Where the artifacts of an operation stand in its answer, as JSON pointers."""
+
+    media: str  # "image" or "audio"
+    list: str | None = None
+    url: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    base64: str | None = None
+    format: str | None = None
+    sample_rate: str | None = None
+    asked: str | None = None  # the format, in the request
+    asked_rate: str | None = None  # the sample rate, in the request
+    count: tuple[str, ...] | None = None  # in the request
+    seed: tuple[str, ...] | None = None  # in the request
+    url_hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """When to ask for a task, in seconds: after `first_s`, then `factor` longer up to `max_s`."""
+
+    first_s: float
+    factor: float
+    max_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageRule:
+    """The languages of a text of the request: `languages`, else the one that the request names."""
+
+    at: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    named_by: tuple[str, ...] | None = None
+    default: str = ""  # where the request names none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadField:
+    """A place of the request that takes a local file, and what that file may be.
+
+    Formats are extensions, told by content; sides are in pixels, 0 where nothing is published.
+    """
+
+    at: tuple[str, ...]
+    media: str  # "image" or "audio"
+    formats: tuple[str, ...]
+    max_bytes: int
+    min_side: int
+    max_side: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploads:
+    """How an operation takes local files: which, and how long their temporary address is used."""
+
+    fields: tuple[UploadField, ...]
+    hours: float
+    rate: Rate  # of upload policies
+    lost: frozenset[str]  # error codes of a job whose file the service could not get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskList:
+    """A create whose answer was lost is looked for in the list of tasks, under this model.
+
+    A task that is found must agree with the request: the rest are JSON pointers.
+    """
+
+    model_name: str
+    confirm: Mapping[str, str]  # in the request, in the task's answer
+    size: str | None  # in the request: WIDTH*HEIGHT of the pictures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeList:
+    """A create whose answer was lost is looked for among what the service has made.
+
+    `body` asks for the list, page by page; the rest are JSON pointers.
+    """
+
+    body: Mapping[str, Json]
+    page: tuple[str, ...]  # in the body, from 0
+    page_size: tuple[str, ...]  # in the body
+    items: str  # in the answer
+    total: str  # in the answer
+    match: Mapping[str, str]  # what must be equal: in the request, in an item
+    holds: Mapping[str, str]  # what an item's text must contain: in the request, in an item
+    made_at: str  # in an item
+    outputs: Mapping[str, str]  # in an item
+    lost: str  # what of the answer cannot be had again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One API of the catalog, as its operation file describes it."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Json]
+    protocol: str  # "task" or "sync"
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    timeout_s: float
+    fills: tuple[Fill, ...]
+    artifacts: ArtifactSpec
+    outputs: Mapping[str, str]
+    price: Price
+    rate: Rate
+    running_tasks: int | None
+    polling: Polling | None
+    languages: tuple[LanguageRule, ...] = ()
+    uploads: Uploads | None = None
+    recovery: TaskList | MadeList | None = None

@@ -1,0 +1,207 @@
+"""After a run: what machines and absent people are told of it. None of it can fail the run."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.console import say
+from dsrun.common.errors import DsrunError, ExitCode, GroundLost
+from dsrun.common.run_summary import RunEnd
+from dsrun.common.settings import step_summary_file
+from dsrun.ledger.history import History, PastRun
+from dsrun.ledger.invocations import Invocation, LedgerHistory
+from dsrun.ledger.view import LedgerView
+from dsrun.manifest.notify import Notify
+from dsrun.planning.plan import Plan
+from dsrun.report.github import step_summary
+from dsrun.report.junit import junit_report
+from dsrun.report.prometheus import metrics_text
+from dsrun.report.results import iter_results
+from dsrun.session.host import Ending
+from dsrun.session.options import RunOptions
+from dsrun.session.permit import Permit
+from dsrun.storage.files import make_folder, write_whole
+from dsrun.storage.layout import RunLayout
+
+_ERRORS_TOLD = 5
+
+
+def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], Ending]) -> Ending:
+    """Run, then write and send what was asked for; also when the run could not begin."""
+    clock = SystemClock()
+    started, began_at = clock.now(), clock.monotonic()
+
+    def aftermath() -> _Aftermath:
+        took_s = clock.monotonic() - began_at
+        return _Aftermath(
+            plan, options, permit.notify, started=started, ended=clock.now(), took_s=took_s
+        )
+
+    try:
+        ending = run()
+    except Exception as error:
+        known = isinstance(error, DsrunError)
+        code = error.exit_code if isinstance(error, DsrunError) else ExitCode.BUG
+        words = str(error).partition("\n")[0] if known else f"a bug: {type(error).__name__}"
+        aftermath().tell(code, words, has_place=not isinstance(error, GroundLost))
+        raise
+    aftermath().tell(ending.code, None)
+    return ending
+
+
+class _Aftermath:
+    """What is known of one invocation, and who wants to know."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        notify: Notify | None,
+        *,
+        started: datetime,
+        ended: datetime,
+        took_s: float,
+    ) -> None:
+        """`took_s` by a clock that nobody sets; the others may have been set in between."""
+        self._notify = notify
+        self._options = options
+        self._name = plan.manifest.name
+        self._plan = plan
+        self._started, self._ended, self._took_s = started, ended, took_s
+        self._summary = step_summary_file()
+
+    def tell(self, code: int, reason: str | None, *, has_place: bool = True) -> None:
+        """`has_place`: below the output directory something can be written."""
+        options = self._options
+        if not (self._notify or options.junit or options.textfile or self._summary):
+            return
+        layout = RunLayout(
+            out=options.out, name=self._name, digest=self._plan.digest, emulated=options.emulate
+        )
+        try:
+            own = self._own_run(layout)
+            if own is None and code == ExitCode.OK:
+                return  # skipped, since another run holds the directory
+            past = History(options.out, pipeline=self._name, emulated=options.emulate).runs(
+                counted=False
+            )
+            end = self._end(layout, code, reason, own, self._outcome(code, past, layout))
+        except DsrunError as error:
+            say(f"warning: nobody was told how the run ended: {error}")
+            return
+        self._write(layout, end, past, has_ledger=own is not None)
+        if self._notify is not None:
+            if has_place:
+                self._mark(layout, end)
+            from dsrun.session.notice import send_notice  # noqa: PLC0415  # start-up
+
+            send_notice(self._notify, end)
+
+    def _write(
+        self, layout: RunLayout, end: RunEnd, past: list[PastRun], *, has_ledger: bool
+    ) -> None:
+        options = self._options
+        if options.junit is not None and has_ledger:
+            _warned("--junit", options.junit, lambda path: _write_junit(path, layout, self._name))
+        if options.textfile is not None:
+            succeeded = [p.run.ended_at for p in past if p.run.exit_code == 0 and p.run.ended_at]
+            # A success noted for next year would keep an alert silent until then.
+            known = [at for at in succeeded if at <= end.ended_at]
+            text = metrics_text(end, last_success=max(known, default=None))
+            _warned(
+                "--textfile", options.textfile, lambda path: _write_parts(path, [text.encode()])
+            )
+        if self._summary is not None:
+            _warned("GITHUB_STEP_SUMMARY", self._summary, lambda path: _append(path, end))
+
+    def _own_run(self, layout: RunLayout) -> Invocation | None:
+        """The row of this invocation; none where it did not come so far."""
+        if not layout.ledger.is_file():
+            return None
+        with closing(LedgerHistory(layout.ledger)) as ledger:
+            runs = ledger.invocations()
+        is_own = runs and runs[-1].pid == os.getpid() and runs[-1].host == socket.gethostname()
+        began = min(self._started, self._ended - timedelta(seconds=self._took_s))
+        return runs[-1] if is_own and runs[-1].started_at >= stamp(began) else None
+
+    def _outcome(self, code: int, past: list[PastRun], layout: RunLayout) -> str:
+        if code == ExitCode.INTERRUPTED:
+            return "interrupted"
+        if code != ExitCode.OK:
+            return "failure"
+        before = [run for run in past if run.run.started_at < stamp(self._started)]
+        fell = bool(before) and before[-1].outcome not in ("succeeded", "interrupted", "running")
+        return "recovery" if fell or _marker(layout).exists() else "success"
+
+    def _end(
+        self, layout: RunLayout, code: int, reason: str | None, own: Invocation | None, outcome: str
+    ) -> RunEnd:
+        directory = layout.run_dir.absolute()
+        report = directory / "report.html"
+        errors: list[tuple[str, str, int]] = []
+        counts = {}
+        if own is not None:
+            with closing(LedgerView(layout.ledger)) as view:
+                counts, errors = view.counts(), view.errors(_ERRORS_TOLD)
+        return RunEnd(
+            pipeline=self._name,
+            outcome=outcome,
+            exit_code=int(code),
+            reason=reason or (own and own.reason) or None,
+            host=socket.gethostname(),
+            emulated=self._options.emulate,
+            started_at=stamp(self._started),
+            ended_at=stamp(self._ended),
+            duration_s=round(self._took_s, 3),
+            directory=str(directory),
+            results=str(layout.results.absolute()),
+            report=str(report) if report.is_file() else None,
+            jobs=counts,
+            cost=own.cost if own and not self._options.emulate else (),
+            errors=tuple(errors),
+        )
+
+    def _mark(self, layout: RunLayout, end: RunEnd) -> None:
+        """Remember a failure that no ledger may know, until a run ends well."""
+        marker = _marker(layout)
+        try:
+            if end.outcome == "failure":
+                make_folder(marker.parent)
+                marker.touch()
+            elif end.outcome == "recovery":
+                marker.unlink(missing_ok=True)
+        except (OSError, DsrunError) as error:
+            say(f"warning: {marker} cannot be written, so no recovery may be told: {error}")
+
+
+def _marker(layout: RunLayout) -> Path:
+    return layout.pipeline_dir / (".failed-emulated" if layout.emulated else ".failed")
+
+
+def _write_junit(path: Path, layout: RunLayout, name: str) -> None:
+    with closing(LedgerHistory(layout.ledger)) as ledger:
+        counts = ledger.step_counts()
+    with closing(LedgerView(layout.ledger)) as view:
+        _write_parts(path, junit_report(name, counts, iter_results(view)))
+
+
+def _write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    make_folder(path.parent)
+    write_whole(path, parts)
+
+
+def _append(path: Path, end: RunEnd) -> None:
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(step_summary(end))
+
+
+def _warned(name: str, path: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(path)
+    except (OSError, DsrunError) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        say(f"warning: {name} {path} was not written: {words}")

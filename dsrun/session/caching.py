@@ -1,0 +1,358 @@
+"""What a run takes from the result cache before it sends, and gives to it as its jobs end."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import orjson
+
+from dsrun.common.batch_worker import GroupWorker
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.console import count_of, say
+from dsrun.common.errors import SetupError
+from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
+from dsrun.engine.fetch import file_names
+from dsrun.ledger.lookup import LedgerLookup
+from dsrun.ledger.reader import Row
+from dsrun.ledger.view import LedgerView
+from dsrun.ledger.writer import Ledger
+from dsrun.storage.artifacts import ARTIFACTS, TEMP
+from dsrun.storage.cache import Finished, ResultCache
+from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
+from dsrun.storage.layout import RunLayout
+from dsrun.storage.metadata.pictures import tagging, untagged
+from dsrun.storage.metadata.splice import Change, rewrite
+
+
+class Ended(NamedTuple):
+    """A job that has succeeded; a file that has several names stands there once a name."""
+
+    job_id: str
+    output: Json
+    artifacts: Sequence[Artifact]
+
+
+def finished(ended: Ended, run_dir: str) -> Finished:
+    """Of several names of a file the first."""
+    first: dict[int, Artifact] = {}
+    for item in ended.artifacts:
+        first.setdefault(item.index, item)
+    files = tuple(
+        CachedFile(
+            index=item.index,
+            sha256=item.sha256,
+            source_sha256=item.source_sha256,
+            size=item.size,
+            media_type=item.media_type,
+            extension=item.path.rpartition(".")[2],
+            seed=item.seed,
+            sample_rate=item.sample_rate,
+        )
+        for item in first.values()
+    )
+    result = CachedResult(job_id=ended.job_id, output=ended.output, files=files)
+    return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
+
+
+def succeeded(view: LedgerView) -> Iterator[Ended]:
+    """The succeeded jobs of a ledger, read page by page."""
+    for job, artifacts, _ in view.result_rows():
+        if job["status"] == JobStatus.SUCCEEDED:
+            with view.reading():
+                ended = _ended(job, artifacts)
+            yield ended
+
+
+def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
+    """Those of some jobs that have succeeded in another run; nothing where it cannot be read."""
+    try:
+        view = LedgerLookup(ledger)
+    except SetupError:
+        return
+    with closing(view):
+        for page in pages:
+            try:
+                with view.reading():
+                    found = [_ended(*rows) for rows in view.succeeded(page)]
+            except SetupError:
+                return
+            yield found
+
+
+def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
+    made = [
+        Artifact(
+            path=row["path"],
+            sha256=row["sha256"],
+            source_sha256=row["source_sha256"],
+            size=row["size"],
+            media_type=row["media_type"],
+            index=row["idx"],
+            seed=row["seed"],
+            sample_rate=row["sample_rate"],
+        )
+        for row in artifacts
+    ]
+    output = None if job["output"] is None else orjson.loads(job["output"])
+    return Ended(job["job_id"], output, made)
+
+
+def retag(path: Path, file: CachedFile, *, tag: Change | None) -> CachedFile:
+    """The file as it is then; unchanged where it has what is wanted, or cannot take it up.
+
+    Without a tag it is what the service gave, to the byte. Raises OSError.
+    """
+    is_tagged = file.sha256 != file.source_sha256
+    if is_tagged is (tag is not None):
+        return file
+    if tag is None:
+        written = rewrite(path, untagged, sha256=file.source_sha256)
+    else:
+        written = rewrite(path, tag)
+    return file if written is None else replace(file, sha256=written.sha256, size=written.size)
+
+
+def retag_to(path: Path, file: CachedFile, *, tag: Change, sha256: str) -> CachedFile | None:
+    """The file once it is the one of this SHA-256; None where it cannot be. Raises OSError."""
+    if file.sha256 != sha256:
+        is_tagged = file.sha256 != file.source_sha256
+        file = retag(path, file, tag=None if is_tagged else tag)
+    return file if file.sha256 == sha256 else None
+
+
+_WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
+_PAGE = 250  # results at once: their links take some milliseconds
+_KEEP_S = 10.0  # how long a result may wait for its page to fill
+
+_NOT_ADDED = "finished jobs are not added"
+
+Item = TypeVar("Item")
+
+
+class Reuse:
+    """The cache as one run uses it. Whatever is wrong with the cache is a warning.
+
+    Taking happens while no job runs, on the event loop's thread. Giving happens page by page
+    on a thread of its own; what a killed run has not given, the next run of its directory does.
+    """
+
+    def __init__(
+        self, layout: RunLayout, *, clock: SystemClock, enabled: bool, metadata: bool
+    ) -> None:
+        """`metadata`: pictures carry their request, whichever run has given them."""
+        self._out = layout.out
+        self._run_dir = str(layout.run_dir)
+        self._ledger_name = layout.ledger.name
+        self._temporary = str(layout.run_dir / TEMP / "cached")
+        self._directory = layout.run_dir.relative_to(layout.out).as_posix()
+        self._clock = clock
+        self._metadata = metadata
+        self._fault: CacheFault | None = None  # after the first one the cache is left alone
+        self._is_complete = True
+        self._waiting: list[Ended] = []
+        self._handed_over_at = clock.monotonic()
+        self._handed_over: asyncio.Future[None] | None = None  # the last page
+        self._cache: ResultCache | None = None
+        self._worker: GroupWorker[list[Ended], None] | None = None
+        if enabled:
+            with self._forgiving():
+                self._cache = ResultCache(layout.cache)
+                if self._cache.is_read_only:
+                    say(f"warning: the cache {layout.cache} cannot be written; {_NOT_ADDED}")
+                else:
+                    self._worker = GroupWorker(self._keep_pages, name="cache")
+
+    def close(self) -> None:
+        """Give what waits. Blocks for as long as that takes."""
+        if self._worker is not None:
+            self._hand_over()
+            self._worker.close()
+            self._note_complete(is_complete=self._is_complete)
+        if self._cache is not None:
+            self._cache.close()
+
+    def fill_in(self, run_dirs: Iterable[Path], view: LedgerView) -> None:
+        """Give what other runs have made and not given yet, where this run wants it."""
+        if self._cache is None or self._worker is None or self._fault is not None:
+            return
+        with self._forgiving():
+            for run_dir in run_dirs:
+                if not self._cache.index.is_complete(run_dir.relative_to(self._out).as_posix()):
+                    for page in succeeded_there(
+                        run_dir / self._ledger_name, view.ids(*_WITHOUT_TASK)
+                    ):
+                        self._keep(page, str(run_dir))
+
+    def catch_up(self, view: LedgerView) -> None:
+        """Give what an earlier run of this directory made and has not given."""
+        if self._cache is None or self._worker is None or self._fault is not None:
+            return
+        with self._forgiving():
+            is_complete = self._cache.index.is_complete(self._directory)
+            if not is_complete and view.counts().get(JobStatus.SUCCEEDED):
+                for page in _pages(succeeded(view)):
+                    self._keep(page, self._run_dir)
+        self._note_complete(is_complete=False)
+
+    async def bring_in(self, ledger: Ledger) -> None:
+        """Whatever job without a task is in the cache becomes succeeded; it costs nothing.
+
+        Raises SetupError where the run directory does not take the files.
+        """
+        await self._until_given()
+        if self._cache is None or self._fault is not None:
+            return
+        with self._forgiving():
+            if self._cache.index.is_empty():
+                return
+            for operation in ledger.view.operations():
+                jobs = ledger.view.open_jobs(operation=operation)
+                for page in _pages(job for job in jobs if job.status in _WITHOUT_TASK):
+                    if brought := list(self._take(self._cache, page)):
+                        self._cache.sync()
+                        await ledger.record_cached(brought, at=self._now())
+            if number := self._cache.damaged:
+                self._cache.damaged = 0
+                results = count_of(number, "damaged result")
+                say(f"warning: {results} of the cache passed over; their jobs are sent again")
+
+    def restore(self, job: OpenJob, index: int, path: str, sha256: str) -> bool:
+        """Bring back a file that the run directory has lost; whether the cache had it."""
+        if self._cache is None or self._fault is not None:
+            return False
+        with self._forgiving():
+            for result in self._cache.take([job.job_id], at=self._now()).values():
+                for file in result.files:
+                    if file.index == index:
+                        tag = tagging(job, index, seed=file.seed)
+                        is_here = self._cache.bring(
+                            job.job_id, file, [f"{self._run_dir}/{path}"],
+                            temporary=self._temporary,
+                            remake=partial(retag_to, tag=tag, sha256=sha256),
+                        )  # fmt: skip
+                        self._cache.sync()
+                        return is_here is not None
+        return False
+
+    def note_end(self, job: OpenJob, result: JobResult | None) -> None:
+        """A job of this run has ended: what succeeded is for the cache."""
+        if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
+            return
+        if job.part is not None or job.have:
+            # These are the files that were missing; the ledger alone has all of them.
+            self._is_complete = False
+            return
+        self._waiting.append(Ended(job.job_id, result.output, result.artifacts))
+        waited_s = self._clock.monotonic() - self._handed_over_at
+        if len(self._waiting) >= _PAGE or waited_s > _KEEP_S:
+            self._hand_over()
+
+    def _note_complete(self, *, is_complete: bool) -> None:
+        if self._cache is not None and self._fault is None:
+            with self._forgiving():
+                self._cache.index.note_complete(self._directory, is_complete=is_complete)
+
+    async def _until_given(self) -> None:
+        """What has ended is in the cache, and nobody else in here works on it."""
+        self._hand_over()
+        if self._handed_over is not None:
+            await self._handed_over
+
+    def _hand_over(self) -> None:
+        if self._worker is not None and self._waiting:
+            self._handed_over = self._worker.put(self._waiting)
+        self._waiting = []
+        self._handed_over_at = self._clock.monotonic()
+
+    def _keep_pages(self, pages: Sequence[list[Ended]]) -> list[None]:
+        """On the worker's thread. After a fault nothing more is tried."""
+        for page in pages:
+            if self._fault is None:
+                with self._forgiving():
+                    self._keep(page, self._run_dir)
+        return [None] * len(pages)
+
+    def _keep(self, page: Sequence[Ended], run_dir: str) -> None:
+        if self._cache is not None and page:
+            self._cache.keep([finished(ended, run_dir) for ended in page], at=self._now())
+
+    def _take(
+        self, cache: ResultCache, page: Sequence[OpenJob]
+    ) -> Iterator[tuple[OpenJob, JobResult]]:
+        found = cache.take([job.job_id for job in page], at=self._now())
+        for job in page:
+            result = found.get(job.job_id)
+            if result is None:
+                continue
+            if len(result.files) < len(job.stems[0]):
+                self._pass_over(cache, result)  # not all that the job asks for
+                continue
+            artifacts: list[Artifact] = []
+            for file in result.files:
+                paths = [
+                    f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)
+                ]
+                targets = [f"{self._run_dir}/{path}" for path in paths]
+                remake = partial(retag, tag=self._tag(job, file))
+                made = cache.bring(
+                    job.job_id, file, targets, temporary=self._temporary, remake=remake
+                )
+                if made is None:
+                    self._pass_over(cache, result)
+                    break
+                artifacts += [_artifact(made, path) for path in paths]
+            else:
+                yield (
+                    job,
+                    JobResult(
+                        status=JobStatus.SUCCEEDED,
+                        artifacts=tuple(artifacts),
+                        output=result.output,
+                    ),
+                )
+
+    def _pass_over(self, cache: ResultCache, result: CachedResult) -> None:
+        cache.damaged += 1
+        with self._forgiving():
+            cache.discard(result)
+
+    def _tag(self, job: OpenJob, file: CachedFile) -> Change | None:
+        if not self._metadata or not file.media_type.startswith("image/"):
+            return None
+        return tagging(job, file.index, seed=file.seed)
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except CacheFault as fault:
+            if self._fault is None:
+                say(f"warning: {fault}; what it holds may be sent again, and {_NOT_ADDED}")
+            self._fault = self._fault or fault
+
+    def _now(self) -> str:
+        return stamp(self._clock.now())
+
+
+def _artifact(file: CachedFile, path: str) -> Artifact:
+    return Artifact(
+        path=path,
+        sha256=file.sha256,
+        source_sha256=file.source_sha256,
+        size=file.size,
+        media_type=file.media_type,
+        index=file.index,
+        seed=file.seed,
+        sample_rate=file.sample_rate,
+    )
+
+
+def _pages(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while page := list(islice(rest, _PAGE)):
+        yield page

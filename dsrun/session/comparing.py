@@ -1,0 +1,213 @@
+"""A ledger that has lost facts is compared with its files and the service's lists before a run.
+
+What it has lost may be paid: nothing is sent until it is found, shown not to be there, or the user
+has decided.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.console import count_of, say
+from dsrun.common.doubt import doubt_of, epoch
+from dsrun.common.errors import ExitCode
+from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
+from dsrun.common.pointer import resolve
+from dsrun.common.settings import Settings
+from dsrun.engine.control import Left, RunControl
+from dsrun.engine.limits import RateLimiter
+from dsrun.engine.listing import Lister, Unlisted
+from dsrun.engine.matching import NotFound, Trace, find_made
+from dsrun.ledger.peers import LedgerClaims
+from dsrun.ledger.writer import Ledger
+from dsrun.manifest.execution import Execution
+from dsrun.service.catalog import Catalog
+from dsrun.service.operation import MadeList, Operation, TaskList
+from dsrun.session.on_disk import pictures_of
+
+_LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
+_SKEW_S = 600.0  # between our clock and the service's
+_UNPAID = ("FAILED", "CANCELED", "CANCELLED")
+_SHOWN = 5
+
+
+class Comparison:
+    """Of one ledger that has lost facts, before the first create of a run."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        claims: LedgerClaims,
+        catalog: Catalog,
+        settings: Settings,
+        execution: Execution,
+        control: RunControl,
+        clock: SystemClock,
+    ) -> None:
+        self._ledger = ledger
+        self._claims = claims
+        self._catalog = catalog
+        self._settings = settings
+        self._execution = execution
+        self._control = control
+        self._clock = clock
+
+    async def take_files(self, run_dir: Path) -> None:
+        """Jobs whose pictures are all on the disk, and say so themselves, have succeeded."""
+        await self._ledger.reopen([JobStatus.UNKNOWN], among=[self._ledger.view.lost_rows()])
+        number = 0
+        for job in self._pending():
+            media = self._catalog[job.operation].artifacts.media
+            made = pictures_of(job, run_dir, media=media)
+            if made:
+                units = len({item.index for item in made})
+                result = JobResult(status=JobStatus.SUCCEEDED, artifacts=made, units=units)
+                await self._ledger.record_result(job, result, at=stamp(self._clock.now()))
+                number += 1
+        if number:
+            say(f"{count_of(number, 'job')} that the ledger had lost stand on the disk")
+
+    async def find_rest(self, *, resubmit: bool) -> bool:
+        """Whether the run may send what is pending; else it is stopped, and says why.
+
+        `resubmit`: the user wants it sent, although it may be paid.
+        """
+        waiting = {job.operation for job in self._pending()}
+        if resubmit or not waiting:
+            return True
+        from dsrun.service.transport import Transport  # noqa: PLC0415  # as above
+        from dsrun.session.wiring import build_lister  # noqa: PLC0415  # start-up
+
+        async with Transport() as transport:
+            lister = build_lister(
+                transport, self._settings, execution=self._execution, control=self._control
+            )
+            try:
+                faults = [
+                    fault
+                    for name in sorted(waiting)
+                    if (fault := await self._compare(self._catalog[name], lister))
+                ]
+            except Left:
+                return False
+        if faults:
+            self._control.stop(self._words(faults), ExitCode.INCOMPLETE)
+            return False
+        say(
+            f"{self._loss()}: the service has nothing that this ledger does not know, and the run "
+            "goes on"
+        )
+        return True
+
+    async def _compare(self, operation: Operation, lister: Lister) -> str:
+        """What speaks against sending jobs of the operation; empty where nothing does."""
+        recovery = operation.recovery
+        try:
+            if isinstance(recovery, MadeList):
+                await self._adopt_made(operation, recovery, lister)
+                return ""
+            if isinstance(recovery, TaskList):
+                return await self._compare_tasks(operation.name, recovery, lister)
+        except Unlisted as unlisted:
+            return f"{operation.name}: {unlisted.reason}"
+        return f"{operation.name}: the service has no list of what this operation makes"
+
+    async def _compare_tasks(self, name: str, recovery: TaskList, lister: Lister) -> str:
+        since = self._since()
+        if since is not None and self._clock.now().timestamp() - since > _LISTED_S:
+            return (
+                f"{name}: the service lists the tasks of one day, and what is lost may be older "
+                f"(since {self._ledger.mark.lost_since})"
+            )
+        listing = await lister.tasks(recovery.model_name, {})
+        names = [trace.name for trace in listing.traces]
+        claimed = self._claims.claimed(name, names, job_id="")
+        strange = [
+            trace
+            for trace in listing.traces
+            if trace.name not in claimed and trace.item.get("status") not in _UNPAID
+            and _is_since(trace, since)
+        ]  # fmt: skip
+        return f"{name}: {_told(strange)}" if strange else ""
+
+    async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
+        """A thing is told by the texts of its request, and those are a job's own."""
+        limiter = RateLimiter(operation.rate, clock=self._clock)
+        since = self._ledger.mark.lost_since
+        now = stamp(self._clock.now())
+        for job in self._ledger.view.open_jobs(operation=operation.name):
+            if job.status is not JobStatus.PENDING:
+                continue
+            listing = await lister.made(operation, recovery, orjson.loads(job.body), limiter)
+            names = [trace.name for trace in listing.traces]
+            claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
+            traces = listing.traces
+            found: Trace | NotFound | None = next(
+                (each for each in traces if each.name not in claimed), None
+            )
+            if since is not None:
+                found = find_made(doubt_of(job.job_id, since, now, None), traces, claimed=claimed)
+            if isinstance(found, Trace):
+                await self._record_made(job, recovery, found, at=now)
+
+    async def _record_made(
+        self, job: OpenJob, recovery: MadeList, found: Trace, *, at: str
+    ) -> None:
+        words = f"it was made, but the ledger had lost its answer and with it {recovery.lost}"
+        result = JobResult(
+            status=JobStatus.PARTIAL,
+            output={name: resolve(found.item, place) for name, place in recovery.outputs.items()},
+            error=JobError(code="AnswerLost", message=words, kind="partial"),
+            units=1,
+        )
+        await self._ledger.record_result(job, result, at=at)
+        say(f"{job.stems[0][0]}: {found.name} was found in the service's list")
+
+    def _pending(self) -> Iterator[OpenJob]:
+        for name in self._ledger.view.operations():
+            for job in self._ledger.view.open_jobs(operation=name):
+                if job.status is JobStatus.PENDING:
+                    yield job
+
+    def _since(self) -> float | None:
+        """Before that nothing was lost: facts go missing from the newest on."""
+        since = self._ledger.mark.lost_since
+        return None if since is None else epoch(since)
+
+    def _loss(self) -> str:
+        number = self._ledger.mark.lost
+        return f"the ledger has lost {count_of(number, 'fact') if number else 'its newest facts'}"
+
+    def _words(self, faults: Sequence[str]) -> str:
+        since = self._ledger.mark.lost_since
+        newest = f" (the newest that it has is of {since})" if since else ""
+        jobs = count_of(sum(1 for _ in self._pending()), "job")
+        return (
+            f"{self._loss()}{newest}, so {jobs} that it calls pending may be paid already, and "
+            f"nothing was sent. {'; '.join(faults)}. Put the ledger's -wal file or a newer copy of "
+            "the run directory back and run again; or look at the tasks in the console, and if "
+            "they are none of this run, or you will pay for them again, --resubmit-unknown sends "
+            "what is pending"
+        )
+
+
+def _is_since(trace: Trace, since: float | None) -> bool:
+    if since is None or not trace.made_at:
+        return True
+    return max(trace.made_at) >= since - _SKEW_S
+
+
+def _told(strange: Sequence[Trace]) -> str:
+    tasks = count_of(len(strange), "task")
+    moments = sorted(moment for trace in strange for moment in trace.made_at[:1])
+    when = ""
+    if moments:
+        first, last = (stamp(datetime.fromtimestamp(at, UTC)) for at in (moments[0], moments[-1]))
+        when = f", made at {first}" if first == last else f", made from {first} to {last}"
+    ids = ", ".join(trace.name for trace in strange[:_SHOWN])
+    more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+    return f"the service has {tasks} that no ledger here knows{when}: {ids}{more}"

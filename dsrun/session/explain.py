@@ -1,0 +1,133 @@
+"""The facts of one job: the inputs of its id, where each comes from, and where the job stands."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun.common.digest import canonical_json
+from dsrun.common.models import Job, Json
+from dsrun.common.pointer import value_at
+from dsrun.common.yaml_document import dotted
+from dsrun.ledger.lookup import JobRecord
+from dsrun.manifest.reader import Text, iter_texts
+from dsrun.planning.compiled_step import CompiledStep
+from dsrun.planning.plan import Plan
+from dsrun.planning.plan_digest import file_digests
+
+_HASHED = ("operation", "replica", "request")
+
+
+def job_facts(
+    planned: Job | None, record: JobRecord | None, *, plan: Plan | None, run_dir: Path
+) -> dict[str, Json]:
+    """What goes into the id of a job, and where that comes from.
+
+    One of `planned` (a job of `plan`) and `record` (of the ledger in `run_dir`) must be there.
+    """
+    facts = _of_plan(planned) if planned is not None else _of_record(record)
+    hashed = canonical_json({key: facts[key] for key in _HASHED}).decode()
+    known = plan if planned is not None else None
+    return facts | {
+        "hashed": hashed,  # its SHA-256 is the id
+        "templates": list(_templates(known, facts)) if known else [],
+        "added": list(_added(known, facts)) if known else [],
+        "files": _files(known, facts["step"]) if known else {},
+        "ledger": None if record is None else _ledger_facts(record, run_dir),
+    }
+
+
+def _of_plan(job: Job) -> dict[str, Json]:
+    return {
+        "job_id": job.job_id,
+        "operation": job.operation,
+        "replica": job.replica,
+        "request": dict(job.request),
+        "step": job.step,
+        "index": job.index,
+        "matrix": dict(job.matrix),
+        "filenames": [f"artifacts/{job.step}/{stem}" for stem in job.stems],
+    }
+
+
+def _of_record(record: JobRecord | None) -> dict[str, Json]:
+    assert record is not None  # noqa: S101  # one of the two was found
+    row = record.row
+    return {
+        "job_id": row["job_id"],
+        "operation": row["operation"],
+        "replica": row["replica"],
+        "request": record.request,
+        "step": row["step"],
+        "index": row["idx"],
+        "matrix": record.matrix,
+        "filenames": [f"artifacts/{row['step']}/{stem}" for stem in orjson.loads(row["stems"])],
+    }
+
+
+def _step(plan: Plan, name: str) -> CompiledStep:
+    return next(step for step in plan.steps if step.step.name == name)
+
+
+def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+    """Every text of the step, where it stands, and what it has become."""
+    step = _step(plan, facts["step"]).step
+    for text in iter_texts(step.body):
+        at = tuple(map(str, text.at[2:]))
+        yield _place(plan, text) | {"value": value_at(facts["request"], at)}
+    if step.filename is not None:
+        yield _place(plan, step.filename) | {"value": facts["filenames"]}
+
+
+def _place(plan: Plan, text: Text) -> dict[str, Json]:
+    line, column = plan.manifest.document.place(text.at)
+    return {
+        "where": dotted(text.at[2:]),
+        "file": text.file or plan.manifest.document.file,
+        "line": 1 if text.file else line,
+        "column": 1 if text.file else column,
+        "source": text.source,
+    }
+
+
+def _added(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+    """What dsrun has put into the request, since the manifest is silent."""
+    step = _step(plan, facts["step"])
+    for fill in step.operation.fills:
+        value = value_at(facts["request"], fill.at)
+        if value is not None and not _is_given(step.step.body, fill.at):
+            why = "derived from the job" if fill.derive else "always sent"
+            yield {"where": ".".join(fill.at), "value": value, "why": why}
+
+
+def _is_given(body: Any, at: tuple[str, ...]) -> bool:
+    for key in at:
+        if not isinstance(body, Mapping) or key not in body:
+            return False
+        body = body[key]
+    return True
+
+
+def _files(plan: Plan, step: str) -> dict[str, str]:
+    """SHA-256 of the files that the step reads, and of all that templates include."""
+    found = _step(plan, step).step
+    names = {*found.matrix.files, *(t.file for t in iter_texts(found.body)), *plan.included}
+    digests = file_digests(plan.manifest, plan.included)
+    return {name: sha256 for name, sha256 in digests.items() if name in names}
+
+
+def _ledger_facts(record: JobRecord, run_dir: Path) -> dict[str, Json]:
+    row = record.row
+    return {
+        "directory": str(run_dir),
+        "status": row["status"],
+        "error": row["error_code"] and f"{row['error_code']}: {row['error_message']}",
+        "task_id": row["task_id"],
+        "request_id": row["request_id"],
+        "submitted_at": row["submitted_at"],
+        "ended_at": row["ended_at"],
+        "artifacts": record.artifacts,
+        "twins": [f"{step}/{index}" for step, index in record.twins],
+        "attempts": record.attempts,
+    }

@@ -1,0 +1,85 @@
+"""Who asks for a run: the command line (`cli.run`) or a program (`api`). All that differs."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dsrun.common.errors import ExitCode, Problem
+from dsrun.common.models import JobStatus
+from dsrun.common.units import Money
+from dsrun.engine.control import RunControl
+from dsrun.storage.layout import RunLayout
+
+
+class Ending(NamedTuple):
+    """How an invocation ended. `is_skipped`: another run had the directory.
+
+    `counts` are of the selected jobs, `spent` of the whole directory.
+    """
+
+    code: ExitCode
+    layout: RunLayout
+    counts: Mapping[JobStatus, int] = {}
+    spent: tuple[Money, ...] = ()
+    reason: str = ""
+    cached: int = 0
+    is_skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """`owns_process`: nothing else runs here, so the collector is ours to tune.
+
+    `agree` asks whether something is allowed, `confirm` agrees to what a run costs, `drive` runs
+    the session to its end, and `check` raises where the run is no longer wanted.
+    """
+
+    owns_process: bool
+    takes_signals: bool
+    agree: Callable[[str], bool]
+    confirm: Callable[[str], bool]
+    warn: Callable[[Iterable[Problem]], None]
+    drive: Callable[[Coroutine[Any, Any, Ending]], Ending]
+    check: Callable[[], None]
+
+
+_GRACE_S = 10.0  # for tasks that are paid and may end soon
+
+
+@contextmanager
+def draining_signals(
+    control: RunControl, *, enabled: bool, say: Callable[[str], None]
+) -> Iterator[None]:
+    """First Ctrl-C or SIGTERM: submit nothing more, finish what is nearly done. Second: stop.
+
+    Who had the signals before has them again afterwards. Not `enabled`: they stay with him.
+    """
+    if not enabled:
+        yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signalled: list[ExitCode] = []
+    codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+    def on_signal(code: ExitCode) -> None:
+        if signalled and task is not None:
+            task.cancel()
+            return
+        signalled.append(code)
+        say("stopping: nothing more is submitted; once more stops at once")
+        control.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
+        loop.call_later(_GRACE_S, control.end_grace)
+
+    before = {number: signal.getsignal(number) for number in codes}
+    for number, code in codes.items():
+        loop.add_signal_handler(number, on_signal, code)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            if handler is not None:  # else it was not Python's, and nobody can put it back
+                signal.signal(number, handler)

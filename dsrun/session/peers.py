@@ -1,0 +1,132 @@
+"""Runs of the same output root that go on beside this one: what they make is not sent here."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.console import count_of, say
+from dsrun.common.errors import SetupError
+from dsrun.common.models import JobStatus
+from dsrun.common.sqlite import DamagedLedger
+from dsrun.engine.control import Left, RunControl
+from dsrun.ledger.check import LostFacts
+from dsrun.ledger.peers import LedgerClaims
+from dsrun.ledger.view import LedgerView
+from dsrun.ledger.writer import Ledger
+from dsrun.session.caching import Reuse
+from dsrun.storage.layout import RunLayout
+from dsrun.storage.precedence import Living, Precedence
+
+_LOOK_S = 2.0
+_PAUSE = 10.0  # times what the last look took
+
+
+class Neighbours:
+    """Enter once the ledger has the plan; leave when the run has ended.
+
+    An emulated run has none: its emulator is its own.
+    """
+
+    def __init__(
+        self, layout: RunLayout, claims: LedgerClaims, *, since: str, clock: SystemClock,
+        quiet: bool, holds: bool,
+    ) -> None:  # fmt: skip
+        """`since`: what was sent later can still be fetched. Without `holds` nothing is held."""
+        self._precedence = None
+        if not layout.emulated:
+            self._precedence = Precedence(layout.run_dir, out=layout.out)
+        self._ledger_name = layout.ledger.name
+        self._claims = claims
+        self._since = since
+        self._clock = clock
+        self._quiet = quiet
+        self._holds = holds
+        self._held = 0
+        self._told: set[Path] = set()
+
+    @property
+    def held(self) -> int:
+        """Jobs that are left to another run for now."""
+        return self._held
+
+    async def enter(self, ledger: Ledger, reuse: Reuse) -> None:
+        """From now on later runs leave to this one what it plans.
+
+        Raises SetupError, also where nobody can tell what another run has paid for.
+        """
+        if self._precedence is not None:
+            self._check_others()
+            await self._enter(self._precedence, ledger, reuse)
+
+    def leave(self) -> None:
+        if self._precedence is not None:
+            self._precedence.leave()
+
+    async def released(self, ledger: Ledger, reuse: Reuse, control: RunControl) -> bool:
+        """Wait until jobs that were held are for this run; False when it has nothing to do."""
+        if self._precedence is None or not self._held or control.is_stopping:
+            return False
+        jobs = count_of(self._held, "job")
+        self._say(f"waiting for {jobs} that another run has in hand; Ctrl-C ends the wait")
+        took_s = 0.0
+        while self._held:
+            self._precedence.rest()
+            try:
+                async with control.interruptible():
+                    await self._clock.sleep(max(_LOOK_S, _PAUSE * took_s))
+            except Left:
+                break
+            began = self._clock.monotonic()
+            await self._enter(self._precedence, ledger, reuse)
+            took_s = self._clock.monotonic() - began
+            if ledger.view.open_steps():
+                return True
+        return False
+
+    async def _enter(self, precedence: Precedence, ledger: Ledger, reuse: Reuse) -> None:
+        """Take what others have made, go on with what dead ones sent, hold what the living have."""
+        precedence.enter()
+        living = precedence.living()  # before the cache: who leaves has given to it
+        ledger.view.hold(())
+        reuse.fill_in(self._claims.other_dirs(), ledger.view)
+        await reuse.bring_in(ledger)
+        sent = self._claims.open_elsewhere(since=self._since, living=living)
+        await ledger.share_open(sent, at=stamp(self._clock.now()))
+        holders = living if self._holds else []
+        self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
+
+    def _check_others(self) -> None:
+        """A damaged ledger claims nothing, so that its tasks would be adopted or sent again."""
+        for folder in self._claims.other_dirs():
+            try:
+                LedgerView(folder / self._ledger_name).close()
+            except DamagedLedger:
+                raise
+            except LostFacts as error:
+                say(f"warning: {error}")
+            except SetupError:  # empty, or of a newer dsrun
+                continue
+
+    def _in_hand(self, view: LedgerView, holders: Sequence[Living]) -> Iterator[set[str]]:
+        """Of what this run has yet to send, and of its creates in doubt."""
+        pages = view.ids(JobStatus.PENDING, JobStatus.SUBMITTING)
+        for page in pages if holders else ():
+            held: set[str] = set()
+            for run in holders:
+                found = self._claims.in_hand(page, run.run_dir, planned=run.is_earlier)
+                if found:
+                    self._tell(run)
+                held |= found
+            yield held
+
+    def _tell(self, run: Living) -> None:
+        if run.run_dir not in self._told:
+            self._told.add(run.run_dir)
+            self._say(
+                f"another run goes on now and has jobs of this one in hand ({run.run_dir}): what "
+                "it makes comes from there, what it leaves is sent then"
+            )
+
+    def _say(self, words: str) -> None:
+        if not self._quiet:
+            say(words)

@@ -1,0 +1,106 @@
+"""Whether a pipeline may tell anybody of its end: what it would call, and what the user says.
+
+A manifest can come from anybody, and its notice posts to an address and runs a program. So the
+first time on this machine the user sees both and agrees, before anything is sent.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from dsrun.common.console import say
+from dsrun.common.errors import SetupError, UsageError
+from dsrun.common.models import Json
+from dsrun.common.redaction import mask
+from dsrun.common.settings import read_variable, state_folder
+from dsrun.manifest.notify import FromEnvironment, Notify
+from dsrun.session.consent import Consents
+
+_HOW = "a run asks on a terminal, and elsewhere wants --allow-notify"
+
+
+class Permit:
+    """The word of the user on the notices of one pipeline."""
+
+    def __init__(self, notify: Notify | None, *, allow: bool, emulate: bool) -> None:
+        """`allow` is --allow-notify. Nobody is told of an emulated run."""
+        self._notify = None if emulate else notify
+        self._allow = allow
+        self._consents = Consents(state_folder())
+
+    @property
+    def notify(self) -> Notify | None:
+        """Whom to tell, where that is allowed."""
+        return self._notify if self._notify is not None and self._is_given() else None
+
+    def ask(self, agree: Callable[[str], bool]) -> None:
+        """Raises UsageError where it is not allowed and nobody agrees."""
+        notify = self._notify
+        if notify is None or (self._is_given() and not self._allow):
+            return
+        if not self._allow:
+            calls = "; ".join(calls_of(notify))
+            words = f"this pipeline tells of its end, which this machine has not done yet: {calls}"
+            if not agree(f"{words}. Allow it from now on?"):
+                raise UsageError(
+                    f"{words}; nothing was sent. Add --allow-notify to agree (allow_notify=True in "
+                    "Python), or take `notify` out of the manifest"
+                )
+            self._allow = True
+        if not self._consents.has(notify.digest):
+            try:
+                self._consents.remember(notify.digest)
+            except SetupError as error:
+                say(f"warning: that this notice is allowed cannot be remembered: {error}")
+
+    def _is_given(self) -> bool:
+        return self._allow or (self._notify is not None and self._consents.has(self._notify.digest))
+
+
+def calls_of(notify: Notify) -> Iterator[str]:
+    """What a notice would call, in words."""
+    if notify.url is not None:
+        yield f"a POST to {_address(notify.url)}{_headers(notify)}"
+    if notify.command:
+        yield f"the command `{mask(shlex.join(notify.command))}` in {notify.root.resolve()}"
+
+
+def notice_json(notify: Notify | None) -> Json:
+    """The same for a program; None where nobody is told."""
+    if notify is None:
+        return None
+    return {
+        "on": sorted(notify.on),
+        "calls": list(calls_of(notify)),
+        "allowed": Consents(state_folder()).has(notify.digest),
+    }
+
+
+def notice_lines(notify: Notify | None) -> Iterator[str]:
+    """The same for a person."""
+    if notify is None:
+        return
+    for call in calls_of(notify):
+        yield f"notify on {', '.join(sorted(notify.on))}: {call}"
+    if not Consents(state_folder()).has(notify.digest):
+        yield f"notify: not allowed on this machine yet; {_HOW}"
+
+
+def _address(url: str | FromEnvironment) -> str:
+    """The host by itself too: what stands before an @ only looks like one."""
+    if isinstance(url, str):
+        return f"{urlsplit(url).hostname}, {mask(url)}"
+    value = read_variable(url.name) or ""
+    try:
+        host = urlsplit(value).hostname
+    except ValueError:
+        host = None
+    return f"the address in the variable {url.name} ({host or 'which is not set'})"
+
+
+def _headers(notify: Notify) -> str:
+    words = [
+        f"{name} from the variable {value.name}" if isinstance(value, FromEnvironment) else name
+        for name, value in notify.headers.items()
+    ]
+    return f" with the headers {', '.join(words)}" if words else ""

@@ -1,0 +1,291 @@
+"""`dsrun verify --repair`: a new ledger from what is left of a damaged one.
+
+From its readable rows, the plan of the lock file, results.jsonl, the tail and the files on the
+disk. The damaged ledger is kept. Of what may be paid nothing is sent before the service's lists
+were asked, or the user has decided.
+"""
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dsrun import __version__
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.console import count_of, say
+from dsrun.common.errors import DsrunError, ManifestError, SetupError
+from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob
+from dsrun.common.sqlite import DamagedLedger
+from dsrun.ledger.check import LostFacts, is_own_job
+from dsrun.ledger.reader import NoLedger
+from dsrun.ledger.salvage import Known, Restoring, empty_ledger, salvage, whole_jobs
+from dsrun.ledger.tail import NAME as TAIL
+from dsrun.ledger.tail import read_entries, read_head
+from dsrun.ledger.view import LedgerView
+from dsrun.ledger.writer import Ledger
+from dsrun.ledger.writes import Kind
+from dsrun.planning.plan import Plan
+from dsrun.session.on_disk import pictures_of
+from dsrun.session.options import PlanOptions, open_plan
+from dsrun.storage.layout import lock_of
+from dsrun.storage.run_lock import run_lock
+
+_LONG_AGO = "1970-01-01T00:00:00.000Z"
+_ENDED = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL)
+
+
+def repair(run_dir: Path) -> None:
+    """Raises SetupError where it cannot, RunLocked where a run holds the directory."""
+    with run_lock(
+        lock_of(run_dir), if_running="fail", describe_owner=lambda: "a run",
+        check=lambda: None, say=say,
+    ):  # fmt: skip
+        ledger = run_dir / "ledger.sqlite3"
+        try:
+            LedgerView(ledger, thorough=True).close()
+        except (DamagedLedger, NoLedger):
+            say(asyncio.run(_Repair(run_dir, ledger).run()))
+        except LostFacts:
+            asyncio.run(_catch_up(ledger))
+            say(f"what the tail has was put back into {ledger}")
+        else:
+            say(f"{ledger} is whole: there is nothing to repair")
+
+
+class _Repair:
+    """Builds the new ledger beside the damaged one, then puts it in its place."""
+
+    def __init__(self, run_dir: Path, ledger: Path) -> None:
+        self._run_dir = run_dir
+        self._ledger = ledger
+        self._lines = _lines_of(run_dir / "results.jsonl")
+        self._late = _late_words(ledger)
+        self._ended_whole = _ended_whole(ledger)
+
+    async def run(self) -> str:
+        """What was saved, in words. Raises SetupError."""
+        folder = Path(tempfile.mkdtemp(prefix=".repair-", dir=self._run_dir))
+        try:
+            new = empty_ledger(folder / self._ledger.name)
+            kept = salvage(self._ledger, new, is_whole=is_own_job) if self._ledger.exists() else 0
+            plan = _plan_of(self._run_dir)
+            whole = whole_jobs(new)
+            doubted = self._lines.keys() if self._ended_whole else set()
+            lost = await _with_plan(new, plan, whole - doubted)
+            unknown = self._fill_in(new, plan, lost)
+            aside = self._swap(new)
+        finally:
+            shutil.rmtree(folder)
+        words = (
+            f"{self._ledger} is new: {count_of(kept, 'job')} could be read in the damaged one, the "
+            "others come from results.jsonl, their files and their tasks"
+        )
+        if unknown:
+            words += (
+                f", and of {unknown} nothing is known: they are unknown, and the next run looks "
+                "for them at the service before it sends anything"
+            )
+        return f"{words}; the damaged ledger is kept as {aside.name}"
+
+    def _fill_in(self, new: Path, plan: Plan, lost: Sequence[OpenJob]) -> int:
+        """Of how many jobs nothing is known.
+
+        Where the last run ended, results.jsonl is its last word on every job: a row can be read
+        and have a flipped bit all the same.
+        """
+        restoring = Restoring(new)
+        unknown = 0
+        for job in lost:
+            known = self._known(job, plan, restoring)
+            unknown += known.status is JobStatus.UNKNOWN
+            restoring.fill_in(job, known)
+        is_level = self._ended_whole and not unknown
+        since = restoring.started_at() or _LONG_AGO
+        restoring.close(lost=None if is_level else unknown, since=since)
+        return unknown
+
+    def _known(self, job: OpenJob, plan: Plan, restoring: Restoring) -> Known:
+        """All that other places say of a job whose row is lost; the newest word last."""
+        operation = plan.catalog[job.operation]
+        line = self._lines.get(job.job_id)
+        known = _of_line(line, price=operation.price.amount)
+        if line is not None and self._ended_whole:
+            return known
+        known = replace(known, **restoring.kept(job.job_id))
+        known = _of_attempts(known, restoring.attempts(job.job_id))
+        known = replace(known, **self._late.get(job.job_id, {}))
+        artifacts = [
+            item
+            for item in [*known.artifacts, *restoring.artifacts(job.job_id)]
+            if _sha256(self._run_dir / item.path) == item.sha256
+        ] or pictures_of(job, self._run_dir, media=operation.artifacts.media)
+        wanted = len(job.stems[0])
+        made = {item.index for item in artifacts}
+        if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
+            return replace(
+                known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
+                ended_at=known.ended_at or stamp(SystemClock().now()),
+                units=max(known.units, wanted), error=(None, None, None),
+            )  # fmt: skip
+        if known.status in _ENDED:
+            return replace(known, artifacts=tuple(artifacts))
+        if known.task_id is not None and known.submitted_at is not None:
+            return replace(known, status=JobStatus.SUBMITTED, artifacts=())
+        if known.status is JobStatus.SUBMITTING and known.submitted_at is not None:
+            return replace(known, artifacts=())
+        words = "its row in the damaged ledger could not be read; it may have been sent and paid"
+        return replace(
+            known, status=JobStatus.UNKNOWN, artifacts=(), error=(LOST_ROW, words, "unknown")
+        )
+
+    def _swap(self, new: Path) -> Path:
+        """Give the damaged ledger, with what belongs to it, a name of its own, and take its place.
+
+        Killed in between, the directory has no ledger, which the next run takes for a lost one.
+        """
+        number = 1
+        while (aside := self._run_dir / f"ledger.damaged-{number}.sqlite3").exists():
+            number += 1
+        tail = self._run_dir / TAIL
+        for source, target in (
+            (self._ledger, aside),
+            (_beside(self._ledger, "-wal"), _beside(aside, "-wal")),
+            (_beside(self._ledger, "-shm"), _beside(aside, "-shm")),
+            (tail, _beside(aside, "-tail")),
+        ):
+            if source.exists():
+                source.rename(target)
+        new.replace(self._ledger)
+        fresh = new.with_name(TAIL)
+        if fresh.exists():
+            fresh.replace(tail)
+        return aside
+
+
+async def _with_plan(new: Path, plan: Plan, saved: set[str]) -> list[OpenJob]:
+    """Every job of the plan has a row then; those whose row was not saved."""
+    ledger = Ledger(new)
+    try:
+        prices = {name: plan.catalog[name].price for name in plan.catalog.names}
+        await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+        pages = ledger.view.ids(*JobStatus)
+        return [ledger.view.job(each) for page in pages for each in page if each not in saved]
+    finally:
+        ledger.close()
+
+
+def _plan_of(run_dir: Path) -> Plan:
+    """The plan of the lock file. Raises SetupError."""
+    lock = run_dir / "manifest.lock.json"
+    try:
+        plan = open_plan(PlanOptions(pipeline=lock, set_params={}))
+        if plan.problems:
+            raise ManifestError(plan.problems)
+    except DsrunError as error:
+        raise SetupError(
+            f"{run_dir} cannot be repaired: its plan cannot be made again ({error}). Bring "
+            f"{lock.name} and the files that it names back, and repair again"
+        ) from error
+    return plan
+
+
+def _lines_of(path: Path) -> dict[str, dict[str, Json]]:
+    """results.jsonl by job id, without lines that are broken."""
+    found = {}
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            item = orjson.loads(line)
+            found[item["job_id"]] = item
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found
+
+
+def _ended_whole(ledger: Path) -> bool:
+    """Whether the last run closed the ledger, so that results.jsonl has its last word."""
+    head = read_head(ledger)
+    return head is not None and head.seal is not None
+
+
+def _late_words(ledger: Path) -> dict[str, dict[str, Any]]:
+    """What the tail says of jobs last."""
+    found: dict[str, dict[str, Any]] = {}
+    head = read_head(ledger)
+    for entry in read_entries(ledger, head) if head else ():
+        for kind, rows in entry.writes:
+            for row in rows if kind in Kind.__members__ else ():
+                found.setdefault(row[0], {}).update(_word_of(str(kind), row))
+    return found
+
+
+def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:
+    """What a row of the tail says of its job; `kind` is the name of a Kind."""
+    if kind == Kind.INTENT.name:
+        began = {"status": JobStatus.SUBMITTING, "submitted_at": row[1]}
+        return began | {"task_id": None, "request_id": None}
+    if kind == Kind.TASK.name:
+        return {"status": JobStatus.SUBMITTED, "task_id": row[1], "request_id": row[2]}
+    if kind == Kind.REFUSAL.name:
+        return {"status": JobStatus.PENDING}
+    if kind == Kind.RESULT.name:
+        return {"status": JobStatus(row[1]), "units": row[6], "ended_at": row[7]}
+    return {}
+
+
+def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
+    if line is None:
+        return Known(status=JobStatus.UNKNOWN)
+    error = line["error"] or {}
+    units = int(Decimal(str(line["cost"]["amount"])) / price) if price else 0
+    return Known(
+        status=JobStatus(line["status"]), task_id=line["task_id"], request_id=line["request_id"],
+        submitted_at=line["submitted_at"], ended_at=line["ended_at"], output=line["output"],
+        error=(error.get("code"), error.get("message"), error.get("class")), units=units,
+        attempts=line["attempts"], cached=line["cached"],
+        artifacts=[
+            Artifact(
+                path=item["path"], sha256=item["sha256"], source_sha256=item["source_sha256"],
+                size=item["size"], media_type=item["media_type"], index=item["index"],
+                seed=item["seed"], sample_rate=item.get("sample_rate"),
+            )
+            for item in line["artifacts"]
+        ],
+    )  # fmt: skip
+
+
+def _of_attempts(known: Known, attempts: Sequence[Any]) -> Known:
+    """What the rows of attempts add, which are never changed."""
+    for row in attempts:
+        if row["phase"] == "create" and row["task_id"] is not None:
+            known = replace(
+                known, task_id=row["task_id"], request_id=row["request_id"],
+                submitted_at=known.submitted_at or row["at"],
+            )  # fmt: skip
+        if row["phase"] == "end" and row["outcome"] in set(JobStatus):
+            known = replace(known, status=JobStatus(row["outcome"]), ended_at=row["at"])
+    return known
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+async def _catch_up(ledger: Path) -> None:
+    """Opening puts back what the log has lost; the next run asks the service for the rest."""
+    opened = Ledger(ledger)
+    opened.close()

@@ -1,0 +1,113 @@
+"""How a run ended: the exit code and the closing words."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+
+from dsrun.common.console import count_of, is_terminal, say
+from dsrun.common.errors import ExitCode
+from dsrun.common.models import OPEN, JobStatus
+from dsrun.engine.control import RunControl
+from dsrun.ledger.view import LedgerView
+from dsrun.session.options import DEFAULT_OUT, RunOptions
+
+_UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
+_ERRORS_TOLD = 3
+_UNKNOWN_TOLD = 10
+_LINES_UNWATCHED = 5
+
+
+def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
+    """Design 1.2: what is left open weighs more than what failed."""
+    if any(counts.get(status) for status in OPEN):
+        return control.exit_code or ExitCode.INCOMPLETE
+    if any(counts.get(status) for status in _UNSUCCESSFUL):
+        return ExitCode.JOBS_FAILED
+    return ExitCode.OK
+
+
+def say_summary(
+    view: LedgerView,
+    counts: Mapping[JobStatus, int],
+    control: RunControl,
+    options: RunOptions,
+    *,
+    cached: int,
+) -> None:
+    """Counts, cost, the commonest errors, and what to do next; five lines where nobody watches."""
+    why = [f"stopped: {control.reason}"] if control.reason else []
+    why += [f"no more jobs of {name}: {why}" for name, why in control.closed_operations.items()]
+    if control.unfetched:
+        why.append(f"a paid result could not be fetched yet: {control.unfetched}")
+    if options.quiet:
+        for line in why:
+            say(line)
+        return
+    head = _head(view, counts, options, cached=cached)
+    errors = [f"  {number} x {code}: {words}" for code, words, number in view.errors(_ERRORS_TOLD)]
+    details = errors + unknown_lines(view)
+    advice = _advice(counts, options)
+    lines = [head, *details, *why, *advice]
+    if len(lines) > _LINES_UNWATCHED and not is_terminal(sys.stderr):
+        # The commonest error and the first advice before all others.
+        ranked = [head, *why, *details[:1], *advice[:1], *details[1:], *advice[1:]]
+        kept = set(ranked[: _LINES_UNWATCHED - 1])
+        more = len(lines) - len(kept)
+        lines = [line for line in lines if line in kept]
+        lines.append(
+            f"{count_of(more, 'more line')}: `{shlex.join(_words('dsrun status', options))}`"
+        )
+    for line in lines:
+        say(line)
+
+
+def _head(
+    view: LedgerView, counts: Mapping[JobStatus, int], options: RunOptions, *, cached: int
+) -> str:
+    spent = ", ".join(str(money) for money in view.spent()) or "nothing"
+    cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
+    if not options.emulate and (doubtful := view.in_doubt()):
+        cost += f"; may be paid: {', '.join(map(str, doubtful))}"
+    parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+    if cached:
+        parts += f" ({cached} from the cache)"
+    return f"{count_of(sum(counts.values()), 'job')}: {parts}; {cost}"
+
+
+def unknown_lines(view: LedgerView) -> list[str]:
+    """The first jobs that may be paid, by name, and why."""
+    return [
+        f"  unknown: {name}, sent {at}: {reason}"
+        for name, at, reason in view.unknown(_UNKNOWN_TOLD)
+    ]
+
+
+def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
+    command = shlex.join([*_words("dsrun", options), *options.selection.words()])
+    advice = []
+    left = sum(counts.get(status, 0) for status in OPEN)
+    if left:
+        advice.append(f"{left} left: `{command}` goes on where this run stopped")
+    if counts.get(JobStatus.UNKNOWN):
+        advice.append(
+            "unknown jobs may have been accepted and paid: the console's records and bill of the "
+            "time of each tell; each run looks for them again, and `--resubmit-unknown` sends "
+            "those that it does not find"
+        )
+    if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
+        advice.append("`--retry-failed` sends failed and cancelled jobs again")
+    if counts.get(JobStatus.PARTIAL):
+        advice.append(
+            "partial jobs keep the files that came; `--retry-failed` asks again for missing "
+            "pictures alone, but a voice that was made is not made twice"
+        )
+    return advice
+
+
+def _words(command: str, options: RunOptions) -> list[str]:
+    return (
+        [*command.split(), str(options.pipeline)]
+        + (["--emulate"] if options.emulate else [])
+        + (["--out", str(options.out)] if options.out != DEFAULT_OUT else [])
+        + [f"--set={key}={value}" for key, value in options.set_params.items()]
+    )

@@ -1,0 +1,273 @@
+"""The door to the output directory: files appear whole, checked and synced, or not at all.
+
+A file is written under `.tmp/` of the run directory, identified, hashed, synced and then
+renamed. A crash leaves nothing but files in `.tmp/`, which the next run removes.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from dsrun.common.batch_worker import GroupWorker
+from dsrun.common.errors import GroundLost, SetupError
+from dsrun.common.media import (
+    HEAD_BYTES,
+    ArtifactInvalid,
+    Kind,
+    end_mark,
+    extensions_of,
+    identify,
+    kind_of,
+)
+from dsrun.common.models import Saved
+from dsrun.storage.files import disk_faults, own_folder, sync
+from dsrun.storage.ground import Ground
+from dsrun.storage.metadata.splice import Change, Written, ends_of, rewrite
+
+_KEEP_IN_MEMORY = 1 << 20
+_TAIL_BYTES = 8  # as long as the longest end mark
+
+
+class Incoming:
+    """Bytes on their way to a file: small ones wait in memory, large ones go to `.tmp/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0  # as it came
+        self.head = b""  # the first bytes, enough to identify the file
+        self._tail = b""  # of what is on disk already
+        self._has_end = False  # so does that
+        self._hash = hashlib.sha256()
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._written: Written | None = None  # where it is not as it came
+
+    @property
+    def source_sha256(self) -> str:
+        """Of the bytes as they came."""
+        return self._hash.hexdigest()
+
+    @property
+    def written(self) -> Written:
+        """What is on disk once `finish` has ended."""
+        return self._written or Written(self.source_sha256, self.size)
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk. Raises SetupError when the disk is full."""
+        self._parts.append(chunk)
+        self.size += len(chunk)
+        self._held += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
+        if self._held > _KEEP_IN_MEMORY:
+            self._has_end = self._has_end or self._shows_end()
+            self._tail = self._parts[0][-_TAIL_BYTES:]
+            with disk_faults(self.path):
+                os.close(self.write())
+
+    def is_cut_off(self) -> bool:
+        """Whether the end is missing that its kind of file has; more may stand behind it."""
+        return bool(end_mark(self.head)) and not self._has_end and not self._shows_end()
+
+    def finish(self, change: Change | None) -> int:
+        """Write the rest, and the whole with this change; gives the open file's descriptor."""
+        is_on_disk = self._held < self.size
+        if change is None or not is_on_disk:
+            return self.write(change)
+        os.close(self.write())
+        self._written = rewrite(self.path, change)
+        return os.open(self.path, os.O_RDONLY)
+
+    def write(self, change: Change | None = None) -> int:
+        """Write what is held, changed where that is all; gives the open file's descriptor."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._hash.update(data)
+            rest = memoryview(data if change is None else self._changed(data, change))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._parts.clear()
+        self._held = 0
+        return descriptor
+
+    def _shows_end(self) -> bool:
+        """Whether the mark stands in what is held, which is one piece from here on."""
+        held = b"".join(self._parts)
+        self._parts = [held]
+        mark = end_mark(self.head)
+        return held.endswith(mark) or mark in self._tail + held
+
+    def _changed(self, data: bytes, change: Change) -> bytes:
+        splice = change(ends_of(data))
+        if splice is None:
+            return data
+        changed = splice.apply(data)
+        self._written = Written(hashlib.sha256(changed).hexdigest(), len(changed))
+        return changed
+
+    def discard(self) -> None:
+        self._parts.clear()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+ARTIFACTS = "artifacts"
+TEMP = ".tmp"
+
+
+class _Keep(NamedTuple):
+    incoming: Incoming
+    stems: Sequence[str]
+    media: str
+    declared: str | None
+    change: Change | None
+
+
+class ArtifactStore:
+    """Keeps artifacts of one run directory; syncs in groups on its own thread."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Makes the folders, removes what a crash left. Raises SetupError."""
+        self._root = str(run_dir)
+        self._temp = run_dir / TEMP
+        self._numbers = count()
+        with disk_faults(run_dir):
+            run_dir.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self._temp, ignore_errors=True)  # leaves a link
+        own_folder(self._temp)
+        self._ground = Ground(folders=[run_dir, self._temp, run_dir / ARTIFACTS])
+        self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
+        self._made: set[str] = set()
+
+    def close(self) -> None:
+        self._worker.close()
+        if not self.lost():
+            shutil.rmtree(self._temp, ignore_errors=True)
+        self._ground.close()
+
+    def lost(self) -> str:
+        """Why nobody would find what is kept now; an empty text while all is where it was."""
+        return self._ground.lost()
+
+    def incoming(self) -> Incoming:
+        """Raises GroundLost."""
+        if words := self.lost():
+            raise GroundLost(words)
+        return Incoming(self._temp / str(next(self._numbers)))
+
+    def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
+        """A file that `keep` had put under its last name when the run was cut off.
+
+        `undo` takes a tag out again.
+        """
+        return find_saved(Path(self._root), stems, media=media, undo=undo)
+
+    async def keep(
+        self,
+        incoming: Incoming,
+        *,
+        stems: Sequence[str],
+        media: str,
+        declared: str | None = None,
+        change: Change | None = None,
+    ) -> Saved:
+        """Make the bytes a file under each of `stems` (below artifacts/, without extension).
+
+        `change` may put a tag into them. Raises ArtifactInvalid, or SetupError when the disk
+        does not take it.
+        """
+        return await self._worker.put(_Keep(incoming, stems, media, declared, change))
+
+    def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
+        """Write all, sync all, rename all: later syncs find most of their work done."""
+        if words := self.lost():
+            return [GroundLost(words)] * len(group)
+        written = [self._write(item) for item in group]
+        results: list[Saved | BaseException] = []
+        folders: set[str] = set()
+        for item, ready in zip(group, written, strict=True):
+            if isinstance(ready, BaseException):
+                results.append(ready)
+                continue
+            try:
+                with disk_faults(item.incoming.path):
+                    results.append(self._place(item, *ready, folders))
+            except SetupError as error:
+                results.append(error)
+        try:
+            for folder in folders:
+                with disk_faults(Path(folder)):
+                    sync(folder)
+        except SetupError as error:
+            return [error] * len(group)
+        return results
+
+    def _write(self, item: _Keep) -> tuple[int, Kind] | BaseException:
+        """The file's open descriptor and its kind, or what is wrong with it."""
+        try:
+            kind = identify(item.incoming.head, media=item.media, declared=item.declared)
+            with disk_faults(item.incoming.path):
+                return item.incoming.finish(item.change), kind
+        except (ArtifactInvalid, SetupError) as error:
+            item.incoming.discard()
+            return error
+
+    def _place(self, item: _Keep, descriptor: int, kind: Kind, folders: set[str]) -> Saved:
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        source = str(item.incoming.path)
+        targets = [_target(stem, kind.extension) for stem in item.stems]
+        for target in targets[1:]:
+            copy = f"{source}-copy"
+            shutil.copyfile(source, copy)
+            sync(copy)
+            self._move(copy, target, folders)
+        self._move(source, targets[0], folders)
+        sha256, size = item.incoming.written
+        return Saved(tuple(targets), sha256, size, kind.media_type, item.incoming.source_sha256)
+
+    def _move(self, source: str, target: str, folders: set[str]) -> None:
+        path = f"{self._root}/{target}"
+        folder = path.rpartition("/")[0]
+        if folder not in self._made:
+            self._make_folder(folder)
+        os.replace(source, path)  # noqa: PTH105  # a Path an artifact costs more than the rename
+        folders.add(folder)
+
+    def _make_folder(self, folder: str) -> None:
+        """Below the run directory, which is never made anew."""
+        Path(self._root, ARTIFACTS).mkdir(exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._made.add(folder)
+
+
+def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
+    """The file of these names in a run directory; `undo` takes a tag out again."""
+    for extension in extensions_of(media):
+        path = run_dir / _target(stems[0], extension)
+        if not path.is_file():
+            continue
+        with disk_faults(path), path.open("rb") as file:
+            data = file.read()
+        kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
+        paths = tuple(_target(stem, extension) for stem in stems)
+        digest = hashlib.sha256(data).hexdigest()
+        splice = undo(ends_of(data))
+        source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
+        return Saved(paths, digest, len(data), kind.media_type, source)
+    return None
+
+
+def _target(stem: str, extension: str) -> str:
+    return f"{ARTIFACTS}/{stem}.{extension}"

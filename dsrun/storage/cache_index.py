@@ -1,0 +1,267 @@
+"""The cache's index: which jobs have a finished result, of which files, and when it was used.
+
+A SQLite file that many runs share. What is written here guards no money: it may lag behind,
+and after a crash it may name files that are not there. Who uses an entry checks its files.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from dsrun.common.errors import SetupError
+from dsrun.common.media import is_kind
+from dsrun.common.models import Json
+from dsrun.common.sqlite import UntouchedFile
+
+_VERSION = 2  # 1 has no `source_sha256`: no file of it bears a tag
+_BUSY_S = 30.0
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE entry (
+    job_id  TEXT PRIMARY KEY,
+    output  TEXT,
+    files   TEXT NOT NULL,
+    used_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE directory (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+_OLD_ENTRIES = f"PRAGMA user_version = {_VERSION};"  # they are read as they are
+_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
+_LARGEST = 2**53  # what all that reads JSON can tell apart
+_IDS = "job_id IN (SELECT value FROM json_each(?))"
+
+
+class CacheFault(SetupError):
+    """The cache cannot be read or written. For a run this is a warning, never its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedFile:
+    """One file of a result; `index` is its number among those of its job, `size` in bytes.
+
+    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    """
+
+    index: int
+    sha256: str
+    source_sha256: str
+    size: int
+    media_type: str
+    extension: str
+    seed: int | None
+    sample_rate: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedResult:
+    """What a job made: its files by index, and what its answer named besides."""
+
+    job_id: str
+    output: Json
+    files: tuple[CachedFile, ...]
+
+
+class _OwnFile:
+    """A connection to write; the file is made where it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        # The event loop's thread uses it before the first job, a worker's thread from then on.
+        self._db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
+        )
+        try:
+            # A crash of the machine may take the last commits, never the file: NORMAL.
+            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class CacheIndex:
+    """An open index. Every method raises CacheFault where the disk does not take or give it."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        """The file is made where it is missing, unless `read_only`: then nothing is written.
+
+        Two that make the same file at once must be kept apart by the caller.
+        """
+        self._path = path
+        with faults(path):
+            self._file = UntouchedFile(path) if read_only else _OwnFile(path)
+            try:
+                self._prepare(read_only=read_only)
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _prepare(self, *, read_only: bool) -> None:
+        db = self._file.connection()
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            words = f"has version {version}; this dsrun knows up to {_VERSION}"
+            raise CacheFault(f"{self._path} {words}")
+        if version < _VERSION and not read_only:
+            db.executescript(_OLD_ENTRIES if version else _TABLES)
+
+    def close(self) -> None:
+        self._file.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction. No other process writes to the index or to the files until it ends."""
+        with faults(self._path):
+            db = self._file.connection()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    def is_empty(self) -> bool:
+        return not self._rows("SELECT 1 FROM entry LIMIT 1")
+
+    def known(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of the jobs that have an entry."""
+        return [row[0] for row in self._all(f"SELECT job_id FROM entry WHERE {_IDS}", job_ids)]  # noqa: S608
+
+    def find(self, job_ids: Sequence[str]) -> dict[str, CachedResult]:
+        """The entries of those jobs that have one, by job id, without the `damaged` ones."""
+        found = self._find(job_ids)
+        return {job_id: result for job_id, result in found.items() if result is not None}
+
+    def damaged(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of the jobs whose entry says nothing that dsrun has written."""
+        return [job_id for job_id, result in self._find(job_ids).items() if result is None]
+
+    def _find(self, job_ids: Sequence[str]) -> dict[str, CachedResult | None]:
+        rows = self._all(f"SELECT job_id, output, files FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
+        return {job_id: _result(job_id, output, files) for job_id, output, files in rows}
+
+    def add(self, results: Sequence[CachedResult], *, at: str) -> None:
+        """Inside `writing()`. Of two results of a job the first stays."""
+        rows = [
+            (item.job_id, _text(item.output), orjson.dumps(item.files).decode(), at)
+            for item in results
+        ]
+        values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(4))
+        self._rows(
+            f"INSERT INTO entry SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            (orjson.dumps(rows).decode(),),
+        )
+
+    def touch(self, job_ids: Sequence[str], *, at: str) -> None:
+        """Inside `writing()`: the entries are used now; a clock set back makes none older."""
+        self._all(f"UPDATE entry SET used_at = max(used_at, ?) WHERE {_IDS}", job_ids, at)  # noqa: S608
+
+    def forget(self, job_ids: Sequence[str]) -> None:
+        """Inside `writing()`."""
+        self._all(f"DELETE FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
+
+    def forget_unused(self, *, since: str, limit: int) -> int:
+        """Inside `writing()`: forget up to `limit` entries last used before `since`."""
+        with faults(self._path):
+            return (
+                self._file.connection()
+                .execute(
+                    "DELETE FROM entry WHERE job_id IN "
+                    "(SELECT job_id FROM entry WHERE used_at < ? LIMIT ?)",
+                    (since, limit),
+                )
+                .rowcount
+            )
+
+    def count_unused(self, *, since: str) -> int:
+        return int(self._rows("SELECT count(*) FROM entry WHERE used_at < ?", (since,))[0][0])
+
+    def used(self, prefix: str, *, since: str) -> set[str]:
+        """Jobs whose ids begin with these digits, and whose entries were used since then."""
+        rows = self._rows(
+            "SELECT job_id FROM entry WHERE job_id >= ? AND job_id < ? AND used_at >= ?",
+            (prefix, prefix + "g", since),
+        )
+        return {row[0] for row in rows}
+
+    def is_complete(self, directory: str) -> bool:
+        """Whether all that has succeeded in a run directory was brought here."""
+        return bool(self._rows("SELECT 1 FROM directory WHERE path = ?", (directory,)))
+
+    def note_complete(self, directory: str, *, is_complete: bool) -> None:
+        sql = "INSERT OR IGNORE INTO directory VALUES (?)"
+        self._rows(sql if is_complete else "DELETE FROM directory WHERE path = ?", (directory,))
+
+    def _all(self, sql: str, job_ids: Sequence[str], *before: Json) -> list[tuple[Json, ...]]:
+        """Of any number of jobs: their ids travel as one JSON array, the last value."""
+        return self._rows(sql, (*before, orjson.dumps(job_ids).decode()))
+
+    def _rows(self, sql: str, values: Sequence[Json] = ()) -> list[tuple[Json, ...]]:
+        with faults(self._path):
+            return self._file.connection().execute(sql, values).fetchall()
+
+
+@contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """Words for a cache that the disk does not take or give."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        hint = ""
+        if "malformed" in str(error) or "not a database" in str(error):
+            hint = f"; nothing paid is lost when {path.parent} is removed"
+        raise CacheFault(f"the cache {path} cannot be used: {error}{hint}") from error
+    except OSError as error:
+        raise CacheFault(f"the cache {path} cannot be used: {error.strerror or error}") from error
+    except CacheFault:
+        raise
+    except SetupError as error:  # in the words of a ledger
+        raise CacheFault(f"the cache {path} cannot be used: {error.__cause__}") from error
+
+
+def _result(job_id: str, output: Json, files: Json) -> CachedResult | None:
+    """An entry; None where it is none of ours. It is a path's part and more: nothing is trusted."""
+    try:
+        made = CachedResult(
+            job_id=job_id,
+            output=None if output is None else orjson.loads(output),
+            files=tuple(map(_file, orjson.loads(files))),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+    indexes = {file.index for file in made.files}
+    is_whole = bool(indexes) and len(indexes) == len(made.files) and all(map(_is_sane, made.files))
+    return made if is_whole and isinstance(made.output, dict | None) else None
+
+
+def _file(values: dict[str, Json]) -> CachedFile:
+    return CachedFile(**{"source_sha256": values["sha256"], **values})
+
+
+def _is_sane(file: CachedFile) -> bool:
+    texts: tuple[Json, ...] = (file.sha256, file.source_sha256, file.media_type, file.extension)
+    numbers: tuple[Json, ...] = (file.index, file.size, file.seed or 0, file.sample_rate or 0)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+        and all(0 <= number <= _LARGEST for number in numbers)
+        and all(_SHA256(text) for text in texts[:2])
+        and is_kind(file.media_type, file.extension)
+    )
+
+
+def _text(output: Json) -> str | None:
+    return None if output is None else orjson.dumps(output).decode()

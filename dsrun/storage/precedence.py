@@ -1,0 +1,120 @@
+"""Which of the runs that go on at the same time a job belongs to: the one that came first.
+
+Runs of one output root may plan the same jobs: somebody edits a prompt and runs the pipeline again
+while the first run goes on. Each run takes a number, one run after the other, and keeps it in its
+directory. A job in the ledger of a living run with a smaller number is left to that run. As the
+ledger was written before the number was taken, of two runs one always sees the other.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from dsrun.common.errors import GroundLost, SetupError
+from dsrun.storage.files import disk_faults
+from dsrun.storage.layout import lock_of
+from dsrun.storage.run_lock import is_locked
+
+_NUMBER = ".number"
+_RESTING = "resting"  # in place of the number
+_GATE = ".lock"  # of the output root, for as long as a number is taken
+_PATIENCE_S = 60.0
+_MOST_DIGITS = 18
+
+
+class Living(NamedTuple):
+    """A run that goes on now. `is_earlier`: it has entered, and before this one."""
+
+    run_dir: Path
+    is_earlier: bool
+
+
+class Precedence:
+    """The number of one run. Its directory must be locked, and stay so."""
+
+    def __init__(self, run_dir: Path, *, out: Path) -> None:
+        """Takes away what a killed run of this directory has left. Raises SetupError."""
+        self._file = run_dir / _NUMBER
+        self._run_dir = run_dir
+        self._out = out
+        self._number: int | None = None
+        with disk_faults(self._file):
+            self._file.unlink(missing_ok=True)
+
+    def enter(self) -> None:
+        """Take the next number: the ledger has every job of the run by now. Raises SetupError."""
+        if not self._run_dir.is_dir():  # to make a gate would make the root anew
+            raise GroundLost(f"{self._run_dir} is no longer there")
+        with disk_faults(self._file), ExitStack() as stack:
+            # A root that takes no file has no gate: two that enter at once may share a number,
+            # and then pay what both plan twice.
+            with suppress(PermissionError):
+                stack.enter_context(self._gate())
+            self._number = 1 + max((number or 0 for _, number in self._others()), default=0)
+            self._file.write_text(f"{self._number}\n", encoding="ascii")
+
+    def rest(self) -> None:
+        """Have nothing in hand until it enters again, behind all others. Raises SetupError.
+
+        Else two runs could wait for each other, each with a job that the other has given up.
+        """
+        with disk_faults(self._file):
+            self._file.write_text(f"{_RESTING}\n", encoding="ascii")
+
+    def leave(self) -> None:
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def living(self) -> list[Living]:
+        """The other runs."""
+        own = self._number
+        return [
+            Living(folder, is_earlier=own is not None and number is not None and number < own)
+            for folder, number in self._others()
+        ]
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        gate = FileLock(self._out / _GATE, timeout=_PATIENCE_S)
+        try:
+            gate.acquire()
+        except Timeout as error:
+            raise SetupError(
+                f"{self._out / _GATE} has been held by another dsrun for {_PATIENCE_S:.0f} s; "
+                "it must have been stopped: let it go on, or end it"
+            ) from error
+        try:
+            yield
+        finally:
+            gate.release()
+
+    def _others(self) -> Iterator[tuple[Path, int | None]]:
+        return _living(self._out, besides=self._run_dir)
+
+
+def living_runs(out: Path, *, besides: Path) -> list[Living]:
+    """Those that a run of the directory `besides` would find, did it enter now."""
+    return [
+        Living(folder, is_earlier=number is not None)
+        for folder, number in _living(out, besides=besides)
+    ]
+
+
+def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
+    """The directories of living runs that do not rest, with the numbers of those that entered."""
+    for lock in sorted(out.glob(str(lock_of(Path("*/*"))))):
+        folder = lock.parent
+        if folder.is_symlink() or not is_locked(lock) or folder.resolve() == besides.resolve():
+            continue
+        text = ""
+        with suppress(OSError, ValueError):  # it is about to enter, or to leave
+            text = (folder / _NUMBER).read_text(encoding="ascii").strip()
+        if text != _RESTING:
+            yield folder, int(text) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS

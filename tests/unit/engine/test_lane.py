@@ -1,0 +1,271 @@
+"""A lane: so many creates at once, so many a second, and none after a stop."""
+
+import asyncio
+
+import pytest
+
+from dsrun.common.errors import ExitCode
+from dsrun.common.units import Rate
+from dsrun.engine.backoff import PollEstimate
+from dsrun.engine.control import Left, RunControl
+from dsrun.engine.limits import PATIENCE_S, Lane, RateLimiter
+from dsrun.service.catalog import load_catalog
+from dsrun.service.classify import Decision, Verdict, judge
+from tests.fakes import ManualClock, settle
+
+ACCEPTED = Verdict(decision=Decision.ACCEPTED)
+THROTTLED = Verdict(decision=Decision.THROTTLE, code="Throttling", message="too fast.")
+
+
+def lane_of(clock, *, window=1, requests=100, is_open=True):
+    lane = Lane(
+        load_catalog()["wanx-v1"],
+        limiter=RateLimiter(Rate(requests=requests, per_s=1.0), clock=clock),
+        submit_window=window,
+        estimate=PollEstimate(first_s=3.0, max_s=15.0, learns=True),
+        max_poll_s=15.0,
+    )
+    if is_open:
+        lane.learn(ACCEPTED, RunControl())
+    return lane
+
+
+class Creates:
+    """Creates that each take a second; counts those under way."""
+
+    def __init__(self, lane, clock, control):
+        self.most = self.done = self.left = 0
+        self._now = 0
+        self._lane, self._clock, self._control = lane, clock, control
+
+    async def send(self):
+        try:
+            async with self._lane.turn(self._control):
+                self._now += 1
+                self.most = max(self.most, self._now)
+                await self._clock.sleep(1.0)
+                self._now -= 1
+                self.done += 1
+        except Left:
+            self.left += 1
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+async def test_no_more_creates_are_under_way_than_the_window_has_room_for(window):
+    clock = ManualClock()
+    creates = Creates(lane_of(clock, window=window), clock, RunControl())
+    await clock.run(wait_for([creates.send() for _ in range(7)]))
+    assert (creates.most, creates.done) == (window, 7)
+
+
+@pytest.mark.parametrize("decision", [Decision.STOP, Decision.MODEL, Decision.AMBIGUOUS])
+async def test_the_first_create_goes_alone_until_the_service_takes_one(decision):
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, window=5, is_open=False)
+    lane.learn(Verdict(decision=decision), control)
+    creates = Creates(lane, clock, control)
+    await clock.run(wait_for([creates.send() for _ in range(3)]))
+    assert creates.most == 1
+    lane.learn(ACCEPTED, control)
+    await clock.run(wait_for([creates.send() for _ in range(7)]))
+    assert creates.most == 5
+
+
+async def test_the_rate_holds_inside_a_wide_window():
+    clock = ManualClock()
+    creates = Creates(lane_of(clock, window=50, requests=2), clock, RunControl())
+    await clock.run(wait_for([creates.send() for _ in range(6)]))
+    assert (creates.most, creates.done) == (2, 6)
+
+
+async def test_a_stop_lets_the_create_under_way_end_and_sends_no_other():
+    clock, control = ManualClock(), RunControl()
+    creates = Creates(lane_of(clock), clock, control)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(creates.send())
+        await settle()
+        control.stop("interrupted", ExitCode.INTERRUPTED)
+        await clock.advance(1.0)
+    assert (creates.done, creates.left) == (1, 4)
+
+
+async def test_who_leaves_gives_back_the_place_that_it_waited_for():
+    clock = ManualClock()
+    lane = lane_of(clock, window=1, requests=1)
+    stopping, going = RunControl(), RunControl()
+    first = Creates(lane, clock, going)
+    await clock.run(first.send())
+    second = Creates(lane, clock, stopping)
+    waiting = asyncio.ensure_future(second.send())
+    await settle()  # it holds the window and waits for the rate
+    stopping.stop("interrupted", ExitCode.INTERRUPTED)
+    await waiting
+    last = Creates(lane, clock, going)
+    await clock.run(last.send())
+    assert (first.done, second.left, last.done) == (1, 1, 1)
+
+
+async def test_a_refusal_narrows_the_window_and_taken_requests_widen_it():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, window=4)
+    lane.learn(THROTTLED, control)
+    await clock.advance(100.0)
+    creates = Creates(lane, clock, control)
+    await clock.run(wait_for([creates.send() for _ in range(8)]))
+    for _ in range(20):
+        lane.learn(ACCEPTED, control)
+    widened = Creates(lane, clock, control)
+    await clock.run(wait_for([widened.send() for _ in range(8)]))
+    assert (creates.most, widened.most) == (2, 4)
+
+
+async def test_an_ambiguous_answer_says_nothing_about_the_rate():
+    clock = ManualClock()
+    lane = lane_of(clock)
+    lane.learn(THROTTLED, RunControl())
+    for _ in range(100):
+        lane.learn(Verdict(decision=Decision.AMBIGUOUS), RunControl())
+    assert lane.limiter.pace.is_throttled
+
+
+async def test_a_storm_of_refusals_closes_the_operation_with_words():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock)
+    lane.learn(THROTTLED, control)
+    assert control.closed_operations == {}
+    await clock.advance(PATIENCE_S)
+    lane.learn(THROTTLED, control)
+    words = (
+        "Throttling: too fast. The service is throttling: it has refused every request for its "
+        "rate for 15 minutes; run again later"
+    )
+    assert control.closed_operations == {"wanx-v1": words}
+    assert not control.is_stopping
+
+
+async def test_who_waits_for_a_closed_operation_leaves_without_waiting_for_its_rate():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, requests=1)
+    control.close_operation("wanx-v1", "the model is retired")
+    creates = Creates(lane, clock, control)
+    await clock.run(wait_for([creates.send() for _ in range(100)]))
+    assert (creates.done, creates.left, clock.monotonic()) == (0, 100, 1000.0)
+
+
+async def wait_for(works):
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)
+
+
+class TestAlone:
+    """A lost create is looked for while no other create of the operation is under way."""
+
+    async def test_waits_for_the_creates_under_way_and_holds_back_the_next(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=3)
+        events = []
+
+        async def create(name, seconds):
+            async with lane.turn(control):
+                events.append(f"{name} begins")
+                await clock.sleep(seconds)
+                events.append(f"{name} ends")
+
+        async def lose(name):
+            async with lane.turn(control):
+                events.append(f"{name} is lost")
+            async with lane.alone(control):
+                events.append(f"{name} is looked for")
+                await clock.sleep(5.0)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(create("slow", 2.0))
+            group.create_task(lose("mine"))
+            await settle()
+            group.create_task(create("next", 1.0))
+            await clock.advance(20.0)
+        assert events == [
+            "slow begins",
+            "mine is lost",
+            "slow ends",
+            "mine is looked for",
+            "next begins",
+            "next ends",
+        ]
+
+    async def test_two_that_are_lost_at_once_are_looked_for_one_after_the_other(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=2)
+        looking, most = 0, 0
+
+        async def lose():
+            nonlocal looking, most
+            async with lane.turn(control):
+                pass
+            async with lane.alone(control):
+                looking += 1
+                most = max(most, looking)
+                await clock.sleep(1.0)
+                looking -= 1
+
+        await clock.run(wait_for([lose(), lose(), lose()]))
+        assert most == 1
+
+    async def test_a_stop_ends_the_wait_and_leaves_the_lane_open(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=2)
+        under_way = Creates(lane, clock, control)
+        sending = asyncio.ensure_future(under_way.send())
+        await settle()
+
+        async def lose():
+            async with lane.alone(control):
+                pytest.fail("another create is still under way")
+
+        waiting = asyncio.ensure_future(lose())
+        await settle()
+        control.stop("interrupted", ExitCode.INTERRUPTED)
+        with pytest.raises(Left):
+            await waiting
+        await clock.advance(1.0)
+        await sending
+        later = Creates(lane, clock, RunControl())
+        await clock.run(later.send())
+        assert (under_way.done, later.done) == (1, 1)
+
+
+class TestDoubts:
+    async def test_creates_go_on_beside_a_few_and_wait_while_there_are_too_many(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=1)
+        for _ in range(4):
+            await clock.run(Creates(lane, clock, control).send())
+            lane.begin_doubt()
+        held_up = Creates(lane, clock, control)
+        sending = asyncio.ensure_future(held_up.send())
+        await clock.advance(60.0)
+        assert held_up.done == 0
+        assert not lane.expects_creates
+        lane.end_doubt()
+        assert lane.expects_creates
+        await clock.advance(1.0)
+        await sending
+        assert held_up.done == 1
+        assert not lane.expects_creates
+
+    async def test_four_answers_in_a_row_that_are_not_the_api_s_stop_the_run(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=1)
+        foreign = judge(403, None, headers={})
+        for _ in range(3):
+            lane.learn(foreign, control)
+        lane.learn(Verdict(decision=Decision.ACCEPTED), control)
+        for _ in range(3):
+            lane.learn(foreign, control)
+        assert not control.is_stopping
+        lane.learn(foreign, control)
+        assert control.exit_code is ExitCode.INCOMPLETE
+        assert "HTTP 403" in control.reason
+        assert "base URL" in control.reason

@@ -1,0 +1,75 @@
+"""What a plan comes to: sums, money and the time that its limits ask for."""
+
+from decimal import Decimal
+
+from dsrun.common.models import JobStatus
+from dsrun.common.units import Money
+from dsrun.session.outlook import Outlook, shortest_time, slow_services
+from tests.pipelines import one_step, plan_of
+
+STEP = "    input: {prompt: a lantern}\n"
+TWO = """version: 1
+name: test
+steps:
+  s:
+    operation: wanx-v1
+    input: {prompt: a lantern}
+  voices:
+    operation: qwen-voice-design
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: A calm voice
+      preview_text: Good evening.
+"""
+
+
+def outlook_of(plan, statuses, **more):
+    outlook = Outlook(plan)
+    for status, count in statuses.items():
+        for _ in range(count):
+            outlook.steps["s"].add(status, units=2, **more)
+    return outlook
+
+
+def test_only_what_is_sent_costs(tmp_path):
+    plan = plan_of(tmp_path, one_step(STEP))
+    outlook = outlook_of(plan, {JobStatus.PENDING: 3, JobStatus.SUCCEEDED: 2, JobStatus.FAILED: 1})
+    names = ("jobs", "done", "cached", "to_send")
+    assert [outlook.total(name) for name in names] == [6, 2, 0, 3]
+    assert outlook.other == {JobStatus.FAILED: 1}
+    assert outlook.costs == [Money(amount=Decimal("0.96"), currency="CNY")]
+
+
+def test_what_is_cached_is_not_sent(tmp_path):
+    plan = plan_of(tmp_path, one_step(STEP))
+    outlook = outlook_of(plan, {JobStatus.PENDING: 3, JobStatus.SUCCEEDED: 1}, is_cached=True)
+    assert (outlook.total("cached"), outlook.total("to_send"), outlook.costs) == (3, 0, [])
+    assert outlook.total("done") == 1
+
+
+def test_operations_run_side_by_side_and_the_slowest_bounds(tmp_path):
+    plan = plan_of(tmp_path, TWO)
+    outlook = outlook_of(plan, {JobStatus.PENDING: 21})
+    for _ in range(21):
+        outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+    assert shortest_time(plan, outlook) == (9.5, "wanx-v1: 2 requests a second")
+    assert [cost.amount for cost in outlook.costs] == [Decimal("10.92")]
+
+
+def test_the_questions_about_tasks_bound_a_fast_rate(tmp_path):
+    text = one_step(STEP) + "execution: {rate: 1000/s, polling: {rate: 60/min}}\n"
+    plan = plan_of(tmp_path, text)
+    outlook = outlook_of(plan, {JobStatus.PENDING: 120})
+    assert shortest_time(plan, outlook) == (60.0, "60 questions about tasks a minute")
+
+
+def test_nothing_to_send_takes_no_time(tmp_path):
+    plan = plan_of(tmp_path, one_step(STEP))
+    assert shortest_time(plan, Outlook(plan)).seconds == 0
+
+
+def test_tasks_that_wait_for_each_other_are_advice(tmp_path):
+    plan = plan_of(tmp_path, one_step(STEP))
+    assert list(slow_services(outlook_of(plan, {JobStatus.PENDING: 1}))) == []
+    (words,) = slow_services(outlook_of(plan, {JobStatus.PENDING: 4}))
+    assert words == "wanx-v1 runs 1 task at a time, so these 4 tasks take 4 times as long as one"
