@@ -62,7 +62,8 @@ def test_no_line_is_a_command_of_a_machine_that_reads_logs(text, expected):
 @given(st.text() | st.text(alphabet=[*HIDDEN, "#", "[", "a", '"', "\\"]))
 def test_json_keeps_its_value_and_hides_nothing(text):
     told = shown_json(json.dumps({text: [text]}, ensure_ascii=False, indent=1))
-    assert json.loads(told) == {text: [text]}
+    # Two halves of a surrogate pair, side by side, are one sign in JSON of plain ASCII.
+    assert json.loads(told) == json.loads(json.dumps({text: [text]}))
     assert is_plain(told.replace("\n", ""))
 
 
