@@ -126,9 +126,12 @@ class Reconciler:
         if settled is not None:
             return settled.outcome
         leave_place()
+        took_s = 0.0
         for number in count():
-            await self._pause(number)
+            await self._pause(number, took_s)
+            looked_at = self._clock.monotonic()
             look = await self._look_alone(job, lane, doubt)
+            took_s = self._clock.monotonic() - looked_at
             waited_s = self._clock.monotonic() - began
             settled = _settle(look, past_s + waited_s)
             if settled is not None:
@@ -137,12 +140,13 @@ class Reconciler:
                 break
         return look if isinstance(look, Undecided) else Undecided(look.reason)
 
-    async def _pause(self, number: int) -> None:
-        """Soon after the loss at first, and then more and more seldom."""
+    async def _pause(self, number: int, took_s: float) -> None:
+        """Soon after the loss at first, then more and more seldom, and the less for a long list."""
         first_s = min(_FIRST_LOOK_S, self._grace_s / 2)
         most_s = min(_RAREST_LOOK_S, self._grace_s * 2)
         async with self._control.interruptible():
-            await self._clock.sleep(max(0.05, min(first_s * 1.5 ** min(number, 20), most_s)))
+            usual_s = max(0.05, min(first_s * 1.5 ** min(number, 20), most_s))
+            await self._clock.sleep(max(usual_s, 2 * took_s))
 
     async def _look_alone(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
         async with lane.alone(self._control):

@@ -229,7 +229,7 @@ def short_cases():
     cases = [_short(name, **{"voices": 2, **fields}) for name, fields in faults.items()]
     lost = {"reset-after": [1, 4], "reset-before": [2]}
     smaller = {
-        "list-huge": {"settings": {"history": 60_000}, "memory_mb": 150},
+        "list-huge": {"settings": {"history": 6_000}, "memory_mb": 150},
         "list-slow-page": {"settings": {"page_s": 0.3, "page_most": 2}},
     }
     for name, fields in list_cases().items():
