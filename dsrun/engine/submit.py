@@ -220,7 +220,7 @@ class Submitter:
             if found.name not in self._being_recorded and not self._ledger.has_task(found.name):
                 return await self._adopt(job, lane.operation, found, in_doubt)
             found = await self._reconciler.find(job, lane, doubt)  # another has it meanwhile
-        is_silent = found is not None and (found.is_silent or self._is_unheard(found, lane))
+        is_silent = found is not None and self._is_silent(found, lost, lane)
         if found is None or (resubmit and (found.is_foreign or not is_silent)):
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
@@ -237,12 +237,13 @@ class Submitter:
             raise Left
         return self._unknown(words, lost.request_id)
 
-    def _is_unheard(self, undecided: Undecided, lane: Lane) -> bool:
-        """Whether nothing at this address has answered as the API does: it may be a wrong one."""
+    def _is_silent(self, undecided: Undecided, lost: Lost, lane: Lane) -> bool:
+        """Whether a later run may find out, since nothing has answered as the API does."""
+        if not undecided.is_foreign:
+            return undecided.is_silent
         name = lane.operation.name
-        return (
-            undecided.is_foreign and name not in self._heard and not self._ledger.has_accepted(name)
-        )
+        is_heard = name in self._heard or self._ledger.has_accepted(name)
+        return lost.is_foreign and not is_heard
 
     async def _adopt(
         self, job: OpenJob, operation: Operation, found: Trace, in_doubt: _InDoubt
