@@ -74,8 +74,8 @@ class Case:
         """Where the service cannot tell what became of a create, nobody can."""
         is_dark = DARK & self.faults.keys() or "foreign_s" in self.settings or self.clocks
         is_wide = self.window > 1 and not self.disk  # of what was not killed nothing is in doubt
-        # Killed at once after a first loss, a run has no task that dates the list.
-        is_undated = bool(self.points) and "reset-after" in self.faults
+        # A life that dies at a point may have no task of its own that dates the list for its loss.
+        is_undated = bool(self.points)
         allowed = UNKNOWN if is_dark or is_wide or is_undated else frozenset()
         if self.wal:  # what the log knew, nobody knows; not even whose a file is
             allowed |= UNKNOWN | {"litter"}
