@@ -74,8 +74,8 @@ class Case:
         """Where the service cannot tell what became of a create, nobody can."""
         is_dark = DARK & self.faults.keys() or "foreign_s" in self.settings or self.clocks
         is_wide = self.window > 1 and not self.disk  # of what was not killed nothing is in doubt
-        # A life that dies at a point may have no task of its own that dates the list for its loss.
-        is_undated = bool(self.points)
+        # Of lives that die one upon the other, or at their first loss, no task may date the list.
+        is_undated = len(self.points) > 1 or (bool(self.points) and "reset-after" in self.faults)
         allowed = UNKNOWN if is_dark or is_wide or is_undated else frozenset()
         if self.wal:  # what the log knew, nobody knows; not even whose a file is
             allowed |= UNKNOWN | {"litter"}
