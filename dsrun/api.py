@@ -28,6 +28,7 @@ from dsrun.session.options import DEFAULT_OUT, RunOptions, open_plan
 from dsrun.session.preview import ShowOptions, all_warnings, job_list, summary
 from dsrun.session.run import run_pipeline
 from dsrun.session.survey import Survey
+from dsrun.storage.layout import RunLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ class RunResult:
 
     def results(self) -> Iterator[JobRecord]:
         """Every job of the run directory in plan order, one at a time. Raises SetupError."""
-        with closing(LedgerView(self.run_dir / "ledger.sqlite3")) as view:
+        with closing(LedgerView(RunLayout.of(self.run_dir).ledger)) as view:
             for line in iter_results(view):
                 yield _record(line, self.run_dir)
 
@@ -459,7 +460,7 @@ def _run(asked: Asked, wanted: "_Wanted", takes_signals: bool) -> RunResult:
         ending = run_pipeline(asked.for_run(), host)
     return RunResult(
         name=ending.layout.name,
-        digest=ending.layout.digest,
+        digest=ending.digest,
         run_dir=ending.layout.run_dir,
         exit_code=ending.code,
         counts=dict(ending.counts),

@@ -12,11 +12,10 @@ from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
 from dsrun.ledger.lookup import JobRecord, LedgerLookup
 from dsrun.ledger.reader import NoLedger
-from dsrun.manifest.reader import LOCK_NAME
 from dsrun.planning.plan import Plan
 from dsrun.session.explain import job_facts
 from dsrun.session.options import PlanOptions, open_plan
-from dsrun.storage.layout import RunLayout
+from dsrun.storage.layout import RunLayout, latest_of
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
 _PLACE = re.compile(r"(.+)/([0-9]{1,9})").fullmatch
@@ -62,7 +61,7 @@ def run(
 
 def _of_pipeline(options: PlanOptions) -> _Source:
     plan = _usable_plan(options)
-    layout = RunLayout(
+    layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
     try:
@@ -82,13 +81,13 @@ def _usable_plan(options: PlanOptions) -> Plan:
 
 def _of_folder(options: PlanOptions) -> _Source:
     """A run directory: its ledger, and its plan as far as the files are still the same."""
-    latest = options.pipeline / "latest"
+    latest = latest_of(options.pipeline)
     run_dir = latest.resolve() if latest.is_dir() else options.pipeline
-    ledger = LedgerLookup(run_dir / "ledger.sqlite3")
-    lock = replace(options, pipeline=run_dir / LOCK_NAME)
+    layout = RunLayout.of(run_dir)
+    ledger = LedgerLookup(layout.ledger)
     plan: Plan | None = None
     try:
-        plan = _usable_plan(lock)
+        plan = _usable_plan(replace(options, pipeline=layout.lockfile))
     except (ManifestError, SetupError) as error:
         say(f"warning: templates cannot be shown: {error}")
     return _Source(plan=plan, ledger=ledger, run_dir=run_dir, shown=str(options.pipeline))

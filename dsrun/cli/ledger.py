@@ -11,6 +11,7 @@ from dsrun.ledger.query import ERROR_COLUMNS, LedgerQuery
 from dsrun.report.export import Row, to_text, write_parquet
 from dsrun.session.options import find_run_dir
 from dsrun.storage.files import write_whole
+from dsrun.storage.layout import RunLayout
 
 _TABLE_BEFORE, _TABLE_AFTER = ("step", "index"), ("status", "cost", "file")
 
@@ -44,7 +45,7 @@ def run(
     run_dir = find_run_dir(
         run_of, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
-    with closing(LedgerQuery(run_dir / "ledger.sqlite3")) as query:
+    with closing(LedgerQuery(RunLayout.of(run_dir).ledger)) as query:
         columns, kinds, rows = _ask(query, options)
         counted = _Counted(rows)
         if options.output is None:

@@ -6,6 +6,7 @@ from dsrun.common.console import answer_path
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.view import LedgerView
 from dsrun.session.options import run_dir_of
+from dsrun.storage.layout import RunLayout
 
 
 def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None) -> int:
@@ -13,7 +14,7 @@ def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | No
     if sheet is None and (rows or cols):
         raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
     run_dir = run_dir_of(directory)
-    view = LedgerView(run_dir / "ledger.sqlite3")
+    view = LedgerView(RunLayout.of(run_dir).ledger)
     try:
         answer_path(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols))
     finally:

@@ -11,7 +11,7 @@ from dsrun.common.units import Money
 from dsrun.ledger.view import LedgerView, RunRow
 from dsrun.session.options import find_run_dir
 from dsrun.session.summary import unknown_lines
-from dsrun.storage.layout import is_emulated, lock_of
+from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
 
 
@@ -28,9 +28,9 @@ def run(
     run_dir = find_run_dir(
         where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
-    view = LedgerView(run_dir / "ledger.sqlite3")
+    view = LedgerView(RunLayout.of(run_dir).ledger)
     counts = view.counts()
-    running = is_locked(lock_of(run_dir))
+    running = is_locked(RunLayout.of(run_dir).lock)
     spent, doubtful = view.spent(), view.in_doubt()
     last = view.last_run()
     if as_json:

@@ -10,7 +10,7 @@ from dsrun.ledger.check import is_own_job
 from dsrun.ledger.salvage import counted_jobs
 from dsrun.ledger.view import LedgerView
 from dsrun.session.options import run_dir_of
-from dsrun.storage.layout import is_below
+from dsrun.storage.layout import RunLayout, is_below
 
 
 def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
@@ -23,7 +23,7 @@ def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
         from dsrun.session.repair import repair  # noqa: PLC0415  # most never need it
 
         repair(run_dir)
-    view = _whole_view(run_dir / "ledger.sqlite3")
+    view = _whole_view(RunLayout.of(run_dir).ledger)
     checked, damaged = 0, []
     for path, sha256 in view.hashes():
         checked += 1

@@ -1,4 +1,4 @@
-"""`manifest.lock.json` as it is read from a run directory: what fits, and nothing else."""
+"""The lock file of a run directory: its name, and what of it is as it should be."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,19 +8,21 @@ import orjson
 
 from dsrun.common.models import Json
 
+NAME = "manifest.lock.json"
 
-def read_lock(run_dir: Path) -> dict[str, Any]:
-    """The sections that are what they should be; none where it is not there or cannot be read."""
+
+def read_lockfile(run_dir: Path) -> dict[str, Any]:
+    """The sections that are as they should be; none where the file is missing or unreadable."""
     try:
-        lock = orjson.loads((run_dir / "manifest.lock.json").read_bytes())
+        lockfile = orjson.loads((run_dir / NAME).read_bytes())
     except (OSError, ValueError):
         return {}
-    return fitting(lock) if isinstance(lock, dict) else {}
+    return fitting(lockfile) if isinstance(lockfile, dict) else {}
 
 
-def fitting(lock: dict[str, Json]) -> dict[str, Any]:
-    """The sections of a lock file that are what they should be."""
-    return {name: value for name, value in lock.items() if _FITS.get(name, _is_text)(value)}
+def fitting(lockfile: dict[str, Json]) -> dict[str, Any]:
+    """The sections of a lock file that are as they should be."""
+    return {name: value for name, value in lockfile.items() if _FITS.get(name, _is_text)(value)}
 
 
 def _is_text(value: Json) -> bool:

@@ -19,7 +19,7 @@ INPUTS = "inputs"  # folder of the copies, in a run directory
 
 _MB = 2**20
 TEXT_BYTES = 16 * _MB  # a manifest, a prompt, an operation file: what is held in memory as text
-LOCK_BYTES = 256 * _MB
+LOCKFILE_BYTES = 256 * _MB
 DATA_BYTES = 2 * 1024 * _MB  # a data file that is read row by row
 UPLOAD_BYTES = 16 * 1024 * _MB
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))

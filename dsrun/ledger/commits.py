@@ -12,7 +12,7 @@ from dsrun.common.errors import GroundLost, SetupError
 from dsrun.common.sqlite import NoRoom
 from dsrun.ledger.writes import Kind, Row, Write
 from dsrun.storage.ground import Ground
-from dsrun.storage.layout import lock_of
+from dsrun.storage.layout import RunLayout
 from dsrun.storage.reserve import Reserve
 
 Results = Sequence[BaseException | None]
@@ -32,7 +32,7 @@ class Commits:
         self._commit = commit
         self._ground = Ground(
             folders=[path.parent],
-            files=[lock_of(path.parent), path, log, path.with_name(f"{path.name}-shm")],
+            files=[RunLayout.of(path.parent).lock, path, log, path.with_name(f"{path.name}-shm")],
         )
         self._reserve = Reserve(path.parent, log=log)
         self._fault: SetupError | None = None

@@ -13,6 +13,7 @@ from dsrun.common.models import Json
 from dsrun.ledger.schema import FIRST_COUNTED, VERSION
 from dsrun.ledger.tail import Head, read_entries, read_head
 from dsrun.ledger.writes import Kind
+from dsrun.storage.layout import RunLayout
 
 _WRITE_VERSION = 18  # where a database says whether it is written with a log
 _WITH_LOG = 2
@@ -34,7 +35,7 @@ class Mark(NamedTuple):
 def was_in_use(path: Path) -> bool:
     """Whether the last run did not close it, or a run directory has none. Look before opening."""
     if not path.is_file() or not path.stat().st_size:
-        return (path.parent / "manifest.lock.json").exists()
+        return RunLayout.of(path.parent).lockfile.exists()
     with path.open("rb") as file:
         return file.read(_WRITE_VERSION + 1)[_WRITE_VERSION:] == bytes((_WITH_LOG,))
 

@@ -15,7 +15,7 @@ from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
 from dsrun.common.models import SentElsewhere
 from dsrun.common.sqlite import READ_FAULTS, connect_readonly
 from dsrun.ledger.schema import SINCE_RUN_IDS
-from dsrun.storage.layout import is_emulated
+from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 from dsrun.storage.precedence import Living
 
 
@@ -111,7 +111,7 @@ class LedgerClaims:
 
     def in_hand(self, job_ids: Sequence[str], run_dir: Path, *, planned: bool) -> set[str]:
         """Which of the jobs another run has as tasks or results, or if `planned` in its plan."""
-        path = run_dir / self._own.name
+        path = RunLayout.of(run_dir).ledger
         with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
             values = (self._endpoint, _json(job_ids), planned)
             return {row[0] for row in db.execute(_IN_HAND, values)}
@@ -162,10 +162,9 @@ class LedgerClaims:
         emulated = is_emulated(own.parent)
         return [
             path
-            for path in sorted(root.glob("*/*/ledger.sqlite3"))
-            if not path.parent.is_symlink()
-            and path.resolve() != own
-            and is_emulated(path.parent) == emulated
+            for run_dir in run_dirs(root)
+            if is_emulated(run_dir) == emulated
+            and (path := RunLayout.of(run_dir).ledger).resolve() != own
         ]
 
 

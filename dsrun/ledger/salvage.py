@@ -17,6 +17,7 @@ from dsrun.common.sqlite import READ_FAULTS, connect, merge_log
 from dsrun.ledger.check import rules_of
 from dsrun.ledger.schema import migrate
 from dsrun.ledger.writes import Kind, artifact_values
+from dsrun.storage.layout import RunLayout
 
 _HEADER_BYTES = 100
 _PAGE_BYTES = 4096
@@ -61,7 +62,7 @@ def salvage(damaged: Path, target: Path, *, is_whole: Callable[[Row], bool]) -> 
 def counted_jobs(damaged: Path, *, is_whole: Callable[[Row], bool]) -> int:
     """How many jobs of a damaged ledger can still be read."""
     with tempfile.TemporaryDirectory(prefix="dsrun-ledger-") as folder:
-        return salvage(damaged, empty_ledger(Path(folder) / "ledger.sqlite3"), is_whole=is_whole)
+        return salvage(damaged, empty_ledger(RunLayout.of(Path(folder)).ledger), is_whole=is_whole)
 
 
 def empty_ledger(path: Path) -> Path:

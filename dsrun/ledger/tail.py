@@ -17,8 +17,8 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.models import Json
+from dsrun.storage.layout import RunLayout
 
-NAME = ".ledger-tail"
 _HEAD_BYTES = 256
 _FULL_BYTES = 8 << 20  # what is in the database file by then need not stand here
 _SUM_BYTES = 9  # eight hex digits and a space
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 
 def tail_of(ledger: Path) -> Path:
     """Where the tail of a ledger is."""
-    return ledger.with_name(NAME)
+    return RunLayout.of(ledger.parent).tail
 
 
 class Tail:

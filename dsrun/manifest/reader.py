@@ -8,18 +8,18 @@ from typing import Any
 
 import orjson
 
+from dsrun.common import lockfile
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file, keeps_key
 from dsrun.common.digest import canonical_sha256, json_text, sha256_hex
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.json_schema import SchemaValidator
-from dsrun.common.lockfile import fitting
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.user_files import (
     INPUTS,
-    LOCK_BYTES,
+    LOCKFILE_BYTES,
     MISSING,
     OUTSIDE,
     TEXT_BYTES,
@@ -37,9 +37,8 @@ from dsrun.manifest.schedule import Schedule, read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.operation import Operation
 
-LOCK_NAME = "manifest.lock.json"
 FORMAT_VERSION = 1
-_LOCK_PARTS = {"manifest", "root", "digest", "run", "files"}
+_LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
 _MOST_PROBLEMS = 1000  # nobody reads more
 
 Path_ = tuple[str | int, ...]
@@ -125,8 +124,8 @@ def read_manifest(
     source = _read_bytes(path, shown)
     document = parse_yaml(_text_of(source, shown), file=shown)
     inputs = Inputs(path.parent, allowed=allowed)
-    if path.name == LOCK_NAME:
-        document, pinned = _open_lock(document, shown)
+    if path.name == lockfile.NAME:
+        document, pinned = _open_lockfile(document, shown)
         inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS, allowed, pinned["files"])
     problems = list(structure_problems(document))
     readable = readable_parts(document.value, [path for path, _ in problems])
@@ -325,9 +324,9 @@ def iter_texts(value: Any) -> Iterator[Text]:
             yield from iter_texts(item)
 
 
-def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
-    lock = document.value
-    if not isinstance(lock, dict) or not fitting(lock).keys() >= _LOCK_PARTS:
+def _open_lockfile(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
+    content = document.value
+    if not isinstance(content, dict) or not lockfile.fitting(content).keys() >= _LOCKFILE_PARTS:
         raise ManifestError(
             [
                 Problem(
@@ -335,11 +334,11 @@ def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mappin
                 )
             ]
         )
-    return document.part("manifest"), lock
+    return document.part("manifest"), content
 
 
 def _read_bytes(path: Path, shown: str) -> bytes:
-    most = LOCK_BYTES if path.name == LOCK_NAME else TEXT_BYTES
+    most = LOCKFILE_BYTES if path.name == lockfile.NAME else TEXT_BYTES
     try:
         return read_file(path, most=most)
     except Unreadable as error:

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobResult
-from dsrun.report.entries import THUMBS, thumb_of
+from dsrun.report.entries import thumb_of
 from dsrun.storage.files import own_folder
+from dsrun.storage.layout import RunLayout
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 5_000  # pictures; the rest is left for the end
@@ -57,7 +58,7 @@ class ThumbsAside:
         from dsrun.report.thumbs import make_thumb  # noqa: PLC0415  # Pillow: only for pictures
 
         try:
-            own_folder(self._run_dir / THUMBS)
+            own_folder(RunLayout.of(self._run_dir).thumbs)
         except SetupError as error:
             return _log.debug("no thumbnails: %s", error)  # the report's own attempt tells it
         while True:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.report.picks import yaml_text
+from dsrun.storage.layout import THUMBS
 
 _RETRY = "`dsrun PIPELINE --retry-failed` sends it again."
 _BY_CODE = (
@@ -61,7 +62,6 @@ def advise(status: str, error: Json) -> str | None:
     return _BY_STATUS.get(status)
 
 
-THUMBS = ".thumbs"  # below the run directory
 MOST_ROWS = 20_000  # what a browser shows without pain
 _SHARED = (
     "job_id", "request", "status", "error", "output", "attempts", "task_id", "request_id", "cost",

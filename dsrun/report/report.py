@@ -8,16 +8,15 @@ from typing import Any
 
 from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
-from dsrun.common.lockfile import read_lock
+from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.view import LedgerView
-from dsrun.report.entries import THUMBS, Entries, add_thumbs, pictures_of
+from dsrun.report.entries import Entries, add_thumbs, pictures_of
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
 from dsrun.storage.files import write_whole
-from dsrun.storage.layout import RunLayout, is_emulated
+from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
-PAGE = "report.html"
 _LEAST_S, _MOST_S = 0.1, 8.0  # for thumbnails, at the end of a run
 _SHARE = 30  # and this part of the run's own time at most
 _OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
@@ -39,7 +38,7 @@ def write_report(
     if entries is None:
         entries = _read_entries(view)
     pictures = list(pictures_of(entries))
-    page = run_dir / PAGE
+    page = RunLayout.of(run_dir).report
     if pictures:
         from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
 
@@ -59,11 +58,11 @@ def write_report(
 
 
 def _write(page: Path, view: LedgerView, run_dir: Path, entries: list[dict[str, Json]]) -> None:
-    lock = read_lock(run_dir)
-    thumbs = run_dir / THUMBS
+    lockfile = read_lockfile(run_dir)
+    thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
-    head = _head(view, run_dir, lock, entries)
-    write_whole(page, [build_page(head, entries, lock.get("manifest"))])
+    head = _head(view, run_dir, lockfile, entries)
+    write_whole(page, [build_page(head, entries, lockfile.get("manifest"))])
 
 
 def try_report(
@@ -85,7 +84,7 @@ def try_report(
             view.close()
     except Exception as error:  # a report never fails a run
         logging.getLogger(__name__).debug("the report", exc_info=error)
-        say(f"warning: {PAGE} was not written: {error}; `dsrun report {run_dir}` tries again")
+        say(f"warning: {REPORT} was not written: {error}; `dsrun report {run_dir}` tries again")
 
 
 def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
@@ -96,11 +95,11 @@ def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
 
 
 def _head(
-    view: LedgerView, run_dir: Path, lock: dict[str, Any], entries: list[dict[str, Json]]
+    view: LedgerView, run_dir: Path, lockfile: dict[str, Any], entries: list[dict[str, Json]]
 ) -> dict[str, Any]:
     counts, runs = view.counts(), view.runs()
-    manifest = lock.get("manifest") or {}
-    digest = lock.get("digest") or run_dir.name
+    manifest = lockfile.get("manifest") or {}
+    digest = lockfile.get("digest") or run_dir.name
     emulated = is_emulated(run_dir)
     spent = ", ".join(map(str, view.spent())) or "nothing"
     total = view.row_count()

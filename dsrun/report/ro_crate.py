@@ -14,18 +14,18 @@ from urllib.parse import quote
 
 import orjson
 
+from dsrun.common import lockfile
 from dsrun.common.digest import json_text
 from dsrun.common.models import JobStatus, Json
 from dsrun.storage.files import whole_file
+from dsrun.storage.layout import CRATE, LEDGER, MANIFEST, RESULTS
 
-CRATE_NAME = "ro-crate-metadata.json"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _CONTEXT = [
     "https://w3id.org/ro/crate/1.1/context",
     {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"},  # the first has no such term
 ]
 _SOFTWARE = "#dsrun"
-_RESULTS = "results.jsonl"
 _KEEP_IN_MEMORY = 1 << 20
 _LICENSE = "#license"
 _ENDED = {
@@ -35,10 +35,10 @@ _ENDED = {
     JobStatus.CANCELLED: "FailedActionStatus",
 }
 _OWN_FILES = {
-    "manifest.yaml": ("the pipeline, as it was read", "application/yaml"),
-    "manifest.lock.json": ("the pipeline with everything resolved", "application/json"),
-    _RESULTS: ("one line a job", "application/jsonl"),
-    "ledger.sqlite3": ("jobs, attempts and artifacts", "application/vnd.sqlite3"),
+    MANIFEST: ("the pipeline, as it was read", "application/yaml"),
+    lockfile.NAME: ("the pipeline with everything resolved", "application/json"),
+    RESULTS: ("one line a job", "application/jsonl"),
+    LEDGER: ("jobs, attempts and artifacts", "application/vnd.sqlite3"),
 }
 
 
@@ -89,9 +89,9 @@ def writing_crate(run_dir: Path, *, name: str, version: str, at: str) -> Iterato
 
     `at` is now, `version` dsrun's; results.jsonl is there when the block ends. Raises SetupError.
     """
-    own = [file for file in _OWN_FILES if file == _RESULTS or (run_dir / file).is_file()]
+    own = [file for file in _OWN_FILES if file == RESULTS or (run_dir / file).is_file()]
     with (
-        whole_file(run_dir / CRATE_NAME) as file,
+        whole_file(run_dir / CRATE) as file,
         SpooledTemporaryFile(_KEEP_IN_MEMORY) as parts,
         SpooledTemporaryFile(_KEEP_IN_MEMORY) as mentions,
     ):
@@ -106,7 +106,7 @@ def _line(entity: Json) -> bytes:
 
 def _fixed(own: list[str], version: str) -> Iterator[dict[str, Json]]:
     yield {
-        "@id": CRATE_NAME,
+        "@id": CRATE,
         "@type": "CreativeWork",
         "about": {"@id": "./"},
         "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},

@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from dsrun.report.entries import THUMBS, Picture, thumb_of
+from dsrun.report.entries import Picture, thumb_of
 from dsrun.storage.files import own_folder
+from dsrun.storage.layout import THUMBS, RunLayout
 
 SIDE = 320
 _QUALITY = 82
@@ -47,11 +48,12 @@ def make_thumbs(
     """
     until = clock.monotonic() + budget_s
     wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
-    own_folder(run_dir / THUMBS)
-    for cut_off in (run_dir / THUMBS).glob("*.tmp"):  # a run was killed while it made one
+    folder = RunLayout.of(run_dir).thumbs
+    own_folder(folder)
+    for cut_off in folder.glob("*.tmp"):  # a run was killed while it made one
         if cut_off.is_symlink() or not cut_off.is_dir():
             cut_off.unlink(missing_ok=True)
-    made = {entry.name for entry in os.scandir(run_dir / THUMBS)}
+    made = {entry.name for entry in os.scandir(folder)}
     todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
 
     def make(pair: tuple[str, str]) -> bool | None:

@@ -79,7 +79,7 @@ class _Aftermath:
         options = self._options
         if not (self._notify or options.junit or options.textfile or self._summary):
             return
-        layout = RunLayout(
+        layout = RunLayout.for_plan(
             out=options.out, name=self._name, digest=self._plan.digest, emulated=options.emulate
         )
         try:
@@ -135,13 +135,13 @@ class _Aftermath:
             return "failure"
         before = [run for run in past if run.run.started_at < stamp(self._started)]
         fell = bool(before) and before[-1].outcome not in ("succeeded", "interrupted", "running")
-        return "recovery" if fell or _marker(layout).exists() else "success"
+        return "recovery" if fell or layout.failed.exists() else "success"
 
     def _end(
         self, layout: RunLayout, code: int, reason: str | None, own: Invocation | None, outcome: str
     ) -> RunEnd:
         directory = layout.run_dir.absolute()
-        report = directory / "report.html"
+        report = RunLayout.of(directory).report
         errors: list[tuple[str, str, int]] = []
         counts = {}
         if own is not None:
@@ -167,7 +167,7 @@ class _Aftermath:
 
     def _mark(self, layout: RunLayout, end: RunEnd) -> None:
         """Remember a failure that no ledger may know, until a run ends well."""
-        marker = _marker(layout)
+        marker = layout.failed
         try:
             if end.outcome == "failure":
                 make_folder(marker.parent)
@@ -176,10 +176,6 @@ class _Aftermath:
                 marker.unlink(missing_ok=True)
         except (OSError, DsrunError) as error:
             say(f"warning: {marker} cannot be written, so no recovery may be told: {error}")
-
-
-def _marker(layout: RunLayout) -> Path:
-    return layout.pipeline_dir / (".failed-emulated" if layout.emulated else ".failed")
 
 
 def _write_junit(path: Path, layout: RunLayout, name: str) -> None:

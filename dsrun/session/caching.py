@@ -21,10 +21,9 @@ from dsrun.ledger.lookup import LedgerLookup
 from dsrun.ledger.reader import Row
 from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
-from dsrun.storage.artifacts import ARTIFACTS, TEMP
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
-from dsrun.storage.layout import RunLayout
+from dsrun.storage.layout import ARTIFACTS, RunLayout
 from dsrun.storage.metadata.pictures import tagging, untagged
 from dsrun.storage.metadata.splice import Change, rewrite
 
@@ -148,7 +147,7 @@ class Reuse:
         self._out = layout.out
         self._run_dir = str(layout.run_dir)
         self._ledger_name = layout.ledger.name
-        self._temporary = str(layout.run_dir / TEMP / "cached")
+        self._temporary = str(layout.temp / "cached")
         self._directory = layout.run_dir.relative_to(layout.out).as_posix()
         self._clock = clock
         self._metadata = metadata

@@ -12,14 +12,14 @@ from random import Random
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, SetupError, UsageError
-from dsrun.common.lockfile import read_lock
+from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import OPEN, Json
 from dsrun.ledger.view import LedgerView
 from dsrun.manifest.reader import Manifest
 from dsrun.planning.plan import Plan
 from dsrun.session.options import RunOptions, open_plan, today
 from dsrun.session.retention import prune
-from dsrun.storage.layout import RunLayout, is_emulated
+from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 
 _NEEDED = "--catch-up needs a template that uses run.date: without it every day is the same run"
 
@@ -99,13 +99,10 @@ def _days_done(options: RunOptions, manifest: Manifest) -> frozenset[Json]:
 
     What was edited since is no reason to pay for the past again.
     """
-    ledgers = (options.out / manifest.name).glob("*/ledger.sqlite3")
     days = (
-        read_lock(path.parent).get("run", {}).get("date")
-        for path in ledgers
-        if not path.parent.is_symlink()  # `latest` may name an emulated run
-        and is_emulated(path.parent) == options.emulate
-        and _ended_well(path)
+        read_lockfile(run_dir).get("run", {}).get("date")
+        for run_dir in run_dirs(options.out, pipeline=manifest.name)
+        if is_emulated(run_dir) == options.emulate and _ended_well(RunLayout.of(run_dir).ledger)
     )
     return frozenset(day for day in days if day)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsrun.common.digest import json_text
-from dsrun.common.lockfile import read_lock
+from dsrun.common.lockfile import read_lockfile
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
 from dsrun.ledger.lookup import JobRecord, LedgerLookup, PlannedJob
@@ -36,14 +36,14 @@ _PARAMS = re.compile(r"\bparams\b")
 class Changes:
     """What has changed between the lock file of an earlier run and a plan."""
 
-    def __init__(self, plan: Plan, lock: Mapping[str, Json]) -> None:
+    def __init__(self, plan: Plan, lockfile: Mapping[str, Json]) -> None:
         self._plan = plan
         self._steps = {step.step.name: step for step in plan.steps}
-        before, now = lock.get("files", {}), file_digests(plan.manifest, plan.included)
+        before, now = lockfile.get("files", {}), file_digests(plan.manifest, plan.included)
         self.files = sorted(
             name for name, sha256 in now.items() if before.get(name, sha256) != sha256
         )
-        params = lock.get("manifest", {}).get("params") or {}
+        params = lockfile.get("manifest", {}).get("params") or {}
         self.params = [
             _words(*change, "params.") for change in _leaves(params, plan.manifest.params)
         ]
@@ -215,9 +215,9 @@ class EarlierRun:
     def __init__(self, run_dir: Path, plan: Plan) -> None:
         """Raises SetupError where its ledger cannot be read."""
         self.name = run_dir.name
-        self._ledger = LedgerLookup(run_dir / "ledger.sqlite3")
+        self._ledger = LedgerLookup(RunLayout.of(run_dir).ledger)
         self._diff = PlanDiff(self._ledger.planned_jobs())
-        self.changes = Changes(plan, read_lock(run_dir))
+        self.changes = Changes(plan, read_lockfile(run_dir))
 
     def close(self) -> None:
         self._diff.close()

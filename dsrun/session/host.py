@@ -22,6 +22,7 @@ class Ending(NamedTuple):
 
     code: ExitCode
     layout: RunLayout
+    digest: str  # of the plan
     counts: Mapping[JobStatus, int] = {}
     spent: tuple[Money, ...] = ()
     reason: str = ""

@@ -23,7 +23,7 @@ _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
     """The manifest as it was read, everything resolved beside it, and `latest`."""
-    lock = {
+    content = {
         "digest": plan.digest,
         "dsrun_version": __version__,
         "endpoint": settings.base_url,
@@ -36,11 +36,11 @@ def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
     for name, text in plan.catalog.own.items():
         make_folder(layout.run_dir / OWN_OPERATIONS)
         write_whole(layout.run_dir / OWN_OPERATIONS / f"{name}.json", [text.encode()])
-    if plan.manifest.pinned is None or not (layout.run_dir / "manifest.yaml").exists():
-        write_whole(layout.run_dir / "manifest.yaml", [plan.manifest.source])
+    if plan.manifest.pinned is None or not layout.manifest.exists():
+        write_whole(layout.manifest, [plan.manifest.source])
     write_whole(
-        layout.run_dir / "manifest.lock.json",
-        [_UNPRINTABLE.sub(_escape, json.dumps(lock, indent=2, ensure_ascii=False)).encode()],
+        layout.lockfile,
+        [_UNPRINTABLE.sub(_escape, json.dumps(content, indent=2, ensure_ascii=False)).encode()],
     )
     # An emulated run must not take the place of a real one.
     if not layout.emulated or not layout.latest_is_real():

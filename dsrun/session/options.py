@@ -16,7 +16,7 @@ from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.planning.selection import EVERYTHING, Selection
 from dsrun.service.catalog import Catalog, load_catalog
-from dsrun.storage.layout import RunLayout
+from dsrun.storage.layout import RunLayout, latest_of
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 _FIRST_YEAR, _LAST_YEAR = 1970, 2999
@@ -130,7 +130,9 @@ def find_run_dir(
     )
     if plan.problems:
         raise ManifestError(plan.problems)
-    layout = RunLayout(out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate)
+    layout = RunLayout.for_plan(
+        out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate
+    )
     if not layout.ledger.is_file():
         hint = "" if emulate else "; --emulate shows an emulated run"
         raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
@@ -142,7 +144,7 @@ def run_dir_of(directory: Path) -> Path:
     try:
         if directory.is_file():
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
-        latest = directory / "latest"
+        latest = latest_of(directory)
         return latest.resolve() if latest.is_dir() else directory
     except PermissionError as error:
         raise _unreadable(directory, error) from error

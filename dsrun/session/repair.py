@@ -26,7 +26,6 @@ from dsrun.common.sqlite import DamagedLedger
 from dsrun.ledger.check import LostFacts, is_own_job
 from dsrun.ledger.reader import NoLedger
 from dsrun.ledger.salvage import Known, Restoring, empty_ledger, salvage, whole_jobs
-from dsrun.ledger.tail import NAME as TAIL
 from dsrun.ledger.tail import read_entries, read_head
 from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
@@ -34,7 +33,7 @@ from dsrun.ledger.writes import Kind
 from dsrun.planning.plan import Plan
 from dsrun.session.on_disk import pictures_of
 from dsrun.session.options import PlanOptions, open_plan
-from dsrun.storage.layout import lock_of
+from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
 
 _LONG_AGO = "1970-01-01T00:00:00.000Z"
@@ -43,11 +42,12 @@ _ENDED = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL)
 
 def repair(run_dir: Path) -> None:
     """Raises SetupError where it cannot, RunLocked where a run holds the directory."""
+    layout = RunLayout.of(run_dir)
     with run_lock(
-        lock_of(run_dir), if_running="fail", describe_owner=lambda: "a run",
+        layout.lock, if_running="fail", describe_owner=lambda: "a run",
         check=lambda: None, say=say,
     ):  # fmt: skip
-        ledger = run_dir / "ledger.sqlite3"
+        ledger = layout.ledger
         try:
             LedgerView(ledger, thorough=True).close()
         except (DamagedLedger, NoLedger):
@@ -65,7 +65,7 @@ class _Repair:
     def __init__(self, run_dir: Path, ledger: Path) -> None:
         self._run_dir = run_dir
         self._ledger = ledger
-        self._lines = _lines_of(run_dir / "results.jsonl")
+        self._lines = _lines_of(RunLayout.of(run_dir).results)
         self._late = _late_words(ledger)
         self._ended_whole = _ended_whole(ledger)
 
@@ -150,22 +150,21 @@ class _Repair:
 
         Killed in between, the directory has no ledger, which the next run takes for a lost one.
         """
-        number = 1
-        while (aside := self._run_dir / f"ledger.damaged-{number}.sqlite3").exists():
+        layout, number = RunLayout.of(self._run_dir), 1
+        while (aside := layout.damaged_ledger(number)).exists():
             number += 1
-        tail = self._run_dir / TAIL
         for source, target in (
             (self._ledger, aside),
             (_beside(self._ledger, "-wal"), _beside(aside, "-wal")),
             (_beside(self._ledger, "-shm"), _beside(aside, "-shm")),
-            (tail, _beside(aside, "-tail")),
+            (layout.tail, _beside(aside, "-tail")),
         ):
             if source.exists():
                 source.rename(target)
         new.replace(self._ledger)
-        fresh = new.with_name(TAIL)
+        fresh = RunLayout.of(new.parent).tail
         if fresh.exists():
-            fresh.replace(tail)
+            fresh.replace(layout.tail)
         return aside
 
 
@@ -183,15 +182,15 @@ async def _with_plan(new: Path, plan: Plan, saved: set[str]) -> list[OpenJob]:
 
 def _plan_of(run_dir: Path) -> Plan:
     """The plan of the lock file. Raises SetupError."""
-    lock = run_dir / "manifest.lock.json"
+    lockfile = RunLayout.of(run_dir).lockfile
     try:
-        plan = open_plan(PlanOptions(pipeline=lock, set_params={}))
+        plan = open_plan(PlanOptions(pipeline=lockfile, set_params={}))
         if plan.problems:
             raise ManifestError(plan.problems)
     except DsrunError as error:
         raise SetupError(
             f"{run_dir} cannot be repaired: its plan cannot be made again ({error}). Bring "
-            f"{lock.name} and the files that it names back, and repair again"
+            f"{lockfile.name} and the files that it names back, and repair again"
         ) from error
     return plan
 

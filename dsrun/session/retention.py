@@ -16,7 +16,7 @@ from dsrun.common.models import OPEN, JobStatus
 from dsrun.ledger.invocations import LedgerHistory
 from dsrun.ledger.removed import remember
 from dsrun.ledger.view import LedgerView
-from dsrun.storage.layout import RunLayout, is_emulated, is_run_name, lock_of
+from dsrun.storage.layout import RunLayout, is_emulated, is_run_name
 from dsrun.storage.run_lock import run_lock
 
 _REMOVING = ".removing-"
@@ -67,10 +67,10 @@ def _look(path: Path) -> _Old | None:
     """A run directory, or None where it is none, or its ledger cannot be read."""
     if path.is_symlink() or not path.is_dir() or not is_run_name(path.name):
         return None
-    if not (path / "manifest.lock.json").is_file():
+    if not RunLayout.of(path).lockfile.is_file():
         return None
     try:
-        view = LedgerView(path / "ledger.sqlite3")
+        view = LedgerView(RunLayout.of(path).ledger)
     except SetupError:
         return None
     try:
@@ -86,7 +86,7 @@ def _look(path: Path) -> _Old | None:
 def _remove(path: Path) -> bool:
     """Remove it unless a run holds it; its state is looked at again once it is held."""
     with run_lock(
-        lock_of(path),
+        RunLayout.of(path).lock,
         if_running="skip",
         describe_owner=lambda: "a run",
         check=lambda: None,
@@ -95,7 +95,7 @@ def _remove(path: Path) -> bool:
         old = _look(path) if is_held else None
         if old is None or not old.has_ended:
             return False
-        with closing(LedgerHistory(path / "ledger.sqlite3")) as ledger:
+        with closing(LedgerHistory(RunLayout.of(path).ledger)) as ledger:
             remember(path, ledger)
         aside = path.with_name(f"{_REMOVING}{path.name}")
         path.rename(aside)

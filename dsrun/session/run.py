@@ -63,7 +63,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     for warning in settings.warnings if settings else ():
         say(f"warning: {warning}")
     wait_jitter(options)
-    layout = RunLayout(
+    layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
     make_folder(layout.run_dir)
@@ -75,7 +75,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
         check=host.check,
     ) as is_held:
         if not is_held:
-            return Ending(ExitCode.OK, layout, is_skipped=True)
+            return Ending(ExitCode.OK, layout, plan.digest, is_skipped=True)
         session = _Session(plan, options, layout, settings, chosen, host=host)
         ending = host.drive(session.run())
         retire_old_runs(plan, options, layout, ending.code)
@@ -213,7 +213,13 @@ class _Session:
         took_s = self._clock.monotonic() - self._began_at
         try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)
         return Ending(
-            code, self._layout, counts, tuple(ledger.view.spent()), control.reason, cached
+            code,
+            self._layout,
+            self._plan.digest,
+            counts,
+            tuple(ledger.view.spent()),
+            control.reason,
+            cached,
         )
 
     def _other_roots(self) -> list[Path]:

@@ -79,7 +79,7 @@ class Survey:
         self.in_hand = 0  # of those to send: left to runs that go on now
         self._plan = plan
         self._again = again
-        self._layout = RunLayout(
+        self._layout = RunLayout.for_plan(
             out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
         )
         self._claims = LedgerClaims(self._layout.ledger, out=options.out)

@@ -27,6 +27,7 @@ from dsrun.common.media import (
 from dsrun.common.models import Saved
 from dsrun.storage.files import disk_faults, own_folder, sync
 from dsrun.storage.ground import Ground
+from dsrun.storage.layout import ARTIFACTS, RunLayout
 from dsrun.storage.metadata.splice import Change, Written, ends_of, rewrite
 
 _KEEP_IN_MEMORY = 1 << 20
@@ -120,10 +121,6 @@ class Incoming:
             self.path.unlink(missing_ok=True)
 
 
-ARTIFACTS = "artifacts"
-TEMP = ".tmp"
-
-
 class _Keep(NamedTuple):
     incoming: Incoming
     stems: Sequence[str]
@@ -138,13 +135,14 @@ class ArtifactStore:
     def __init__(self, run_dir: Path) -> None:
         """Makes the folders, removes what a crash left. Raises SetupError."""
         self._root = str(run_dir)
-        self._temp = run_dir / TEMP
+        layout = RunLayout.of(run_dir)
+        self._temp = layout.temp
         self._numbers = count()
         with disk_faults(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._temp, ignore_errors=True)  # leaves a link
         own_folder(self._temp)
-        self._ground = Ground(folders=[run_dir, self._temp, run_dir / ARTIFACTS])
+        self._ground = Ground(folders=[run_dir, self._temp, layout.artifacts])
         self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
         self._made: set[str] = set()
 

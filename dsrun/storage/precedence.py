@@ -15,12 +15,10 @@ from filelock import FileLock, Timeout
 
 from dsrun.common.errors import GroundLost, SetupError
 from dsrun.storage.files import disk_faults
-from dsrun.storage.layout import lock_of
+from dsrun.storage.layout import LOCK, RunLayout, gate_of, run_dirs
 from dsrun.storage.run_lock import is_locked
 
-_NUMBER = ".number"
 _RESTING = "resting"  # in place of the number
-_GATE = ".lock"  # of the output root, for as long as a number is taken
 _PATIENCE_S = 60.0
 _MOST_DIGITS = 18
 
@@ -37,7 +35,7 @@ class Precedence:
 
     def __init__(self, run_dir: Path, *, out: Path) -> None:
         """Takes away what a killed run of this directory has left. Raises SetupError."""
-        self._file = run_dir / _NUMBER
+        self._file = RunLayout.of(run_dir).number
         self._run_dir = run_dir
         self._out = out
         self._number: int | None = None
@@ -78,12 +76,13 @@ class Precedence:
 
     @contextmanager
     def _gate(self) -> Iterator[None]:
-        gate = FileLock(self._out / _GATE, timeout=_PATIENCE_S)
+        path = gate_of(self._out)
+        gate = FileLock(path, timeout=_PATIENCE_S)
         try:
             gate.acquire()
         except Timeout as error:
             raise SetupError(
-                f"{self._out / _GATE} has been held by another dsrun for {_PATIENCE_S:.0f} s; "
+                f"{path} has been held by another dsrun for {_PATIENCE_S:.0f} s; "
                 "it must have been stopped: let it go on, or end it"
             ) from error
         try:
@@ -105,15 +104,15 @@ def living_runs(out: Path, *, besides: Path) -> list[Living]:
 
 def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
     """The directories of living runs that do not rest, with the numbers of those that entered."""
-    for lock in sorted(out.glob(str(lock_of(Path("*/*"))))):
-        folder = lock.parent
-        if folder.is_symlink() or not is_locked(lock) or folder.resolve() == besides.resolve():
+    for run_dir in run_dirs(out, holding=LOCK):
+        layout = RunLayout.of(run_dir)
+        if not is_locked(layout.lock) or run_dir.resolve() == besides.resolve():
             continue
         text = ""
         with suppress(OSError, ValueError):  # it is about to enter, or to leave
-            text = (folder / _NUMBER).read_text(encoding="ascii").strip()
+            text = layout.number.read_text(encoding="ascii").strip()
         if text != _RESTING:
-            yield folder, int(text) if _is_number(text) else None
+            yield run_dir, int(text) if _is_number(text) else None
 
 
 def _is_number(text: str) -> bool:

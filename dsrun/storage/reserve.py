@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from dsrun.common.errors import SetupError
+from dsrun.storage.layout import RunLayout
 
-_NAME = ".reserve"
 _MARGIN = 256 << 10  # for how jobs and the run end
 _A_CREATE = 64 << 10  # the pages that an intent and its answer touch, twice
 _STEP = 128 << 10  # given over at once: what another writer may snatch
@@ -26,7 +26,7 @@ class Reserve:
 
     def __init__(self, run_dir: Path, *, log: Path) -> None:
         """`log` is the file that gets the room."""
-        self._path = run_dir / _NAME
+        self._path = RunLayout.of(run_dir).reserve
         self._log = log
         self._size = 0
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from dsrun.common import lockfile
 from dsrun.common.errors import ManifestError
 from dsrun.common.resources import read_schema
-from dsrun.manifest.reader import FORMAT_VERSION, LOCK_NAME, Text, iter_texts, load_manifest
+from dsrun.manifest.reader import FORMAT_VERSION, Text, iter_texts, load_manifest
 from dsrun.planning.plan import build_plan
 from dsrun.service.catalog import load_catalog
 from tests.pipelines import RUN_VALUES, one_step, plan_of, read_manifest, write
@@ -132,9 +133,9 @@ def test_a_lock_file_whose_files_changed_names_them(tmp_path):
     ],
 )
 def test_what_is_no_lock_file_is_told(tmp_path, content):
-    (tmp_path / LOCK_NAME).write_bytes(content)
+    (tmp_path / lockfile.NAME).write_bytes(content)
     with pytest.raises(ManifestError):
-        load_manifest(tmp_path / LOCK_NAME, catalog=load_catalog())
+        load_manifest(tmp_path / lockfile.NAME, catalog=load_catalog())
 
 
 def test_the_manifest_itself_is_given_by_any_path(tmp_path, monkeypatch):
@@ -157,7 +158,7 @@ def locked(folder, plan, *, run_values=None):
         for step in plan.manifest.steps
         for name, data in step.matrix.files.items()
     }
-    path = folder / "run" / LOCK_NAME
+    path = folder / "run" / lockfile.NAME
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(orjson.dumps(lock | {"files": files}, option=orjson.OPT_INDENT_2))
     catalog = load_catalog()
