@@ -20,7 +20,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.errors import ExitCode, Problem, RunFailed, UsageError
 from dsrun.common.models import JobError, JobStatus, Json
 from dsrun.common.units import Money, parse_limit
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader
 from dsrun.planning.selection import Selection
 from dsrun.report.results import iter_results
 from dsrun.session.host import Ending, Host
@@ -103,7 +103,7 @@ class RunResult:
 
     def results(self) -> Iterator[JobRecord]:
         """Every job of the run directory in plan order, one at a time. Raises SetupError."""
-        with closing(LedgerView(RunLayout.of(self.run_dir).ledger)) as view:
+        with closing(LedgerReader(RunLayout.of(self.run_dir).ledger)) as view:
             for line in iter_results(view):
                 yield _record(line, self.run_dir)
 

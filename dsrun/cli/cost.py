@@ -8,8 +8,7 @@ from typing import NamedTuple
 from dsrun.common.console import answer, answer_json, say, table
 from dsrun.common.errors import ExitCode
 from dsrun.common.units import Money
-from dsrun.ledger.history import History
-from dsrun.ledger.invocations import Spending
+from dsrun.ledger.history import History, Spending
 
 
 class _Sum(NamedTuple):

@@ -10,8 +10,9 @@ from dsrun.common.console import answer, answer_json, say, table
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
-from dsrun.ledger.lookup import JobRecord, LedgerLookup
-from dsrun.ledger.reader import NoLedger
+from dsrun.ledger import lookup
+from dsrun.ledger.lookup import JobRecord
+from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.plan import Plan
 from dsrun.session.explain import job_facts
 from dsrun.session.options import PlanOptions, open_plan
@@ -27,7 +28,7 @@ class _Source:
     """Where a job is looked up: a plan, a ledger, or both."""
 
     plan: Plan | None
-    ledger: LedgerLookup | None
+    ledger: LedgerReader | None
     run_dir: Path
     shown: str
 
@@ -65,7 +66,7 @@ def _of_pipeline(options: PlanOptions) -> _Source:
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
     try:
-        ledger = LedgerLookup(layout.ledger)
+        ledger = LedgerReader(layout.ledger)
     except NoLedger:
         ledger = None
     shown = str(options.pipeline)
@@ -84,7 +85,7 @@ def _of_folder(options: PlanOptions) -> _Source:
     latest = latest_of(options.pipeline)
     run_dir = latest.resolve() if latest.is_dir() else options.pipeline
     layout = RunLayout.of(run_dir)
-    ledger = LedgerLookup(layout.ledger)
+    ledger = LedgerReader(layout.ledger)
     plan: Plan | None = None
     try:
         plan = _usable_plan(replace(options, pipeline=layout.lockfile))
@@ -99,17 +100,17 @@ def _find(text: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
     if place:
         step, index = place[1], int(place[2])
         planned = source.plan.job_at(step, index) if source.plan else None
-        job_id = source.ledger.id_at(step, index) if source.ledger else None
+        job_id = lookup.id_at(source.ledger, step, index) if source.ledger else None
         found = planned.job_id if planned else job_id
         if found is None:
             raise UsageError(f"{text}: {source.shown} has no such job; {_hint(source)}")
-        return planned, source.ledger.record(found) if source.ledger else None
+        return planned, lookup.record(source.ledger, found) if source.ledger else None
     if not _ID(text):
         raise UsageError(
             f"found {show(text)}; allowed: a job id, the first digits of one, or STEP/INDEX "
             f"such as posters/0; {_hint(source)}"
         )
-    ids = source.ledger.ids_with_prefix(text, most=_MOST) if source.ledger else []
+    ids = lookup.ids_with_prefix(source.ledger, text, most=_MOST) if source.ledger else []
     places: dict[str, Job] = {}
     if source.plan and not ids:
         places = _walk(source.plan, text)
@@ -117,7 +118,7 @@ def _find(text: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
     if len(ids) != 1:
         words = f"several jobs begin so: {', '.join(ids)}" if ids else "no job begins so"
         raise UsageError(f"{text}: {words}; {_hint(source)}")
-    record = source.ledger.record(ids[0]) if source.ledger else None
+    record = lookup.record(source.ledger, ids[0]) if source.ledger else None
     if record is not None and source.plan is not None:
         return source.plan.job_at(record.row["step"], record.row["idx"]), record
     return places.get(ids[0]), record

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dsrun.common.console import answer_path
 from dsrun.common.errors import ExitCode, UsageError
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader
 from dsrun.session.options import run_dir_of
 from dsrun.storage.layout import RunLayout
 
@@ -14,7 +14,7 @@ def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | No
     if sheet is None and (rows or cols):
         raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
     run_dir = run_dir_of(directory)
-    view = LedgerView(RunLayout.of(run_dir).ledger)
+    view = LedgerReader(RunLayout.of(run_dir).ledger)
     try:
         answer_path(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols))
     finally:
@@ -23,7 +23,7 @@ def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | No
 
 
 def _write(
-    view: LedgerView, run_dir: Path, *, sheet: Path | None, rows: str | None, cols: str | None
+    view: LedgerReader, run_dir: Path, *, sheet: Path | None, rows: str | None, cols: str | None
 ) -> Path:
     if sheet is None:
         from dsrun.report.report import write_report  # noqa: PLC0415  # Jinja2: not for a sheet

@@ -8,7 +8,8 @@ from dsrun.common.console import answer, answer_json, count_of
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money
-from dsrun.ledger.view import LedgerView, RunRow
+from dsrun.ledger import totals
+from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.session.options import find_run_dir
 from dsrun.session.summary import unknown_lines
 from dsrun.storage.layout import RunLayout, is_emulated
@@ -28,10 +29,10 @@ def run(
     run_dir = find_run_dir(
         where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
-    view = LedgerView(RunLayout.of(run_dir).ledger)
-    counts = view.counts()
+    view = LedgerReader(RunLayout.of(run_dir).ledger)
+    counts = totals.counts(view)
     running = is_locked(RunLayout.of(run_dir).lock)
-    spent, doubtful = view.spent(), view.in_doubt()
+    spent, doubtful = totals.spent(view), totals.in_doubt(view)
     last = view.last_run()
     if as_json:
         report = {
@@ -53,7 +54,7 @@ def run(
         paid = "emulated, nothing was paid" if is_emulated(run_dir) else money
         answer(f"{run_dir}: {'running' if running else 'not running'}")
         answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
-        for code, message, number in view.errors(10):
+        for code, message, number in totals.errors(view, 10):
             answer(f"  {number} x {code}: {message}")
         for line in unknown_lines(view):
             answer(line)

@@ -7,8 +7,8 @@ from dsrun.common.console import answer, answer_json, count_of, say
 from dsrun.common.errors import ExitCode
 from dsrun.common.sqlite import DamagedLedger
 from dsrun.ledger.check import is_own_job
+from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.salvage import counted_jobs
-from dsrun.ledger.view import LedgerView
 from dsrun.session.options import run_dir_of
 from dsrun.storage.layout import RunLayout, is_below
 
@@ -42,10 +42,10 @@ def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
     return ExitCode.JOBS_FAILED if damaged else ExitCode.OK
 
 
-def _whole_view(ledger: Path) -> LedgerView:
+def _whole_view(ledger: Path) -> LedgerReader:
     """The ledger, checked throughout; of a damaged one it is told what can be saved."""
     try:
-        return LedgerView(ledger, thorough=True)
+        return LedgerReader(ledger, thorough=True)
     except DamagedLedger:
         number = counted_jobs(ledger, is_whole=is_own_job)
         say(f"{count_of(number, 'job')} of the damaged ledger can still be read")

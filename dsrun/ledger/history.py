@@ -1,33 +1,60 @@
-"""The runs below an output directory, over time, from their ledgers and from what `keep` noted.
+"""The runs below an output directory over time, and what was paid for them.
 
-Nothing is touched.
+They are read from the ledgers, in which nothing is changed, and from `.removed.jsonl` beside the
+run directories of a pipeline, where each directory that `keep` removes leaves one line.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, TypeVar
+
+import orjson
 
 from dsrun.common.console import count_of
 from dsrun.common.errors import DsrunError, ExitCode
+from dsrun.common.models import JobStatus, Json
 from dsrun.common.units import Money
-from dsrun.ledger.invocations import Invocation, LedgerHistory, Spending
-from dsrun.ledger.reader import NoLedger
-from dsrun.ledger.removed import RemovedRun, removed_runs
-from dsrun.storage.layout import is_emulated, lock_of
+from dsrun.ledger.reader import LedgerReader, NoLedger, checked
+from dsrun.ledger.schema import PAID_UNITS
+from dsrun.ledger.totals import sum_money
+from dsrun.storage.layout import RunLayout, is_emulated, is_run_name, removed_of, run_dirs
 from dsrun.storage.run_lock import is_locked
 
 T = TypeVar("T")
 
 
-class Past(Protocol):
-    """A ledger, or what is known of one."""
+# The first pictures of a job that was asked for in parts count where its last ones do.
+_PAID = f"sum({PAID_UNITS})"
+_MONTH = "substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month"
 
-    def invocations(self, *, counted: bool = True) -> list[Invocation]: ...
-    def spendings(self) -> list[Spending]: ...
-    def doubts(self) -> list[Spending]: ...
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """One run of a ledger. `jobs` and `cost` are of what ended in it, the cache's left out."""
+
+    started_at: str
+    ended_at: str | None
+    host: str
+    pid: int
+    exit_code: int | None
+    reason: str | None
+    jobs: dict[JobStatus, int]
+    cost: tuple[Money, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What jobs of one operation cost that ended, or were sent, in one month (`2026-11`, UTC)."""
+
+    month: str
+    operation: str
+    jobs: int
+    cost: Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +77,22 @@ class PastRun:
         return () if is_emulated(self.directory) else self.run.cost
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovedRun:
+    """What is known of a run directory that is gone; `name` was its own."""
+
+    name: str
+    runs: tuple[Invocation, ...]
+    paid: tuple[Spending, ...]
+
+
+class Notes(NamedTuple):
+    """What the notes about a pipeline say, and how many of them cannot be read."""
+
+    removed: Sequence[RemovedRun]
+    damaged: int
+
+
 class History:
     """Reads every ledger below `out`; a ledger that cannot be read is noted in `faults`."""
 
@@ -62,39 +105,47 @@ class History:
 
     def runs(self, *, counted: bool = True) -> list[PastRun]:
         """Every run, the oldest first; without jobs and cost where they are not `counted`."""
-        found = [
+        past_runs = [
             PastRun(
                 pipeline=directory.parent.name,
                 directory=directory,
                 outcome=_outcome(run, is_last=run is runs[-1], directory=directory),
                 run=run,
             )
-            for directory, runs in self._read(lambda past: past.invocations(counted=counted))
+            for directory, runs in self._read(
+                lambda reader: invocations(reader, counted=counted), lambda removed: removed.runs
+            )
             for run in runs
         ]
-        return sorted(found, key=lambda past: past.run.started_at)
+        return sorted(past_runs, key=lambda past: past.run.started_at)
 
     def spendings(self) -> Iterator[tuple[str, Spending]]:
         """The name of a pipeline, and what was paid for it."""
-        for directory, spendings in self._read(lambda past: past.spendings()):
-            for spending in spendings:
+        for directory, paid in self._read(spendings, lambda removed: removed.paid):
+            for spending in paid:
                 yield directory.parent.name, spending
 
     def doubts(self) -> Iterator[tuple[str, Spending]]:
-        """The name of a pipeline, and what may have been paid for it and nobody can tell."""
-        for directory, spendings in self._read(lambda past: past.doubts()):
-            for spending in spendings:
+        """The name of a pipeline, and what may have been paid for it and nobody can tell.
+
+        What a removed run was in doubt of can no longer be looked for.
+        """
+        for directory, doubted in self._read(doubts, lambda _: ()):
+            for spending in doubted:
                 yield directory.parent.name, spending
 
-    def _read(self, ask: Callable[[Past], T]) -> Iterator[tuple[Path, T]]:
-        """Every run directory, those that were removed too, and what is known of it."""
-        for path in sorted(self._out.glob(f"{self._pipeline or '*'}/*/ledger.sqlite3")):
-            directory = path.parent
-            if directory.is_symlink() or is_emulated(directory) != self._emulated:
+    def _read(
+        self,
+        of_ledger: Callable[[LedgerReader], Sequence[T]],
+        of_removed: Callable[[RemovedRun], Sequence[T]],
+    ) -> Iterator[tuple[Path, Sequence[T]]]:
+        """What is known of every run directory, those that were removed too."""
+        for directory in run_dirs(self._out, pipeline=self._pipeline or "*"):
+            if is_emulated(directory) != self._emulated:
                 continue
             try:
-                with closing(LedgerHistory(path)) as ledger:
-                    answer = ask(ledger)
+                with closing(LedgerReader(RunLayout.of(directory).ledger)) as reader:
+                    answer = of_ledger(reader)
             except NoLedger:
                 continue
             except DsrunError as error:
@@ -103,32 +154,32 @@ class History:
                 continue
             yield directory, answer
         for folder in sorted(self._out.glob(self._pipeline or "*")):
-            for directory, past in self._removed(folder):
-                yield directory, ask(past)
+            for directory, removed in self._removed(folder):
+                yield directory, of_removed(removed)
 
     def _removed(self, pipeline_dir: Path) -> Iterator[tuple[Path, RemovedRun]]:
         try:
-            found = removed_runs(pipeline_dir)
+            notes = read_notes(pipeline_dir)
         except OSError as error:
             self.faults.append(f"{pipeline_dir}: what was removed cannot be read: {error}")
             return
-        if found.damaged:
-            notes = count_of(found.damaged, "note")
-            self.faults.append(f"{pipeline_dir}: {notes} of removed runs cannot be read")
-        for past in found.runs:
-            directory = pipeline_dir / past.name
-            if is_emulated(directory) == self._emulated and not _is_there(directory, past):
-                yield directory, past
+        if notes.damaged:
+            number = count_of(notes.damaged, "note")
+            self.faults.append(f"{pipeline_dir}: {number} of removed runs cannot be read")
+        for removed in notes.removed:
+            directory = pipeline_dir / removed.name
+            if is_emulated(directory) == self._emulated and not _is_there(directory, removed):
+                yield directory, removed
 
 
-def _is_there(directory: Path, past: RemovedRun) -> bool:
-    """Noted, and not removed; what was made there since is another run."""
+def _is_there(directory: Path, removed: RemovedRun) -> bool:
+    """Whether a directory was noted and then not removed. One made there since is another run."""
     try:
-        with closing(LedgerHistory(directory / "ledger.sqlite3")) as ledger:
-            runs = ledger.invocations(counted=False)
+        with closing(LedgerReader(RunLayout.of(directory).ledger)) as reader:
+            runs = invocations(reader, counted=False)
     except DsrunError:
         return False
-    return [run.started_at for run in runs[:1]] == [run.started_at for run in past.runs[:1]]
+    return [run.started_at for run in runs[:1]] == [run.started_at for run in removed.runs[:1]]
 
 
 def outcome_of(code: int) -> str:
@@ -153,4 +204,156 @@ def seconds_between(started_at: str, ended_at: str | None) -> float | None:
 def _outcome(run: Invocation, *, is_last: bool, directory: Path) -> str:
     if run.exit_code is not None:
         return outcome_of(run.exit_code)
-    return "running" if is_last and is_locked(lock_of(directory)) else "killed"
+    return "running" if is_last and is_locked(RunLayout.of(directory).lock) else "killed"
+
+
+@checked
+def invocations(reader: LedgerReader, *, counted: bool = True) -> list[Invocation]:
+    """Every run, the oldest first; without jobs and cost where they are not `counted`."""
+    rows = reader.rows("SELECT * FROM run ORDER BY run_id")
+    starts = [row["started_at"] for row in rows]
+    return [
+        Invocation(
+            started_at=row["started_at"], ended_at=row["ended_at"], host=row["host"],
+            pid=row["pid"], exit_code=row["exit_code"], reason=row["reason"],
+            jobs=_ended(reader, row["started_at"], until) if counted else {},
+            cost=_spent(reader, row["started_at"], until) if counted else (),
+        )
+        for row, until in zip(rows, [*starts[1:], "~"], strict=True)
+    ]  # fmt: skip
+
+
+@checked
+def spendings(reader: LedgerReader) -> list[Spending]:
+    """What was paid, by month and operation."""
+    return _spendings(
+        reader,
+        f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, {_PAID} AS units "  # noqa: S608
+        f"FROM job WHERE {PAID_UNITS} > 0 AND NOT cached",
+    )
+
+
+@checked
+def doubts(reader: LedgerReader) -> list[Spending]:
+    """What jobs would cost that may have been accepted and paid, by month and operation."""
+    return _spendings(
+        reader,
+        f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, "  # noqa: S608
+        "sum(wanted) AS units FROM job WHERE status IN ('submitting', 'unknown')",
+    )
+
+
+def _spendings(reader: LedgerReader, sql: str) -> list[Spending]:
+    order = "GROUP BY month, operation, currency, unit_price ORDER BY month, operation"
+    return [
+        Spending(
+            month=row["month"],
+            operation=row["operation"],
+            jobs=row["jobs"],
+            cost=Money(amount=Decimal(row["unit_price"]) * row["units"], currency=row["currency"]),
+        )
+        for row in reader.rows(f"{sql} {order}")
+    ]
+
+
+def _ended(reader: LedgerReader, since: str, until: str) -> dict[JobStatus, int]:
+    rows = reader.rows(
+        "SELECT status, count(*) FROM job WHERE ended_at >= ? AND ended_at < ? "
+        "AND status NOT IN ('pending', 'submitting', 'submitted') GROUP BY status",
+        (since, until),
+    )
+    return {JobStatus(status): number for status, number in rows}
+
+
+def _spent(reader: LedgerReader, since: str, until: str) -> tuple[Money, ...]:
+    rows = reader.rows(
+        f"SELECT currency, unit_price, {_PAID} AS units FROM job "  # noqa: S608
+        "WHERE ended_at >= ? AND ended_at < ? AND NOT cached GROUP BY currency, unit_price",
+        (since, until),
+    )
+    return tuple(money for money in sum_money(rows) if money.amount)
+
+
+def note_removal(run_dir: Path, reader: LedgerReader) -> None:
+    """Note a directory that is about to be removed. Raises OSError."""
+    line = orjson.dumps(
+        {
+            "directory": run_dir.name,
+            "invocations": invocations(reader),
+            "spendings": spendings(reader),
+        },
+        default=str,  # amounts, which are no floats
+        option=orjson.OPT_NON_STR_KEYS,  # statuses
+    )
+    with removed_of(run_dir.parent).open("ab") as file:
+        file.write(b"\n" + line + b"\n")  # a note that was cut off spoils no other
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_notes(pipeline_dir: Path) -> Notes:
+    """What is noted about removed directories. Of two notes about one directory the last counts.
+
+    A directory is noted before it goes, so it may still be there. Raises OSError.
+    """
+    file = removed_of(pipeline_dir)
+    newest: dict[tuple[str, str], RemovedRun] = {}
+    damaged = 0
+    for line in file.read_bytes().splitlines() if file.is_file() else ():
+        if not line:
+            continue
+        try:
+            run = _parse_note(orjson.loads(line))
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+            damaged += 1
+        else:
+            newest[run.name, run.runs[0].started_at if run.runs else ""] = run
+    return Notes(tuple(newest.values()), damaged)
+
+
+def _parse_note(line: Json) -> RemovedRun:
+    """Raises ValueError, TypeError, KeyError or AttributeError where it is no note of ours."""
+    if not is_run_name(line["directory"]):
+        raise ValueError(line["directory"])
+    return RemovedRun(
+        name=line["directory"],
+        runs=tuple(map(_parse_invocation, line["invocations"])),
+        paid=tuple(map(_parse_spending, line["spendings"])),
+    )
+
+
+def _parse_invocation(item: dict[str, Json]) -> Invocation:
+    jobs = {JobStatus(status): _check_count(number) for status, number in item["jobs"].items()}
+    run = Invocation(**{**item, "jobs": jobs, "cost": tuple(map(_parse_money, item["cost"]))})
+    for text in (run.started_at, *([] if run.ended_at is None else [run.ended_at])):
+        datetime.fromisoformat(text)
+    _check_texts(run.host, "" if run.reason is None else run.reason)
+    _check_count(run.pid)
+    _check_count(0 if run.exit_code is None else run.exit_code)
+    return run
+
+
+def _parse_spending(item: dict[str, Json]) -> Spending:
+    spending = Spending(**{**item, "cost": _parse_money(item["cost"])})
+    _check_texts(spending.month, spending.operation)
+    _check_count(spending.jobs)
+    return spending
+
+
+def _parse_money(item: dict[str, Json]) -> Money:
+    amount, currency = Decimal(str(item["amount"])), item["currency"]
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(item)
+    _check_texts(currency)
+    return Money(amount=amount, currency=currency)
+
+
+def _check_count(number: Json) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError(number)
+    return number
+
+
+def _check_texts(*values: Json) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(values)

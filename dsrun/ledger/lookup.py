@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from dsrun.common.models import JobStatus, Json
-from dsrun.ledger.reader import as_dict, inner, taking_apart
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader, checked, path_below
 
 _MADE = (  # by name: the ledger of an older version may not have them all
     "SELECT idx, path, sha256, source_sha256, size, media_type, seed, sample_rate "
@@ -50,76 +49,86 @@ class JobRecord:
     twins: list[tuple[str, int]]  # step and index of other rows that make the same request
 
 
-class LedgerLookup(LedgerView):
-    """A view with questions about single jobs."""
-
-    @taking_apart
-    def standings(self, job_ids: Sequence[str]) -> dict[str, Standing]:
-        rows = self._by_id("SELECT job_id, status, attempts, error_code FROM job", job_ids)
-        return {
-            row["job_id"]: Standing(
-                status=JobStatus(row["status"]),
-                attempts=row["attempts"],
-                error_code=row["error_code"],
-            )
-            for row in rows
-        }
-
-    def artifacts_of(self, job_ids: Sequence[str]) -> list[tuple[str, str]]:
-        """Job id and path of the artifacts of these jobs."""
-        rows = self._by_id("SELECT job_id, path FROM artifact", job_ids)
-        return [(row["job_id"], inner(row["path"])) for row in rows]
-
-    def succeeded(self, job_ids: Sequence[str]) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
-        """Those of the jobs that have succeeded, with their artifacts."""
-        for row in self._by_id("SELECT job_id, status, output FROM job", job_ids):
-            if row["status"] == JobStatus.SUCCEEDED:
-                made = self._all(_MADE, (row["job_id"],))
-                for item in made:
-                    inner(item["path"])
-                yield row, made
-
-    def planned_jobs(self) -> Iterator[list[PlannedJob]]:
-        """Every job in plan order, in pages."""
-        for page in self._pages("job_id, step, idx, replica, matrix"):
-            yield [PlannedJob(*tuple(row)[1:]) for row in page]
-
-    def ids_with_prefix(self, prefix: str, *, most: int) -> list[str]:
-        """The first `most` job ids that begin with these hex digits."""
-        rows = self._all(
-            "SELECT job_id FROM job WHERE job_id >= ? AND job_id < ? ORDER BY job_id LIMIT ?",
-            (prefix, f"{prefix}g", most),
+@checked
+def standings(reader: LedgerReader, job_ids: Sequence[str]) -> dict[str, Standing]:
+    rows = _by_id(reader, "SELECT job_id, status, attempts, error_code FROM job", job_ids)
+    return {
+        row["job_id"]: Standing(
+            status=JobStatus(row["status"]),
+            attempts=row["attempts"],
+            error_code=row["error_code"],
         )
-        return [row[0] for row in rows]
+        for row in rows
+    }
 
-    def id_at(self, step: str, index: int) -> str | None:
-        """The job of a row, which may be the twin of an earlier one."""
-        for table in ("job", "twin"):
-            row = self._one(
-                f"SELECT job_id FROM {table} WHERE step = ? AND idx = ?",  # noqa: S608
-                (step, index),
-            )
-            if row is not None:
-                return str(row[0])
+
+def artifacts_of(reader: LedgerReader, job_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Job id and path of the artifacts of these jobs."""
+    rows = _by_id(reader, "SELECT job_id, path FROM artifact", job_ids)
+    return [(row["job_id"], path_below(row["path"])) for row in rows]
+
+
+def succeeded(
+    reader: LedgerReader, job_ids: Sequence[str]
+) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
+    """Those of the jobs that have succeeded, with their artifacts."""
+    for row in _by_id(reader, "SELECT job_id, status, output FROM job", job_ids):
+        if row["status"] == JobStatus.SUCCEEDED:
+            made = reader.rows(_MADE, (row["job_id"],))
+            for item in made:
+                path_below(item["path"])
+            yield row, made
+
+
+def planned_jobs(reader: LedgerReader) -> Iterator[list[PlannedJob]]:
+    """Every job in plan order, in pages."""
+    for page in reader.pages("job_id, step, idx, replica, matrix"):
+        yield [PlannedJob(*tuple(row)[1:]) for row in page]
+
+
+def ids_with_prefix(reader: LedgerReader, prefix: str, *, most: int) -> list[str]:
+    """The first `most` job ids that begin with these hex digits."""
+    rows = reader.rows(
+        "SELECT job_id FROM job WHERE job_id >= ? AND job_id < ? ORDER BY job_id LIMIT ?",
+        (prefix, f"{prefix}g", most),
+    )
+    return [row[0] for row in rows]
+
+
+def id_at(reader: LedgerReader, step: str, index: int) -> str | None:
+    """The job of a row, which may be the twin of an earlier one."""
+    for table in ("job", "twin"):
+        row = reader.row(
+            f"SELECT job_id FROM {table} WHERE step = ? AND idx = ?",  # noqa: S608
+            (step, index),
+        )
+        if row is not None:
+            return str(row[0])
+    return None
+
+
+@checked
+def record(reader: LedgerReader, job_id: str) -> JobRecord | None:
+    row = reader.row("SELECT * FROM job WHERE job_id = ?", (job_id,))
+    if row is None:
         return None
+    attempts = "SELECT * FROM attempt WHERE job_id = ? ORDER BY attempt_id"
+    twins = "SELECT step, idx FROM twin WHERE job_id = ? ORDER BY step, idx"
+    return JobRecord(
+        row=_as_dict(row),
+        matrix=json.loads(row["matrix"]),
+        request=orjson.loads(row["request"]),
+        attempts=[_as_dict(item) for item in reader.rows(attempts, (job_id,))],
+        artifacts=[path for _, path in artifacts_of(reader, [job_id])],
+        twins=[(item["step"], item["idx"]) for item in reader.rows(twins, (job_id,))],
+    )
 
-    @taking_apart
-    def record(self, job_id: str) -> JobRecord | None:
-        row = self._one("SELECT * FROM job WHERE job_id = ?", (job_id,))
-        if row is None:
-            return None
-        attempts = "SELECT * FROM attempt WHERE job_id = ? ORDER BY attempt_id"
-        twins = "SELECT step, idx FROM twin WHERE job_id = ? ORDER BY step, idx"
-        return JobRecord(
-            row=as_dict(row),
-            matrix=json.loads(row["matrix"]),
-            request=orjson.loads(row["request"]),
-            attempts=[as_dict(item) for item in self._all(attempts, (job_id,))],
-            artifacts=[path for _, path in self.artifacts_of([job_id])],
-            twins=[(item["step"], item["idx"]) for item in self._all(twins, (job_id,))],
-        )
 
-    def _by_id(self, select: str, job_ids: Sequence[str]) -> list[sqlite3.Row]:
-        text = orjson.dumps(list(job_ids)).decode()
-        sql = f"{select} WHERE job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
-        return self._all(sql, (text,))
+def _by_id(reader: LedgerReader, select: str, job_ids: Sequence[str]) -> list[sqlite3.Row]:
+    text = orjson.dumps(list(job_ids)).decode()
+    sql = f"{select} WHERE job_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+    return reader.rows(sql, (text,))
+
+
+def _as_dict(row: sqlite3.Row) -> dict[str, Any]:
+    return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values

@@ -31,20 +31,24 @@ _ERRORS = {
 }
 
 
-class LedgerQuery(LedgerReader):
+class LedgerQuery:
     """The view `results` of a ledger with a column for each axis, also of an older version's."""
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where there is no readable ledger."""
-        super().__init__(path)
-        self._db = self._file.connection()
-        version = self._one("PRAGMA user_version")[0]
-        self._all(f"CREATE TEMP VIEW results AS {results_view(version)}")
-        self.columns = [row["name"] for row in self._all("PRAGMA temp.table_info(results)")]
+        self._reader = LedgerReader(path)
+        self._path = path
+        version = self._reader.row("PRAGMA user_version")[0]
+        self._reader.rows(f"CREATE TEMP VIEW results AS {results_view(version)}")
+        self.columns = [row["name"] for row in self._reader.rows("PRAGMA temp.table_info(results)")]
         self.axes = self._find_axes()
         axes = "".join(f", {_extract('matrix', [name])} AS {_quoted(name)}" for name in self.axes)
         self._source = f"(SELECT results.*{axes} FROM temp.results) AS chosen"  # noqa: S608
+        self._db = self._reader.connection()
         self._db.set_authorizer(_authorize)
+
+    def close(self) -> None:
+        self._reader.close()
 
     def rows(
         self, columns: Sequence[str], *, where: str = "", limit: int | None = None
@@ -74,7 +78,7 @@ class LedgerQuery(LedgerReader):
 
     def _find_axes(self) -> list[str]:
         """The axes in the order of the matrices, without those that have a result's name."""
-        rows = self._all(
+        rows = self._reader.rows(
             "SELECT key FROM job, json_each(job.matrix) "
             "GROUP BY key ORDER BY min(position), min(id)"
         )

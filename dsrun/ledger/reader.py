@@ -1,15 +1,17 @@
-"""What every reading of a ledger stands on: its file, its pages, and which jobs are chosen."""
+"""Reading a ledger: what was planned, what is open, and how every job ended."""
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 
 from dsrun.common.errors import ExitCode, SetupError
-from dsrun.common.models import JobStatus
+from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
 from dsrun.ledger.schema import VERSION
@@ -17,13 +19,11 @@ from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
 _PAGE = 500
+_UPLOADED = "oss://"  # how every address begins that the service gives
 
 Row = sqlite3.Row
-
-
 P = ParamSpec("P")
 R = TypeVar("R")
-Reader = TypeVar("Reader", bound="LedgerReader")
 
 
 class NoLedger(SetupError):
@@ -32,8 +32,40 @@ class NoLedger(SetupError):
     exit_code = ExitCode.INVALID
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One invocation; `ended_at` is None while it runs, or when it was killed."""
+
+    started_at: str
+    ended_at: str | None
+    host: str
+    pid: int
+    endpoint: str
+    exit_code: int | None
+    reason: str | None
+
+
+def checked(
+    read: Callable[Concatenate["LedgerReader", P], R],
+) -> Callable[Concatenate["LedgerReader", P], R]:
+    """For whatever makes values of rows: a value that is not of its form is reported as damage."""
+
+    def guarded(reader: "LedgerReader", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with reader.reading():
+            return read(reader, *args, **kwargs)
+
+    guarded.__doc__ = read.__doc__
+    return guarded
+
+
 class LedgerReader:
-    """A read connection to a ledger."""
+    """A connection that reads a ledger, and changes nothing in it.
+
+    Every method raises DamagedLedger where the ledger is not as it was written, and SetupError
+    where it cannot be read; none leaves a cursor open while the caller works. What it reads are
+    all jobs, until `choose` or `hold` says otherwise. `totals`, `lookup` and `history` have
+    further questions, as functions of a reader.
+    """
 
     def __init__(self, path: Path, *, live: bool = False, thorough: bool = False) -> None:
         """`live`: this process writes the ledger too. Else nothing beside it is touched.
@@ -57,7 +89,7 @@ class LedgerReader:
 
     def _check(self, *, is_sealed: bool, tail: Head | None, thorough: bool) -> None:
         path = self._path
-        version = self._one("PRAGMA user_version")[0]
+        version = self.row("PRAGMA user_version")[0]
         if version > VERSION:
             raise SetupError(
                 f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
@@ -71,11 +103,18 @@ class LedgerReader:
     def close(self) -> None:
         self._file.close()
 
-    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def connection(self) -> sqlite3.Connection:
+        """What the queries below go to, for a caller with SQL of its own."""
+        return self._file.connection()
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
             return self._file.connection().execute(sql, values).fetchall()
         except READ_FAULTS as error:
             raise disk_error(error, self._path) from error
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        return next(iter(self.rows(sql, values)), None)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -85,17 +124,14 @@ class LedgerReader:
         except (ValueError, ArithmeticError, TypeError, LookupError) as error:
             raise DamagedLedger(self._path, f"a row has not its form ({error})") from error
 
-    def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        return next(iter(self._all(sql, values)), None)
-
     def choose(self, pages: Iterable[Sequence[str]]) -> None:
         """From now on `counts`, `cost_to_send`, `open_jobs` and `errors` speak of these jobs alone.
 
         `pages` are lists of job ids. The choice is a temporary table: it may be of any size.
         """
-        self._all("CREATE TEMP TABLE chosen (position INTEGER PRIMARY KEY)")
+        self.rows("CREATE TEMP TABLE chosen (position INTEGER PRIMARY KEY)")
         for page in pages:
-            self._all(
+            self.rows(
                 "INSERT OR IGNORE INTO chosen SELECT position FROM job "
                 "WHERE job_id IN (SELECT value FROM json_each(?))",
                 (orjson.dumps(page).decode(),),
@@ -107,53 +143,213 @@ class LedgerReader:
 
         `pages` are ids of jobs that have no task. Gives their number.
         """
-        self._all("CREATE TEMP TABLE IF NOT EXISTS held (position INTEGER PRIMARY KEY)")
-        self._all("DELETE FROM held")
+        self.rows("CREATE TEMP TABLE IF NOT EXISTS held (position INTEGER PRIMARY KEY)")
+        self.rows("DELETE FROM held")
         for page in pages:
-            self._all(
+            self.rows(
                 "INSERT OR IGNORE INTO held SELECT position FROM job "
                 "WHERE status IN ('pending', 'submitting') "
                 "AND job_id IN (SELECT value FROM json_each(?))",
                 (orjson.dumps(list(page)).decode(),),
             )
-        number = int(self._one("SELECT count(*) FROM held")[0])
+        number = int(self.row("SELECT count(*) FROM held")[0])
         self._not_held = "AND job.position NOT IN (SELECT position FROM held)" if number else ""
         return number
+
+    @property
+    def jobs(self) -> str:
+        """What to select from: the chosen jobs, or all."""
+        return "chosen CROSS JOIN job USING (position)" if self._has_chosen else "job"
+
+    @property
+    def not_held(self) -> str:
+        """A condition that leaves out the jobs that are held; empty where none is."""
+        return self._not_held
+
+    def last_run_id(self) -> int:
+        return int(self.row("SELECT max(run_id) FROM run")[0])
+
+    def last_run(self) -> RunRow | None:
+        row = self.row("SELECT * FROM run ORDER BY run_id DESC LIMIT 1")
+        if row is None:
+            return None
+        return RunRow(**{field.name: row[field.name] for field in fields(RunRow)})
+
+    def runs(self) -> list[RunRow]:
+        """Every invocation, the first one first."""
+        rows = self.rows("SELECT * FROM run ORDER BY run_id")
+        return [RunRow(**{field.name: row[field.name] for field in fields(RunRow)}) for row in rows]
+
+    def is_planned(self, version: str) -> bool:
+        return bool(self.row("SELECT 1 FROM plan WHERE dsrun_version = ?", (version,)))
+
+    def row_count(self) -> int:
+        """Rows of the matrix: jobs, and the rows that make the same job again."""
+        sql = "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM twin)"
+        return int(self.row(sql)[0])
+
+    def operations(self) -> list[str]:
+        return [row[0] for row in self.rows("SELECT DISTINCT operation FROM job")]
+
+    def has_task(self, task_id: str) -> bool:
+        """Whether any job has, or had, this task."""
+        return self.row("SELECT 1 FROM attempt WHERE task_id = ?", (task_id,)) is not None
+
+    def has_accepted(self, operation: str) -> bool:
+        """Whether a create of the operation was ever accepted."""
+        sql = (
+            "SELECT 1 FROM attempt JOIN job USING (job_id) WHERE job.operation = ? "
+            "AND attempt.phase = 'create' AND attempt.outcome = 'accepted' LIMIT 1"
+        )
+        return self.row(sql, (operation,)) is not None
+
+    def made_names(self, operation: str, output: str) -> set[str]:
+        """The names of all that jobs of an operation have made, such as voices."""
+        rows = self.rows(
+            "SELECT made.value FROM job, json_each(job.output) AS made "
+            "WHERE job.operation = ? AND job.output IS NOT NULL AND made.key = ?",
+            (operation, output),
+        )
+        return {row[0] for row in rows if isinstance(row[0], str)}
+
+    def find_upload(self, sha256: str, *, model: str, endpoint: str, since: str) -> str | None:
+        """The address of a content that was uploaded after `since`."""
+        row = self.row(
+            "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
+            "AND uploaded_at > ?",
+            (sha256, model, endpoint, since),
+        )
+        url = None if row is None else str(row["url"])
+        return url if url is not None and url.startswith(_UPLOADED) else None
 
     def ids(self, *statuses: JobStatus) -> Iterator[list[str]]:
         """Ids of the jobs of these statuses, page by page."""
         wanted = orjson.dumps(statuses).decode()
         last = -1
-        while rows := self._all(
-            f"SELECT position, job_id FROM {self._jobs} WHERE position > ? "  # noqa: S608
+        while rows := self.rows(
+            f"SELECT position, job_id FROM {self.jobs} WHERE position > ? "  # noqa: S608
             "AND status IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
             (last, wanted, _PAGE),
         ):
             yield [row["job_id"] for row in rows]
             last = rows[-1]["position"]
 
-    @property
-    def _jobs(self) -> str:
-        """What to select from: the chosen jobs, or all."""
-        return "chosen CROSS JOIN job USING (position)" if self._has_chosen else "job"
+    def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
+        """Jobs that have not ended: those in doubt, then tasks, the oldest first, then the rest.
 
-    def _beside(
-        self, page: Sequence[sqlite3.Row], table: str, order: str
-    ) -> dict[str, list[sqlite3.Row]]:
-        """The rows of another table that belong to a page of jobs, by job id."""
-        found: dict[str, list[sqlite3.Row]] = {}
-        for row in self._all(
-            f"SELECT other.* FROM job JOIN {table} AS other USING (job_id) "  # noqa: S608
-            f"WHERE job.position BETWEEN ? AND ? ORDER BY job.position, {_of_other(order)}",
-            (page[0]["position"], page[-1]["position"]),
+        A result lives for a day, so the oldest is fetched before it is gone.
+        """
+        has_twins = bool(self.row("SELECT 1 FROM twin LIMIT 1"))
+        given: set[str] = set()  # whoever has one sees it through, whatever becomes of its row
+        for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED):
+            for row in self._by_age(operation, status):
+                if row["job_id"] not in given:
+                    given.add(row["job_id"])
+                    yield self._open_job(row, has_twins=has_twins)
+        last = -1
+        while rows := self.rows(
+            f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
+            f"AND status = 'pending' {self._not_held} ORDER BY position LIMIT ?",
+            (last, operation, _PAGE),
         ):
-            found.setdefault(row["job_id"], []).append(row)
-        return found
+            for row in rows:
+                if row["job_id"] not in given:
+                    yield self._open_job(row, has_twins=has_twins)
+            last = rows[-1]["position"]
 
-    def _pages(self, columns: str) -> Iterator[list[sqlite3.Row]]:
+    def job(self, job_id: str) -> OpenJob:
+        """One of the ledger's jobs, which may have ended."""
+        row = self.row("SELECT * FROM job WHERE job_id = ?", (job_id,))
+        return self._open_job(row, has_twins=True)
+
+    def tasks(self) -> list[tuple[str, str]]:
+        """Job and task id of what is under way at the service."""
+        return [
+            tuple(row)
+            for row in self.rows(
+                "SELECT job_id, task_id FROM job WHERE status = 'submitted' "
+                "AND task_id IS NOT NULL ORDER BY position"
+            )
+        ]
+
+    @checked
+    def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
+        """Jobs whose answer is recorded and whose file may not be: with output and units."""
+        rows = self.rows(
+            "SELECT * FROM job WHERE status = 'submitting' AND (units > 0 OR output IS NOT NULL)"
+        )
+        return [
+            (
+                self._open_job(row, has_twins=True),
+                None if row["output"] is None else orjson.loads(row["output"]),
+                row["units"],
+            )
+            for row in rows
+        ]
+
+    @checked
+    def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Job id, operation and the indexes that have not come, of every partial job."""
+        rows = self.rows(
+            "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "  # noqa: S608
+            "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
+            f"FROM {self.jobs} WHERE status = 'partial' ORDER BY position"
+        )
+        return [
+            (
+                row["job_id"],
+                row["operation"],
+                _missing(row["wanted"], set(orjson.loads(row["made"]))),
+            )
+            for row in rows
+        ]
+
+    def lost_rows(self) -> list[str]:
+        """Ids of the jobs of which a repair of the ledger knew nothing."""
+        rows = self.rows(
+            "SELECT job_id FROM job WHERE status = 'unknown' AND error_code = ?", (LOST_ROW,)
+        )
+        return [row["job_id"] for row in rows]
+
+    def can_be_fetched(self, job_id: str, *, since: str) -> bool:
+        """Whether the job has a task that was made after `since`."""
+        return bool(
+            self.row(
+                "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ? "
+                "AND part_first IS NULL",  # else several tasks made it
+                (job_id, since),
+            )
+        )
+
+    def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
+        """Every job in plan order, with its artifacts and its twins."""
+        for page in self.pages("*"):
+            artifacts = self._beside(page, "artifact", "idx, path")
+            for item in chain.from_iterable(artifacts.values()):
+                path_below(item["path"])
+            twins = self._beside(page, "twin", "step, idx")
+            for row in page:
+                yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
+
+    def artifacts(self) -> Iterator[tuple[str, int, str, str]]:
+        """Job id, index, path and SHA-256 of every artifact, in plan order of the jobs."""
+        for row in self._artifact_rows():
+            yield row["job_id"], row["idx"], path_below(row["path"]), row["sha256"]
+
+    def hashes(self) -> Iterator[tuple[str, str]]:
+        """Path and SHA-256 of every artifact, in plan order of the jobs; a path may lead out."""
+        return ((row["path"], row["sha256"]) for row in self._artifact_rows())
+
+    def _artifact_rows(self) -> Iterator[sqlite3.Row]:
+        for page in self.pages("job_id"):
+            found = self._beside(page, "artifact", "idx, path")
+            for rows in found.values():
+                yield from rows
+
+    def pages(self, columns: str) -> Iterator[list[sqlite3.Row]]:
         """Jobs in plan order; no cursor stays open while the caller works."""
         last = -1
-        while rows := self._all(
+        while rows := self.rows(
             f"SELECT position, {columns} FROM job WHERE position > ? "  # noqa: S608
             f"ORDER BY position LIMIT {_PAGE}",
             (last,),
@@ -161,8 +357,67 @@ class LedgerReader:
             yield rows
             last = rows[-1]["position"]
 
+    def _beside(
+        self, page: Sequence[sqlite3.Row], table: str, order: str
+    ) -> dict[str, list[sqlite3.Row]]:
+        """The rows of another table that belong to a page of jobs, by job id."""
+        found: dict[str, list[sqlite3.Row]] = {}
+        for row in self.rows(
+            f"SELECT other.* FROM job JOIN {table} AS other USING (job_id) "  # noqa: S608
+            f"WHERE job.position BETWEEN ? AND ? ORDER BY job.position, {_of_other(order)}",
+            (page[0]["position"], page[-1]["position"]),
+        ):
+            found.setdefault(row["job_id"], []).append(row)
+        return found
 
-def inner(path: str) -> str:
+    def _by_age(self, operation: str, status: JobStatus) -> Iterator[sqlite3.Row]:
+        age, last = "", -1
+        while rows := self.rows(
+            f"SELECT * FROM {self.jobs} WHERE operation = ? AND status = ? "  # noqa: S608
+            f"AND (submitted_at, position) > (?, ?) {self._not_held} "
+            "ORDER BY submitted_at, position LIMIT ?",
+            (operation, status, age, last, _PAGE),
+        ):
+            yield from rows
+            age, last = rows[-1]["submitted_at"], rows[-1]["position"]
+
+    @checked
+    def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
+        stems = [names_of(row)]
+        is_retry = row["status"] == JobStatus.SUBMITTED and row["error_class"] == "retry"
+        if has_twins:
+            twins = self.rows(
+                "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
+            )
+            stems += map(names_of, twins)
+        return OpenJob(
+            job_id=row["job_id"],
+            operation=row["operation"],
+            body=row["request"].encode(),
+            status=JobStatus(row["status"]),
+            task_id=row["task_id"],
+            submitted_at=row["submitted_at"],
+            request_id=row["request_id"],
+            lost_at=row["lost_at"],
+            attempts=row["attempts"],
+            stems=tuple(dict.fromkeys(stems)),
+            part=None if row["part_first"] is None else self._part(row),
+            run_id=row["run_id"],
+            is_found=row["task_id"] is not None and row["lost_at"] is not None,
+            is_retry=is_retry,
+            have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
+        )
+
+    def _part(self, row: sqlite3.Row) -> Part:
+        missing = _missing(row["wanted"], self._made(row["job_id"]))
+        return Part(first=row["part_first"], count=row["part_count"], missing=missing)
+
+    def _made(self, job_id: str) -> set[int]:
+        made = self.rows("SELECT idx FROM artifact WHERE job_id = ?", (job_id,))
+        return {item[0] for item in made}
+
+
+def path_below(path: str) -> str:
     """The path of an artifact, below the run directory. Raises SetupError where it is not."""
     if not is_below(path):
         raise SetupError(
@@ -172,22 +427,15 @@ def inner(path: str) -> str:
     return path
 
 
-def taking_apart(
-    method: Callable[Concatenate[Reader, P], R],
-) -> Callable[Concatenate[Reader, P], R]:
-    """For a method that makes values of rows: a row without its form is told as damage."""
+def names_of(row: sqlite3.Row) -> tuple[str, ...]:
+    """The names of a job's files below `artifacts/`, without their extensions."""
+    stems: list[Json] = orjson.loads(row["stems"])
+    return tuple(path_below(f"{row['step']}/{stem}") for stem in stems)
 
-    def guarded(reader: Reader, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with reader.reading():
-            return method(reader, *args, **kwargs)
 
-    guarded.__doc__ = method.__doc__
-    return guarded
+def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:
+    return tuple(index for index in range(wanted) if index not in made)
 
 
 def _of_other(columns: str) -> str:
     return ", ".join(f"other.{column.strip()}" for column in columns.split(","))
-
-
-def as_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values

@@ -23,10 +23,9 @@ from dsrun.common.units import Price
 from dsrun.ledger.check import check_ledger
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.loss import Mark, catch_up, was_in_use
+from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import PAID_UNITS, VERSION, migrate
 from dsrun.ledger.tail import Head, Tail, seal_of
-from dsrun.ledger.uploads import LedgerUploads
-from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
 
 _PAGE = 500
@@ -56,8 +55,7 @@ class Ledger:
         self._tail: Tail | None = None
         self._db, self.mark = _opened(path)
         self._facts = self.mark.facts
-        self.view = LedgerView(path, live=True)
-        self._uploads = LedgerUploads(path)
+        self.view = LedgerReader(path, live=True)
         self._commits = Commits(path, self._db, commit=self._commit)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
         self._clock = SystemClock()
@@ -68,7 +66,6 @@ class Ledger:
     def close(self) -> None:
         """The file is whole then: without a log, and with a seal where nobody else reads it."""
         self._writer.close()
-        self._uploads.close()
         self.view.close()
         self._commits.close()
         is_alone = merge_log(self._db)
@@ -305,7 +302,7 @@ class Ledger:
 
     def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
         """The address of a file that was uploaded after `since`, for a model of this endpoint."""
-        return self._uploads.find(sha256, model=model, endpoint=self._endpoint, since=since)
+        return self.view.find_upload(sha256, model=model, endpoint=self._endpoint, since=since)
 
     async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
         await self._write(

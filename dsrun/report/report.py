@@ -10,7 +10,8 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import JobStatus, Json
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import totals
+from dsrun.ledger.reader import LedgerReader
 from dsrun.report.entries import Entries, add_thumbs, pictures_of
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
@@ -23,7 +24,7 @@ _OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 
 
 def write_report(
-    view: LedgerView,
+    view: LedgerReader,
     run_dir: Path,
     *,
     entries: list[dict[str, Json]] | None = None,
@@ -57,7 +58,7 @@ def write_report(
     return page
 
 
-def _write(page: Path, view: LedgerView, run_dir: Path, entries: list[dict[str, Json]]) -> None:
+def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> None:
     lockfile = read_lockfile(run_dir)
     thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
@@ -76,7 +77,7 @@ def try_report(
     """
     run_dir = layout.run_dir
     try:
-        view = LedgerView(layout.ledger, live=True)
+        view = LedgerReader(layout.ledger, live=True)
         try:
             budget_s = min(_MOST_S, max(_LEAST_S, took_s / _SHARE))
             write_report(view, run_dir, entries=entries, budget_s=0.0 if is_stopped else budget_s)
@@ -87,7 +88,7 @@ def try_report(
         say(f"warning: {REPORT} was not written: {error}; `dsrun report {run_dir}` tries again")
 
 
-def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
+def _read_entries(view: LedgerReader) -> list[dict[str, Json]]:
     found = Entries()
     for line in iter_results(view):
         found.add(line)
@@ -95,13 +96,13 @@ def _read_entries(view: LedgerView) -> list[dict[str, Json]]:
 
 
 def _head(
-    view: LedgerView, run_dir: Path, lockfile: dict[str, Any], entries: list[dict[str, Json]]
+    view: LedgerReader, run_dir: Path, lockfile: dict[str, Any], entries: list[dict[str, Json]]
 ) -> dict[str, Any]:
-    counts, runs = view.counts(), view.runs()
+    counts, runs = totals.counts(view), view.runs()
     manifest = lockfile.get("manifest") or {}
     digest = lockfile.get("digest") or run_dir.name
     emulated = is_emulated(run_dir)
-    spent = ", ".join(map(str, view.spent())) or "nothing"
+    spent = ", ".join(map(str, totals.spent(view))) or "nothing"
     total = view.row_count()
     facts = {
         "cost": f"{spent} (emulated)" if emulated else spent,
@@ -109,7 +110,7 @@ def _head(
         "last run": runs[-1].started_at if runs else "never",
         "digest": digest,
     }
-    if (cached := view.cached_count()) > 0:
+    if (cached := totals.cached_count(view)) > 0:
         facts["from the cache"] = str(cached)
     return {
         "name": manifest.get("name") or run_dir.parent.name,

@@ -10,16 +10,15 @@ import orjson
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
-from dsrun.ledger.reader import Row
+from dsrun.ledger.reader import LedgerReader, Row
 from dsrun.ledger.schema import paid_units
-from dsrun.ledger.view import LedgerView
 from dsrun.storage.files import whole_file
 
 Line = dict[str, Any]
 
 
 def write_results(
-    view: LedgerView, path: Path, *, readers: Sequence[Callable[[Line], None]] = ()
+    view: LedgerReader, path: Path, *, readers: Sequence[Callable[[Line], None]] = ()
 ) -> None:
     """Write the file anew, as one act; `readers` see each line too. Raises SetupError."""
     with whole_file(path) as file:
@@ -29,7 +28,7 @@ def write_results(
                 read(line)
 
 
-def iter_results(view: LedgerView) -> Iterator[Line]:
+def iter_results(view: LedgerReader) -> Iterator[Line]:
     """The lines of results.jsonl; their schema is `schemas/results.json`."""
     for row, artifacts, twins in view.result_rows():
         with view.reading():

@@ -12,9 +12,9 @@ from dsrun.common.console import say
 from dsrun.common.errors import DsrunError, ExitCode, GroundLost
 from dsrun.common.run_summary import RunEnd
 from dsrun.common.settings import step_summary_file
-from dsrun.ledger.history import History, PastRun
-from dsrun.ledger.invocations import Invocation, LedgerHistory
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import totals
+from dsrun.ledger.history import History, Invocation, PastRun, invocations
+from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.notify import Notify
 from dsrun.planning.plan import Plan
 from dsrun.report.github import step_summary
@@ -122,8 +122,8 @@ class _Aftermath:
         """The row of this invocation; none where it did not come so far."""
         if not layout.ledger.is_file():
             return None
-        with closing(LedgerHistory(layout.ledger)) as ledger:
-            runs = ledger.invocations()
+        with closing(LedgerReader(layout.ledger)) as ledger:
+            runs = invocations(ledger)
         is_own = runs and runs[-1].pid == os.getpid() and runs[-1].host == socket.gethostname()
         began = min(self._started, self._ended - timedelta(seconds=self._took_s))
         return runs[-1] if is_own and runs[-1].started_at >= stamp(began) else None
@@ -145,8 +145,8 @@ class _Aftermath:
         errors: list[tuple[str, str, int]] = []
         counts = {}
         if own is not None:
-            with closing(LedgerView(layout.ledger)) as view:
-                counts, errors = view.counts(), view.errors(_ERRORS_TOLD)
+            with closing(LedgerReader(layout.ledger)) as view:
+                counts, errors = totals.counts(view), totals.errors(view, _ERRORS_TOLD)
         return RunEnd(
             pipeline=self._name,
             outcome=outcome,
@@ -179,10 +179,8 @@ class _Aftermath:
 
 
 def _write_junit(path: Path, layout: RunLayout, name: str) -> None:
-    with closing(LedgerHistory(layout.ledger)) as ledger:
-        counts = ledger.step_counts()
-    with closing(LedgerView(layout.ledger)) as view:
-        _write_parts(path, junit_report(name, counts, iter_results(view)))
+    with closing(LedgerReader(layout.ledger)) as view:
+        _write_parts(path, junit_report(name, totals.step_counts(view), iter_results(view)))
 
 
 def _write_parts(path: Path, parts: Iterable[bytes]) -> None:

@@ -17,9 +17,8 @@ from dsrun.common.console import count_of, say
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
-from dsrun.ledger.lookup import LedgerLookup
-from dsrun.ledger.reader import Row
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import lookup, totals
+from dsrun.ledger.reader import LedgerReader, Row
 from dsrun.ledger.writer import Ledger
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
@@ -58,7 +57,7 @@ def finished(ended: Ended, run_dir: str) -> Finished:
     return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
 
 
-def succeeded(view: LedgerView) -> Iterator[Ended]:
+def succeeded(view: LedgerReader) -> Iterator[Ended]:
     """The succeeded jobs of a ledger, read page by page."""
     for job, artifacts, _ in view.result_rows():
         if job["status"] == JobStatus.SUCCEEDED:
@@ -70,14 +69,14 @@ def succeeded(view: LedgerView) -> Iterator[Ended]:
 def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
     """Those of some jobs that have succeeded in another run; nothing where it cannot be read."""
     try:
-        view = LedgerLookup(ledger)
+        view = LedgerReader(ledger)
     except SetupError:
         return
     with closing(view):
         for page in pages:
             try:
                 with view.reading():
-                    found = [_ended(*rows) for rows in view.succeeded(page)]
+                    found = [_ended(*rows) for rows in lookup.succeeded(view, page)]
             except SetupError:
                 return
             yield found
@@ -175,7 +174,7 @@ class Reuse:
         if self._cache is not None:
             self._cache.close()
 
-    def fill_in(self, run_dirs: Iterable[Path], view: LedgerView) -> None:
+    def fill_in(self, run_dirs: Iterable[Path], view: LedgerReader) -> None:
         """Give what other runs have made and not given yet, where this run wants it."""
         if self._cache is None or self._worker is None or self._fault is not None:
             return
@@ -187,13 +186,13 @@ class Reuse:
                     ):
                         self._keep(page, str(run_dir))
 
-    def catch_up(self, view: LedgerView) -> None:
+    def catch_up(self, view: LedgerReader) -> None:
         """Give what an earlier run of this directory made and has not given."""
         if self._cache is None or self._worker is None or self._fault is not None:
             return
         with self._forgiving():
             is_complete = self._cache.index.is_complete(self._directory)
-            if not is_complete and view.counts().get(JobStatus.SUCCEEDED):
+            if not is_complete and totals.counts(view).get(JobStatus.SUCCEEDED):
                 for page in _pages(succeeded(view)):
                     self._keep(page, self._run_dir)
         self._note_complete(is_complete=False)

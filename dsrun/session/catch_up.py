@@ -14,7 +14,8 @@ from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import OPEN, Json
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import totals
+from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.reader import Manifest
 from dsrun.planning.plan import Plan
 from dsrun.session.options import RunOptions, open_plan, today
@@ -109,8 +110,8 @@ def _days_done(options: RunOptions, manifest: Manifest) -> frozenset[Json]:
 
 def _ended_well(ledger: Path) -> bool:
     try:
-        with closing(LedgerView(ledger)) as view:
-            last, counts = view.last_run(), view.counts()
+        with closing(LedgerReader(ledger)) as view:
+            last, counts = view.last_run(), totals.counts(view)
     except SetupError:
         return False
     is_whole = not any(counts.get(status) for status in OPEN)

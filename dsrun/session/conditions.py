@@ -6,7 +6,8 @@ from dsrun.common.console import count_of
 from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.settings import Settings
 from dsrun.common.units import Money
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import totals
+from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan
 from dsrun.session.options import RunOptions
@@ -30,7 +31,7 @@ def execution_of(execution: Execution, options: RunOptions) -> Execution:
 
 
 def check_endpoint(
-    view: LedgerView, settings: Settings, *, since: str, resubmit_unknown: bool
+    view: LedgerReader, settings: Settings, *, since: str, resubmit_unknown: bool
 ) -> None:
     """Paid tasks can be asked for only where they were made.
 
@@ -39,7 +40,7 @@ def check_endpoint(
     last = view.last_run()
     if last is None or last.endpoint == settings.base_url:
         return
-    waiting = view.may_be_paid(since=since, only_tasks=resubmit_unknown)
+    waiting = totals.may_be_paid(view, since=since, only_tasks=resubmit_unknown)
     if waiting:
         hint = "" if resubmit_unknown else _RESUBMIT_HINT
         raise SetupError(
@@ -58,7 +59,7 @@ def check_currency(plan: Plan, max_cost: Money | None) -> None:
 def owner_of(layout: RunLayout) -> str:
     """Host, process and start of the run that holds the lock, from its ledger."""
     try:
-        view = LedgerView(layout.ledger)
+        view = LedgerReader(layout.ledger)
     except SetupError:
         return "it is just starting"
     last = view.last_run()

@@ -15,8 +15,9 @@ from dsrun.common.digest import json_text
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
-from dsrun.ledger.lookup import JobRecord, LedgerLookup, PlannedJob
-from dsrun.ledger.reader import NoLedger
+from dsrun.ledger import lookup
+from dsrun.ledger.lookup import JobRecord, PlannedJob
+from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.manifest.matrix import same
 from dsrun.manifest.reader import Text
 from dsrun.planning.compiled_step import CompiledStep
@@ -215,8 +216,8 @@ class EarlierRun:
     def __init__(self, run_dir: Path, plan: Plan) -> None:
         """Raises SetupError where its ledger cannot be read."""
         self.name = run_dir.name
-        self._ledger = LedgerLookup(RunLayout.of(run_dir).ledger)
-        self._diff = PlanDiff(self._ledger.planned_jobs())
+        self._ledger = LedgerReader(RunLayout.of(run_dir).ledger)
+        self._diff = PlanDiff(lookup.planned_jobs(self._ledger))
         self.changes = Changes(plan, read_lockfile(run_dir))
 
     def close(self) -> None:
@@ -234,7 +235,7 @@ class EarlierRun:
         earlier_id = self._diff.earlier_id(job.job_id)
         if earlier_id == job.job_id:
             return f"same as in run {self.name}"
-        before = None if earlier_id is None else self._ledger.record(earlier_id)
+        before = None if earlier_id is None else lookup.record(self._ledger, earlier_id)
         return "new" if before is None else self.changes.reason(job, before)
 
 

@@ -14,8 +14,9 @@ from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.settings import Settings
 from dsrun.engine.control import RunControl
 from dsrun.engine.scheduler import run_jobs
+from dsrun.ledger import totals
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.view import StepTotal
+from dsrun.ledger.totals import StepTotal
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan
@@ -55,7 +56,7 @@ class Sender:
 
     async def send(self) -> None:
         """Every open job; those that a run beside this one has in hand when it has left them."""
-        steps = self.ledger.view.open_steps()
+        steps = totals.open_steps(self.ledger.view)
         if not steps and not self.neighbours.held:
             if not self.options.quiet:
                 say("nothing to send: every job of the plan has ended")
@@ -68,7 +69,7 @@ class Sender:
                 await self._send(steps)
             while await self._wait_for_others():
                 self._recount()
-                await self._send(self.ledger.view.open_steps())
+                await self._send(totals.open_steps(self.ledger.view))
 
     async def _wait_for_others(self) -> bool:
         with draining_signals(self.control, enabled=self.host.takes_signals, say=say):
@@ -82,7 +83,7 @@ class Sender:
         """What another run had sent and left may be paid, and is this run's now."""
         limit = self.execution.max_cost
         if limit is not None:
-            spent, under_way = self.ledger.view.committed(currency=limit.currency)
+            spent, under_way = totals.committed(self.ledger.view, currency=limit.currency)
             self.control.budget.recount(spent=spent, under_way=under_way)
 
     async def _send(self, steps: list[StepTotal]) -> None:
@@ -107,7 +108,7 @@ class Sender:
 
     def _keep_room(self) -> None:
         """Nothing is sent whose answer may find no room. Raises SetupError."""
-        counts = self.ledger.view.counts()
+        counts = totals.counts(self.ledger.view)
         if counts.get(JobStatus.PENDING) or counts.get(JobStatus.SUBMITTING):
             at_once = self.execution.submit_window * len(self.ledger.view.operations())
             self.ledger.keep_room(min(at_once, self.execution.concurrency))

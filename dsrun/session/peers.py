@@ -9,9 +9,10 @@ from dsrun.common.errors import SetupError
 from dsrun.common.models import JobStatus
 from dsrun.common.sqlite import DamagedLedger
 from dsrun.engine.control import Left, RunControl
+from dsrun.ledger import totals
 from dsrun.ledger.check import LostFacts
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writer import Ledger
 from dsrun.session.caching import Reuse
 from dsrun.storage.layout import RunLayout
@@ -79,7 +80,7 @@ class Neighbours:
             began = self._clock.monotonic()
             await self._enter(self._precedence, ledger, reuse)
             took_s = self._clock.monotonic() - began
-            if ledger.view.open_steps():
+            if totals.open_steps(ledger.view):
                 return True
         return False
 
@@ -99,7 +100,7 @@ class Neighbours:
         """A damaged ledger claims nothing, so that its tasks would be adopted or sent again."""
         for folder in self._claims.other_dirs():
             try:
-                LedgerView(folder / self._ledger_name).close()
+                LedgerReader(folder / self._ledger_name).close()
             except DamagedLedger:
                 raise
             except LostFacts as error:
@@ -107,7 +108,7 @@ class Neighbours:
             except SetupError:  # empty, or of a newer dsrun
                 continue
 
-    def _in_hand(self, view: LedgerView, holders: Sequence[Living]) -> Iterator[set[str]]:
+    def _in_hand(self, view: LedgerReader, holders: Sequence[Living]) -> Iterator[set[str]]:
         """Of what this run has yet to send, and of its creates in doubt."""
         pages = view.ids(JobStatus.PENDING, JobStatus.SUBMITTING)
         for page in pages if holders else ():

@@ -7,6 +7,7 @@ from decimal import Decimal
 from dsrun.common.errors import Problem
 from dsrun.common.models import JobStatus, Json
 from dsrun.common.units import Money
+from dsrun.ledger import totals
 from dsrun.planning.plan import Plan
 from dsrun.session.options import PlanOptions
 from dsrun.session.outlook import StepOutlook, shortest_time, slow_services
@@ -37,7 +38,7 @@ def _cost_warnings(plan: Plan, survey: Survey, options: ShowOptions) -> Iterator
     cost = sum((c.amount for c in survey.outlook.costs if c.currency == limit.currency), Decimal(0))
     before = Decimal(0)
     if survey.ledger is not None:
-        before = sum(survey.ledger.committed(currency=limit.currency), Decimal(0))
+        before = sum(totals.committed(survey.ledger, currency=limit.currency), Decimal(0))
     if cost + before > limit.amount:
         spent = f", and {_money(before, limit)} are spent or under way here" if before else ""
         words = (

@@ -16,7 +16,7 @@ from dsrun.common.logs import fit, show_above, speak
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money
 from dsrun.engine.limits import Pace
-from dsrun.ledger.view import StepTotal
+from dsrun.ledger.totals import StepTotal
 
 _HEARTBEAT_S = 30.0
 _SHOWN_EVERY_S = 0.1

@@ -24,10 +24,9 @@ from dsrun.common.errors import DsrunError, ManifestError, SetupError
 from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob
 from dsrun.common.sqlite import DamagedLedger
 from dsrun.ledger.check import LostFacts, is_own_job
-from dsrun.ledger.reader import NoLedger
+from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.ledger.salvage import Known, Restoring, empty_ledger, salvage, whole_jobs
 from dsrun.ledger.tail import read_entries, read_head
-from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind
 from dsrun.planning.plan import Plan
@@ -49,7 +48,7 @@ def repair(run_dir: Path) -> None:
     ):  # fmt: skip
         ledger = layout.ledger
         try:
-            LedgerView(ledger, thorough=True).close()
+            LedgerReader(ledger, thorough=True).close()
         except (DamagedLedger, NoLedger):
             say(asyncio.run(_Repair(run_dir, ledger).run()))
         except LostFacts:

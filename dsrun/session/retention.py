@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from dsrun.common.errors import SetupError
 from dsrun.common.models import OPEN, JobStatus
-from dsrun.ledger.invocations import LedgerHistory
-from dsrun.ledger.removed import remember
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import totals
+from dsrun.ledger.history import note_removal
+from dsrun.ledger.reader import LedgerReader
 from dsrun.storage.layout import RunLayout, is_emulated, is_run_name
 from dsrun.storage.run_lock import run_lock
 
@@ -70,11 +70,11 @@ def _look(path: Path) -> _Old | None:
     if not RunLayout.of(path).lockfile.is_file():
         return None
     try:
-        view = LedgerView(RunLayout.of(path).ledger)
+        view = LedgerReader(RunLayout.of(path).ledger)
     except SetupError:
         return None
     try:
-        last, counts = view.last_run(), view.counts()
+        last, counts = view.last_run(), totals.counts(view)
     finally:
         view.close()
     if last is None:
@@ -95,8 +95,8 @@ def _remove(path: Path) -> bool:
         old = _look(path) if is_held else None
         if old is None or not old.has_ended:
             return False
-        with closing(LedgerHistory(RunLayout.of(path).ledger)) as ledger:
-            remember(path, ledger)
+        with closing(LedgerReader(RunLayout.of(path).ledger)) as ledger:
+            note_removal(path, ledger)
         aside = path.with_name(f"{_REMOVING}{path.name}")
         path.rename(aside)
     shutil.rmtree(aside)

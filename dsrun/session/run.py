@@ -14,8 +14,9 @@ from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, GroundLost
 from dsrun.common.settings import Settings, emulated_settings, read_settings, state_folder
 from dsrun.engine.control import Budget, RunControl
+from dsrun.ledger import totals
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writer import Ledger
 from dsrun.planning.job_index import ChosenJobs
 from dsrun.planning.plan import Plan
@@ -200,9 +201,9 @@ class _Session:
             say(f"warning: the ledger could not take this: {words}")
         if lost := ledger.lost() or store.lost():
             raise GroundLost(lost)
-        counts = ledger.view.counts()
+        counts = totals.counts(ledger.view)
         code = exit_code_of(counts, control)
-        cached = ledger.view.cached_count()
+        cached = totals.cached_count(ledger.view)
         say_summary(ledger.view, counts, control, self._options, cached=cached)
         await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
         entries, layout = Entries(), self._layout
@@ -217,7 +218,7 @@ class _Session:
             self._layout,
             self._plan.digest,
             counts,
-            tuple(ledger.view.spent()),
+            tuple(totals.spent(ledger.view)),
             control.reason,
             cached,
         )
@@ -228,21 +229,21 @@ class _Session:
             return []
         return OutputRoots(state_folder()).others(self._layout.out)
 
-    def _control(self, view: LedgerView) -> RunControl:
+    def _control(self, view: LedgerReader) -> RunControl:
         limit = self._execution.max_cost
         budget = Budget()
         if limit is not None:
-            spent, under_way = view.committed(currency=limit.currency)
+            spent, under_way = totals.committed(view, currency=limit.currency)
             budget = Budget(limit=limit.amount, spent=spent, under_way=under_way)
         failures = 1 if self._options.fail_fast else self._execution.max_failures
         return RunControl(max_failures=failures, budget=budget)
 
-    def _confirm(self, view: LedgerView) -> bool:
+    def _confirm(self, view: LedgerReader) -> bool:
         """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
         above = self._execution.confirm_above
         if above is None or self._options.yes or self._options.emulate:
             return True
-        costs = view.cost_to_send()
+        costs = totals.cost_to_send(view)
         if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
             return True
         words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"

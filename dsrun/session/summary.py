@@ -8,7 +8,8 @@ from dsrun.common.console import count_of, is_terminal, say
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import OPEN, JobStatus
 from dsrun.engine.control import RunControl
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger import totals
+from dsrun.ledger.reader import LedgerReader
 from dsrun.session.options import DEFAULT_OUT, RunOptions
 
 _UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
@@ -27,7 +28,7 @@ def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCo
 
 
 def say_summary(
-    view: LedgerView,
+    view: LedgerReader,
     counts: Mapping[JobStatus, int],
     control: RunControl,
     options: RunOptions,
@@ -44,7 +45,9 @@ def say_summary(
             say(line)
         return
     head = _head(view, counts, options, cached=cached)
-    errors = [f"  {number} x {code}: {words}" for code, words, number in view.errors(_ERRORS_TOLD)]
+    errors = [
+        f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
+    ]
     details = errors + unknown_lines(view)
     advice = _advice(counts, options)
     lines = [head, *details, *why, *advice]
@@ -62,11 +65,11 @@ def say_summary(
 
 
 def _head(
-    view: LedgerView, counts: Mapping[JobStatus, int], options: RunOptions, *, cached: int
+    view: LedgerReader, counts: Mapping[JobStatus, int], options: RunOptions, *, cached: int
 ) -> str:
-    spent = ", ".join(str(money) for money in view.spent()) or "nothing"
+    spent = ", ".join(str(money) for money in totals.spent(view)) or "nothing"
     cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
-    if not options.emulate and (doubtful := view.in_doubt()):
+    if not options.emulate and (doubtful := totals.in_doubt(view)):
         cost += f"; may be paid: {', '.join(map(str, doubtful))}"
     parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
     if cached:
@@ -74,11 +77,11 @@ def _head(
     return f"{count_of(sum(counts.values()), 'job')}: {parts}; {cost}"
 
 
-def unknown_lines(view: LedgerView) -> list[str]:
+def unknown_lines(view: LedgerReader) -> list[str]:
     """The first jobs that may be paid, by name, and why."""
     return [
         f"  unknown: {name}, sent {at}: {reason}"
-        for name, at, reason in view.unknown(_UNKNOWN_TOLD)
+        for name, at, reason in totals.unknown(view, _UNKNOWN_TOLD)
     ]
 
 

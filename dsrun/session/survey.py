@@ -9,9 +9,10 @@ from typing import Protocol, Self
 from dsrun.common.console import say
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobStatus
-from dsrun.ledger.lookup import LedgerLookup, Standing
+from dsrun.ledger import lookup
+from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.reader import NoLedger
+from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
@@ -174,7 +175,7 @@ class Survey:
         self.in_hand += len(set().union(*found))
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
-        known = self.ledger.standings(job_ids) if self.ledger and job_ids else {}
+        known = lookup.standings(self.ledger, job_ids) if self.ledger and job_ids else {}
         done = [i for i, standing in known.items() if standing.status is JobStatus.SUCCEEDED]
         missing = self._missing(done)
         cached = self._cached(job_ids)
@@ -206,7 +207,7 @@ class Survey:
             return {}
         return {
             job_id: path
-            for job_id, path in self.ledger.artifacts_of(done)
+            for job_id, path in lookup.artifacts_of(self.ledger, done)
             if not (self._layout.run_dir / path).exists()
         }
 
@@ -234,9 +235,9 @@ class Survey:
             words += f"; {_AGAIN[state.standing.status]} sends it again"
         return words, to_send
 
-    def _open_ledger(self) -> LedgerLookup | None:
+    def _open_ledger(self) -> LedgerReader | None:
         try:
-            return self._exits.enter_context(closing(LedgerLookup(self._layout.ledger)))
+            return self._exits.enter_context(closing(LedgerReader(self._layout.ledger)))
         except NoLedger:
             return None
 

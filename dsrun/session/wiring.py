@@ -20,7 +20,7 @@ from dsrun.engine.reconcile import Reconciler
 from dsrun.engine.submit import Submitter
 from dsrun.engine.upload import Uploader
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.planning.upload_files import UploadFiles
@@ -113,7 +113,7 @@ def _upload_limiters(
     }
 
 
-async def ledger_source(view: LedgerView, operation: str) -> AsyncIterator[OpenJob]:
+async def ledger_source(view: LedgerReader, operation: str) -> AsyncIterator[OpenJob]:
     """The open jobs of one operation, read from the ledger page by page."""
     for job in view.open_jobs(operation=operation):
         yield job

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from PIL import Image
 
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader
 from dsrun.report.contact_sheet import _LINES, _TYPE, _write
 from dsrun.report.report import write_report
 
@@ -69,7 +69,7 @@ class TestPage:
     def test_without_time_for_thumbnails_the_page_shows_the_pictures(self, work, page):
         for thumb in work.run_dir().glob(".thumbs/*"):
             thumb.unlink()
-        view = LedgerView(work.run_dir() / "ledger.sqlite3")
+        view = LedgerReader(work.run_dir() / "ledger.sqlite3")
         write_report(view, work.run_dir(), budget_s=-1)
         view.close()
         files = [file for e in data_of(page.read_text())["entries"] for file in e["files"]]

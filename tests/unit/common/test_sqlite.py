@@ -11,8 +11,7 @@ import pytest
 
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import connect
-from dsrun.ledger.reader import NoLedger
-from dsrun.ledger.view import LedgerView
+from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.ledger.writer import Ledger
 
 
@@ -38,7 +37,7 @@ def tree(folder):
 def host_seen(path):
     """What a view sees; the folder must be the same before, during and after."""
     before = tree(path.parent)
-    with closing(LedgerView(path)) as view:
+    with closing(LedgerReader(path)) as view:
         host = view.last_run().host
         assert tree(path.parent) == before
     assert tree(path.parent) == before
@@ -68,8 +67,8 @@ def test_a_live_ledger_with_what_stands_in_its_log_alone(path):
         # As `dsrun status` does: a reader in the writer's own process would share its lock file.
         before = tree(path.parent)
         script = (
-            "import sys, pathlib; from dsrun.ledger.view import LedgerView; "
-            "print(LedgerView(pathlib.Path(sys.argv[1])).last_run().host)"
+            "import sys, pathlib; from dsrun.ledger.reader import LedgerReader; "
+            "print(LedgerReader(pathlib.Path(sys.argv[1])).last_run().host)"
         )
         command = [sys.executable, "-c", script, str(path)]
         seen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -91,7 +90,7 @@ def test_what_a_killed_run_leaves(path, tmp_path, kept):
 
 def test_a_run_that_begins_while_a_view_is_open_is_seen(path):
     closed_ledger(path)
-    with closing(LedgerView(path)) as view:
+    with closing(LedgerReader(path)) as view:
         assert view.last_run().host == "closed"
         with closing(connect(path)) as db:
             begin_run(db, "new")
@@ -100,7 +99,7 @@ def test_a_run_that_begins_while_a_view_is_open_is_seen(path):
 
 def test_a_run_that_has_come_and_gone_is_seen_too(path):
     closed_ledger(path)
-    with closing(LedgerView(path)) as view:
+    with closing(LedgerReader(path)) as view:
         assert view.last_run().host == "closed"
         with closing(connect(path)) as db:
             begin_run(db, "gone")
@@ -118,18 +117,18 @@ def test_a_file_without_tables_is_no_ledger_yet(path):
     sqlite3.connect(path).close()
     path.touch()
     with pytest.raises(NoLedger, match="just starting"):
-        LedgerView(path)
+        LedgerReader(path)
 
 
 def test_a_damaged_ledger_is_named_as_such(path):
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(SetupError, match="damaged"):
-        LedgerView(path)
+        LedgerReader(path)
 
 
 def test_a_ledger_that_vanishes_is_told(path):
     closed_ledger(path)
-    with closing(LedgerView(path)) as view:
+    with closing(LedgerReader(path)) as view:
         path.unlink()
         with pytest.raises(SetupError, match="cannot be read"):
             view.last_run()

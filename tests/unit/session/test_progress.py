@@ -11,7 +11,7 @@ from dsrun.common.console import say
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money
 from dsrun.engine.limits import Pace
-from dsrun.ledger.view import StepTotal
+from dsrun.ledger.totals import StepTotal
 from dsrun.session.progress import Progress, _unbroken
 
 SUCCEEDED = JobResult(status=JobStatus.SUCCEEDED, units=2)

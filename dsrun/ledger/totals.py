@@ -1,0 +1,149 @@
+"""What a ledger adds up to: numbers of jobs by status, what they cost, and their errors."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from dsrun.common.models import JobStatus
+from dsrun.common.units import Money
+from dsrun.ledger.reader import LedgerReader, checked, names_of
+from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
+
+
+class StepTotal(NamedTuple):
+    """A step as the ledger has it: open jobs, what it has cost, and the price of one unit more."""
+
+    step: str
+    operation: str
+    jobs: int
+    spent: Money
+    unit_price: Decimal
+
+
+@checked
+def counts(reader: LedgerReader) -> dict[JobStatus, int]:
+    """Number of jobs by status."""
+    rows = reader.rows(f"SELECT status, count(*) FROM {reader.jobs} GROUP BY status")  # noqa: S608
+    return {JobStatus(status): number for status, number in rows}
+
+
+@checked
+def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by step, in plan order, and status."""
+    by_step: dict[str, dict[JobStatus, int]] = {}
+    for row in reader.rows(
+        "SELECT step, status, count(*) AS jobs, min(position) AS first FROM job "
+        "GROUP BY step, status ORDER BY first"
+    ):
+        by_step.setdefault(row["step"], {})[JobStatus(row["status"])] = row["jobs"]
+    return by_step
+
+
+@checked
+def open_steps(reader: LedgerReader) -> list[StepTotal]:
+    """The steps that have open jobs, in plan order."""
+    rows = reader.rows(
+        "SELECT step, operation, "  # noqa: S608
+        f"sum(status IN ('pending', 'submitting', 'submitted') {reader.not_held}) AS jobs, "
+        f"sum({PAID_UNITS}), unit_price, currency FROM {reader.jobs} "
+        "GROUP BY step HAVING jobs ORDER BY min(position)"
+    )
+    return [
+        StepTotal(
+            step, operation, jobs, Money(amount=units * Decimal(price), currency=currency),
+            Decimal(price),
+        )
+        for step, operation, jobs, units, price, currency in rows
+    ]  # fmt: skip
+
+
+def cached_count(reader: LedgerReader) -> int:
+    """Number of jobs whose result came from the cache."""
+    return int(reader.row(f"SELECT count(*) FROM {reader.jobs} WHERE cached")[0])  # noqa: S608
+
+
+def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -> int:
+    """How many jobs were sent and are not settled; `unknown` ones only after `since`."""
+    some = "AND task_id IS NOT NULL" if only_tasks else ""
+    return int(
+        reader.row(
+            "SELECT count(*) FROM job WHERE (status IN ('submitting', 'submitted') "  # noqa: S608
+            f"OR (status = 'unknown' AND submitted_at > ?)) {some}",
+            (since,),
+        )[0]
+    )
+
+
+@checked
+def spent(reader: LedgerReader) -> list[Money]:
+    """What ended jobs cost, by currency."""
+    rows = reader.rows(
+        f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
+        "GROUP BY currency, unit_price"
+    )
+    return sum_money(rows)
+
+
+@checked
+def in_doubt(reader: LedgerReader) -> list[Money]:
+    """What jobs would cost that may have been accepted and paid, by currency."""
+    rows = reader.rows(
+        "SELECT currency, unit_price, sum(wanted) FROM job "
+        "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
+    )
+    return sum_money(rows)
+
+
+@checked
+def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]:
+    """What ended jobs cost, and what jobs that may be paid already will cost."""
+    paid = under_way = Decimal(0)
+    for price, units, wanted in reader.rows(
+        f"SELECT unit_price, sum({PAID_UNITS}), "  # noqa: S608
+        f"sum(iif(status IN ('submitting', 'submitted', 'unknown'), {WANTED_UNITS}, 0)) "
+        "FROM job WHERE currency = ? GROUP BY unit_price",
+        (currency,),
+    ):
+        paid += Decimal(price) * units
+        under_way += Decimal(price) * wanted
+    return paid, under_way
+
+
+@checked
+def cost_to_send(reader: LedgerReader) -> list[Money]:
+    """What the pending jobs will cost, by currency."""
+    rows = reader.rows(
+        f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {reader.jobs} "  # noqa: S608
+        "WHERE status = 'pending' GROUP BY currency, unit_price"
+    )
+    return sum_money(rows)
+
+
+def errors(reader: LedgerReader, limit: int) -> list[tuple[str, str, int]]:
+    """The commonest errors of jobs: code, message, number."""
+    rows = reader.rows(
+        f"SELECT error_code, error_message, count(*) AS jobs FROM {reader.jobs} "  # noqa: S608
+        "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending') "
+        "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
+        (limit,),
+    )
+    return [tuple(row) for row in rows]
+
+
+@checked
+def unknown(reader: LedgerReader, limit: int) -> list[tuple[str, str, str]]:
+    """Jobs that may be paid: the name of their first file, when it was sent, and the doubt."""
+    rows = reader.rows(
+        "SELECT step, stems, submitted_at, error_message "  # noqa: S608
+        f"FROM {reader.jobs} WHERE status = 'unknown' ORDER BY position LIMIT ?",
+        (limit,),
+    )
+    return [(names_of(row)[0], row["submitted_at"] or "", row["error_message"]) for row in rows]
+
+
+def sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
+    """Sums by currency of rows of (currency, price, units)."""
+    sums: dict[str, Decimal] = {}
+    for currency, price, units in rows:
+        sums[currency] = sums.get(currency, Decimal(0)) + Decimal(price) * units
+    return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
