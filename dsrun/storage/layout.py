@@ -26,6 +26,7 @@ RESULTS = "results.jsonl"
 REPORT = "report.html"
 CRATE = "ro-crate-metadata.json"
 LEDGER = "ledger.sqlite3"
+TAIL = ".ledger-tail"
 LOCK = ".lock"
 
 _DIGITS = 12
@@ -74,7 +75,7 @@ class RunLayout:
     @property
     def tail(self) -> Path:
         """The newest facts of the ledger once more."""
-        return self.run_dir / ".ledger-tail"
+        return self.run_dir / TAIL
 
     @property
     def lock(self) -> Path:

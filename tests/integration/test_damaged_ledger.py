@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from dsrun.ledger.tail import NAME
+from dsrun.storage.layout import TAIL
 
 JOBS = 6
 PLACES = 128
@@ -94,7 +94,7 @@ def test_of_a_ledger_that_was_closed(work, done):
 
 
 def test_of_a_ledger_without_a_seal(work, done):
-    (work.run_dir() / NAME).unlink()
+    (work.run_dir() / TAIL).unlink()
     files, rng = run_files(work), random.Random(3)
     ledger = work.run_dir() / "ledger.sqlite3"
     for number, place in enumerate(places(files[ledger], seed=4)):
@@ -167,7 +167,7 @@ class TestRepair:
         run_dir = work.run_dir()
         ledger = run_dir / "ledger.sqlite3"
         ledger.write_bytes(random.Random(8).randbytes(ledger.stat().st_size))
-        for name in ("results.jsonl", NAME):
+        for name in ("results.jsonl", TAIL):
             (run_dir / name).unlink()
         shutil.rmtree(run_dir / "artifacts")
         work.dsrun("verify", "--repair", "outputs/demo")

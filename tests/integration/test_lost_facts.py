@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from dsrun.ledger.tail import NAME, Tail, read_entries, read_head
+from dsrun.ledger.tail import Tail, read_entries, read_head
+from dsrun.storage.layout import TAIL
 
 VOICES = """
 steps:
@@ -118,7 +119,7 @@ class TestWithoutTheTail:
         self, work, killed, lose
     ):
         lose(work)
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         for _ in range(2):
             outcome = work.dsrun("demo.yaml")
             assert outcome.code == 3
@@ -127,13 +128,13 @@ class TestWithoutTheTail:
 
     def test_one_task_of_a_create_in_doubt_is_adopted(self, work, killed):
         last_frame_garbled(work)
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         assert work.dsrun("demo.yaml").code == 0
         assert paid(killed) == [1] * JOBS
 
     def test_the_numbers_are_told(self, work, killed):
         gone(work)
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         outcome = work.dsrun("demo.yaml")
         assert f"{JOBS} tasks that no ledger here knows" in outcome.err
         assert f"{JOBS} jobs that it calls pending" in outcome.err
@@ -141,7 +142,7 @@ class TestWithoutTheTail:
 
     def test_the_user_may_send_again_and_the_next_run_is_quiet(self, work, killed):
         gone(work)
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         assert work.dsrun("demo.yaml").code == 3
         assert work.dsrun("demo.yaml", "--resubmit-unknown").code == 0
         assert paid(killed) == [2] * JOBS
@@ -185,13 +186,13 @@ class TestOtherLosses:
         assert paid(killed) == [1] * JOBS
 
     def test_the_same_without_hidden_files(self, work, killed):
-        for path in [*work.run_dir().glob("ledger.sqlite3*"), work.run_dir() / NAME]:
+        for path in [*work.run_dir().glob("ledger.sqlite3*"), work.run_dir() / TAIL]:
             path.unlink()
         assert work.dsrun("demo.yaml").code == 3
         assert paid(killed) == [1] * JOBS
 
     def test_a_killed_run_that_lost_nothing_but_its_tail_goes_on(self, work, killed):
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         outcome = work.dsrun("demo.yaml")
         assert outcome.code == 0
         assert paid(killed) == [1] * JOBS
@@ -209,7 +210,7 @@ class TestOtherLosses:
         standing_clock.release()
         log_of(work).write_bytes(logs[0])
         if not has_tail:
-            (work.run_dir() / NAME).unlink()
+            (work.run_dir() / TAIL).unlink()
         assert work.dsrun("demo.yaml").code == (0 if has_tail else 3)
         assert paid(service) == [1] * JOBS
 
@@ -246,7 +247,7 @@ class TestOtherLosses:
     @pytest.mark.parametrize("end", [0, 100, 400, 2000], ids=str)
     def test_of_a_tail_that_is_cut_the_rest_is_asked_of_the_service(self, work, killed, end):
         gone(work)
-        tail = work.run_dir() / NAME
+        tail = work.run_dir() / TAIL
         tail.write_bytes(tail.read_bytes()[:end])
         assert work.dsrun("demo.yaml").code == 3
         assert paid(killed) == [1] * JOBS
@@ -255,7 +256,7 @@ class TestOtherLosses:
         gone(work)
         other = work.posters(2, subject="kite")
         work.dsrun(work.pipeline(VOICES, path="v.yaml", name="v"))
-        shutil.copyfile(work.run_dir("v") / NAME, work.run_dir() / NAME)
+        shutil.copyfile(work.run_dir("v") / TAIL, work.run_dir() / TAIL)
         del other
         work.posters(JOBS)
         assert work.dsrun("demo.yaml").code == 3
@@ -279,7 +280,7 @@ class TestOtherLosses:
         child.kill()
         standing_clock.release()
         gone(work)
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         outcome = work.dsrun("demo.yaml")
         assert outcome.code == 3
         assert "list" in outcome.err
@@ -291,7 +292,7 @@ class TestOtherLosses:
         child.end()
         with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
             db.execute("UPDATE run SET ended_at = NULL")
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         outcome = work.dsrun("demo.yaml")
         assert outcome.code == 0
         assert outcome.err.count("nothing that this ledger does not know") == 1
@@ -305,6 +306,6 @@ class TestOtherLosses:
         work.until(lambda: service.paid() >= 2, what="two voices")
         child.kill()
         gone(work)
-        (work.run_dir() / NAME).unlink()
+        (work.run_dir() / TAIL).unlink()
         assert work.dsrun(pipeline).code in (0, 1)
         assert paid(service) == [1, 1, 1]
