@@ -1,4 +1,4 @@
-"""Finds equal jobs and clashing file names among any number of jobs, and keeps those chosen.
+"""Compares any number of jobs: equal ones, chosen ones, clashing names, and those of earlier runs.
 
 All in little memory: temporary SQLite databases without a name live in their page cache and spill
 to disk.
@@ -6,11 +6,12 @@ to disk.
 
 import sqlite3
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
+from dsrun.common.digest import json_text
 from dsrun.common.models import Job
 
 
@@ -125,7 +126,7 @@ class PlanIndex:
             "INSERT INTO stem VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE "
             "SET clash = excluded.idx WHERE stem.clash IS NULL AND stem.job <> excluded.job",
             [
-                (_key(job.step, stem), job_id + bytes([number]), job.step, job.index)
+                (_stem_key(job.step, stem), job_id + bytes([number]), job.step, job.index)
                 for job, job_id in zip(jobs, ids, strict=True)
                 for number, stem in enumerate(job.stems)
             ],
@@ -140,9 +141,117 @@ class PlanIndex:
         return [Clash(*row) for row in rows]
 
 
-def _key(step: str, stem: str) -> bytes:
+class EarlierJob(Protocol):
+    """A job as an earlier run planned it; `matrix` is JSON text."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def step(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def replica(self) -> int: ...
+    @property
+    def matrix(self) -> str: ...
+
+
+class Difference(NamedTuple):
+    """How many jobs of a plan and of an earlier run are only in one of them, or in both."""
+
+    added: int
+    removed: int
+    changed: int
+    same: int
+
+
+class PlanDiff:
+    """Compares the jobs of a plan, taken in batches, with those of an earlier run.
+
+    A job is the same where its id is. Else it is the change of the job that had its row, or, where
+    that row is gone, of the one that stood at its place; a job without either is new. Close it
+    with `close()`.
+    """
+
+    def __init__(self, earlier: Iterable[Sequence[EarlierJob]]) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            _SETTINGS
+            + """
+            CREATE TABLE old (id TEXT PRIMARY KEY, key BLOB, step TEXT, idx INT, met INT);
+            CREATE TABLE new (id TEXT PRIMARY KEY, key BLOB, step TEXT, idx INT, was TEXT);
+            BEGIN;
+            """
+        )
+        for page in earlier:
+            self._db.executemany(
+                "INSERT INTO old VALUES (?, ?, ?, ?, 0)",
+                [
+                    (job.job_id, _row_key(job.step, job.replica, job.matrix), job.step, job.index)
+                    for job in page
+                ],
+            )
+        self._same = 0
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Jobs of the plan, each once."""
+        marks = ",".join("?" * len(jobs))
+        rows = self._db.execute(
+            f"UPDATE old SET met = 1 WHERE id IN ({marks}) RETURNING id",  # noqa: S608
+            [job.job_id for job in jobs],
+        )
+        same = {row[0] for row in rows}
+        self._same += len(same)
+        self._db.executemany(
+            "INSERT INTO new VALUES (?, ?, ?, ?, NULL)",
+            [
+                (
+                    job.job_id,
+                    _row_key(job.step, job.replica, json_text(job.matrix)),
+                    job.step,
+                    job.index,
+                )
+                for job in jobs
+                if job.job_id not in same
+            ],
+        )
+
+    def end(self) -> Difference:
+        """After the last job: match what is not the same."""
+        self._db.executescript(
+            """
+            CREATE INDEX old_key ON old (key) WHERE NOT met;
+            CREATE INDEX old_place ON old (step, idx) WHERE NOT met;
+            UPDATE new SET was = (SELECT id FROM old WHERE old.key = new.key AND NOT met);
+            UPDATE old SET met = 1 WHERE id IN (SELECT was FROM new);
+            UPDATE new SET was = (
+                SELECT id FROM old WHERE old.step = new.step AND old.idx = new.idx AND NOT met
+            ) WHERE was IS NULL;
+            UPDATE old SET met = 1 WHERE id IN (SELECT was FROM new);
+            """
+        )
+        changed, added = self._db.execute("SELECT count(was), sum(was IS NULL) FROM new").fetchone()
+        removed = self._db.execute("SELECT count(*) FROM old WHERE NOT met").fetchone()[0]
+        return Difference(added or 0, removed, changed, self._same)
+
+    def earlier_id(self, job_id: str) -> str | None:
+        """The id that the job had; its own where it is the same, None where it is new."""
+        row = self._db.execute("SELECT was FROM new WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            return job_id
+        return None if row[0] is None else str(row[0])
+
+
+def _stem_key(step: str, stem: str) -> bytes:
     """The same for names that some file systems take for one: case and composition differ."""
     name = f"{step}/{stem}"
     if not name.isascii():
         name = unicodedata.normalize("NFC", name)
     return blake2b(name.casefold().encode(), digest_size=16).digest()
+
+
+def _row_key(step: str, replica: int, matrix: str) -> bytes:
+    return blake2b(f"{step}/{replica}/{matrix}".encode(), digest_size=16).digest()

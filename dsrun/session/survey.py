@@ -13,10 +13,10 @@ from dsrun.ledger import lookup
 from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
-from dsrun.planning.job_index import ChosenJobs
+from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
-from dsrun.session.diff import Difference, EarlierRun, open_earlier
+from dsrun.session.diff import EarlierRun, open_earlier
 from dsrun.session.options import PlanOptions
 from dsrun.session.outlook import Outlook
 from dsrun.storage.cache import ResultCache, read_cache
