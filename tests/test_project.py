@@ -1,5 +1,6 @@
-"""What the project promises about itself: packages, version, module sizes, schemas, start-up."""
+"""What the project promises about itself: packages, names, version, sizes, schemas, start-up."""
 
+import ast
 import dataclasses
 import json
 import re
@@ -15,6 +16,7 @@ import dsrun
 from dsrun.common.units import parse_duration, parse_rate
 from dsrun.manifest.execution import Execution, parse_execution
 from dsrun.manifest.reader import Manifest, Step
+from dsrun.storage import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -29,6 +31,9 @@ EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
 LONGEST_MODULE = 500  # a question, not a limit: an idea is never cut in two for its length
 MOST_ROOMS = 12
 LONGER = {"dsrun/api.py": "the public names stand in one file"}
+# Where a name of the run directory may be spelled. A lock file may be a pipeline too, so `common`
+# names it; `notify` shows how a notice looks.
+SPELLERS = {"dsrun/storage/layout.py", "dsrun/common/lockfile.py", "dsrun/manifest/notify.py"}
 HEAVY = ("aiohttp", "PIL", "jsonschema", "jsonschema_rs", "jinja2", "numpy", "soundfile", "sqlite3")
 LIMITS = {
     "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "maxItems", "maxLength",
@@ -68,6 +73,51 @@ def test_the_version_is_the_newest_of_the_changelog():
     released = [(version, date) for version, date in headings if version != "Unreleased"]
     assert released[0][0] == dsrun.__version__
     assert all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", date) for _, date in released)
+
+
+def test_the_layout_alone_spells_the_names_of_the_run_directory():
+    names = _names_in_a_run_directory()
+    assert {"ledger.sqlite3", ".ledger-tail", ".lock", "manifest.lock.json", "artifacts"} < names
+    spelled = {
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for path in MODULES
+        if str(path.relative_to(ROOT)) not in SPELLERS
+        for line, text in _path_texts(path)
+        if text.rpartition("/")[2] in names
+    }
+    assert spelled == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    ['run_dir / "artifacts"', 'NAME = "ledger.sqlite3"', 'out.glob(f"{name}/*/ledger.sqlite3")'],
+)
+def test_a_name_that_is_spelled_elsewhere_is_seen(tmp_path, code):
+    (tmp_path / "m.py").write_text(code, encoding="utf-8")
+    texts = [text.rpartition("/")[2] for _, text in _path_texts(tmp_path / "m.py")]
+    assert set(texts) & _names_in_a_run_directory()
+
+
+def _names_in_a_run_directory():
+    run = layout.RunLayout.of(Path("out/name/digest"))
+    values = [getattr(run, name) for name in dir(run) if not name.startswith("_")]
+    paths = [path for path in values if isinstance(path, Path)]
+    names = {path.name for path in paths if path.parent in (run.run_dir, run.pipeline_dir)}
+    return names - {run.run_dir.name} | {layout.removed_of(run.pipeline_dir).name}
+
+
+def _path_texts(path):
+    """Texts of a module that may be paths: with a dot in them, or joined to a path by `/`.
+
+    `.tmp` by itself is how the name of a file ends that is not whole yet.
+    """
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            if isinstance(node.right, ast.Constant) and isinstance(node.right.value, str):
+                yield node.lineno, node.right.value
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if "." in node.value and node.value != ".tmp":
+                yield node.lineno, node.value
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
