@@ -115,9 +115,8 @@ def _path_texts(path):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             if isinstance(node.right, ast.Constant) and isinstance(node.right.value, str):
                 yield node.lineno, node.right.value
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if "." in node.value and node.value != ".tmp":
-                yield node.lineno, node.value
+        elif isinstance(node, ast.Constant) and "." in str(node.value) and node.value != ".tmp":
+            yield node.lineno, str(node.value)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
