@@ -5,27 +5,20 @@ future ends. A second connection reads on the event loop's thread (WAL lets both
 """
 
 import asyncio
-import logging
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import orjson
 
 from dsrun.common.batch_worker import GroupWorker
-from dsrun.common.clock import SystemClock
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
-from dsrun.common.sqlite import connect, disk_error, merge_log
 from dsrun.common.units import Price
-from dsrun.ledger.check import check_ledger
 from dsrun.ledger.commits import Commits
-from dsrun.ledger.loss import Mark, catch_up, was_in_use
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.schema import PAID_UNITS, VERSION, migrate
-from dsrun.ledger.tail import Head, Tail, seal_of
+from dsrun.ledger.schema import PAID_UNITS
+from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
 
 _PAGE = 500
@@ -43,7 +36,6 @@ _ABANDON = (
     "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
 )
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
-_SYNC_S = 1.0
 
 
 class Ledger:
@@ -51,15 +43,11 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
-        self._path = path
-        self._tail: Tail | None = None
-        self._db, self.mark = _opened(path)
-        self._facts = self.mark.facts
+        self._transactions = Transactions(path)
+        self.mark = self._transactions.mark
         self.view = LedgerReader(path, live=True)
-        self._commits = Commits(path, self._db, commit=self._commit)
+        self._commits = Commits(path, self._transactions.db, commit=self._transactions.commit)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
-        self._clock = SystemClock()
-        self._synced_at = self._clock.monotonic()
         self.run_id = 0
         self._endpoint = ""
 
@@ -68,12 +56,7 @@ class Ledger:
         self._writer.close()
         self.view.close()
         self._commits.close()
-        is_alone = merge_log(self._db)
-        self._db.close()
-        if self._tail is not None:
-            with _forgiven():
-                self._tail.seal(seal_of(self._path) if is_alone else None)
-            self._tail.close()
+        self._transactions.close()
 
     def keep_room(self, creates: int) -> None:
         """Before anything is sent: room for so many answers on a disk that may become full.
@@ -353,101 +336,6 @@ class Ledger:
 
     def _write(self, *write: Row | Statement) -> "asyncio.Future[None]":
         return self._writer.put(write)
-
-    def _commit(self, group: Sequence[Write]) -> Sequence[BaseException | None]:
-        """One transaction for the group. A fault of the disk fails all of it."""
-        rows: dict[Kind, list[Sequence[Json]]] = {}
-        others: list[Statement] = []
-        for write in group:
-            for part in write:
-                if isinstance(part, Row):
-                    rows.setdefault(part.kind, []).append(part.values)
-                else:
-                    others.append(part)
-        texts = [(kind, json_text(values)) for kind, values in rows.items()]
-        facts = self._facts + len(group)
-        try:
-            tail = self._tail or self._begin_tail()
-            self._db.execute("BEGIN IMMEDIATE")
-            for kind, text in texts:
-                self._db.execute(kind.value, (text,))
-            for sql, given in others:
-                self._db.execute(sql, given)
-            self._db.execute("UPDATE mark SET facts = ?", (facts,))
-            self._db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-            return [error if is_bug else disk_error(error, self._path)] * len(group)
-        self._facts = facts
-        with _forgiven():
-            tail.append(facts, _entry(texts, others))
-            self._keep_up(tail)
-        return [None] * len(group)
-
-    def _begin_tail(self) -> Tail:
-        """Before the first fact, so that a ledger with facts and no tail has lost it.
-
-        What a killed run has left in the log goes into the database file first: the tail that had
-        it too ends here.
-        """
-        self._is_merged()
-        self._tail = Tail(
-            self._path, Head(ledger_id=self.mark.ledger_id, version=VERSION, facts=self._facts)
-        )
-        return self._tail
-
-    def _keep_up(self, tail: Tail) -> None:
-        """Sync now and then; what the database file itself has by now need not stand in the tail.
-
-        A kill loses nothing that was written, so only the power of the machine can outrun it.
-        """
-        if tail.is_full and self._is_merged():
-            tail.restart()
-        now = self._clock.monotonic()
-        if now - self._synced_at >= _SYNC_S:
-            tail.sync()
-            self._synced_at = now
-
-    def _is_merged(self) -> bool:
-        """Whether all of the log is in the database file now, and on the disk."""
-        _, pages, merged = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return bool(pages == merged)
-
-
-def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
-    """The ledger, checked, of the newest version, with what the tail could give back to it."""
-    check_ledger(path)
-    was_used = was_in_use(path)
-    db = connect(path)
-    try:
-        version = migrate(db, path)
-        mark = catch_up(db, path, version=version, was_used=was_used)
-        # The tail begins anew, so what is in the log alone must be in the file before.
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.Error as error:
-        db.close()
-        raise disk_error(error, path) from error
-    except BaseException:
-        db.close()
-        raise
-    return db, mark
-
-
-@contextmanager
-def _forgiven() -> Iterator[None]:
-    """The tail is a second copy: that it cannot be written loses nothing."""
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        logging.getLogger(__name__).warning("the tail of the ledger is not written: %s", error)
-
-
-def _entry(texts: Sequence[tuple[Kind, str]], others: Sequence[Statement]) -> str:
-    """A commit as the tail keeps it: JSON of pairs, in the order in which they were written."""
-    pairs = [f'["{kind.name}",{text}]' for kind, text in texts]
-    return f"[{','.join([*pairs, *map(json_text, others)])}]"
 
 
 def _told(result: JobResult) -> str | None:

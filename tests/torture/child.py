@@ -15,6 +15,7 @@ import dsrun.report.results
 import dsrun.storage.artifacts
 import dsrun.storage.files
 from dsrun.cli.main import main
+from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writer import Ledger
 from dsrun.service.client import ApiClient
 from dsrun.storage.artifacts import ArtifactStore
@@ -62,7 +63,7 @@ def set_trap(trap):
     if owner in DOORS and name != "commit":
         around_coroutine(DOORS[owner], name, trap)
     elif owner == "Ledger":
-        around_call(Ledger, "_commit", trap)
+        around_call(Transactions, "commit", trap)
     elif owner == "ResultCache":
         around_call(ResultCache, name, trap)
     elif owner == "store":
