@@ -1,8 +1,8 @@
-"""Whether a ledger is what was written to it. Nothing is changed; DamagedLedger says what is not.
+"""Whether a ledger says what was written to it. Nothing is changed.
 
-A ledger that was closed is compared with its seal, which tells every flipped bit. One that is in
-use, or was killed, has none: SQLite checks its own structures, and each row its form. Of a large
-file a look tells less than a run does, so that `dsrun status` stays quick.
+A ledger that was closed is compared with its seal, which shows every flipped bit. One that is in
+use, or whose run was killed, has no seal: SQLite checks its own structures, and each row is checked
+for its form. A look at a large file checks less than a run does, so that `dsrun status` stays quick.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from dsrun.ledger.tail import Seal, read_head, seal_of
 
 
 class LostFacts(SetupError):
-    """The ledger is whole, and has not all that was written to it."""
+    """The ledger is whole, but some of what was written to it is missing."""
 
     def __init__(self, path: Path, *, known: int, facts: int) -> None:
         super().__init__(
@@ -57,7 +57,7 @@ def _count(*columns: str) -> dict[str, str]:
     return {name: f"{name} IS NULL OR {name} >= 0" for name in columns}
 
 
-# What must be true of each column, as SQL; types and NOT NULL are SQLite's own to check.
+# What must be true of each column, as SQL; SQLite itself checks types and NOT NULL.
 FORMS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_sha256("job_id"),
@@ -78,7 +78,7 @@ FORMS: Mapping[str, Mapping[str, str]] = {
 
 
 def check_ledger(path: Path) -> None:
-    """Everything, before a run writes to it. Raises DamagedLedger, SetupError."""
+    """Check everything, before a run writes to the ledger. Raises DamagedLedger, SetupError."""
     if not path.is_file() or not path.stat().st_size or check_seal(path, thorough=True):
         return
     with closing(UntouchedFile(path)) as file:
@@ -86,9 +86,9 @@ def check_ledger(path: Path) -> None:
 
 
 def check_seal(path: Path, *, thorough: bool) -> bool:
-    """Whether the file bears a seal that fits; it must where nobody has written since.
+    """Whether the file has a seal that fits. A seal must fit unless somebody has written since.
 
-    A look passes over a file so large that it would take long. Raises DamagedLedger, SetupError.
+    Unless `thorough`, a very large file is not read. Raises DamagedLedger, SetupError.
     """
     head = read_head(path)
     try:
@@ -109,7 +109,7 @@ def check_seal(path: Path, *, thorough: bool) -> bool:
 
 
 def _is_of(seal: Seal, header: bytes) -> bool:
-    """Whether the file was written by nobody since, by SQLite's own count, which stands twice."""
+    """Whether nobody has written to the file since, by SQLite's own count, which stands twice."""
     counts = {int.from_bytes(header[24:28]), int.from_bytes(header[92:96])}
     return seal.change in counts
 
@@ -120,21 +120,21 @@ def _has_log(path: Path) -> bool:
 
 
 def check_content(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
-    """Structures and rows of an open ledger; all its texts too where it is `thorough`.
+    """Check the structures and rows of an open ledger; if `thorough`, all its texts too.
 
-    A look passes over a large one. Raises DamagedLedger, SetupError.
+    Otherwise a large one is passed over. Raises DamagedLedger, SetupError.
     """
     try:
         if db.execute("PRAGMA user_version").fetchone()[0] > VERSION:
-            return  # what it must be only a newer dsrun knows
+            return  # only a newer dsrun knows what it must be
         size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         is_passed_over = not thorough and size.fetchone()[0] > _LOOK_BYTES
         faults = _wrong_tables(db) if is_passed_over else _faults(db, thorough=thorough)
-        found = next(iter(faults), None)
+        fault = next(iter(faults), None)
     except READ_FAULTS as error:
         raise disk_error(error, path) from error
-    if found is not None:
-        raise DamagedLedger(path, found)
+    if fault is not None:
+        raise DamagedLedger(path, fault)
 
 
 def _wrong_tables(db: sqlite3.Connection) -> Iterator[str]:
@@ -188,7 +188,7 @@ def is_own_job(row: Any) -> bool:
 
 
 def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:
-    """Whether the ledger has all facts of the tail, which was read before it. Raises SetupError."""
+    """Raise LostFacts where the ledger has fewer facts than its tail, which was read before it."""
     if facts is None:
         return
     try:

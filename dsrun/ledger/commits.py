@@ -1,6 +1,6 @@
-"""What the ledger still commits when its disk is full, or its directory is not what it was.
+"""What the ledger still commits when its disk is full, or its directory has been moved or replaced.
 
-Then nothing more may begin, and what was sent must be on record: the answers of creates go first.
+Then nothing new may begin, and what was sent must be recorded: the answers of creates go first.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ _ANSWERS = frozenset((Kind.TASK, Kind.ANSWER, Kind.LOST, Kind.REFUSAL))
 
 
 class Commits:
-    """Stands before the ledger's own commit, on its writer's thread."""
+    """Decides which writes of a group reach the ledger's own commit. Runs on the writer's thread."""
 
     def __init__(
         self, path: Path, db: sqlite3.Connection, *, commit: Callable[[Sequence[Write]], Results]
@@ -36,7 +36,7 @@ class Commits:
         )
         self._reserve = Reserve(path.parent, log=log)
         self._fault: SetupError | None = None
-        self.unrecorded: list[tuple[str, str]] = []  # jobs and tasks that the ledger did not take
+        self.unrecorded: list[tuple[str, str]] = []  # jobs and tasks that could not be recorded
 
     def close(self) -> None:
         if not self._ground.lost():
@@ -44,15 +44,15 @@ class Commits:
         self._ground.close()
 
     def keep_room(self, creates: int) -> None:
-        """For the answers of so many creates. Raises SetupError where the disk has none."""
+        """Keep room for the answers of so many creates. Raises SetupError where there is none."""
         self._reserve.hold(creates)
 
     def lost(self) -> str:
-        """Why what is written now would not be found again; an empty text while it would."""
+        """Why nobody would find what is written now; an empty text while all is where it was."""
         return self._ground.lost()
 
     def commit(self, group: Sequence[Write]) -> Results:
-        """One result a write of the group."""
+        """One result for each write of the group."""
         if words := self._ground.lost():
             self._fault = GroundLost(words)
         if self._fault is None:
@@ -70,7 +70,7 @@ class Commits:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _settle(self, group: Sequence[Write], fault: SetupError) -> Results:
-        """Record what was sent, then what else there is if it would be found. Begin nothing."""
+        """Record what was sent, then the rest where it would be found again. Begin nothing."""
         results: list[BaseException | None] = [fault] * len(group)
         answers = [place for place, write in enumerate(group) if _has(write, _ANSWERS)]
         others = [

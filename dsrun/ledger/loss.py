@@ -1,4 +1,4 @@
-"""What a ledger has lost since it was written: found when it is opened, and put back if it can be.
+"""What a ledger has lost since it was written. It is noticed, and put back if it can be, at opening.
 
 SQLite itself opens a ledger whose log is gone as if nothing had happened.
 """
@@ -15,12 +15,12 @@ from dsrun.ledger.tail import Head, read_entries, read_head
 from dsrun.ledger.writes import Kind
 from dsrun.storage.layout import RunLayout
 
-_WRITE_VERSION = 18  # where a database says whether it is written with a log
+_WRITE_VERSION = 18  # the byte that says whether a database is written with a log
 _WITH_LOG = 2
 
 
 class Mark(NamedTuple):
-    """`facts` that the ledger has had, and how many of them it has not any more.
+    """How many facts the ledger once had, and how many of them it has lost.
 
     `lost`: None for none, 0 where nobody can tell the number. `put_back` came from the tail.
     """
@@ -33,7 +33,7 @@ class Mark(NamedTuple):
 
 
 def was_in_use(path: Path) -> bool:
-    """Whether the last run did not close it, or a run directory has none. Look before opening."""
+    """Whether the last run did not close the ledger, or it is gone. To be asked before it is opened."""
     if not path.is_file() or not path.stat().st_size:
         return RunLayout.of(path.parent).lockfile.exists()
     with path.open("rb") as file:
@@ -41,24 +41,24 @@ def was_in_use(path: Path) -> bool:
 
 
 def catch_up(db: sqlite3.Connection, path: Path, *, version: int, was_used: bool) -> Mark:
-    """Put back what the tail has and the ledger has not; what is missing then is noted in it.
+    """Put back what only the tail has, and note in the ledger what is still missing then.
 
-    `version` is what it had when it was opened. Raises sqlite3.Error.
+    `version` is the one that the ledger had when it was opened. Raises sqlite3.Error.
     """
     mark = _read(db)
     head = read_head(path)
     db.execute("BEGIN IMMEDIATE")
     try:
-        found = _caught_up(db, path, mark, head, version=version, was_used=was_used)
-        if found != mark:
+        now = _caught_up(db, path, mark, head, version=version, was_used=was_used)
+        if now != mark:
             db.execute(
-                "UPDATE mark SET ledger_id = ?, facts = ?, lost = ?, lost_since = ?", found[:4]
+                "UPDATE mark SET ledger_id = ?, facts = ?, lost = ?, lost_since = ?", now[:4]
             )
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
-    return found
+    return now
 
 
 def _caught_up(
@@ -82,12 +82,13 @@ def _caught_up(
     if head.facts <= mark.facts:
         return mark
     facts = _put_back(db, path, mark.facts, head) if head.version == VERSION else mark.facts
-    found = mark._replace(facts=facts, put_back=facts - mark.facts)
-    return found if facts >= head.facts else _with_loss(db, found, head.facts - facts)
+    restored = mark._replace(facts=facts, put_back=facts - mark.facts)
+    missing = head.facts - facts
+    return restored if missing <= 0 else _with_loss(db, restored, missing)
 
 
 def _put_back(db: sqlite3.Connection, path: Path, facts: int, head: Head) -> int:
-    """How many facts the ledger has then."""
+    """The number of facts that the ledger has then."""
     for entry in read_entries(path, head):
         if entry.before == facts:
             for name, values in entry.writes:

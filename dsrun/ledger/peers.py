@@ -1,7 +1,7 @@
-"""What other runs did, by the ledgers of one output root, and of others on this machine.
+"""What other runs did, according to the ledgers below this output root and others on this machine.
 
-The tasks and voices that they know, to adopt none twice; what they sent just now, to begin with
-no burst.
+Their tasks and voices, so that none is adopted twice; their newest creates, so that no run begins
+with a burst.
 """
 
 import sqlite3
@@ -41,15 +41,15 @@ class LedgerClaims:
         self._other_roots = other_roots
 
     def accepted(self, task_ids: Collection[str]) -> dict[str, Span]:
-        """Tasks of this run among these, with the times of their create."""
+        """Those of the tasks that this run has, with the times of their creates."""
         return self._spans(_ANSWERED, _json(task_ids))
 
     def newly_accepted(self, operation: str) -> dict[str, Span]:
-        """The tasks of this run that were accepted last, with the times of their create."""
+        """The tasks of this run that were accepted last, with the times of their creates."""
         return self._spans(_NEWLY, operation)
 
     def made(self, operation: str, names: Collection[str]) -> dict[str, Span]:
-        """What this run has made among these, by name, with the times of its create."""
+        """Those of the names that this run has made, with the times of their creates."""
         return self._spans(_MADE, operation, _json(names))
 
     def _spans(self, sql: str, *values: str) -> dict[str, Span]:
@@ -86,31 +86,32 @@ class LedgerClaims:
 
     def same_job(self, job_id: str, *, since: str) -> list[Doubt]:
         """Creates of this job by other runs after `since` whose task nobody knows."""
-        found: list[Doubt] = []
+        doubts: list[Doubt] = []
         for path in self._others():
             with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                 values = (self._endpoint, job_id, since)
-                found += map(_doubt, db.execute(_of_version(db, _SAME), values))
-        return found
+                doubts += map(_doubt, db.execute(_of_version(db, _SAME), values))
+        return doubts
 
     def open_elsewhere(self, *, since: str, living: Iterable[Living]) -> list[SentElsewhere]:
         """Jobs of other run directories that were sent after `since` and have not ended.
 
-        Living runs see their tasks through. What they are in doubt of is the earliest one's.
+        A living run sees its own tasks through. A create whose answer it has lost is left to the
+        earliest run.
         """
         alive = {run.run_dir.resolve(): run for run in living}
-        found: list[SentElsewhere] = []
+        open_jobs: list[SentElsewhere] = []
         for path in self._others():
             run = alive.get(path.parent.resolve())
             if run is None or not run.is_earlier:
                 with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                     rows = db.execute(_OPEN, (self._endpoint, since)).fetchall()
                     sent = [SentElsewhere(*row) for row in rows]
-                    found += [job for job in sent if run is None or job.task_id is None]
-        return found
+                    open_jobs += [job for job in sent if run is None or job.task_id is None]
+        return open_jobs
 
     def in_hand(self, job_ids: Sequence[str], run_dir: Path, *, planned: bool) -> set[str]:
-        """Which of the jobs another run has as tasks or results, or if `planned` in its plan."""
+        """Which of the jobs another run has as tasks or results; if `planned`, also in its plan."""
         path = RunLayout.of(run_dir).ledger
         with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
             values = (self._endpoint, _json(job_ids), planned)
@@ -133,19 +134,19 @@ class LedgerClaims:
         for place, db in enumerate(self._ledgers()):
             own = 1 if place == 0 else 0
             with suppress(*READ_FAULTS):
-                # Only after a look at the runs: the jobs may be a million.
+                # The runs are looked at first: there may be a million jobs.
                 if db.execute(_ACTIVE, (own, since)).fetchone()[0]:
                     number += db.execute(_RECENT, (operation, since)).fetchone()[0]
         return number
 
     def _ledgers(self) -> Iterator[sqlite3.Connection]:
-        """Open ledgers, ours first; one that cannot be read claims nothing."""
+        """Open ledgers, ours first. A ledger that cannot be read claims nothing."""
         for path in (self._own.resolve(), *self._others()):
             with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
                 yield db
 
     def _all_ledgers(self) -> Iterator[sqlite3.Connection]:
-        """As `_ledgers`, and those of the other roots of this machine."""
+        """Those of `_ledgers`, then those of the other output roots on this machine."""
         yield from self._ledgers()
         known = set(self._others())
         for root in self._other_roots():
@@ -169,7 +170,7 @@ class LedgerClaims:
 
 
 def _doubt(row: sqlite3.Row, *, is_own: bool = False) -> Doubt:
-    """Run ids count within one ledger, so a foreign one says nothing here."""
+    """A run id counts within its own ledger, so that of another ledger means nothing here."""
     return doubt_of(
         row["job_id"],
         row["submitted_at"],
@@ -181,7 +182,7 @@ def _doubt(row: sqlite3.Row, *, is_own: bool = False) -> Doubt:
 
 
 def _of_version(db: sqlite3.Connection, sql: str) -> str:
-    """A statement for a ledger that an older dsrun has left, and that is left so."""
+    """A statement for a ledger that may be of an older version, and stays as it is."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     return sql if version >= SINCE_RUN_IDS else sql.replace("job.run_id", "NULL")
 

@@ -1,4 +1,4 @@
-"""Questions about the jobs of a ledger in SQL, which can read it and do nothing else."""
+"""Questions about the jobs of a ledger in SQL, which can read the ledger and do nothing else."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ _ERRORS = {
 
 
 class LedgerQuery:
-    """The view `results` of a ledger with a column for each axis, also of an older version's."""
+    """The view `results` of a ledger, even of an older version, with a column for each axis."""
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where there is no readable ledger."""
@@ -53,7 +53,7 @@ class LedgerQuery:
     def rows(
         self, columns: Sequence[str], *, where: str = "", limit: int | None = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Jobs in plan order. A column is one of `columns` or `axes`, or NAME.KEY inside of JSON.
+        """Jobs in plan order. A column is one of `columns` or `axes`, or NAME.KEY inside JSON.
 
         `where` is an SQL expression over the same. Raises UsageError, SetupError.
         """
@@ -61,12 +61,12 @@ class LedgerQuery:
         return self._select(f"SELECT {chosen}", where, "ORDER BY position", limit)
 
     def kinds(self, columns: Sequence[str], *, where: str = "") -> list[set[str]]:
-        """What the values of each column are: integer, real, text; an empty set for none."""
-        found: list[set[str]] = []
+        """The kinds of values in each column: integer, real, text; an empty set where it has none."""
+        kinds: list[set[str]] = []
         for name in columns:
             head = f"SELECT DISTINCT typeof({self._column(name)})"
-            found.append({row[0] for row in self._select(head, where, "", None)} - {"null"})
-        return found
+            kinds.append({row[0] for row in self._select(head, where, "", None)} - {"null"})
+        return kinds
 
     def error_rows(self, *, where: str = "", limit: int | None = None) -> Iterator[tuple[Any, ...]]:
         """The errors of jobs, the commonest first, in the order of ERROR_COLUMNS."""
@@ -77,7 +77,7 @@ class LedgerQuery:
         )
 
     def _find_axes(self) -> list[str]:
-        """The axes in the order of the matrices, without those that have a result's name."""
+        """The axes in the order of the matrices, without those that are named like a column."""
         rows = self._reader.rows(
             "SELECT key FROM job, json_each(job.matrix) "
             "GROUP BY key ORDER BY min(position), min(id)"
@@ -112,17 +112,17 @@ class LedgerQuery:
 
     def _fault(self, where: str, words: str) -> str:
         known = [*self.columns, *self.axes]
-        found = words.removeprefix("no such column: ")
-        if found == words:
+        name = words.removeprefix("no such column: ")
+        if name == words:
             hint = ', and the column "index" stands in quotes' if "index" in words else ""
             return (
                 f"--where {where}: {words}; allowed: one SQL expression, such as "
                 f"\"status = 'failed' and step = 'posters'\"{hint}"
             )
-        if found.partition(".")[0] in [*JSON_COLUMNS, *self.axes]:
-            first, _, key = found.partition(".")
+        first, _, key = name.partition(".")
+        if first in [*JSON_COLUMNS, *self.axes]:
             return f"--where {where}: what is inside of {first} is written {first} ->> '{key}'"
-        return f"--where {where}: found {found}{_hint(found, known)}"
+        return f"--where {where}: found {name}{_hint(name, known)}"
 
 
 ERROR_COLUMNS = tuple(_ERRORS)
@@ -134,7 +134,7 @@ def _tuples(cursor: sqlite3.Cursor, path: Path) -> Iterator[tuple[Any, ...]]:
             yield tuple(row)
     except READ_FAULTS as error:
         if isinstance(error, sqlite3.OperationalError) and "UTF-8" not in str(error):
-            # What an expression can do wrong only at a row, such as malformed JSON.
+            # An expression may fail at a row, such as one with malformed JSON.
             raise UsageError(f"--where: {error}") from error
         raise disk_error(error, path) from error
 
@@ -149,7 +149,7 @@ def _quoted(name: str) -> str:
 
 
 def _extract(column: str, keys: Sequence[str]) -> str:
-    """A value inside of JSON; a key that is a number counts from 0."""
+    """A value inside JSON; a key that is a number counts from 0."""
     path = "$" + "".join(f"[{key}]" if key.isdecimal() else f'."{key}"' for key in keys)
     return f"json_extract({column}, '{path.replace(chr(39), chr(39) * 2)}')"
 

@@ -68,10 +68,10 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path, *, live: bool = False, thorough: bool = False) -> None:
-        """`live`: this process writes the ledger too. Else nothing beside it is touched.
+        """`live`: this process writes the ledger too. Otherwise no file is touched.
 
-        A ledger that is not live is checked, without sparing if `thorough`. Raises SetupError where
-        there is no readable ledger, DamagedLedger where it is not as it was written.
+        A ledger that is not live is checked; `thorough` checks all of it, whatever its size. Raises
+        SetupError where there is no readable ledger, DamagedLedger where it is not as it was written.
         """
         if not path.is_file():
             raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
@@ -118,14 +118,14 @@ class LedgerReader:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Around what takes rows apart: a value that has not its form is damage, and told so."""
+        """For a block that makes values of rows: one that is not of its form is reported as damage."""
         try:
             yield
         except (ValueError, ArithmeticError, TypeError, LookupError) as error:
             raise DamagedLedger(self._path, f"a row has not its form ({error})") from error
 
     def choose(self, pages: Iterable[Sequence[str]]) -> None:
-        """From now on `counts`, `cost_to_send`, `open_jobs` and `errors` speak of these jobs alone.
+        """From now on whatever selects from `jobs` sees these alone: `open_jobs` and most totals.
 
         `pages` are lists of job ids. The choice is a temporary table: it may be of any size.
         """
@@ -141,7 +141,7 @@ class LedgerReader:
     def hold(self, pages: Iterable[Collection[str]]) -> int:
         """From now on `open_jobs` and `open_steps` pass over these jobs, and over no others.
 
-        `pages` are ids of jobs that have no task. Gives their number.
+        `pages` are lists of ids of jobs that have no task. Returns how many jobs are held.
         """
         self.rows("CREATE TEMP TABLE IF NOT EXISTS held (position INTEGER PRIMARY KEY)")
         self.rows("DELETE FROM held")
@@ -204,7 +204,7 @@ class LedgerReader:
         return self.row(sql, (operation,)) is not None
 
     def made_names(self, operation: str, output: str) -> set[str]:
-        """The names of all that jobs of an operation have made, such as voices."""
+        """The names of everything that jobs of an operation have made, such as voices."""
         rows = self.rows(
             "SELECT made.value FROM job, json_each(job.output) AS made "
             "WHERE job.operation = ? AND job.output IS NOT NULL AND made.key = ?",
@@ -213,7 +213,7 @@ class LedgerReader:
         return {row[0] for row in rows if isinstance(row[0], str)}
 
     def find_upload(self, sha256: str, *, model: str, endpoint: str, since: str) -> str | None:
-        """The address of a content that was uploaded after `since`."""
+        """The address of a file with this content that was uploaded after `since`."""
         row = self.row(
             "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
             "AND uploaded_at > ?",
@@ -240,11 +240,11 @@ class LedgerReader:
         A result lives for a day, so the oldest is fetched before it is gone.
         """
         has_twins = bool(self.row("SELECT 1 FROM twin LIMIT 1"))
-        given: set[str] = set()  # whoever has one sees it through, whatever becomes of its row
+        yielded: set[str] = set()  # the caller sees a job through, whatever becomes of its row
         for status in (JobStatus.SUBMITTING, JobStatus.SUBMITTED):
             for row in self._by_age(operation, status):
-                if row["job_id"] not in given:
-                    given.add(row["job_id"])
+                if row["job_id"] not in yielded:
+                    yielded.add(row["job_id"])
                     yield self._open_job(row, has_twins=has_twins)
         last = -1
         while rows := self.rows(
@@ -253,7 +253,7 @@ class LedgerReader:
             (last, operation, _PAGE),
         ):
             for row in rows:
-                if row["job_id"] not in given:
+                if row["job_id"] not in yielded:
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
 
@@ -274,7 +274,7 @@ class LedgerReader:
 
     @checked
     def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
-        """Jobs whose answer is recorded and whose file may not be: with output and units."""
+        """Jobs whose answer is recorded and whose file may not be, with their output and units."""
         rows = self.rows(
             "SELECT * FROM job WHERE status = 'submitting' AND (units > 0 OR output IS NOT NULL)"
         )
@@ -305,7 +305,7 @@ class LedgerReader:
         ]
 
     def lost_rows(self) -> list[str]:
-        """Ids of the jobs of which a repair of the ledger knew nothing."""
+        """Ids of the jobs that a repair of the ledger knew nothing about."""
         rows = self.rows(
             "SELECT job_id FROM job WHERE status = 'unknown' AND error_code = ?", (LOST_ROW,)
         )
@@ -316,7 +316,7 @@ class LedgerReader:
         return bool(
             self.row(
                 "SELECT 1 FROM job WHERE job_id = ? AND task_id IS NOT NULL AND submitted_at > ? "
-                "AND part_first IS NULL",  # else several tasks made it
+                "AND part_first IS NULL",  # several tasks made a job in parts
                 (job_id, since),
             )
         )
@@ -342,8 +342,7 @@ class LedgerReader:
 
     def _artifact_rows(self) -> Iterator[sqlite3.Row]:
         for page in self.pages("job_id"):
-            found = self._beside(page, "artifact", "idx, path")
-            for rows in found.values():
+            for rows in self._beside(page, "artifact", "idx, path").values():
                 yield from rows
 
     def pages(self, columns: str) -> Iterator[list[sqlite3.Row]]:
@@ -361,14 +360,14 @@ class LedgerReader:
         self, page: Sequence[sqlite3.Row], table: str, order: str
     ) -> dict[str, list[sqlite3.Row]]:
         """The rows of another table that belong to a page of jobs, by job id."""
-        found: dict[str, list[sqlite3.Row]] = {}
+        by_job: dict[str, list[sqlite3.Row]] = {}
         for row in self.rows(
             f"SELECT other.* FROM job JOIN {table} AS other USING (job_id) "  # noqa: S608
             f"WHERE job.position BETWEEN ? AND ? ORDER BY job.position, {_of_other(order)}",
             (page[0]["position"], page[-1]["position"]),
         ):
-            found.setdefault(row["job_id"], []).append(row)
-        return found
+            by_job.setdefault(row["job_id"], []).append(row)
+        return by_job
 
     def _by_age(self, operation: str, status: JobStatus) -> Iterator[sqlite3.Row]:
         age, last = "", -1

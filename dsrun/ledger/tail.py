@@ -17,6 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.models import Json
+from dsrun.storage.files import sync
 from dsrun.storage.layout import RunLayout
 
 _HEAD_BYTES = 256
@@ -56,7 +57,7 @@ class Entry(NamedTuple):
     writes: Sequence[Sequence[Json]]  # (name of a Kind or SQL, values), in order
 
 
-def tail_of(ledger: Path) -> Path:
+def _tail_of(ledger: Path) -> Path:
     """Where the tail of a ledger is."""
     return RunLayout.of(ledger.parent).tail
 
@@ -66,7 +67,7 @@ class Tail:
 
     def __init__(self, ledger: Path, head: Head) -> None:
         """Begins anew after `head.facts`, safely on disk. Raises OSError."""
-        path = tail_of(ledger)
+        path = _tail_of(ledger)
         is_new = not path.exists()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         self._head = head
@@ -74,7 +75,7 @@ class Tail:
         self.restart()
         os.fsync(self._file)
         if is_new:
-            _sync_folder(path.parent)
+            sync(str(path.parent))
 
     @property
     def is_full(self) -> bool:
@@ -114,7 +115,7 @@ class Tail:
 def read_head(ledger: Path) -> Head | None:
     """None where there is no tail, or none that can be read."""
     try:
-        with tail_of(ledger).open("rb") as file:
+        with _tail_of(ledger).open("rb") as file:
             return _decoded(file.read(_HEAD_BYTES))
     except OSError:
         return None
@@ -124,7 +125,7 @@ def read_entries(ledger: Path, head: Head) -> Iterator[Entry]:
     """The commits after `head.base`, up to one that is cut or garbled."""
     facts = head.base
     try:
-        lines = tail_of(ledger).read_bytes()[_HEAD_BYTES:].split(b"\n")
+        lines = _tail_of(ledger).read_bytes()[_HEAD_BYTES:].split(b"\n")
     except OSError:
         return
     for line in lines:
@@ -173,11 +174,3 @@ def _write(file: int, data: bytes, at: int) -> None:
     while data:
         done = os.pwrite(file, data, at)
         data, at = data[done:], at + done
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

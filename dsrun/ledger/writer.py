@@ -1,7 +1,7 @@
-"""The door to SQLite: what was planned, asked for, paid and received.
+"""Recording facts: what was planned, asked for, paid and received.
 
-One connection writes, on its own thread, in groups: a caller's facts are on disk when its
-future ends. A second connection reads on the event loop's thread (WAL lets both work).
+One connection writes, on its own thread, in groups: a fact is on disk when its future ends. A
+second connection reads on the event loop's thread (WAL lets both work).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _REOPEN = (
     "error_class = NULL, ended_at = NULL"
 )
 _ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
-# What was sent once may have been accepted, whatever becomes of its job: its task is no other's.
+# What was sent may have been accepted, whatever becomes of its job: no other job may take its task.
 _ABANDON = (
     "INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_message, request_id) "
     "SELECT coalesce(run_id, (SELECT max(run_id) FROM run)), job_id, 'create', submitted_at, "
@@ -39,7 +39,7 @@ _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
 class Ledger:
-    """The ledger of one run directory, open for writing. Close it with `close()`."""
+    """The ledger of one run directory, open for writing; `view` reads it. Close it with `close()`."""
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
@@ -59,7 +59,7 @@ class Ledger:
         self._transactions.close()
 
     def keep_room(self, creates: int) -> None:
-        """Before anything is sent: room for so many answers on a disk that may become full.
+        """Before anything is sent, keep room for so many answers: the disk may become full.
 
         Raises SetupError where there is none.
         """
@@ -70,11 +70,11 @@ class Ledger:
         return self._commits.lost()
 
     def unrecorded(self) -> list[str]:
-        """Tasks that were accepted and that the ledger could not take, in words."""
+        """Tasks that were accepted and could not be recorded, in words."""
         return list(map(_task_words, self._commits.unrecorded))
 
     def under_way(self) -> str:
-        """The tasks that are paid and have not ended, for who may lose this ledger."""
+        """The tasks that are paid and have not ended, for a user who may lose this ledger."""
         tasks = [*map(_task_words, self.view.tasks()), *self.unrecorded()]
         if not tasks:
             return "No task is under way."
@@ -83,10 +83,7 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation.
-
-        What was sent after `live_since` and not found may be found today.
-        """
+        """Record this invocation. Jobs sent after `live_since` that were not found are looked for again."""
         await self._write(
             Statement(
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
@@ -111,14 +108,14 @@ class Ledger:
         )
 
     async def settle_loss(self) -> None:
-        """What this ledger has lost is found, or the user has decided about it."""
+        """What this ledger had lost has been found, or the user has decided about it."""
         await self._write(Statement("UPDATE mark SET lost = NULL, lost_since = NULL", ()))
         self.mark = self.mark._replace(lost=None, lost_since=None)
 
     async def load_plan(
         self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
     ) -> None:
-        """Record every job of the plan that is not here yet. `prices` by operation."""
+        """Record every job of the plan that is not recorded yet. `prices` are by operation."""
         if self.view.is_planned(version):
             return
         position = 0
@@ -162,10 +159,10 @@ class Ledger:
         await self._write(Statement(f"{_ASK_AGAIN} WHERE job_id = ?", (job_id,)))
 
     async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
-        """Go on with creates of the same jobs that other run directories have sent.
+        """Take over creates of the same jobs that other run directories have sent.
 
-        A task can be asked for by everybody, and ends a doubt here; what is in doubt there is in
-        doubt here.
+        Anybody can ask for a task, so a task known there ends a doubt here; a create in doubt there
+        is in doubt here too.
         """
         for job in jobs:
             await self._write(
@@ -198,7 +195,7 @@ class Ledger:
         )
 
     async def reopen_lost(self, job_id: str) -> None:
-        """A finished job whose file is gone: its task is asked again, which costs nothing."""
+        """A finished job whose file is gone: its task is asked for once more, which costs nothing."""
         await self._write(
             Statement(
                 "UPDATE job SET status = 'submitted', ended_at = NULL WHERE job_id = ?", (job_id,)
@@ -206,7 +203,7 @@ class Ledger:
         )
 
     async def record_intent(self, job: OpenJob, *, at: str) -> None:
-        """Before a create leaves: from now on it may be paid."""
+        """Before a create is sent: from now on it may be paid."""
         await self._write(Row(Kind.INTENT, (job.job_id, at, self.run_id)))
 
     async def record_lost(
@@ -223,7 +220,7 @@ class Ledger:
     ) -> None:
         """Right after a create was accepted, before anything else happens to the job.
 
-        `found`: in the service's list, since the answer was lost.
+        `found`: the answer was lost, and the task was in the service's list.
         """
         outcome = "found" if found else "accepted"
         await self._write(
@@ -232,7 +229,7 @@ class Ledger:
         )
 
     async def record_foreign(self, job: OpenJob, *, task_id: str, at: str, message: str) -> None:
-        """A task that was found for the job has shown to be another's: it is in doubt again."""
+        """The task that was found for the job turned out to be another's: the job is in doubt again."""
         await self._write(
             Row(Kind.FOREIGN, (job.job_id,)),
             self._attempt(job, "create", at, "foreign", message=message, task_id=task_id),
@@ -245,7 +242,7 @@ class Ledger:
     async def record_answer(
         self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
     ) -> None:
-        """What an operation that answers at once made and billed, before its file is written."""
+        """What a `sync` operation made and billed, before its file is written."""
         named = None if output is None else json_text(dict(output))
         await self._write(Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
 
@@ -254,7 +251,7 @@ class Ledger:
     ) -> None:
         """A create was explicitly refused, or never left: nothing was paid.
 
-        `counts`: as an attempt; a refusal for the rate does not.
+        `counts`: whether it is an attempt; a refusal for the rate is none.
         """
         await self._write(
             Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
@@ -262,7 +259,7 @@ class Ledger:
         )
 
     async def record_abandoned(self, job: OpenJob) -> None:
-        """A create in doubt that is sent again at the user's word."""
+        """A create in doubt is sent again because the user said so."""
         await self._write(Statement(f"{_ABANDON} AND job_id = ?", (job.job_id,)))
 
     async def record_trouble(self, job: OpenJob, *, at: str, phase: str, message: str) -> None:
@@ -284,7 +281,7 @@ class Ledger:
         )
 
     def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
-        """The address of a file that was uploaded after `since`, for a model of this endpoint."""
+        """The address of a file that was uploaded after `since` for a model of this endpoint."""
         return self.view.find_upload(sha256, model=model, endpoint=self._endpoint, since=since)
 
     async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
@@ -302,7 +299,7 @@ class Ledger:
         )
 
     async def forget_uploads(self) -> None:
-        """Their host is gone with all that it kept."""
+        """The host that kept the uploaded files is gone."""
         await self._write(Statement("DELETE FROM upload", ()))
 
     async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:

@@ -7,8 +7,8 @@
       emulated/                the same, of emulated runs
 
 The index's write lock guards the files too: whoever adds or removes some holds it. A file counts
-once its job is in the index, and it is never trusted: each use checks size and SHA-256, so that a
-crash or an edit in place costs a job and never gives a wrong picture.
+once its job is in the index, and it is never trusted: each use checks size and SHA-256. A crash or
+an edit in place may cost a cached result, but never gives a wrong picture.
 """
 
 import errno
@@ -27,19 +27,29 @@ from filelock import FileLock
 
 from dsrun.common.errors import SetupError
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheIndex, faults
+from dsrun.storage.files import sync
 
 _FICLONE = 0x40049409  # Linux; Python names it from 3.12 on
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS}
 _NO_LINK = {
     errno.EOPNOTSUPP, errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS
 }  # fmt: skip
+_INDEX = "index.sqlite3"
+_OBJECTS = "objects"
+_DIGITS = 1  # of a job id, in the name of a folder: more would slow down a run of 1,000 jobs
+_ID_DIGITS = 64
+_OBJECT = re.compile(rf"[0-9a-f]{{{_ID_DIGITS}}}-[0-9]+").fullmatch
+_WRITE_BITS = 0o222
+_FORGOTTEN_AT_ONCE = 1000  # so that a run waits only for a moment
+
+Remake = Callable[[Path, CachedFile], CachedFile | None]
 
 
 class Cloner:
-    """Clones files; remembers that a file system has no reflinks.
+    """Clones files, and remembers when the file system has no reflinks.
 
-    `target` must not exist; a crash may leave it half written. A reflink or copy is synced. A
-    hard link is the same file: who clones read-only files gets read-only links.
+    `target` must not exist; a crash may leave it half written. A reflink or a copy is synced. A
+    hard link is the same file, so a link to a read-only file is read-only.
     """
 
     def __init__(self) -> None:
@@ -74,17 +84,6 @@ class Cloner:
         return True
 
 
-Remake = Callable[[Path, CachedFile], CachedFile | None]
-
-_INDEX = "index.sqlite3"
-_OBJECTS = "objects"
-_DIGITS = 1  # of the job id, as names of folders: more of them cost more than a run of 1,000 jobs
-_ID_DIGITS = 64
-_OBJECT = re.compile(rf"[0-9a-f]{{{_ID_DIGITS}}}-[0-9]+").fullmatch
-_WRITE_BITS = 0o222
-_FORGOTTEN_AT_ONCE = 1000  # so that a run waits for a moment only
-
-
 class Finished(NamedTuple):
     """A result to keep, and where each of its files is now."""
 
@@ -102,7 +101,7 @@ class Collected(NamedTuple):
 
 
 def read_cache(folder: Path) -> "ResultCache | None":
-    """To look into only: touches nothing. None where there is no cache. Raises CacheFault."""
+    """A cache to look into: nothing is touched. None where there is none. Raises CacheFault."""
     return ResultCache(folder, read_only=True) if has_cache(folder) else None
 
 
@@ -111,12 +110,12 @@ def has_cache(folder: Path) -> bool:
 
 
 class ResultCache:
-    """An open cache. Its methods raise CacheFault where the disk does not take or give it."""
+    """An open cache. Its methods raise CacheFault where it cannot be read or written."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         """Makes the folder and the index where they are missing, unless `read_only`.
 
-        A folder that is there and takes no files is read only, too.
+        A folder that exists and cannot be written to is opened read-only too.
         """
         self._folder = folder
         self._objects = folder / _OBJECTS
@@ -127,7 +126,7 @@ class ResultCache:
                 # Several processes that make one database at once would trip over each other.
                 stack.enter_context(FileLock(folder / "lock"))
             self.index = CacheIndex(folder / _INDEX, read_only=self.is_read_only)
-        self.damaged = 0  # results that were passed over since they cannot be trusted
+        self.damaged = 0  # results that were passed over because they cannot be trusted
         self._cloner = Cloner()
         self._made: set[str] = set()
         self._unsynced: set[str] = set()
@@ -137,11 +136,11 @@ class ResultCache:
 
     def present(self, job_ids: Sequence[str]) -> set[str]:
         """Which of the jobs would be taken from here; contents are not read."""
-        found = self.index.find(job_ids)
-        return {job_id for job_id, result in found.items() if self._has_files(result)}
+        results = self.index.find(job_ids)
+        return {job_id for job_id, result in results.items() if self._has_files(result)}
 
     def take(self, job_ids: Sequence[str], *, at: str) -> dict[str, CachedResult]:
-        """The results of those jobs that have one, marked as used: nobody removes them now."""
+        """The results of those jobs that have one, marked as used so that nobody removes them."""
         known = self.index.known(job_ids)
         if not known:
             return {}
@@ -152,7 +151,7 @@ class ResultCache:
         with self.index.writing():
             self.index.touch(known, at=at)
             if damaged:
-                self.index.forget(self.index.damaged(known))  # what is made anew takes its place
+                self.index.forget(self.index.damaged(known))  # a new result takes its place
             return self.index.find(known)
 
     def bring(
@@ -164,33 +163,21 @@ class ResultCache:
         temporary: str,
         remake: Remake | None = None,
     ) -> CachedFile | None:
-        """Make a file appear under other names, checked; None where it is not here or damaged.
+        """Make a checked file appear at the targets; None where it is missing here, or damaged.
 
-        `temporary` is a free name in the file system of the targets; there `remake` may write the
-        file anew, and says what it is then, or None to leave it. Durable after `sync()`.
-        Raises SetupError where the targets cannot be written.
+        `temporary` is a free name in the file system of the targets. There `remake` may rewrite the
+        file; it says what the file is then, or None to leave the target as it is. The targets are
+        durable after `sync()`. Raises SetupError where they cannot be written.
         """
-        source, made = self._object(job_id, file.index), file
+        source = self._object(job_id, file.index)
         if _size_of(source) != file.size or not os.access(source, os.R_OK):
             return None
+        brought: CachedFile | None = file
         try:
             for target in targets:
-                try:
-                    self._cloner.clone(source, temporary)
-                    if not _is_whole(temporary, file):
-                        return None
-                    remade = remake(Path(temporary), file) if remake else file
-                    if remade is None:
-                        return None
-                    made = remade
-                    folder = os.path.dirname(target)
-                    os.makedirs(folder, exist_ok=True)
-                    os.replace(temporary, target)
-                    self._unsynced.add(folder)
-                finally:
-                    # Still there, too, where it and the target were one file already.
-                    with suppress(FileNotFoundError):
-                        os.unlink(temporary)
+                brought = self._bring_to(target, source, file, temporary=temporary, remake=remake)
+                if brought is None:
+                    return None
         except OSError as error:
             if error.errno == errno.EIO or not os.path.exists(source):
                 return None
@@ -199,21 +186,37 @@ class ResultCache:
                 f"{error.strerror or error}. Free the disk or make the folder writable, then run "
                 "the same command again; nothing is lost."
             ) from error
-        return made
+        return brought
+
+    def _bring_to(
+        self, target: str, source: str, file: CachedFile, *, temporary: str, remake: Remake | None
+    ) -> CachedFile | None:
+        """What the target is then; None where it is left as it was. Raises OSError."""
+        try:
+            self._cloner.clone(source, temporary)
+            if not _is_whole(temporary, file):
+                return None
+            made = remake(Path(temporary), file) if remake else file
+            if made is not None:
+                folder = os.path.dirname(target)
+                os.makedirs(folder, exist_ok=True)
+                os.replace(temporary, target)
+                self._unsynced.add(folder)
+            return made
+        finally:
+            # A rename between two names of one file does nothing, so it may still be there.
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
 
     def sync(self) -> None:
-        """Until here what was brought may be gone after a crash of the machine."""
+        """Make what was brought survive a crash of the machine."""
         for folder in self._unsynced:
             with faults(Path(folder)):
-                descriptor = os.open(folder, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+                sync(folder)
         self._unsynced.clear()
 
     def keep(self, finished: Sequence[Finished], *, at: str) -> None:
-        """Take results in. One whose files are no longer as they were made is left out."""
+        """Take results in, but none whose files have changed since they were made."""
         with faults(self._folder), self.index.writing():
             here = set(self.index.known([item.result.job_id for item in finished]))
             new = (item for item in finished if item.result.job_id not in here)
@@ -242,11 +245,11 @@ class ResultCache:
         return Collected(results, files, freed, held)
 
     def _own_folders(self) -> list[Path]:
-        """The folders of files. One that a link leads to is somebody else's."""
+        """The folders of files. What a link leads to is not ours."""
         if self._objects.is_symlink():
             return []
-        found = sorted(self._objects.glob("?"))
-        return [path for path in found if path.is_dir() and not path.is_symlink()]
+        folders = sorted(self._objects.glob("?"))
+        return [path for path in folders if path.is_dir() and not path.is_symlink()]
 
     def _forget(self, since: str) -> int:
         total = 0
@@ -263,19 +266,19 @@ class ResultCache:
             if not dry_run:
                 stack.enter_context(self.index.writing())
             needed = self.index.used(folder.name, since=since)
-            with os.scandir(folder) as found:
-                for item in found:
-                    if not _OBJECT(item.name) or item.name[:_ID_DIGITS] in needed:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not _OBJECT(entry.name) or entry.name[:_ID_DIGITS] in needed:
                         continue  # what has no name of ours is not ours
-                    if item.is_dir(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False):
                         continue
-                    status = item.stat(follow_symlinks=False)
+                    status = entry.stat(follow_symlinks=False)
                     if not dry_run:
-                        os.unlink(item.path)
+                        os.unlink(entry.path)
                     yield status.st_size, status.st_nlink
 
     def _take_in(self, item: Finished) -> bool:
-        """Clone the files of a result; False where one is gone or no longer as it was."""
+        """Clone the files of a result; False where one is gone or has changed."""
         for file, path in zip(item.result.files, item.paths, strict=True):
             if _size_of(path) != file.size:
                 return False
@@ -288,11 +291,11 @@ class ResultCache:
         return True
 
     def _place(self, path: str, target: str) -> bool:
-        """Clone a file; False where something is in its place that is no file."""
+        """Clone a file; False where a directory stands in its place."""
         folder = os.path.dirname(target)
         if folder not in self._made:
             with suppress(FileExistsError):
-                os.mkdir(folder)  # and never the cache itself, should it have been moved
+                os.mkdir(folder)  # never the cache itself, which may have been moved
             self._made.add(folder)
         try:
             self._cloner.clone(path, target)
@@ -323,7 +326,7 @@ def _size_of(path: str) -> int | None:
 
 
 def _is_whole(path: str, expected: CachedFile) -> bool:
-    """Whether a file has the bytes that were recorded. Its size alone tells most that have not."""
+    """Whether a file has the bytes that were recorded. Its size gives most others away."""
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size != expected.size:
             return False

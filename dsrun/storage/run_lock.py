@@ -1,4 +1,4 @@
-"""One run at a time in a run directory, across processes. The system frees a dead owner's lock."""
+"""One run at a time in a run directory, across processes. The system frees a dead run's lock."""
 
 import errno
 import os
@@ -14,8 +14,9 @@ from dsrun.common.errors import RunLocked, SetupError
 if sys.platform != "win32":
     import fcntl
 
-_WAIT_S = 0.5  # between two questions whether the wait goes on
+_WAIT_S = 0.5  # between two checks that the run is still wanted
 _LOOK_S = 0.25  # `dsrun status` holds the lock for a moment when it looks
+_POLL_S = 0.05
 
 
 @contextmanager
@@ -27,40 +28,38 @@ def run_lock(
     say: Callable[[str], None],
     check: Callable[[], None],
 ) -> Iterator[bool]:
-    """Hold the lock; gives False where another run has it and `if_running` is `skip`.
+    """Hold the lock; False where another run holds it and `if_running` is `skip`.
 
-    Raises RunLocked for `fail`; `wait` waits for its turn, until `check` raises.
+    `fail` raises RunLocked; `wait` waits for the lock, or until `check` raises.
     """
     lock = FileLock(path)
     try:
-        try:
-            lock.acquire(timeout=_LOOK_S, poll_interval=_LOOK_S / 5)
-        except Timeout:
+        if not _try(lock, timeout_s=_LOOK_S):
             words = f"another run holds {path.parent}: {describe_owner()}"
+            if if_running == "fail":
+                raise RunLocked(f"{words}; --if-running wait waits for it")
             if if_running == "skip":
                 say(f"{words}; skipped")
-                yield False
-                return
-            if if_running == "fail":
-                raise RunLocked(f"{words}; --if-running wait waits for it") from None
-            say(f"{words}; waiting for it to end")
-            _wait(lock, check)
+            else:
+                say(f"{words}; waiting for it to end")
+                check()
+                while not _try(lock, timeout_s=_WAIT_S):
+                    check()
     except OSError as error:
         raise SetupError(f"{path} cannot be locked: {error.strerror or error}") from error
     try:
-        yield True
+        yield lock.is_locked
     finally:
         lock.release()
 
 
-def _wait(lock: FileLock, check: Callable[[], None]) -> None:
-    while True:
-        check()
-        try:
-            lock.acquire(timeout=_WAIT_S)
-        except Timeout:
-            continue
-        return
+def _try(lock: FileLock, *, timeout_s: float) -> bool:
+    """Whether the lock could be taken in this time."""
+    try:
+        lock.acquire(timeout=timeout_s, poll_interval=_POLL_S)
+    except Timeout:
+        return False
+    return True
 
 
 def is_locked(path: Path) -> bool:
@@ -81,7 +80,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _cannot_be_acquired(path: Path) -> bool:
-    """The same where the system has no `flock`."""
+    """`is_locked` where the system has no `flock`."""
     if not path.exists():
         return False
     lock = FileLock(path)
