@@ -1,7 +1,12 @@
-"""The truth of a run directory, in SQLite.
+"""The truth of a run directory, in SQLite. It never imports HTTP, or a room above it.
 
-It never imports HTTP, or a room above it. Begin with `schema`, the tables, and `writer`, which ends
-each call when the fact is on disk. `view`, `lookup` and `query` read; `peers` reads the ledgers of
-other runs; `history` what earlier runs were. `tail`, `check`, `loss` and `salvage` are for a
-ledger that has lost something, or says what nobody wrote.
+Read it in this order:
+
+- `schema`, the tables; `writes`, what can be written to them.
+- `writer`, which records facts, and ends each call when the fact is on disk; `transactions` and
+  `commits`, how it gets there, also when the disk is full or the directory was moved.
+- `reader`, which reads one ledger; `totals`, `lookup` and `history`, which ask a reader for sums, for
+  single jobs and for the past. `query` answers the user's SQL, `peers` reads other runs' ledgers.
+- `tail`, the newest facts once more; `check`, `loss` and `salvage`, for a ledger that is damaged or
+  has lost something.
 """

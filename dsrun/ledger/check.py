@@ -1,8 +1,8 @@
 """Whether a ledger says what was written to it. Nothing is changed.
 
 A ledger that was closed is compared with its seal, which shows every flipped bit. One that is in
-use, or whose run was killed, has no seal: SQLite checks its own structures, and each row is checked
-for its form. A look at a large file checks less than a run does, so that `dsrun status` stays quick.
+use, or whose run was killed, has no seal: SQLite checks its own structures, and each row has its
+form checked. A look at a large file checks less than a run does, to keep `dsrun status` quick.
 """
 
 import sqlite3

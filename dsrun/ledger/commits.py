@@ -21,7 +21,7 @@ _ANSWERS = frozenset((Kind.TASK, Kind.ANSWER, Kind.LOST, Kind.REFUSAL))
 
 
 class Commits:
-    """Decides which writes of a group reach the ledger's own commit. Runs on the writer's thread."""
+    """Decides on the writer's thread which writes of a group are committed."""
 
     def __init__(
         self, path: Path, db: sqlite3.Connection, *, commit: Callable[[Sequence[Write]], Results]

@@ -1,4 +1,4 @@
-"""What a ledger has lost since it was written. It is noticed, and put back if it can be, at opening.
+"""What a ledger has lost since it was written: noticed at opening, and put back if it can be.
 
 SQLite itself opens a ledger whose log is gone as if nothing had happened.
 """
@@ -33,7 +33,7 @@ class Mark(NamedTuple):
 
 
 def was_in_use(path: Path) -> bool:
-    """Whether the last run did not close the ledger, or it is gone. To be asked before it is opened."""
+    """Whether the last run did not close the ledger, or it is gone. Ask before opening it."""
     if not path.is_file() or not path.stat().st_size:
         return RunLayout.of(path.parent).lockfile.exists()
     with path.open("rb") as file:

@@ -61,7 +61,7 @@ class LedgerQuery:
         return self._select(f"SELECT {chosen}", where, "ORDER BY position", limit)
 
     def kinds(self, columns: Sequence[str], *, where: str = "") -> list[set[str]]:
-        """The kinds of values in each column: integer, real, text; an empty set where it has none."""
+        """The kinds of values in each column: integer, real, text; empty where it has none."""
         kinds: list[set[str]] = []
         for name in columns:
             head = f"SELECT DISTINCT typeof({self._column(name)})"

@@ -70,8 +70,8 @@ class LedgerReader:
     def __init__(self, path: Path, *, live: bool = False, thorough: bool = False) -> None:
         """`live`: this process writes the ledger too. Otherwise no file is touched.
 
-        A ledger that is not live is checked; `thorough` checks all of it, whatever its size. Raises
-        SetupError where there is no readable ledger, DamagedLedger where it is not as it was written.
+        A ledger that is not live is checked; `thorough` checks all of it, whatever its size.
+        Raises SetupError where there is no readable ledger, DamagedLedger where it is damaged.
         """
         if not path.is_file():
             raise NoLedger(f"{path} is not there; name a run directory or a pipeline that ran")
@@ -118,7 +118,7 @@ class LedgerReader:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """For a block that makes values of rows: one that is not of its form is reported as damage."""
+        """Around whatever makes values of rows: one that has not its form is reported as damage."""
         try:
             yield
         except (ValueError, ArithmeticError, TypeError, LookupError) as error:

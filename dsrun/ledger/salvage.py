@@ -1,4 +1,4 @@
-"""What of a damaged ledger can still be read, table by table and row by row, in a copy of it."""
+"""Saving what can still be read of a damaged ledger, table by table and row by row, from a copy."""
 
 import shutil
 import sqlite3
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 
 def salvage(damaged: Path, target: Path, *, is_whole: Callable[[Row], bool]) -> int:
-    """Copy the rows that have their form; the number of jobs.
+    """Copy the rows that are in their form, and return how many jobs were saved.
 
     `target` is an empty ledger of the newest version. `is_whole` judges the row of a job.
     """
@@ -74,7 +74,7 @@ def empty_ledger(path: Path) -> Path:
 
 
 def whole_jobs(path: Path) -> set[str]:
-    """The jobs of a ledger that lack nothing: who has succeeded has artifacts."""
+    """The jobs of a ledger that lack nothing: a succeeded job has all its artifacts."""
     with closing(connect(path)) as db:
         rows = db.execute(
             "SELECT job_id FROM job WHERE status <> 'succeeded' OR wanted <= "
@@ -101,7 +101,7 @@ class Known:
 
 
 class Restoring:
-    """The new ledger, with every job of the plan, while lost rows are filled in."""
+    """The new ledger, which has every job of the plan, while lost rows are filled in."""
 
     def __init__(self, path: Path) -> None:
         self._db = connect(path)
@@ -120,12 +120,12 @@ class Restoring:
         self._db.close()
 
     def started_at(self) -> str | None:
-        """When the first run began that is still known."""
+        """When the first run that is still known began."""
         row = self._db.execute("SELECT min(started_at) FROM run").fetchone()
         return None if row is None else row[0]
 
     def kept(self, job_id: str) -> dict[str, Json]:
-        """What the row of a job says that has lost its artifacts alone."""
+        """What is left in the row of a job that has lost only its artifacts."""
         row = self._db.execute(_KEPT, (job_id,)).fetchone()
         if row is None:
             return {}
@@ -173,9 +173,9 @@ class Restoring:
 def _copied(
     damaged: Path, kept: Sequence[str], whole: Path, patched: int
 ) -> Iterator[sqlite3.Connection | None]:
-    """A copy of these files, whose first bytes are those of a whole ledger; None where it is none.
+    """A copy of these files with the first bytes of a whole ledger; None where it cannot be read.
 
-    A ledger of the same version has its tables at the same places.
+    That works because ledgers of one version have their tables at the same places.
     """
     copy = whole.with_name("copy.sqlite3")
     try:
@@ -189,7 +189,7 @@ def _copied(
             db.row_factory = sqlite3.Row
             db.text_factory = bytes
             try:
-                db.execute("PRAGMA writable_schema = ON")  # a schema that is partly broken is read
+                db.execute("PRAGMA writable_schema = ON")  # so that a partly broken schema is read
                 db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             except READ_FAULTS:
                 yield None
@@ -222,12 +222,12 @@ def _copy(
         sql = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
         try:
             db.execute(sql, list(known.values()))
-        except sqlite3.Error:  # a value has not the type of its column
+        except sqlite3.Error:  # a value is not of its column's type
             continue
 
 
 def _rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Every row that can be read: onward, past what is broken, and from the end back."""
+    """Every row that can be read: forward, past what is broken, and back from the end."""
     is_numbered = table in _NUMBERED
     order = "ORDER BY rowid" if is_numbered else ""
     try:
@@ -238,7 +238,7 @@ def _rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 
 def _rows_behind(db: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Past a broken page: each row that still has a number, and all from the end back."""
+    """The rows past a broken page: one by one by their numbers, and back from the end."""
     for number in range(1, _most_rows(db)):
         try:
             for row in db.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)):  # noqa: S608
@@ -251,7 +251,7 @@ def _rows_behind(db: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 
 def _most_rows(db: sqlite3.Connection) -> int:
-    """More than the file can hold of any table here."""
+    """More rows than the file can hold of any table."""
     try:
         pages = int(db.execute("PRAGMA page_count").fetchone()[0])
     except READ_FAULTS:
@@ -260,7 +260,7 @@ def _most_rows(db: sqlite3.Connection) -> int:
 
 
 def _rows_of_jobs(db: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Of a table that is broken somewhere, the rows of each job by itself."""
+    """The rows of a table that is broken somewhere, asked for job by job."""
     if table not in ("artifact", "twin"):
         return
     for job in list(_rows(db, "job")):
@@ -275,7 +275,7 @@ def _rows_of_jobs(db: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 
 def _decoded(row: sqlite3.Row) -> Iterator[Row]:
-    """The row with its texts, or nothing where one is no text."""
+    """The row with its texts decoded, or nothing where one is not text."""
     try:
         yield {
             name: row[name].decode() if isinstance(row[name], bytes) else row[name]

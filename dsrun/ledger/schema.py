@@ -8,25 +8,25 @@ from dsrun.common.sqlite import disk_error
 
 VERSION = 7
 
-MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
-WANTED_UNITS = f"max(0, min(wanted, {MOST_UNITS}))"
+_MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
+WANTED_UNITS = f"max(0, min(wanted, {_MOST_UNITS}))"
 
 
 def _units(column: str) -> str:
-    return f"iif({column} BETWEEN 0 AND {MOST_UNITS}, {column}, {WANTED_UNITS})"
+    return f"iif({column} BETWEEN 0 AND {_MOST_UNITS}, {column}, {WANTED_UNITS})"
 
 
-# What was billed for a job; a number that cannot be is taken to be what was asked for.
+# What was billed for a job. An impossible number is taken for what was asked for.
 PAID_UNITS = f"({_units('units')} + {_units('units_before')})"
 
 
 def paid_units(units: int, units_before: int, wanted: int) -> int:
-    """The same for a row that has been read."""
-    asked_for = max(0, min(wanted, MOST_UNITS))
-    return sum(n if 0 <= n <= MOST_UNITS else asked_for for n in (units, units_before))
+    """PAID_UNITS of a row that has been read."""
+    asked_for = max(0, min(wanted, _MOST_UNITS))
+    return sum(n if 0 <= n <= _MOST_UNITS else asked_for for n in (units, units_before))
 
 
-FIRST_COUNTED = 7  # the first version whose facts are counted
+FIRST_COUNTED = 7  # the first version that counts its facts
 
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
@@ -46,7 +46,7 @@ _RESULTS = """
         submitted_at, ended_at
     FROM job
 """
-SPEND = """
+_SPEND = """
     SELECT substr(coalesce(ended_at, submitted_at), 1, 10) AS day, step, operation,
         count(*) AS jobs, sum(units + units_before) AS units,
         round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 6) AS amount, currency
@@ -148,17 +148,17 @@ MIGRATIONS = (
         PRIMARY KEY (sha256, model, endpoint)
     ) STRICT, WITHOUT ROWID;
     """,
-    f"CREATE VIEW results AS {_RESULTS}; CREATE VIEW spend AS {SPEND};",
+    f"CREATE VIEW results AS {_RESULTS}; CREATE VIEW spend AS {_SPEND};",
     f"""
     DROP VIEW results;
     ALTER TABLE artifact ADD COLUMN source_sha256 TEXT;
     UPDATE artifact SET source_sha256 = sha256;
     CREATE VIEW results AS {_RESULTS};
     """,  # noqa: S608
-    # Of the last intent: whose clock has dated it.
+    # The run of the last intent, whose clock has dated it.
     "ALTER TABLE job ADD COLUMN run_id INTEGER;",
-    # `facts`: how many were committed. `lost`: how many of them are missing here and not settled
-    # yet; 0 where nobody can tell the number, NULL for none.
+    # `facts`: how many were committed. `lost`: how many of them are missing and not settled yet; 0
+    # where nobody can tell the number, NULL for none.
     """
     CREATE TABLE IF NOT EXISTS mark (
         ledger_id     TEXT NOT NULL,
@@ -181,19 +181,19 @@ _TABLES = {  # by the version that brought them
 
 
 def tables_of(version: int) -> set[str]:
-    """The names of the tables that a ledger of a version has."""
+    """The names of the tables that a ledger of this version has."""
     return set().union(*(names for since, names in _TABLES.items() if since <= version))
 
 
 def results_view(version: int) -> str:
-    """The view `results` for a ledger that may be of an older version, and is left so."""
+    """The view `results` for a ledger that may be of an older version, and stays as it is."""
     if version >= _SINCE_SOURCES:
         return _RESULTS
     return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> int:
-    """Bring a ledger to the newest version; the one that it had.
+    """Bring a ledger to the newest version; returns the one that it had.
 
     Raises SetupError where it is of a newer one.
     """

@@ -1,10 +1,10 @@
 """The newest facts of a ledger once more, in a small file beside it.
 
-SQLite drops a log that is gone, cut or garbled without a word, and what it held with it. This file
-says how many facts the ledger must have, so that the loss is told, and has those that may not be in
-the database file yet, so that they can be put back. Nothing waits for it: each commit is appended
-right after SQLite has synced it, before anybody acts on it, and `kill -9` loses no page of the
-system's cache. A tail that is behind its ledger is healthy.
+SQLite silently passes over a log that is gone, cut or garbled, and loses what it held. This file
+says how many facts the ledger must have, so that a loss is noticed, and it repeats those that may
+not be in the database file yet, so that they can be put back. Nothing waits for it: each commit is
+appended right after SQLite has synced it, before anybody acts on it, and `kill -9` loses nothing
+that is in the system's cache. A tail that is behind its ledger is healthy.
 """
 
 import os
@@ -27,10 +27,10 @@ _SUM_BYTES = 9  # eight hex digits and a space
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The database file as the last run left it whole.
+    """The whole database file, as the last run left it.
 
-    `change` is SQLite's own count of writes to a file without a log: somebody who has edited the
-    file has moved it, a flipped bit has not.
+    `change` is SQLite's own count of writes to a file without a log: an edit through SQLite raises
+    it, a flipped bit does not.
     """
 
     size: int
@@ -40,7 +40,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """`facts`: how many there are in all; `base`: how many came before the first entry."""
+    """`facts`: how many facts there are in all; `base`: how many came before the first entry."""
 
     ledger_id: str
     version: int  # of the ledger's tables
@@ -66,7 +66,7 @@ class Tail:
     """The tail of a ledger that is open for writing."""
 
     def __init__(self, ledger: Path, head: Head) -> None:
-        """Begins anew after `head.facts`, safely on disk. Raises OSError."""
+        """Begin anew after `head.facts`, and sync. Raises OSError."""
         path = _tail_of(ledger)
         is_new = not path.exists()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -82,7 +82,7 @@ class Tail:
         return self._end >= _FULL_BYTES
 
     def append(self, facts: int, writes: str) -> None:
-        """What a commit wrote, as JSON, and how many facts the ledger has now. Raises OSError."""
+        """Add what a commit wrote, as JSON; the ledger has `facts` facts now. Raises OSError."""
         text = f"{self._head.facts} {facts} {writes}".encode()
         line = b"%08x %b\n" % (zlib.crc32(text), text)
         _write(self._file, line, self._end)
@@ -90,7 +90,7 @@ class Tail:
         self._put(replace(self._head, facts=facts, seal=None))
 
     def restart(self) -> None:
-        """The database file has it all. Raises OSError."""
+        """Drop all entries: the database file has everything. Raises OSError."""
         self._put(replace(self._head, base=self._head.facts, seal=None))
         os.ftruncate(self._file, _HEAD_BYTES)
         self._end = _HEAD_BYTES
@@ -99,7 +99,7 @@ class Tail:
         os.fdatasync(self._file)
 
     def seal(self, seal: Seal | None) -> None:
-        """The ledger is closed, and its file is whole. Raises OSError."""
+        """Seal a ledger that is closed, and whose file is whole. Raises OSError."""
         self.restart()
         self._put(replace(self._head, seal=seal))
         os.fsync(self._file)
@@ -113,7 +113,7 @@ class Tail:
 
 
 def read_head(ledger: Path) -> Head | None:
-    """None where there is no tail, or none that can be read."""
+    """The head of a ledger's tail; None where there is none that can be read."""
     try:
         with _tail_of(ledger).open("rb") as file:
             return _decoded(file.read(_HEAD_BYTES))

@@ -39,7 +39,7 @@ _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
 class Ledger:
-    """The ledger of one run directory, open for writing; `view` reads it. Close it with `close()`."""
+    """The ledger of one run directory, open for writing, and with `view` for reading. Close it."""
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
@@ -83,7 +83,7 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation. Jobs sent after `live_since` that were not found are looked for again."""
+        """Record this invocation. Jobs sent after `live_since` and not found are looked for again."""
         await self._write(
             Statement(
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
@@ -195,7 +195,7 @@ class Ledger:
         )
 
     async def reopen_lost(self, job_id: str) -> None:
-        """A finished job whose file is gone: its task is asked for once more, which costs nothing."""
+        """A finished job whose file is gone: its task is asked once more, which costs nothing."""
         await self._write(
             Statement(
                 "UPDATE job SET status = 'submitted', ended_at = NULL WHERE job_id = ?", (job_id,)
@@ -229,7 +229,7 @@ class Ledger:
         )
 
     async def record_foreign(self, job: OpenJob, *, task_id: str, at: str, message: str) -> None:
-        """The task that was found for the job turned out to be another's: the job is in doubt again."""
+        """The task found for the job turned out to be another's: the job is in doubt again."""
         await self._write(
             Row(Kind.FOREIGN, (job.job_id,)),
             self._attempt(job, "create", at, "foreign", message=message, task_id=task_id),

@@ -1,7 +1,7 @@
-"""The writes of the ledger: one SQL statement each, over any number of rows at once.
+"""What can be written to a ledger: each kind of row has one SQL statement, for any number of rows.
 
-The rows travel as one JSON array. A statement a row would give up and take back Python's
-global lock for each of them, while the event loop wants it.
+The rows travel as one JSON array. A statement for each row would release and retake Python's global
+lock each time, while the event loop wants it.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def _insert(table: str, *columns: str) -> str:
 
 
 class Kind(Enum):
-    """What can be written; the value is its SQL. Rows of one group are of different jobs."""
+    """A kind of row; its value is its SQL. The rows of one group are of different jobs."""
 
     JOB = _insert(
         "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
@@ -45,7 +45,7 @@ class Kind(Enum):
         "json_extract(value, '$[8]') AS stems FROM json_each(?)) AS row "
         "JOIN job ON job.job_id = row.job_id "
         "WHERE NOT (job.step = row.step AND job.idx = row.idx) ON CONFLICT DO NOTHING"
-    )  # takes the rows of JOB: those whose job stands at another place already
+    )  # takes the rows of JOB, and keeps those whose job already stands at another place
     INTENT = _update(
         "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
         "run_id = new.run, request_id = NULL, lost_at = NULL, output = NULL",
@@ -91,7 +91,7 @@ class Row(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """SQL that is no row of a Kind: rare, and run by itself."""
+    """Rare SQL that fits no Kind, and is run by itself."""
 
     sql: str
     values: Sequence[Json]

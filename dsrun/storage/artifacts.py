@@ -1,7 +1,7 @@
 """The door to the output directory: files appear whole, checked and synced, or not at all.
 
-A file is written under `.tmp/` of the run directory, identified, hashed, synced and then
-renamed. A crash leaves nothing but files in `.tmp/`, which the next run removes.
+A file is written in `.tmp/` of the run directory, identified, hashed, synced and then renamed. A
+crash leaves files only in `.tmp/`, which the next run removes.
 """
 
 import hashlib
@@ -41,12 +41,12 @@ class Incoming:
         self.path = path
         self.size = 0  # as it came
         self.head = b""  # the first bytes, enough to identify the file
-        self._tail = b""  # of what is on disk already
-        self._has_end = False  # so does that
+        self._tail = b""  # the last bytes of what is on disk already
+        self._has_end = False  # the end mark is among what is on disk already
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
-        self._written: Written | None = None  # where it is not as it came
+        self._written: Written | None = None  # where it was changed
 
     @property
     def source_sha256(self) -> str:
@@ -72,11 +72,11 @@ class Incoming:
                 os.close(self.write())
 
     def is_cut_off(self) -> bool:
-        """Whether the end is missing that its kind of file has; more may stand behind it."""
+        """Whether the end mark is missing that its kind of file has. More may follow the mark."""
         return bool(end_mark(self.head)) and not self._has_end and not self._shows_end()
 
     def finish(self, change: Change | None) -> int:
-        """Write the rest, and the whole with this change; gives the open file's descriptor."""
+        """Write the rest, and apply the change; returns the descriptor of the open file."""
         is_on_disk = self._held < self.size
         if change is None or not is_on_disk:
             return self.write(change)
@@ -85,7 +85,7 @@ class Incoming:
         return os.open(self.path, os.O_RDONLY)
 
     def write(self, change: Change | None = None) -> int:
-        """Write what is held, changed where that is all; gives the open file's descriptor."""
+        """Write what is held, changed where it is the whole file; returns the open descriptor."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
@@ -101,7 +101,7 @@ class Incoming:
         return descriptor
 
     def _shows_end(self) -> bool:
-        """Whether the mark stands in what is held, which is one piece from here on."""
+        """Whether the end mark is in what is held, which is joined to one piece here."""
         held = b"".join(self._parts)
         self._parts = [held]
         mark = end_mark(self.head)
@@ -130,17 +130,17 @@ class _Keep(NamedTuple):
 
 
 class ArtifactStore:
-    """Keeps artifacts of one run directory; syncs in groups on its own thread."""
+    """Keeps the artifacts of one run directory; syncs them in groups on its own thread."""
 
     def __init__(self, run_dir: Path) -> None:
-        """Makes the folders, removes what a crash left. Raises SetupError."""
+        """Make the folders, and remove what a crash has left. Raises SetupError."""
         self._root = str(run_dir)
         layout = RunLayout.of(run_dir)
         self._temp = layout.temp
         self._numbers = count()
         with disk_faults(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self._temp, ignore_errors=True)  # leaves a link
+            shutil.rmtree(self._temp, ignore_errors=True)  # passes over a link
         own_folder(self._temp)
         self._ground = Ground(folders=[run_dir, self._temp, layout.artifacts])
         self._worker: GroupWorker[_Keep, Saved] = GroupWorker(self._keep_group, name="store")
@@ -163,7 +163,7 @@ class ArtifactStore:
         return Incoming(self._temp / str(next(self._numbers)))
 
     def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
-        """A file that `keep` had put under its last name when the run was cut off.
+        """A file that `keep` had already renamed when its run was cut off.
 
         `undo` takes a tag out again.
         """
@@ -180,13 +180,13 @@ class ArtifactStore:
     ) -> Saved:
         """Make the bytes a file under each of `stems` (below artifacts/, without extension).
 
-        `change` may put a tag into them. Raises ArtifactInvalid, or SetupError when the disk
-        does not take it.
+        `change` may put a tag into them. Raises ArtifactInvalid, or SetupError where they
+        cannot be written.
         """
         return await self._worker.put(_Keep(incoming, stems, media, declared, change))
 
     def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
-        """Write all, sync all, rename all: later syncs find most of their work done."""
+        """Write all, then sync and rename each: the later syncs find most of their work done."""
         if words := self.lost():
             return [GroundLost(words)] * len(group)
         written = [self._write(item) for item in group]
@@ -210,7 +210,7 @@ class ArtifactStore:
         return results
 
     def _write(self, item: _Keep) -> tuple[int, Kind] | BaseException:
-        """The file's open descriptor and its kind, or what is wrong with it."""
+        """The descriptor of the open file and its kind, or what is wrong with it."""
         try:
             kind = identify(item.incoming.head, media=item.media, declared=item.declared)
             with disk_faults(item.incoming.path):
@@ -244,7 +244,7 @@ class ArtifactStore:
         folders.add(folder)
 
     def _make_folder(self, folder: str) -> None:
-        """Below the run directory, which is never made anew."""
+        """Make a folder below the run directory, which is never made anew."""
         Path(self._root, ARTIFACTS).mkdir(exist_ok=True)
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._made.add(folder)

@@ -1,7 +1,7 @@
 """The cache's index: which jobs have a finished result, of which files, and when it was used.
 
-A SQLite file that many runs share. What is written here guards no money: it may lag behind,
-and after a crash it may name files that are not there. Who uses an entry checks its files.
+Many runs share this SQLite file. It guards no money: it may lag behind, and after a crash it may
+name files that do not exist. Whoever uses an entry checks its files.
 """
 
 import re
@@ -39,14 +39,14 @@ _IDS = "job_id IN (SELECT value FROM json_each(?))"
 
 
 class CacheFault(SetupError):
-    """The cache cannot be read or written. For a run this is a warning, never its end."""
+    """The cache cannot be read or written. It never ends a run, which only warns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedFile:
     """One file of a result; `index` is its number among those of its job, `size` in bytes.
 
-    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    `source_sha256` is that of the bytes from the service, before metadata was put in.
     """
 
     index: int
@@ -61,7 +61,7 @@ class CachedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedResult:
-    """What a job made: its files by index, and what its answer named besides."""
+    """What a job made: its files by index, and what else its answer named."""
 
     job_id: str
     output: Json
@@ -69,7 +69,7 @@ class CachedResult:
 
 
 class _OwnFile:
-    """A connection to write; the file is made where it is missing."""
+    """A connection that writes; the file is made where it is missing."""
 
     def __init__(self, path: Path) -> None:
         # The event loop's thread uses it before the first job, a worker's thread from then on.
@@ -91,12 +91,12 @@ class _OwnFile:
 
 
 class CacheIndex:
-    """An open index. Every method raises CacheFault where the disk does not take or give it."""
+    """An open index. Every method raises CacheFault where it cannot be read or written."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         """The file is made where it is missing, unless `read_only`: then nothing is written.
 
-        Two that make the same file at once must be kept apart by the caller.
+        The caller must keep apart two processes that would make the same file at once.
         """
         self._path = path
         with faults(path):
@@ -141,11 +141,11 @@ class CacheIndex:
 
     def find(self, job_ids: Sequence[str]) -> dict[str, CachedResult]:
         """The entries of those jobs that have one, by job id, without the `damaged` ones."""
-        found = self._find(job_ids)
-        return {job_id: result for job_id, result in found.items() if result is not None}
+        entries = self._find(job_ids)
+        return {job_id: result for job_id, result in entries.items() if result is not None}
 
     def damaged(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of the jobs whose entry says nothing that dsrun has written."""
+        """Those of the jobs whose entry is not one that dsrun has written."""
         return [job_id for job_id, result in self._find(job_ids).items() if result is None]
 
     def _find(self, job_ids: Sequence[str]) -> dict[str, CachedResult | None]:
@@ -166,7 +166,7 @@ class CacheIndex:
         )
 
     def touch(self, job_ids: Sequence[str], *, at: str) -> None:
-        """Inside `writing()`: the entries are used now; a clock set back makes none older."""
+        """Inside `writing()`: the entries are used now. A clock set back makes none older."""
         self._all(f"UPDATE entry SET used_at = max(used_at, ?) WHERE {_IDS}", job_ids, at)  # noqa: S608
 
     def forget(self, job_ids: Sequence[str]) -> None:
@@ -198,7 +198,7 @@ class CacheIndex:
         return {row[0] for row in rows}
 
     def is_complete(self, directory: str) -> bool:
-        """Whether all that has succeeded in a run directory was brought here."""
+        """Whether every success of a run directory is in the cache."""
         return bool(self._rows("SELECT 1 FROM directory WHERE path = ?", (directory,)))
 
     def note_complete(self, directory: str, *, is_complete: bool) -> None:
@@ -206,7 +206,7 @@ class CacheIndex:
         self._rows(sql if is_complete else "DELETE FROM directory WHERE path = ?", (directory,))
 
     def _all(self, sql: str, job_ids: Sequence[str], *before: Json) -> list[tuple[Json, ...]]:
-        """Of any number of jobs: their ids travel as one JSON array, the last value."""
+        """A statement about any number of jobs: their ids are one JSON array, its last value."""
         return self._rows(sql, (*before, orjson.dumps(job_ids).decode()))
 
     def _rows(self, sql: str, values: Sequence[Json] = ()) -> list[tuple[Json, ...]]:
@@ -216,7 +216,7 @@ class CacheIndex:
 
 @contextmanager
 def faults(path: Path) -> Iterator[None]:
-    """Words for a cache that the disk does not take or give."""
+    """Turns errors into words about a cache that cannot be used."""
     try:
         yield
     except sqlite3.Error as error:
@@ -233,7 +233,7 @@ def faults(path: Path) -> Iterator[None]:
 
 
 def _result(job_id: str, output: Json, files: Json) -> CachedResult | None:
-    """An entry; None where it is none of ours. It is a path's part and more: nothing is trusted."""
+    """An entry; None where it is not ours. Parts of it become paths, so nothing is trusted."""
     try:
         made = CachedResult(
             job_id=job_id,

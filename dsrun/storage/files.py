@@ -1,4 +1,4 @@
-"""Files that are written aside, synced and renamed: readers see the old bytes or the new ones."""
+"""Files that are written aside, synced and renamed: a reader sees the old bytes or the new ones."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from dsrun.common.errors import SetupError
 
 
 class disk_faults:  # noqa: N801  # read as a word after `with`
-    """Turns an operating system's refusal into words for the user."""
+    """Turns an error of the operating system into words for the user."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,7 +27,7 @@ class disk_faults:  # noqa: N801  # read as a word after `with`
 
 
 def own_folder(path: Path) -> None:
-    """Make a folder that is dsrun's alone, in one that is there; a link in its place goes.
+    """Make a folder that is dsrun's alone, in an existing one. A link in its place is removed.
 
     What a link leads to is somebody else's. Raises SetupError.
     """
@@ -38,16 +38,16 @@ def own_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Raises SetupError where the folder cannot be made."""
+    """Make a folder and those above it. Raises SetupError."""
     with disk_faults(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that replaces `path` as one act, where the block ends well.
+    """A file to write, which replaces `path` in one step once the block has ended well.
 
-    Readers see the old bytes or the new ones. Raises SetupError.
+    Raises SetupError.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with disk_faults(path):
@@ -64,13 +64,13 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Replace a file as one act. Raises SetupError."""
+    """Replace a file in one step. Raises SetupError."""
     with whole_file(path) as file:
         file.writelines(parts)
 
 
 def point_latest(link: Path, target: str) -> None:
-    """Make the symbolic link `latest` name the newest run, as one act. Raises SetupError."""
+    """Make the symbolic link `latest` name the newest run, in one step. Raises SetupError."""
     temporary = link.with_name(f".{link.name}.tmp")
     with disk_faults(link):
         temporary.unlink(missing_ok=True)
@@ -79,6 +79,7 @@ def point_latest(link: Path, target: str) -> None:
 
 
 def sync(path: str) -> None:
+    """Make a file or folder survive a crash of the machine. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

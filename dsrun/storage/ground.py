@@ -1,7 +1,7 @@
-"""Whether the files and folders that a run writes to still stand where it found them.
+"""Whether the files and folders that a run writes to are still where they were at its start.
 
-SQLite and open descriptors go on with a file that was removed, renamed or replaced: all seems
-well, and what is written can be found by nobody. So a name is compared with what stood there first.
+SQLite and open descriptors go on with a file that was removed, renamed or replaced: all seems well,
+and nobody can find what is written. So each name is compared with what it first stood for.
 """
 
 import os
@@ -11,18 +11,18 @@ from pathlib import Path
 
 
 class Ground:
-    """Names, each with the file or folder that was found under it. Close it in the end."""
+    """Names, each with the file or folder that it first stood for. Close it with `close()`."""
 
     def __init__(self, *, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
-        """What is not there yet counts from when it is seen first.
+        """What does not exist yet counts from when it is first seen.
 
-        Somebody else must hold the files open, so that their numbers are not given away. To open
-        them here would do harm: to close a descriptor gives up SQLite's locks.
+        Somebody else must hold the files open, or their inode numbers could be used again. They
+        must not be opened here: closing a descriptor would release SQLite's locks.
         """
         self._folders = tuple(map(str, folders))
         self._files = tuple(map(str, files))
         self._known: dict[str, tuple[int, int]] = {}
-        self._held: list[int] = []  # descriptors that keep the numbers of the folders
+        self._held: list[int] = []  # descriptors that keep the inode numbers of the folders in use
         self.lost()
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
-"""Which of the runs that go on at the same time a job belongs to: the one that came first.
+"""Which of several runs at the same time a job belongs to: the one that came first.
 
 Runs of one output root may plan the same jobs: somebody edits a prompt and runs the pipeline again
-while the first run goes on. Each run takes a number, one run after the other, and keeps it in its
-directory. A job in the ledger of a living run with a smaller number is left to that run. As the
-ledger was written before the number was taken, of two runs one always sees the other.
+while the first run goes on. Runs take numbers, one at a time, and keep them in their directories. A
+job in the ledger of a living run with a smaller number is left to that run. Each run writes its
+ledger before it takes its number, so that of two runs one always sees the other.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Precedence:
     """The number of one run. Its directory must be locked, and stay so."""
 
     def __init__(self, run_dir: Path, *, out: Path) -> None:
-        """Takes away what a killed run of this directory has left. Raises SetupError."""
+        """Remove what a killed run of this directory has left. Raises SetupError."""
         self._file = RunLayout.of(run_dir).number
         self._run_dir = run_dir
         self._out = out
@@ -43,21 +43,21 @@ class Precedence:
             self._file.unlink(missing_ok=True)
 
     def enter(self) -> None:
-        """Take the next number: the ledger has every job of the run by now. Raises SetupError."""
-        if not self._run_dir.is_dir():  # to make a gate would make the root anew
+        """Take the next number. The ledger must have every job of the run. Raises SetupError."""
+        if not self._run_dir.is_dir():  # the gate's lock file would make the root anew
             raise GroundLost(f"{self._run_dir} is no longer there")
         with disk_faults(self._file), ExitStack() as stack:
-            # A root that takes no file has no gate: two that enter at once may share a number,
-            # and then pay what both plan twice.
+            # A root that cannot be written to has no gate: two runs that enter at once may share a
+            # number, and then pay twice for what both plan.
             with suppress(PermissionError):
                 stack.enter_context(self._gate())
             self._number = 1 + max((number or 0 for _, number in self._others()), default=0)
             self._file.write_text(f"{self._number}\n", encoding="ascii")
 
     def rest(self) -> None:
-        """Have nothing in hand until it enters again, behind all others. Raises SetupError.
+        """Claim no job until the run enters again, behind all others. Raises SetupError.
 
-        Else two runs could wait for each other, each with a job that the other has given up.
+        Otherwise two runs could wait for each other, each for a job that the other has given up.
         """
         with disk_faults(self._file):
             self._file.write_text(f"{_RESTING}\n", encoding="ascii")
@@ -67,7 +67,7 @@ class Precedence:
             self._file.unlink(missing_ok=True)
 
     def living(self) -> list[Living]:
-        """The other runs."""
+        """The other runs that go on now."""
         own = self._number
         return [
             Living(folder, is_earlier=own is not None and number is not None and number < own)
@@ -95,7 +95,7 @@ class Precedence:
 
 
 def living_runs(out: Path, *, besides: Path) -> list[Living]:
-    """Those that a run of the directory `besides` would find, did it enter now."""
+    """The runs that one in the directory `besides` would find if it entered now."""
     return [
         Living(folder, is_earlier=number is not None)
         for folder, number in _living(out, besides=besides)
@@ -103,13 +103,13 @@ def living_runs(out: Path, *, besides: Path) -> list[Living]:
 
 
 def _living(out: Path, *, besides: Path) -> Iterator[tuple[Path, int | None]]:
-    """The directories of living runs that do not rest, with the numbers of those that entered."""
+    """The directories of living runs that do not rest; with numbers, of those that have entered."""
     for run_dir in run_dirs(out, holding=LOCK):
         layout = RunLayout.of(run_dir)
         if not is_locked(layout.lock) or run_dir.resolve() == besides.resolve():
             continue
         text = ""
-        with suppress(OSError, ValueError):  # it is about to enter, or to leave
+        with suppress(OSError, ValueError):  # the run is about to enter, or to leave
             text = layout.number.read_text(encoding="ascii").strip()
         if text != _RESTING:
             yield run_dir, int(text) if _is_number(text) else None

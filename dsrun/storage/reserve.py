@@ -1,8 +1,8 @@
 """Room on the disk, kept for what is under way and given to the ledger when the disk is full.
 
 Whoever sends a request that may be paid must be able to write down its answer. The room is a file
-beside the ledger, of real blocks; when the disk takes no more they become part of SQLite's log,
-which reads as empty there, so that no download gets them first.
+of real blocks beside the ledger. When the disk is full the blocks are moved to the end of SQLite's
+log, where SQLite takes them for unwritten, so that no download gets them first.
 """
 
 import errno
@@ -16,13 +16,13 @@ from dsrun.storage.layout import RunLayout
 
 _MARGIN = 256 << 10  # for how jobs and the run end
 _A_CREATE = 64 << 10  # the pages that an intent and its answer touch, twice
-_STEP = 128 << 10  # given over at once: what another writer may snatch
+_STEP = 128 << 10  # moved at once, so at most so much can be snatched by another writer
 _NO_FALLOCATE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV}
 _OWN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Reserve:
-    """The room of one run directory. Nothing is kept before `hold`."""
+    """The room of one run directory. None is kept before `hold`."""
 
     def __init__(self, run_dir: Path, *, log: Path) -> None:
         """`log` is the file that gets the room."""
@@ -53,7 +53,7 @@ class Reserve:
         self._size = size
 
     def give_up(self) -> None:
-        """Let the log have the room, piece by piece. What cannot be done is left."""
+        """Let the log have the room, piece by piece, as far as the disk allows."""
         if not self._size:
             return
         left, self._size = self._size, 0
@@ -76,16 +76,16 @@ class Reserve:
         self.remove()
 
     def remove(self) -> None:
-        """Give the room back to everybody. It is ours by its name, whatever it may be."""
+        """Give the room back to everybody. Whatever has this name is ours."""
         self._size = 0
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def _open(self) -> int:
-        """The file; what is in its place and is no file of one name goes. Raises OSError."""
+        """Open the file. Anything else in its place is removed, a hard link too. Raises OSError."""
         with suppress(FileNotFoundError):
-            found = self._path.lstat()
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            status = self._path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
                 self._path.unlink()
         return os.open(self._path, _OWN | os.O_CREAT, 0o600)
 

@@ -1,4 +1,4 @@
-"""Tags for pictures of every format that has a place for them; others are left as they are."""
+"""Tags for pictures of every format that has a place for them. Others stay as they are."""
 
 from functools import partial
 
@@ -23,7 +23,7 @@ def untagged(ends: Ends) -> Splice | None:
 
 
 def tagging(job: OpenJob, index: int, *, seed: int | None) -> Change:
-    """Of the job and not of what was asked for last: a picture is tagged alike each time."""
+    """The change that tags a picture of a job, in the same way each time it is fetched."""
     tag = Tag(
         job_id=job.job_id,
         operation=job.operation,

@@ -18,7 +18,7 @@ _AFTER_KEYWORD = {
     b"iTXt": b"\0\0\0\0\0",  # not compressed, no language, no translated keyword
 }
 _FACTS, _SOFTWARE, _DESCRIPTION = b"dsrun", b"Software", b"Description"
-_NO_ASCII = re.compile(r'[^\0-\x7f][^"\\\0-\x1f]*')  # with what may follow, to find it in one go
+_NO_ASCII = re.compile(r'[^\0-\x7f][^"\\\0-\x1f]*')  # and what may follow, to match it at once
 
 
 def tagged(ends: Ends, tag: Tag) -> Splice | None:
@@ -36,7 +36,7 @@ def tagged(ends: Ends, tag: Tag) -> Splice | None:
 
 
 def untagged(ends: Ends) -> Splice | None:
-    """Takes the texts out that `tagged` put in; the last of them are the facts."""
+    """Takes out the texts that `tagged` put in; the last of them are the facts."""
     head, at = ends.head, _BEGIN
     if not head.startswith(_START):
         return None
@@ -52,18 +52,18 @@ def untagged(ends: Ends) -> Splice | None:
 
 
 def _keywords(head: bytes) -> set[bytes] | None:
-    """Of the texts before the pixels; None where the chunks do not lead there."""
+    """The keywords of the texts before the pixels; None where the chunks do not lead there."""
     if not head.startswith(_START):
         return None
-    found: set[bytes] = set()
+    keywords: set[bytes] = set()
     at = _BEGIN
     while (kind := head[at + 4 : at + 8]) != b"IDAT":
         if not kind.isalpha() or len(kind) < 4:  # noqa: PLR2004
             return None
         if kind in _TEXTS:
-            found.add(head[at + 8 : at + 8 + 80].partition(b"\0")[0])  # a keyword has up to 79
+            keywords.add(head[at + 8 : at + 8 + 80].partition(b"\0")[0])  # a keyword has up to 79
         at += int.from_bytes(head[at : at + 4]) + _AROUND
-    return found
+    return keywords
 
 
 def _chunk(keyword: bytes, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Files with other bytes at their ends: small ones in memory, large ones written anew on disk."""
+"""Changing the ends of files: small ones in memory, large ones by rewriting them on disk."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-ENDS = 1 << 18  # bytes at either end of a file that who changes it may look at
+ENDS = 1 << 18  # bytes at either end of a file that a change may look at
 _AT_ONCE = 1 << 20
 
 
@@ -45,10 +45,10 @@ def ends_of(data: bytes) -> Ends:
 
 
 def rewrite(path: Path, change: Change, *, sha256: str | None = None) -> Written | None:
-    """Change a file as one act, synced; None where it stays as it is. Raises OSError.
+    """Change a file in one synced step; None where it stays as it is. Raises OSError.
 
-    With `sha256` it stays unless it becomes a file of that. Another name of the same file keeps
-    the old bytes.
+    With `sha256` it stays as it is unless that is what it becomes. Another name of the same file
+    keeps the old bytes.
     """
     new = path.with_name(f"{path.name}-new")
     with path.open("rb") as old:

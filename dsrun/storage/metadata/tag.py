@@ -19,7 +19,7 @@ _FACTS = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """The facts, of the job alone: whoever fetches the picture again writes the same bytes."""
+    """Facts of the job alone: whoever fetches the picture again writes the same bytes."""
 
     job_id: str
     operation: str
@@ -36,13 +36,13 @@ class Tag:
 
     def prompt(self) -> str:
         """The text that asked for the picture; empty where the request has none."""
-        given = orjson.loads(self.request).get("input")
-        texts = list(_texts(given)) if isinstance(given, dict) else []
+        inputs = orjson.loads(self.request).get("input")
+        texts = list(_texts(inputs)) if isinstance(inputs, dict) else []
         return "\n".join(texts)
 
 
 class Named(NamedTuple):
-    """Whose picture a file is, by its own word."""
+    """Whose picture a file is, according to its tag."""
 
     job_id: str
     place: int  # of the picture within the job
@@ -51,24 +51,24 @@ class Named(NamedTuple):
 
 def named_in(data: bytes) -> Named | None:
     """What a tag in the bytes of a file says; None where there is none."""
-    found = _FACTS.search(data)
-    if found is None:
+    match = _FACTS.search(data)
+    if match is None:
         return None
-    seed = None if found["seed"] == b"null" else int(found["seed"])
-    return Named(found["job_id"].decode(), int(found["index"]), seed)
+    seed = None if match["seed"] == b"null" else int(match["seed"])
+    return Named(match["job_id"].decode(), int(match["index"]), seed)
 
 
 def escaped(facts: str, letters: re.Pattern[str]) -> str:
-    """The JSON with these letters of its texts as numbers, where they are not ASCII."""
-    return letters.sub(lambda found: json.dumps(found[0])[1:-1], facts)
+    """The JSON with these characters of its texts, where they are not ASCII, as escapes."""
+    return letters.sub(lambda match: json.dumps(match[0])[1:-1], facts)
 
 
-def _texts(given: dict[str, Any]) -> Iterator[str]:
+def _texts(inputs: dict[str, Any]) -> Iterator[str]:
     for key in ("prompt", "text"):
-        if isinstance(text := given.get(key), str):
+        if isinstance(text := inputs.get(key), str):
             yield text
             return
-    for message in _mappings(given.get("messages")):
+    for message in _mappings(inputs.get("messages")):
         for part in _mappings(message.get("content")):
             if isinstance(text := part.get("text"), str):
                 yield text

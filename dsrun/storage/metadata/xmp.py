@@ -1,6 +1,6 @@
 """XMP: what a tag says, as the packet that JPEG and WEBP files take.
 
-Chosen before EXIF, whose descriptions are ASCII: prompts are often Chinese. A picture may have
+Preferred to EXIF, whose descriptions are ASCII: prompts are often Chinese. A picture may have
 both, so one that comes with EXIF keeps it.
 """
 
@@ -32,10 +32,10 @@ def packet(tag: Tag, *, note: str = "") -> bytes:
 
 
 def plain_text(text: str) -> str:
-    """Without the letters that XML does not take."""
+    """The text without the characters that XML does not allow."""
     return _NO_XML.sub("", text)
 
 
 def _plain(text: str) -> str:
-    """Readers turn a carriage return into a line feed unless it is written as a number."""
+    """Escape a text. A carriage return is a number, or readers would make a line feed of it."""
     return escape(text, quote=False).replace("\r", "&#13;")
