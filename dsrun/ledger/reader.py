@@ -48,7 +48,7 @@ class RunRow:
 def checked(
     read: Callable[Concatenate["LedgerReader", P], R],
 ) -> Callable[Concatenate["LedgerReader", P], R]:
-    """For whatever makes values of rows: a value that is not of its form is reported as damage."""
+    """For whatever makes values of rows: a malformed value is reported as damage."""
 
     def guarded(reader: "LedgerReader", /, *args: P.args, **kwargs: P.kwargs) -> R:
         with reader.reading():
@@ -118,11 +118,11 @@ class LedgerReader:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Around whatever makes values of rows: one that has not its form is reported as damage."""
+        """Around whatever makes values of rows: a malformed one is reported as damage."""
         try:
             yield
         except (ValueError, ArithmeticError, TypeError, LookupError) as error:
-            raise DamagedLedger(self._path, f"a row has not its form ({error})") from error
+            raise DamagedLedger(self._path, f"a row is not as dsrun writes it ({error})") from error
 
     def choose(self, pages: Iterable[Sequence[str]]) -> None:
         """From now on whatever selects from `jobs` sees these alone: `open_jobs` and most totals.

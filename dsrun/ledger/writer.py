@@ -83,7 +83,7 @@ class Ledger:
     async def start_run(
         self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
     ) -> None:
-        """Record this invocation. Jobs sent after `live_since` and not found are looked for again."""
+        """Record this invocation. What was sent after `live_since` and not found is looked for."""
         await self._write(
             Statement(
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "

@@ -182,7 +182,7 @@ class ResultCache:
             if error.errno == errno.EIO or not os.path.exists(source):
                 return None
             raise SetupError(
-                f"cannot bring {error.filename or temporary} from the cache: "
+                f"cannot take {error.filename or temporary} from the cache: "
                 f"{error.strerror or error}. Free the disk or make the folder writable, then run "
                 "the same command again; nothing is lost."
             ) from error
