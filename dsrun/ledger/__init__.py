@@ -6,7 +6,7 @@ Read it in this order:
 - `writer`, which records facts, and ends each call when the fact is on disk; `transactions` and
   `commits`, how it gets there, also when the disk is full or the directory was moved.
 - `reader`, which reads one ledger; `totals`, `lookup` and `history`, which ask a reader for sums,
-  for single jobs and for the past. `query` answers the user's SQL, `peers` reads other runs' ledgers.
+  single jobs and the past. `query` answers the user's SQL, `peers` reads the ledgers of other runs.
 - `tail`, the newest facts once more; `check`, `loss` and `salvage`, for a ledger that is damaged or
   has lost something.
 """
