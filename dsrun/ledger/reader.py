@@ -62,9 +62,9 @@ class LedgerReader:
     """A connection that reads a ledger, and changes nothing in it.
 
     Every method raises DamagedLedger where the ledger is not as it was written, and SetupError
-    where it cannot be read; none leaves a cursor open while the caller works. What it reads are
-    all jobs, until `choose` or `hold` says otherwise. `totals`, `lookup` and `history` have
-    further questions, as functions of a reader.
+    where it cannot be read; none leaves a cursor open while the caller works. `choose` and `hold`
+    narrow what `jobs` and `open_jobs` give. `totals`, `lookup` and `history` are functions of a
+    reader.
     """
 
     def __init__(self, path: Path, *, live: bool = False, thorough: bool = False) -> None:
