@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, Expired, NotSent
 from dsrun.common.media import LARGEST, ArtifactInvalid, picture_size
 from dsrun.common.models import Artifact, Json, OpenJob, Saved
 from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
-from dsrun.engine.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder, Tagging
+from dsrun.engine.ports import ArtifactSink, GenerationApi, Incoming, Recorder, Tagging
 from dsrun.service.operation import Operation
 from dsrun.service.replies import Entry
 

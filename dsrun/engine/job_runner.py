@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.doubt import Doubt
 from dsrun.common.errors import ExitCode, SetupError
@@ -23,7 +23,7 @@ from dsrun.engine.fetch import Fetched, Fetcher
 from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
-from dsrun.engine.ports import Clock, JobUploads, Recorder
+from dsrun.engine.ports import JobUploads, Recorder
 from dsrun.engine.submit import Answered, Submitter
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, TaskList

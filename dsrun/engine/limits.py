@@ -11,8 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from dsrun.common.clock import Clock
 from dsrun.common.errors import ExitCode
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
@@ -25,11 +26,6 @@ _SLOWEST = 8.0  # the rate falls to an eighth; what goes on being refused waits 
 _RECOVERY = 0.8
 _LONGEST_PAUSE_S = 64.0  # after refusals one upon the other
 _MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
-
-
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
 
 
 class Pace(NamedTuple):

@@ -7,13 +7,13 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+from dsrun.common.clock import Clock
 from dsrun.common.errors import ApiError
 from dsrun.common.models import Json
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.matching import Page, Trace, read_made, read_tasks
-from dsrun.engine.ports import Clock
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import Answer

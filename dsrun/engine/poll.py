@@ -6,13 +6,13 @@ from typing import NoReturn
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent
 from dsrun.common.models import OpenJob
 from dsrun.engine.backoff import next_poll_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane, RateLimiter
-from dsrun.engine.ports import Clock, GenerationApi, Recorder
+from dsrun.engine.ports import GenerationApi, Recorder
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import Operation
 from dsrun.service.replies import (

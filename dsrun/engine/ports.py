@@ -1,19 +1,12 @@
 """What the engine needs of the doors, as Protocols; `session.wiring` passes the real ones."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from dsrun.common.doubt import Doubt, Span
 from dsrun.common.models import JobResult, Json, OpenJob, Saved
 from dsrun.service.operation import Operation
 from dsrun.service.replies import Answer, HostRefusal, UploadPolicy
-
-
-class Clock(Protocol):
-    def now(self) -> datetime: ...
-    def monotonic(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
 
 
 class Incoming(Protocol):

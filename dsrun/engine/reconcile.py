@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, Span
 from dsrun.common.errors import ApiError
 from dsrun.common.models import OpenJob
@@ -28,7 +28,7 @@ from dsrun.engine.matching import (
     weigh,
 )
 from dsrun.engine.places import leave_place
-from dsrun.engine.ports import Claims, Clock, GenerationApi
+from dsrun.engine.ports import Claims, GenerationApi
 from dsrun.service.operation import MadeList, TaskList
 from dsrun.service.replies import TaskPhase, task_phase
 

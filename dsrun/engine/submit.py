@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
@@ -17,7 +17,7 @@ from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
 from dsrun.engine.matching import Trace
-from dsrun.engine.ports import Clock, GenerationApi, JobUploads, KnownTasks, Recorder
+from dsrun.engine.ports import GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import MadeList, Operation

@@ -13,7 +13,7 @@ from random import Random
 import orjson
 
 from dsrun.common.checked_reader import CheckedReader
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
@@ -21,7 +21,7 @@ from dsrun.common.pointer import put_at
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
-from dsrun.engine.ports import Clock, UploadApi, UploadRecorder
+from dsrun.engine.ports import UploadApi, UploadRecorder
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, Uploads
 from dsrun.service.replies import UploadPolicy, upload_policy
