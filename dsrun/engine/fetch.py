@@ -1,7 +1,5 @@
-"""From an answer to files: downloads and base64 bodies, checked and kept."""
+"""From results to files: downloads, and what came in the answer itself, checked and kept."""
 
-import base64
-import binascii
 from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, NamedTuple
@@ -11,23 +9,19 @@ import orjson
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, Expired, NotSent
 from dsrun.common.media import LARGEST, ArtifactInvalid, picture_size
-from dsrun.common.models import Artifact, Json, OpenJob, Saved
+from dsrun.common.models import Artifact, OpenJob, Saved
 from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
 from dsrun.engine.ports import ArtifactSink, GenerationApi, Incoming, Recorder, Tagging
 from dsrun.service.operation import Operation
-from dsrun.service.replies import Entry
+from dsrun.service.replies import Address, Content, Result
 
-_FASTEST_HZ = 1_000_000
 PictureSize = tuple[int, int]  # width and height
 
 
 class _OtherSize(Exception):
     """A picture is not of the size that its request asks for."""
-
-
-_WHITE = b" \t\r\n\v\f"
 
 
 class Fetched(NamedTuple):
@@ -69,27 +63,27 @@ class Fetcher:
         self,
         job: OpenJob,
         operation: Operation,
-        found: Sequence[Entry],
+        results: Sequence[Result],
         *,
         seed: int | None,
         first: int = 0,
         have: Collection[int] = (),
         size: PictureSize | None = None,
     ) -> Fetched:
-        """Fetch every address among the entries, the artifacts of the job from index `first`.
+        """Fetch every address among the results, which are the job's from index `first` on.
 
-        `seed` is that of the first entry; indexes that we `have` are not fetched again. `size`
+        `seed` is that of the first result; indexes that we `have` are not fetched again. `size`
         was asked for: of a task that was only found, a picture of another size is refused.
         """
         artifacts: list[Artifact] = []
         missing, is_expired = "", False
-        for number, entry in enumerate(found):
+        for number, result in enumerate(results):
             index = first + number
-            if entry.url is None or index in have:
+            if not isinstance(result, Address) or index in have:
                 continue
             own_seed = None if seed is None else seed + number
             change = self._change(job, operation, index, own_seed)
-            kept = await self._download_one(job, operation, entry.url, index, change, size=size)
+            kept = await self._download_one(job, operation, result.url, index, change, size=size)
             if isinstance(kept, _OtherSize):
                 return Fetched(tuple(artifacts), str(kept), is_anothers=True)
             if not isinstance(kept, Saved):
@@ -99,14 +93,13 @@ class Fetcher:
             artifacts += artifacts_of(kept, index, seed=own_seed)
         return Fetched(tuple(artifacts), missing, is_expired)
 
-    async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
-        """Write the base64 body of an answer."""
+    async def write(self, job: OpenJob, operation: Operation, content: Content) -> Fetched:
+        """Write a result that came in the answer itself."""
         spec = operation.artifacts
-        declared = resolve(payload, spec.format) or resolve(orjson.loads(job.body), spec.asked)
-        rate = resolve(payload, spec.sample_rate)
+        declared = content.format or resolve(orjson.loads(job.body), spec.asked)
+        incoming = self._sink.incoming()
+        incoming.add(content.data)
         try:
-            incoming = self._sink.incoming()
-            incoming.add(_decoded(resolve(payload, spec.base64)))
             saved = await self._sink.keep(
                 incoming,
                 stems=file_names(job, 0),
@@ -114,12 +107,9 @@ class Fetcher:
                 declared=declared if isinstance(declared, str) else None,
                 change=self._change(job, operation, 0, None),
             )
-        except (binascii.Error, ValueError) as error:
-            return Fetched((), f"the answer holds no base64 text: {error}")
         except ArtifactInvalid as error:
             return Fetched((), str(error))
-        made = artifacts_of(saved, 0, sample_rate=rate if _is_sample_rate(rate) else None)
-        return Fetched(tuple(made), "")
+        return Fetched(tuple(artifacts_of(saved, 0, sample_rate=content.sample_rate)), "")
 
     def _change(self, job: OpenJob, operation: Operation, index: int, seed: int | None) -> Any:
         if self._tagging is None or operation.artifacts.media != "image":
@@ -130,11 +120,11 @@ class Fetcher:
         """Raises _OtherSize where a service that keeps to the size has not kept to it here."""
         if self._keeps_sizes and not job.is_found:
             return
-        found = picture_size(incoming.head)
-        if found == size:
+        made = picture_size(incoming.head)
+        if made == size:
             self._keeps_sizes = True
-        elif found is not None and self._keeps_sizes:
-            raise _OtherSize(f"{found[0]}*{found[1]} where {size[0]}*{size[1]} was asked for")
+        elif made is not None and self._keeps_sizes:
+            raise _OtherSize(f"{made[0]}*{made[1]} where {size[0]}*{size[1]} was asked for")
 
     async def _download_one(
         self,
@@ -179,22 +169,6 @@ class Fetcher:
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
             else:
                 return saved
-
-
-def _is_sample_rate(number: Json) -> bool:
-    is_whole = isinstance(number, int) and not isinstance(number, bool)
-    return is_whole and 0 < number <= _FASTEST_HZ
-
-
-def _decoded(text: Json) -> bytes:
-    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
-
-    White space goes without a split: megabytes of it would make millions of words.
-    """
-    if not isinstance(text, str) or not text.isascii():
-        raise ValueError("there is none")
-    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
-    return base64.b64decode(plain, validate=True)
 
 
 def _check_end(incoming: Incoming) -> None:

@@ -282,7 +282,7 @@ class Lane:
         """Adapt rate and window to an answer; close the operation when it refuses for too long."""
         self._foreign_answers = self._foreign_answers + 1 if verdict.is_foreign else 0
         if self._foreign_answers >= _MOST_FOREIGN:
-            words = f"{self._foreign_answers} creates in a row: {verdict.code}: {verdict.message}"
+            words = f"{self._foreign_answers} creates in a row: {verdict.words}"
             hint = "is the base URL right, or does a proxy or firewall stand before the API?"
             control.stop(f"{words}; {hint}", ExitCode.INCOMPLETE)
         if verdict.is_foreign and verdict.is_crowded:
@@ -296,7 +296,7 @@ class Lane:
         self.limiter.slow_down(verdict.retry_after_s)
         self._window.shrink()
         if reason := self.limiter.hopeless():
-            words = f"{verdict.code}: {verdict.message} The service is throttling: {reason}"
+            words = f"{verdict.words} The service is throttling: {reason}"
             control.close_operation(self.operation.name, f"{words}; run again later")
 
     def _begin(self) -> None:

@@ -12,16 +12,16 @@ from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
-from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
-from dsrun.engine.matching import Trace
+from dsrun.engine.matching import Listed
 from dsrun.engine.ports import GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.lists import TaskRow
 from dsrun.service.operation import MadeList, Operation
-from dsrun.service.replies import Answer, holds_result, name_of_made, task_id_of
+from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
 from dsrun.service.request import price_of
 
 
@@ -41,32 +41,16 @@ class Submitted(NamedTuple):
 class Answered(NamedTuple):
     """A create of an operation that answers at once, accepted."""
 
-    answer: Answer
+    done: Done
     reserved: Decimal
-
-
-class Lost(NamedTuple):
-    """A create that may have been accepted."""
-
-    words: str
-    request_id: str | None = None
-    is_foreign: bool = False  # what answered may not be the API
-    is_slow: bool = False  # nobody waited for it to the end
 
 
 Outcome = Submitted | Answered | JobResult
 
 
+_FOR_MORE_THAN_THIS_JOB = (Decision.STOP, Decision.MODEL)
 _IS_IT_RIGHT = "is the base URL right?"
 _STOPPED = "dsrun was stopped before the answer came"
-
-
-class Refused(Exception):
-    """The service said no, for more than this job."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.message)
-        self.verdict = verdict
 
 
 class _InDoubt(NamedTuple):
@@ -163,7 +147,10 @@ class Submitter:
             lane.end_doubt()
 
     async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | _InDoubt:
-        """One create; a Verdict asks for another try."""
+        """One create; a Verdict asks for another try.
+
+        What was set aside for it is given back as soon as it is certain that nothing was paid.
+        """
         operation = lane.operation
         async with lane.turn(self._control):
             self._control.check(operation.name)
@@ -173,35 +160,30 @@ class Submitter:
                     "InvalidRequest", "the request does not meet the operation's schema"
                 )
             reserved = self._reserve(request, operation)
-            outcome: Outcome | Verdict | _InDoubt | None = None
-            try:
-                began = self._clock.now()
-                await self._recorder.record_intent(job, at=stamp(began))
-                sent = await self._send(job, lane, reserved)
-                if not isinstance(sent, Lost):
-                    outcome = sent
-                else:
-                    outcome = await self._note_lost(job, sent, began, reserved)
-                    lane.begin_doubt()  # before the next create can have its turn
-            except Refused as refused:
-                outcome = refused.verdict
-                raise Left from refused
-            else:
-                return outcome
-            finally:
-                if not _may_be_paid(outcome):
-                    self._control.budget.settle(reserved, Decimal(0))
+            began = self._clock.now()
+            await self._recorder.record_intent(job, at=stamp(began))
+            sent = await self._send(job, lane, reserved)
+            if isinstance(sent, Lost):
+                in_doubt = await self._note_lost(job, sent, began, reserved)
+                lane.begin_doubt()  # before the next create can have its turn
+                return in_doubt
+            if not _may_be_paid(sent):
+                self._control.budget.settle(reserved, Decimal(0))
+            if isinstance(sent, Verdict) and sent.decision in _FOR_MORE_THAN_THIS_JOB:
+                raise Left
+            return sent
 
     async def _note_lost(
         self, job: OpenJob, lost: Lost, began: datetime, reserved: Decimal
     ) -> _InDoubt:
         at = stamp(self._clock.now())
-        await self._recorder.record_lost(job, at=at, message=lost.words, request_id=lost.request_id)
+        request_id = lost.request_id or None
+        await self._recorder.record_lost(job, at=at, message=lost.words, request_id=request_id)
         doubt = doubt_of(
             job.job_id,
             stamp(began),
             at,
-            lost.request_id,
+            request_id,
             run_id=self._run_id,
             is_slow=lost.is_slow,
         )
@@ -215,27 +197,27 @@ class Submitter:
         `resubmit`: the user wants it sent where the service cannot tell.
         """
         lost, doubt, reserved = in_doubt
-        found = await self._reconciler.find(job, lane, doubt)
-        while isinstance(found, Trace):
-            if found.name not in self._being_recorded and not self._ledger.has_task(found.name):
-                return await self._adopt(job, lane.operation, found, in_doubt)
-            found = await self._reconciler.find(job, lane, doubt)  # another has it meanwhile
-        is_silent = found is not None and self._is_silent(found, lost, lane)
-        if found is None or (resubmit and (found.is_foreign or not is_silent)):
+        fate = await self._reconciler.find(job, lane, doubt)
+        while not isinstance(fate, Undecided | None):
+            if fate.name not in self._being_recorded and not self._ledger.has_task(fate.name):
+                return await self._adopt(job, lane.operation, fate, in_doubt)
+            fate = await self._reconciler.find(job, lane, doubt)  # another has it meanwhile
+        is_silent = fate is not None and self._is_silent(fate, lost, lane)
+        if fate is None or (resubmit and (fate.is_foreign or not is_silent)):
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )
             self._control.budget.settle(reserved, Decimal(0))
-            if found is not None:
+            if fate is not None:
                 await self._recorder.record_abandoned(job)
             return await self._refused(job, lane, verdict)
-        words = f"{lost.words}; {found.reason}"
+        words = f"{lost.words}; {fate.reason}"
         if is_silent:
-            is_elsewhere = lost.is_foreign or found.is_foreign
+            is_elsewhere = lost.is_foreign or fate.is_foreign
             hint = f"; {_IS_IT_RIGHT}" if is_elsewhere else ""
             self._control.stop(f"{words}{hint}", ExitCode.INCOMPLETE)
             raise Left
-        return self._unknown(words, lost.request_id)
+        return self._unknown(words, lost.request_id or None)
 
     def _is_silent(self, undecided: Undecided, lost: Lost, lane: Lane) -> bool:
         """Whether a later run may find out, since nothing has answered as the API does."""
@@ -246,42 +228,41 @@ class Submitter:
         return lost.is_foreign and not is_heard
 
     async def _adopt(
-        self, job: OpenJob, operation: Operation, found: Trace, in_doubt: _InDoubt
+        self, job: OpenJob, operation: Operation, listed: Listed, in_doubt: _InDoubt
     ) -> Outcome:
         """The create was accepted: what it made is this job's."""
-        reserved = in_doubt.reserved
-        recovery = operation.recovery
-        if not isinstance(recovery, MadeList):
-            self._being_recorded.add(found.name)
-            try:
-                await self._record_task(job, found.name, found.request_id, found=True)
-            finally:
-                self._being_recorded.discard(found.name)
-            return Submitted(found.name, reserved, in_doubt.doubt)
+        recovery, reserved = operation.recovery, in_doubt.reserved
+        if isinstance(listed, TaskRow) or not isinstance(recovery, MadeList):
+            await self._take(job, listed.name, listed.request_id, is_found=True)
+            return Submitted(listed.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
         self._control.note_failure()
         words = f"it was made, but its answer was lost and with it {recovery.lost}"
         return JobResult(
             status=JobStatus.PARTIAL,
-            output={name: resolve(found.item, at) for name, at in recovery.outputs.items()},
+            output=listed.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
             units=1,
         )
 
-    async def _record_task(
-        self, job: OpenJob, task_id: str, request_id: str | None, *, found: bool = False
+    async def _take(
+        self, job: OpenJob, task_id: str, request_id: str | None, *, is_found: bool = False
     ) -> None:
+        """The task is this job's, and nobody else takes it while the ledger writes."""
+        self._being_recorded.add(task_id)
         try:
             await self._recorder.record_task(
                 job,
                 task_id=task_id,
                 request_id=request_id,
                 at=stamp(self._clock.now()),
-                found=found,
+                found=is_found,
             )
         except SetupError as error:
             # The ledger has the intent alone, so the words are all that names the task.
             raise SetupError(f"{error} Job {job.job_id[:12]} is task {task_id}.") from error
+        finally:
+            self._being_recorded.discard(task_id)
 
     async def _send(self, job: OpenJob, lane: Lane, reserved: Decimal) -> Outcome | Verdict | Lost:
         """One create; what it became is on disk before anything else happens to the job."""
@@ -292,30 +273,19 @@ class Submitter:
             return await self._refused(job, lane, verdict)
         except AnswerLost as error:
             return Lost(str(error), is_slow=isinstance(error.__cause__, TimeoutError))
-        verdict, request_id = answer.verdict, answer.request_id or None
-        lane.learn(verdict, self._control)
-        if verdict.decision is Decision.AMBIGUOUS:
-            words = f"{verdict.code}: {verdict.message}"
-            if verdict.is_foreign:  # its request id, too, may be that of a gateway
-                return Lost(words, is_foreign=True)
-            return Lost(words, request_id, is_slow=True)
-        if verdict.decision is not Decision.ACCEPTED:
+        lane.learn(verdict_of(answer), self._control)
+        if isinstance(answer, Lost):
+            return answer
+        if isinstance(answer, Refused):
             self._heard.add(lane.operation.name)
-            return await self._refused(job, lane, verdict)
-        if lane.operation.protocol != "task":
-            return self._take_answer(lane.operation, answer, reserved)
-        task_id = task_id_of(answer.payload)
-        if task_id is None:
-            return Lost("the answer names no task", is_foreign=True)
-        return await self._take_task(job, lane, task_id, request_id, reserved)
+            return await self._refused(job, lane, answer.verdict)
+        if isinstance(answer, Done):
+            return self._take_done(lane.operation, answer, reserved)
+        return await self._take_task(job, lane, answer, reserved)
 
-    def _take_answer(
-        self, operation: Operation, answer: Answer, reserved: Decimal
-    ) -> Answered | Lost:
+    def _take_done(self, operation: Operation, done: Done, reserved: Decimal) -> Answered | Lost:
         """What an answer brings at once, unless a create before this one has brought it."""
-        if not holds_result(operation, answer.payload):
-            return Lost("the answer holds nothing that was made", is_foreign=True)
-        name = name_of_made(operation, answer.payload)
+        name = _name_of_made(operation, done)
         if name is not None:
             if operation.name not in self._made:
                 output = next(iter(operation.outputs))
@@ -324,20 +294,17 @@ class Submitter:
                 return Lost(f"the answer names {name}, which an earlier create was given")
             self._made[operation.name].add(name)
         self._heard.add(operation.name)
-        return Answered(answer, reserved)
+        return Answered(done, reserved)
 
     async def _take_task(
-        self, job: OpenJob, lane: Lane, task_id: str, request_id: str | None, reserved: Decimal
-    ) -> Outcome | Lost:
+        self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal
+    ) -> Submitted | Lost:
         """The task that an answer names, unless a create before this one was given it."""
+        task_id = accepted.task_id
         if task_id in self._being_recorded or self._ledger.has_task(task_id):
             return Lost(f"the answer names task {task_id}, which an earlier create was given")
         self._heard.add(lane.operation.name)
-        self._being_recorded.add(task_id)
-        try:
-            await self._record_task(job, task_id, request_id)
-        finally:
-            self._being_recorded.discard(task_id)
+        await self._take(job, task_id, accepted.request_id or None)
         return Submitted(task_id, reserved)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
@@ -349,13 +316,10 @@ class Submitter:
             message=verdict.message,
             counts=verdict.decision is not Decision.THROTTLE,
         )
-        words = f"{verdict.code}: {verdict.message}"
         if verdict.decision is Decision.STOP:
-            self._control.stop(words, ExitCode.INCOMPLETE)
-            raise Refused(verdict)
+            self._control.stop(verdict.words, ExitCode.INCOMPLETE)
         if verdict.decision is Decision.MODEL:
-            self._control.close_operation(lane.operation.name, words)
-            raise Refused(verdict)
+            self._control.close_operation(lane.operation.name, verdict.words)
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
         return verdict
@@ -392,7 +356,15 @@ class Submitter:
         return JobResult(status=JobStatus.FAILED, error=error)
 
 
-def _may_be_paid(outcome: Outcome | Verdict | _InDoubt | None) -> bool:
+def _may_be_paid(outcome: Outcome | Verdict) -> bool:
     if isinstance(outcome, JobResult):
         return outcome.status in (JobStatus.UNKNOWN, JobStatus.PARTIAL)
     return not isinstance(outcome, Verdict)
+
+
+def _name_of_made(operation: Operation, done: Done) -> str | None:
+    """The name, such as that of a voice, under which a list shows what was made."""
+    if not isinstance(operation.recovery, MadeList) or not done.output:
+        return None
+    name = next(iter(done.output.values()))
+    return name if isinstance(name, str) and name else None

@@ -6,13 +6,13 @@ its request are there.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import orjson
 
-from dsrun.common.checked_reader import CheckedReader
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent
@@ -21,10 +21,10 @@ from dsrun.common.pointer import put_at
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
-from dsrun.engine.ports import UploadApi, UploadRecorder
+from dsrun.engine.ports import CheckedFile, UploadApi, UploadRecorder
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, Uploads
-from dsrun.service.replies import UploadPolicy, upload_policy
+from dsrun.service.replies import Unreadable, UploadPolicy
 from dsrun.service.request import UPLOAD, iter_uploads
 
 _MARK = f'"{UPLOAD}"'.encode()
@@ -54,7 +54,7 @@ class Uploader:
         *,
         api: UploadApi,
         files: Mapping[str, UploadFile],
-        open_file: Callable[[UploadFile], CheckedReader],
+        open_file: Callable[[UploadFile], CheckedFile],
         recorder: UploadRecorder,
         control: RunControl,
         clock: Clock,
@@ -167,7 +167,7 @@ class Uploader:
             raise _Refused("UploadTooLarge", words)
         name = f"{file.sha256[:16]}-{self._rng.getrandbits(64):016x}.{file.extension}"
         key = f"{policy.folder}/{name}"
-        with self._open_file(file) as data:
+        with closing(self._open_file(file)) as data:
             refusal = await self._api.upload(
                 policy, data, size=file.size, key=key, media_type=file.media_type
             )
@@ -180,24 +180,22 @@ class Uploader:
         limiter = self._limiters[operation.name]
         async with limiter.slot():
             answer = await self._api.ask_upload(model)
+        if isinstance(answer, UploadPolicy):
+            return answer
+        if isinstance(answer, Unreadable):
+            raise _Trouble(answer.reason)
         verdict = answer.verdict
-        words = f"{verdict.code}: {verdict.message}"
-        if verdict.decision is Decision.ACCEPTED:
-            policy = upload_policy(answer.payload)
-            if policy is None:
-                raise _Trouble("the service's answer holds no upload policy")
-            return policy
         if verdict.decision is Decision.STOP:
-            self._control.stop(words, ExitCode.INCOMPLETE)
+            self._control.stop(verdict.words, ExitCode.INCOMPLETE)
             raise Left
         if verdict.decision is Decision.MODEL:
-            self._control.close_operation(operation.name, words)
+            self._control.close_operation(operation.name, verdict.words)
             raise Left
         if verdict.decision is Decision.JOB:
             raise _Refused(verdict.code, verdict.message)
         if verdict.decision is Decision.THROTTLE:
             limiter.slow_down(verdict.retry_after_s)
-        raise _Trouble(words, retry_after_s=verdict.retry_after_s)
+        raise _Trouble(verdict.words, retry_after_s=verdict.retry_after_s)
 
     def _failed(self, code: str, message: str) -> JobResult:
         self._control.note_failure()

@@ -44,6 +44,11 @@ class Verdict:
     is_foreign: bool = False  # in a gateway's, a proxy's or a firewall's words, and no failure
     is_crowded: bool = False  # whoever spoke asks for fewer requests
 
+    @property
+    def words(self) -> str:
+        """For the user and the ledger."""
+        return f"{self.code}: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:

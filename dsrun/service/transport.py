@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -17,13 +17,12 @@ from yarl import URL
 
 from dsrun import __version__
 from dsrun.common.errors import AnswerLost, NotSent, TooLong
+from dsrun.service.client import LARGEST_ANSWER, Download, Readable
+from dsrun.service.replies import HttpReply
 from dsrun.service.unpacking import ASKED_FOR, Oversize, Unpacker
 
 _log = logging.getLogger(__name__)
 
-# Unpacked. An answer with a voice's preview in it is estimated at several MB, and nobody has
-# published the largest page of a list (api/voice-design.md 2.2, api/tasks-and-platform.md 1.2).
-LARGEST_ANSWER = 16 << 20
 _SMALL = 1 << 18  # bytes of an answer that need not wait for room
 _BUFFER = 1 << 16  # bytes that a connection takes in before somebody reads them
 _LARGE_AT_ONCE = 2  # answers beyond that: memory must not follow concurrency
@@ -51,22 +50,6 @@ class Patience:
     def whole_s(self, size: int) -> float:
         """Seconds that so many bytes may take."""
         return self.base_s + size / self.whole_rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An HTTP answer, read to its end. Header names are looked up in any case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytearray
-
-
-class Download(NamedTuple):
-    """A file that was read. `length` is what the server announced, in bytes."""
-
-    status: int
-    length: int | None
 
 
 class Transport:
@@ -109,7 +92,7 @@ class Transport:
         body: bytes | None,
         timeout_s: float,
         most: int | None = LARGEST_ANSWER,
-    ) -> Reply:
+    ) -> HttpReply:
         """Send and read the whole answer, of `most` bytes; with None its body is left unread.
 
         Raises NotSent, AnswerLost or TooLong.
@@ -135,12 +118,12 @@ class Transport:
         url: str,
         *,
         fields: Mapping[str, str],
-        file: BinaryIO,
+        file: Readable,
         size: int,
         name: str,
         media_type: str,
         most: int,
-    ) -> Reply:
+    ) -> HttpReply:
         """Post a form whose last part is a file of `size`, read as it is sent. Raises as `request`.
 
         Sends no credential but what stands in the fields.
@@ -193,10 +176,10 @@ class Transport:
                 unpacker.finish()
                 return Download(response.status, None if unpacker.is_packed else length)
 
-    async def _reply(self, response: aiohttp.ClientResponse, most: int | None) -> Reply:
+    async def _reply(self, response: aiohttp.ClientResponse, most: int | None) -> HttpReply:
         body = bytearray() if most is None else await self._read(response, most)
         _log.debug("HTTP %d from %s, %d bytes", response.status, response.host, len(body))
-        return Reply(status=response.status, headers=response.headers, body=body)
+        return HttpReply(status=response.status, headers=response.headers, body=body)
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
         """The whole body. Those that are large come two at a time."""
