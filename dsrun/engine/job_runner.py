@@ -96,7 +96,8 @@ class Runner:
         """Ask for what is missing of a partial job, one request for each gap from `part` on."""
         result = await self._run_part(job, part, lane)
         end = part.first + part.count
-        for first, count in ranges_of(index for index in part.missing if index >= end):
+        gaps = [gap for gap in ranges_of(part.missing) if gap[0] >= end]
+        for first, count in gaps:
             if result.status is not JobStatus.PARTIAL:
                 break
             came = {item.index for item in result.artifacts}

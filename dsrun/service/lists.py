@@ -1,6 +1,6 @@
-"""What the service lists, read once into rows: tasks of the account, and what an API has made. Pure.
+"""What the service lists, read once into rows: the account's tasks, and what an API has made.
 
-Times are seconds since the epoch.
+Pure. Times are seconds since the epoch.
 """
 
 from collections.abc import Mapping, Sequence

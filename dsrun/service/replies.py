@@ -274,7 +274,7 @@ def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
 
 
 def judged(reply: HttpReply) -> tuple[Json, Verdict]:
-    """The JSON of an answer, and how it is judged: for the readers of `replies` and `lists` alone."""
+    """The JSON of an answer and its verdict, for the readers here and in `lists` alone."""
     payload = parse_answer(reply.body)
     return payload, judge(reply.status, payload, headers=reply.headers)
 
