@@ -127,7 +127,7 @@ class Runner:
         if isinstance(outcome, Answered):
             return await self._finish_now(job, lane.operation, outcome)
         if outcome.doubt is not None:
-            job = _found(job, outcome.doubt)
+            job = _adopting(job, outcome.doubt)
         return await self._finish_task(
             job, outcome.task_id, lane, outcome.reserved, fresh=outcome.is_new
         )
@@ -314,8 +314,8 @@ def _result(
     )
 
 
-def _found(job: OpenJob, doubt: Doubt) -> OpenJob:
-    """The job as the ledger has it once its lost create was found."""
+def _adopting(job: OpenJob, doubt: Doubt) -> OpenJob:
+    """The job as the ledger has it once its lost create is found."""
     since, lost_at = (datetime.fromtimestamp(at, UTC) for at in (doubt.since, doubt.lost_at))
     return replace(
         job,

@@ -61,7 +61,7 @@ def _mappings(payload: Json) -> Iterator[dict[str, Json]]:
 
 def _items(value: Json) -> list[Json]:
     """The containers right inside a value."""
-    found = value.values() if isinstance(value, dict) else value
-    return (
-        [v for v in found if isinstance(v, dict | list)] if isinstance(value, dict | list) else []
-    )
+    if not isinstance(value, dict | list):
+        return []
+    items = value.values() if isinstance(value, dict) else value
+    return [item for item in items if isinstance(item, dict | list)]

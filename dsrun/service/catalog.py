@@ -86,22 +86,22 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    found: dict[str, Operation] = {}
+    operations: dict[str, Operation] = {}
     for name, raw in iter_operation_files():
         try:
-            found[name] = parse_operation(name, orjson.loads(raw))
+            operations[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
     texts = {}
-    bundled = {str(one.schema["$id"]): one.schema for one in found.values()}
+    bundled = {str(one.schema["$id"]): one.schema for one in operations.values()}
     for path in sorted(own.glob("*.json")) if own else ():
         raw = _read_own(path, folders)
-        if path.stem in texts or path.stem in found:
+        if path.stem in texts or path.stem in operations:
             words = "dsrun has one of this name; rename the file"
             raise _not_an_operation(path, raw, [Fault((), words)])
-        found[path.stem] = _parse_own(path, raw, bundled)
+        operations[path.stem] = _parse_own(path, raw, bundled)
         texts[path.stem] = raw.decode()
-    return Catalog(found, own=texts)
+    return Catalog(operations, own=texts)
 
 
 def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
@@ -244,8 +244,8 @@ def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[
 
 def asked_value(request: Json, operation: Operation, at: str) -> Json:
     """What a request asks for at a JSON pointer: its own value, else the schema's default."""
-    given = resolve(request, at)
-    return schema_at(operation.schema, at.split("/")[1:]).get("default") if given is None else given
+    asked = resolve(request, at)
+    return schema_at(operation.schema, at.split("/")[1:]).get("default") if asked is None else asked
 
 
 def _parse_rate(about: Mapping[str, Json]) -> Rate:
@@ -302,10 +302,10 @@ def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
     )
 
 
-def _parse_amount(found: Json) -> Decimal:
-    words = f'amount: found {found!r}; allowed: 0 up to {_MOST}, such as "0.16"'
+def _parse_amount(value: Json) -> Decimal:
+    words = f'amount: found {value!r}; allowed: 0 up to {_MOST}, such as "0.16"'
     try:
-        amount = Decimal("NaN" if isinstance(found, bool) else str(found))
+        amount = Decimal("NaN" if isinstance(value, bool) else str(value))
     except ArithmeticError:
         raise ValueError(words) from None
     if not (amount.is_finite() and 0 <= amount <= _MOST):

@@ -1,4 +1,4 @@
-"""Numbers of files that others write: what cannot be meant is told, not reckoned with."""
+"""Numbers in files that others write: one that cannot be meant is reported, not used."""
 
 import math
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ def number_in(
     """The number at a key: above 0, or from `least`, up to `most`. Raises KeyError, ValueError."""
     if default is not _NEEDED and about.get(key) is None:
         return default
-    found = about[key]
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    is_enough = is_number and (found > 0 if least is None else found >= least)
-    if not (is_enough and math.isfinite(found) and found <= most):
+    value = about[key]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_enough = is_number and (value > 0 if least is None else value >= least)
+    if not (is_enough and math.isfinite(value) and value <= most):
         range_ = "above 0" if least is None else f"from {least:g}"
-        raise ValueError(f"{key}: found {found!r}; allowed: a number {range_} up to {most:g}")
-    return found
+        raise ValueError(f"{key}: found {value!r}; allowed: a number {range_} up to {most:g}")
+    return value
 
 
 def whole_in(
@@ -31,7 +31,7 @@ def whole_in(
     default: Any = _NEEDED,
 ) -> Any:  # fmt: skip
     """The whole number at a key. Raises KeyError, ValueError."""
-    found = number_in(about, key, least=least, most=most, default=default)
-    if found is not default and not isinstance(found, int):
-        raise ValueError(f"{key}: found {found!r}; allowed: a whole number")
-    return found
+    value = number_in(about, key, least=least, most=most, default=default)
+    if value is not default and not isinstance(value, int):
+        raise ValueError(f"{key}: found {value!r}; allowed: a whole number")
+    return value

@@ -182,10 +182,10 @@ def _target(ref: Json, own: Json, others: Schemas) -> tuple[Json, Json]:
             known = ", ".join(f"{name}#/..." for name in others)
             raise _Unresolved(f"; nothing is fetched or read here; allowed: #/... or {known}")
         own = others[file]
-    found = _pointed(own, fragment) if fragment[:1] in ("", "/") else _anchored(own, fragment)
-    if not isinstance(found, dict | bool):
+    target = _pointed(own, fragment) if fragment[:1] in ("", "/") else _anchored(own, fragment)
+    if not isinstance(target, dict | bool):
         raise _Unresolved("; no schema stands there")
-    return found, own
+    return target, own
 
 
 def _pointed(node: Json, pointer: str) -> Json:
