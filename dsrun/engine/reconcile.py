@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from itertools import count
 from typing import NamedTuple
 
 import orjson
@@ -35,6 +34,7 @@ from dsrun.service.replies import Done
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
 _FIRST_LOOK_S, _RAREST_LOOK_S = 1.0, 4.0  # between two looks
+_SHORTEST_PAUSE_S = 0.05
 _SHARP_S = 0.2  # doubt of the list's times that more tasks of ours would not lessen much
 _PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
 _LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
@@ -56,10 +56,6 @@ class Undecided(NamedTuple):
     is_foreign: bool = False
 
 
-class _Settled(NamedTuple):
-    outcome: Listed | Undecided | None
-
-
 class _Known(NamedTuple):
     """What our ledgers say of the tasks of a list, and how far its clock is from ours."""
 
@@ -71,12 +67,12 @@ class _Known(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """One look at a list, and how long after the loss of the create its verdict counts."""
+    """What one look at a list has shown; it counts `wait_s` after the create was lost."""
 
     finding: Finding
     wait_s: float = math.inf
     reason: str = ""
-    needs_witness: bool = False  # so that a create that comes later may tell more
+    needs_witness: bool = False  # a later create may tell more
 
 
 class Reconciler:
@@ -113,7 +109,8 @@ class Reconciler:
     async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
         """What became of the create; None where it was not accepted. Raises Left.
 
-        Another run may have sent the same job, and not know either: then none of them was.
+        Another run may have sent the same job and be in doubt as well. Then None says that none
+        of these creates was accepted.
         """
         others = self._claims.same_job(job.job_id, since=self._listed_since())
         undecided = None
@@ -125,40 +122,49 @@ class Reconciler:
         return undecided
 
     async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
-        """Look at once, and then, the place of the job left to others, until it can be told."""
+        """Look at once; if that does not tell, leave the job's place to others and look again."""
         if lane.operation.recovery is None:
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:
             return Undecided("it was sent more than a day ago, and the service lists one day")
-        began, past_s = self._clock.monotonic(), self._lost_for(doubt)
-        look = await self._look_alone(job, lane, doubt)
-        settled = _settle(look, past_s)
-        if settled is not None:
-            return settled.outcome
-        leave_place()
-        took_s = 0.0
-        for number in count():
+        began, lost_for_s = self._clock.monotonic(), self._lost_for(doubt)
+        outcome = _outcome(await self._look(job, lane, doubt), lost_for_s)
+        if outcome is NotFound.UNDECIDED:
+            leave_place()
+            outcome = await self._look_again(job, lane, doubt, began, lost_for_s)
+        return None if isinstance(outcome, NotFound) else outcome
+
+    async def _look_again(
+        self, job: OpenJob, lane: Lane, doubt: Doubt, began: float, lost_for_s: float
+    ) -> Listed | Undecided | NotFound:
+        """Look until it can be told, or until no further look would tell more.
+
+        `lost_for_s`: how long before the first look, at `began`, the create was lost.
+        """
+        number, took_s = 0, 0.0
+        while True:
             await self._pause(number, took_s)
             looked_at = self._clock.monotonic()
-            look = await self._look_alone(job, lane, doubt)
-            took_s = self._clock.monotonic() - looked_at
-            waited_s = self._clock.monotonic() - began
-            settled = _settle(look, past_s + waited_s)
-            if settled is not None:
-                return settled.outcome
+            look = await self._look(job, lane, doubt)
+            now = self._clock.monotonic()
+            took_s, waited_s = now - looked_at, now - began
+            outcome = _outcome(look, lost_for_s + waited_s)
+            if outcome is not NotFound.UNDECIDED:
+                return outcome
             if waited_s >= self._grace_s * _PATIENCE and not _may_tell_more(look, lane, waited_s):
-                break
-        return look if isinstance(look, Undecided) else Undecided(look.reason)
+                return Undecided(look.reason)
+            number += 1
 
     async def _pause(self, number: int, took_s: float) -> None:
-        """Soon after the loss at first, then more and more seldom, and the less for a long list."""
+        """Short at first, then longer and longer, and longer still where a look takes long."""
         first_s = min(_FIRST_LOOK_S, self._grace_s / 2)
         most_s = min(_RAREST_LOOK_S, self._grace_s * 2)
+        usual_s = max(_SHORTEST_PAUSE_S, min(first_s * 1.5 ** min(number, 20), most_s))
         async with self._control.interruptible():
-            usual_s = max(0.05, min(first_s * 1.5 ** min(number, 20), most_s))
             await self._clock.sleep(max(usual_s, 2 * took_s))
 
-    async def _look_alone(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
+    async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
+        """One look, while no create of the operation is under way."""
         async with lane.alone(self._control):
             try:
                 if isinstance(lane.operation.recovery, MadeList):
@@ -323,14 +329,11 @@ def _find(
     )
 
 
-def _settle(look: _Look | Undecided, waited_s: float) -> _Settled | None:
-    """The outcome of a look, or None where another one may tell more."""
+def _outcome(look: _Look | Undecided, waited_s: float) -> Listed | Undecided | NotFound:
+    """What a look tells; UNDECIDED where another one may tell more."""
     if isinstance(look, Undecided):
-        return _Settled(look)
-    verdict = look.finding.verdict
-    if verdict is NotFound.UNDECIDED or waited_s < look.wait_s:
-        return None
-    return _Settled(None if verdict is NotFound.ABSENT else verdict)
+        return look
+    return look.finding.verdict if waited_s >= look.wait_s else NotFound.UNDECIDED
 
 
 def _may_tell_more(look: _Look | Undecided, lane: Lane, waited_s: float) -> bool:

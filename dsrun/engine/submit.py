@@ -1,4 +1,4 @@
-"""The create request of a job: intent first, then the request, then the task id, on disk."""
+"""Sends the create request of a job: the intent is on disk before it, the task id right after."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -26,7 +26,7 @@ from dsrun.service.request import price_of
 
 
 class Submitted(NamedTuple):
-    """A task that was accepted; `doubt` where its answer was lost, and the service listed it."""
+    """An accepted task; `doubt` where its answer was lost and the task was found in a list."""
 
     task_id: str
     reserved: Decimal
@@ -34,12 +34,12 @@ class Submitted(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Accepted just now, so that its result takes a while."""
+        """Whether it was accepted just now, so that its result takes a while."""
         return self.doubt is None
 
 
 class Answered(NamedTuple):
-    """A create of an operation that answers at once, accepted."""
+    """An accepted create that was answered with its result."""
 
     done: Done
     reserved: Decimal
@@ -54,7 +54,7 @@ _STOPPED = "dsrun was stopped before the answer came"
 
 
 class _InDoubt(NamedTuple):
-    """A lost create that is to be looked for, with what is set aside for it."""
+    """A lost create, with what is needed to look for it and what its price has set aside."""
 
     lost: Lost
     doubt: Doubt
@@ -62,7 +62,7 @@ class _InDoubt(NamedTuple):
 
 
 class Submitter:
-    """Sends creates. Never sends one whose predecessor may have been accepted."""
+    """Sends creates, and never one again that may have been accepted."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Submitter:
                 )
 
     async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
-        """A create of an earlier run whose answer nobody has; a Verdict where it was not paid."""
+        """What became of a create whose answer an earlier run lost; a Verdict: nothing was paid."""
         reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
         doubt = doubt_of(
             job.job_id,
@@ -147,9 +147,9 @@ class Submitter:
             lane.end_doubt()
 
     async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | _InDoubt:
-        """One create; a Verdict asks for another try.
+        """Send one create; a Verdict asks for another try.
 
-        What was set aside for it is given back as soon as it is certain that nothing was paid.
+        The money set aside for it is released only once it is certain that nothing was paid.
         """
         operation = lane.operation
         async with lane.turn(self._control):
@@ -192,16 +192,16 @@ class Submitter:
     async def _look(
         self, job: OpenJob, lane: Lane, in_doubt: _InDoubt, *, resubmit: bool = False
     ) -> Outcome | Verdict:
-        """Find the create at the service; a Verdict says that it is not there.
+        """Look for the create at the service; a Verdict says that it is not there.
 
-        `resubmit`: the user wants it sent where the service cannot tell.
+        `resubmit`: the user wants it sent again where nobody can tell.
         """
         lost, doubt, reserved = in_doubt
         fate = await self._reconciler.find(job, lane, doubt)
         while not isinstance(fate, Undecided | None):
-            if fate.name not in self._being_recorded and not self._ledger.has_task(fate.name):
+            if not self._is_taken(fate.name):
                 return await self._adopt(job, lane.operation, fate, in_doubt)
-            fate = await self._reconciler.find(job, lane, doubt)  # another has it meanwhile
+            fate = await self._reconciler.find(job, lane, doubt)
         is_silent = fate is not None and self._is_silent(fate, lost, lane)
         if fate is None or (resubmit and (fate.is_foreign or not is_silent)):
             verdict = Verdict(
@@ -219,6 +219,10 @@ class Submitter:
             raise Left
         return self._unknown(words, lost.request_id or None)
 
+    def _is_taken(self, task_id: str) -> bool:
+        """Whether another job has the task, or is about to."""
+        return task_id in self._being_recorded or self._ledger.has_task(task_id)
+
     def _is_silent(self, undecided: Undecided, lost: Lost, lane: Lane) -> bool:
         """Whether a later run may find out, since nothing has answered as the API does."""
         if not undecided.is_foreign:
@@ -230,7 +234,7 @@ class Submitter:
     async def _adopt(
         self, job: OpenJob, operation: Operation, listed: Listed, in_doubt: _InDoubt
     ) -> Outcome:
-        """The create was accepted: what it made is this job's."""
+        """Give the job what the service lists as made by its create."""
         recovery, reserved = operation.recovery, in_doubt.reserved
         if isinstance(listed, TaskRow) or not isinstance(recovery, MadeList):
             await self._take(job, listed.name, listed.request_id, is_found=True)
@@ -248,7 +252,7 @@ class Submitter:
     async def _take(
         self, job: OpenJob, task_id: str, request_id: str | None, *, is_found: bool = False
     ) -> None:
-        """The task is this job's, and nobody else takes it while the ledger writes."""
+        """Record the task as this job's; no other job takes it while the ledger writes."""
         self._being_recorded.add(task_id)
         try:
             await self._recorder.record_task(
@@ -265,7 +269,7 @@ class Submitter:
             self._being_recorded.discard(task_id)
 
     async def _send(self, job: OpenJob, lane: Lane, reserved: Decimal) -> Outcome | Verdict | Lost:
-        """One create; what it became is on disk before anything else happens to the job."""
+        """Send one create; what became of it is on disk before anything else happens to the job."""
         try:
             answer = await self._api.create(lane.operation, job.body)
         except NotSent as error:
@@ -284,7 +288,7 @@ class Submitter:
         return await self._take_task(job, lane, answer, reserved)
 
     def _take_done(self, operation: Operation, done: Done, reserved: Decimal) -> Answered | Lost:
-        """What an answer brings at once, unless a create before this one has brought it."""
+        """Take the result of an answer, unless an earlier create was given the same one."""
         name = _name_of_made(operation, done)
         if name is not None:
             if operation.name not in self._made:
@@ -299,16 +303,16 @@ class Submitter:
     async def _take_task(
         self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal
     ) -> Submitted | Lost:
-        """The task that an answer names, unless a create before this one was given it."""
+        """Take the task that an answer names, unless an earlier create was given it."""
         task_id = accepted.task_id
-        if task_id in self._being_recorded or self._ledger.has_task(task_id):
+        if self._is_taken(task_id):
             return Lost(f"the answer names task {task_id}, which an earlier create was given")
         self._heard.add(lane.operation.name)
         await self._take(job, task_id, accepted.request_id or None)
         return Submitted(task_id, reserved)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
-        """The service said no, or never heard of it: nothing was paid."""
+        """Record that the service said no, or never heard of it: nothing was paid."""
         await self._recorder.record_refusal(
             job,
             at=stamp(self._clock.now()),
@@ -325,7 +329,7 @@ class Submitter:
         return verdict
 
     def _give_up(self, verdict: Verdict) -> JobResult:
-        """No answer came in all tries: the surroundings are broken, not the job."""
+        """End the job after its last try; if that could not be sent, the surroundings are broken."""
         if verdict.code == "NotSent":
             self._control.stop(verdict.message, ExitCode.INCOMPLETE)
             raise Left
@@ -344,7 +348,7 @@ class Submitter:
         return amount
 
     def _unknown(self, words: str, request_id: str | None) -> JobResult:
-        """It may have been accepted and paid; sending it again is the user's decision."""
+        """It may have been accepted and paid, so only the user can decide to send it again."""
         self._control.note_failure()
         error = JobError(code="AnswerLost", message=words, kind="unknown")
         return JobResult(status=JobStatus.UNKNOWN, error=error, request_id=request_id)
