@@ -21,20 +21,20 @@ PictureSize = tuple[int, int]  # width and height
 
 
 class _OtherSize(Exception):
-    """A picture is not of the size that its request asks for."""
+    """A picture does not have the size that its request asks for."""
 
 
 class Fetched(NamedTuple):
-    """Artifacts that are on disk, and the first reason why others are not."""
+    """Artifacts that are on disk, and the first reason why others are missing."""
 
     artifacts: tuple[Artifact, ...]
     missing: str
-    is_expired: bool = False  # an address is not served; the task may name another
-    is_anothers: bool = False  # a picture has not the size that was asked for
+    is_expired: bool = False  # an address is no longer served; the task may name another
+    is_anothers: bool = False  # a picture does not have the size that was asked for
 
 
 class Fetcher:
-    """Brings the artifacts of ended jobs to disk; each under every name that wants it."""
+    """Brings the artifacts of ended jobs to disk, each under all of its names."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Fetcher:
         self._rng = rng
         self._max_attempts = max_attempts
         self._tagging = tagging
-        self._keeps_sizes = False  # pictures have had the size that was asked for
+        self._keeps_sizes = False  # a picture has had the size that was asked for
 
     async def download(
         self,
@@ -117,7 +117,7 @@ class Fetcher:
         return self._tagging(job, index, seed=seed)
 
     def _check_size(self, job: OpenJob, incoming: Incoming, size: PictureSize) -> None:
-        """Raises _OtherSize where a service that keeps to the size has not kept to it here."""
+        """Raises _OtherSize where the service, which keeps to sizes, has not done so here."""
         if self._keeps_sizes and not job.is_found:
             return
         made = picture_size(incoming.head)
@@ -145,7 +145,7 @@ class Fetcher:
                 async with self._control.interruptible(paid=True):
                     await self._api.fetch(url, incoming, most=LARGEST[operation.artifacts.media])
                 if attempt < self._max_attempts:
-                    # What comes without its end each time is what the service has, and is kept.
+                    # On the last try a file without its end is kept: the service has no better one.
                     _check_end(incoming)
                 if size is not None:
                     self._check_size(job, incoming, size)
@@ -179,7 +179,7 @@ def _check_end(incoming: Incoming) -> None:
 def file_names(job: OpenJob, index: int) -> list[str]:
     """The artifact's name in every row that makes this job.
 
-    A service that gives more artifacts than were asked for gets names of its own for the rest.
+    Where a service gives more artifacts than were asked for, the rest get names of their own.
     """
     return [
         stems[index] if index < len(stems) else f"{stems[-1]}-extra-{index}" for stems in job.stems
@@ -189,7 +189,7 @@ def file_names(job: OpenJob, index: int) -> list[str]:
 def artifacts_of(
     saved: Saved, index: int, *, seed: int | None = None, sample_rate: int | None = None
 ) -> list[Artifact]:
-    """The artifact under each of its names."""
+    """The saved file as an artifact under each of its names."""
     return [
         Artifact(
             path=path,

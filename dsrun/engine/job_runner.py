@@ -40,7 +40,7 @@ from dsrun.service.replies import (
 )
 from dsrun.service.request import artifact_count, part_request, price_of, ranges_of
 
-_REFRESHES = 2  # of addresses that the file host does not serve
+_REFRESHES = 2  # of addresses that the file host no longer serves
 
 
 class _Foreign(Exception):
@@ -48,7 +48,7 @@ class _Foreign(Exception):
 
 
 class Runner:
-    """Runs one job a call; many calls run side by side."""
+    """Runs one job in each call; many calls run side by side."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Runner:
         except Left:
             return None
         except SetupError as error:
-            # The disk does not take it: submit no more, but let what is under way end.
+            # The disk takes no more: submit nothing, but let what is under way end.
             self._control.stop(str(error), error.exit_code)
             return None
 
@@ -149,7 +149,7 @@ class Runner:
         return await self._end(job, result, operation=operation, reserved=reserved)
 
     async def _disown(self, job: OpenJob, task_id: str, lane: Lane, words: str) -> JobResult:
-        """A task that was found for the job is another request's: look again."""
+        """Look again, since the task that was found for the job is another request's."""
         message = f"the task that was found was made by another request: {words}"
         await self._recorder.record_foreign(
             job, task_id=task_id, at=stamp(self._clock.now()), message=message
@@ -158,7 +158,7 @@ class Runner:
         return await self._run_request(job, lane)
 
     async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal) -> JobResult:
-        """Ask the task of a failed job once more; what it does not have is sent again."""
+        """Ask for the task of a failed job once more, and send again what it does not have."""
         operation = lane.operation
         answer = await self._poller.wait(job, task_id, lane, fresh=False)
         if isinstance(answer, Done):
@@ -209,7 +209,7 @@ class Runner:
             if not (fetched.is_expired and refreshes_left):
                 self._control.note_unfetched(fetched.missing)
                 raise Left
-            # The task names its addresses anew, or says that it is gone.
+            # The task gives new addresses, or is gone.
             answer = await self._poller.wait(job, task_id, lane, fresh=False)
             if not isinstance(answer, Done):
                 result = _unanswered() if answer is None else _unsuccessful(answer)
@@ -220,7 +220,7 @@ class Runner:
     async def _finish_now(
         self, job: OpenJob, operation: Operation, submitted: Answered
     ) -> JobResult:
-        """An operation that answered with its artifact in the body."""
+        """Keep what a create was answered with."""
         done = submitted.done
         await self._recorder.record_answer(
             job,
@@ -282,7 +282,7 @@ class Runner:
 
 
 def _kept(result: JobResult) -> JobResult:
-    """Asking again for what is missing failed; what came before is kept."""
+    """The result where asking for missing artifacts has failed: the others are kept."""
     error = result.error and replace(result.error, kind="partial")
     return replace(result, status=JobStatus.PARTIAL, error=error)
 
@@ -290,7 +290,7 @@ def _kept(result: JobResult) -> JobResult:
 def _result(
     job: OpenJob, operation: Operation, done: Done, kept: Sequence[Artifact], *, asked: int
 ) -> JobResult:
-    """How a job ended of whose `asked` artifacts these were kept."""
+    """How the job ended, of whose `asked` artifacts these were kept."""
     came = {*job.have, *(item.index for item in kept)}
     made = len(came)
     status, error = JobStatus.SUCCEEDED, None
@@ -328,7 +328,7 @@ def _adopting(job: OpenJob, doubt: Doubt) -> OpenJob:
 
 
 def _asked_size(request: Json, operation: Operation) -> tuple[int, int] | None:
-    """Width and height that a request asks for, where its operation says where they stand."""
+    """The width and height that a request asks for, where the operation file says where."""
     recovery = operation.recovery
     at = recovery.size if isinstance(recovery, TaskList) else None
     width, _, height = str(resolve(request, at)).partition("*")

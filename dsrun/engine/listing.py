@@ -17,7 +17,7 @@ from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import Refused, Unreadable
 
 _PAGE_SIZES = (100, 10)  # no maximum is documented; 10 is the default, which every server takes
-_MOST_ROWS = 100_000  # of one list; more of them say nothing that a person would wait for
+_MOST_ROWS = 100_000  # of one list; nobody would wait for more
 _LONGEST_S = 60.0  # to read one list
 
 
@@ -33,7 +33,7 @@ class ListApi(Protocol):
 class Listing(NamedTuple, Generic[Row]):
     """A list that was read to its end; `served_ahead_s` is its HTTP date less our clock."""
 
-    rows: Sequence[Row]  # those that may concern us
+    rows: Sequence[Row]  # that may concern us
     names: Collection[str]  # of all rows
     served_ahead_s: float | None
 
@@ -61,7 +61,7 @@ class Unlisted(Exception):
 
 
 class _PageRefused(Exception):
-    """The server does not take so many items a page."""
+    """The server does not give so many rows on a page."""
 
 
 class Lister:
@@ -137,7 +137,7 @@ class Lister:
             number += 1
 
     async def _ask_page(self, source: _List[Row], number: int, size: int) -> Page[Row]:
-        """One page, asked for until it comes. Raises Left, _PageRefused, Unlisted."""
+        """Ask for a page until it comes. Raises Left, _PageRefused, Unlisted."""
         attempt = 0
         while True:
             async with self._control.interruptible():
@@ -152,7 +152,7 @@ class Lister:
                             raise Unlisted(page.reason, is_foreign=True)
                         return page
                     if _is_slowed(page.verdict, source.limiter):
-                        continue  # the limiter waits, and no attempt is lost
+                        continue  # the limiter waits, and it costs no attempt
                     may_be_size = (number, size) == (0, max(_PAGE_SIZES))
                     why = _why_refused(page.verdict, may_be_size=may_be_size)
                 attempt += 1
@@ -162,7 +162,7 @@ class Lister:
 
 
 def _is_slowed(verdict: Verdict, limiter: RateLimiter) -> bool:
-    """Whether a page was refused for its rate, and waiting is still of use."""
+    """Slow down where a page was refused for its rate; whether waiting is still of use."""
     if verdict.decision is not Decision.THROTTLE:
         return False
     limiter.slow_down(verdict.retry_after_s)
@@ -170,7 +170,10 @@ def _is_slowed(verdict: Verdict, limiter: RateLimiter) -> bool:
 
 
 def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Unlisted:
-    """Of a page that may be asked for again. Raises _PageRefused or Unlisted where it may not."""
+    """Why a page did not come that may be asked for again.
+
+    Raises _PageRefused or Unlisted where it may not.
+    """
     words = verdict.words
     if verdict.decision is Decision.THROTTLE:
         raise Unlisted(f"the list is throttled: {words}", is_silent=True)

@@ -19,12 +19,12 @@ from dsrun.service.operation import Operation
 
 _EDGE_S = 0.05  # by which a time of the list may be off where our own tasks date it
 _SURE_S = 2.0  # the same where a date, or tasks of another run, show how far clocks are apart
-_WIDE_S = 600.0  # where nothing does
-_MOVED_S = 2.0  # by which dates contradict each other where a clock was set
-_LOOSE_S = 5.0  # beyond its doubt a dated task cannot be another's
-_NEARBY_S = 3600.0  # a task of nobody so near to a create shows that others use the key
+_WIDE_S = 600.0  # the same where nothing shows it
+_MOVED_S = 2.0  # by which dates must contradict each other to show that a clock was set
+_LOOSE_S = 5.0  # beyond its doubt, a dated task cannot be the create's
+_NEARBY_S = 3600.0  # around a create, a task of nobody's shows that others use the key
 _DAY_S = 86400.0
-_SOON_S = 1.0  # as late a create is accepted whose connection broke, and nobody has waited
+_SOON_S = 1.0  # after its connection broke, a create may still be accepted
 
 
 Listed = TaskRow | MadeRow
@@ -43,11 +43,11 @@ class Skew(NamedTuple):
 
 class NotFound(Enum):
     ABSENT = "absent"  # the create was not accepted
-    UNDECIDED = "undecided"  # it cannot be told
+    UNDECIDED = "undecided"  # nobody can tell
 
 
 class Finding(NamedTuple):
-    """What a list says of a doubt."""
+    """What a list shows about a doubt."""
 
     verdict: Listed | NotFound
     candidates: Sequence[TaskRow] = ()  # that may be the doubt's
@@ -60,7 +60,7 @@ class Evidence(Enum):
 
     OURS = "ours"
     NOT_OURS = "not ours"
-    SILENT = "silent"  # nothing that others could not say too
+    SILENT = "silent"  # nothing that tasks of others could not say as well
 
 
 def measure_skew(
@@ -70,9 +70,9 @@ def measure_skew(
     served_ahead_s: float | None,
     run_id: int | None = None,
 ) -> Skew:
-    """How far the clocks are apart: from our own tasks, else from the HTTP date, else unknown.
+    """How far apart the clocks are: by our own tasks, else by the HTTP date, else unknown.
 
-    `known` has when the creates of our own tasks were sent and answered: they were accepted in
+    `known` says when the creates of our own tasks were sent and answered: they were accepted in
     between. Only those of the doubt's own run, `run_id`, were dated by the same clock as the
     doubt, and only they can prove that a listed task is too far off.
     """
@@ -123,7 +123,7 @@ def find_task(
 
     candidates = [row for row in ours if dates.fit(doubt, row)]
     is_shared = _is_shared(doubt, ours, rivals, dates)
-    # What a rival may have made too. Others may have made what came soon after the doubt.
+    # A rival may have made these as well, even if it was given up.
     explained = [row for row in ours if any(dates.fit_late(rival, row) for rival in rivals)]
     verdict: TaskRow | NotFound = NotFound.ABSENT
     if candidates and is_shared:
@@ -149,19 +149,19 @@ class _Dates(NamedTuple):
     usual_s: float  # within which a create whose end nobody saw was accepted
 
     def fit(self, doubt: Doubt, row: TaskRow) -> bool:
-        """Whether the task is likely to be the create's, made before that was given up."""
+        """Whether the create probably made the task, before it was given up."""
         until = doubt.lost_at if doubt.is_seen else self._usual_end(doubt)
         return self._fits(doubt, row, until)
 
     def fit_late(self, doubt: Doubt, row: TaskRow) -> bool:
-        """The same, although the create may have been accepted after it was given up."""
+        """Whether it did so then, or soon after it was given up."""
         late_s = LATE_S if doubt.is_slow else _SOON_S
         is_seen = doubt.is_seen
         until = min(doubt.until, doubt.lost_at + late_s) if is_seen else self._usual_end(doubt)
         return self._fits(doubt, row, until)
 
     def may_be(self, doubt: Doubt, row: TaskRow) -> bool:
-        """Whether it is possible at all."""
+        """Whether the create can have made the task at all."""
         return _is_within(doubt, row, self.skew.ahead_s, self.skew.wide_s)
 
     def is_near(self, doubt: Doubt, row: TaskRow) -> bool:
@@ -170,7 +170,7 @@ class _Dates(NamedTuple):
 
     def _fits(self, doubt: Doubt, row: TaskRow, until: float) -> bool:
         if doubt.request_id and row.request_id:
-            return False  # both are known, and not the same
+            return False  # both ids are known, and they differ
         return _is_within(doubt, row, self.skew.ahead_s, self.skew.doubt_s, until=until)
 
     def _usual_end(self, doubt: Doubt) -> float:
@@ -180,7 +180,7 @@ class _Dates(NamedTuple):
 def _unclaimed(
     rows: Sequence[TaskRow], claimed: Collection[str], rivals: Sequence[Doubt]
 ) -> list[TaskRow]:
-    """The tasks that neither a job has, nor a rival by the id of its request."""
+    """The tasks that no job has, and no rival by the id of its request."""
     spoken_for = {rival.request_id for rival in rivals if rival.request_id}
     return [
         row
@@ -192,7 +192,7 @@ def _unclaimed(
 def _is_shared(
     doubt: Doubt, ours: Sequence[TaskRow], rivals: Sequence[Doubt], dates: _Dates
 ) -> bool:
-    """Whether there are more tasks of that time than creates of ours can have made."""
+    """Whether others use the key: there are more tasks of that time than ours can have made."""
 
     def fits(each: Doubt, row: TaskRow) -> bool:
         return dates.fit(each, row) if each is doubt else dates.fit_late(each, row)
@@ -207,7 +207,7 @@ def _only_way(
     rivals: Sequence[Doubt],
     dates: _Dates,
 ) -> TaskRow | NotFound:
-    """What must be the doubt's, since each of the rows is one create's, and each create has one."""
+    """The row that must be the doubt's, since each row is one create's and no create has two."""
     ways = [
         choice
         for choice in (*candidates, None)
@@ -221,7 +221,7 @@ def _only_way(
 def _can_assign(
     rows: Sequence[TaskRow], doubts: Sequence[Doubt], fits: Callable[[Doubt, TaskRow], bool]
 ) -> bool:
-    """Whether each row can have a doubt of its own: a matching, by augmenting paths."""
+    """Whether every row can have a doubt of its own: a bipartite matching by augmenting paths."""
     row_of: dict[int, int] = {}  # by doubt
 
     def place(row: int, tried: set[int]) -> bool:
@@ -237,7 +237,7 @@ def _can_assign(
 
 
 def weigh(request: Json, echoes: Mapping[str, Sequence[Json]]) -> Evidence:
-    """What a task that repeats so much of its request says of who made it.
+    """Who made a task, by what it repeats of its request.
 
     A text that is the same proves it; a number that is the same could be another's too.
     """
@@ -254,7 +254,7 @@ def weigh(request: Json, echoes: Mapping[str, Sequence[Json]]) -> Evidence:
 
 
 def _agree(wanted: Json, told: Json) -> bool:
-    """A service may cut a text that is too long for it, and blanks at its ends."""
+    """Whether two values are the same, for a service that may shorten a text and trim it."""
     if isinstance(wanted, str) and isinstance(told, str):
         return wanted.strip().startswith(told.strip())
     return bool(wanted == told)

@@ -18,17 +18,17 @@ from dsrun.service.operation import Operation
 from dsrun.service.replies import Done, Ended, Gone, Missing, Refused, Running
 from dsrun.service.request import artifact_count
 
-_ODD_ASKED = 3  # a task is believed gone, or empty, when it was so many times in a row
-_FOREIGN_IN_A_ROW = 30  # answers to questions for several tasks: the API is not there
-_UNANSWERED = 40  # questions without a usable answer before a later run is left to ask
+_ODD_ASKED = 3  # times in a row that a task must be gone, or empty, to be believed
+_FOREIGN_IN_A_ROW = 30  # answers that are not the API's, about several tasks: it is not there
+_UNANSWERED = 40  # questions in a row without a usable answer, before it is left to a later run
 _JITTER = 0.1
 _FACTOR = 1.5  # between two questions, where the operation names none
 _RECORD_LIFE_S = 86400.0  # of a task at the service, from its create
-_LAST_CALL_S = 3600.0  # a task so near the end of its life is asked for before the others
+_LAST_CALL_S = 3600.0  # before the end of its life, from which a task is asked for first
 
 
 class Poller:
-    """Asks for tasks until they end. All jobs of a run share one, and its rate."""
+    """Asks for tasks until they end. All jobs of a run share one poller, and its rate."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Poller:
         self._rng = rng
         self._limiter = limiter
         self._timeout_s = timeout_s
-        self._foreign: list[str] = []  # tasks of the last answers that were not the API's
+        self._foreign: list[str] = []  # tasks whose last answers were not the API's
 
     async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Ended | None:
         """How the task ended; None where nobody answered for it for as long as a task lives.
@@ -79,7 +79,7 @@ class Poller:
                 self._leave(f"the service does not answer for task {task_id}")
             delay_s = next_poll_delay(delay_s, factor=_factor(operation), max_s=lane.max_poll_s)
             if odd or not fresh:
-                # A task that is made or missed already gets the operation's own pace.
+                # A task that may have ended already is asked for at the operation's own pace.
                 delay_s = max(delay_s, advised_s)
 
     def _leave(self, reason: str) -> NoReturn:
@@ -89,7 +89,7 @@ class Poller:
     async def _ask(
         self, job: OpenJob, task_id: str, operation: Operation, delay_s: float, *, last_call: float
     ) -> Running | Ended | None:
-        """One question; None where it got no usable answer and must be put again."""
+        """Ask once; None where there was no usable answer and the question must be put again."""
         async with self._control.interruptible(paid=True):
             await self._clock.sleep(delay_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
             try:
@@ -110,7 +110,7 @@ class Poller:
         return None
 
     def _heed_foreign(self, task_id: str, verdict: Verdict) -> None:
-        """One task may be answered for by a gateway; where all are, nobody can be asked."""
+        """A gateway may answer for one task; where it answers for all, there is nobody to ask."""
         if not verdict.is_foreign:
             self._foreign.clear()
             return
@@ -124,7 +124,7 @@ class Poller:
     async def _query(
         self, operation: Operation, task_id: str, last_call: float
     ) -> Running | Ended | Refused:
-        """One answer that is no refusal for the rate: such ones slow all questions down."""
+        """Ask until it is not refused for the rate; each such refusal slows all questions down."""
         while True:
             urgent = self._clock.monotonic() >= last_call
             await self._limiter.take(urgent=urgent)
@@ -148,7 +148,7 @@ class Poller:
         )
 
     def _life(self, job: OpenJob, *, fresh: bool) -> "_Life":
-        """A task of an earlier run has used up part of its time."""
+        """The times of the job's task; one of an earlier run has used up part of its life."""
         age_s = 0.0
         if job.submitted_at and not fresh:
             made_at = datetime.fromisoformat(job.submitted_at)

@@ -67,7 +67,7 @@ class JobUploads(Protocol):
 
 
 class KnownTasks(Protocol):
-    """What the ledger of this run knows, asked for with each create."""
+    """What the ledger of this run knows; it is asked with each create."""
 
     def has_task(self, task_id: str) -> bool: ...
     def made_names(self, operation: str, output: str) -> set[str]: ...
@@ -118,7 +118,7 @@ OwnChange_contra = TypeVar("OwnChange_contra", contravariant=True)
 
 
 class Tagging(Protocol):
-    """How a picture takes up its request; the sink alone knows what this gives."""
+    """How a picture takes up its request; only the sink knows what is given."""
 
     def __call__(self, job: OpenJob, index: int, *, seed: int | None) -> Any: ...
 

@@ -329,7 +329,7 @@ class Submitter:
         return verdict
 
     def _give_up(self, verdict: Verdict) -> JobResult:
-        """End the job after its last try; if that could not be sent, the surroundings are broken."""
+        """End the job after its last try; one that could not be sent is no fault of the job."""
         if verdict.code == "NotSent":
             self._control.stop(verdict.message, ExitCode.INCOMPLETE)
             raise Left

@@ -1,4 +1,4 @@
-"""Local files of a request: uploaded once, then named by their address as the request is sent.
+"""Uploads the local files of a request once; the request is sent with their addresses.
 
 Nothing is paid here, so every step may be repeated. A create is not begun before all files of
 its request are there.
@@ -39,7 +39,7 @@ class _Refused(Exception):
 
 
 class _Trouble(Exception):
-    """This try came to nothing."""
+    """This try has failed; another one may not."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class _Trouble(Exception):
 
 
 class Uploader:
-    """Uploads each content once a model, and again when its address grows old."""
+    """Uploads each content once for each model, and again when its address grows old."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class Uploader:
         self._rng = rng
         self._max_attempts = max_attempts
         self._limiters = limiters
-        self._turns: dict[tuple[str, str], asyncio.Lock] = {}  # jobs that want the same file
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}  # of jobs that want the same file
         self._fresh: set[tuple[str, str]] = set()  # uploaded by this run
 
     async def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
-        """The job with its request as it is sent, or how it ended. Raises Left."""
+        """The job with the request as it is sent, or how the job ended. Raises Left."""
         if operation.uploads is None or _MARK not in job.body:
             return job
         uploads, request = operation.uploads, orjson.loads(job.body)
@@ -91,9 +91,9 @@ class Uploader:
         return replace(job, body=canonical_json(request))
 
     async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None:
-        """Forget the addresses of a job that failed because its file was not to be had.
+        """Forget the addresses of a job that failed because the service could not get its file.
 
-        One that this run has uploaded cannot be too old, so the fault lies elsewhere.
+        What this run has uploaded cannot be too old, so there the fault lies elsewhere.
         """
         if operation.uploads is None or code not in operation.uploads.lost:
             return
@@ -125,8 +125,8 @@ class Uploader:
     def _known(self, sha256: str, model: str, *, hours: float) -> str | None:
         """The address of a file that was uploaded in the last `hours`, as far as can be told.
 
-        One that is noted for later than now was noted by a clock that was wrong, so that nobody
-        knows its age.
+        Where the ledger dates it later than now, the clock was wrong then, and nobody knows its
+        age.
         """
         now = self._clock.now()
         if self._recorder.find_upload(sha256, model=model, since=stamp(now)) is not None:
@@ -152,7 +152,7 @@ class Uploader:
                 job, at=stamp(self._clock.now()), phase="upload", message=words
             )
             if attempt >= self._max_attempts:
-                # The surroundings are broken, not the job.
+                # Something around the job is broken, not the job itself.
                 self._control.stop(words, ExitCode.INCOMPLETE)
                 raise Left
             asked = trouble.retry_after_s if isinstance(trouble, _Trouble) else None
@@ -160,7 +160,7 @@ class Uploader:
                 await self._clock.sleep(retry_delay(attempt, rng=self._rng, retry_after_s=asked))
 
     async def _try_once(self, file: UploadFile, operation: Operation, model: str) -> str:
-        """One policy, one file. A name is never used twice: the host overwrites nothing."""
+        """Upload the file under a new name, since the host overwrites nothing."""
         policy = await self._ask(operation, model)
         if file.size > policy.largest_bytes:
             words = f"{file.name} has {file.size} bytes; allowed: {policy.largest_bytes}"
@@ -204,5 +204,5 @@ class Uploader:
 
 
 def _model(request: Json, operation: Operation) -> str:
-    """The model that an address is made for; only that one can use it."""
+    """The model that an address is made for; no other can use it."""
     return str(request.get("model") or operation.name)

@@ -46,7 +46,7 @@ _WORKSPACE = "x-dashscope-workspace"
 
 _DAY_S = 86400.0
 _MOST = 1_000_000
-_LARGEST = 2**53  # what all that reads JSON can tell apart
+_LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
 
 
@@ -71,7 +71,7 @@ class Catalog:
         return name in self._operations
 
     def own_schemas(self) -> tuple[str, ...]:
-        """The user's operation files as they are used: nothing in them is left to resolve."""
+        """The schemas of the user's operation files, with every reference resolved."""
         return tuple(json_text(self._operations[name].schema) for name in self.own)
 
     def validator(self, name: str) -> SchemaValidator:
@@ -265,7 +265,7 @@ def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
 
 
 def _parse_maximum(schema: Mapping[str, Json], *, derives: bool) -> int:
-    """Of what dsrun derives itself it must be a number that the ledger can hold."""
+    """What dsrun derives itself must be a number that the ledger can hold."""
     if not derives:
         return int(schema.get("maximum", 0))
     return int(whole_in(schema, "maximum", least=0, most=_LARGEST, default=0))
@@ -375,7 +375,7 @@ def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | N
 
 
 def limits_of(schema: Mapping[str, Json]) -> str:
-    """`integer, 1 to 4`; the values of an enum are left to who shows them."""
+    """`integer, 1 to 4`; an enum's values are shown by the caller."""
     kind = schema.get("type", "")
     words = [kind if isinstance(kind, str) else " or ".join(kind)]
     low, high = schema.get("minimum"), schema.get("maximum")

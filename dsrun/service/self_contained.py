@@ -1,4 +1,4 @@
-"""Operation files of a user, made to stand by themselves. Pure.
+"""Makes operation files of a user self-contained. Pure.
 
 A schema may refer to parts of itself and of dsrun's own operations. What it refers to is put in
 its place, so that no validator has anything left to resolve: nothing is fetched, and nothing is
@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 class SchemaFault(Exception):
-    """A schema cannot stand by itself."""
+    """A schema cannot be made self-contained."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class SchemaFault(Exception):
 
 
 class _Unresolved(Exception):
-    """A reference leads nowhere, or where it must not; in words that follow it."""
+    """A reference leads nowhere, or where it must not; the message follows its text."""
 
 
 def iter_patterns(schema: Json) -> Iterator[tuple[Path, str]]:

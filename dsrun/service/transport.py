@@ -1,6 +1,6 @@
 """The door to the network: one aiohttp session, and the one place that knows its errors.
 
-Whatever a server does, each call ends: its answer has a most of bytes, its time a most of seconds.
+Whatever a server does, every call ends: an answer may have so many bytes and take so long.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from dsrun.service.unpacking import ASKED_FOR, Oversize, Unpacker
 _log = logging.getLogger(__name__)
 
 _SMALL = 1 << 18  # bytes of an answer that need not wait for room
-_BUFFER = 1 << 16  # bytes that a connection takes in before somebody reads them
-_LARGE_AT_ONCE = 2  # answers beyond that: memory must not follow concurrency
-_KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
+_BUFFER = 1 << 16  # bytes that a connection buffers until they are read
+_LARGE_AT_ONCE = 2  # larger answers: memory must not follow concurrency
+_KEEPALIVE_S = 4.0  # less than common servers allow: a create must not meet a closing connection
 _USER_AGENT = f"dsrun/{__version__}"
 _OK = 200
 _LONGEST_REASON = 300
@@ -35,7 +35,7 @@ _UNPACKED = {"Accept-Encoding": "identity"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How slow a transfer may be. The rates are of one of many that share a link.
+    """How slow a transfer may be. Many share a link, and the rates are those of one.
 
     Within any `window_s` as much must come as `least_rate` gives, from the first request on, so
     that headers and redirects count too. The whole may take `base_s` and what `whole_rate` needs.
@@ -43,7 +43,7 @@ class Patience:
 
     connect_s: float = 15.0
     window_s: float = 60.0
-    least_rate: float = 1024.0  # bytes a second, as the other
+    least_rate: float = 1024.0  # bytes a second, as is whole_rate
     base_s: float = 3600.0
     whole_rate: float = 8192.0
 
@@ -131,7 +131,7 @@ class Transport:
         form = aiohttp.FormData(dict(fields))
         form.add_field("file", file, filename=name, content_type=media_type)
         with _translated(url):
-            # No least rate: what is handed over may wait in the system's own buffers.
+            # No least rate: bytes that were handed over may wait in the system's own buffers.
             async with (
                 asyncio.timeout(self._patience.whole_s(size)),
                 self._session.post(
@@ -182,7 +182,7 @@ class Transport:
         return HttpReply(status=response.status, headers=response.headers, body=body)
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
-        """The whole body. Those that are large come two at a time."""
+        """The whole body; only a few large ones are read at a time."""
         body, (unpacker, _) = bytearray(), _body_of(response, most)
         async with AsyncExitStack() as room:
             is_large = False
