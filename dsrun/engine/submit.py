@@ -200,7 +200,7 @@ class Submitter:
         fate = await self._reconciler.find(job, lane, doubt)
         while not isinstance(fate, Undecided | None):
             if not self._is_taken(fate.name):
-                return await self._adopt(job, lane.operation, fate, in_doubt)
+                return await self._adopt(job, fate, in_doubt)
             fate = await self._reconciler.find(job, lane, doubt)
         is_silent = fate is not None and self._is_silent(fate, lost, lane)
         if fate is None or (resubmit and (fate.is_foreign or not is_silent)):
@@ -231,17 +231,15 @@ class Submitter:
         is_heard = name in self._heard or self._ledger.has_accepted(name)
         return lost.is_foreign and not is_heard
 
-    async def _adopt(
-        self, job: OpenJob, operation: Operation, listed: Listed, in_doubt: _InDoubt
-    ) -> Outcome:
+    async def _adopt(self, job: OpenJob, listed: Listed, in_doubt: _InDoubt) -> Outcome:
         """Give the job what the service lists as made by its create."""
-        recovery, reserved = operation.recovery, in_doubt.reserved
-        if isinstance(listed, TaskRow) or not isinstance(recovery, MadeList):
+        reserved = in_doubt.reserved
+        if isinstance(listed, TaskRow):
             await self._take(job, listed.name, listed.request_id, is_found=True)
             return Submitted(listed.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
         self._control.note_failure()
-        words = f"it was made, but its answer was lost and with it {recovery.lost}"
+        words = f"it was made, but its answer was lost and with it {listed.lost}"
         return JobResult(
             status=JobStatus.PARTIAL,
             output=listed.output,

@@ -47,7 +47,7 @@ class MadeRow(NamedTuple):
     output: Mapping[str, Json]
     equal: Mapping[str, Json]
     holding: Mapping[str, str]
-    request_id: None = None  # no such list names one
+    lost: str  # what of its answer no list gives again, in words
 
 
 Row = TypeVar("Row", TaskRow, MadeRow)
@@ -112,6 +112,7 @@ def _made_row(recovery: MadeList, item: Json, number: int) -> MadeRow:
         output=output,
         equal={asked: resolve(item, at) for asked, at in recovery.match.items()},
         holding={asked: str(resolve(item, at)) for asked, at in recovery.holds.items()},
+        lost=recovery.lost,
     )
 
 

@@ -150,12 +150,10 @@ class Comparison:
                 doubt = doubt_of(job.job_id, since, now, None)
                 made = find_made(doubt, listing.rows, claimed=claimed)
             if isinstance(made, MadeRow):
-                await self._record_made(job, recovery, made, at=now)
+                await self._record_made(job, made, at=now)
 
-    async def _record_made(
-        self, job: OpenJob, recovery: MadeList, made: MadeRow, *, at: str
-    ) -> None:
-        words = f"it was made, but the ledger had lost its answer and with it {recovery.lost}"
+    async def _record_made(self, job: OpenJob, made: MadeRow, *, at: str) -> None:
+        words = f"it was made, but the ledger had lost its answer and with it {made.lost}"
         result = JobResult(
             status=JobStatus.PARTIAL,
             output=made.output,

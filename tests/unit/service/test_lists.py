@@ -100,6 +100,7 @@ class TestMade:
         assert row.output == {"voice": VOICE["voice"], "target_model": VOICE["target_model"]}
         assert row.equal["/input/voice_prompt"] == "A calm voice"
         assert row.holding == {"/input/preferred_name": VOICE["voice"]}
+        assert row.lost == "the preview audio"
 
     def test_a_time_without_a_zone_may_be_two(self):
         [row] = voices(VOICE)
