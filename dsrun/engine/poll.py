@@ -48,7 +48,9 @@ class Poller:
         self._rng = rng
         self._limiter = limiter
         self._timeout_s = timeout_s
-        self._foreign: list[str] = []  # tasks whose last answers were not the API's
+        self._foreign: list[
+            str
+        ] = []  # task ids of the latest answers, where those were not the API's
 
     async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Ended | None:
         """How the task ended; None where nobody answered for it for as long as a task lives.
@@ -67,6 +69,7 @@ class Poller:
             else:
                 unanswered = 0
                 odd = odd + 1 if _is_odd(job, answer, operation) else 0
+                # What may be answered differently in a moment is believed after some times.
                 if not isinstance(answer, Running) and odd in (0, _ODD_ASKED):
                     _learn(lane, answer)
                     return answer
