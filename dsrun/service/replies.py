@@ -121,7 +121,7 @@ class Lost(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """An answer that says yes in none of the words that the API has for it."""
+    """An answer that is a yes, but lacks what the API puts into one."""
 
     reason: str
 
@@ -174,7 +174,7 @@ def read_created(operation: Operation, reply: HttpReply) -> Created:
 
 
 def verdict_of(created: Created) -> Verdict:
-    """How the answer to a create was judged."""
+    """How the answer to a create was judged; a yes that names nothing is still a yes."""
     verdict = created.verdict if isinstance(created, Refused | Lost) else None
     return verdict or ACCEPTED
 
