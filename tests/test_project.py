@@ -2,20 +2,27 @@
 
 import ast
 import dataclasses
+import inspect
 import json
 import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
+from types import NoneType
+from typing import Union, get_args, get_origin, get_type_hints
 
 import pytest
 from jsonschema import Draft202012Validator
 
 import dsrun
 from dsrun.common.units import parse_duration, parse_rate
+from dsrun.engine.listing import ListApi
+from dsrun.engine.ports import GenerationApi, UploadApi
 from dsrun.manifest.execution import Execution, parse_execution
 from dsrun.manifest.reader import Manifest, Step
+from dsrun.service import lists, replies
 from dsrun.storage import layout
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +35,7 @@ OPERATIONS = sorted((ROOT / "schemas/operations").glob("*.json"))
 MANIFEST_SCHEMA = json.loads((ROOT / "schemas/manifest.json").read_text(encoding="utf-8"))
 EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
 
+READERS = {name for name in (*vars(replies), *vars(lists)) if name.startswith("read_")}
 LONGEST_MODULE = 500  # a question, not a limit: an idea is never cut in two for its length
 MOST_ROOMS = 12
 LONGER = {"dsrun/api.py": "the public names stand in one file"}
@@ -61,6 +69,45 @@ def test_every_folder_with_modules_is_a_package():
 def test_whoever_opens_the_package_sees_rooms():
     entries = {path.relative_to(ROOT / "dsrun").parts[0] for path in MODULES}
     assert len([name for name in entries if not name.startswith("__")]) <= MOST_ROOMS
+
+
+def test_json_of_an_answer_travels_only_where_the_operation_file_names_it():
+    values = [
+        value
+        for module in (replies, lists)
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    ]
+    untyped = {
+        f"{value.__name__}.{name}"
+        for value in values
+        for name, hint in get_type_hints(value).items()
+        if "Any" in str(hint)
+    }
+    assert untyped == {"Done.output", "Done.echoes", "MadeRow.output", "MadeRow.equal"}
+
+
+@pytest.mark.parametrize("room", ["engine", "session", "ledger"])
+def test_no_answer_is_read_outside_of_its_room(room):
+    """The client gives values; raw answers and what reads them stay in `service`."""
+    raw = ("HttpReply", "parse_answer", "judged", "answer_json", "error_of", "judge")
+    for path in (ROOT / "dsrun" / room).rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names = {alias.name for node in imports for alias in node.names}
+        names |= {(node.module or "").rpartition(".")[2] for node in imports}
+        assert names.isdisjoint(raw), path
+        assert {name for name in names if name.startswith("read_")} & READERS == set(), path
+
+
+@pytest.mark.parametrize("api", [GenerationApi, UploadApi, ListApi], ids=lambda api: api.__name__)
+def test_every_call_of_the_api_gives_a_value(api):
+    for name, call in inspect.getmembers(api, inspect.iscoroutinefunction):
+        hint = get_type_hints(call)["return"]
+        is_union = get_origin(hint) in (Union, types.UnionType)
+        kinds = get_args(hint) if is_union else (hint,)
+        rooms = {(get_origin(kind) or kind).__module__ for kind in kinds if kind is not NoneType}
+        assert rooms <= {replies.__name__, lists.__name__}, name
 
 
 def test_the_package_is_typed():

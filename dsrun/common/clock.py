@@ -5,9 +5,18 @@ import time
 from datetime import UTC, date, datetime
 from datetime import time as datetime_time
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from dsrun.common.errors import SetupError
+
+
+class Clock(Protocol):
+    """What waits and measures is given a clock, so that a test can move it."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
 
 
 class SystemClock:

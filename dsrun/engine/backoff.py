@@ -3,10 +3,10 @@
 from random import Random
 
 _CAP_S = 60.0
-_LONGEST_ASKED_S = 3600.0  # a service that asks for more, or for a date far off, is asked again
+_LONGEST_ASKED_S = 3600.0  # however long the service asks us to wait, an hour is enough
 _DOUBLINGS = 6  # by then the cap is reached
 _LEAST_POLL_S = 0.1
-_LONGEST_TASK_S = 86400.0  # a task that has lived longer is gone
+_LONGEST_TASK_S = 86400.0  # the service forgets a task after a day
 
 
 def retry_delay(attempt: int, *, rng: Random, retry_after_s: float | None = None) -> float:
@@ -24,9 +24,9 @@ def next_poll_delay(previous_s: float, *, factor: float, max_s: float) -> float:
 
 
 class PollEstimate:
-    """When a result is plausible: the operation's advice, then what tasks were seen to take.
+    """When to expect a result: at first what the operation advises, then what tasks have taken.
 
-    Seconds from create to end, as the service reports them, averaged over recent tasks.
+    It averages the seconds from create to end, as the service reports them, over recent tasks.
     """
 
     _WEIGHT = 0.2

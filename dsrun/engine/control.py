@@ -12,7 +12,7 @@ class Left(Exception):
 
 
 class RunControl:
-    """Knows whether the run goes on, and wakes what waits when it does not.
+    """Knows whether the run goes on; when it does not, it wakes whatever waits.
 
     Jobs wait inside `interruptible()`. A request to stop ends those waits at once; waits for
     a task that is already paid (`paid=True`) go on until the grace time is over.
@@ -35,17 +35,17 @@ class RunControl:
 
     @property
     def closed_operations(self) -> dict[str, str]:
-        """Operations whose jobs cannot succeed, with the service's words."""
+        """Operations whose jobs cannot succeed, each with the service's reason."""
         return dict(self._closed_operations)
 
     def stop(self, reason: str, exit_code: ExitCode) -> None:
-        """Submit nothing more. The first reason counts."""
+        """Submit nothing more. Only the first reason counts."""
         if self.exit_code is None:
             self.reason, self.exit_code = reason, exit_code
         self._interrupt(paid=False)
 
     def end_grace(self) -> None:
-        """Give up waiting for tasks too; they stay in the ledger as submitted."""
+        """Stop waiting for tasks as well; they stay in the ledger as submitted."""
         self._grace_over = True
         self._interrupt(paid=True)
 
@@ -65,7 +65,7 @@ class RunControl:
             self.stop(f"{jobs} failed; max_failures is {self._max_failures}", ExitCode.INCOMPLETE)
 
     def note_unfetched(self, reason: str) -> None:
-        """A result is paid and waits at the service, but its file did not come."""
+        """A paid result is waiting at the service, but its file did not come."""
         self.unfetched = self.unfetched or reason
 
     def interruptible(self, *, paid: bool = False) -> "_Interruptible":
@@ -109,7 +109,7 @@ class _Interruptible:
 
 
 class Budget:
-    """What may still be spent: `max_cost` less what was spent and what is under way."""
+    """What may still be spent: `max_cost` less what is spent and what is under way."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Budget:
         return True
 
     def recount(self, *, spent: Decimal, under_way: Decimal) -> None:
-        """Begin anew from what the ledger says, while no job runs."""
+        """Start again from what the ledger says, while no job runs."""
         self.spent, self.under_way = spent, under_way
 
     def settle(self, reserved: Decimal, spent: Decimal) -> None:

@@ -1,46 +1,40 @@
-"""From an answer to files: downloads and base64 bodies, checked and kept."""
+"""From results to files: downloads, and what came in the answer itself, checked and kept."""
 
-import base64
-import binascii
 from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, Expired, NotSent
 from dsrun.common.media import LARGEST, ArtifactInvalid, picture_size
-from dsrun.common.models import Artifact, Json, OpenJob, Saved
+from dsrun.common.models import Artifact, OpenJob, Saved
 from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
-from dsrun.engine.ports import ArtifactSink, Clock, GenerationApi, Incoming, Recorder, Tagging
+from dsrun.engine.ports import ArtifactSink, GenerationApi, Incoming, Recorder, Tagging
 from dsrun.service.operation import Operation
-from dsrun.service.replies import Entry
+from dsrun.service.replies import Address, Content, Result
 
-_FASTEST_HZ = 1_000_000
 PictureSize = tuple[int, int]  # width and height
 
 
 class _OtherSize(Exception):
-    """A picture is not of the size that its request asks for."""
-
-
-_WHITE = b" \t\r\n\v\f"
+    """A picture does not have the size that its request asks for."""
 
 
 class Fetched(NamedTuple):
-    """Artifacts that are on disk, and the first reason why others are not."""
+    """Artifacts that are on disk, and the first reason why others are missing."""
 
     artifacts: tuple[Artifact, ...]
     missing: str
-    is_expired: bool = False  # an address is not served; the task may name another
-    is_anothers: bool = False  # a picture has not the size that was asked for
+    is_expired: bool = False  # an address is no longer served; the task may name another
+    is_anothers: bool = False  # a picture does not have the size that was asked for
 
 
 class Fetcher:
-    """Brings the artifacts of ended jobs to disk; each under every name that wants it."""
+    """Brings the artifacts of ended jobs to disk, each under all of its names."""
 
     def __init__(
         self,
@@ -63,33 +57,33 @@ class Fetcher:
         self._rng = rng
         self._max_attempts = max_attempts
         self._tagging = tagging
-        self._keeps_sizes = False  # pictures have had the size that was asked for
+        self._keeps_sizes = False  # a picture has had the size that was asked for
 
     async def download(
         self,
         job: OpenJob,
         operation: Operation,
-        found: Sequence[Entry],
+        results: Sequence[Result],
         *,
         seed: int | None,
         first: int = 0,
         have: Collection[int] = (),
         size: PictureSize | None = None,
     ) -> Fetched:
-        """Fetch every address among the entries, the artifacts of the job from index `first`.
+        """Fetch every address among the results, which are the job's from index `first` on.
 
-        `seed` is that of the first entry; indexes that we `have` are not fetched again. `size`
+        `seed` is that of the first result; indexes that we `have` are not fetched again. `size`
         was asked for: of a task that was only found, a picture of another size is refused.
         """
         artifacts: list[Artifact] = []
         missing, is_expired = "", False
-        for number, entry in enumerate(found):
+        for number, result in enumerate(results):
             index = first + number
-            if entry.url is None or index in have:
+            if not isinstance(result, Address) or index in have:
                 continue
             own_seed = None if seed is None else seed + number
             change = self._change(job, operation, index, own_seed)
-            kept = await self._download_one(job, operation, entry.url, index, change, size=size)
+            kept = await self._download_one(job, operation, result.url, index, change, size=size)
             if isinstance(kept, _OtherSize):
                 return Fetched(tuple(artifacts), str(kept), is_anothers=True)
             if not isinstance(kept, Saved):
@@ -99,14 +93,13 @@ class Fetcher:
             artifacts += artifacts_of(kept, index, seed=own_seed)
         return Fetched(tuple(artifacts), missing, is_expired)
 
-    async def decode(self, job: OpenJob, operation: Operation, payload: Json) -> Fetched:
-        """Write the base64 body of an answer."""
+    async def write(self, job: OpenJob, operation: Operation, content: Content) -> Fetched:
+        """Write a result that came in the answer itself."""
         spec = operation.artifacts
-        declared = resolve(payload, spec.format) or resolve(orjson.loads(job.body), spec.asked)
-        rate = resolve(payload, spec.sample_rate)
+        declared = content.format or resolve(orjson.loads(job.body), spec.asked)
+        incoming = self._sink.incoming()
+        incoming.add(content.data)
         try:
-            incoming = self._sink.incoming()
-            incoming.add(_decoded(resolve(payload, spec.base64)))
             saved = await self._sink.keep(
                 incoming,
                 stems=file_names(job, 0),
@@ -114,12 +107,9 @@ class Fetcher:
                 declared=declared if isinstance(declared, str) else None,
                 change=self._change(job, operation, 0, None),
             )
-        except (binascii.Error, ValueError) as error:
-            return Fetched((), f"the answer holds no base64 text: {error}")
         except ArtifactInvalid as error:
             return Fetched((), str(error))
-        made = artifacts_of(saved, 0, sample_rate=rate if _is_sample_rate(rate) else None)
-        return Fetched(tuple(made), "")
+        return Fetched(tuple(artifacts_of(saved, 0, sample_rate=content.sample_rate)), "")
 
     def _change(self, job: OpenJob, operation: Operation, index: int, seed: int | None) -> Any:
         if self._tagging is None or operation.artifacts.media != "image":
@@ -127,14 +117,14 @@ class Fetcher:
         return self._tagging(job, index, seed=seed)
 
     def _check_size(self, job: OpenJob, incoming: Incoming, size: PictureSize) -> None:
-        """Raises _OtherSize where a service that keeps to the size has not kept to it here."""
+        """Raises _OtherSize where the service, which keeps to sizes, has not done so here."""
         if self._keeps_sizes and not job.is_found:
             return
-        found = picture_size(incoming.head)
-        if found == size:
+        made = picture_size(incoming.head)
+        if made == size:
             self._keeps_sizes = True
-        elif found is not None and self._keeps_sizes:
-            raise _OtherSize(f"{found[0]}*{found[1]} where {size[0]}*{size[1]} was asked for")
+        elif made is not None and self._keeps_sizes:
+            raise _OtherSize(f"{made[0]}*{made[1]} where {size[0]}*{size[1]} was asked for")
 
     async def _download_one(
         self,
@@ -155,7 +145,7 @@ class Fetcher:
                 async with self._control.interruptible(paid=True):
                     await self._api.fetch(url, incoming, most=LARGEST[operation.artifacts.media])
                 if attempt < self._max_attempts:
-                    # What comes without its end each time is what the service has, and is kept.
+                    # On the last try a file without its end is kept: the service has no better one.
                     _check_end(incoming)
                 if size is not None:
                     self._check_size(job, incoming, size)
@@ -181,22 +171,6 @@ class Fetcher:
                 return saved
 
 
-def _is_sample_rate(number: Json) -> bool:
-    is_whole = isinstance(number, int) and not isinstance(number, bool)
-    return is_whole and 0 < number <= _FASTEST_HZ
-
-
-def _decoded(text: Json) -> bytes:
-    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
-
-    White space goes without a split: megabytes of it would make millions of words.
-    """
-    if not isinstance(text, str) or not text.isascii():
-        raise ValueError("there is none")
-    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
-    return base64.b64decode(plain, validate=True)
-
-
 def _check_end(incoming: Incoming) -> None:
     if incoming.is_cut_off():
         raise ArtifactInvalid("the picture has no end")
@@ -205,7 +179,7 @@ def _check_end(incoming: Incoming) -> None:
 def file_names(job: OpenJob, index: int) -> list[str]:
     """The artifact's name in every row that makes this job.
 
-    A service that gives more artifacts than were asked for gets names of its own for the rest.
+    Where a service gives more artifacts than were asked for, the rest get names of their own.
     """
     return [
         stems[index] if index < len(stems) else f"{stems[-1]}-extra-{index}" for stems in job.stems
@@ -215,7 +189,7 @@ def file_names(job: OpenJob, index: int) -> list[str]:
 def artifacts_of(
     saved: Saved, index: int, *, seed: int | None = None, sample_rate: int | None = None
 ) -> list[Artifact]:
-    """The artifact under each of its names."""
+    """The saved file as an artifact under each of its names."""
     return [
         Artifact(
             path=path,

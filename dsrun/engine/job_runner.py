@@ -4,45 +4,43 @@ Whatever happens becomes a JobResult or leaves the job where the ledger has it; 
 broken ledger, a broken disk or a bug comes out as an exception.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.doubt import Doubt
 from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Part
 from dsrun.common.pointer import resolve, value_at
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.fetch import Fetched, Fetcher
+from dsrun.engine.fetch import Fetcher
 from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
-from dsrun.engine.ports import Clock, JobUploads, Recorder
+from dsrun.engine.ports import JobUploads, Recorder
 from dsrun.engine.submit import Answered, Submitter
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, TaskList
 from dsrun.service.replies import (
-    Answer,
-    Entry,
-    TaskPhase,
+    Content,
+    Done,
+    Failed,
+    Gone,
+    Missing,
+    Result,
     billed_units,
-    entries,
     error_decision,
     gravest,
-    outputs,
     overbilled,
-    task_error,
-    task_phase,
 )
 from dsrun.service.request import artifact_count, part_request, price_of, ranges_of
 
-_REFRESHES = 2  # of addresses that the file host does not serve
+_REFRESHES = 2  # of addresses that the file host no longer serves
 
 
 class _Foreign(Exception):
@@ -50,7 +48,7 @@ class _Foreign(Exception):
 
 
 class Runner:
-    """Runs one job a call; many calls run side by side."""
+    """Runs one job in each call; many calls run side by side."""
 
     def __init__(
         self,
@@ -84,7 +82,7 @@ class Runner:
         except Left:
             return None
         except SetupError as error:
-            # The disk does not take it: submit no more, but let what is under way end.
+            # The disk takes no more: submit nothing, but let what is under way end.
             self._control.stop(str(error), error.exit_code)
             return None
 
@@ -95,23 +93,27 @@ class Runner:
         return await self._run_parts(job, job.part, lane)
 
     async def _run_parts(self, job: OpenJob, part: Part, lane: Lane) -> JobResult:
-        """Ask for what is missing of a partial job, one request for each gap."""
-        whole = orjson.loads(job.body)
+        """Ask for what is missing of a partial job, one request for each gap from `part` on."""
+        result = await self._run_part(job, part, lane)
         end = part.first + part.count
-        ranges = [index_range for index_range in ranges_of(part.missing) if index_range[0] >= end]
-        first, count = part.first, part.count
-        while True:
-            request = part_request(whole, lane.operation, first=first, count=count)
-            asking = replace(job, body=canonical_json(request), whole=job.body)
-            result = await self._run_request(asking, lane)
-            if not ranges or result.status is not JobStatus.PARTIAL:
-                return result
+        gaps = [gap for gap in ranges_of(part.missing) if gap[0] >= end]
+        for first, count in gaps:
+            if result.status is not JobStatus.PARTIAL:
+                break
             came = {item.index for item in result.artifacts}
             missing = tuple(index for index in part.missing if index not in came)
-            first, count = ranges.pop(0)
-            await self._recorder.reopen_part(job.job_id, first=first, count=count)
             part = Part(first=first, count=count, missing=missing)
-            job = replace(job, status=JobStatus.PENDING, task_id=None, part=part)
+            await self._recorder.reopen_part(job.job_id, first=first, count=count)
+            job = replace(job, status=JobStatus.PENDING, task_id=None)
+            result = await self._run_part(job, part, lane)
+        return result
+
+    async def _run_part(self, job: OpenJob, part: Part, lane: Lane) -> JobResult:
+        request = part_request(
+            orjson.loads(job.body), lane.operation, first=part.first, count=part.count
+        )
+        asking = replace(job, body=canonical_json(request), whole=job.body, part=part)
+        return await self._run_request(asking, lane)
 
     async def _run_request(self, job: OpenJob, lane: Lane) -> JobResult:
         if job.task_id is not None:
@@ -125,7 +127,7 @@ class Runner:
         if isinstance(outcome, Answered):
             return await self._finish_now(job, lane.operation, outcome)
         if outcome.doubt is not None:
-            job = _found(job, outcome.doubt)
+            job = _adopting(job, outcome.doubt)
         return await self._finish_task(
             job, outcome.task_id, lane, outcome.reserved, fresh=outcome.is_new
         )
@@ -137,9 +139,8 @@ class Runner:
         answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
         if answer is None:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
-        phase = task_phase(answer.payload)
-        if phase is not TaskPhase.SUCCEEDED:
-            result = _unsuccessful(phase, answer)
+        if not isinstance(answer, Done):
+            result = _unsuccessful(answer)
             return await self._end(job, result, operation=operation, reserved=reserved)
         try:
             result = await self._collect(job, task_id, lane, answer)
@@ -148,7 +149,7 @@ class Runner:
         return await self._end(job, result, operation=operation, reserved=reserved)
 
     async def _disown(self, job: OpenJob, task_id: str, lane: Lane, words: str) -> JobResult:
-        """A task that was found for the job is another request's: look again."""
+        """Look again, since the task that was found for the job is another request's."""
         message = f"the task that was found was made by another request: {words}"
         await self._recorder.record_foreign(
             job, task_id=task_id, at=stamp(self._clock.now()), message=message
@@ -157,10 +158,10 @@ class Runner:
         return await self._run_request(job, lane)
 
     async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal) -> JobResult:
-        """Ask the task of a failed job once more; what it does not have is sent again."""
+        """Ask for the task of a failed job once more, and send again what it does not have."""
         operation = lane.operation
         answer = await self._poller.wait(job, task_id, lane, fresh=False)
-        if answer is not None and task_phase(answer.payload) is TaskPhase.SUCCEEDED:
+        if isinstance(answer, Done):
             try:
                 result = await self._collect(job, task_id, lane, answer)
             except _Foreign as foreign:
@@ -181,21 +182,20 @@ class Runner:
         part = Part(first=first, count=count, missing=missing)
         return await self._run_parts(replace(job, part=part), part, lane)
 
-    async def _collect(self, job: OpenJob, task_id: str, lane: Lane, answer: Answer) -> JobResult:
+    async def _collect(self, job: OpenJob, task_id: str, lane: Lane, done: Done) -> JobResult:
         """Fetch what a successful task made. Raises Left where a file will not come today.
 
         Raises _Foreign where a task that was only found shows to be another's.
         """
         operation, request = lane.operation, orjson.loads(job.body)
-        if job.is_found and _is_anothers(job, operation, answer):
+        if job.is_found and weigh(request, done.echoes) is Evidence.NOT_OURS:
             raise _Foreign("it says so")
-        found = entries(operation, answer.payload)
         kept: list[Artifact] = []
         for refreshes_left in reversed(range(_REFRESHES + 1)):
             fetched = await self._fetcher.download(
                 job,
                 operation,
-                found,
+                done.results,
                 seed=_first_seed(request, operation),
                 first=job.part.first if job.part else 0,
                 have={*job.have, *(item.index for item in kept)},
@@ -209,37 +209,41 @@ class Runner:
             if not (fetched.is_expired and refreshes_left):
                 self._control.note_unfetched(fetched.missing)
                 raise Left
-            # The task names its addresses anew, or says that it is gone.
-            named_anew = await self._poller.wait(job, task_id, lane, fresh=False)
-            if named_anew is None:
-                return replace(_unanswered(), artifacts=tuple(kept))
-            answer, phase = named_anew, task_phase(named_anew.payload)
-            if phase is not TaskPhase.SUCCEEDED:
-                return replace(_unsuccessful(phase, answer), artifacts=tuple(kept))
-            found = entries(operation, answer.payload)
-        wanted = _Wanted(found, artifact_count(request, operation))
-        return _result(job, operation, answer.payload, Fetched(tuple(kept), ""), wanted)
+            # The task gives new addresses, or is gone.
+            answer = await self._poller.wait(job, task_id, lane, fresh=False)
+            if not isinstance(answer, Done):
+                result = _unanswered() if answer is None else _unsuccessful(answer)
+                return replace(result, artifacts=tuple(kept))
+            done = answer
+        return _result(job, operation, done, kept, asked=artifact_count(request, operation))
 
     async def _finish_now(
         self, job: OpenJob, operation: Operation, submitted: Answered
     ) -> JobResult:
-        """An operation that answered with its artifact in the body."""
-        payload = submitted.answer.payload
+        """Keep what a create was answered with."""
+        done = submitted.done
         await self._recorder.record_answer(
             job,
-            output=outputs(operation, payload),
-            units=billed_units(operation, payload, made=1, asked=1),
-            request_id=submitted.answer.request_id,
+            output=done.output,
+            units=billed_units(done.billed, made=1, asked=1),
+            request_id=done.request_id,
         )
-        fetched = await self._fetcher.decode(job, operation, payload)
-        found = [Entry(None, "NoAudio", fetched.missing)] if fetched.missing else []
-        result = _result(job, operation, payload, fetched, _Wanted(found, 1))
+        kept: list[Artifact] = []
+        missing: list[Result] = []
+        for each in done.results:
+            if isinstance(each, Content):
+                fetched = await self._fetcher.write(job, operation, each)
+                kept += fetched.artifacts
+                missing += [Missing("NoAudio", fetched.missing)] if fetched.missing else []
+            else:
+                missing.append(each)
+        result = _result(job, operation, replace(done, results=tuple(missing)), kept, asked=1)
         return await self._end(
             job,
             result,
             operation=operation,
             reserved=submitted.reserved,
-            request_id=submitted.answer.request_id,
+            request_id=done.request_id,
         )
 
     async def _end(
@@ -278,47 +282,40 @@ class Runner:
 
 
 def _kept(result: JobResult) -> JobResult:
-    """Asking again for what is missing failed; what came before is kept."""
+    """The result where asking for missing artifacts has failed: the others are kept."""
     error = result.error and replace(result.error, kind="partial")
     return replace(result, status=JobStatus.PARTIAL, error=error)
 
 
-class _Wanted(NamedTuple):
-    """What an answer names, and how many were asked for."""
-
-    entries: list[Entry]
-    number: int
-
-
 def _result(
-    job: OpenJob, operation: Operation, payload: Json, fetched: Fetched, wanted: _Wanted
+    job: OpenJob, operation: Operation, done: Done, kept: Sequence[Artifact], *, asked: int
 ) -> JobResult:
-    came = {*job.have, *(item.index for item in fetched.artifacts)}
+    """How the job ended, of whose `asked` artifacts these were kept."""
+    came = {*job.have, *(item.index for item in kept)}
     made = len(came)
-    refused = gravest(wanted.entries)
     status, error = JobStatus.SUCCEEDED, None
-    named = outputs(operation, payload)
-    is_whole = made >= wanted.number if job.part is None else came.issuperset(job.part.missing)
+    is_whole = made >= asked if job.part is None else came.issuperset(job.part.missing)
     if not is_whole:
-        has_some = job.part is not None or made > 0 or (named is not None and any(named.values()))
+        has_some = job.part is not None or made > 0 or any((done.output or {}).values())
         status = JobStatus.PARTIAL if has_some else JobStatus.FAILED
+        reason = gravest(done.results)
         error = JobError(
-            code=refused.code if refused else "Incomplete",
-            message=refused.message if refused else f"{made} of {wanted.number} results were given",
+            code=reason.code if reason else "Incomplete",
+            message=reason.message if reason else f"{made} of {asked} results were given",
             kind="partial" if has_some else "job",
         )
     return JobResult(
         status=status,
-        artifacts=fetched.artifacts,
-        output=named,
+        artifacts=tuple(kept),
+        output=done.output,
         error=error,
-        units=billed_units(operation, payload, made=made, asked=wanted.number),
-        warning=overbilled(operation, payload, made=made, asked=wanted.number),
+        units=billed_units(done.billed, made=made, asked=asked),
+        warning=overbilled(done.billed, unit=operation.price.unit, made=made, asked=asked),
     )
 
 
-def _found(job: OpenJob, doubt: Doubt) -> OpenJob:
-    """The job as the ledger has it once its lost create was found."""
+def _adopting(job: OpenJob, doubt: Doubt) -> OpenJob:
+    """The job as the ledger has it once its lost create is found."""
     since, lost_at = (datetime.fromtimestamp(at, UTC) for at in (doubt.since, doubt.lost_at))
     return replace(
         job,
@@ -330,16 +327,8 @@ def _found(job: OpenJob, doubt: Doubt) -> OpenJob:
     )
 
 
-def _is_anothers(job: OpenJob, operation: Operation, answer: Answer) -> bool:
-    recovery = operation.recovery
-    if not isinstance(recovery, TaskList):
-        return False
-    request = orjson.loads(job.body)
-    return weigh(request, answer.payload, recovery) is Evidence.NOT_OURS
-
-
 def _asked_size(request: Json, operation: Operation) -> tuple[int, int] | None:
-    """Width and height that a request asks for, where its operation says where they stand."""
+    """The width and height that a request asks for, where the operation file says where."""
     recovery = operation.recovery
     at = recovery.size if isinstance(recovery, TaskList) else None
     width, _, height = str(resolve(request, at)).partition("*")
@@ -352,8 +341,8 @@ def _unanswered() -> JobResult:
     return JobResult(status=JobStatus.UNKNOWN, error=error)
 
 
-def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
-    if phase is TaskPhase.GONE:
+def _unsuccessful(answer: Failed | Gone) -> JobResult:
+    if isinstance(answer, Gone):
         words = (
             "paid, lost: expired. The service does not know this task any more, or it was made "
             "with the key of another account"
@@ -361,10 +350,8 @@ def _unsuccessful(phase: TaskPhase, answer: Answer) -> JobResult:
         return JobResult(
             status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")
         )
-    if phase is TaskPhase.CANCELLED:
-        error = task_error(answer.payload, code="Cancelled", message="its task was cancelled")
-        return JobResult(status=JobStatus.CANCELLED, error=error)
-    return JobResult(status=JobStatus.FAILED, error=task_error(answer.payload))
+    status = JobStatus.CANCELLED if answer.is_cancelled else JobStatus.FAILED
+    return JobResult(status=status, error=answer.error)
 
 
 def _first_seed(request: Json, operation: Operation) -> int | None:

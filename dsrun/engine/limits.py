@@ -11,8 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from dsrun.common.clock import Clock
 from dsrun.common.errors import ExitCode
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
@@ -27,11 +28,6 @@ _LONGEST_PAUSE_S = 64.0  # after refusals one upon the other
 _MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
 
 
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
-
-
 class Pace(NamedTuple):
     """How fast requests may go now: seconds a request, and whether the service slowed them."""
 
@@ -40,7 +36,7 @@ class Pace(NamedTuple):
 
 
 class RateLimiter:
-    """At most `rate.requests` a window; slower after a refusal, and back again by and by."""
+    """At most `rate.requests` in a window; slower after a refusal, then gradually faster again."""
 
     def __init__(self, rate: Rate, *, clock: Clock, used: int = 0) -> None:
         """`used`: requests that an earlier process may have sent just before."""
@@ -51,9 +47,11 @@ class RateLimiter:
         self._stretch = 1.0
         self._paused_until = 0.0
         self._refused_since: float | None = None
-        self._refusals = 0  # one upon the other
+        self._refusals = 0  # in a row
         self._turn = asyncio.Lock()  # waiting requests keep their order
-        self._queue = asyncio.Lock()  # those that are not urgent send one of them to the turn
+        self._queue = (
+            asyncio.Lock()
+        )  # of those that are not urgent, one at a time waits for the turn
         self._changed = asyncio.Event()
 
     @property
@@ -62,7 +60,7 @@ class RateLimiter:
         return Pace(interval_s=interval, is_throttled=self._stretch > 1.0)
 
     def hopeless(self) -> str:
-        """Why waiting for the service is of no use today; an empty text while it may be."""
+        """Why it is no use to wait for the service today; an empty text while it is."""
         if self._refused_since is None:
             return ""
         now = self._clock.monotonic()
@@ -84,7 +82,8 @@ class RateLimiter:
     async def take(self, *, urgent: bool = False) -> None:
         """Wait for a place; `give_back` it when the request is answered.
 
-        Who waits longest is next. Urgent requests wait for each other and for one of the rest.
+        Whoever has waited longest is next. Urgent requests wait for each other, and for at most one
+        of the rest.
         """
         async with nullcontext() if urgent else self._queue, self._turn:
             await self._wait_for_room()
@@ -96,18 +95,18 @@ class RateLimiter:
         self._changed.set()
 
     def take_back(self) -> None:
-        """A place that was taken is not used after all."""
+        """Give a place back that was not used after all."""
         self._under_way -= 1
         self._changed.set()
 
     def pause(self, seconds: float) -> None:
-        """Take no request for a while."""
+        """Let no request through for a while."""
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
 
     def slow_down(self, retry_after_s: float | None) -> None:
         """The service refused a request for its rate: halve the rate and pause.
 
-        Refusals now and then cost a pause each; only a row of them makes the pauses long.
+        A single refusal costs one short pause; only several in a row make the pauses long.
         """
         now = self._clock.monotonic()
         if now >= self._paused_until:  # else it was sent before the last refusal came
@@ -121,7 +120,7 @@ class RateLimiter:
         )
 
     def speed_up(self) -> None:
-        """The service took a request: recover a little."""
+        """The service has taken a request: recover a little."""
         self._stretch = max(1.0, self._stretch * _RECOVERY)
         self._refused_since = None
         self._refusals = 0
@@ -135,7 +134,7 @@ class RateLimiter:
                 await self._changed.wait()
 
     def _wait_s(self) -> float | None:
-        """Seconds until there may be room; 0 now, None when an answer must come first."""
+        """Seconds until there may be room: 0 is now; None means that an answer must come first."""
         now = self._clock.monotonic()
         if now < self._paused_until:
             return self._paused_until - now
@@ -153,7 +152,7 @@ class RateLimiter:
 
 
 class SubmitWindow:
-    """So many requests under way at once; half as many after a refusal, and back one by one.
+    """How many requests may be under way: half as many after a refusal, then one more each time.
 
     It opens with the first request that is taken: a bad key costs one refusal, not a windowful.
     """
@@ -182,20 +181,20 @@ class SubmitWindow:
         self._size = max(1.0, self._size / 2)
 
     def grow(self) -> None:
-        """One place more for as many accepted requests as there are places."""
+        """One more place for every windowful of accepted requests."""
         more = self._size + 1 / self._size if self._is_open else self._most
         self._is_open = True
         self._size = min(float(self._most), more)
         self._changed.set()
 
 
-_MORE_DOUBTS = 3  # than creates at once: those sent later show whether a lost one was accepted
+_MORE_DOUBTS = 3  # than creates at once: later creates show whether a lost one was accepted
 _APART_S = 1.2  # between a lost create and the next
-_MOST_FOREIGN = 4  # creates that something else than the API has answered
+_MOST_FOREIGN = 4  # creates in a row that something other than the API has answered
 
 
 class Lane:
-    """Creates of one operation go through here: so many at once, so many a second."""
+    """All creates of one operation pass through here: a few at once, and a few a second."""
 
     def __init__(
         self,
@@ -222,7 +221,7 @@ class Lane:
         self._doubts = 0
         self._settled = asyncio.Event()
         self._most_doubts = submit_window + _MORE_DOUBTS
-        self._foreign_answers = 0  # one upon the other
+        self._foreign_answers = 0  # in a row
 
     @property
     def expects_creates(self) -> bool:
@@ -231,9 +230,9 @@ class Lane:
         return self._under_way > 0 or (self._waiting > 0 and not is_held_up)
 
     def begin_doubt(self) -> None:
-        """A create is lost. Where too many are, no other is sent until one is settled.
+        """A create is lost. While too many are, no other is sent until one of them is settled.
 
-        The next one waits a little, so that the two can be told apart by their times.
+        The next create waits a little, so that the times of the two tell them apart.
         """
         self._doubts += 1
         self.limiter.pause(_APART_S)
@@ -263,7 +262,7 @@ class Lane:
 
     @asynccontextmanager
     async def alone(self, control: RunControl) -> AsyncIterator[None]:
-        """No create of the operation is under way in here, so that a lost one can be told.
+        """Hold back all creates of the operation, so that a lost one can be told apart.
 
         Raises Left when the run stops.
         """
@@ -283,10 +282,10 @@ class Lane:
                 self._clear.set()
 
     def learn(self, verdict: Verdict, control: RunControl) -> None:
-        """Adapt rate and window to an answer; close the operation when it refuses for too long."""
+        """Adapt rate and window to an answer; close the operation if it is refused for too long."""
         self._foreign_answers = self._foreign_answers + 1 if verdict.is_foreign else 0
         if self._foreign_answers >= _MOST_FOREIGN:
-            words = f"{self._foreign_answers} creates in a row: {verdict.code}: {verdict.message}"
+            words = f"{self._foreign_answers} creates in a row: {verdict.words}"
             hint = "is the base URL right, or does a proxy or firewall stand before the API?"
             control.stop(f"{words}; {hint}", ExitCode.INCOMPLETE)
         if verdict.is_foreign and verdict.is_crowded:
@@ -300,7 +299,7 @@ class Lane:
         self.limiter.slow_down(verdict.retry_after_s)
         self._window.shrink()
         if reason := self.limiter.hopeless():
-            words = f"{verdict.code}: {verdict.message} The service is throttling: {reason}"
+            words = f"{verdict.words} The service is throttling: {reason}"
             control.close_operation(self.operation.name, f"{words}; run again later")
 
     def _begin(self) -> None:

@@ -1,42 +1,49 @@
 """Reads the service's lists, page by page and within bounds: its tasks, and what it has made."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from functools import partial
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol
 
-import orjson
-
+from dsrun.common.clock import Clock
 from dsrun.common.errors import ApiError
 from dsrun.common.models import Json
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
 from dsrun.engine.limits import RateLimiter
-from dsrun.engine.matching import Page, Trace, read_made, read_tasks
-from dsrun.engine.ports import Clock
+from dsrun.engine.matching import is_of_request
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.lists import MadeRow, Page, Row, TaskRow
 from dsrun.service.operation import MadeList, Operation
-from dsrun.service.replies import Answer
+from dsrun.service.replies import Refused, Unreadable
 
 _PAGE_SIZES = (100, 10)  # no maximum is documented; 10 is the default, which every server takes
-_MOST_ROWS = 100_000  # of one list; more of them say nothing that a person would wait for
+_MOST_ROWS = 100_000  # of one list; nobody would wait for more
 _LONGEST_S = 60.0  # to read one list
-
-Ask = Callable[[int, int], Awaitable[Answer]]  # page from 0, items a page
-Read = Callable[[Json], Page | None]
 
 
 class ListApi(Protocol):
-    async def list_tasks(self, query: Mapping[str, str]) -> Answer: ...
-    async def call(self, operation: Operation, body: bytes) -> Answer: ...
+    async def list_tasks(
+        self, query: Mapping[str, str]
+    ) -> Page[TaskRow] | Refused | Unreadable: ...
+    async def list_made(
+        self, operation: Operation, recovery: MadeList, *, number: int, size: int
+    ) -> Page[MadeRow] | Refused: ...
 
 
-class Listing(NamedTuple):
+class Listing(NamedTuple, Generic[Row]):
     """A list that was read to its end; `served_ahead_s` is its HTTP date less our clock."""
 
-    traces: Sequence[Trace]
-    names: Collection[str]  # of all rows, also of those that are no traces
+    rows: Sequence[Row]  # that may concern us
+    names: Collection[str]  # of all rows
     served_ahead_s: float | None
+
+
+class _List(NamedTuple, Generic[Row]):
+    """How a list is read."""
+
+    ask: Callable[[int, int], Awaitable[Page[Row] | Refused | Unreadable]]  # page from 0, rows
+    concerns_us: Callable[[Row], bool]
+    limiter: RateLimiter
 
 
 class Unlisted(Exception):
@@ -54,7 +61,7 @@ class Unlisted(Exception):
 
 
 class _PageRefused(Exception):
-    """The server does not take so many items a page."""
+    """The server does not give so many rows on a page."""
 
 
 class Lister:
@@ -78,89 +85,96 @@ class Lister:
         self._limiter = limiter
         self._max_attempts = max_attempts
 
-    async def tasks(self, model: str, window: Mapping[str, str]) -> Listing:
+    async def tasks(self, model: str, window: Mapping[str, str]) -> Listing[TaskRow]:
         """The account's tasks of a model; an empty window means the last 24 hours."""
 
-        async def ask(number: int, size: int) -> Answer:
+        async def ask(number: int, size: int) -> Page[TaskRow] | Refused | Unreadable:
             query = {"model_name": model, **window, "page_no": str(number + 1)}
             async with self._limiter.slot():
                 return await self._api.list_tasks(query | {"page_size": str(size)})
 
-        return await self._collect(ask, read_tasks, limiter=self._limiter)
+        return await self._read(_List(ask, lambda _: True, self._limiter))
 
     async def made(
         self, operation: Operation, recovery: MadeList, request: Json, limiter: RateLimiter
-    ) -> Listing:
+    ) -> Listing[MadeRow]:
         """What this very request may have made. `limiter` keeps the rate of the operation."""
 
-        async def ask(number: int, size: int) -> Answer:
-            body = orjson.loads(orjson.dumps(recovery.body))
-            _put(body, recovery.page, number)
-            _put(body, recovery.page_size, size)
+        async def ask(number: int, size: int) -> Page[MadeRow] | Refused | Unreadable:
             async with limiter.slot():
-                return await self._api.call(operation, orjson.dumps(body))
+                return await self._api.list_made(operation, recovery, number=number, size=size)
 
-        read = partial(read_made, operation=operation, recovery=recovery, request=request)
-        return await self._collect(ask, read, limiter=limiter)
+        return await self._read(
+            _List(ask, lambda row: is_of_request(row, request, operation), limiter)
+        )
 
-    async def _collect(self, ask: Ask, read: Read, *, limiter: RateLimiter) -> Listing:
+    async def _read(self, source: _List[Row]) -> Listing[Row]:
         largest, usual = _PAGE_SIZES
         try:
-            return await self._collect_by(largest, ask, read, limiter)
+            return await self._read_by(largest, source)
         except _PageRefused:
-            return await self._collect_by(usual, ask, read, limiter)
+            return await self._read_by(usual, source)
 
-    async def _collect_by(self, size: int, ask: Ask, read: Read, limiter: RateLimiter) -> Listing:
-        traces: dict[str, Trace] = {}
+    async def _read_by(self, size: int, source: _List[Row]) -> Listing[Row]:
+        rows: dict[str, Row] = {}
         seen: set[str] = set()
-        ahead = None
+        ahead_s = None
         give_up_at = self._clock.monotonic() + _LONGEST_S
         number = 0
         while True:
-            answer = await self._ask_page(ask, number, size, limiter)
-            page = read(answer.payload)
-            if page is None:
-                raise Unlisted("what answered is not the list of the API", is_foreign=True)
-            traces.update((trace.name, trace) for trace in page.traces)
-            if answer.served_at is not None:
-                ahead = answer.served_at - self._clock.now().timestamp()
-            is_new = not seen.issuperset(page.names)
-            seen.update(page.names)
-            is_whole = len(page.names) < size if page.total is None else len(seen) >= page.total
+            page = await self._ask_page(source, number, size)
+            if page.served_at is not None:
+                ahead_s = page.served_at - self._clock.now().timestamp()
+            rows.update((row.name, row) for row in page.rows if source.concerns_us(row))
+            names = [row.name for row in page.rows]
+            is_new = not seen.issuperset(names)
+            seen.update(names)
+            is_whole = len(names) < size if page.total is None else len(seen) >= page.total
             if is_whole or not is_new:
-                return Listing(list(traces.values()), seen, ahead)
+                return Listing(list(rows.values()), seen, ahead_s)
             if len(seen) >= _MOST_ROWS or self._clock.monotonic() >= give_up_at:
                 raise Unlisted(f"the list has not come to its end after {len(seen)} rows")
             number += 1
 
-    async def _ask_page(self, ask: Ask, number: int, size: int, limiter: RateLimiter) -> Answer:
-        """One page, asked for until it comes. Raises Left, _PageRefused, Unlisted."""
+    async def _ask_page(self, source: _List[Row], number: int, size: int) -> Page[Row]:
+        """Ask for a page until it comes. Raises Left, _PageRefused, Unlisted."""
         attempt = 0
         while True:
             async with self._control.interruptible():
                 try:
-                    answer = await ask(number, size)
+                    page = await source.ask(number, size)
                 except ApiError as error:
                     why = Unlisted(f"the list does not answer: {error}", is_silent=True)
                 else:
-                    verdict = answer.verdict
-                    if verdict.decision is Decision.ACCEPTED:
-                        limiter.speed_up()
-                        return answer
-                    if verdict.decision is Decision.THROTTLE:
-                        limiter.slow_down(verdict.retry_after_s)
-                        if not limiter.hopeless():
-                            continue  # the limiter waits, and no attempt is lost
-                    why = _why_refused(verdict, may_be_size=(number, size) == (0, max(_PAGE_SIZES)))
+                    if not isinstance(page, Refused):
+                        source.limiter.speed_up()
+                        if isinstance(page, Unreadable):
+                            raise Unlisted(page.reason, is_foreign=True)
+                        return page
+                    if _is_slowed(page.verdict, source.limiter):
+                        continue  # the limiter waits, and it costs no attempt
+                    may_be_size = (number, size) == (0, max(_PAGE_SIZES))
+                    why = _why_refused(page.verdict, may_be_size=may_be_size)
                 attempt += 1
                 if attempt >= self._max_attempts:
                     raise why
                 await self._clock.sleep(retry_delay(attempt, rng=self._rng))
 
 
+def _is_slowed(verdict: Verdict, limiter: RateLimiter) -> bool:
+    """Slow down where a page was refused for its rate; whether waiting is still of use."""
+    if verdict.decision is not Decision.THROTTLE:
+        return False
+    limiter.slow_down(verdict.retry_after_s)
+    return not limiter.hopeless()
+
+
 def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Unlisted:
-    """Of a page that may be asked for again. Raises _PageRefused or Unlisted where it may not."""
-    words = f"{verdict.code}: {verdict.message}"
+    """Why a page did not come that may be asked for again.
+
+    Raises _PageRefused or Unlisted where it may not.
+    """
+    words = verdict.words
     if verdict.decision is Decision.THROTTLE:
         raise Unlisted(f"the list is throttled: {words}", is_silent=True)
     if verdict.decision in (Decision.RETRY, Decision.AMBIGUOUS):
@@ -169,9 +183,3 @@ def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Unlisted:
     if may_be_size:
         raise _PageRefused
     raise Unlisted(f"the list is refused: {words}")
-
-
-def _put(body: dict[str, Json], at: tuple[str, ...], value: int) -> None:
-    for step in at[:-1]:
-        body = body[step]
-    body[at[-1]] = value

@@ -7,50 +7,27 @@ way, and nobody else's. Elimination is no proof where the key is shared with oth
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import NamedTuple
 
 from dsrun.common.doubt import LATE_S, Doubt, Span
 from dsrun.common.models import Json
-from dsrun.common.pointer import resolve, resolve_each
+from dsrun.common.pointer import resolve
 from dsrun.service.catalog import asked_value
-from dsrun.service.operation import MadeList, Operation, TaskList
+from dsrun.service.lists import Caller, MadeRow, TaskRow
+from dsrun.service.operation import Operation
 
-_SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name no zone
 _EDGE_S = 0.05  # by which a time of the list may be off where our own tasks date it
 _SURE_S = 2.0  # the same where a date, or tasks of another run, show how far clocks are apart
-_WIDE_S = 600.0  # where nothing does
-_MOVED_S = 2.0  # by which dates contradict each other where a clock was set
-_LOOSE_S = 5.0  # beyond its doubt a dated task cannot be another's
-_NEARBY_S = 3600.0  # a task of nobody so near to a create shows that others use the key
+_WIDE_S = 600.0  # the same where nothing shows it
+_MOVED_S = 2.0  # by which dates must contradict each other to show that a clock was set
+_LOOSE_S = 5.0  # beyond its doubt, a dated task cannot be the create's
+_NEARBY_S = 3600.0  # around a create, a task of nobody's shows that others use the key
 _DAY_S = 86400.0
-_SOON_S = 1.0  # as late a create is accepted whose connection broke, and nobody has waited
+_SOON_S = 1.0  # after its connection broke, a create may still be accepted
 
 
-class Trace(NamedTuple):
-    """One thing that the service lists. `made_at` has every time that its text may mean."""
-
-    name: str  # task id, or the name of what was made
-    request_id: str | None
-    made_at: tuple[float, ...]
-    item: Mapping[str, Json]
-
-
-class Caller(NamedTuple):
-    """Who made a task, as far as the list tells."""
-
-    api_key_id: str
-    unique_key: str  # group, task, function and model of the call
-
-
-_CALLER = ("api_key_id", "user_api_unique_key")
-
-
-class Page(NamedTuple):
-    traces: Sequence[Trace]  # those that may concern us
-    names: Sequence[str]  # of all items
-    total: int | None  # items of all pages
+Listed = TaskRow | MadeRow
 
 
 class Skew(NamedTuple):
@@ -66,14 +43,14 @@ class Skew(NamedTuple):
 
 class NotFound(Enum):
     ABSENT = "absent"  # the create was not accepted
-    UNDECIDED = "undecided"  # it cannot be told
+    UNDECIDED = "undecided"  # nobody can tell
 
 
 class Finding(NamedTuple):
-    """What a list says of a doubt."""
+    """What a list shows about a doubt."""
 
-    verdict: Trace | NotFound
-    candidates: Sequence[Trace] = ()  # tasks that may be the doubt's
+    verdict: Listed | NotFound
+    candidates: Sequence[TaskRow] = ()  # that may be the doubt's
     is_proven: bool = False  # by the id of the request
     is_shared: bool = False  # the list has tasks of that time that nobody here has sent
 
@@ -83,59 +60,27 @@ class Evidence(Enum):
 
     OURS = "ours"
     NOT_OURS = "not ours"
-    SILENT = "silent"  # nothing that others could not say too
-
-
-def read_tasks(payload: Json) -> Page | None:
-    """A page of the task list; None where the answer is not one."""
-    items = resolve(payload, "/data")
-    if not isinstance(items, list):
-        return None
-    traces = [
-        Trace(
-            name=str(item["task_id"]),
-            request_id=str(item["request_id"]) if item.get("request_id") else None,
-            made_at=_epoch_ms(item.get("gmt_create")),
-            item={key: item.get(key) for key in (*_CALLER, "status")},  # a list may be long
-        )
-        for item in items
-        if isinstance(item, dict) and item.get("task_id")
-    ]
-    return Page(traces, [trace.name for trace in traces], _count(resolve(payload, "/total")))
-
-
-def read_made(payload: Json, *, operation: Operation, recovery: MadeList, request: Json) -> Page:
-    """A page of what was made; its traces are the items that this request made word by word."""
-    items = resolve(payload, recovery.items)
-    names, traces = [], []
-    for number, item in enumerate(items if isinstance(items, list) else []):
-        named = {name: resolve(item, at) for name, at in recovery.outputs.items()}
-        name = str(next(iter(named.values()), number))
-        names.append(name)
-        if _is_of_request(item, operation=operation, recovery=recovery, request=request):
-            made_at = _zoneless(resolve(item, recovery.made_at))
-            traces.append(Trace(name=name, request_id=None, made_at=made_at, item=item))
-    return Page(traces, names, _count(resolve(payload, recovery.total)))
+    SILENT = "silent"  # nothing that tasks of others could not say as well
 
 
 def measure_skew(
-    traces: Sequence[Trace],
+    rows: Sequence[TaskRow],
     *,
     known: Mapping[str, Span],
     served_ahead_s: float | None,
     run_id: int | None = None,
 ) -> Skew:
-    """How far the clocks are apart: from our own tasks, else from the HTTP date, else unknown.
+    """How far apart the clocks are: by our own tasks, else by the HTTP date, else unknown.
 
-    `known` has when the creates of our own tasks were sent and answered: they were accepted in
+    `known` says when the creates of our own tasks were sent and answered: they were accepted in
     between. Only those of the doubt's own run, `run_id`, were dated by the same clock as the
     doubt, and only they can prove that a listed task is too far off.
     """
     own = {name: span for name, span in known.items() if span.run_id == run_id is not None}
     spans = [
-        (trace.made_at[0] - span.answered, trace.made_at[0] - span.sent)
-        for trace in traces
-        if trace.made_at and (span := (own or known).get(trace.name))
+        (row.made_at[0] - span.answered, row.made_at[0] - span.sent)
+        for row in rows
+        if row.made_at and (span := (own or known).get(row.name))
     ]
     if not spans:
         if served_ahead_s is None:
@@ -146,14 +91,14 @@ def measure_skew(
     has_moved = least - most > _MOVED_S
     if not own or has_moved:
         return Skew(middle, _SURE_S + half, math.inf)
-    is_whole = all(time.is_integer() for trace in traces for time in trace.made_at)
-    doubt_s = _EDGE_S + half + (1.0 if is_whole else 0.0)
+    has_whole_seconds = all(time.is_integer() for row in rows for time in row.made_at)
+    doubt_s = _EDGE_S + half + (1.0 if has_whole_seconds else 0.0)
     return Skew(middle, doubt_s, doubt_s + _LOOSE_S)
 
 
 def find_task(
     doubt: Doubt,
-    traces: Sequence[Trace],
+    rows: Sequence[TaskRow],
     *,
     skew: Skew,
     claimed: Iterable[str],
@@ -168,71 +113,105 @@ def find_task(
     not adopted, but proves no absence either, unless tasks of the same run say that the key is
     the same. `usual_s`: within which creates of the doubt's run were accepted.
     """
-    taken = set(claimed)
-    spoken_for = {rival.request_id for rival in rivals if rival.request_id}
-    free = [
-        trace
-        for trace in traces
-        if trace.name not in taken and not (trace.request_id and trace.request_id in spoken_for)
-    ]
-    exact = [trace for trace in free if trace.request_id and trace.request_id == doubt.request_id]
-    if exact:
-        return Finding(exact[0], is_proven=True)
-    ours = [trace for trace in free if not callers or caller_of(trace) in callers]
-    if callers and math.isfinite(skew.wide_s):
-        free = ours
+    free = _unclaimed(rows, set(claimed), rivals)
+    for row in free:
+        if row.request_id and row.request_id == doubt.request_id:
+            return Finding(row, is_proven=True)
+    ours = [row for row in free if not callers or row.caller in callers]
+    is_same_key = bool(callers) and math.isfinite(skew.wide_s)
+    dates = _Dates(skew, usual_s)
 
-    def fits(each: Doubt, trace: Trace, *, late: bool = True) -> bool:
-        if each.request_id and trace.request_id:
-            return False  # both are known, and not the same
-        end = _end_of(each, usual_s, late=late)
-        return _may_be(each, trace, skew.ahead_s, skew.doubt_s, end)
-
-    def is_taken_for(each: Doubt, trace: Trace) -> bool:
-        return fits(each, trace, late=each is not doubt)
-
-    # What was made while the create was under way; others may have made what came soon after.
-    candidates = [trace for trace in ours if fits(doubt, trace, late=False)]
-    nearby = [
-        trace
-        for trace in ours
-        if trace.made_at and _may_be(doubt, trace, skew.ahead_s, _NEARBY_S, doubt.until)
-    ]
-    # More of them than creates of ours can have made are others'.
-    is_shared = not _can_assign(nearby, (doubt, *rivals), is_taken_for)
-    explained = [trace for trace in ours if any(fits(rival, trace) for rival in rivals)]
-    verdict: Trace | NotFound = NotFound.ABSENT
-    if candidates:
-        rows = candidates + [trace for trace in explained if trace not in candidates]
-        verdict = NotFound.UNDECIDED if is_shared else _only_way(candidates, rows, rivals, fits)
-    if verdict is NotFound.ABSENT and any(
-        _may_be(doubt, trace, skew.ahead_s, skew.wide_s, doubt.until)
-        for trace in free
-        if trace not in candidates and (trace not in explained or fits(doubt, trace))
-    ):
+    candidates = [row for row in ours if dates.fit(doubt, row)]
+    is_shared = _is_shared(doubt, ours, rivals, dates)
+    # A rival may have made these as well, even if it was given up.
+    explained = [row for row in ours if any(dates.fit_late(rival, row) for rival in rivals)]
+    verdict: TaskRow | NotFound = NotFound.ABSENT
+    if candidates and is_shared:
         verdict = NotFound.UNDECIDED
+    elif candidates:
+        concerned = candidates + [row for row in explained if row not in candidates]
+        verdict = _only_way(candidates, concerned, rivals, dates)
+    if verdict is NotFound.ABSENT:
+        unexplained = [
+            row
+            for row in (ours if is_same_key else free)
+            if row not in candidates and (row not in explained or dates.fit_late(doubt, row))
+        ]
+        if any(dates.may_be(doubt, row) for row in unexplained):
+            verdict = NotFound.UNDECIDED
     return Finding(verdict, candidates, is_shared=is_shared)
 
 
-def _end_of(doubt: Doubt, usual_s: float, *, late: bool) -> float:
-    """Until when a create is likely to have been accepted; `late`: although it was given up."""
-    if doubt.is_seen:
+class _Dates(NamedTuple):
+    """Tells by its time whether a create may have made a task."""
+
+    skew: Skew
+    usual_s: float  # within which a create whose end nobody saw was accepted
+
+    def fit(self, doubt: Doubt, row: TaskRow) -> bool:
+        """Whether the create probably made the task, before it was given up."""
+        until = doubt.lost_at if doubt.is_seen else self._usual_end(doubt)
+        return self._fits(doubt, row, until)
+
+    def fit_late(self, doubt: Doubt, row: TaskRow) -> bool:
+        """Whether it did so then, or soon after it was given up."""
         late_s = LATE_S if doubt.is_slow else _SOON_S
-        return min(doubt.until, doubt.lost_at + late_s) if late else doubt.lost_at
-    return min(max(doubt.since, doubt.until - LATE_S), doubt.since + usual_s)
+        is_seen = doubt.is_seen
+        until = min(doubt.until, doubt.lost_at + late_s) if is_seen else self._usual_end(doubt)
+        return self._fits(doubt, row, until)
+
+    def may_be(self, doubt: Doubt, row: TaskRow) -> bool:
+        """Whether the create can have made the task at all."""
+        return _is_within(doubt, row, self.skew.ahead_s, self.skew.wide_s)
+
+    def is_near(self, doubt: Doubt, row: TaskRow) -> bool:
+        """Whether the task shows who used the key about that time."""
+        return bool(row.made_at) and _is_within(doubt, row, self.skew.ahead_s, _NEARBY_S)
+
+    def _fits(self, doubt: Doubt, row: TaskRow, until: float) -> bool:
+        if doubt.request_id and row.request_id:
+            return False  # both ids are known, and they differ
+        return _is_within(doubt, row, self.skew.ahead_s, self.skew.doubt_s, until=until)
+
+    def _usual_end(self, doubt: Doubt) -> float:
+        return min(max(doubt.since, doubt.until - LATE_S), doubt.since + self.usual_s)
+
+
+def _unclaimed(
+    rows: Sequence[TaskRow], claimed: Collection[str], rivals: Sequence[Doubt]
+) -> list[TaskRow]:
+    """The tasks that no job has, and no rival by the id of its request."""
+    spoken_for = {rival.request_id for rival in rivals if rival.request_id}
+    return [
+        row
+        for row in rows
+        if row.name not in claimed and not (row.request_id and row.request_id in spoken_for)
+    ]
+
+
+def _is_shared(
+    doubt: Doubt, ours: Sequence[TaskRow], rivals: Sequence[Doubt], dates: _Dates
+) -> bool:
+    """Whether others use the key: there are more tasks of that time than ours can have made."""
+
+    def fits(each: Doubt, row: TaskRow) -> bool:
+        return dates.fit(each, row) if each is doubt else dates.fit_late(each, row)
+
+    nearby = [row for row in ours if dates.is_near(doubt, row)]
+    return not _can_assign(nearby, (doubt, *rivals), fits)
 
 
 def _only_way(
-    candidates: Sequence[Trace],
-    traces: Sequence[Trace],
+    candidates: Sequence[TaskRow],
+    rows: Sequence[TaskRow],
     rivals: Sequence[Doubt],
-    fits: Callable[[Doubt, Trace], bool],
-) -> Trace | NotFound:
-    """What must be the doubt's, since each of the traces is one doubt's, and each doubt has one."""
+    dates: _Dates,
+) -> TaskRow | NotFound:
+    """The row that must be the doubt's, since each row is one create's and no create has two."""
     ways = [
         choice
         for choice in (*candidates, None)
-        if _can_assign([trace for trace in traces if trace is not choice], rivals, fits)
+        if _can_assign([row for row in rows if row is not choice], rivals, dates.fit_late)
     ]
     if len(ways) != 1:
         return NotFound.UNDECIDED
@@ -240,33 +219,32 @@ def _only_way(
 
 
 def _can_assign(
-    traces: Sequence[Trace], doubts: Sequence[Doubt], fits: Callable[[Doubt, Trace], bool]
+    rows: Sequence[TaskRow], doubts: Sequence[Doubt], fits: Callable[[Doubt, TaskRow], bool]
 ) -> bool:
-    """Whether each trace can have a doubt of its own: a matching, by augmenting paths."""
-    holder: dict[int, int] = {}  # of a doubt, the trace
+    """Whether every row can have a doubt of its own: a bipartite matching by augmenting paths."""
+    row_of: dict[int, int] = {}  # by doubt
 
-    def place(number: int, tried: set[int]) -> bool:
-        for other, doubt in enumerate(doubts):
-            if other not in tried and fits(doubt, traces[number]):
-                tried.add(other)
-                if other not in holder or place(holder[other], tried):
-                    holder[other] = number
+    def place(row: int, tried: set[int]) -> bool:
+        for number, doubt in enumerate(doubts):
+            if number not in tried and fits(doubt, rows[row]):
+                tried.add(number)
+                if number not in row_of or place(row_of[number], tried):
+                    row_of[number] = row
                     return True
         return False
 
-    return len(traces) <= len(doubts) and all(place(n, set()) for n in range(len(traces)))
+    return len(rows) <= len(doubts) and all(place(row, set()) for row in range(len(rows)))
 
 
-def weigh(request: Json, payload: Json, recovery: TaskList) -> Evidence:
-    """What a task's own answer says of the request that made it.
+def weigh(request: Json, echoes: Mapping[str, Sequence[Json]]) -> Evidence:
+    """Who made a task, by what it repeats of its request.
 
     A text that is the same proves it; a number that is the same could be another's too.
     """
     proof = Evidence.SILENT
-    for asked, told in recovery.confirm.items():
+    for asked, values in echoes.items():
         wanted = resolve(request, asked)
-        values = [value for value in resolve_each(payload, told) if value not in (None, "")]
-        if wanted is None or not values:
+        if wanted is None:
             continue
         if not all(_agree(wanted, value) for value in values):
             return Evidence.NOT_OURS
@@ -276,76 +254,38 @@ def weigh(request: Json, payload: Json, recovery: TaskList) -> Evidence:
 
 
 def _agree(wanted: Json, told: Json) -> bool:
-    """A service may cut a text that is too long for it, and blanks at its ends."""
+    """Whether two values are the same, for a service that may shorten a text and trim it."""
     if isinstance(wanted, str) and isinstance(told, str):
         return wanted.strip().startswith(told.strip())
     return bool(wanted == told)
 
 
-def caller_of(trace: Trace) -> Caller:
-    return Caller(*(str(trace.item.get(key)) for key in _CALLER))
-
-
 def find_made(
-    doubt: Doubt, traces: Sequence[Trace], *, claimed: Iterable[str], is_dated: bool = True
-) -> Trace | NotFound:
+    doubt: Doubt, rows: Sequence[MadeRow], *, claimed: Iterable[str], is_dated: bool = True
+) -> MadeRow | NotFound:
     """The newest thing that this very request made and nobody has.
 
     Its texts are the request's own, so the time only keeps out what was made days before; it does
     not count where the doubt's clock has moved and it is not `is_dated`.
     """
     taken = set(claimed)
-    margin = _DAY_S if is_dated else math.inf
-    free = [
-        trace
-        for trace in traces
-        if trace.name not in taken and _may_be(doubt, trace, 0.0, margin, doubt.until)
-    ]
-    return free[0] if free else NotFound.ABSENT
+    margin_s = _DAY_S if is_dated else math.inf
+    free = (row for row in rows if row.name not in taken and _is_within(doubt, row, 0.0, margin_s))
+    return next(free, NotFound.ABSENT)
 
 
-def stamp_window(doubt: Doubt, *, margin_s: float) -> dict[str, str]:
-    """The parameters of the task list that narrow it to the doubt, read in the service's zone."""
-    return {
-        name: datetime.fromtimestamp(moment, _SERVICE_ZONE).strftime("%Y%m%d%H%M%S")
-        for name, moment in (
-            ("start_time", doubt.since - margin_s),
-            ("end_time", doubt.until + margin_s),
-        )
-    }
-
-
-def _may_be(doubt: Doubt, trace: Trace, ahead_s: float, doubt_s: float, until: float) -> bool:
-    """Whether the thing may have been made between the create's sending and `until`."""
-    return not trace.made_at or any(
-        doubt.since - doubt_s <= moment - ahead_s <= until + doubt_s for moment in trace.made_at
-    )
-
-
-def _is_of_request(item: Json, *, operation: Operation, recovery: MadeList, request: Json) -> bool:
-    for asked, found in recovery.match.items():
-        if resolve(item, found) != asked_value(request, operation, asked):
-            return False
+def is_of_request(row: MadeRow, request: Json, operation: Operation) -> bool:
+    """Whether this request made it, word by word."""
     return all(
-        str(resolve(request, asked)) in str(resolve(item, found))
-        for asked, found in recovery.holds.items()
+        value == asked_value(request, operation, asked) for asked, value in row.equal.items()
+    ) and all(str(resolve(request, asked)) in text for asked, text in row.holding.items())
+
+
+def _is_within(
+    doubt: Doubt, row: Listed, ahead_s: float, margin_s: float, *, until: float | None = None
+) -> bool:
+    """Whether it may have been made between the create's sending and `until`."""
+    end = (doubt.until if until is None else until) + margin_s
+    return not row.made_at or any(
+        doubt.since - margin_s <= moment - ahead_s <= end for moment in row.made_at
     )
-
-
-def _epoch_ms(value: Json) -> tuple[float, ...]:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (value / 1000,) if is_number else ()
-
-
-def _zoneless(text: Json) -> tuple[float, ...]:
-    """Both times that a text without a zone may mean."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return ()
-    zones = (moment.tzinfo,) if moment.tzinfo else (_SERVICE_ZONE, UTC)
-    return tuple(moment.replace(tzinfo=zone).timestamp() for zone in zones)
-
-
-def _count(value: Json) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""The places of a run: so many jobs at once, in even shares, and left to others by who waits."""
+"""The places of a run: a job holds one while it goes on, and leaves it while it waits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ class _Place:
     ) -> None:
         self._share = share
         self._places = places
-        self.let_in = let_in  # somebody else, who takes the place that is left
+        self.let_in = let_in  # starts the job that takes the place when this one leaves it
         self.is_taken = False
 
     async def take(self) -> None:
@@ -49,10 +49,10 @@ async def held(
 
 
 def leave_place() -> None:
-    """Let another job in for the one that runs here, which waits for what others do.
+    """Give the place of the job that runs here to another one, since it waits for others.
 
-    It goes on beyond the number of places then: those that it waited for may have taken all of
-    them, and wait for it.
+    When it goes on it takes no place again: those that it waited for may have taken all of them,
+    and wait for it.
     """
     place = _held.get()
     if place is not None and place.is_taken:

@@ -2,39 +2,33 @@
 
 from datetime import datetime
 from random import Random
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent
 from dsrun.common.models import OpenJob
 from dsrun.engine.backoff import next_poll_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane, RateLimiter
-from dsrun.engine.ports import Clock, GenerationApi, Recorder
+from dsrun.engine.ports import GenerationApi, Recorder
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import Operation
-from dsrun.service.replies import (
-    Answer,
-    TaskPhase,
-    entries,
-    names_task_status,
-    task_duration_s,
-    task_phase,
-)
+from dsrun.service.replies import Done, Ended, Gone, Missing, Refused, Running
 from dsrun.service.request import artifact_count
 
-_ODD_ASKED = 3  # a task is believed gone, or empty, when it was so many times in a row
-_FOREIGN_IN_A_ROW = 30  # answers to questions for several tasks: the API is not there
-_UNANSWERED = 40  # questions without a usable answer before a later run is left to ask
+_ODD_ASKED = 3  # times in a row that a task must be gone, or empty, to be believed
+_FOREIGN_IN_A_ROW = 30  # answers that are not the API's, about several tasks: it is not there
+_UNANSWERED = 40  # questions in a row without a usable answer, before it is left to a later run
 _JITTER = 0.1
+_FACTOR = 1.5  # between two questions, where the operation names none
 _RECORD_LIFE_S = 86400.0  # of a task at the service, from its create
-_LAST_CALL_S = 3600.0  # a task so near the end of its life is asked for before the others
+_LAST_CALL_S = 3600.0  # before the end of its life, from which a task is asked for first
 
 
 class Poller:
-    """Asks for tasks until they end. All jobs of a run share one, and its rate."""
+    """Asks for tasks until they end. All jobs of a run share one poller, and its rate."""
 
     def __init__(
         self,
@@ -54,97 +48,99 @@ class Poller:
         self._rng = rng
         self._limiter = limiter
         self._timeout_s = timeout_s
-        self._foreign: list[str] = []  # tasks of the last answers that were not the API's
+        self._foreign: list[
+            str
+        ] = []  # task ids of the latest answers, where those were not the API's
 
-    async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Answer | None:
-        """The answer of an ended task; None where it got none for as long as a task lives.
+    async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Ended | None:
+        """How the task ended; None where nobody answered for it for as long as a task lives.
 
         Raises Left when the run or the time ends first. `fresh`: the task was made just now, so
         that a first question can wait.
         """
-        advised = lane.estimate.first_s()
-        delay = advised if fresh else 0.0
-        born = self._clock.monotonic() - self._age_s(job, fresh=fresh)
-        deadline, last_call = born + self._timeout_s, born + _RECORD_LIFE_S - _LAST_CALL_S
-        factor = lane.operation.polling.factor if lane.operation.polling else 1.5
-        odd = unanswered = 0
+        operation, advised_s = lane.operation, lane.estimate.first_s()
+        delay_s = advised_s if fresh else 0.0
+        life = self._life(job, fresh=fresh)
+        odd = unanswered = 0  # answers in a row
         while True:
-            answer = await self._ask(job, task_id, delay, last_call=last_call)
-            unanswered = unanswered + 1 if answer is None else 0
-            if answer is not None:
-                phase = task_phase(answer.payload)
-                odd = odd + 1 if _is_odd(job, phase, answer, lane.operation) else 0
-                if phase is not TaskPhase.WAITING and odd in (0, _ODD_ASKED):
-                    self._learn(lane, answer)
+            answer = await self._ask(job, task_id, operation, delay_s, last_call=life.last_call)
+            if answer is None:
+                unanswered += 1
+            else:
+                unanswered = 0
+                odd = odd + 1 if _is_odd(job, answer, operation) else 0
+                # What may be answered differently in a moment is believed after some times.
+                if not isinstance(answer, Running) and odd in (0, _ODD_ASKED):
+                    _learn(lane, answer)
                     return answer
             now = self._clock.monotonic()
-            if unanswered >= _ODD_ASKED and now >= born + _RECORD_LIFE_S:
+            if unanswered >= _ODD_ASKED and now >= life.end:
                 return None
-            if now >= deadline:
+            if now >= life.deadline:
                 self._leave(f"task {task_id} has not ended within {self._timeout_s:g} s")
             if unanswered == _UNANSWERED:
                 self._leave(f"the service does not answer for task {task_id}")
-            delay = next_poll_delay(delay, factor=factor, max_s=lane.max_poll_s)
+            delay_s = next_poll_delay(delay_s, factor=_factor(operation), max_s=lane.max_poll_s)
             if odd or not fresh:
-                # A task that is made or missed already gets the operation's own pace.
-                delay = max(delay, advised)
+                # A task that may have ended already is asked for at the operation's own pace.
+                delay_s = max(delay_s, advised_s)
 
     def _leave(self, reason: str) -> NoReturn:
         self._control.note_unfetched(reason)
         raise Left
 
     async def _ask(
-        self, job: OpenJob, task_id: str, delay: float, *, last_call: float
-    ) -> Answer | None:
-        """One question; None where it got no usable answer and must be put again."""
+        self, job: OpenJob, task_id: str, operation: Operation, delay_s: float, *, last_call: float
+    ) -> Running | Ended | None:
+        """Ask once; None where there was no usable answer and the question must be put again."""
         async with self._control.interruptible(paid=True):
-            await self._clock.sleep(delay * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
+            await self._clock.sleep(delay_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
             try:
-                answer = await self._query(task_id, last_call)
+                answer = await self._query(operation, task_id, last_call)
             except (NotSent, AnswerLost) as error:
                 await self._note(job, str(error))
                 return None
-        verdict = answer.verdict
-        # An ended task may carry its error at the top, where a refused query has its own.
-        if verdict.decision is Decision.ACCEPTED or names_task_status(answer.payload):
+        if not isinstance(answer, Refused):
             self._limiter.speed_up()
             self._foreign.clear()
             return answer
-        words = f"{verdict.code}: {verdict.message}"
-        await self._note(job, words)
-        self._heed_foreign(task_id, verdict, words)
+        verdict = answer.verdict
+        await self._note(job, verdict.words)
+        self._heed_foreign(task_id, verdict)
         if verdict.decision in (Decision.STOP, Decision.MODEL):
-            self._control.stop(words, ExitCode.INCOMPLETE)
+            self._control.stop(verdict.words, ExitCode.INCOMPLETE)
             raise Left
         return None
 
-    def _heed_foreign(self, task_id: str, verdict: Verdict, words: str) -> None:
-        """One task may be answered for by a gateway; where all are, nobody can be asked."""
+    def _heed_foreign(self, task_id: str, verdict: Verdict) -> None:
+        """A gateway may answer for one task; where it answers for all, there is nobody to ask."""
         if not verdict.is_foreign:
             self._foreign.clear()
             return
         self._foreign.append(task_id)
         if len(self._foreign) >= _FOREIGN_IN_A_ROW and len(set(self._foreign)) > 1:
             hint = "is the base URL right, or does a proxy or firewall stand before the API?"
-            self._control.stop(f"{words}; {hint}", ExitCode.INCOMPLETE)
+            self._control.stop(f"{verdict.words}; {hint}", ExitCode.INCOMPLETE)
             self._control.end_grace()
             raise Left
 
-    async def _query(self, task_id: str, last_call: float) -> Answer:
-        """One answer that is no refusal for the rate: such ones slow all questions down."""
+    async def _query(
+        self, operation: Operation, task_id: str, last_call: float
+    ) -> Running | Ended | Refused:
+        """Ask until it is not refused for the rate; each such refusal slows all questions down."""
         while True:
             urgent = self._clock.monotonic() >= last_call
             await self._limiter.take(urgent=urgent)
             try:
-                answer = await self._api.query(task_id)
+                answer = await self._api.query(operation, task_id)
             finally:
                 self._limiter.give_back()
-            verdict = answer.verdict
-            if not verdict.is_crowded or names_task_status(answer.payload):
+            if not isinstance(answer, Refused) or not answer.verdict.is_crowded:
                 return answer
+            verdict = answer.verdict
             self._limiter.slow_down(verdict.retry_after_s)
             if reason := self._limiter.hopeless():
-                words = f"{verdict.code}: {verdict.message} Task queries are throttled: {reason}"
+                words = f"{verdict.words} Task queries are throttled: {reason}"
                 self._control.stop(words, ExitCode.INCOMPLETE)
                 self._control.end_grace()  # else thousands would each wait for a turn to be refused
                 raise Left
@@ -154,22 +150,40 @@ class Poller:
             job, at=stamp(self._clock.now()), phase="query", message=words
         )
 
-    def _age_s(self, job: OpenJob, *, fresh: bool) -> float:
-        """A task of an earlier run has used up part of its time."""
-        if fresh or not job.submitted_at:
-            return 0.0
-        made = datetime.fromisoformat(job.submitted_at)
-        return max(0.0, (self._clock.now() - made).total_seconds())
+    def _life(self, job: OpenJob, *, fresh: bool) -> "_Life":
+        """The times of the job's task; one of an earlier run has used up part of its life."""
+        age_s = 0.0
+        if job.submitted_at and not fresh:
+            made_at = datetime.fromisoformat(job.submitted_at)
+            age_s = max(0.0, (self._clock.now() - made_at).total_seconds())
+        born = self._clock.monotonic() - age_s
+        return _Life(
+            deadline=born + self._timeout_s,
+            last_call=born + _RECORD_LIFE_S - _LAST_CALL_S,
+            end=born + _RECORD_LIFE_S,
+        )
 
-    def _learn(self, lane: Lane, answer: Answer) -> None:
-        duration = task_duration_s(answer.payload)
-        if duration is not None:
-            lane.estimate.learn(duration)
+
+class _Life(NamedTuple):
+    """The times of a task, by the monotonic clock."""
+
+    deadline: float  # until when a run waits for it
+    last_call: float  # from when it is asked for before the others
+    end: float  # when the service forgets it
 
 
-def _is_odd(job: OpenJob, phase: TaskPhase, answer: Answer, operation: Operation) -> bool:
+def _factor(operation: Operation) -> float:
+    return operation.polling.factor if operation.polling else _FACTOR
+
+
+def _learn(lane: Lane, answer: Ended) -> None:
+    if answer.took_s is not None:
+        lane.estimate.learn(answer.took_s)
+
+
+def _is_odd(job: OpenJob, answer: Running | Ended, operation: Operation) -> bool:
     """Whether the same question may be answered differently a moment later."""
-    if phase is not TaskPhase.SUCCEEDED:
-        return phase is TaskPhase.GONE
-    told = sum(entry.is_told for entry in entries(operation, answer.payload))
-    return told < artifact_count(orjson.loads(job.body), operation)
+    if not isinstance(answer, Done):
+        return isinstance(answer, Gone)
+    untold = sum(isinstance(each, Missing) and not each.is_told for each in answer.results)
+    return len(answer.results) - untold < artifact_count(orjson.loads(job.body), operation)

@@ -1,19 +1,21 @@
 """What the engine needs of the doors, as Protocols; `session.wiring` passes the real ones."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dsrun.common.doubt import Doubt, Span
 from dsrun.common.models import JobResult, Json, OpenJob, Saved
+from dsrun.service.client import Readable
 from dsrun.service.operation import Operation
-from dsrun.service.replies import Answer, HostRefusal, UploadPolicy
-
-
-class Clock(Protocol):
-    def now(self) -> datetime: ...
-    def monotonic(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
+from dsrun.service.replies import (
+    Created,
+    Ended,
+    HostRefusal,
+    Refused,
+    Running,
+    Unreadable,
+    UploadPolicy,
+)
 
 
 class Incoming(Protocol):
@@ -29,18 +31,23 @@ class Incoming(Protocol):
 
 
 class GenerationApi(Protocol):
-    async def create(self, operation: Operation, body: bytes) -> Answer: ...
-    async def query(self, task_id: str) -> Answer: ...
-    async def list_tasks(self, query: Mapping[str, str]) -> Answer: ...
-    async def call(self, operation: Operation, body: bytes) -> Answer: ...
+    async def create(self, operation: Operation, body: bytes) -> Created: ...
+    async def query(self, operation: Operation, task_id: str) -> Running | Ended | Refused: ...
     async def fetch(self, url: str, incoming: Incoming, *, most: int) -> None: ...
 
 
 class UploadApi(Protocol):
-    async def ask_upload(self, model: str) -> Answer: ...
+    async def ask_upload(self, model: str) -> UploadPolicy | Refused | Unreadable: ...
     async def upload(
-        self, policy: UploadPolicy, data: BinaryIO, *, size: int, key: str, media_type: str
+        self, policy: UploadPolicy, data: Readable, *, size: int, key: str, media_type: str
     ) -> HostRefusal | None: ...
+
+
+class CheckedFile(Readable, Protocol):
+    """A file of the user's; `check` raises FileChanged where it is not what the plan has seen."""
+
+    def check(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class UploadRecorder(Protocol):
@@ -60,7 +67,7 @@ class JobUploads(Protocol):
 
 
 class KnownTasks(Protocol):
-    """What the ledger of this run knows, asked for with each create."""
+    """What the ledger of this run knows; it is asked with each create."""
 
     def has_task(self, task_id: str) -> bool: ...
     def made_names(self, operation: str, output: str) -> set[str]: ...
@@ -111,7 +118,7 @@ OwnChange_contra = TypeVar("OwnChange_contra", contravariant=True)
 
 
 class Tagging(Protocol):
-    """How a picture takes up its request; the sink alone knows what this gives."""
+    """How a picture takes up its request; only the sink knows what is given."""
 
     def __call__(self, job: OpenJob, index: int, *, seed: int | None) -> Any: ...
 

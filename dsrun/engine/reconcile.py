@@ -1,14 +1,13 @@
 """Finding a create again whose answer was lost, before anything is sent in its place."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from itertools import count
 from typing import NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, Span
 from dsrun.common.errors import ApiError
 from dsrun.common.models import OpenJob
@@ -18,23 +17,24 @@ from dsrun.engine.listing import Lister, Listing, Unlisted
 from dsrun.engine.matching import (
     Evidence,
     Finding,
+    Listed,
     NotFound,
-    Trace,
-    caller_of,
+    Skew,
     find_made,
     find_task,
     measure_skew,
-    stamp_window,
     weigh,
 )
 from dsrun.engine.places import leave_place
-from dsrun.engine.ports import Claims, Clock, GenerationApi
-from dsrun.service.operation import MadeList, TaskList
-from dsrun.service.replies import TaskPhase, task_phase
+from dsrun.engine.ports import Claims, GenerationApi
+from dsrun.service.lists import TaskRow, task_window
+from dsrun.service.operation import MadeList, Operation, TaskList
+from dsrun.service.replies import Done
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
 _FIRST_LOOK_S, _RAREST_LOOK_S = 1.0, 4.0  # between two looks
+_SHORTEST_PAUSE_S = 0.05
 _SHARP_S = 0.2  # doubt of the list's times that more tasks of ours would not lessen much
 _PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
 _LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
@@ -56,17 +56,23 @@ class Undecided(NamedTuple):
     is_foreign: bool = False
 
 
-class _Settled(NamedTuple):
-    outcome: Trace | Undecided | None
+class _Known(NamedTuple):
+    """What our ledgers say of the tasks of a list, and how far its clock is from ours."""
+
+    accepted: Mapping[str, Span]
+    rivals: Sequence[Doubt]
+    claimed: Collection[str]
+    skew: Skew
+    usual_s: float
 
 
 class _Look(NamedTuple):
-    """One look at a list, and how long after the loss of the create its verdict counts."""
+    """What one look at a list has shown; it counts `wait_s` after the create was lost."""
 
     finding: Finding
     wait_s: float = math.inf
     reason: str = ""
-    needs_witness: bool = False  # so that a create that comes later may tell more
+    needs_witness: bool = False  # a later create may tell more
 
 
 class Reconciler:
@@ -100,55 +106,65 @@ class Reconciler:
         self._grace_s = grace_s
         self._began = (clock.now().timestamp(), clock.monotonic())
 
-    async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
+    async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
         """What became of the create; None where it was not accepted. Raises Left.
 
-        Another run may have sent the same job, and not know either: then none of them was.
+        Another run may have sent the same job and be in doubt as well. Then None says that none
+        of these creates was accepted.
         """
         others = self._claims.same_job(job.job_id, since=self._listed_since())
         undecided = None
         for each in dict.fromkeys((doubt, *others)):
             outcome = await self._find(job, lane, each)
-            if isinstance(outcome, Trace):
+            if not isinstance(outcome, Undecided | None):
                 return outcome
             undecided = undecided or outcome
         return undecided
 
-    async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Trace | Undecided | None:
-        """Look at once, and then, the place of the job left to others, until it can be told."""
+    async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
+        """Look at once; if that does not tell, leave the job's place to others and look again."""
         if lane.operation.recovery is None:
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:
             return Undecided("it was sent more than a day ago, and the service lists one day")
-        began, past_s = self._clock.monotonic(), self._lost_for(doubt)
-        look = await self._look_alone(job, lane, doubt)
-        settled = _settle(look, past_s)
-        if settled is not None:
-            return settled.outcome
-        leave_place()
-        took_s = 0.0
-        for number in count():
+        began, lost_for_s = self._clock.monotonic(), self._lost_for(doubt)
+        outcome = _outcome(await self._look(job, lane, doubt), lost_for_s)
+        if outcome is NotFound.UNDECIDED:
+            leave_place()
+            outcome = await self._look_again(job, lane, doubt, began, lost_for_s)
+        return None if isinstance(outcome, NotFound) else outcome
+
+    async def _look_again(
+        self, job: OpenJob, lane: Lane, doubt: Doubt, began: float, lost_for_s: float
+    ) -> Listed | Undecided | NotFound:
+        """Look until it can be told, or until no further look would tell more.
+
+        `lost_for_s`: how long before the first look, at `began`, the create was lost.
+        """
+        number, took_s = 0, 0.0
+        while True:
             await self._pause(number, took_s)
             looked_at = self._clock.monotonic()
-            look = await self._look_alone(job, lane, doubt)
-            took_s = self._clock.monotonic() - looked_at
-            waited_s = self._clock.monotonic() - began
-            settled = _settle(look, past_s + waited_s)
-            if settled is not None:
-                return settled.outcome
+            look = await self._look(job, lane, doubt)
+            now = self._clock.monotonic()
+            took_s, waited_s = now - looked_at, now - began
+            outcome = _outcome(look, lost_for_s + waited_s)
+            if outcome is not NotFound.UNDECIDED:
+                return outcome
             if waited_s >= self._grace_s * _PATIENCE and not _may_tell_more(look, lane, waited_s):
-                break
-        return look if isinstance(look, Undecided) else Undecided(look.reason)
+                return Undecided(look.reason)
+            number += 1
 
     async def _pause(self, number: int, took_s: float) -> None:
-        """Soon after the loss at first, then more and more seldom, and the less for a long list."""
+        """Short at first, then longer and longer, and longer still where a look takes long."""
         first_s = min(_FIRST_LOOK_S, self._grace_s / 2)
         most_s = min(_RAREST_LOOK_S, self._grace_s * 2)
+        usual_s = max(_SHORTEST_PAUSE_S, min(first_s * 1.5 ** min(number, 20), most_s))
         async with self._control.interruptible():
-            usual_s = max(0.05, min(first_s * 1.5 ** min(number, 20), most_s))
             await self._clock.sleep(max(usual_s, 2 * took_s))
 
-    async def _look_alone(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
+    async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
+        """One look, while no create of the operation is under way."""
         async with lane.alone(self._control):
             try:
                 if isinstance(lane.operation.recovery, MadeList):
@@ -164,7 +180,8 @@ class Reconciler:
         # absence only where it shows a task that must be in it.
         if self._is_steady(doubt):
             try:
-                narrow = await self._lister.tasks(model, stamp_window(doubt, margin_s=_MARGIN_S))
+                window = task_window(doubt.since - _MARGIN_S, doubt.until + _MARGIN_S)
+                narrow = await self._lister.tasks(model, window)
             except Unlisted as unlisted:
                 if unlisted.is_silent:
                     raise
@@ -179,79 +196,68 @@ class Reconciler:
         job: OpenJob,
         lane: Lane,
         doubt: Doubt,
-        listing: Listing,
+        listing: Listing[TaskRow],
         *,
         margin_s: float = math.inf,
     ) -> _Look:
         """`margin_s`: how far around the doubt the list reaches, by our clock."""
-        name, names = lane.operation.name, [trace.name for trace in listing.traces]
-        known = self._claims.accepted(names)
-        run_id = doubt.run_id if self._is_steady(doubt) else None
-        # Rivals first: one that gets its task in between is then both, and never neither.
-        rivals = self._claims.rivals(name, job_id=doubt.job_id)
-        claimed = self._claims.claimed(name, names, job_id=doubt.job_id)
-
-        skew = measure_skew(
-            listing.traces, known=known, served_ahead_s=listing.served_ahead_s, run_id=run_id
-        )
-
-        def judge(disproved: Collection[str]) -> Finding:
-            return find_task(
-                doubt,
-                listing.traces,
-                skew=skew,
-                claimed={*claimed, *disproved},
-                rivals=rivals,
-                callers={caller_of(trace) for trace in listing.traces if trace.name in known},
-                usual_s=_usual_s(known, run_id),
-            )
-
-        finding = judge(())
-        evidence = await self._ask(job, lane, finding.candidates)
+        known = self._known(lane.operation, doubt, listing)
+        finding = _find(doubt, listing, known)
+        evidence = await self._ask(job, lane.operation, finding.candidates)
+        ours = [row for row in finding.candidates if evidence[row.name] is Evidence.OURS]
         # Another job in doubt may have the same prompt, so that it proves nothing beside one.
-        proven = [
-            trace
-            for trace in finding.candidates
-            if evidence[trace.name] is Evidence.OURS and not rivals
-        ]
-        if len(proven) == 1:
-            return _Look(Finding(proven[0]), 0.0)
+        if len(ours) == 1 and not known.rivals:
+            return _Look(Finding(ours[0]), 0.0)
         disproved = [name for name, says in evidence.items() if says is Evidence.NOT_OURS]
         if disproved:
-            finding = judge(disproved)
+            finding = _find(doubt, listing, known, disproved=disproved)
+        skew = known.skew
         wait_s = math.inf
-        if isinstance(finding.verdict, Trace):
+        if not isinstance(finding.verdict, NotFound):
             # By elimination, for which the tasks of others must have had time to show up.
             wait_s = 0.0 if finding.is_proven else self._grace_s
         elif abs(skew.ahead_s) + skew.wide_s < margin_s or math.isinf(margin_s):
-            wait_s = self._wait_for_absence(doubt, known, self._newly_accepted(name, names))
+            unlisted = self._unlisted(lane.operation, listing)
+            wait_s = self._wait_for_absence(doubt, known.accepted, unlisted)
         needs_witness = finding.verdict is NotFound.ABSENT or skew.doubt_s > _SHARP_S
         return _Look(finding, wait_s, _why_open(finding, wait_s), needs_witness)
 
+    def _known(self, operation: Operation, doubt: Doubt, listing: Listing[TaskRow]) -> _Known:
+        names = [row.name for row in listing.rows]
+        accepted = self._claims.accepted(names)
+        run_id = doubt.run_id if self._is_steady(doubt) else None
+        # Rivals first: one that gets its task in between is then both, and never neither.
+        rivals = self._claims.rivals(operation.name, job_id=doubt.job_id)
+        claimed = self._claims.claimed(operation.name, names, job_id=doubt.job_id)
+        skew = measure_skew(
+            listing.rows, known=accepted, served_ahead_s=listing.served_ahead_s, run_id=run_id
+        )
+        return _Known(accepted, rivals, claimed, skew, _usual_s(accepted, run_id))
+
     async def _ask(
-        self, job: OpenJob, lane: Lane, candidates: Collection[Trace]
+        self, job: OpenJob, operation: Operation, candidates: Collection[TaskRow]
     ) -> dict[str, Evidence]:
         """What each candidate says of the request that made it, where there are not too many."""
-        recovery = lane.operation.recovery
-        evidence = dict.fromkeys((trace.name for trace in candidates), Evidence.SILENT)
-        if not isinstance(recovery, TaskList) or len(candidates) > _MOST_ASKED:
+        evidence = dict.fromkeys((row.name for row in candidates), Evidence.SILENT)
+        if len(candidates) > _MOST_ASKED:
             return evidence
         request = orjson.loads(job.body)
         for name in evidence:
             async with self._control.interruptible(), self._limiter.slot():
                 try:
-                    answer = await self._api.query(name)
+                    answer = await self._api.query(operation, name)
                 except ApiError:
                     continue
             # One that has not ended may tell numbers that are not yet its own.
-            if task_phase(answer.payload) is TaskPhase.SUCCEEDED:
-                evidence[name] = weigh(request, answer.payload, recovery)
+            if isinstance(answer, Done):
+                evidence[name] = weigh(request, answer.echoes)
         return evidence
 
-    def _newly_accepted(self, operation: str, listed: Collection[str]) -> dict[str, Span]:
+    def _unlisted(self, operation: Operation, listing: Listing[TaskRow]) -> dict[str, Span]:
         """Tasks of ours that the list should show and does not."""
-        spans = self._claims.newly_accepted(operation)
-        return {name: span for name, span in spans.items() if name not in set(listed)}
+        spans = self._claims.newly_accepted(operation.name)
+        listed = {row.name for row in listing.rows}
+        return {name: span for name, span in spans.items() if name not in listed}
 
     def _wait_for_absence(
         self, doubt: Doubt, known: Mapping[str, Span], unlisted: Mapping[str, Span]
@@ -276,13 +282,13 @@ class Reconciler:
     ) -> _Look:
         operation, request = lane.operation, orjson.loads(job.body)
         listing = await self._lister.made(operation, recovery, request, lane.limiter)
-        names = [trace.name for trace in listing.traces]
+        names = [row.name for row in listing.rows]
         claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
         is_dated = doubt.since <= self._now() + _MARGIN_S
-        verdict = find_made(doubt, listing.traces, claimed=claimed, is_dated=is_dated)
+        verdict = find_made(doubt, listing.rows, claimed=claimed, is_dated=is_dated)
         known = self._claims.made(operation.name, listing.names)
         wait_s = self._wait_for_absence(doubt, known, {})
-        if isinstance(verdict, Trace):
+        if not isinstance(verdict, NotFound):
             return _Look(Finding(verdict), 0.0)
         return _Look(Finding(verdict), wait_s, _NO_WITNESS, needs_witness=True)
 
@@ -309,14 +315,25 @@ class Reconciler:
 _NO_WITNESS = "the list shows nothing of this run that was accepted later, so it may not be current"
 
 
-def _settle(look: _Look | Undecided, waited_s: float) -> _Settled | None:
-    """The outcome of a look, or None where another one may tell more."""
+def _find(
+    doubt: Doubt, listing: Listing[TaskRow], known: _Known, *, disproved: Collection[str] = ()
+) -> Finding:
+    return find_task(
+        doubt,
+        listing.rows,
+        skew=known.skew,
+        claimed={*known.claimed, *disproved},
+        rivals=known.rivals,
+        callers={row.caller for row in listing.rows if row.name in known.accepted},
+        usual_s=known.usual_s,
+    )
+
+
+def _outcome(look: _Look | Undecided, waited_s: float) -> Listed | Undecided | NotFound:
+    """What a look tells; UNDECIDED where another one may tell more."""
     if isinstance(look, Undecided):
-        return _Settled(look)
-    verdict = look.finding.verdict
-    if verdict is NotFound.UNDECIDED or waited_s < look.wait_s:
-        return None
-    return _Settled(verdict if isinstance(verdict, Trace) else None)
+        return look
+    return look.finding.verdict if waited_s >= look.wait_s else NotFound.UNDECIDED
 
 
 def _may_tell_more(look: _Look | Undecided, lane: Lane, waited_s: float) -> bool:
@@ -329,7 +346,7 @@ def _why_open(finding: Finding, wait_s: float) -> str:
     """Why a look does not tell, in words for the user."""
     if finding.verdict is NotFound.ABSENT:
         return _NO_WITNESS if math.isinf(wait_s) else "the list may be behind"
-    names = ", ".join(trace.name for trace in finding.candidates[:3])
+    names = ", ".join(row.name for row in finding.candidates[:3])
     tasks = f"tasks of that time that may be it: {names}" if names else "a task may be it"
     if finding.is_shared:
         return f"others use this key, and the list has no prompts; {tasks}"

@@ -1,7 +1,7 @@
-"""Many jobs: bounded, side by side, until the sources are empty or the run stops.
+"""Runs many jobs side by side, within bounds, until the sources are empty or the run stops.
 
 Jobs come from async iterators, so that a source may grow while the run goes on; a failed job
-is a value. What comes out as an exception is a broken ledger or disk, or a bug.
+is a value. An exception from here means a broken ledger, a broken disk or a bug.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ async def run_jobs(
     concurrency: int,
     control: RunControl,
 ) -> None:
-    """Run every job of every source; at most `concurrency` at once in all.
+    """Run every job of every source, at most `concurrency` of them at once.
 
-    Sources are served side by side, each in its own order, and share the places evenly: slow
-    jobs of one never hold up another. What a source no longer needs goes to the others. When
-    the run stops no further job is taken, and the jobs under way end as `control` lets them. A
-    job that waits for others leaves its place to one of its own source.
+    Each source keeps its own order and has an even share of the places, so that slow jobs of one
+    never hold up another; what an ended source no longer needs goes to the others. When the run
+    stops no further job is taken, and the jobs under way end as `control` lets them. A job that
+    waits for others leaves its place to one of its own source.
     """
     places = asyncio.Semaphore(concurrency)
     shares = _Shares(concurrency, sources=len(sources))
@@ -54,7 +54,7 @@ async def run_jobs(
 
 
 class _Shares:
-    """Even parts of the places; they grow as sources end."""
+    """Even shares of the places, which grow as sources end."""
 
     def __init__(self, places: int, *, sources: int) -> None:
         self._places = places

@@ -1,4 +1,4 @@
-"""The create request of a job: intent first, then the request, then the task id, on disk."""
+"""Sends the create request of a job: the intent is on disk before it, the task id right after."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,25 +8,25 @@ from typing import NamedTuple
 
 import orjson
 
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
-from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
-from dsrun.engine.matching import Trace
-from dsrun.engine.ports import Clock, GenerationApi, JobUploads, KnownTasks, Recorder
+from dsrun.engine.matching import Listed
+from dsrun.engine.ports import GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.lists import TaskRow
 from dsrun.service.operation import MadeList, Operation
-from dsrun.service.replies import Answer, holds_result, name_of_made, task_id_of
+from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
 from dsrun.service.request import price_of
 
 
 class Submitted(NamedTuple):
-    """A task that was accepted; `doubt` where its answer was lost, and the service listed it."""
+    """An accepted task; `doubt` where its answer was lost and the task was found in a list."""
 
     task_id: str
     reserved: Decimal
@@ -34,43 +34,27 @@ class Submitted(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Accepted just now, so that its result takes a while."""
+        """Whether it was accepted just now, so that its result takes a while."""
         return self.doubt is None
 
 
 class Answered(NamedTuple):
-    """A create of an operation that answers at once, accepted."""
+    """An accepted create that was answered with its result."""
 
-    answer: Answer
+    done: Done
     reserved: Decimal
-
-
-class Lost(NamedTuple):
-    """A create that may have been accepted."""
-
-    words: str
-    request_id: str | None = None
-    is_foreign: bool = False  # what answered may not be the API
-    is_slow: bool = False  # nobody waited for it to the end
 
 
 Outcome = Submitted | Answered | JobResult
 
 
+_FOR_MORE_THAN_THIS_JOB = (Decision.STOP, Decision.MODEL)
 _IS_IT_RIGHT = "is the base URL right?"
 _STOPPED = "dsrun was stopped before the answer came"
 
 
-class Refused(Exception):
-    """The service said no, for more than this job."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.message)
-        self.verdict = verdict
-
-
 class _InDoubt(NamedTuple):
-    """A lost create that is to be looked for, with what is set aside for it."""
+    """A lost create, with what is needed to look for it and what its price has set aside."""
 
     lost: Lost
     doubt: Doubt
@@ -78,7 +62,7 @@ class _InDoubt(NamedTuple):
 
 
 class Submitter:
-    """Sends creates. Never sends one whose predecessor may have been accepted."""
+    """Sends creates, and never one again that may have been accepted."""
 
     def __init__(
         self,
@@ -141,7 +125,7 @@ class Submitter:
                 )
 
     async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
-        """A create of an earlier run whose answer nobody has; a Verdict where it was not paid."""
+        """What became of a create whose answer an earlier run lost; a Verdict: nothing was paid."""
         reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
         doubt = doubt_of(
             job.job_id,
@@ -163,7 +147,10 @@ class Submitter:
             lane.end_doubt()
 
     async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | _InDoubt:
-        """One create; a Verdict asks for another try."""
+        """Send one create; a Verdict asks for another try.
+
+        The money set aside for it is released only once it is certain that nothing was paid.
+        """
         operation = lane.operation
         async with lane.turn(self._control):
             self._control.check(operation.name)
@@ -173,35 +160,30 @@ class Submitter:
                     "InvalidRequest", "the request does not meet the operation's schema"
                 )
             reserved = self._reserve(request, operation)
-            outcome: Outcome | Verdict | _InDoubt | None = None
-            try:
-                began = self._clock.now()
-                await self._recorder.record_intent(job, at=stamp(began))
-                sent = await self._send(job, lane, reserved)
-                if not isinstance(sent, Lost):
-                    outcome = sent
-                else:
-                    outcome = await self._note_lost(job, sent, began, reserved)
-                    lane.begin_doubt()  # before the next create can have its turn
-            except Refused as refused:
-                outcome = refused.verdict
-                raise Left from refused
-            else:
-                return outcome
-            finally:
-                if not _may_be_paid(outcome):
-                    self._control.budget.settle(reserved, Decimal(0))
+            began = self._clock.now()
+            await self._recorder.record_intent(job, at=stamp(began))
+            sent = await self._send(job, lane, reserved)
+            if isinstance(sent, Lost):
+                in_doubt = await self._note_lost(job, sent, began, reserved)
+                lane.begin_doubt()  # before the next create can have its turn
+                return in_doubt
+            if not _may_be_paid(sent):
+                self._control.budget.settle(reserved, Decimal(0))
+            if isinstance(sent, Verdict) and sent.decision in _FOR_MORE_THAN_THIS_JOB:
+                raise Left
+            return sent
 
     async def _note_lost(
         self, job: OpenJob, lost: Lost, began: datetime, reserved: Decimal
     ) -> _InDoubt:
         at = stamp(self._clock.now())
-        await self._recorder.record_lost(job, at=at, message=lost.words, request_id=lost.request_id)
+        request_id = lost.request_id or None
+        await self._recorder.record_lost(job, at=at, message=lost.words, request_id=request_id)
         doubt = doubt_of(
             job.job_id,
             stamp(began),
             at,
-            lost.request_id,
+            request_id,
             run_id=self._run_id,
             is_slow=lost.is_slow,
         )
@@ -210,32 +192,36 @@ class Submitter:
     async def _look(
         self, job: OpenJob, lane: Lane, in_doubt: _InDoubt, *, resubmit: bool = False
     ) -> Outcome | Verdict:
-        """Find the create at the service; a Verdict says that it is not there.
+        """Look for the create at the service; a Verdict says that it is not there.
 
-        `resubmit`: the user wants it sent where the service cannot tell.
+        `resubmit`: the user wants it sent again where nobody can tell.
         """
         lost, doubt, reserved = in_doubt
-        found = await self._reconciler.find(job, lane, doubt)
-        while isinstance(found, Trace):
-            if found.name not in self._being_recorded and not self._ledger.has_task(found.name):
-                return await self._adopt(job, lane.operation, found, in_doubt)
-            found = await self._reconciler.find(job, lane, doubt)  # another has it meanwhile
-        is_silent = found is not None and self._is_silent(found, lost, lane)
-        if found is None or (resubmit and (found.is_foreign or not is_silent)):
+        fate = await self._reconciler.find(job, lane, doubt)
+        while not isinstance(fate, Undecided | None):
+            if not self._is_taken(fate.name):
+                return await self._adopt(job, fate, in_doubt)
+            fate = await self._reconciler.find(job, lane, doubt)
+        is_silent = fate is not None and self._is_silent(fate, lost, lane)
+        if fate is None or (resubmit and (fate.is_foreign or not is_silent)):
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )
             self._control.budget.settle(reserved, Decimal(0))
-            if found is not None:
+            if fate is not None:
                 await self._recorder.record_abandoned(job)
             return await self._refused(job, lane, verdict)
-        words = f"{lost.words}; {found.reason}"
+        words = f"{lost.words}; {fate.reason}"
         if is_silent:
-            is_elsewhere = lost.is_foreign or found.is_foreign
+            is_elsewhere = lost.is_foreign or fate.is_foreign
             hint = f"; {_IS_IT_RIGHT}" if is_elsewhere else ""
             self._control.stop(f"{words}{hint}", ExitCode.INCOMPLETE)
             raise Left
-        return self._unknown(words, lost.request_id)
+        return self._unknown(words, lost.request_id or None)
+
+    def _is_taken(self, task_id: str) -> bool:
+        """Whether another job has the task, or is about to."""
+        return task_id in self._being_recorded or self._ledger.has_task(task_id)
 
     def _is_silent(self, undecided: Undecided, lost: Lost, lane: Lane) -> bool:
         """Whether a later run may find out, since nothing has answered as the API does."""
@@ -245,46 +231,43 @@ class Submitter:
         is_heard = name in self._heard or self._ledger.has_accepted(name)
         return lost.is_foreign and not is_heard
 
-    async def _adopt(
-        self, job: OpenJob, operation: Operation, found: Trace, in_doubt: _InDoubt
-    ) -> Outcome:
-        """The create was accepted: what it made is this job's."""
+    async def _adopt(self, job: OpenJob, listed: Listed, in_doubt: _InDoubt) -> Outcome:
+        """Give the job what the service lists as made by its create."""
         reserved = in_doubt.reserved
-        recovery = operation.recovery
-        if not isinstance(recovery, MadeList):
-            self._being_recorded.add(found.name)
-            try:
-                await self._record_task(job, found.name, found.request_id, found=True)
-            finally:
-                self._being_recorded.discard(found.name)
-            return Submitted(found.name, reserved, in_doubt.doubt)
+        if isinstance(listed, TaskRow):
+            await self._take(job, listed.name, listed.request_id, is_found=True)
+            return Submitted(listed.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
         self._control.note_failure()
-        words = f"it was made, but its answer was lost and with it {recovery.lost}"
+        words = f"it was made, but its answer was lost and with it {listed.lost}"
         return JobResult(
             status=JobStatus.PARTIAL,
-            output={name: resolve(found.item, at) for name, at in recovery.outputs.items()},
+            output=listed.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
             units=1,
         )
 
-    async def _record_task(
-        self, job: OpenJob, task_id: str, request_id: str | None, *, found: bool = False
+    async def _take(
+        self, job: OpenJob, task_id: str, request_id: str | None, *, is_found: bool = False
     ) -> None:
+        """Record the task as this job's; no other job takes it while the ledger writes."""
+        self._being_recorded.add(task_id)
         try:
             await self._recorder.record_task(
                 job,
                 task_id=task_id,
                 request_id=request_id,
                 at=stamp(self._clock.now()),
-                found=found,
+                found=is_found,
             )
         except SetupError as error:
             # The ledger has the intent alone, so the words are all that names the task.
             raise SetupError(f"{error} Job {job.job_id[:12]} is task {task_id}.") from error
+        finally:
+            self._being_recorded.discard(task_id)
 
     async def _send(self, job: OpenJob, lane: Lane, reserved: Decimal) -> Outcome | Verdict | Lost:
-        """One create; what it became is on disk before anything else happens to the job."""
+        """Send one create; what became of it is on disk before anything else happens to the job."""
         try:
             answer = await self._api.create(lane.operation, job.body)
         except NotSent as error:
@@ -292,30 +275,19 @@ class Submitter:
             return await self._refused(job, lane, verdict)
         except AnswerLost as error:
             return Lost(str(error), is_slow=isinstance(error.__cause__, TimeoutError))
-        verdict, request_id = answer.verdict, answer.request_id or None
-        lane.learn(verdict, self._control)
-        if verdict.decision is Decision.AMBIGUOUS:
-            words = f"{verdict.code}: {verdict.message}"
-            if verdict.is_foreign:  # its request id, too, may be that of a gateway
-                return Lost(words, is_foreign=True)
-            return Lost(words, request_id, is_slow=True)
-        if verdict.decision is not Decision.ACCEPTED:
+        lane.learn(verdict_of(answer), self._control)
+        if isinstance(answer, Lost):
+            return answer
+        if isinstance(answer, Refused):
             self._heard.add(lane.operation.name)
-            return await self._refused(job, lane, verdict)
-        if lane.operation.protocol != "task":
-            return self._take_answer(lane.operation, answer, reserved)
-        task_id = task_id_of(answer.payload)
-        if task_id is None:
-            return Lost("the answer names no task", is_foreign=True)
-        return await self._take_task(job, lane, task_id, request_id, reserved)
+            return await self._refused(job, lane, answer.verdict)
+        if isinstance(answer, Done):
+            return self._take_done(lane.operation, answer, reserved)
+        return await self._take_task(job, lane, answer, reserved)
 
-    def _take_answer(
-        self, operation: Operation, answer: Answer, reserved: Decimal
-    ) -> Answered | Lost:
-        """What an answer brings at once, unless a create before this one has brought it."""
-        if not holds_result(operation, answer.payload):
-            return Lost("the answer holds nothing that was made", is_foreign=True)
-        name = name_of_made(operation, answer.payload)
+    def _take_done(self, operation: Operation, done: Done, reserved: Decimal) -> Answered | Lost:
+        """Take the result of an answer, unless an earlier create was given the same one."""
+        name = _name_of_made(operation, done)
         if name is not None:
             if operation.name not in self._made:
                 output = next(iter(operation.outputs))
@@ -324,24 +296,21 @@ class Submitter:
                 return Lost(f"the answer names {name}, which an earlier create was given")
             self._made[operation.name].add(name)
         self._heard.add(operation.name)
-        return Answered(answer, reserved)
+        return Answered(done, reserved)
 
     async def _take_task(
-        self, job: OpenJob, lane: Lane, task_id: str, request_id: str | None, reserved: Decimal
-    ) -> Outcome | Lost:
-        """The task that an answer names, unless a create before this one was given it."""
-        if task_id in self._being_recorded or self._ledger.has_task(task_id):
+        self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal
+    ) -> Submitted | Lost:
+        """Take the task that an answer names, unless an earlier create was given it."""
+        task_id = accepted.task_id
+        if self._is_taken(task_id):
             return Lost(f"the answer names task {task_id}, which an earlier create was given")
         self._heard.add(lane.operation.name)
-        self._being_recorded.add(task_id)
-        try:
-            await self._record_task(job, task_id, request_id)
-        finally:
-            self._being_recorded.discard(task_id)
+        await self._take(job, task_id, accepted.request_id or None)
         return Submitted(task_id, reserved)
 
     async def _refused(self, job: OpenJob, lane: Lane, verdict: Verdict) -> JobResult | Verdict:
-        """The service said no, or never heard of it: nothing was paid."""
+        """Record that the service said no, or never heard of it: nothing was paid."""
         await self._recorder.record_refusal(
             job,
             at=stamp(self._clock.now()),
@@ -349,19 +318,16 @@ class Submitter:
             message=verdict.message,
             counts=verdict.decision is not Decision.THROTTLE,
         )
-        words = f"{verdict.code}: {verdict.message}"
         if verdict.decision is Decision.STOP:
-            self._control.stop(words, ExitCode.INCOMPLETE)
-            raise Refused(verdict)
+            self._control.stop(verdict.words, ExitCode.INCOMPLETE)
         if verdict.decision is Decision.MODEL:
-            self._control.close_operation(lane.operation.name, words)
-            raise Refused(verdict)
+            self._control.close_operation(lane.operation.name, verdict.words)
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
         return verdict
 
     def _give_up(self, verdict: Verdict) -> JobResult:
-        """No answer came in all tries: the surroundings are broken, not the job."""
+        """End the job after its last try; one that could not be sent is no fault of the job."""
         if verdict.code == "NotSent":
             self._control.stop(verdict.message, ExitCode.INCOMPLETE)
             raise Left
@@ -380,7 +346,7 @@ class Submitter:
         return amount
 
     def _unknown(self, words: str, request_id: str | None) -> JobResult:
-        """It may have been accepted and paid; sending it again is the user's decision."""
+        """It may have been accepted and paid, so only the user can decide to send it again."""
         self._control.note_failure()
         error = JobError(code="AnswerLost", message=words, kind="unknown")
         return JobResult(status=JobStatus.UNKNOWN, error=error, request_id=request_id)
@@ -392,7 +358,15 @@ class Submitter:
         return JobResult(status=JobStatus.FAILED, error=error)
 
 
-def _may_be_paid(outcome: Outcome | Verdict | _InDoubt | None) -> bool:
+def _may_be_paid(outcome: Outcome | Verdict) -> bool:
     if isinstance(outcome, JobResult):
         return outcome.status in (JobStatus.UNKNOWN, JobStatus.PARTIAL)
     return not isinstance(outcome, Verdict)
+
+
+def _name_of_made(operation: Operation, done: Done) -> str | None:
+    """The name, such as that of a voice, under which a list shows what was made."""
+    if not isinstance(operation.recovery, MadeList) or not done.output:
+        return None
+    name = next(iter(done.output.values()))
+    return name if isinstance(name, str) and name else None

@@ -1,4 +1,4 @@
-"""Local files of a request: uploaded once, then named by their address as the request is sent.
+"""Uploads the local files of a request once; the request is sent with their addresses.
 
 Nothing is paid here, so every step may be repeated. A create is not begun before all files of
 its request are there.
@@ -6,14 +6,14 @@ its request are there.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import orjson
 
-from dsrun.common.checked_reader import CheckedReader
-from dsrun.common.clock import stamp
+from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
@@ -21,10 +21,10 @@ from dsrun.common.pointer import put_at
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
-from dsrun.engine.ports import Clock, UploadApi, UploadRecorder
+from dsrun.engine.ports import CheckedFile, UploadApi, UploadRecorder
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, Uploads
-from dsrun.service.replies import UploadPolicy, upload_policy
+from dsrun.service.replies import Unreadable, UploadPolicy
 from dsrun.service.request import UPLOAD, iter_uploads
 
 _MARK = f'"{UPLOAD}"'.encode()
@@ -39,7 +39,7 @@ class _Refused(Exception):
 
 
 class _Trouble(Exception):
-    """This try came to nothing."""
+    """This try has failed; another one may not."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -47,14 +47,14 @@ class _Trouble(Exception):
 
 
 class Uploader:
-    """Uploads each content once a model, and again when its address grows old."""
+    """Uploads each content once for each model, and again when its address grows old."""
 
     def __init__(
         self,
         *,
         api: UploadApi,
         files: Mapping[str, UploadFile],
-        open_file: Callable[[UploadFile], CheckedReader],
+        open_file: Callable[[UploadFile], CheckedFile],
         recorder: UploadRecorder,
         control: RunControl,
         clock: Clock,
@@ -72,11 +72,11 @@ class Uploader:
         self._rng = rng
         self._max_attempts = max_attempts
         self._limiters = limiters
-        self._turns: dict[tuple[str, str], asyncio.Lock] = {}  # jobs that want the same file
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}  # of jobs that want the same file
         self._fresh: set[tuple[str, str]] = set()  # uploaded by this run
 
     async def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
-        """The job with its request as it is sent, or how it ended. Raises Left."""
+        """The job with the request as it is sent, or how the job ended. Raises Left."""
         if operation.uploads is None or _MARK not in job.body:
             return job
         uploads, request = operation.uploads, orjson.loads(job.body)
@@ -91,9 +91,9 @@ class Uploader:
         return replace(job, body=canonical_json(request))
 
     async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None:
-        """Forget the addresses of a job that failed because its file was not to be had.
+        """Forget the addresses of a job that failed because the service could not get its file.
 
-        One that this run has uploaded cannot be too old, so the fault lies elsewhere.
+        What this run has uploaded cannot be too old, so there the fault lies elsewhere.
         """
         if operation.uploads is None or code not in operation.uploads.lost:
             return
@@ -125,8 +125,8 @@ class Uploader:
     def _known(self, sha256: str, model: str, *, hours: float) -> str | None:
         """The address of a file that was uploaded in the last `hours`, as far as can be told.
 
-        One that is noted for later than now was noted by a clock that was wrong, so that nobody
-        knows its age.
+        Where the ledger dates it later than now, the clock was wrong then, and nobody knows its
+        age.
         """
         now = self._clock.now()
         if self._recorder.find_upload(sha256, model=model, since=stamp(now)) is not None:
@@ -152,7 +152,7 @@ class Uploader:
                 job, at=stamp(self._clock.now()), phase="upload", message=words
             )
             if attempt >= self._max_attempts:
-                # The surroundings are broken, not the job.
+                # Something around the job is broken, not the job itself.
                 self._control.stop(words, ExitCode.INCOMPLETE)
                 raise Left
             asked = trouble.retry_after_s if isinstance(trouble, _Trouble) else None
@@ -160,14 +160,14 @@ class Uploader:
                 await self._clock.sleep(retry_delay(attempt, rng=self._rng, retry_after_s=asked))
 
     async def _try_once(self, file: UploadFile, operation: Operation, model: str) -> str:
-        """One policy, one file. A name is never used twice: the host overwrites nothing."""
+        """Upload the file under a new name, since the host overwrites nothing."""
         policy = await self._ask(operation, model)
         if file.size > policy.largest_bytes:
             words = f"{file.name} has {file.size} bytes; allowed: {policy.largest_bytes}"
             raise _Refused("UploadTooLarge", words)
         name = f"{file.sha256[:16]}-{self._rng.getrandbits(64):016x}.{file.extension}"
         key = f"{policy.folder}/{name}"
-        with self._open_file(file) as data:
+        with closing(self._open_file(file)) as data:
             refusal = await self._api.upload(
                 policy, data, size=file.size, key=key, media_type=file.media_type
             )
@@ -180,24 +180,22 @@ class Uploader:
         limiter = self._limiters[operation.name]
         async with limiter.slot():
             answer = await self._api.ask_upload(model)
+        if isinstance(answer, UploadPolicy):
+            return answer
+        if isinstance(answer, Unreadable):
+            raise _Trouble(answer.reason)
         verdict = answer.verdict
-        words = f"{verdict.code}: {verdict.message}"
-        if verdict.decision is Decision.ACCEPTED:
-            policy = upload_policy(answer.payload)
-            if policy is None:
-                raise _Trouble("the service's answer holds no upload policy")
-            return policy
         if verdict.decision is Decision.STOP:
-            self._control.stop(words, ExitCode.INCOMPLETE)
+            self._control.stop(verdict.words, ExitCode.INCOMPLETE)
             raise Left
         if verdict.decision is Decision.MODEL:
-            self._control.close_operation(operation.name, words)
+            self._control.close_operation(operation.name, verdict.words)
             raise Left
         if verdict.decision is Decision.JOB:
             raise _Refused(verdict.code, verdict.message)
         if verdict.decision is Decision.THROTTLE:
             limiter.slow_down(verdict.retry_after_s)
-        raise _Trouble(words, retry_after_s=verdict.retry_after_s)
+        raise _Trouble(verdict.words, retry_after_s=verdict.retry_after_s)
 
     def _failed(self, code: str, message: str) -> JobResult:
         self._control.note_failure()
@@ -206,5 +204,5 @@ class Uploader:
 
 
 def _model(request: Json, operation: Operation) -> str:
-    """The model that an address is made for; only that one can use it."""
+    """The model that an address is made for; no other can use it."""
     return str(request.get("model") or operation.name)

@@ -9,8 +9,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from queue import Full, Queue
-from typing import Protocol
 
+from dsrun.common.clock import Clock
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobResult
 from dsrun.report.entries import thumb_of
@@ -20,10 +20,6 @@ from dsrun.storage.layout import RunLayout
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 5_000  # pictures; the rest is left for the end
 _REST = 9.0  # times what the last thumbnail took
-
-
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
 
 
 class ThumbsAside:

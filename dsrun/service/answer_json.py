@@ -1,4 +1,4 @@
-"""From the bytes of an answer to JSON that dsrun can carry: neither vast, nor deep, nor wordy."""
+"""Parses the body of an answer into JSON that is neither vast, nor deep, nor wordy."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ LONGEST_WORDS = 2000  # of an error's text or a request id: it goes into ledger,
 
 _MOST_VALUES = 100_000  # a list of 6,000 tasks; each takes some 100 bytes of memory, or more
 _DEEPEST = 100  # orjson writes no more than 254 levels, and the service needs five
-_SHORT = 8192  # bytes of a body whose words are not worth a look
+_SHORT = 8192  # bytes of a body whose texts need no cutting
 _WORDS = ("code", "message", "msg", "request_id")
 
 
@@ -38,7 +38,7 @@ def parse_answer(body: bytes | bytearray) -> Json:
 
 
 def cut(text: str) -> str:
-    """A text as long as it may be kept."""
+    """The text, cut to the length at which it may be kept."""
     return text if len(text) <= LONGEST_WORDS else f"{text[: LONGEST_WORDS - 4]} ..."
 
 
@@ -60,8 +60,8 @@ def _mappings(payload: Json) -> Iterator[dict[str, Json]]:
 
 
 def _items(value: Json) -> list[Json]:
-    """The containers right inside a value."""
-    found = value.values() if isinstance(value, dict) else value
-    return (
-        [v for v in found if isinstance(v, dict | list)] if isinstance(value, dict | list) else []
-    )
+    """The containers directly inside a value."""
+    if not isinstance(value, dict | list):
+        return []
+    items = value.values() if isinstance(value, dict) else value
+    return [item for item in items if isinstance(item, dict | list)]

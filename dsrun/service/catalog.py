@@ -1,10 +1,12 @@
 """The operations that dsrun knows, read from their files; their limits and prices in words."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,7 +20,6 @@ from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import dotted, parse_yaml
-from dsrun.service.numbers_in import number_in, whole_in
 from dsrun.service.operation import (
     ArtifactSpec,
     Fill,
@@ -46,7 +47,8 @@ _WORKSPACE = "x-dashscope-workspace"
 
 _DAY_S = 86400.0
 _MOST = 1_000_000
-_LARGEST = 2**53  # what all that reads JSON can tell apart
+_NEEDED = object()
+_LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
 
 
@@ -71,7 +73,7 @@ class Catalog:
         return name in self._operations
 
     def own_schemas(self) -> tuple[str, ...]:
-        """The user's operation files as they are used: nothing in them is left to resolve."""
+        """The schemas of the user's operation files, with every reference resolved."""
         return tuple(json_text(self._operations[name].schema) for name in self.own)
 
     def validator(self, name: str) -> SchemaValidator:
@@ -86,22 +88,22 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    found: dict[str, Operation] = {}
+    operations: dict[str, Operation] = {}
     for name, raw in iter_operation_files():
         try:
-            found[name] = parse_operation(name, orjson.loads(raw))
+            operations[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
     texts = {}
-    bundled = {str(one.schema["$id"]): one.schema for one in found.values()}
+    bundled = {str(one.schema["$id"]): one.schema for one in operations.values()}
     for path in sorted(own.glob("*.json")) if own else ():
         raw = _read_own(path, folders)
-        if path.stem in texts or path.stem in found:
+        if path.stem in texts or path.stem in operations:
             words = "dsrun has one of this name; rename the file"
             raise _not_an_operation(path, raw, [Fault((), words)])
-        found[path.stem] = _parse_own(path, raw, bundled)
+        operations[path.stem] = _parse_own(path, raw, bundled)
         texts[path.stem] = raw.decode()
-    return Catalog(found, own=texts)
+    return Catalog(operations, own=texts)
 
 
 def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
@@ -205,13 +207,13 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         method=endpoint["method"],
         path=endpoint["path"],
         headers=endpoint["headers"],
-        timeout_s=number_in(endpoint, "timeout_s", most=_DAY_S),
+        timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=_parse_artifacts(about["artifacts"]),
         outputs=about["outputs"],
         price=_parse_price(about["price"]),
         rate=_parse_rate(about["limits"]),
-        running_tasks=whole_in(about["limits"], "running_tasks", default=None),
+        running_tasks=_whole_in(about["limits"], "running_tasks", default=None),
         polling=_parse_polling(about.get("polling")),
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
@@ -244,12 +246,14 @@ def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[
 
 def asked_value(request: Json, operation: Operation, at: str) -> Json:
     """What a request asks for at a JSON pointer: its own value, else the schema's default."""
-    given = resolve(request, at)
-    return schema_at(operation.schema, at.split("/")[1:]).get("default") if given is None else given
+    asked = resolve(request, at)
+    return schema_at(operation.schema, at.split("/")[1:]).get("default") if asked is None else asked
 
 
 def _parse_rate(about: Mapping[str, Json]) -> Rate:
-    return Rate(requests=whole_in(about, "requests"), per_s=number_in(about, "per_s", most=_DAY_S))
+    return Rate(
+        requests=_whole_in(about, "requests"), per_s=_number_in(about, "per_s", most=_DAY_S)
+    )
 
 
 def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
@@ -259,16 +263,16 @@ def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
         value=item.get("value"),
         derive=item.get("derive"),
         span=pointer(item.get("span")),
-        length=whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),
+        length=_whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),
         maximum=_parse_maximum(schema_at(schema, at), derives="derive" in item),
     )
 
 
 def _parse_maximum(schema: Mapping[str, Json], *, derives: bool) -> int:
-    """Of what dsrun derives itself it must be a number that the ledger can hold."""
+    """What dsrun derives itself must be a number that the ledger can hold."""
     if not derives:
         return int(schema.get("maximum", 0))
-    return int(whole_in(schema, "maximum", least=0, most=_LARGEST, default=0))
+    return int(_whole_in(schema, "maximum", least=0, most=_LARGEST, default=0))
 
 
 def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> LanguageRule:
@@ -297,15 +301,15 @@ def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
         media=about["media"],
         count=pointer(about.get("count")),
         seed=pointer(about.get("seed")),
-        url_hours=number_in(about, "url_hours", most=_MOST, default=24.0),
+        url_hours=_number_in(about, "url_hours", most=_MOST, default=24.0),
         **{name: about.get(name) for name in names},
     )
 
 
-def _parse_amount(found: Json) -> Decimal:
-    words = f'amount: found {found!r}; allowed: 0 up to {_MOST}, such as "0.16"'
+def _parse_amount(value: Json) -> Decimal:
+    words = f'amount: found {value!r}; allowed: 0 up to {_MOST}, such as "0.16"'
     try:
-        amount = Decimal("NaN" if isinstance(found, bool) else str(found))
+        amount = Decimal("NaN" if isinstance(value, bool) else str(value))
     except ArithmeticError:
         raise ValueError(words) from None
     if not (amount.is_finite() and 0 <= amount <= _MOST):
@@ -328,10 +332,10 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
     if about is None:
         return None
     return Polling(
-        first_s=number_in(about, "first_s", least=0.0, most=_DAY_S),
-        factor=number_in(about, "factor", least=1.0, most=_MOST),
-        max_s=number_in(about, "max_s", most=_DAY_S),
-        timeout_s=number_in(about, "timeout_s", most=_DAY_S * 365),
+        first_s=_number_in(about, "first_s", least=0.0, most=_DAY_S),
+        factor=_number_in(about, "factor", least=1.0, most=_MOST),
+        max_s=_number_in(about, "max_s", most=_DAY_S),
+        timeout_s=_number_in(about, "timeout_s", most=_DAY_S * 365),
     )
 
 
@@ -343,15 +347,15 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
             at=pointer(item["at"]) or (),
             media=item["media"],
             formats=tuple(item["formats"]),
-            max_bytes=whole_in(item, "max_bytes", most=_LARGEST),
-            min_side=whole_in(item, "min_side", least=0, default=0),
-            max_side=whole_in(item, "max_side", least=0, default=0),
+            max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
+            min_side=_whole_in(item, "min_side", least=0, default=0),
+            max_side=_whole_in(item, "max_side", least=0, default=0),
         )
         for item in about["fields"]
     )
     return Uploads(
         fields=tuple(fields),
-        hours=number_in(about, "hours", most=_MOST),
+        hours=_number_in(about, "hours", most=_MOST),
         rate=_parse_rate(about),
         lost=frozenset(about["lost"]),
     )
@@ -374,8 +378,35 @@ def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | N
     )
 
 
+def _number_in(
+    about: Mapping[str, Json], key: str, *, most: float, least: float | None = None,
+    default: Any = _NEEDED,
+) -> Any:  # fmt: skip
+    """The number at a key: above 0, or from `least`, up to `most`. Raises KeyError, ValueError."""
+    if default is not _NEEDED and about.get(key) is None:
+        return default
+    value = about[key]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_enough = is_number and (value > 0 if least is None else value >= least)
+    if not (is_enough and math.isfinite(value) and value <= most):
+        range_ = "above 0" if least is None else f"from {least:g}"
+        raise ValueError(f"{key}: found {value!r}; allowed: a number {range_} up to {most:g}")
+    return value
+
+
+def _whole_in(
+    about: Mapping[str, Json], key: str, *, least: int = 1, most: int = _MOST,
+    default: Any = _NEEDED,
+) -> Any:  # fmt: skip
+    """The whole number at a key. Raises KeyError, ValueError."""
+    value = _number_in(about, key, least=least, most=most, default=default)
+    if value is not default and not isinstance(value, int):
+        raise ValueError(f"{key}: found {value!r}; allowed: a whole number")
+    return value
+
+
 def limits_of(schema: Mapping[str, Json]) -> str:
-    """`integer, 1 to 4`; the values of an enum are left to who shows them."""
+    """`integer, 1 to 4`; an enum's values are shown by the caller."""
     kind = schema.get("type", "")
     words = [kind if isinstance(kind, str) else " or ".join(kind)]
     low, high = schema.get("minimum"), schema.get("maximum")

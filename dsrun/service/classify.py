@@ -1,4 +1,4 @@
-"""One answer of the API, judged: a pure function over status, code and message.
+"""Judges an answer of the API: a pure function of status, code and message.
 
 The rules are data (`schemas/errors.json`); the order in them is the order of judgement.
 """
@@ -40,9 +40,14 @@ class Verdict:
     code: str = ""
     message: str = ""
     retry_after_s: float | None = None
-    tries: int | None = None  # of a retry, in all; None leaves it to the run's own limit
-    is_foreign: bool = False  # in a gateway's, a proxy's or a firewall's words, and no failure
-    is_crowded: bool = False  # whoever spoke asks for fewer requests
+    tries: int | None = None  # in all, for a retry; None leaves it to the run's own limit
+    is_foreign: bool = False  # in the words of a gateway, a proxy or a firewall
+    is_crowded: bool = False  # whoever answered asks for fewer requests
+
+    @property
+    def words(self) -> str:
+        """Code and message, as users and the ledger get them."""
+        return f"{self.code}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +129,13 @@ def _judge_error(status: int, code: str, message: str) -> tuple[Decision, int | 
 
 
 def _rule_for(status: int, code: str, message: str) -> _Rule | None:
-    """The first rule that fits."""
+    """The first rule that fits, if any."""
     plain, low = _plain(code), message.lower()
     return next((rule for rule in _rules() if rule.fits(status, plain, low)), None)
 
 
 def _plain(code: str) -> str:
-    """A code as it is compared: the API writes DataInspectionFailed and data_inspection_failed."""
+    """A code as it is compared: the API has DataInspectionFailed and data_inspection_failed."""
     return code.lower().translate(_NO_JOINTS)
 
 

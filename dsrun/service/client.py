@@ -1,22 +1,41 @@
-"""The API in its own words: create, query, fetch. One request a call, no retry."""
+"""The API in its own words: create, query, list, upload, fetch. One request a call, no retry.
 
-from collections.abc import Mapping
-from dataclasses import replace
-from email.utils import parsedate_to_datetime
-from typing import BinaryIO, Protocol
+It gives values of `replies` and `lists`, and takes whatever speaks HTTP as an `HttpTransport`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlencode
+
+import orjson
 
 from dsrun.common.errors import AnswerLost, Expired, TooLong
 from dsrun.common.media import ArtifactInvalid
-from dsrun.service.answer_json import cut, parse_answer
-from dsrun.service.classify import judge
-from dsrun.service.operation import Operation
-from dsrun.service.replies import Answer, HostRefusal, UploadPolicy, host_refusal, request_id_of
-from dsrun.service.transport import Reply, Transport
+from dsrun.common.pointer import put_at
+from dsrun.service.lists import MadeRow, Page, TaskRow, read_made, read_tasks
+from dsrun.service.operation import MadeList, Operation
+from dsrun.service.replies import (
+    Created,
+    Ended,
+    HostRefusal,
+    HttpReply,
+    Refused,
+    Running,
+    Unreadable,
+    UploadPolicy,
+    read_created,
+    read_host_refusal,
+    read_policy,
+    read_task,
+)
 
 _QUERY_TIMEOUT_S = 30.0
 
-# The most bytes of an answer that can hold neither a file nor a list.
+# The most bytes of an answer, unpacked. One with a voice's preview in it is estimated at several
+# MB, and nobody has published the largest page of a list (api/voice-design.md 2.2,
+# api/tasks-and-platform.md 1.2).
+LARGEST_ANSWER = 16 << 20
+# The same where it can hold neither a file nor a list.
 _TASK = 1 << 20  # a thousand signed addresses; many such answers are in memory at once
 _HOST_WORDS = 64 << 10  # XML of the file host
 
@@ -32,6 +51,12 @@ class Credentials(Protocol):
     def bearer(self) -> str: ...
 
 
+class Readable(Protocol):
+    """A file that is sent."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
 class Incoming(Protocol):
     """What takes the bytes of a file."""
 
@@ -41,6 +66,40 @@ class Incoming(Protocol):
     def size(self) -> int: ...
 
 
+class Download(NamedTuple):
+    """A file that was read. `length` is what the server announced, in bytes."""
+
+    status: int
+    length: int | None
+
+
+class HttpTransport(Protocol):
+    """Sends and reads, and never retries. Every call raises NotSent, AnswerLost or TooLong."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout_s: float,
+        most: int | None = ...,
+    ) -> HttpReply: ...
+    async def post_form(
+        self,
+        url: str,
+        *,
+        fields: Mapping[str, str],
+        file: Readable,
+        size: int,
+        name: str,
+        media_type: str,
+        most: int,
+    ) -> HttpReply: ...
+    async def download(self, url: str, take: Callable[[bytes], None], *, most: int) -> Download: ...
+
+
 class FetchRefused(AnswerLost):
     """The file host answered, but not with the file."""
 
@@ -48,14 +107,14 @@ class FetchRefused(AnswerLost):
 class ApiClient:
     """Speaks to one endpoint with one key; the key goes to that endpoint alone."""
 
-    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+    def __init__(self, transport: HttpTransport, credentials: Credentials) -> None:
         self._transport = transport
         self._base_url = credentials.base_url.rstrip("/")
         self._headers = {"Authorization": credentials.bearer()}
         if credentials.workspace:
             self._headers["X-DashScope-WorkSpace"] = credentials.workspace
 
-    async def create(self, operation: Operation, body: bytes) -> Answer:
+    async def create(self, operation: Operation, body: bytes) -> Created:
         """Send a request that may cost money. Raises NotSent or AnswerLost."""
         headers = {**self._headers, **operation.headers, "Content-Type": "application/json"}
         if b'"oss://' in body:
@@ -67,34 +126,20 @@ class ApiClient:
             body=body,
             timeout_s=operation.timeout_s,
         )
-        return _read(reply)
+        return read_created(operation, reply)
 
-    async def query(self, task_id: str) -> Answer:
-        """Ask for a task. Raises NotSent or AnswerLost."""
-        reply = await self._transport.request(
-            "GET",
-            f"{self._base_url}/tasks/{quote(task_id, safe='')}",
-            headers=self._headers,
-            body=None,
-            timeout_s=_QUERY_TIMEOUT_S,
-            most=_TASK,
-        )
-        return _read(reply)
+    async def query(self, operation: Operation, task_id: str) -> Running | Ended | Refused:
+        """Ask for a task of the operation. Raises NotSent or AnswerLost."""
+        reply = await self._get(f"/tasks/{quote(task_id, safe='')}", most=_TASK)
+        return read_task(operation, reply)
 
-    async def ask_upload(self, model: str) -> Answer:
+    async def ask_upload(self, model: str) -> UploadPolicy | Refused | Unreadable:
         """Ask for the right to upload one file for a model. Raises NotSent or AnswerLost."""
-        reply = await self._transport.request(
-            "GET",
-            f"{self._base_url}/uploads?action=getPolicy&model={quote(model, safe='')}",
-            headers=self._headers,
-            body=None,
-            timeout_s=_QUERY_TIMEOUT_S,
-            most=_TASK,
-        )
-        return _read(reply)
+        where = f"/uploads?action=getPolicy&model={quote(model, safe='')}"
+        return read_policy(await self._get(where, most=_TASK))
 
     async def upload(
-        self, policy: UploadPolicy, data: BinaryIO, *, size: int, key: str, media_type: str
+        self, policy: UploadPolicy, data: Readable, *, size: int, key: str, media_type: str
     ) -> HostRefusal | None:
         """Send a file to where its policy says. Raises NotSent or AnswerLost.
 
@@ -115,32 +160,30 @@ class ApiClient:
             media_type=media_type,
             most=_HOST_WORDS,
         )
-        return None if reply.status == _OK else host_refusal(reply.status, bytes(reply.body))
+        return None if reply.status == _OK else read_host_refusal(reply)
 
-    async def list_tasks(self, query: Mapping[str, str]) -> Answer:
+    async def list_tasks(self, query: Mapping[str, str]) -> Page[TaskRow] | Refused | Unreadable:
         """A page of the account's tasks. Raises NotSent or AnswerLost."""
-        reply = await self._transport.request(
-            "GET",
-            f"{self._base_url}/tasks/?{urlencode(query)}",
-            headers=self._headers,
-            body=None,
-            timeout_s=_QUERY_TIMEOUT_S,
-        )
-        return replace(_read(reply), served_at=_served_at(reply.headers))
+        return read_tasks(await self._get(f"/tasks/?{urlencode(query)}"))
 
-    async def call(self, operation: Operation, body: bytes) -> Answer:
-        """Another action of the operation's address, which costs nothing: a list, a query.
+    async def list_made(
+        self, operation: Operation, recovery: MadeList, *, number: int, size: int
+    ) -> Page[MadeRow] | Refused:
+        """A page, counted from 0, of what the operation has made; it costs nothing.
 
         Raises NotSent or AnswerLost.
         """
+        body = orjson.loads(orjson.dumps(recovery.body))
+        put_at(body, recovery.page, number)
+        put_at(body, recovery.page_size, size)
         reply = await self._transport.request(
             operation.method,
             self._base_url + operation.path,
             headers={**self._headers, "Content-Type": "application/json"},
-            body=body,
+            body=orjson.dumps(body),
             timeout_s=_QUERY_TIMEOUT_S,
         )
-        return _read(reply)
+        return read_made(recovery, reply)
 
     async def fetch(self, url: str, incoming: Incoming, *, most: int) -> None:
         """Read a result file of `most` bytes whole.
@@ -159,19 +202,12 @@ class ApiClient:
         if length is not None and incoming.size < length:
             raise AnswerLost(f"the file ended at {incoming.size} of {length} bytes")
 
-
-def _read(reply: Reply) -> Answer:
-    payload = parse_answer(reply.body)
-    return Answer(
-        verdict=judge(reply.status, payload, headers=reply.headers),
-        payload=payload,
-        request_id=cut(request_id_of(payload, reply.headers)),
-    )
-
-
-def _served_at(headers: Mapping[str, str]) -> float | None:
-    """The service's own clock, from the Date header."""
-    try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    async def _get(self, where: str, *, most: int = LARGEST_ANSWER) -> HttpReply:
+        return await self._transport.request(
+            "GET",
+            self._base_url + where,
+            headers=self._headers,
+            body=None,
+            timeout_s=_QUERY_TIMEOUT_S,
+            most=most,
+        )

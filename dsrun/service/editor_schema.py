@@ -123,7 +123,7 @@ def _name(operation: Operation, section: str) -> str:
 
 
 def _section(operation: Operation, section: str) -> Schema:
-    """A section is written out: other than its parts it is no template."""
+    """A section is written out: its parts may be templates, it may not."""
     return _object(operation, (section,), operation.schema["properties"][section])
 
 
@@ -145,7 +145,7 @@ def _object(operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json
 def _part(
     operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json], *, needed: bool = False
 ) -> Schema:
-    """A value as the API takes it, or what is computed to one."""
+    """A value as the API takes it, or a template that gives one."""
     fill = _fill_at(operation, at)
     if schema.get("type") == "object":
         judged = _object(operation, at, schema)
@@ -202,7 +202,7 @@ def _fill_at(operation: Operation, at: tuple[str, ...]) -> Fill | None:
 
 
 def _rule(schema: Mapping[str, Json]) -> Schema:
-    """A rule between several fields: what it then asks of one does not hold for a template."""
+    """A rule between fields, which does not hold for a field that is a template."""
     made = _plain(schema)
     for word in ("then", "else"):
         inner = made.get(word)
@@ -215,7 +215,7 @@ def _rule(schema: Mapping[str, Json]) -> Schema:
 
 
 def _plain(schema: Mapping[str, Json]) -> Schema:
-    """The same schema in the words of editors, without what is for dsrun alone."""
+    """The same schema as editors read it, without what is for dsrun alone."""
     made: Schema = {}
     for key, value in schema.items():
         if key in _NAMED:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from dsrun.common.models import Json
+from dsrun.common.pointer import value_at
 from dsrun.service.operation import LanguageRule
 
 _UNIT = re.compile(
@@ -44,20 +45,20 @@ def language_notes(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Path and words of every text of a request that is in another script than its language."""
     for rule in rules:
-        text = _at(request, rule.at)
-        named = _at(request, rule.named_by) if rule.named_by else None
+        text = value_at(request, rule.at)
+        named = value_at(request, rule.named_by)
         languages = rule.languages or (named or rule.default,)
-        found = foreign_script(text, languages) if isinstance(text, str) else None
-        if found is None:
+        script = foreign_script(text, languages) if isinstance(text, str) else None
+        if script is None:
             continue
         if rule.named_by is None:
-            yield rule.at, f"found {found}; the service knows {' and '.join(languages)} only"
+            yield rule.at, f"found {script}; the service knows {' and '.join(languages)} only"
             continue
         key = rule.named_by[-1]
         told = f"{key} is {named or rule.default}"
         if named is None:
             told += ", which the service takes when none is given"
-        yield rule.at, f"found {found}, but {told}; the two must agree"
+        yield rule.at, f"found {script}, but {told}; the two must agree"
 
 
 @lru_cache(maxsize=1024)
@@ -73,9 +74,3 @@ def foreign_script(text: str, languages: tuple[str, ...]) -> str | None:
     if sum(counts[script] for script in own) >= _LEAST * total:
         return None
     return _WORDS[max((script for script in _WORDS if script not in own), key=counts.__getitem__)]
-
-
-def _at(request: Json, path: tuple[str, ...]) -> Json:
-    for step in path:
-        request = request.get(step) if isinstance(request, dict) else None
-    return request

@@ -1,31 +1,129 @@
-"""What the API's answers say, read once into our own words. Pure."""
+"""What the API answers, read once into values; no JSON of the wire travels beyond them. Pure.
 
+Each `read_` function takes one HTTP answer. What a later step of a pipeline may use travels as
+`output`, and what a task repeats of its own request as `echoes`: the operation file names both.
+"""
+
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple
 
 from dsrun.common.models import JobError, Json
-from dsrun.common.pointer import resolve
-from dsrun.service.classify import Decision, Verdict, clean, error_of, judge_code
-from dsrun.service.operation import MadeList, Operation
+from dsrun.common.pointer import resolve, resolve_each
+from dsrun.service.answer_json import cut, parse_answer
+from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
+from dsrun.service.operation import Operation, TaskList
+
+ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
 _NO_LIMIT = 2**62  # bytes
 _MOST_MB = 2**40
 _OK = 200  # a task's error comes with this status
 _FAR_REACHING = (Decision.STOP, Decision.MODEL)
+_NO_RESULT = "NoResult"
+_LONGEST_ID = 256  # characters; those of the service have 36
+_FASTEST_HZ = 1_000_000
+_WHITE = b" \t\r\n\v\f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A judged answer. `payload` is its JSON, or None; `served_at` the epoch time of its header."""
+class HttpReply:
+    """An HTTP answer, read to its end. Header names are looked up in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytearray | bytes
+
+
+class Address(NamedTuple):
+    """A result that waits at the file host."""
+
+    url: str
+
+
+class Content(NamedTuple):
+    """A result that came in the answer itself. `format` and `sample_rate` where it names them."""
+
+    data: bytes
+    format: str | None = None
+    sample_rate: int | None = None
+
+
+class Missing(NamedTuple):
+    """A result that the service has not made, and why."""
+
+    code: str
+    message: str
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the reason is in the service's own words."""
+        return self.code != _NO_RESULT
+
+
+Result = Address | Content | Missing
+
+
+class Accepted(NamedTuple):
+    """A create that became a task."""
+
+    task_id: str
+    request_id: str  # empty where the answer names none, as everywhere below
+
+
+class Running(NamedTuple):
+    """The task has not ended: PENDING, RUNNING, and words that nobody has documented."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A task that has succeeded, or a create that was answered with its result."""
+
+    results: tuple[Result, ...]
+    output: Mapping[str, Json] | None = None  # what later steps may use
+    billed: int | None = None  # units that the service says it bills
+    echoes: Mapping[str, Sequence[Json]]  # by pointer into the request, what the answer repeats
+    request_id: str = ""
+    took_s: float | None = None  # from acceptance to end by the service's own clock
+
+
+class Failed(NamedTuple):
+    """A task that has ended without a result."""
+
+    error: JobError
+    is_cancelled: bool = False
+    took_s: float | None = None
+
+
+class Gone(NamedTuple):
+    """A task that the service does not know: expired, never there, or another account's."""
+
+    took_s: float | None = None
+
+
+class Refused(NamedTuple):
+    """The service, or what stands before it, has not done what was asked."""
 
     verdict: Verdict
-    payload: Json
-    request_id: str
-    served_at: float | None = None
+
+
+class Lost(NamedTuple):
+    """A create that may have been accepted: nobody can tell from its answer."""
+
+    words: str
+    request_id: str = ""
+    is_foreign: bool = False  # what answered may not be the API
+    is_slow: bool = False  # nobody waited for it to the end
+    verdict: Verdict | None = None  # None where nothing answered, or where it was a yes
+
+
+class Unreadable(NamedTuple):
+    """An answer that is a yes, but lacks what the API puts into one."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,90 +143,79 @@ class HostRefusal(NamedTuple):
     message: str
 
 
-class TaskPhase(StrEnum):
-    WAITING = "waiting"  # PENDING, RUNNING, and words that nobody has documented
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    GONE = "gone"  # UNKNOWN: expired, never there, or another account's
+Created = Accepted | Done | Refused | Lost
+Ended = Done | Failed | Gone
 
 
-class Entry(NamedTuple):
-    """One artifact of an answer: an address, or why there is none."""
-
-    url: str | None
-    code: str
-    message: str
-
-    @property
-    def is_told(self) -> bool:
-        """Whether there is an address, or a reason in the service's own words."""
-        return self.url is not None or self.code != _NO_RESULT
-
-
-_NO_RESULT = "NoResult"
-_LONGEST_ID = 256  # characters; those of the service have 36
-_PHASES = {
-    "SUCCEEDED": TaskPhase.SUCCEEDED,
-    "FAILED": TaskPhase.FAILED,
-    "CANCELED": TaskPhase.CANCELLED,
-    "CANCELLED": TaskPhase.CANCELLED,
-    "UNKNOWN": TaskPhase.GONE,
-}
-
-
-def task_id_of(payload: Json) -> str | None:
-    name = resolve(payload, "/output/task_id")
-    return name if isinstance(name, str) and 0 < len(name) <= _LONGEST_ID else None
+def read_created(operation: Operation, reply: HttpReply) -> Created:
+    """What became of a create. Only a clear yes is Accepted or Done, and a clear no Refused."""
+    payload, verdict = judged(reply)
+    request_id = cut(request_id_of(payload, reply.headers))
+    if verdict.decision is Decision.AMBIGUOUS:
+        if verdict.is_foreign:  # its request id, too, may be that of a gateway
+            return Lost(verdict.words, is_foreign=True, verdict=verdict)
+        return Lost(verdict.words, request_id, is_slow=True, verdict=verdict)
+    if verdict.decision is not Decision.ACCEPTED:
+        return Refused(verdict)
+    if operation.protocol == "task":
+        task_id = _task_id(payload)
+        if task_id is None:
+            return Lost("the answer names no task", is_foreign=True)
+        return Accepted(task_id, request_id)
+    if not _holds_result(operation, payload):
+        return Lost("the answer holds nothing that was made", is_foreign=True)
+    return Done(
+        results=(_content(operation, payload),),
+        output=_output(operation, payload),
+        billed=_billed(operation, payload),
+        echoes={},
+        request_id=request_id,
+    )
 
 
-def holds_result(operation: Operation, payload: Json) -> bool:
-    """Whether an answer has anything of what the operation makes at once."""
-    spec = operation.artifacts
-    places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
-    return any(resolve(payload, at) not in (None, "") for at in places)
+def verdict_of(created: Created) -> Verdict:
+    """How the answer to a create was judged; a yes that names nothing is still a yes."""
+    verdict = created.verdict if isinstance(created, Refused | Lost) else None
+    return verdict or ACCEPTED
 
 
-def name_of_made(operation: Operation, payload: Json) -> str | None:
-    """The name, such as that of a voice, under which a list shows what was made."""
-    if not isinstance(operation.recovery, MadeList) or not operation.outputs:
-        return None
-    name = resolve(payload, next(iter(operation.outputs.values())))
-    return name if isinstance(name, str) and name else None
+def read_task(operation: Operation, reply: HttpReply) -> Running | Ended | Refused:
+    """Where a task stands.
 
-
-def task_phase(payload: Json) -> TaskPhase:
-    status = resolve(payload, "/output/task_status")
-    return _PHASES.get(str(status).upper(), TaskPhase.WAITING)
-
-
-def names_task_status(payload: Json) -> bool:
-    return isinstance(resolve(payload, "/output/task_status"), str)
-
-
-def task_error(
-    payload: Json, *, code: str = "TaskFailed", message: str = "the service names no reason"
-) -> JobError:
-    """The reason of a failed task: inside `output`, or at the top as one API has it.
-
-    `code` and `message` stand where it names none.
+    One that has ended may carry its error at the top, where a refused query has its own.
     """
-    inner = resolve(payload, "/output")
-    named = error_of(inner)
-    if not named[0]:
-        named = error_of(payload)
-    return JobError(code=named[0] or code, message=named[1] or message, kind="job")
+    payload, verdict = judged(reply)
+    status = resolve(payload, "/output/task_status")
+    if verdict.decision is not Decision.ACCEPTED and not isinstance(status, str):
+        return Refused(verdict)
+    match str(status).upper():
+        case "SUCCEEDED":
+            return _done(operation, payload)
+        case "FAILED":
+            return Failed(_task_error(payload), took_s=_task_duration_s(payload))
+        case "CANCELED" | "CANCELLED":
+            error = _task_error(payload, code="Cancelled", message="its task was cancelled")
+            return Failed(error, is_cancelled=True, took_s=_task_duration_s(payload))
+        case "UNKNOWN":
+            return Gone(_task_duration_s(payload))
+    return Running()
 
 
-def error_decision(error: JobError) -> Decision:
-    """What an error inside a task means; only STOP and MODEL reach beyond its job."""
-    return judge_code(_OK, error.code, error.message)
-
-
-def gravest(found: Sequence[Entry]) -> Entry | None:
-    """Why artifacts are missing: the reason that reaches farthest, else the first."""
-    refused = [entry for entry in found if entry.url is None]
-    return min(refused, key=_reach, default=None)
+def read_policy(reply: HttpReply) -> UploadPolicy | Refused | Unreadable:
+    """The right to upload a file."""
+    payload, verdict = judged(reply)
+    if verdict.decision is not Decision.ACCEPTED:
+        return Refused(verdict)
+    data = resolve(payload, "/data")
+    wanted = ("upload_host", "upload_dir", *_FORM_FIELDS.values())
+    if not isinstance(data, Mapping) or not all(isinstance(data.get(n), str) for n in wanted):
+        return Unreadable("the service's answer holds no upload policy")
+    return UploadPolicy(
+        host=data["upload_host"],
+        folder=data["upload_dir"],
+        fields={field: data[name] for field, name in _FORM_FIELDS.items()},
+        largest_bytes=_size_of(data.get("max_file_size_mb")),
+    )
 
 
 _FORM_FIELDS = {
@@ -140,92 +227,155 @@ _FORM_FIELDS = {
 }
 
 
-def upload_policy(payload: Json) -> UploadPolicy | None:
-    """The policy that an answer names, or None."""
-    data = resolve(payload, "/data")
-    wanted = ("upload_host", "upload_dir", *_FORM_FIELDS.values())
-    if not isinstance(data, Mapping) or not all(isinstance(data.get(n), str) for n in wanted):
-        return None
-    return UploadPolicy(
-        host=data["upload_host"],
-        folder=data["upload_dir"],
-        fields={field: data[name] for field, name in _FORM_FIELDS.items()},
-        largest_bytes=_size_of(data.get("max_file_size_mb")),
-    )
-
-
-def _size_of(megabytes: Json) -> int:
-    """Bytes; nothing is refused for a number that cannot be meant."""
-    is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
-    return int(megabytes * 2**20) if is_number and 0 <= megabytes <= _MOST_MB else _NO_LIMIT
-
-
-def host_refusal(status: int, body: bytes) -> HostRefusal:
+def read_host_refusal(reply: HttpReply) -> HostRefusal:
     """What a file host says in its XML."""
-    text = clean(body.decode("utf-8", "replace"))
+    text = clean(reply.body.decode("utf-8", "replace"))
     code, message = (_XML[name].search(text) for name in ("Code", "Message"))
     return HostRefusal(
-        code[1] if code else f"HTTP {status}", message[1] if message else "no reason given"
+        code[1] if code else f"HTTP {reply.status}", message[1] if message else "no reason given"
     )
 
 
 _XML = {name: re.compile(f"<{name}>([^<]{{1,500}})</{name}>") for name in ("Code", "Message")}
 
 
-def entries(operation: Operation, payload: Json) -> list[Entry]:
-    """The artifacts that an answer names, in its order."""
-    spec = operation.artifacts
-    items = resolve(payload, spec.list)
-    found = []
-    for item in items if isinstance(items, list) else []:
-        url = resolve(item, spec.url)
-        code, message = resolve(item, spec.error_code), resolve(item, spec.error_message)
-        if isinstance(url, str) and url:
-            found.append(Entry(url, "", ""))
-        else:
-            code, message = (
-                clean(str(code or _NO_RESULT)),
-                clean(str(message or "no address given")),
-            )
-            found.append(Entry(None, code, message))
-    return found
+def error_decision(error: JobError) -> Decision:
+    """What an error inside a task means; only STOP and MODEL reach beyond its job."""
+    return judge_code(_OK, error.code, error.message)
 
 
-def outputs(operation: Operation, payload: Json) -> dict[str, Json] | None:
-    """What later steps may use."""
-    if not operation.outputs:
-        return None
-    return {name: resolve(payload, at) for name, at in operation.outputs.items()}
+def gravest(results: Sequence[Result]) -> Missing | None:
+    """Why results are missing: the reason that reaches farthest, else the first."""
+    missing = [result for result in results if isinstance(result, Missing)]
+    return min(missing, key=_reach, default=None)
 
 
-def billed_units(operation: Operation, payload: Json, *, made: int, asked: int) -> int:
+def billed_units(claimed: int | None, *, made: int, asked: int) -> int:
     """Units that the service says it bills, else what it made; what is beyond reason is not paid.
 
     Reason ends at what was `asked` for, or `made` unasked.
     """
-    claimed = _claimed_units(operation, payload)
     return made if claimed is None else min(claimed, max(made, asked))
 
 
-def overbilled(operation: Operation, payload: Json, *, made: int, asked: int) -> str:
+def overbilled(claimed: int | None, *, unit: str, made: int, asked: int) -> str:
     """Words for an answer that bills more than that; an empty text for any other."""
-    claimed = _claimed_units(operation, payload)
     if claimed is None or claimed <= max(made, asked):
         return ""
-    unit = operation.price.unit
     return (
         f"the answer bills {claimed} x {unit}, and {asked} x {unit} was asked for; {asked} counts"
     )
 
 
-def _claimed_units(operation: Operation, payload: Json) -> int | None:
-    found = resolve(payload, operation.price.billed)
-    is_count = isinstance(found, int) and not isinstance(found, bool) and found >= 0
-    return found if is_count else None
+def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
+    """The id of the body, else of the header; empty where there is none."""
+    named = payload.get("request_id") if isinstance(payload, Mapping) else None
+    return clean(str(named or headers.get("x-request-id", "")))
 
 
-def task_duration_s(payload: Json) -> float | None:
-    """Seconds from acceptance to end by the service's own clock."""
+def judged(reply: HttpReply) -> tuple[Json, Verdict]:
+    """The JSON of an answer and its verdict, for the readers here and in `lists` alone."""
+    payload = parse_answer(reply.body)
+    return payload, judge(reply.status, payload, headers=reply.headers)
+
+
+def _task_id(payload: Json) -> str | None:
+    name = resolve(payload, "/output/task_id")
+    return name if isinstance(name, str) and 0 < len(name) <= _LONGEST_ID else None
+
+
+def _holds_result(operation: Operation, payload: Json) -> bool:
+    """Whether an answer has anything of what the operation makes at once."""
+    spec = operation.artifacts
+    places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
+    return any(resolve(payload, at) not in (None, "") for at in places)
+
+
+def _done(operation: Operation, payload: Json) -> Done:
+    recovery = operation.recovery
+    return Done(
+        results=tuple(_addresses(operation, payload)),
+        output=_output(operation, payload),
+        billed=_billed(operation, payload),
+        echoes=_echoes(recovery, payload) if isinstance(recovery, TaskList) else {},
+        took_s=_task_duration_s(payload),
+    )
+
+
+def _addresses(operation: Operation, payload: Json) -> list[Result]:
+    """The results that an answer names, in its order."""
+    spec = operation.artifacts
+    items = resolve(payload, spec.list)
+    results: list[Result] = []
+    for item in items if isinstance(items, list) else []:
+        url = resolve(item, spec.url)
+        if isinstance(url, str) and url:
+            results.append(Address(url))
+            continue
+        code, message = resolve(item, spec.error_code), resolve(item, spec.error_message)
+        results.append(
+            Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
+        )
+    return results
+
+
+def _content(operation: Operation, payload: Json) -> Content | Missing:
+    spec = operation.artifacts
+    try:
+        data = _decoded(resolve(payload, spec.base64))
+    except ValueError as error:
+        return Missing("NoAudio", f"the answer holds no base64 text: {error}")
+    named, rate = resolve(payload, spec.format), resolve(payload, spec.sample_rate)
+    is_rate = count_in(rate) is not None and 0 < rate <= _FASTEST_HZ
+    return Content(data, named if isinstance(named, str) else None, rate if is_rate else None)
+
+
+def _decoded(text: Json) -> bytes:
+    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
+
+    White space goes without a split: megabytes of it would make millions of words.
+    """
+    if not isinstance(text, str) or not text.isascii():
+        raise ValueError("there is none")
+    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
+    return base64.b64decode(plain, validate=True)
+
+
+def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:
+    if not operation.outputs:
+        return None
+    return {name: resolve(payload, at) for name, at in operation.outputs.items()}
+
+
+def _billed(operation: Operation, payload: Json) -> int | None:
+    claimed = count_in(resolve(payload, operation.price.billed))
+    return claimed if claimed is None or claimed >= 0 else None
+
+
+def _echoes(recovery: TaskList, payload: Json) -> dict[str, Sequence[Json]]:
+    """What a task repeats of its request, where it repeats anything."""
+    return {
+        asked: values
+        for asked, told in recovery.confirm.items()
+        if (values := [value for value in resolve_each(payload, told) if value not in (None, "")])
+    }
+
+
+def _task_error(
+    payload: Json, *, code: str = "TaskFailed", message: str = "the service names no reason"
+) -> JobError:
+    """The reason of a failed task: inside `output`, or at the top as one API has it.
+
+    `code` and `message` stand where it names none.
+    """
+    named = error_of(resolve(payload, "/output"))
+    if not named[0]:
+        named = error_of(payload)
+    return JobError(code=named[0] or code, message=named[1] or message, kind="job")
+
+
+def _task_duration_s(payload: Json) -> float | None:
+    """Seconds from acceptance to end."""
     begin, end = (resolve(payload, f"/output/{name}") for name in ("submit_time", "end_time"))
     try:
         return (
@@ -235,11 +385,17 @@ def task_duration_s(payload: Json) -> float | None:
         return None
 
 
-def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
-    found = payload.get("request_id") if isinstance(payload, Mapping) else None
-    return clean(str(found or headers.get("x-request-id", "")))
+def _size_of(megabytes: Json) -> int:
+    """Bytes; nothing is refused for a number that cannot be meant."""
+    is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
+    return int(megabytes * 2**20) if is_number and 0 <= megabytes <= _MOST_MB else _NO_LIMIT
 
 
-def _reach(entry: Entry) -> int:
-    decision = judge_code(_OK, entry.code, entry.message)
+def count_in(value: Json) -> int | None:
+    """A whole number of an answer."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _reach(missing: Missing) -> int:
+    decision = judge_code(_OK, missing.code, missing.message)
     return _FAR_REACHING.index(decision) if decision in _FAR_REACHING else len(_FAR_REACHING)

@@ -18,7 +18,7 @@ Request = dict[str, Any]
 
 
 def fill_request(request: Request, *, operation: Operation, replica: int) -> None:
-    """Add the operation's fills to a request, in place. Raises NotCanonical."""
+    """Add what the operation file fills in to a request, in place. Raises NotCanonical."""
     for fill in operation.fills:
         parent = _parent(request, fill.at)
         if parent is None:
@@ -34,7 +34,7 @@ def fill_request(request: Request, *, operation: Operation, replica: int) -> Non
 
 
 def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on the constants of the operation."""
+    """`over` merged into the constants of the operation, mapping by mapping."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -53,7 +53,7 @@ def artifact_count(request: Json, operation: Operation) -> int:
 
 
 def ranges_of(indexes: Iterable[int]) -> list[tuple[int, int]]:
-    """Rising indexes as (first, count) without gaps."""
+    """Rising indexes as runs without gaps: the first and the number of each."""
     ranges: list[tuple[int, int]] = []
     for index in indexes:
         if ranges and index == sum(ranges[-1]):
@@ -100,7 +100,7 @@ def _put(request: Request, at: tuple[str, ...], value: Json) -> None:
 
 
 def _parent(request: Request, at: tuple[str, ...]) -> Request | None:
-    """The mapping that holds the place; made where absent, None where something else is there."""
+    """The mapping that holds the place: made where it is absent, None where it is no mapping."""
     for step in at[:-1]:
         below = request.setdefault(step, {})
         if not isinstance(below, dict):

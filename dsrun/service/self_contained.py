@@ -1,4 +1,4 @@
-"""Operation files of a user, made to stand by themselves. Pure.
+"""Makes operation files of a user self-contained. Pure.
 
 A schema may refer to parts of itself and of dsrun's own operations. What it refers to is put in
 its place, so that no validator has anything left to resolve: nothing is fetched, and nothing is
@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 class SchemaFault(Exception):
-    """A schema cannot stand by itself."""
+    """A schema cannot be made self-contained."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class SchemaFault(Exception):
 
 
 class _Unresolved(Exception):
-    """A reference leads nowhere, or where it must not; in words that follow it."""
+    """A reference leads nowhere, or where it must not; the message follows its text."""
 
 
 def iter_patterns(schema: Json) -> Iterator[tuple[Path, str]]:
@@ -182,10 +182,10 @@ def _target(ref: Json, own: Json, others: Schemas) -> tuple[Json, Json]:
             known = ", ".join(f"{name}#/..." for name in others)
             raise _Unresolved(f"; nothing is fetched or read here; allowed: #/... or {known}")
         own = others[file]
-    found = _pointed(own, fragment) if fragment[:1] in ("", "/") else _anchored(own, fragment)
-    if not isinstance(found, dict | bool):
+    target = _pointed(own, fragment) if fragment[:1] in ("", "/") else _anchored(own, fragment)
+    if not isinstance(target, dict | bool):
         raise _Unresolved("; no schema stands there")
-    return found, own
+    return target, own
 
 
 def _pointed(node: Json, pointer: str) -> Json:

@@ -1,6 +1,6 @@
 """The door to the network: one aiohttp session, and the one place that knows its errors.
 
-Whatever a server does, each call ends: its answer has a most of bytes, its time a most of seconds.
+Whatever a server does, every call ends: an answer may have so many bytes and take so long.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -17,17 +17,16 @@ from yarl import URL
 
 from dsrun import __version__
 from dsrun.common.errors import AnswerLost, NotSent, TooLong
+from dsrun.service.client import LARGEST_ANSWER, Download, Readable
+from dsrun.service.replies import HttpReply
 from dsrun.service.unpacking import ASKED_FOR, Oversize, Unpacker
 
 _log = logging.getLogger(__name__)
 
-# Unpacked. An answer with a voice's preview in it is estimated at several MB, and nobody has
-# published the largest page of a list (api/voice-design.md 2.2, api/tasks-and-platform.md 1.2).
-LARGEST_ANSWER = 16 << 20
 _SMALL = 1 << 18  # bytes of an answer that need not wait for room
-_BUFFER = 1 << 16  # bytes that a connection takes in before somebody reads them
-_LARGE_AT_ONCE = 2  # answers beyond that: memory must not follow concurrency
-_KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
+_BUFFER = 1 << 16  # bytes that a connection buffers until they are read
+_LARGE_AT_ONCE = 2  # larger answers: memory must not follow concurrency
+_KEEPALIVE_S = 4.0  # less than common servers allow: a create must not meet a closing connection
 _USER_AGENT = f"dsrun/{__version__}"
 _OK = 200
 _LONGEST_REASON = 300
@@ -36,7 +35,7 @@ _UNPACKED = {"Accept-Encoding": "identity"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How slow a transfer may be. The rates are of one of many that share a link.
+    """How slow a transfer may be. Many share a link, and the rates are those of one.
 
     Within any `window_s` as much must come as `least_rate` gives, from the first request on, so
     that headers and redirects count too. The whole may take `base_s` and what `whole_rate` needs.
@@ -44,29 +43,13 @@ class Patience:
 
     connect_s: float = 15.0
     window_s: float = 60.0
-    least_rate: float = 1024.0  # bytes a second, as the other
+    least_rate: float = 1024.0  # bytes a second, as is whole_rate
     base_s: float = 3600.0
     whole_rate: float = 8192.0
 
     def whole_s(self, size: int) -> float:
         """Seconds that so many bytes may take."""
         return self.base_s + size / self.whole_rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An HTTP answer, read to its end. Header names are looked up in any case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytearray
-
-
-class Download(NamedTuple):
-    """A file that was read. `length` is what the server announced, in bytes."""
-
-    status: int
-    length: int | None
 
 
 class Transport:
@@ -109,7 +92,7 @@ class Transport:
         body: bytes | None,
         timeout_s: float,
         most: int | None = LARGEST_ANSWER,
-    ) -> Reply:
+    ) -> HttpReply:
         """Send and read the whole answer, of `most` bytes; with None its body is left unread.
 
         Raises NotSent, AnswerLost or TooLong.
@@ -135,12 +118,12 @@ class Transport:
         url: str,
         *,
         fields: Mapping[str, str],
-        file: BinaryIO,
+        file: Readable,
         size: int,
         name: str,
         media_type: str,
         most: int,
-    ) -> Reply:
+    ) -> HttpReply:
         """Post a form whose last part is a file of `size`, read as it is sent. Raises as `request`.
 
         Sends no credential but what stands in the fields.
@@ -148,7 +131,7 @@ class Transport:
         form = aiohttp.FormData(dict(fields))
         form.add_field("file", file, filename=name, content_type=media_type)
         with _translated(url):
-            # No least rate: what is handed over may wait in the system's own buffers.
+            # No least rate: bytes that were handed over may wait in the system's own buffers.
             async with (
                 asyncio.timeout(self._patience.whole_s(size)),
                 self._session.post(
@@ -193,13 +176,13 @@ class Transport:
                 unpacker.finish()
                 return Download(response.status, None if unpacker.is_packed else length)
 
-    async def _reply(self, response: aiohttp.ClientResponse, most: int | None) -> Reply:
+    async def _reply(self, response: aiohttp.ClientResponse, most: int | None) -> HttpReply:
         body = bytearray() if most is None else await self._read(response, most)
         _log.debug("HTTP %d from %s, %d bytes", response.status, response.host, len(body))
-        return Reply(status=response.status, headers=response.headers, body=body)
+        return HttpReply(status=response.status, headers=response.headers, body=body)
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
-        """The whole body. Those that are large come two at a time."""
+        """The whole body; only a few large ones are read at a time."""
         body, (unpacker, _) = bytearray(), _body_of(response, most)
         async with AsyncExitStack() as room:
             is_large = False

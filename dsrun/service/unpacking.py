@@ -1,4 +1,4 @@
-"""Bodies of answers as they come: unpacked piece by piece, counted, and never more than allowed.
+"""Unpacks the bodies of answers as they come, piece by piece, and never more than is allowed.
 
 What a server sends may be a thousand times as long once it is unpacked, so it is counted there.
 """

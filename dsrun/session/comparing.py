@@ -15,22 +15,21 @@ from dsrun.common.console import count_of, say
 from dsrun.common.doubt import doubt_of, epoch
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
-from dsrun.common.pointer import resolve
 from dsrun.common.settings import Settings
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
-from dsrun.engine.matching import NotFound, Trace, find_made
+from dsrun.engine.matching import NotFound, find_made
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import Catalog
+from dsrun.service.lists import MadeRow, TaskRow
 from dsrun.service.operation import MadeList, Operation, TaskList
 from dsrun.session.on_disk import pictures_of
 
 _LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _SKEW_S = 600.0  # between our clock and the service's
-_UNPAID = ("FAILED", "CANCELED", "CANCELLED")
 _SHOWN = 5
 
 
@@ -124,14 +123,13 @@ class Comparison:
                 f"(since {self._ledger.mark.lost_since})"
             )
         listing = await lister.tasks(recovery.model_name, {})
-        names = [trace.name for trace in listing.traces]
+        names = [row.name for row in listing.rows]
         claimed = self._claims.claimed(name, names, job_id="")
         strange = [
-            trace
-            for trace in listing.traces
-            if trace.name not in claimed and trace.item.get("status") not in _UNPAID
-            and _is_since(trace, since)
-        ]  # fmt: skip
+            row
+            for row in listing.rows
+            if row.name not in claimed and not row.is_unpaid and _is_since(row, since)
+        ]
         return f"{name}: {_told(strange)}" if strange else ""
 
     async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
@@ -143,29 +141,27 @@ class Comparison:
             if job.status is not JobStatus.PENDING:
                 continue
             listing = await lister.made(operation, recovery, orjson.loads(job.body), limiter)
-            names = [trace.name for trace in listing.traces]
+            names = [row.name for row in listing.rows]
             claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
-            traces = listing.traces
-            found: Trace | NotFound | None = next(
-                (each for each in traces if each.name not in claimed), None
+            made: MadeRow | NotFound | None = next(
+                (row for row in listing.rows if row.name not in claimed), None
             )
             if since is not None:
-                found = find_made(doubt_of(job.job_id, since, now, None), traces, claimed=claimed)
-            if isinstance(found, Trace):
-                await self._record_made(job, recovery, found, at=now)
+                doubt = doubt_of(job.job_id, since, now, None)
+                made = find_made(doubt, listing.rows, claimed=claimed)
+            if isinstance(made, MadeRow):
+                await self._record_made(job, made, at=now)
 
-    async def _record_made(
-        self, job: OpenJob, recovery: MadeList, found: Trace, *, at: str
-    ) -> None:
-        words = f"it was made, but the ledger had lost its answer and with it {recovery.lost}"
+    async def _record_made(self, job: OpenJob, made: MadeRow, *, at: str) -> None:
+        words = f"it was made, but the ledger had lost its answer and with it {made.lost}"
         result = JobResult(
             status=JobStatus.PARTIAL,
-            output={name: resolve(found.item, place) for name, place in recovery.outputs.items()},
+            output=made.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
             units=1,
         )
         await self._ledger.record_result(job, result, at=at)
-        say(f"{job.stems[0][0]}: {found.name} was found in the service's list")
+        say(f"{job.stems[0][0]}: {made.name} was found in the service's list")
 
     def _pending(self) -> Iterator[OpenJob]:
         for name in self._ledger.view.operations():
@@ -195,19 +191,19 @@ class Comparison:
         )
 
 
-def _is_since(trace: Trace, since: float | None) -> bool:
-    if since is None or not trace.made_at:
+def _is_since(row: TaskRow, since: float | None) -> bool:
+    if since is None or not row.made_at:
         return True
-    return max(trace.made_at) >= since - _SKEW_S
+    return max(row.made_at) >= since - _SKEW_S
 
 
-def _told(strange: Sequence[Trace]) -> str:
+def _told(strange: Sequence[TaskRow]) -> str:
     tasks = count_of(len(strange), "task")
-    moments = sorted(moment for trace in strange for moment in trace.made_at[:1])
+    moments = sorted(moment for row in strange for moment in row.made_at[:1])
     when = ""
     if moments:
         first, last = (stamp(datetime.fromtimestamp(at, UTC)) for at in (moments[0], moments[-1]))
         when = f", made at {first}" if first == last else f", made from {first} to {last}"
-    ids = ", ".join(trace.name for trace in strange[:_SHOWN])
+    ids = ", ".join(row.name for row in strange[:_SHOWN])
     more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
     return f"the service has {tasks} that no ledger here knows{when}: {ids}{more}"

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
+from dsrun.common.clock import Clock
 from dsrun.common.console import say
 from dsrun.common.logs import fit, show_above, speak
 from dsrun.common.models import JobResult, JobStatus, OpenJob
@@ -30,10 +31,6 @@ _UP = "\x1b[A"
 _CLEAR_BELOW = "\r\x1b[J"
 
 PaceOf = Callable[[str], Pace]  # of an operation, as the service lets it go now
-
-
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import math
 
+import orjson
 import pytest
 
 from dsrun.common.doubt import Doubt, Span, doubt_of
@@ -9,18 +10,15 @@ from dsrun.engine.matching import (
     Evidence,
     NotFound,
     Skew,
-    Trace,
-    caller_of,
     find_made,
     find_task,
+    is_of_request,
     measure_skew,
-    read_made,
-    read_tasks,
-    stamp_window,
     weigh,
 )
 from dsrun.service.catalog import load_catalog
-from dsrun.service.operation import TaskList
+from dsrun.service.lists import Caller, TaskRow, read_made
+from dsrun.service.replies import HttpReply
 
 SENT = 1_000_000.0
 SURE = Skew(0.0, 2.0, 2.0)
@@ -41,8 +39,11 @@ def doubt(job="a", since=SENT, lasted=1.0, request_id=None, *, late=0.0, is_seen
     )
 
 
-def trace(name="t1", at=SENT + 0.5, request_id=None, item=None):
-    return Trace(name, request_id, () if at is None else (at,), item or {})
+OURS, OTHER = (Caller(number, "u") for number in "12")
+
+
+def trace(name="t1", at=SENT + 0.5, request_id=None, caller=OURS):
+    return TaskRow(name, request_id, () if at is None else (at,), caller)
 
 
 def find(traces, *, of=None, skew=SURE, claimed=(), rivals=(), **more):
@@ -50,7 +51,7 @@ def find(traces, *, of=None, skew=SURE, claimed=(), rivals=(), **more):
     found = find_task(
         of or doubt(), traces, skew=skew, claimed=claimed, rivals=rivals, **more
     ).verdict
-    return found.name if isinstance(found, Trace) else found
+    return found.name if isinstance(found, TaskRow) else found
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,8 @@ class TestStrangers:
         assert find([trace("mine"), trace("b", SENT - 59.5)], rivals=[rival]) == "mine"
 
     def test_one_of_another_key_does_not(self):
-        ours, other = ({"api_key_id": number} for number in ("1", "2"))
-        callers = {caller_of(trace("t0", item=ours))}
-        traces = [trace("mine", item=ours), trace("theirs", SENT - 60, item=other)]
-        assert find(traces, callers=callers) == "mine"
+        traces = [trace("mine"), trace("theirs", SENT - 60, caller=OTHER)]
+        assert find(traces, callers={OURS}) == "mine"
 
 
 class TestRivals:
@@ -176,29 +175,21 @@ class TestRivals:
 
 
 def test_a_task_of_another_key_is_not_ours_and_proves_no_absence_where_the_key_may_be_new():
-    ours, other = ({"api_key_id": number} for number in ("1", "2"))
-    callers = {caller_of(trace("t0", item=ours))}
-    both = [trace("t1", item=other), trace("t2", item=ours)]
-    assert find(both, callers=callers) == "t2"
-    assert find(both[:1], callers=callers, skew=BLIND) is UNDECIDED
-    assert find(both[:1], callers=callers, skew=SURE) is ABSENT
+    both = [trace("t1", caller=OTHER), trace("t2")]
+    assert find(both, callers={OURS}) == "t2"
+    assert find(both[:1], callers={OURS}, skew=BLIND) is UNDECIDED
+    assert find(both[:1], callers={OURS}, skew=SURE) is ABSENT
 
 
 class TestEvidence:
-    RECOVERY = TaskList(
-        model_name="m",
-        confirm={"/n": "/output/task_metrics/TOTAL", "/prompt": "/output/results/*/orig_prompt"},
-        size=None,
-    )
-
     def weigh(self, total=None, prompts=(), *, n=2, prompt="a lantern"):
-        results = [{"orig_prompt": each} for each in prompts]
-        output = {"task_metrics": {"TOTAL": total}, "results": results}
-        return weigh({"n": n, "prompt": prompt}, {"output": output}, self.RECOVERY)
+        echoes = {"/n": [total] if total is not None else [], "/prompt": prompts}
+        return weigh({"n": n, "prompt": prompt}, echoes)
 
     def test_a_task_that_says_nothing_may_be_anybodys(self):
         assert self.weigh() is Evidence.SILENT
-        assert weigh({}, None, self.RECOVERY) is Evidence.SILENT
+        assert weigh({}, {}) is Evidence.SILENT
+        assert weigh({}, {"/n": [2]}) is Evidence.SILENT
 
     def test_another_number_of_pictures_is_another_request(self):
         assert self.weigh(total=4) is Evidence.NOT_OURS
@@ -259,28 +250,6 @@ class TestClocks:
         assert skew.doubt_s >= 60
         assert math.isinf(skew.wide_s)
 
-    def test_the_window_is_asked_for_in_the_services_zone(self):
-        asked = doubt(since=1_763_800_000.0, lasted=10.0)  # 2025-11-22T08:26:40Z
-        window = stamp_window(asked, margin_s=100.0)
-        assert window == {"start_time": "20251122162500", "end_time": "20251122162830"}
-
-
-class TestReadingTasks:
-    def test_a_page_names_every_task(self):
-        item = {"task_id": "t1", "request_id": "r1", "gmt_create": 1500, "status": "RUNNING"}
-        page = read_tasks({"total": 7, "data": [item, {"no": "task"}, 3]})
-        assert [(t.name, t.request_id, t.made_at) for t in page.traces] == [("t1", "r1", (1.5,))]
-        assert page.total == 7
-
-    @pytest.mark.parametrize("payload", [None, {}, {"data": None}, [], {"output": {"data": []}}])
-    def test_another_answer_is_no_list(self, payload):
-        assert read_tasks(payload) is None
-
-    @pytest.mark.parametrize("time", [None, "soon", True, []])
-    def test_a_time_that_cannot_be_read_is_no_time(self, time):
-        [trace] = read_tasks({"data": [{"task_id": "t1", "gmt_create": time}]}).traces
-        assert trace.made_at == ()
-
 
 REQUEST = {
     "model": "qwen-voice-design",
@@ -302,16 +271,22 @@ VOICE = {
 }
 
 
-class TestReadingVoices:
-    def page(self, **changes):
-        operation = load_catalog()["qwen-voice-design"]
-        payload = {"output": {"voice_list": [VOICE | changes], "total_count": 1}}
-        return read_made(payload, operation=operation, recovery=operation.recovery, request=REQUEST)
+def voices(**changes):
+    """The list of a service that has made one voice."""
+    body = {"output": {"voice_list": [VOICE | changes], "total_count": 1}}
+    operation = load_catalog()["qwen-voice-design"]
+    reply = HttpReply(status=200, headers={}, body=orjson.dumps(body))
+    return operation, read_made(operation.recovery, reply)
+
+
+class TestVoices:
+    def is_ours(self, **changes):
+        operation, page = voices(**changes)
+        [row] = page.rows
+        return is_of_request(row, REQUEST, operation)
 
     def test_a_voice_of_the_same_texts_is_the_requests(self):
-        [trace] = self.page().traces
-        assert trace.name == VOICE["voice"]
-        assert 1_763_800_000.0 in trace.made_at
+        assert self.is_ours()
 
     @pytest.mark.parametrize(
         "changes",
@@ -321,16 +296,16 @@ class TestReadingVoices:
             {"preview_text": "Good morning."},
             {"target_model": "qwen3-tts-vd-realtime-2026-01-15"},
             {"language": "en"},
+            {"language": None},
         ],
-        ids=lambda changes: next(iter(changes)),
+        ids=repr,
     )
     def test_one_of_another_text_is_not(self, changes):
-        page = self.page(**changes)
-        assert page.traces == []
-        assert len(page.names) == 1
+        assert not self.is_ours(**changes)
 
     def test_one_that_was_made_days_before_is_not_adopted(self):
-        traces = self.page().traces
+        _, page = voices()
+        traces = page.rows
         now = doubt(since=1_763_800_000.0)
         assert find_made(now, traces, claimed=()).name == VOICE["voice"]
         assert find_made(now, traces, claimed={VOICE["voice"]}) is ABSENT

@@ -19,11 +19,14 @@ from dsrun.engine.poll import Poller
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import judge
-from dsrun.service.replies import Answer, TaskPhase, task_phase
+from dsrun.service.replies import Address, Done, Refused, Running
 from tests.fakes import JumpingLoop, LoopClock
 
 RATE = Execution().poll_rate
 ACCOUNT = 20  # questions a second that the service allows
+
+
+DONE = Done(results=(Address("http://files/a.png"),), echoes={})
 
 
 class Service:
@@ -35,16 +38,14 @@ class Service:
         self._clock = clock
         self._ends_at = ends_at
 
-    async def query(self, task_id):
+    async def query(self, operation, task_id):
         await self._clock.sleep(0.02)
         self.asked[task_id].append(self._clock.monotonic())
         if self.refuses():
             payload = {"code": "Throttling", "message": "too fast.", "request_id": "r"}
-            return Answer(verdict=judge(429, payload, headers={}), payload=payload, request_id="r")
+            return Refused(judge(429, payload, headers={}))
         has_ended = self._clock.monotonic() >= self._ends_at(task_id)
-        output = {"task_status": "SUCCEEDED", "results": [{"url": "http://files/a.png"}]}
-        payload = {"output": output if has_ended else {"task_status": "RUNNING"}}
-        return Answer(verdict=judge(200, payload, headers={}), payload=payload, request_id="r")
+        return DONE if has_ended else Running()
 
     def most_in_a_second(self):
         times = sorted(moment for asked in self.asked.values() for moment in asked)
@@ -93,10 +94,9 @@ class Run:
             task_id=task_id, submitted_at=made, attempts=1, stems=(("posters/a",),),
         )  # fmt: skip
         try:
-            answer = await self._poller.wait(job, task_id, self.lane, fresh=age_s == 0)
+            return await self._poller.wait(job, task_id, self.lane, fresh=age_s == 0)
         except Left:
             return None
-        return task_phase(answer.payload)
 
 
 def in_no_time(scenario):
@@ -119,7 +119,7 @@ def test_thousands_of_tasks_are_asked_for_within_the_rate_and_all_in_their_turn(
         return run.service, ends
 
     service, ends = in_no_time(scenario)
-    assert ends == [TaskPhase.SUCCEEDED] * number
+    assert ends == [DONE] * number
     assert service.most_in_a_second() <= RATE.requests < ACCOUNT
     round_s = number / RATE.requests * (1 + 1 / 64)
     for asked in service.asked.values():
@@ -149,7 +149,7 @@ def test_refused_questions_slow_down_and_end_when_the_service_takes_them_again()
         return await all_of(run.wait(f"t{each}") for each in range(50)), run.control
 
     ends, control = in_no_time(scenario)
-    assert ends == [TaskPhase.SUCCEEDED] * 50
+    assert ends == [DONE] * 50
     assert not control.is_stopping
 
 

@@ -15,11 +15,11 @@ from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.listing import Lister
-from dsrun.engine.matching import Trace
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict
-from dsrun.service.replies import Answer
+from dsrun.service.lists import Page, TaskRow
+from dsrun.service.replies import Address, Done, Refused
 from tests.fakes import ManualClock, settle
 
 GRACE_S = 5.0
@@ -56,33 +56,29 @@ class Service:
     async def list_tasks(self, query):
         self.asked.append(query)
         if self.refusals:
-            return Answer(verdict=self.refusals.pop(), payload={}, request_id="")
+            return Refused(self.refusals.pop())
         shown = self._clock.now().timestamp() + self._ahead_s - self._lag_s
-        rows = [row for row in self.tasks if row["gmt_create"] / 1000 <= shown]
+        rows = [row for row in self.tasks if row.made_at[0] <= shown]
         if "start_time" in query:
             if not self._takes_window:
-                return Answer(verdict=REFUSED, payload={}, request_id="")
+                return Refused(REFUSED)
             start, end = (_epoch(query[name]) for name in ("start_time", "end_time"))
-            rows = [row for row in rows if start <= row["gmt_create"] / 1000 <= end]
+            rows = [row for row in rows if start <= row.made_at[0] <= end]
         page, size = int(query["page_no"]), int(query["page_size"])
-        return Answer(
-            verdict=Verdict(decision=Decision.ACCEPTED),
-            payload={"data": rows[(page - 1) * size : page * size], "total": len(rows)},
-            request_id="",
+        return Page(
+            rows[(page - 1) * size : page * size],
+            total=len(rows),
             served_at=self._clock.now().timestamp() + self._ahead_s if self._has_date else None,
         )
 
-    async def query(self, task_id):
+    async def query(self, operation, task_id):
         self.queried.add(task_id)
-        output = {
-            "task_id": task_id,
-            "task_status": "SUCCEEDED",
-            "task_metrics": {"TOTAL": self._totals.get(task_id)},
+        told = {
+            "/parameters/n": self._totals.get(task_id),
+            "/input/prompt": self._prompts.get(task_id),
         }
-        output["results"] = [{"orig_prompt": self._prompts.get(task_id)}]
-        return Answer(
-            verdict=Verdict(decision=Decision.ACCEPTED), payload={"output": output}, request_id=""
-        )
+        echoes = {asked: [value] for asked, value in told.items() if value is not None}
+        return Done(results=(Address("http://files/a.png"),), echoes=echoes)
 
 
 def _epoch(text):
@@ -167,8 +163,8 @@ def span(now, at, *, run_id=RUN):
     return Span(now + at - 0.05, now + at + 0.05, run_id)
 
 
-def task(name, at):
-    return {"task_id": name, "gmt_create": int(at * 1000)}
+def task(name, at, request_id=None):
+    return TaskRow(name, request_id, (int(at * 1000) / 1000,))
 
 
 async def test_a_task_of_that_moment_is_found_once_those_of_others_would_show(clock, now):
@@ -180,7 +176,7 @@ async def test_a_task_of_that_moment_is_found_once_those_of_others_would_show(cl
 
 async def test_one_of_the_create_s_own_request_is_found_at_the_first_look(clock, now):
     await clock.advance(0.2)
-    service = Service(clock, [task("mine", now + 0.1) | {"request_id": "r1"}])
+    service = Service(clock, [task("mine", now + 0.1, "r1")])
     doubt = replace(lost(now), request_id="r1")
     found = await look(clock, service, Ledgers(), doubt)
     assert (found.name, len(service.asked)) == ("mine", 1)
@@ -380,7 +376,7 @@ async def test_our_own_tasks_tell_how_far_the_clocks_are_apart(clock, now, ahead
     }
     service = Service(clock, rows, ahead_s=ahead_s)
     found = await look(clock, service, Ledgers(known=known), lost(now))
-    assert isinstance(found, Trace)
+    assert isinstance(found, TaskRow)
     assert found.name == "mine"
 
 

@@ -20,31 +20,33 @@ from dsrun.engine.limits import RateLimiter
 from dsrun.engine.upload import Uploader
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict
-from dsrun.service.replies import Answer, HostRefusal
+from dsrun.service.replies import HostRefusal, HttpReply, Refused, read_policy
 from tests.fakes import ManualClock
 
 OPERATION = load_catalog()["wanx-v1"]
 CONTENT = b"a picture"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 POLICY = {
-    "data": {
-        "policy": "p",
-        "signature": "s",
-        "upload_dir": "folder",
-        "upload_host": "https://files.example.com",
-        "expire_in_seconds": 300,
-        "max_file_size_mb": 100,
-        "oss_access_key_id": "id",
-        "x_oss_object_acl": "private",
-        "x_oss_forbid_overwrite": "true",
-    }
+    "policy": "p",
+    "signature": "s",
+    "upload_dir": "folder",
+    "upload_host": "https://files.example.com",
+    "expire_in_seconds": 300,
+    "max_file_size_mb": 100,
+    "oss_access_key_id": "id",
+    "x_oss_object_acl": "private",
+    "x_oss_forbid_overwrite": "true",
 }
 EXPIRED = HostRefusal("AccessDenied", "Invalid according to Policy: Policy expired.")
 
 
-def answer(decision=Decision.ACCEPTED, payload=None, code="", retry_after_s=None):
+def policy(data):
+    return read_policy(HttpReply(status=200, headers={}, body=orjson.dumps({"data": data})))
+
+
+def refused(decision, code, retry_after_s=None):
     verdict = Verdict(decision=decision, code=code, message="why", retry_after_s=retry_after_s)
-    return Answer(verdict=verdict, payload=payload or POLICY, request_id="r")
+    return Refused(verdict)
 
 
 class Service:
@@ -59,7 +61,7 @@ class Service:
 
     async def ask_upload(self, model):
         self.models.append(model)
-        return _next(self.next_policies, answer())
+        return _next(self.next_policies, policy(POLICY))
 
     async def upload(self, policy, data, *, size, key, media_type):
         assert (policy.host, media_type) == ("https://files.example.com", "image/png")
@@ -234,10 +236,10 @@ async def test_an_upload_that_fails_is_repeated_with_a_new_policy_and_name(setti
     "trouble",
     [
         pytest.param(NotSent("no route"), id="not sent"),
-        pytest.param(answer(Decision.AMBIGUOUS, code="InternalError"), id="server error"),
-        pytest.param(answer(Decision.RETRY, code="AccessDenied"), id="retry"),
-        pytest.param(answer(payload={"data": {"policy": "p"}}), id="no policy"),
-        pytest.param(answer(payload={"data": []}), id="no data"),
+        pytest.param(refused(Decision.AMBIGUOUS, "InternalError"), id="server error"),
+        pytest.param(refused(Decision.RETRY, "AccessDenied"), id="retry"),
+        pytest.param(policy({"policy": "p"}), id="no policy"),
+        pytest.param(policy([]), id="no data"),
     ],
 )
 async def test_a_policy_that_does_not_come_is_asked_for_again(setting, trouble):
@@ -247,7 +249,7 @@ async def test_a_policy_that_does_not_come_is_asked_for_again(setting, trouble):
 
 
 async def test_being_throttled_waits_as_long_as_the_service_asks(setting):
-    throttled = answer(Decision.THROTTLE, code="Throttling", retry_after_s=30.0)
+    throttled = refused(Decision.THROTTLE, "Throttling", retry_after_s=30.0)
     setting.service.next_policies = [throttled]
     before = setting.clock.monotonic()
     await setting.prepare()
@@ -264,7 +266,7 @@ async def test_the_run_stops_where_no_try_helps_and_the_job_is_left(setting):
 
 
 async def test_a_bad_key_stops_the_run(setting):
-    setting.service.next_policies = [answer(Decision.STOP, code="InvalidApiKey")]
+    setting.service.next_policies = [refused(Decision.STOP, "InvalidApiKey")]
     with pytest.raises(Left):
         await setting.prepare()
     assert setting.control.reason == "InvalidApiKey: why"
@@ -272,7 +274,7 @@ async def test_a_bad_key_stops_the_run(setting):
 
 
 async def test_a_model_that_is_gone_closes_its_operation_alone(setting):
-    setting.service.next_policies = [answer(Decision.MODEL, code="ModelNotFound")]
+    setting.service.next_policies = [refused(Decision.MODEL, "ModelNotFound")]
     with pytest.raises(Left):
         await setting.prepare()
     assert not setting.control.is_stopping
@@ -298,10 +300,9 @@ async def test_nothing_is_uploaded_once_the_run_stops(setting):
 )
 async def test_a_file_that_will_never_do_fails_its_job(setting, break_it, code):
     if break_it == "refuse":
-        setting.service.next_policies = [answer(Decision.JOB, code="InvalidParameter")]
+        setting.service.next_policies = [refused(Decision.JOB, "InvalidParameter")]
     elif break_it == "shrink":
-        small = {"data": POLICY["data"] | {"max_file_size_mb": 0}}
-        setting.service.next_policies = [answer(payload=small)]
+        setting.service.next_policies = [policy(POLICY | {"max_file_size_mb": 0})]
     elif break_it == "change":
         setting.data = type("Changed", (Bytes,), {"changed": True})
     else:

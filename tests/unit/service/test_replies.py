@@ -1,25 +1,37 @@
 """The API's answers, in the shapes that its pages show."""
 
+import base64
+
+import orjson
 import pytest
 
 from dsrun.common.models import JobError
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision
 from dsrun.service.replies import (
-    Entry,
-    TaskPhase,
+    ACCEPTED,
+    Accepted,
+    Address,
+    Content,
+    Done,
+    Failed,
+    Gone,
+    HttpReply,
+    Lost,
+    Missing,
+    Refused,
+    Running,
+    Unreadable,
     billed_units,
-    entries,
     error_decision,
     gravest,
-    outputs,
     overbilled,
+    read_created,
+    read_host_refusal,
+    read_policy,
+    read_task,
     request_id_of,
-    task_duration_s,
-    task_error,
-    task_id_of,
-    task_phase,
-    upload_policy,
+    verdict_of,
 )
 
 WANX = load_catalog()["wanx-v1"]
@@ -46,89 +58,218 @@ PARTIAL = {
 }
 
 
-@pytest.mark.parametrize(
-    ("status", "phase"),
-    [
-        ("PENDING", TaskPhase.WAITING),
-        ("RUNNING", TaskPhase.WAITING),
-        ("SUSPENDED", TaskPhase.WAITING),
-        ("SOMETHING_NEW", TaskPhase.WAITING),
-        (None, TaskPhase.WAITING),
-        ("SUCCEEDED", TaskPhase.SUCCEEDED),
-        ("FAILED", TaskPhase.FAILED),
-        ("CANCELED", TaskPhase.CANCELLED),
-        ("CANCELLED", TaskPhase.CANCELLED),
-        ("UNKNOWN", TaskPhase.GONE),
-        ("succeeded", TaskPhase.SUCCEEDED),
-    ],
-)
-def test_the_phase_of_every_status(status, phase):
-    assert task_phase({"output": {"task_status": status}}) is phase
+SPOKEN = {
+    "request_id": "r-2",
+    "output": {
+        "voice": "qwen-tts-vd-x",
+        "target_model": "qwen3-tts-vd-2026-01-26",
+        "preview_audio": {"data": "AAEC", "sample_rate": 24000, "response_format": "wav"},
+    },
+    "usage": {"count": 1},
+}
+ERROR = {"code": "InvalidParameter", "message": "size", "request_id": "r"}
 
 
-@pytest.mark.parametrize("payload", [None, [], {}, {"output": None}, "text"], ids=repr)
-def test_an_answer_without_a_task_has_no_id_and_waits(payload):
-    assert (task_id_of(payload), task_phase(payload)) == (None, TaskPhase.WAITING)
-    assert task_duration_s(payload) is None
+def reply(payload, status=200, headers=None):
+    return HttpReply(status=status, headers=headers or {}, body=orjson.dumps(payload))
 
 
-@pytest.mark.parametrize(
-    ("found", "task_id"),
-    [("t-1", "t-1"), ("", None), (None, None), (7, None), (["t"], None)],
-    ids=repr,
-)
-def test_a_task_id_is_text_that_is_not_empty(found, task_id):
-    assert task_id_of({"output": {"task_id": found}}) == task_id
+def task(payload, status=200):
+    return read_task(WANX, reply(payload, status))
 
 
-@pytest.mark.parametrize(
-    ("payload", "error"),
-    [
-        pytest.param(
-            {"output": {"code": "InvalidParameter", "message": "size"}},
-            JobError(code="InvalidParameter", message="size", kind="job"),
-            id="inside output",
-        ),
-        pytest.param(
-            {"code": "InternalError", "message": "top", "output": {}},
-            JobError(code="InternalError", message="top", kind="job"),
-            id="at the top",
-        ),
-        pytest.param(
-            {"output": {"task_status": "FAILED"}},
-            JobError(code="TaskFailed", message="the service names no reason", kind="job"),
-            id="nowhere",
-        ),
-    ],
-)
-def test_why_a_task_failed(payload, error):
-    assert task_error(payload) == error
+def wanx_created(payload, status=200):
+    return read_created(WANX, reply(payload, status))
 
 
-def test_pictures_and_their_failures_keep_the_order_of_the_answer():
-    assert entries(WANX, PARTIAL) == [
-        Entry("https://example.com/0.png", "", ""),
-        Entry(None, "InternalError.Timeout", "timed out"),
-        Entry(None, "NoResult", "no address given"),
-        Entry(None, "DataInspectionFailed", "no address given"),
-    ]
+def voice_created(payload):
+    return read_created(VOICE, reply(payload))
 
 
-@pytest.mark.parametrize("results", [None, {}, "text", []], ids=repr)
-def test_an_answer_without_results_has_no_entries(results):
-    assert entries(WANX, {"output": {"results": results}}) == []
+def with_audio(**audio):
+    return SPOKEN | {"output": SPOKEN["output"] | {"preview_audio": audio}}
 
 
-@pytest.mark.parametrize("item", [None, "text", 7, []], ids=repr)
-def test_a_result_of_no_known_shape_is_a_failure_and_no_crash(item):
-    payload = {"output": {"results": [item]}}
-    assert entries(WANX, payload) == [Entry(None, "NoResult", "no address given")]
+class TestCreates:
+    def test_one_that_became_a_task(self):
+        payload = {"output": {"task_id": "t-1", "task_status": "PENDING"}, "request_id": "r-1"}
+        assert wanx_created(payload) == Accepted("t-1", "r-1")
+        assert verdict_of(wanx_created(payload)) == ACCEPTED
+
+    @pytest.mark.parametrize("task_id", ["", None, 7, ["t"], "t" * 300], ids=repr)
+    def test_a_task_without_an_id_is_lost_though_the_answer_was_a_yes(self, task_id):
+        lost = wanx_created({"output": {"task_id": task_id}})
+        assert lost == Lost("the answer names no task", is_foreign=True)
+        assert verdict_of(lost) == ACCEPTED
+
+    @pytest.mark.parametrize("payload", [{}, {"output": None}, {"output": []}], ids=repr)
+    def test_an_answer_without_a_task_is_lost(self, payload):
+        assert isinstance(wanx_created(payload), Lost)
+
+    def test_a_clear_no_is_a_refusal(self):
+        refused = wanx_created(ERROR, 400)
+        assert isinstance(refused, Refused)
+        assert (refused.verdict.decision, refused.verdict.words) == (
+            Decision.JOB, "InvalidParameter: size",
+        )  # fmt: skip
+        assert verdict_of(refused) is refused.verdict
+
+    def test_a_server_error_is_lost_and_keeps_its_request_id(self):
+        lost = wanx_created(ERROR | {"code": "InternalError"}, 500)
+        assert (lost.words, lost.request_id) == ("InternalError: size", "r")
+        assert (lost.is_slow, lost.is_foreign) == (True, False)
+        assert verdict_of(lost).decision is Decision.AMBIGUOUS
+
+    @pytest.mark.parametrize("payload", [None, [], "text", {"message": "denied"}], ids=repr)
+    def test_what_a_gateway_says_is_lost_and_its_request_id_is_not_trusted(self, payload):
+        answer = HttpReply(
+            status=403, headers={"x-request-id": "theirs"}, body=orjson.dumps(payload)
+        )
+        lost = read_created(WANX, answer)
+        assert (lost.request_id, lost.is_foreign, lost.is_slow) == ("", True, False)
+
+    def test_one_that_is_answered_with_its_result(self):
+        assert voice_created(SPOKEN) == Done(
+            results=(Content(b"\x00\x01\x02", "wav", 24000),),
+            output={"voice": "qwen-tts-vd-x", "target_model": "qwen3-tts-vd-2026-01-26"},
+            billed=1,
+            echoes={},
+            request_id="r-2",
+        )
+
+    @pytest.mark.parametrize("output", [None, {}, {"voice": ""}, {"voice": None}, []], ids=repr)
+    def test_one_that_is_answered_with_nothing_is_lost(self, output):
+        lost = voice_created({"output": output, "request_id": "r"})
+        assert lost == Lost("the answer holds nothing that was made", is_foreign=True)
 
 
-def test_what_later_steps_may_use():
-    payload = {"output": {"voice": "qwen-tts-vd-x", "target_model": "qwen3-tts-vd-2026-01-26"}}
-    assert outputs(VOICE, payload) == payload["output"]
-    assert outputs(WANX, PARTIAL) is None
+class TestContent:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            pytest.param("AAEC", id="plain"),
+            pytest.param("AA\r\nE \tC\n", id="wrapped"),
+            pytest.param("data:audio/wav;base64,AAEC", id="a data URL"),
+        ],
+    )
+    def test_base64_in_any_of_its_forms(self, text):
+        assert voice_created(with_audio(data=text)).results == (Content(b"\x00\x01\x02"),)
+
+    @pytest.mark.parametrize("text", [None, 7, ["AAEC"], "\u00e4", "AAE", "A*E="], ids=repr)
+    def test_what_is_no_base64_is_missing_and_the_voice_is_kept(self, text):
+        done = voice_created(with_audio(data=text))
+        [missing] = done.results
+        assert missing.code == "NoAudio"
+        assert missing.message.startswith("the answer holds no base64 text: ")
+        assert done.output["voice"] == "qwen-tts-vd-x"
+
+    @pytest.mark.parametrize("rate", [0, -1, True, "24000", 24000.0, None, 10**9], ids=repr)
+    def test_a_sample_rate_that_cannot_be_meant_is_none(self, rate):
+        [content] = voice_created(with_audio(data="AAEC", sample_rate=rate)).results
+        assert content.sample_rate is None
+
+    def test_a_large_one_is_read_whole(self):
+        data = bytes(range(256)) * 4096
+        payload = with_audio(data=base64.b64encode(data).decode())
+        assert voice_created(payload).results[0].data == data
+
+
+class TestTasks:
+    @pytest.mark.parametrize("status", ["PENDING", "RUNNING", "SUSPENDED", "SOMETHING_NEW", None])
+    def test_one_that_has_not_ended_runs(self, status):
+        assert task({"output": {"task_status": status}}) == Running()
+
+    @pytest.mark.parametrize("payload", [{}, {"output": None}, {"output": "text"}], ids=repr)
+    def test_an_answer_without_a_task_says_no_more_than_that(self, payload):
+        assert task(payload) == Running()
+
+    @pytest.mark.parametrize("payload", [None, [], "text"], ids=repr)
+    def test_an_answer_of_something_else_is_a_refusal(self, payload):
+        assert isinstance(task(payload), Refused)
+
+    @pytest.mark.parametrize("status", ["SUCCEEDED", "succeeded"])
+    def test_one_that_has_succeeded_has_results_in_the_order_of_the_answer(self, status):
+        done = task(PARTIAL | {"output": PARTIAL["output"] | {"task_status": status}})
+        assert done == Done(
+            results=(
+                Address("https://example.com/0.png"),
+                Missing("InternalError.Timeout", "timed out"),
+                Missing("NoResult", "no address given"),
+                Missing("DataInspectionFailed", "no address given"),
+            ),
+            billed=1,
+            echoes={},
+            took_s=12.5,
+        )
+        assert [each.is_told for each in done.results[1:]] == [True, False, True]
+
+    @pytest.mark.parametrize("results", [None, {}, "text", []], ids=repr)
+    def test_one_without_results_has_none(self, results):
+        assert task({"output": {"task_status": "SUCCEEDED", "results": results}}).results == ()
+
+    @pytest.mark.parametrize("item", [None, "text", 7, []], ids=repr)
+    def test_a_result_of_no_known_shape_is_missing_and_no_crash(self, item):
+        done = task({"output": {"task_status": "SUCCEEDED", "results": [item]}})
+        assert done.results == (Missing("NoResult", "no address given"),)
+
+    def test_what_it_repeats_of_its_request(self):
+        results = [{"orig_prompt": "a lantern"}, {"orig_prompt": ""}, {"url": "u"}]
+        metrics = {"TOTAL": 3}
+        output = {"task_status": "SUCCEEDED", "results": results, "task_metrics": metrics}
+        echoes = {"/parameters/n": [3], "/input/prompt": ["a lantern"]}
+        assert task({"output": output}).echoes == echoes
+
+    @pytest.mark.parametrize("status", [200, 400, 429])
+    def test_one_that_names_its_status_is_never_a_refused_question(self, status):
+        """Its error may stand at the top, where a refused question has its own."""
+        failed = task({**ERROR, "output": {"task_status": "FAILED"}}, status)
+        assert failed == Failed(JobError(code="InvalidParameter", message="size", kind="job"))
+
+    @pytest.mark.parametrize(
+        ("answer", "error"),
+        [
+            pytest.param({"output": {"code": "C", "message": "m"}}, ("C", "m"), id="inside"),
+            pytest.param({"code": "C", "message": "m", "output": {}}, ("C", "m"), id="at the top"),
+            pytest.param({"output": {}}, None, id="nowhere"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("status", "unnamed", "is_cancelled"),
+        [
+            ("FAILED", ("TaskFailed", "the service names no reason"), False),
+            ("CANCELED", ("Cancelled", "its task was cancelled"), True),
+            ("CANCELLED", ("Cancelled", "its task was cancelled"), True),
+        ],
+    )
+    def test_why_one_failed(self, answer, error, status, unnamed, is_cancelled):
+        output = {**answer["output"], "task_id": "t", "task_status": status}
+        code, message = error or unnamed
+        failed = Failed(JobError(code=code, message=message, kind="job"), is_cancelled=is_cancelled)
+        assert task({**answer, "output": output}) == failed
+
+    def test_one_that_the_service_does_not_know_is_gone(self):
+        assert task({"output": {"task_status": "UNKNOWN"}}) == Gone()
+
+    @pytest.mark.parametrize(
+        ("begin", "end", "seconds"),
+        [
+            pytest.param("2026-11-22 10:00:00.000", "2026-11-22 10:00:12.500", 12.5, id="both"),
+            pytest.param("2026-11-22 10:00:00.000", None, None, id="not ended"),
+            pytest.param("soon", "later", None, id="words"),
+            pytest.param("2026-11-22T10:00:00Z", "2026-11-22 10:00:00", None, id="one with a zone"),
+        ],
+    )
+    def test_how_long_one_took_by_the_service_s_clock(self, begin, end, seconds):
+        output = {"task_status": "UNKNOWN", "submit_time": begin, "end_time": end}
+        assert task({"output": output}) == Gone(seconds)
+
+
+def claimed_by(usage):
+    return task({"output": {"task_status": "SUCCEEDED"}, "usage": usage}).billed
+
+
+def overbilled_by(claimed):
+    return overbilled(claimed, unit="image", made=1, asked=3)
 
 
 @pytest.mark.parametrize(
@@ -142,47 +283,61 @@ def test_what_later_steps_may_use():
     ],
 )
 def test_what_is_billed(usage, units):
-    assert billed_units(WANX, {"usage": usage}, made=3, asked=3) == units
-    assert overbilled(WANX, {"usage": usage}, made=3, asked=3) == ""
+    assert billed_units(claimed_by(usage), made=3, asked=3) == units
+    assert overbilled_by(claimed_by(usage)) == ""
 
 
 @pytest.mark.parametrize("claimed", [4, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
 def test_no_more_is_billed_than_was_asked_for_and_the_claim_is_told(claimed):
-    payload = {"usage": {"image_count": claimed}}
-    assert billed_units(WANX, payload, made=1, asked=3) == 3
-    assert f"bills {claimed} x image" in overbilled(WANX, payload, made=1, asked=3)
+    told = claimed_by({"image_count": claimed})
+    assert billed_units(told, made=1, asked=3) == 3
+    assert f"bills {claimed} x image" in overbilled_by(told)
 
 
 @pytest.mark.parametrize("claimed", [-1, -(2**63), 1e300, 0.5, True, "9", None, [9], {}])
 def test_what_is_no_count_bills_what_was_made(claimed):
-    payload = {"usage": {"image_count": claimed}}
-    assert billed_units(WANX, payload, made=1, asked=3) == 1
-    assert overbilled(WANX, payload, made=1, asked=3) == ""
+    told = claimed_by({"image_count": claimed})
+    assert billed_units(told, made=1, asked=3) == 1
+    assert overbilled_by(told) == ""
 
 
 def test_what_was_made_unasked_is_billed():
-    payload = {"usage": {"image_count": 4}}
-    assert billed_units(WANX, payload, made=4, asked=1) == 4
+    assert billed_units(claimed_by({"image_count": 4}), made=4, asked=1) == 4
+
+
+def test_an_upload_policy_has_the_form_s_fields():
+    policy = read_policy(reply({"data": POLICY | {"max_file_size_mb": 100}}))
+    assert (policy.host, policy.folder) == ("https://example.com", "folder")
+    assert policy.fields["OSSAccessKeyId"] == "id"
+    assert policy.largest_bytes == 100 * 2**20
+
+
+@pytest.mark.parametrize("data", [None, [], {}, POLICY | {"signature": 7}], ids=str)
+def test_an_answer_without_a_policy_cannot_be_read(data):
+    assert isinstance(read_policy(reply({"data": data})), Unreadable)
+
+
+def test_a_refused_policy_says_why():
+    assert read_policy(reply(ERROR, 400)).verdict.words == "InvalidParameter: size"
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (b"<Error><Code>AccessDenied</Code><Message>late</Message>", ("AccessDenied", "late")),
+        (b"", ("HTTP 403", "no reason given")),
+        (b"\xff\xfe", ("HTTP 403", "no reason given")),
+    ],
+    ids=repr,
+)
+def test_why_the_file_host_took_no_file(body, refusal):
+    assert read_host_refusal(HttpReply(status=403, headers={}, body=bytearray(body))) == refusal
 
 
 @pytest.mark.parametrize("largest", [-1, 1e300, 2**62, True, "100", None, [], float("inf")])
 def test_a_largest_size_that_cannot_be_meant_refuses_nothing(largest):
-    policy = upload_policy({"data": {**POLICY, "max_file_size_mb": largest}})
+    policy = read_policy(reply({"data": {**POLICY, "max_file_size_mb": largest}}))
     assert policy.largest_bytes >= 2**40
-
-
-@pytest.mark.parametrize(
-    ("begin", "end", "seconds"),
-    [
-        pytest.param("2026-11-22 10:00:00.000", "2026-11-22 10:00:12.500", 12.5, id="both"),
-        pytest.param("2026-11-22 10:00:00.000", None, None, id="not ended"),
-        pytest.param("soon", "later", None, id="words"),
-        pytest.param("2026-11-22T10:00:00Z", "2026-11-22 10:00:00", None, id="one with a zone"),
-    ],
-)
-def test_how_long_a_task_took_by_the_service_s_clock(begin, end, seconds):
-    payload = {"output": {"submit_time": begin, "end_time": end}}
-    assert task_duration_s(payload) == seconds
 
 
 def test_the_request_id_is_of_the_body_else_of_the_header():
@@ -215,6 +370,5 @@ def test_an_error_inside_a_task_goes_through_the_table_of_refusals(code, decisio
     ],
 )
 def test_the_reason_that_reaches_farthest_is_told(codes, told):
-    found = [Entry("https://example.com/0.png", "", ""), *(Entry(None, c, "") for c in codes)]
-    entry = gravest(found)
-    assert (entry and entry.code) == told
+    missing = gravest([Address("https://example.com/0.png"), *(Missing(c, "") for c in codes)])
+    assert (missing and missing.code) == told
