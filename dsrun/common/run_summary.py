@@ -7,7 +7,7 @@ from typing import Any
 from dsrun.common.escaping import escaped
 from dsrun.common.models import JobStatus
 from dsrun.common.redaction import mask
-from dsrun.common.units import Money
+from dsrun.common.units import Money, first_as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,6 @@ class RunEnd:
 
     def as_json(self) -> dict[str, Any]:
         """The keys that README documents; what the templates of a notice read."""
-        cost = self.cost[0] if self.cost else None
         return {
             "text": self.text,
             "pipeline": self.pipeline,
@@ -57,10 +56,7 @@ class RunEnd:
             "ended_at": self.ended_at,
             "duration_s": self.duration_s,
             "jobs": {status.value: self.jobs.get(status, 0) for status in JobStatus},
-            "cost": {
-                "amount": float(cost.amount) if cost else 0.0,
-                "currency": cost.currency if cost else "CNY",
-            },
+            "cost": first_as_json(self.cost),
             "errors": [
                 {"code": code, "message": mask(message), "jobs": number}
                 for code, message, number in self.errors

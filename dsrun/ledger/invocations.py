@@ -1,10 +1,11 @@
 """What a ledger says of the past: its invocations, and what was paid when and for what."""
 
+import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
 
 from dsrun.common.models import JobStatus
-from dsrun.common.units import Money
+from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, taking_apart
 from dsrun.ledger.schema import PAID_UNITS
 
@@ -78,9 +79,7 @@ class LedgerHistory(LedgerReader):
                 month=row["month"],
                 operation=row["operation"],
                 jobs=row["jobs"],
-                cost=Money(
-                    amount=Decimal(row["unit_price"]) * row["units"], currency=row["currency"]
-                ),
+                cost=_cost(row),
             )
             for row in self._all(f"{sql} {order}")
         ]
@@ -110,8 +109,8 @@ class LedgerHistory(LedgerReader):
             "WHERE ended_at >= ? AND ended_at < ? AND NOT cached GROUP BY currency, unit_price",
             (since, until),
         )
-        sums: dict[str, Decimal] = {}
-        for row in rows:
-            price = Decimal(row["unit_price"]) * row["units"]
-            sums[row["currency"]] = sums.get(row["currency"], Decimal(0)) + price
-        return tuple(Money(amount=sum_, currency=name) for name, sum_ in sums.items() if sum_)
+        return tuple(money for money in sum_money(map(_cost, rows)) if money.amount)
+
+
+def _cost(row: sqlite3.Row) -> Money:
+    return Money(amount=Decimal(row["unit_price"]) * row["units"], currency=row["currency"])

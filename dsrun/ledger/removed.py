@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,11 +115,11 @@ def _spending(item: dict[str, Json]) -> Spending:
 
 
 def _money(item: dict[str, Json]) -> Money:
-    amount, currency = Decimal(str(item["amount"])), item["currency"]
-    if not amount.is_finite() or amount < 0:
+    money = Money.from_json(item)
+    if not money.amount.is_finite() or money.amount < 0:
         raise ValueError(item)
-    _check_texts(currency)
-    return Money(amount=amount, currency=currency)
+    _check_texts(money.currency)
+    return money
 
 
 def _count(number: Json) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
-from dsrun.common.units import Money
+from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, inner, taking_apart
 from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
 
@@ -134,7 +134,7 @@ class LedgerView(LedgerReader):
             f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
             "GROUP BY currency, unit_price"
         )
-        return _sum_money(rows)
+        return _sum(rows)
 
     @taking_apart
     def in_doubt(self) -> list[Money]:
@@ -143,7 +143,7 @@ class LedgerView(LedgerReader):
             "SELECT currency, unit_price, sum(wanted) FROM job "
             "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
         )
-        return _sum_money(rows)
+        return _sum(rows)
 
     @taking_apart
     def committed(self, *, currency: str) -> tuple[Decimal, Decimal]:
@@ -166,7 +166,7 @@ class LedgerView(LedgerReader):
             f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {self._jobs} "  # noqa: S608
             "WHERE status = 'pending' GROUP BY currency, unit_price"
         )
-        return _sum_money(rows)
+        return _sum(rows)
 
     def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
         """Jobs that have not ended: those in doubt, then tasks, the oldest first, then the rest.
@@ -351,11 +351,11 @@ def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:
     return tuple(index for index in range(wanted) if index not in made)
 
 
-def _sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
-    sums: dict[str, Decimal] = {}
-    for currency, price, units in rows:
-        sums[currency] = sums.get(currency, Decimal(0)) + Decimal(price) * units
-    return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
+def _sum(rows: Iterable[Sequence[Any]]) -> list[Money]:
+    """Rows of currency, price of a unit, and number of units."""
+    return sum_money(
+        Money(amount=Decimal(price) * units, currency=currency) for currency, price, units in rows
+    )
 
 
 def _stems(row: sqlite3.Row) -> tuple[str, ...]:

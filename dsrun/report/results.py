@@ -10,6 +10,7 @@ import orjson
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
+from dsrun.common.units import Money
 from dsrun.ledger.reader import Row
 from dsrun.ledger.schema import paid_units
 from dsrun.ledger.view import LedgerView
@@ -39,6 +40,7 @@ def iter_results(view: LedgerView) -> Iterator[Line]:
 
 def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
     units = paid_units(job["units"], job["units_before"], job["wanted"])
+    cost = Money(amount=Decimal(job["unit_price"]) * units, currency=job["currency"])
     line: Line = {
         "job_id": job["job_id"],
         "step": job["step"],
@@ -52,10 +54,7 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
         "attempts": job["attempts"],
         "task_id": job["task_id"],
         "request_id": job["request_id"],
-        "cost": {
-            "amount": float(Decimal(job["unit_price"]) * units),
-            "currency": job["currency"],
-        },
+        "cost": cost.as_json(),
         "cached": bool(job["cached"]),
         "submitted_at": job["submitted_at"],
         "ended_at": job["ended_at"],
