@@ -148,9 +148,9 @@ def _media_type(order: Order) -> str:
 def _make(order: Order) -> bytes:
     # Imported when something is made: Pillow and numpy take their time to load.
     if isinstance(order, SpeechOrder):
-        from dsrun.emulator.media.audio import record_speech
+        from dsrun.emulator.media.speech import record_speech
 
         return record_speech(order)
-    from dsrun.emulator.media.pictures import draw_picture
+    from dsrun.emulator.media.picture import draw_picture
 
     return draw_picture(order)
