@@ -5,9 +5,16 @@ import time
 from datetime import UTC, date, datetime
 from datetime import time as datetime_time
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from dsrun.common.errors import SetupError
+
+
+class Clock(Protocol):
+    """Seconds for durations, to those who need no more of a clock."""
+
+    def monotonic(self) -> float: ...
 
 
 class SystemClock:

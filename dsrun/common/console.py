@@ -1,7 +1,7 @@
-"""Words on the terminal. Progress and notes go to stderr, results to stdout.
+"""Where words for people go: results to stdout; progress and notes to stderr, and to a log file.
 
-What came from outside may hold what a terminal obeys, so all but `Shown` text is made one line
-without hidden signs here, whoever says it.
+What comes from outside may hold what a terminal obeys, or a secret. Here all text but what is
+`Shown` becomes one line without hidden signs, and what is said also passes `mask`.
 """
 
 import json
@@ -9,16 +9,26 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-from dsrun.common.escaping import Shown, shown, shown_json, shown_lines
-from dsrun.common.logs import WARNING, fit, show_line, speak
+from dsrun.common.errors import UsageError
+from dsrun.common.escaping import Shown, shown, shown_json, shown_lines, unpainted
 from dsrun.common.models import Json
+from dsrun.common.redaction import mask
 
+WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
+FILE_BYTES = 10_000_000
+FILES_KEPT = 5  # older ones, beside the one that is written
+
+_root = logging.getLogger("dsrun")
+_others = logging.getLogger()
+_said = logging.getLogger("dsrun.said")
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
@@ -42,11 +52,8 @@ def say(text: str) -> None:
     if listener is not None:
         listener(fit(text))
         return
-    speak(text, show=show_line, level=_level(text))
-
-
-def _level(text: str) -> int:
-    return logging.WARNING if text.startswith(WARNING) else logging.INFO
+    level = logging.WARNING if text.startswith(WARNING) else logging.INFO
+    speak(text, show=show_line, level=level)
 
 
 @contextmanager
@@ -136,3 +143,162 @@ def _width(text: str) -> int:
 
     width: int = wcswidth(text)
     return len(text) if width < 0 else width
+
+
+class _Channel:
+    """What the options of this invocation made of stderr."""
+
+    is_json = False
+    above: Callable[[str], None] | None = None  # writes a line above the bars that stand there
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": _stamp(record),
+            "level": record.levelname.lower(),
+            "message": mask(_message(record)).removeprefix(WARNING),
+        }
+        return shown_json(json.dumps(line, ensure_ascii=False))
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_stamp(record)} {record.levelname.lower()} {fit(_message(record))}"
+
+
+class _LogFile(RotatingFileHandler):
+    """A log that cannot be written any more is told once, and stops nothing."""
+
+    _has_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        del record
+        if not self._has_told:
+            self._has_told = True
+            fault = sys.exc_info()[1]
+            words = fault.strerror if isinstance(fault, OSError) else fault
+            speak(
+                f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}",
+                show=show_line,
+            )
+
+    def close(self) -> None:
+        with suppress(OSError):  # was told when it was written
+            super().close()
+
+
+def show_line(text: str) -> None:
+    """A text that is Shown on the stderr of the moment, or above the bars there."""
+    if _Channel.above is not None:
+        _Channel.above(text)
+    else:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
+
+
+def show_above(show: Callable[[str], None] | None) -> None:
+    """From now on `show` writes the lines of stderr, since bars stand there; None: no more."""
+    _Channel.above = show
+
+
+def _tell(show: Callable[[str], None], text: str) -> None:
+    """Show it; where nobody can read stderr any more, that is no reason to stop a run."""
+    try:
+        show(text)
+    except OSError:  # a closed pipe, a full disk: what is buffered must not fail at the end again
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(show_line, self.format(record))
+
+
+def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
+    """Set up what the options ask for; `form` is text or json. Raises UsageError."""
+    end_logs()
+    formatter = _JsonFormatter() if form == "json" else _TextFormatter()
+    _Channel.is_json = form == "json"
+    if _Channel.is_json or verbose:
+        _add(_stderr_handler(), formatter)
+    if file is not None:
+        _add(_log_file(file), formatter)
+    _root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def end_logs() -> None:
+    """Close what `start_logs` opened."""
+    logging.captureWarnings(False)
+    for handler in list(_root.handlers):
+        _root.removeHandler(handler)
+        _others.removeHandler(handler)
+        handler.close()
+    _root.setLevel(logging.NOTSET)
+    _root.propagate = True
+    _Channel.is_json = False
+
+
+def speaks_json() -> bool:
+    """Whether each line of stderr is a JSON object."""
+    return _Channel.is_json
+
+
+def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) -> None:
+    """Say a text to whoever listens; `show` puts it on stderr where that is plain text."""
+    if _root.handlers:
+        _said.log(level, "%s", text)
+    if not _Channel.is_json:
+        _tell(show, fit(text))
+
+
+def fit(text: str) -> Shown:
+    """What may be seen of a text."""
+    hidden = mask(text)
+    return Shown(hidden) if isinstance(text, Shown) else shown(hidden)
+
+
+def _stderr_handler() -> logging.Handler:
+    handler = _StderrHandler()
+    if _Channel.is_json:  # what Python itself warns of is a line too
+        _others.addHandler(handler)
+        logging.captureWarnings(True)
+    else:
+        handler.addFilter(lambda record: record.name != _said.name)  # is printed as it is
+    return handler
+
+
+def _log_file(file: Path) -> logging.Handler:
+    try:
+        return _LogFile(
+            file,
+            maxBytes=FILE_BYTES,
+            backupCount=FILES_KEPT,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+    except OSError as error:
+        raise UsageError(
+            f"--log-file {file}: cannot be written: {error.strerror}; name a file in a folder "
+            "that is there"
+        ) from error
+
+
+def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:
+    handler.setFormatter(formatter)
+    _root.addHandler(handler)
+    _root.propagate = False
+
+
+def _message(record: logging.LogRecord) -> str:
+    """What was said, without colours."""
+    if record.name == _said.name and isinstance(record.args, tuple):
+        text = record.args[0]
+        if isinstance(text, Shown):
+            return Shown(unpainted(text))
+    return record.getMessage()
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -6,6 +6,7 @@ A hard link into the folder is a file of the folder: nothing tells the two apart
 """
 
 import errno
+import hashlib
 import os
 import select
 import stat
@@ -14,6 +15,9 @@ from functools import partial
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from dsrun.common.errors import FileChanged
+from dsrun.common.models import UploadFile
 
 INPUTS = "inputs"  # folder of the copies, in a run directory
 
@@ -204,3 +208,36 @@ class _Bounded(FileIO):
     def _check(self) -> None:
         if self.tell() > self._size:
             raise OSError(errno.EFBIG, "it gives more than its size, or grows")
+
+
+class CheckedReader(BufferedReader):
+    """The bytes of an UploadFile; `check()` after the last one tells whether they still are."""
+
+    def __init__(self, file: UploadFile) -> None:
+        """Raises FileChanged where the file is gone or of another size."""
+        self._file = file
+        self._hash = hashlib.sha256()
+        try:
+            super().__init__(open_file(file.path, most=UPLOAD_BYTES).detach())
+        except Unreadable as error:
+            raise _changed(file) from error
+        if os.fstat(self.fileno()).st_size != file.size:
+            self.close()
+            raise _changed(file)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._hash.update(data)
+        return data
+
+    def check(self) -> None:
+        """Raises FileChanged where other bytes were read than the plan was made with."""
+        if self._hash.hexdigest() != self._file.sha256:
+            raise _changed(self._file)
+
+
+def _changed(file: UploadFile) -> FileChanged:
+    return FileChanged(
+        f"{file.name} is not what it was when the plan was made; run again to plan with the file "
+        "as it is, or put it back and add --retry-failed"
+    )

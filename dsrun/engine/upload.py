@@ -12,12 +12,12 @@ from random import Random
 
 import orjson
 
-from dsrun.common.checked_reader import CheckedReader
 from dsrun.common.clock import stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
 from dsrun.common.pointer import put_at
+from dsrun.common.user_files import CheckedReader
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter

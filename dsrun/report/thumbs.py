@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from dsrun.common.clock import Clock
 from dsrun.report.entries import THUMBS, Picture, thumb_of
 from dsrun.storage.files import own_folder
 
@@ -24,10 +25,6 @@ _MOST_PIXELS = 4096 * 4096  # more than any of the APIs makes; decoded they take
 _MANY_PIXELS = _MOST_PIXELS // 8
 _one_large = threading.Lock()  # the threads of `make_thumbs`: each of them holds what it decodes
 _PAPER = (255, 255, 255)
-
-
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
 
 
 class Made(NamedTuple):

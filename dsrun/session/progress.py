@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
-from dsrun.common.console import say
-from dsrun.common.logs import fit, show_above, speak
+from dsrun.common.clock import Clock
+from dsrun.common.console import fit, say, show_above, speak
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money, sum_money
 from dsrun.engine.limits import Pace
@@ -29,10 +29,6 @@ _UP = "\x1b[A"
 _CLEAR_BELOW = "\r\x1b[J"
 
 PaceOf = Callable[[str], Pace]  # of an operation, as the service lets it go now
-
-
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
 
 
 @dataclass(slots=True)

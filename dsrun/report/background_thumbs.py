@@ -9,8 +9,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from queue import Full, Queue
-from typing import Protocol
 
+from dsrun.common.clock import Clock
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobResult
 from dsrun.report.entries import THUMBS, thumb_of
@@ -21,11 +21,7 @@ _MOST_WAITING = 5_000  # pictures; the rest is left for the end
 _REST = 9.0  # times what the last thumbnail took
 
 
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
-
-
-class ThumbsAside:
+class BackgroundThumbs:
     """Tell it what ends; close it before the report is written."""
 
     def __init__(self, run_dir: Path, *, clock: Clock) -> None:
