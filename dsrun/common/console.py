@@ -1,7 +1,7 @@
-"""Where words for people go: results to stdout; progress and notes to stderr, and to a log file.
+"""The terminal: results go to stdout; progress and notes go to stderr and to a log file.
 
-What comes from outside may hold what a terminal obeys, or a secret. Here all text but what is
-`Shown` becomes one line without hidden signs, and what is said also passes `mask`.
+Text from outside may contain terminal commands or secrets. Everything that is not `Shown` yet
+becomes one line without hidden characters here, and all that goes to stderr passes `mask`.
 """
 
 import json
@@ -24,7 +24,7 @@ from dsrun.common.redaction import mask
 
 WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
 FILE_BYTES = 10_000_000
-FILES_KEPT = 5  # older ones, beside the one that is written
+FILES_KEPT = 5  # beside the current one
 
 _root = logging.getLogger("dsrun")
 _others = logging.getLogger()
@@ -33,10 +33,10 @@ _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", def
 
 
 def open_streams() -> None:
-    """Make stdin, stdout and stderr fit to be used, whoever started us.
+    """Make stdin, stdout and stderr usable, whoever started us.
 
-    One that was closed is empty, and a file that is opened later does not take its number. What a
-    terminal cannot show, such as Chinese, is spelled out.
+    A closed stream is replaced by an empty one, so that no file opened later gets its descriptor.
+    Characters that a terminal cannot show, such as Chinese, are spelled out.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -47,7 +47,7 @@ def open_streams() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the user, or what is Shown: on stderr, or to the program that listens."""
+    """Tell the user a line, or Shown text: on stderr, or through the listening program."""
     listener = _listener.get()
     if listener is not None:
         listener(fit(text))
@@ -58,7 +58,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
-    """In here a program gets the lines; runs of other threads and tasks keep their own."""
+    """In this block `listener` gets the lines; other threads and tasks keep their own."""
     token = _listener.set(listener)
     try:
         yield
@@ -67,8 +67,8 @@ def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def answer(text: str) -> None:
-    """A line of the command's result, or what is Shown, on stdout."""
-    print(shown(text), flush=True)  # noqa: T201  # the console is where we print
+    """Write a line of the command's result, or Shown text, to stdout."""
+    print(shown(text), flush=True)  # noqa: T201  # the console prints
 
 
 def answer_json(value: Json, *, indent: bool = True) -> None:
@@ -87,19 +87,19 @@ def _as_json(value: Json, *, indent: bool) -> str:
 
 
 def answer_path(path: Path) -> None:
-    """The name of a file on stdout; a program that reads it gets the very name."""
+    """Write a file name to stdout; a program that reads it gets the exact name."""
     name = str(path)
     answer(name if is_terminal(sys.stdout) else Shown(name))
 
 
 def answer_text(text: str) -> None:
-    """A text on stdout that another program reads, letter by letter; a terminal sees it fit."""
+    """Write a text to stdout: exact for another program, safe to see on a terminal."""
     lines = text.split("\n")
     answer(shown_lines(lines) if is_terminal(sys.stdout) else Shown(text))
 
 
 def answer_pieces(pieces: Iterable[str]) -> None:
-    """A long result on stdout, as it comes, made fit where the pieces are made."""
+    """Write a long result to stdout piece by piece; the pieces are already safe to show."""
     sys.stdout.writelines(pieces)
     sys.stdout.flush()
 
@@ -129,7 +129,7 @@ def table(rows: Iterable[Iterable[str]]) -> Shown:
 
 
 def ask(question: str) -> bool:
-    """Whether who sits at the terminal says yes."""
+    """Whether the user at the terminal says yes."""
     import click  # noqa: PLC0415  # start-up
 
     return click.confirm(shown(question), err=True)
@@ -146,7 +146,7 @@ def _width(text: str) -> int:
 
 
 class _Channel:
-    """What the options of this invocation made of stderr."""
+    """How this invocation uses stderr."""
 
     is_json = False
     above: Callable[[str], None] | None = None  # writes a line above the bars that stand there
@@ -168,7 +168,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _LogFile(RotatingFileHandler):
-    """A log that cannot be written any more is told once, and stops nothing."""
+    """A log file; when it cannot be written any more, that is said once and stops nothing."""
 
     _has_told = False
 
@@ -184,25 +184,25 @@ class _LogFile(RotatingFileHandler):
             )
 
     def close(self) -> None:
-        with suppress(OSError):  # was told when it was written
+        with suppress(OSError):  # said when it was written
             super().close()
 
 
 def show_line(text: str) -> None:
-    """A text that is Shown on the stderr of the moment, or above the bars there."""
+    """Write Shown text to the current stderr, above the bars if there are any."""
     if _Channel.above is not None:
         _Channel.above(text)
     else:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  # it is a console
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console prints
 
 
 def show_above(show: Callable[[str], None] | None) -> None:
-    """From now on `show` writes the lines of stderr, since bars stand there; None: no more."""
+    """Let `show` write the lines of stderr while bars are shown there; None ends that."""
     _Channel.above = show
 
 
 def _tell(show: Callable[[str], None], text: str) -> None:
-    """Show it; where nobody can read stderr any more, that is no reason to stop a run."""
+    """Show it; a stderr that nobody reads any more is no reason to stop a run."""
     try:
         show(text)
     except OSError:  # a closed pipe, a full disk: what is buffered must not fail at the end again
@@ -216,7 +216,7 @@ class _StderrHandler(logging.Handler):
 
 
 def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
-    """Set up what the options ask for; `form` is text or json. Raises UsageError."""
+    """Set up logging as the options say; `form` is text or json. Raises UsageError."""
     end_logs()
     formatter = _JsonFormatter() if form == "json" else _TextFormatter()
     _Channel.is_json = form == "json"
@@ -245,7 +245,7 @@ def speaks_json() -> bool:
 
 
 def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) -> None:
-    """Say a text to whoever listens; `show` puts it on stderr where that is plain text."""
+    """Log a text; `show` also puts it on stderr where stderr is plain text."""
     if _root.handlers:
         _said.log(level, "%s", text)
     if not _Channel.is_json:
@@ -253,7 +253,7 @@ def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) 
 
 
 def fit(text: str) -> Shown:
-    """What may be seen of a text."""
+    """The text without secrets, safe to show."""
     hidden = mask(text)
     return Shown(hidden) if isinstance(text, Shown) else shown(hidden)
 
@@ -291,7 +291,7 @@ def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """What was said, without colours."""
+    """The message without colours."""
     if record.name == _said.name and isinstance(record.args, tuple):
         text = record.args[0]
         if isinstance(text, Shown):

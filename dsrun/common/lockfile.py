@@ -1,4 +1,4 @@
-"""`manifest.lock.json` as it is read from a run directory: what fits, and nothing else."""
+"""Reading `manifest.lock.json` of a run directory: its well-formed sections, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from dsrun.common.models import Json
 
 
 def read_lock(run_dir: Path) -> dict[str, Any]:
-    """The sections that are what they should be; none where it is not there or cannot be read."""
+    """The well-formed sections; none where the file is missing or unreadable."""
     try:
         lock = orjson.loads((run_dir / "manifest.lock.json").read_bytes())
     except (OSError, ValueError):
@@ -19,7 +19,7 @@ def read_lock(run_dir: Path) -> dict[str, Any]:
 
 
 def fitting(lock: dict[str, Json]) -> dict[str, Any]:
-    """The sections of a lock file that are what they should be."""
+    """The well-formed sections of a lock file."""
     return {name: value for name, value in lock.items() if _FITS.get(name, _is_text)(value)}
 
 

@@ -1,4 +1,4 @@
-"""How one invocation ended, as notices, metrics and summaries tell it."""
+"""How one invocation ended, for notices, metrics and summaries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from dsrun.common.units import Money, first_as_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """Times are stamps (UTC), paths are absolute; `jobs` are all of the run directory.
+    """Times are stamps (UTC), paths are absolute; `jobs` counts all jobs of the run directory.
 
-    `cost` is what this invocation paid for. A run that could not begin has no jobs.
+    `cost` is what this invocation paid. A run that could not begin has no jobs.
     """
 
     pipeline: str
@@ -43,7 +43,7 @@ class RunEnd:
         return escaped(mask(f"{head}: {'; '.join(parts)}"))
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that README documents; what the templates of a notice read."""
+        """The keys that README documents and the templates of a notice read."""
         return {
             "text": self.text,
             "pipeline": self.pipeline,

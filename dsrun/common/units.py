@@ -1,4 +1,4 @@
-"""Money, rates and durations: what they are, and how they are written."""
+"""Money, prices, rates and durations, and their text forms."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from decimal import Decimal
 from dsrun.common.models import Json
 
 _CURRENCY = "CNY"
-_LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and short enough to reckon with
+_LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and small enough to add to a time
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}").fullmatch
 _COUNT = re.compile(r"[1-9][0-9]{0,6}").fullmatch
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{0,6})?|\.[0-9]{1,6}").fullmatch
@@ -54,7 +54,7 @@ def first_as_json(amounts: Sequence[Money], *, currency: str = _CURRENCY) -> dic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Cost of one unit; only what succeeds is billed."""
+    """The cost of one unit; only what succeeds is billed."""
 
     amount: Decimal
     currency: str

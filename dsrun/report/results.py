@@ -1,4 +1,4 @@
-"""results.jsonl: one line a job, from the ledger alone, in plan order."""
+"""results.jsonl: one line for each job, from the ledger alone, in plan order."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ Line = dict[str, Any]
 def write_results(
     view: LedgerView, path: Path, *, readers: Sequence[Callable[[Line], None]] = ()
 ) -> None:
-    """Write the file anew, as one act; `readers` see each line too. Raises SetupError."""
+    """Replace the file atomically; `readers` get each line too. Raises SetupError."""
     with whole_file(path) as file:
         for line in iter_results(view):
             file.write((json_text(line) + "\n").encode())
@@ -69,7 +69,7 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
 
 def _artifact(item: Row) -> dict[str, Json]:
     source = "source_sha256" if "source_sha256" in item.keys() else "sha256"  # noqa: SIM118  # a Row; old ledgers have none
-    found = {
+    artifact = {
         "path": item["path"],
         "sha256": item["sha256"],
         "size": item["size"],
@@ -79,8 +79,8 @@ def _artifact(item: Row) -> dict[str, Json]:
         "source_sha256": item[source],
     }
     if item["sample_rate"] is not None:
-        found["sample_rate"] = item["sample_rate"]
-    return found
+        artifact["sample_rate"] = item["sample_rate"]
+    return artifact
 
 
 def _error(job: Row) -> Json:

@@ -42,7 +42,7 @@ class Easel:
         return [(x + roll(-shake, shake), y + roll(-shake, shake)) for x, y in outline]
 
     def cut(self, outline: Outline, *, margin: float = 0.0) -> "Patch":
-        """The part of the picture around an outline, at least `margin` hundredths wide of it."""
+        """The part of the picture around an outline, `margin` hundredths wider at least."""
         width, height = self.image.size
         spare = margin * self.unit + 1
         left = max(0, math.floor(min(x for x, _ in outline) - spare))
@@ -63,7 +63,7 @@ class Easel:
         return self.image.crop((left, top, left + patch.mask.width, top + patch.mask.height))
 
     def fill_sky(self, top: Colour, low: Colour) -> None:
-        """A gradient, drawn as one column and stretched."""
+        """Paint a gradient: one column, stretched."""
         column = Image.new("RGB", (1, 24))
         for row in range(24):
             column.putpixel((0, row), mix(top, low, row / 23))
@@ -75,7 +75,7 @@ class Easel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A mask with the place of its upper left corner: work on a shape costs its own area."""
+    """A mask and where its top left corner is, so that work on a shape costs only its own area."""
 
     corner: tuple[int, int]
     mask: Image.Image
@@ -83,7 +83,7 @@ class Patch:
 
 @functools.cache
 def fainter(percent: int) -> list[int]:
-    """Levels of a mask at so many hundredths of their strength, for `Image.point`."""
+    """A table for `Image.point` that weakens a mask to so many percent."""
     return [level * percent // 100 for level in range(256)]
 
 

@@ -27,11 +27,11 @@ LARGEST_PLAIN = 256
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# The panel grows with the text up to this part of the height; then the text is cut.
+# The panel grows with the text up to this fraction of the height; then the text is cut.
 LARGEST_PANEL = 0.4
 SMALLEST_TYPE = 9
 
-# Looked for by name in the system's own font folders; none of them has to be there.
+# Searched by name in the system's font folders; none of them has to be installed.
 _WIDE_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansCJKsc-Regular.otf",
@@ -45,7 +45,7 @@ _WIDE_FONTS = (
 )
 _FIRST_WIDE = 0x2E80
 
-# What Pillow's own font lacks: all but the plain letters, digits and signs.
+# What Pillow's built-in font lacks: all but plain letters, digits and punctuation.
 _UNDRAWABLE = re.compile("[^\\x20-\\x7e\u2018\u2019\u201c\u201d\u2026]")
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 
@@ -117,7 +117,7 @@ def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: C
 
 
 def wrap(text: str, font: Font, width: int, *, most: int) -> list[str]:
-    """At most so many lines that fit the width, broken inside a word only where it is too long."""
+    """At most `most` lines that fit the width; a word is broken only where it is too long."""
     lines: list[str] = []
     line = ""
     for token in _split_tokens(text):
@@ -136,7 +136,7 @@ def wrap(text: str, font: Font, width: int, *, most: int) -> list[str]:
 
 
 def _count_fitting(line: str, font: Font, width: int) -> int:
-    """How many of the line's letters fit, one at least."""
+    """How many of the line's letters fit; at least one."""
     lengths = range(2, len(line))
     return 1 + bisect.bisect_right(
         lengths, width, key=lambda count: math.ceil(font.getlength(line[:count]))
@@ -144,7 +144,7 @@ def _count_fitting(line: str, font: Font, width: int) -> int:
 
 
 def _split_tokens(text: str) -> list[str]:
-    """Words with the space before them; every ideograph on its own."""
+    """Words, each with the space before it; every ideograph on its own."""
     tokens = [""]
     for sign in text:
         after_wide = ord(tokens[-1][-1:] or " ") >= _FIRST_WIDE
@@ -162,7 +162,7 @@ def _cut(lines: list[str], room: int) -> list[str]:
 
 
 def _choose_font(text: str, size: int) -> tuple[str, Font]:
-    """The text as far as a font can draw it, and that font."""
+    """The part of the text that a font can draw, and that font."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
     plain = _fold(words)
     if not _UNDRAWABLE.search(plain):

@@ -36,7 +36,7 @@ class Palette:
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """`share` of the other colour, the rest of the one."""
+    """`share` of the other colour, the rest from the first."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
