@@ -80,15 +80,7 @@ class YamlDocument:
 
     def problem(self, path: Sequence[str | int], message: str, *, of_key: bool = False) -> Problem:
         node = self._node(path, of_key=of_key)
-        line, column = place_of(self._text, node.start_mark)
-        return Problem(
-            file=self.file,
-            line=line,
-            column=column,
-            end_column=end_column(self._text, node),
-            where=dotted(path),
-            message=message,
-        )
+        return _problem(node, path, message, text=self._text, file=self.file)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -221,19 +213,23 @@ class _Builder:
             self._complain(node, path, f"the tag {node.tag} has no JSON type; remove it")
 
     def _complain(self, node: Node, path: Path, message: str) -> None:
-        line, column = place_of(self._text, node.start_mark)
         if len(self.problems) >= _MOST_PROBLEMS:
             raise ManifestError(self.problems)
-        self.problems.append(
-            Problem(
-                file=self._file,
-                line=line,
-                column=column,
-                end_column=end_column(self._text, node),
-                where=dotted(path),
-                message=message,
-            )
-        )
+        self.problems.append(_problem(node, path, message, text=self._text, file=self._file))
+
+
+def _problem(
+    node: Node, path: Sequence[str | int], message: str, *, text: str, file: str
+) -> Problem:
+    line, column = place_of(text, node.start_mark)
+    return Problem(
+        file=file,
+        line=line,
+        column=column,
+        end_column=end_column(text, node),
+        where=dotted(path),
+        message=message,
+    )
 
 
 def _is_bare_template(node: Node) -> bool:
