@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -163,7 +162,7 @@ class PlannedRun:
 
     @property
     def cost(self) -> Money:
-        return _money(self.summary["cost"])
+        return Money.from_json(self.summary["cost"])
 
     @property
     def shortest_time_s(self) -> float:
@@ -182,7 +181,7 @@ def _record(line: dict[str, Any], run_dir: Path) -> JobRecord:
         status=JobStatus(line["status"]),
         files=tuple(_file(item, run_dir) for item in line["artifacts"]),
         error=error and _error(error),
-        cost=_money(line["cost"]),
+        cost=Money.from_json(line["cost"]),
     )
 
 
@@ -192,10 +191,6 @@ def _error(error: Mapping[str, str]) -> JobError:
 
 def _file(item: dict[str, Any], run_dir: Path) -> ResultFile:
     return ResultFile(**{**item, "path": run_dir / item["path"]})
-
-
-def _money(value: Mapping[str, Any]) -> Money:
-    return Money(amount=Decimal(str(value["amount"])), currency=value["currency"])
 
 
 _SAME = {

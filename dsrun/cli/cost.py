@@ -1,28 +1,30 @@
 """`dsrun cost`: what was paid below an output directory, from its ledgers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from dsrun.common.console import answer, answer_json, say, table
 from dsrun.common.errors import ExitCode
-from dsrun.common.units import Money
+from dsrun.common.units import Money, sum_money
 from dsrun.ledger.history import History, Spending
 
 
-class _Sum(NamedTuple):
-    """Jobs and their cost, and the cost of those that may have been paid."""
+@dataclass(slots=True)
+class _Row:
+    """Paid jobs and their cost, and the cost of jobs that may have been paid: of one currency."""
 
+    cost: Money
+    may_be_paid: Money
     jobs: int = 0
-    cost: Decimal = Decimal(0)
-    may_be_paid: Decimal = Decimal(0)
 
 
 def run(*, out: Path, by: str, as_json: bool) -> int:
     """`by` is month, pipeline or operation. Emulated runs cost nothing and are left out."""
     history = History(out)
-    sums = _sums(history, by)
+    rows = _rows(history, by)
     for fault in dict.fromkeys(history.faults):
         say(f"warning: {fault}")
     code = ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
@@ -31,55 +33,48 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
             {
                 by: key,
                 "jobs": row.jobs,
-                "cost": {"amount": float(row.cost), "currency": currency},
-                "may_be_paid": {"amount": float(row.may_be_paid), "currency": currency},
+                "cost": row.cost.as_json(),
+                "may_be_paid": row.may_be_paid.as_json(),
             }
-            for (key, currency), row in sums.items()
+            for key, row in rows
         ]
         answer_json(told)
         return code
-    _show(sums, by)
+    _show(rows, by)
     return code
 
 
-def _sums(history: History, by: str) -> dict[tuple[str, str], _Sum]:
-    """The sums by key and currency, in their order."""
-    sums: dict[tuple[str, str], _Sum] = {}
+def _rows(history: History, by: str) -> list[tuple[str, _Row]]:
+    """A row for each key and currency, in their order."""
+    rows: dict[tuple[str, str], _Row] = {}
 
-    def place(pipeline: str, spending: Spending) -> tuple[str, str]:
+    def row_of(pipeline: str, spending: Spending) -> _Row:
         key = {"month": spending.month, "pipeline": pipeline, "operation": spending.operation}[by]
-        return key, spending.cost.currency
+        currency = spending.cost.currency
+        zero = Money(amount=Decimal(0), currency=currency)
+        return rows.setdefault((key, currency), _Row(zero, zero))
 
     for pipeline, paid in history.spendings():
-        at = place(pipeline, paid)
-        row = sums.get(at, _Sum())
-        sums[at] = row._replace(jobs=row.jobs + paid.jobs, cost=row.cost + paid.cost.amount)
+        row = row_of(pipeline, paid)
+        row.jobs += paid.jobs
+        row.cost += paid.cost
     for pipeline, doubt in history.doubts():
-        at = place(pipeline, doubt)
-        row = sums.get(at, _Sum())
-        sums[at] = row._replace(may_be_paid=row.may_be_paid + doubt.cost.amount)
-    return dict(sorted(sums.items()))
+        row_of(pipeline, doubt).may_be_paid += doubt.cost
+    return [(key, row) for (key, _), row in sorted(rows.items(), key=itemgetter(0))]
 
 
-def _show(sums: Mapping[tuple[str, str], _Sum], by: str) -> None:
+def _show(rows: Sequence[tuple[str, _Row]], by: str) -> None:
     """The last column is there only where something may be paid."""
-    has_doubts = any(row.may_be_paid for row in sums.values())
+    doubts = _totals(row.may_be_paid for _, row in rows)
+    has_doubts = any(money.amount for money in doubts)
     width = 4 if has_doubts else 3
-    rows = [
-        (key, str(row.jobs), _money(row.cost, currency), _money(row.may_be_paid, currency))[:width]
-        for (key, currency), row in sums.items()
-    ]
-    if rows:
-        answer(table([(by, "paid jobs", "cost", "may be paid")[:width], *rows]))
-    totals: dict[str, _Sum] = {}
-    for (_, currency), row in sums.items():
-        total = totals.get(currency, _Sum())
-        totals[currency] = _Sum(0, total.cost + row.cost, total.may_be_paid + row.may_be_paid)
-    paid = [_money(row.cost, name) for name, row in sorted(totals.items()) if row.cost]
-    doubts = [_money(row.may_be_paid, name) for name, row in sorted(totals.items())]
-    more = f"; may be paid: {', '.join(doubts)}" if has_doubts else ""
-    answer(f"total: {', '.join(paid) or 'nothing'}{more}")
+    cells = [(key, str(row.jobs), str(row.cost), str(row.may_be_paid))[:width] for key, row in rows]
+    if cells:
+        answer(table([(by, "paid jobs", "cost", "may be paid")[:width], *cells]))
+    paid = ", ".join(str(money) for money in _totals(row.cost for _, row in rows) if money.amount)
+    more = f"; may be paid: {', '.join(map(str, doubts))}" if has_doubts else ""
+    answer(f"total: {paid or 'nothing'}{more}")
 
 
-def _money(amount: Decimal, currency: str) -> str:
-    return str(Money(amount=amount, currency=currency))
+def _totals(amounts: Iterable[Money]) -> list[Money]:
+    return sorted(sum_money(amounts), key=attrgetter("currency"))

@@ -9,9 +9,9 @@ from io import StringIO
 
 import click
 
+from dsrun.common.console import fit, speak
 from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_lines
-from dsrun.common.logs import fit, speak
 from dsrun.common.redaction import mask
 
 

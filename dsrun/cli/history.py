@@ -6,6 +6,7 @@ from pathlib import Path
 from dsrun.common.console import answer, answer_json, say, table
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.models import JobStatus
+from dsrun.common.units import first_as_json
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.ledger.history import History, PastRun
 from dsrun.manifest.files import read_text
@@ -40,7 +41,6 @@ def _row(past: PastRun) -> tuple[str, ...]:
 
 
 def _as_json(past: PastRun) -> dict[str, object]:
-    cost = past.cost[0] if past.cost else None
     return {
         "pipeline": past.pipeline,
         "directory": str(past.directory),
@@ -51,10 +51,7 @@ def _as_json(past: PastRun) -> dict[str, object]:
         "exit_code": past.run.exit_code,
         "reason": past.run.reason or None,
         "jobs": {status.value: past.run.jobs.get(status, 0) for status in JobStatus},
-        "cost": {
-            "amount": float(cost.amount) if cost else 0.0,
-            "currency": cost.currency if cost else "CNY",
-        },
+        "cost": first_as_json(past.cost),
     }
 
 

@@ -34,9 +34,8 @@ from dsrun.cli.options import (
     watch_options,
 )
 from dsrun.cli.unattended import cron_command, jitter_seconds, run_days, unattended_options
-from dsrun.common.console import open_streams
+from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
 from dsrun.common.errors import DsrunError, ExitCode, ManifestError, UsageError
-from dsrun.common.logs import end_logs, speaks_json, start_logs
 from dsrun.common.settings import log_form
 
 

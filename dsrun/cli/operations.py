@@ -8,32 +8,29 @@ from dsrun.service.operation import Operation
 
 def run(*, as_json: bool) -> int:
     catalog = load_catalog()
-    found = [catalog[name] for name in catalog.names]
+    operations = [catalog[name] for name in catalog.names]
     if as_json:
-        answer_json([_report(item) for item in found])
+        answer_json([_report(item) for item in operations])
         return ExitCode.OK
-    rows = [["operation", "kind", "rate", "running", "price", "as of"]]
-    for item in found:
-        price = item.price
-        rows.append(
-            [
-                item.name,
-                item.protocol,
-                f"{item.rate.requests}/{item.rate.per_s:g}s",
-                str(item.running_tasks or "-"),
-                f"{price.amount} {price.currency} an {price.unit}"
-                if price.unit[0] in "aio"
-                else f"{price.amount} {price.currency} a {price.unit}",
-                price.as_of,
-            ]
-        )
-    answer(table(rows))
-    for item in found:
+    head = ["operation", "kind", "rate", "running", "price", "as of"]
+    answer(table([head, *map(_row, operations)]))
+    for item in operations:
         answer("")
         answer(f"{item.name}: {item.description}")
     answer("")
     answer("`dsrun schema NAME` prints every field with its limits.")
     return ExitCode.OK
+
+
+def _row(item: Operation) -> list[str]:
+    return [
+        item.name,
+        item.protocol,
+        f"{item.rate.requests}/{item.rate.per_s:g}s",
+        str(item.running_tasks or "-"),
+        str(item.price),
+        item.price.as_of,
+    ]
 
 
 def _report(item: Operation) -> dict[str, object]:
@@ -46,10 +43,5 @@ def _report(item: Operation) -> dict[str, object]:
         "requests": item.rate.requests,
         "per_s": item.rate.per_s,
         "running_tasks": item.running_tasks,
-        "price": {
-            "amount": float(item.price.amount),
-            "currency": item.price.currency,
-            "unit": item.price.unit,
-            "as_of": item.price.as_of,
-        },
+        "price": item.price.as_json(),
     }

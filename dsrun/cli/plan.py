@@ -10,7 +10,6 @@ from dsrun.common.errors import ExitCode, Problem
 from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.units import Money
 from dsrun.planning.plan import Plan
 from dsrun.session.options import open_plan
 from dsrun.session.outlook import StepOutlook, shortest_time, slow_services
@@ -86,7 +85,7 @@ def _rows(survey: Survey) -> list[list[str]]:
 
 def _price(step: StepOutlook) -> str:
     price = step.operation.price
-    return f"{Money(amount=price.amount, currency=price.currency)} (price of {price.as_of})"
+    return f"{price.of(1)} (price of {price.as_of})"
 
 
 def _difference_words(survey: Survey) -> str:

@@ -1,13 +1,12 @@
 """`dsrun status`: where a run stands, from its ledger, also while it runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dsrun.common.console import answer, answer_json, count_of
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobStatus
-from dsrun.common.units import Money
+from dsrun.common.units import first_as_json
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.session.options import find_run_dir
@@ -39,8 +38,8 @@ def run(
             "directory": str(run_dir),
             "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
             "running": running,
-            "cost": _money_json(spent),
-            "may_be_paid": _money_json(doubtful),
+            "cost": first_as_json(spent),
+            "may_be_paid": first_as_json(doubtful),
             "started_at": last and last.started_at,
             "ended_at": last and last.ended_at,
             "exit_code": last and last.exit_code,
@@ -62,12 +61,6 @@ def run(
             answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
     view.close()
     return ExitCode.OK
-
-
-def _money_json(sums: Sequence[Money]) -> dict[str, Any]:
-    """The first of them: a run of several currencies tells the others in words."""
-    amount, currency = (float(sums[0].amount), sums[0].currency) if sums else (0.0, "CNY")
-    return {"amount": amount, "currency": currency}
 
 
 def _end_of(last: RunRow, *, running: bool) -> str:

@@ -1,7 +1,7 @@
 """Blocking work in groups, on one thread beside the event loop.
 
-Whatever is asked for while a group is at work forms the next group: one SQLite commit, one
-round of fsync, serves all of them. Callers wait until their own item is done.
+Items that arrive while one group is being worked on form the next group, so that one SQLite commit
+or one round of fsync serves all of them. Each caller waits until its own item is done.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ Result = TypeVar("Result")
 
 
 class GroupWorker(Generic[Item, Result]):
-    """Runs `work(items)`, which gives one result or exception an item, in order."""
+    """Runs `work(items)`, which returns one result or exception for each item, in order."""
 
     def __init__(
         self, work: Callable[[Sequence[Item]], Sequence[Result | BaseException]], *, name: str
     ) -> None:
         self._work = work
         self._loop = asyncio.get_running_loop()
-        # Filled by the callbacks of one round of the event loop, then handed over in one piece:
-        # waking the other thread costs more than most items.
+        # One round of the event loop fills it, then it is handed over in one piece, because waking
+        # the other thread costs more than most items.
         self._round: list[tuple[Item, asyncio.Future[Result]]] = []
         # The event loop's thread puts, the worker's thread takes; an empty round ends the worker.
         self._waiting: SimpleQueue[list[tuple[Item, asyncio.Future[Result]]]] = SimpleQueue()
@@ -35,7 +35,7 @@ class GroupWorker(Generic[Item, Result]):
         self._thread.start()
 
     def put(self, item: Item) -> "asyncio.Future[Result]":
-        """Ask for an item; the future ends when it is done, durably."""
+        """Queue an item; the future completes once the item is done and durable."""
         if self._is_closed:
             raise RuntimeError("the worker is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
@@ -45,7 +45,7 @@ class GroupWorker(Generic[Item, Result]):
         return future
 
     def close(self) -> None:
-        """Finish what was asked for, then end the thread. Blocks."""
+        """Finish all queued items, then end the thread. Blocks."""
         self._is_closed = True
         self._hand_over()
         self._waiting.put([])
@@ -66,7 +66,7 @@ class GroupWorker(Generic[Item, Result]):
             self._loop.call_soon_threadsafe(_resolve, futures, results)
 
     def _next_group(self) -> list[tuple[Item, "asyncio.Future[Result]"]]:
-        """Wait for a round, then take all that are there; empty when the worker shall end."""
+        """Wait for a round, then take every round that is there; empty when the worker must end."""
         group = list(self._waiting.get())
         while group:
             try:

@@ -21,11 +21,11 @@ class Clock(Protocol):
 
 class SystemClock:
     def now(self) -> datetime:
-        """The time in UTC."""
+        """The current time in UTC."""
         return datetime.now(UTC)
 
     def local_now(self) -> datetime:
-        """The time in the machine's zone, for what people read: dates in prompts."""
+        """The current time in the machine's zone, for dates that people read, as in prompts."""
         return datetime.now(UTC).astimezone()
 
     def local_midnight(self, day: date) -> datetime:
@@ -40,7 +40,7 @@ class SystemClock:
 
 
 def local_zone() -> ZoneInfo:
-    """The machine's zone, by name where the system tells it. Raises SetupError."""
+    """The machine's zone, by name where the system knows it. Raises SetupError."""
     from tzlocal import get_localzone  # noqa: PLC0415  # start-up: only schedules want it
 
     try:
@@ -53,7 +53,7 @@ def local_zone() -> ZoneInfo:
 
 
 def zone_of_cron() -> ZoneInfo | None:
-    """The zone of the machine itself, which TZ of this shell does not change; None: untold."""
+    """The machine's own zone, whatever TZ of this shell says; None where it is unknown."""
     try:
         with Path("/etc/localtime").open("rb") as file:
             return ZoneInfo.from_file(file, key="/etc/localtime")

@@ -1,7 +1,7 @@
-"""Words on the terminal. Progress and notes go to stderr, results to stdout.
+"""The terminal: results go to stdout; progress and notes go to stderr and to a log file.
 
-What came from outside may hold what a terminal obeys, so all but `Shown` text is made one line
-without hidden signs here, whoever says it.
+Text from outside may contain terminal commands or secrets. Everything that is not `Shown` yet
+becomes one line without hidden characters here, and all that goes to stderr passes `mask`.
 """
 
 import json
@@ -9,24 +9,34 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-from dsrun.common.escaping import Shown, shown, shown_json, shown_lines
-from dsrun.common.logs import WARNING, fit, show_line, speak
+from dsrun.common.errors import UsageError
+from dsrun.common.escaping import Shown, shown, shown_json, shown_lines, unpainted
 from dsrun.common.models import Json
+from dsrun.common.redaction import mask
 
+WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
+FILE_BYTES = 10_000_000
+FILES_KEPT = 5  # beside the current one
+
+_root = logging.getLogger("dsrun")
+_others = logging.getLogger()
+_said = logging.getLogger("dsrun.said")
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
 def open_streams() -> None:
-    """Make stdin, stdout and stderr fit to be used, whoever started us.
+    """Make stdin, stdout and stderr usable, whoever started us.
 
-    One that was closed is empty, and a file that is opened later does not take its number. What a
-    terminal cannot show, such as Chinese, is spelled out.
+    A closed stream is replaced by an empty one, so that no file opened later gets its descriptor.
+    Characters that a terminal cannot show, such as Chinese, are spelled out.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -37,21 +47,18 @@ def open_streams() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the user, or what is Shown: on stderr, or to the program that listens."""
+    """Tell the user a line, or Shown text: on stderr, or through the listening program."""
     listener = _listener.get()
     if listener is not None:
         listener(fit(text))
         return
-    speak(text, show=show_line, level=_level(text))
-
-
-def _level(text: str) -> int:
-    return logging.WARNING if text.startswith(WARNING) else logging.INFO
+    level = logging.WARNING if text.startswith(WARNING) else logging.INFO
+    speak(text, show=show_line, level=level)
 
 
 @contextmanager
 def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
-    """In here a program gets the lines; runs of other threads and tasks keep their own."""
+    """In this block `listener` gets the lines; other threads and tasks keep their own."""
     token = _listener.set(listener)
     try:
         yield
@@ -60,8 +67,8 @@ def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def answer(text: str) -> None:
-    """A line of the command's result, or what is Shown, on stdout."""
-    print(shown(text), flush=True)  # noqa: T201  # the console is where we print
+    """Write a line of the command's result, or Shown text, to stdout."""
+    print(shown(text), flush=True)  # noqa: T201  # the console prints
 
 
 def answer_json(value: Json, *, indent: bool = True) -> None:
@@ -80,19 +87,19 @@ def _as_json(value: Json, *, indent: bool) -> str:
 
 
 def answer_path(path: Path) -> None:
-    """The name of a file on stdout; a program that reads it gets the very name."""
+    """Write a file name to stdout; a program that reads it gets the exact name."""
     name = str(path)
     answer(name if is_terminal(sys.stdout) else Shown(name))
 
 
 def answer_text(text: str) -> None:
-    """A text on stdout that another program reads, letter by letter; a terminal sees it fit."""
+    """Write a text to stdout: exact for another program, safe to see on a terminal."""
     lines = text.split("\n")
     answer(shown_lines(lines) if is_terminal(sys.stdout) else Shown(text))
 
 
 def answer_pieces(pieces: Iterable[str]) -> None:
-    """A long result on stdout, as it comes, made fit where the pieces are made."""
+    """Write a long result to stdout piece by piece; the pieces are already safe to show."""
     sys.stdout.writelines(pieces)
     sys.stdout.flush()
 
@@ -122,7 +129,7 @@ def table(rows: Iterable[Iterable[str]]) -> Shown:
 
 
 def ask(question: str) -> bool:
-    """Whether who sits at the terminal says yes."""
+    """Whether the user at the terminal says yes."""
     import click  # noqa: PLC0415  # start-up
 
     return click.confirm(shown(question), err=True)
@@ -136,3 +143,162 @@ def _width(text: str) -> int:
 
     width: int = wcswidth(text)
     return len(text) if width < 0 else width
+
+
+class _Channel:
+    """How this invocation uses stderr."""
+
+    is_json = False
+    above: Callable[[str], None] | None = None  # writes a line above the bars that stand there
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": _stamp(record),
+            "level": record.levelname.lower(),
+            "message": mask(_message(record)).removeprefix(WARNING),
+        }
+        return shown_json(json.dumps(line, ensure_ascii=False))
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_stamp(record)} {record.levelname.lower()} {fit(_message(record))}"
+
+
+class _LogFile(RotatingFileHandler):
+    """A log file; when it cannot be written any more, that is said once and stops nothing."""
+
+    _has_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        del record
+        if not self._has_told:
+            self._has_told = True
+            fault = sys.exc_info()[1]
+            words = fault.strerror if isinstance(fault, OSError) else fault
+            speak(
+                f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}",
+                show=show_line,
+            )
+
+    def close(self) -> None:
+        with suppress(OSError):  # said when it was written
+            super().close()
+
+
+def show_line(text: str) -> None:
+    """Write Shown text to the current stderr, above the bars if there are any."""
+    if _Channel.above is not None:
+        _Channel.above(text)
+    else:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # the console prints
+
+
+def show_above(show: Callable[[str], None] | None) -> None:
+    """Let `show` write the lines of stderr while bars are shown there; None ends that."""
+    _Channel.above = show
+
+
+def _tell(show: Callable[[str], None], text: str) -> None:
+    """Show it; a stderr that nobody reads any more is no reason to stop a run."""
+    try:
+        show(text)
+    except OSError:  # a closed pipe, a full disk: what is buffered must not fail at the end again
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(show_line, self.format(record))
+
+
+def start_logs(*, form: str, file: Path | None, verbose: bool) -> None:
+    """Set up logging as the options say; `form` is text or json. Raises UsageError."""
+    end_logs()
+    formatter = _JsonFormatter() if form == "json" else _TextFormatter()
+    _Channel.is_json = form == "json"
+    if _Channel.is_json or verbose:
+        _add(_stderr_handler(), formatter)
+    if file is not None:
+        _add(_log_file(file), formatter)
+    _root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def end_logs() -> None:
+    """Close what `start_logs` opened."""
+    logging.captureWarnings(False)
+    for handler in list(_root.handlers):
+        _root.removeHandler(handler)
+        _others.removeHandler(handler)
+        handler.close()
+    _root.setLevel(logging.NOTSET)
+    _root.propagate = True
+    _Channel.is_json = False
+
+
+def speaks_json() -> bool:
+    """Whether each line of stderr is a JSON object."""
+    return _Channel.is_json
+
+
+def speak(text: str, *, show: Callable[[str], None], level: int = logging.INFO) -> None:
+    """Log a text; `show` also puts it on stderr where stderr is plain text."""
+    if _root.handlers:
+        _said.log(level, "%s", text)
+    if not _Channel.is_json:
+        _tell(show, fit(text))
+
+
+def fit(text: str) -> Shown:
+    """The text without secrets, safe to show."""
+    hidden = mask(text)
+    return Shown(hidden) if isinstance(text, Shown) else shown(hidden)
+
+
+def _stderr_handler() -> logging.Handler:
+    handler = _StderrHandler()
+    if _Channel.is_json:  # what Python itself warns of is a line too
+        _others.addHandler(handler)
+        logging.captureWarnings(True)
+    else:
+        handler.addFilter(lambda record: record.name != _said.name)  # is printed as it is
+    return handler
+
+
+def _log_file(file: Path) -> logging.Handler:
+    try:
+        return _LogFile(
+            file,
+            maxBytes=FILE_BYTES,
+            backupCount=FILES_KEPT,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+    except OSError as error:
+        raise UsageError(
+            f"--log-file {file}: cannot be written: {error.strerror}; name a file in a folder "
+            "that is there"
+        ) from error
+
+
+def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:
+    handler.setFormatter(formatter)
+    _root.addHandler(handler)
+    _root.propagate = False
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message without colours."""
+    if record.name == _said.name and isinstance(record.args, tuple):
+        text = record.args[0]
+        if isinstance(text, Shown):
+            return Shown(unpainted(text))
+    return record.getMessage()
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,6 +1,6 @@
-"""The API key as what no pipeline may touch: its values, its variables, its files.
+"""What no pipeline may touch: the values, variables and files of the API key.
 
-`settings` says what they are; whoever reads something for a pipeline asks here.
+`settings` registers them; code that reads something for a pipeline asks here first.
 """
 
 import os
@@ -13,7 +13,7 @@ KEY_VARIABLES = ("DASHSCOPE_API_KEY", "DASHSCOPE_API_KEY_FILE_PATH", "DSRUN_ENV_
 KEY_FOLDER = ".dashscope"  # of the official SDK, in the home of the user
 KEPT_KEY = "holds the API key, or lies where keys are kept; no pipeline may read it"
 _FOLDER = re.compile(rf"(?<![\w.-]){re.escape(KEY_FOLDER)}(?![\w.-])")
-_SHORTEST = 12  # of a value that is looked for inside of others: a shorter one is no real key
+_SHORTEST = 12  # characters; a shorter value is no real key, and is not searched for inside others
 _CHUNK = 1 << 20
 
 
@@ -33,7 +33,7 @@ class _Guarded:
 def guard(
     *, values: Collection[str], environment: Mapping[str, str], files: Sequence[Path]
 ) -> None:
-    """From now on no pipeline may touch these, nor a variable of the environment that has one."""
+    """From now on no pipeline may touch these, nor an environment variable that contains one."""
     long = [value for value in values if len(value) >= _SHORTEST]
     variables = [
         name.upper()
@@ -48,7 +48,7 @@ def guard(
 
 
 def holds_key(text: str | bytes) -> bool:
-    """Whether the key stands in it."""
+    """Whether the key is somewhere in it."""
     values = _Guarded.credential.values
     if not values:
         return False
@@ -62,7 +62,7 @@ def is_key_variable(name: str) -> bool:
 
 
 def names_key(word: str) -> bool:
-    """Whether a word of a command speaks of the key, its variables, its folder or its files."""
+    """Whether a word of a command mentions the key, its variables, its folder or its files."""
     credential = _Guarded.credential
     names = "|".join(map(re.escape, credential.variables))
     if re.search(rf"(?<![A-Z0-9_])({names})(?![A-Z0-9_])", word, re.IGNORECASE):

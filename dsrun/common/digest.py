@@ -17,7 +17,7 @@ _BELOW_SURROGATES = re.compile(r"[^\ud800-\U0010ffff]*").fullmatch
 
 
 class NotCanonical(ValueError):
-    """No canonical JSON: a lone surrogate, NaN or infinity, or an integer past 2^53-1."""
+    """The value has no canonical JSON: a lone surrogate, NaN, infinity, an integer past 2^53-1."""
 
 
 def canonical_json(value: Json) -> bytes:
@@ -31,7 +31,7 @@ def canonical_json(value: Json) -> bytes:
 
 
 def json_text(value: Json) -> str:
-    """JSON of any value in its own order of keys, integers of any size included."""
+    """JSON of any value, keys in their own order, integers of any size."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -57,7 +57,7 @@ def canonical_sha256(value: Json) -> str:
 
 
 def tagged(value: Json) -> Json:
-    """Make distinct what RFC 8785 would merge but a template would print differently.
+    """Tag values that RFC 8785 would merge but a template would print differently.
 
     1.0 and 1 have the same canonical JSON; `{{ 1.0 }}` and `{{ 1 }}` are different prompts.
     """

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import NamedTuple
 
 _DEFAULT_LIFE_S = 300.0  # of a create whose end nobody saw
-LATE_S = 30.0  # a service may accept what its client has given up
+LATE_S = 30.0  # a service may still accept a create that its client has given up on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A create that left at `since` by our clock, whose answer was given up at `lost_at`.
+    """A create that left at `since` by our clock; we gave up on its answer at `lost_at`.
 
-    The service may have accepted it `until` then.
+    The service may have accepted it at any time until `until`.
     """
 
     job_id: str
@@ -20,9 +20,9 @@ class Doubt:
     lost_at: float
     until: float
     request_id: str | None = None
-    is_seen: bool = True  # the loss; else the run was killed, and lost_at is `since`
-    is_slow: bool = False  # somebody gave up waiting, so that it may be accepted much later
-    run_id: int | None = None  # of its ledger: whose clock has dated it; None where nobody knows
+    is_seen: bool = True  # whether a run saw the loss; else it was killed, and lost_at is `since`
+    is_slow: bool = False  # the wait timed out, so it may be accepted much later
+    run_id: int | None = None  # the run of its ledger whose clock dated it; None where unknown
 
 
 class Span(NamedTuple):
@@ -43,9 +43,9 @@ def doubt_of(
     next_run_at: str | None = None,
     is_slow: bool = False,
 ) -> Doubt:
-    """The doubt of a ledger row: from the intent until it can no longer arrive.
+    """The doubt about a ledger row: from the intent until the create can no longer arrive.
 
-    `next_run_at`: when the next run of its ledger began, by which its own had died.
+    `next_run_at`: when the next run of its ledger began; its own run was dead by then.
     """
     since = epoch(submitted_at)
     until = epoch(lost_at) if lost_at else since + _DEFAULT_LIFE_S
@@ -64,5 +64,5 @@ def doubt_of(
 
 
 def epoch(stamp: str) -> float:
-    """Seconds since the epoch of a time of the ledger."""
+    """A time of the ledger as seconds since the epoch."""
     return datetime.fromisoformat(stamp).timestamp()

@@ -1,18 +1,18 @@
-"""Every failure that dsrun expects, and the exit code that each one means.
+"""Every failure that dsrun expects, and the exit code of each.
 
 DsrunError
 |- UsageError         (2)  the command line is wrong
 |- ManifestError      (2)  one or more Problems in the manifest or its files
-|- SetupError         (3)  credential, disk, ledger version: the surroundings
+|- SetupError         (3)  credential, disk, ledger version: the environment
 |  `- GroundLost           the directory of a run was taken away from under it
 |- RunLocked          (75) another run holds the directory
-|- RunFailed               a run did not succeed in full; only a program that asks gets it
+|- RunFailed               a run did not fully succeed; only the Python API raises it
 |- FileChanged             never leaves the runner: the job fails
 `- ApiError                never leaves the client; `classify` turns it into a decision
    |- NotSent              the request never left: safe to repeat
    `- AnswerLost           it may have arrived: a create is ambiguous
-      |- TooLong           it is longer than any honest one, and was not read to its end
-      `- Expired           the file host does not serve this address, or no longer
+      |- TooLong           it is longer than any honest answer, and was not read to its end
+      `- Expired           the file host does not serve this address, or not any more
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,21 +46,21 @@ class FileLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The jobs of a step that have a problem: `count` of `of`, and what the first is made of."""
+    """The jobs of a step that share a problem: `count` of `of`, and the inputs of the first."""
 
     count: int
     of: int
     index: int  # of the first
     matrix: Mapping[str, Any]  # of the first
-    data: tuple[FileLine, ...] = ()  # the rows of data files that the first is made of
+    data: tuple[FileLine, ...] = ()  # the data-file rows of the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing wrong in a user's file. Lines and columns count from 1; 0 means unknown.
 
-    `end_column` is the first column behind the place, on the same line. `rows` is there where
-    the rows of a matrix, and not the manifest's text alone, make the problem.
+    `end_column` is the first column behind the place, on the same line. `rows` is set where the
+    rows of a matrix cause the problem, not the manifest's text alone.
     """
 
     file: str
@@ -85,7 +85,7 @@ class DsrunError(Exception):
 
 
 class UsageError(DsrunError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something impossible."""
 
     exit_code = ExitCode.INVALID
 
@@ -101,11 +101,11 @@ class ManifestError(DsrunError):
 
 
 class SetupError(DsrunError):
-    """The surroundings do not let the run go on; nothing is lost, run again."""
+    """The environment does not let the run go on; nothing is lost, run again."""
 
 
 class GroundLost(SetupError):
-    """What a run writes to was removed, renamed or replaced."""
+    """The directory that a run writes to was removed, renamed or replaced."""
 
 
 class RunLocked(DsrunError):
@@ -115,7 +115,7 @@ class RunLocked(DsrunError):
 
 
 class RunFailed(DsrunError):
-    """A run that ended with jobs failed, partial, unknown or left; `exit_code` is that run's."""
+    """A run ended with jobs failed, partial, unknown or left; `exit_code` is that run's."""
 
     def __init__(self, message: str, exit_code: ExitCode) -> None:
         self.exit_code = exit_code
@@ -127,7 +127,7 @@ class FileChanged(DsrunError):
 
 
 class ApiError(DsrunError):
-    """A request got no answer that can be read."""
+    """A request got no readable answer."""
 
 
 class NotSent(ApiError):
@@ -139,7 +139,7 @@ class AnswerLost(ApiError):
 
 
 class TooLong(AnswerLost):
-    """The answer has more bytes than it may have; what it says is not known."""
+    """The answer is larger than allowed, so its content is unknown."""
 
 
 class Expired(AnswerLost):

@@ -1,18 +1,18 @@
-"""Text from outside as a person may see it: nothing in it moves a cursor or turns a direction.
+"""Makes text from outside safe to show: nothing in it moves a cursor or changes direction.
 
-Such signs are spelled out, as Python spells them. Where text leaves for a terminal all of it passes
-`shown`, so that nothing has to be remembered where it is put together.
+Such characters are spelled out, as Python spells them. All text for a terminal passes `shown` on
+its way out, so that the code that composes it need not remember.
 """
 
 import re
 from collections.abc import Iterable
 
-# Controls, marks that turn the direction, line ends of Unicode, lone surrogates, tags.
+# Controls, direction marks, Unicode line ends, lone surrogates, tags.
 # Joiners stay: emoji and several scripts need them.
 _LATER = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f"
 _HIDDEN = re.compile(f"[\x00-\x1f{_LATER}]")
-_HIDDEN_IN_JSON = re.compile(f"[{_LATER}]")  # it has spelled out the others by itself
-# What the machines of continuous integration obey: `::error` at the begin of a line, and
+_HIDDEN_IN_JSON = re.compile(f"[{_LATER}]")  # JSON spells out the others itself
+# Commands that CI services obey: `::error` at the start of a line, and
 # `##[error]`, `##vso[...]`, `##teamcity[...]` anywhere.
 _COMMAND = re.compile(r"^\s*:(?=:)|#(?=#[a-z]*\[)")
 _COMMAND_IN_JSON = re.compile(r"#(?=#[a-z]*\[)")
@@ -20,20 +20,20 @@ _STYLE = re.compile("\x1b\\[[0-9;]*m")
 
 
 class Shown(str):
-    """Text that has been made fit to be seen: its line ends and its colours are dsrun's own."""
+    """Text that is safe to show: its line ends and colours are dsrun's own."""
 
     __slots__ = ()
 
 
 def escaped(text: str) -> str:
-    """The text on one line, with what is hidden in it spelled out."""
+    """The text on one line, its hidden characters spelled out."""
     if text.isascii() and text.isprintable():
         return str(text)
     return _HIDDEN.sub(_spelled, text)
 
 
 def shown(text: str) -> Shown:
-    """A line for a person. What is Shown already stays as it is."""
+    """A line for a person. Text that is already Shown stays as it is."""
     if isinstance(text, Shown):
         return text
     line = escaped(text)
@@ -46,7 +46,7 @@ def shown_lines(lines: Iterable[str]) -> Shown:
 
 
 def shown_json(text: str) -> Shown:
-    """JSON for a terminal or a program: the same value, its strings without hidden signs."""
+    """JSON for a terminal or a program: the same value without hidden characters."""
     if text.isascii() and "##" not in text and "\x7f" not in text:
         return Shown(text)
     text = _HIDDEN_IN_JSON.sub(_spelled_in_json, text)
@@ -54,12 +54,12 @@ def shown_json(text: str) -> Shown:
 
 
 def is_plain(text: str) -> bool:
-    """Whether nothing is hidden in it."""
+    """Whether the text has no hidden characters."""
     return not _HIDDEN.search(text)
 
 
 def unpainted(text: str) -> str:
-    """A text that is Shown, for a file: without colours."""
+    """Shown text without its colours, for a file."""
     return _STYLE.sub("", text)
 
 
@@ -68,12 +68,12 @@ def _spelled(sign: re.Match[str]) -> str:
 
 
 def _spelled_in_json(sign: re.Match[str]) -> str:
-    """As JSON spells it: past U+FFFF in two halves."""
+    """As JSON spells it: a surrogate pair past U+FFFF."""
     units = sign[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 def _unarmed(sign: re.Match[str]) -> str:
-    """Its first sign spelled out, so that the rest is no command."""
-    found = sign[0]
-    return f"{found[:-1]}\\x{ord(found[-1]):02x}"
+    """Its last character spelled out, so that what follows is no command."""
+    start = sign[0]
+    return f"{start[:-1]}\\x{ord(start[-1]):02x}"

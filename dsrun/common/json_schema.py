@@ -1,10 +1,10 @@
 """JSON Schema validation: a fast yes or no, and problems in words.
 
-jsonschema-rs decides; jsonschema words the problems of the few values that fail.
+jsonschema-rs decides; jsonschema describes the problems of the few values that fail.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -23,10 +23,10 @@ _LONGEST = 500  # characters of a message that is not ours
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaProblem:
-    """One violation: where in the value, which rule, and words for a person.
+    """One violation: where in the value, which rule, and a message for a person.
 
-    `size` is the number that a limit was held against: a value, or a count of characters.
-    `meant` is the key that an unknown one was probably meant for.
+    `size` is the number that was compared with a limit: a value, or a count of characters.
+    `meant` is the known key that an unknown one probably stands for.
     """
 
     path: tuple[str | int, ...]
@@ -38,9 +38,9 @@ class SchemaProblem:
 
 
 class SchemaValidator:
-    """Holds values to one JSON Schema (2020-12), which refers to nothing outside itself.
+    """Checks values against one JSON Schema (2020-12), which refers to nothing outside itself.
 
-    `is_foreign`: a user's, whose patterns are matched by an engine that never goes back.
+    `is_foreign`: a user's schema, whose patterns are matched by an engine without backtracking.
     """
 
     def __init__(self, schema: Mapping[str, Json], *, is_foreign: bool = False) -> None:
@@ -55,17 +55,19 @@ class SchemaValidator:
         ).is_valid
 
     def problems(self, value: Json) -> list[SchemaProblem]:
-        """The violations, in order of place; at most one a rule and place, and not without end."""
-        found: dict[tuple[Any, str], SchemaProblem] = {}
+        """The violations by place: at most one for each rule and place, and a bounded number."""
+        problems: dict[tuple[Any, str], SchemaProblem] = {}
         worded = (
             words for error in self._worded.iter_errors(value) for words in _iter_words(error)
         )
         for problem in map(self._at_home, islice(worded, _MOST_PROBLEMS)):
-            found.setdefault((problem.path, problem.rule), problem)
-        return sorted(_without_echoes(found.values()), key=lambda problem: _in_order(problem.path))
+            problems.setdefault((problem.path, problem.rule), problem)
+        return sorted(
+            _without_echoes(problems.values()), key=lambda problem: _in_order(problem.path)
+        )
 
     def _at_home(self, problem: SchemaProblem) -> SchemaProblem:
-        """An unknown key that is one of another section is told where it belongs."""
+        """Say where an unknown key belongs when another section knows it."""
         if problem.rule != "additionalProperties" or len(problem.path) != 2:  # noqa: PLR2004
             return problem
         sections = self._schema.get("properties", {}).items()
@@ -95,7 +97,7 @@ def _fetch_nothing(address: str) -> Json:
 
 @lru_cache
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a text holds a match, in time that grows with the text alone. Raises ValueError."""
+    """A test whether a text holds a match, in linear time. Raises ValueError."""
     return SchemaValidator({"pattern": pattern}, is_foreign=True).is_valid
 
 
@@ -137,12 +139,11 @@ _WITHOUT_BACKTRACKING = {
 }
 
 
-def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
-    """What adds nothing to another problem is left out.
+def _without_echoes(problems: Collection[SchemaProblem]) -> Iterator[SchemaProblem]:
+    """Leave out the problems that only repeat another one.
 
-    A value of the wrong type may fail enum and range too, and a misspelt key is missing.
+    A value of the wrong type may fail enum and range too, and a misspelt key is also missing.
     """
-    problems = list(found)
     mistyped = {problem.path for problem in problems if problem.rule == "type"}
     misspelt = {(*problem.path[:-1], problem.meant) for problem in problems if problem.meant}
     for problem in problems:
@@ -153,7 +154,7 @@ def _without_echoes(found: Iterable[SchemaProblem]) -> Iterator[SchemaProblem]:
 
 
 def _in_order(path: tuple[str | int, ...]) -> list[tuple[int, str]]:
-    """Sorts items by number, keys by name."""
+    """A sort key: items by number, keys by name."""
     return [(step, "") if isinstance(step, int) else (-1, step) for step in path]
 
 
@@ -186,51 +187,54 @@ class _Violation:
 
 
 def _iter_words(error: "ValidationError") -> Iterator[SchemaProblem]:
-    found = _Violation(error)
-    if found.rule == "additionalProperties":
-        yield from _unknown_keys(found)
-    elif found.rule == "required":
-        yield from _missing_keys(found)
-    elif found.rule in ("anyOf", "oneOf") and found.inner:
-        yield from _closest_branch(found)
-    elif found.is_name:
-        path = (*found.path, found.value)
-        yield SchemaProblem(path=path, rule=found.rule, message=_words(found), of_key=True)
+    violation = _Violation(error)
+    if violation.rule == "additionalProperties":
+        yield from _unknown_keys(violation)
+    elif violation.rule == "required":
+        yield from _missing_keys(violation)
+    elif violation.rule in ("anyOf", "oneOf") and violation.inner:
+        yield from _closest_branch(violation)
+    elif violation.is_name:
+        path = (*violation.path, violation.value)
+        yield SchemaProblem(path=path, rule=violation.rule, message=_words(violation), of_key=True)
     else:
         yield SchemaProblem(
-            path=found.path, rule=found.rule, message=_words(found), size=_size(found)
+            path=violation.path,
+            rule=violation.rule,
+            message=_words(violation),
+            size=_size(violation),
         )
 
 
-def _unknown_keys(found: _Violation) -> Iterator[SchemaProblem]:
-    known = sorted(found.properties)
-    for key in found.value:
-        if key not in found.properties:
+def _unknown_keys(violation: _Violation) -> Iterator[SchemaProblem]:
+    known = sorted(violation.properties)
+    for key in violation.value:
+        if key not in violation.properties:
             message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"
             yield SchemaProblem(
-                path=(*found.path, key),
-                rule=found.rule,
+                path=(*violation.path, key),
+                rule=violation.rule,
                 message=message,
                 of_key=True,
                 meant=closest(key, known),
             )
 
 
-def _missing_keys(found: _Violation) -> Iterator[SchemaProblem]:
-    for key in found.limit:
-        if key not in found.value:
-            what = found.properties.get(key, {}).get("description", "")
+def _missing_keys(violation: _Violation) -> Iterator[SchemaProblem]:
+    for key in violation.limit:
+        if key not in violation.value:
+            what = violation.properties.get(key, {}).get("description", "")
             yield SchemaProblem(
-                path=(*found.path, key),
+                path=(*violation.path, key),
                 rule=f"required {key}",
                 message=f"missing; it is required{': ' + what if what else ''}",
             )
 
 
-def _closest_branch(found: _Violation) -> Iterator[SchemaProblem]:
-    """Word the alternative that the value was probably meant for, else name them all."""
+def _closest_branch(violation: _Violation) -> Iterator[SchemaProblem]:
+    """Describe the alternative that was probably meant, or else name them all."""
     branches: dict[int, list[ValidationError]] = {}
-    for inner in found.inner:
+    for inner in violation.inner:
         branches.setdefault(int(inner.relative_schema_path[0]), []).append(inner)
     fitting = [
         errors
@@ -241,61 +245,63 @@ def _closest_branch(found: _Violation) -> Iterator[SchemaProblem]:
         for inner in fitting[0]:
             yield from _iter_words(inner)
         return
-    titles = [str(branch.get("title") or branch.get("type")) for branch in found.limit]
-    message = f"found {show(found.value)}; allowed: {' or '.join(titles)}"
-    yield SchemaProblem(path=found.path, rule=found.rule, message=message)
+    titles = [str(branch.get("title") or branch.get("type")) for branch in violation.limit]
+    message = f"found {show(violation.value)}; allowed: {' or '.join(titles)}"
+    yield SchemaProblem(path=violation.path, rule=violation.rule, message=message)
 
 
-def _words(found: _Violation) -> str:
-    own = found.schema.get("errorMessage", {})
-    if found.rule in own or (found.rule == "type" and "pattern" in own):
-        return f"found {_typed(found)}; allowed: {own.get(found.rule) or own['pattern']}"
-    words = _WORDS.get(found.rule)
-    return words(found) if words else found.fallback
+def _words(violation: _Violation) -> str:
+    own = violation.schema.get("errorMessage", {})
+    if violation.rule in own or (violation.rule == "type" and "pattern" in own):
+        return f"found {_typed(violation)}; allowed: {own.get(violation.rule) or own['pattern']}"
+    words = _WORDS.get(violation.rule)
+    return words(violation) if words else violation.fallback
 
 
-def _size(found: _Violation) -> float | None:
-    if found.rule in ("minimum", "maximum"):
-        return float(found.value)
-    return len(found.value) if found.rule == "maxLength" else None
+def _size(violation: _Violation) -> float | None:
+    if violation.rule in ("minimum", "maximum"):
+        return float(violation.value)
+    return len(violation.value) if violation.rule == "maxLength" else None
 
 
-def _type_words(found: _Violation) -> str:
-    names = [found.limit] if isinstance(found.limit, str) else found.limit
+def _type_words(violation: _Violation) -> str:
+    names = [violation.limit] if isinstance(violation.limit, str) else violation.limit
     wanted = " or ".join(_article(_TYPES.get(name, name)) for name in names)
-    is_unspaced = isinstance(found.value, str) and re.match(r"[\w-]+:(?!//)\S", found.value)
+    is_unspaced = isinstance(violation.value, str) and re.match(r"[\w-]+:(?!//)\S", violation.value)
     hint = " (a blank belongs behind the colon of a key)" if is_unspaced else ""
-    return f"found {_typed(found)}{hint if found.limit == 'object' else ''}; allowed: {wanted}"
+    return (
+        f"found {_typed(violation)}{hint if violation.limit == 'object' else ''}; allowed: {wanted}"
+    )
 
 
-def _typed(found: _Violation) -> str:
+def _typed(violation: _Violation) -> str:
     """The value, and its type where that is what is wrong."""
-    is_plain = found.rule != "type" or found.value is None
-    return show(found.value) + ("" if is_plain else f" ({json_type(found.value)})")
+    is_plain = violation.rule != "type" or violation.value is None
+    return show(violation.value) + ("" if is_plain else f" ({json_type(violation.value)})")
 
 
-def _enum_words(found: _Violation) -> str:
-    options = [_plain(item) for item in found.limit]
-    near = nearest(found.value, options) if isinstance(found.value, str) else ""
-    return f"found {show(found.value)}{near}; allowed: {', '.join(options)}"
+def _enum_words(violation: _Violation) -> str:
+    options = [_plain(item) for item in violation.limit]
+    near = nearest(violation.value, options) if isinstance(violation.value, str) else ""
+    return f"found {show(violation.value)}{near}; allowed: {', '.join(options)}"
 
 
-def _range_words(found: _Violation) -> str:
-    return f"found {show(found.value)}; allowed: {_range(found.schema)}"
+def _range_words(violation: _Violation) -> str:
+    return f"found {show(violation.value)}; allowed: {_range(violation.schema)}"
 
 
-def _size_words(found: _Violation) -> str:
-    count = len(found.value)
+def _size_words(violation: _Violation) -> str:
+    count = len(violation.value)
     size = "no item" if not count else "1 item" if count == 1 else f"{count} items"
-    bound = "least" if found.rule.startswith("min") else "most"
-    return f"found {size}; allowed: at {bound} {found.limit}"
+    bound = "least" if violation.rule.startswith("min") else "most"
+    return f"found {size}; allowed: at {bound} {violation.limit}"
 
 
 _TYPES = {"object": "mapping", "array": "list"}
 _WORDS: Mapping[str, Callable[[_Violation], str]] = {
     "type": _type_words,
     "enum": _enum_words,
-    "const": lambda found: f"found {show(found.value)}; allowed: {_plain(found.limit)}",
+    "const": lambda violation: f"found {show(violation.value)}; allowed: {_plain(violation.limit)}",
     "minimum": _range_words,
     "maximum": _range_words,
     "maxLength": lambda v: f"found {len(v.value)} characters; allowed: at most {v.limit}",

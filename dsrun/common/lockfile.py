@@ -1,4 +1,4 @@
-"""The lock file of a run directory: its name, and what of it is as it should be."""
+"""`manifest.lock.json` of a run directory: its name and its well-formed sections."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ NAME = "manifest.lock.json"
 
 
 def read_lockfile(run_dir: Path) -> dict[str, Any]:
-    """The sections that are as they should be; none where the file is missing or unreadable."""
+    """The well-formed sections; none where the file is missing or unreadable."""
     try:
         lockfile = orjson.loads((run_dir / NAME).read_bytes())
     except (OSError, ValueError):
@@ -21,7 +21,7 @@ def read_lockfile(run_dir: Path) -> dict[str, Any]:
 
 
 def fitting(lockfile: dict[str, Json]) -> dict[str, Any]:
-    """The sections of a lock file that are as they should be."""
+    """The well-formed sections of a lock file."""
     return {name: value for name, value in lockfile.items() if _FITS.get(name, _is_text)(value)}
 
 

@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, and whether their header can be read."""
+"""The kind of a media file, from its first bytes, and whether its header is readable."""
 
 import warnings
 from io import BytesIO
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 HEAD_BYTES = 4096
 
-# The most bytes of a file of each kind. A picture of 4096x4096 pixels that cannot be packed has
-# 50 MB, and so have 17 minutes of speech at 24 kHz, twice of what any of the APIs makes.
+# The largest file of each kind. An incompressible picture of 4096x4096 pixels has 50 MB, and so
+# have 17 minutes of speech at 24 kHz: twice as much as any of the APIs makes.
 LARGEST = {"image": 64 << 20, "audio": 64 << 20}
 _MOST_PIXELS = 1 << 27
 
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
 
 def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
-    """The kind of a received file, whose header can be read. Raises ArtifactInvalid.
+    """The kind of a received file, once its header is read. Raises ArtifactInvalid.
 
     The arguments are those of `kind_of`.
     """
@@ -51,9 +51,9 @@ def identify(head: bytes, *, media: str, declared: str | None) -> Kind:
 def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
     """The kind of a file, from its first HEAD_BYTES. Raises ArtifactInvalid.
 
-    `media` is what the operation makes (image or audio). `declared` is the format that an
-    answer names for a body of its own: there the bytes cannot be had again, so where they do
-    not tell, it is believed.
+    `media` is what the operation makes (image or audio). `declared` is the format that an answer
+    names for the file in its own body: those bytes cannot be fetched again, so where they are
+    ambiguous, the answer is believed.
     """
     import filetype  # noqa: PLC0415  # start-up: only a run pays for it
 
@@ -62,8 +62,8 @@ def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
     if declared == "pcm" and not head.startswith((b"RIFF", b"OggS", b"ID3")):
         return Kind(_PCM, _EXTENSIONS[_PCM])
     matchers = filetype.image_matchers if media == "image" else filetype.audio_matchers
-    found = filetype.match(head, matchers)
-    media_type = found.mime if found else _mp3_by_sync(head, media)
+    match = filetype.match(head, matchers)
+    media_type = match.mime if match else _mp3_by_sync(head, media)
     if media_type not in _EXTENSIONS:
         if declared in _DECLARED:
             return Kind(_DECLARED[declared], declared)
@@ -75,30 +75,30 @@ def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
 
 
 def extensions_of(media: str) -> list[str]:
-    """The extensions of files of a kind: image or audio."""
+    """The extensions of image or audio files."""
     return sorted({ext for name, ext in _EXTENSIONS.items() if name.startswith(f"{media}/")})
 
 
 def is_kind(media_type: str, extension: str) -> bool:
-    """Whether files of this type are kept, and under this extension."""
+    """Whether files of this type are kept under this extension."""
     return _EXTENSIONS.get(media_type) == extension
 
 
 def end_mark(head: bytes) -> bytes:
-    """What a whole picture of this kind has near its end; empty where there is no such thing."""
+    """The bytes near the end of every whole picture of this kind; empty where there are none."""
     if head.startswith(b"\x89PNG"):
         return b"IEND\xae\x42\x60\x82"
     return b"\xff\xd9" if head.startswith(b"\xff\xd8") else b""
 
 
 def _mp3_by_sync(head: bytes, media: str) -> str | None:
-    """MPEG audio frames begin with eleven set bits; `filetype` knows some of them only."""
+    """MPEG audio frames begin with eleven set bits; `filetype` knows only some of them."""
     is_sync = media == "audio" and head[0] == 0xFF and head[1:2] >= b"\xe0"  # noqa: PLR2004
     return "audio/mpeg" if is_sync else None
 
 
 def picture_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height of a picture, from its first HEAD_BYTES; None where they do not tell."""
+    """Width and height of a picture, from its first HEAD_BYTES; None where they come later."""
     from PIL import ImageFile  # noqa: PLC0415  # as above
 
     parser = ImageFile.Parser()
@@ -110,7 +110,7 @@ def picture_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _check_header(head: bytes) -> None:
-    """Read the picture's size as a viewer would, and nothing more: no pixel is decoded."""
+    """Read the picture's size as a viewer would, without decoding a pixel."""
     from PIL import Image  # noqa: PLC0415  # as above
 
     try:
@@ -121,7 +121,7 @@ def _check_header(head: bytes) -> None:
             width, height = picture.size
     except Exception as error:  # a decoder may fail in any way on foreign bytes
         if isinstance(error, OSError) and len(head) >= HEAD_BYTES:
-            return  # its size may stand behind much else
+            return  # its size may come after the bytes that we have
         raise ArtifactInvalid(f"the picture's header cannot be read: {error}") from error
     if width * height > _MOST_PIXELS:
         raise ArtifactInvalid(f"the picture has {width}x{height} pixels, which nobody asked for")

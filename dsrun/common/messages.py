@@ -1,4 +1,4 @@
-"""Values and names as they stand in messages."""
+"""How values and names are written in messages."""
 
 import difflib
 import json
@@ -10,19 +10,19 @@ _LONGEST_SHOWN = 60
 
 
 def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
-    """A value as it may stand in a message: JSON, shortened."""
+    """A value for a message: JSON, shortened."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` (did you mean NAME?)`, or nothing where no known word is near."""
+    """` (did you mean NAME?)`, or nothing where no known word is close."""
     close = closest(word, known)
     return f" (did you mean {close}?)" if close else ""
 
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """The known word that is near, or nothing."""
+    """The closest known word, or nothing."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 

@@ -27,7 +27,7 @@ OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)  # a run g
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadFile:
-    """A file of the user's as it was when the plan was made. `name` is the manifest's word."""
+    """A user's file as it was when the plan was made; `name` is how the manifest calls it."""
 
     name: str
     path: Path
@@ -49,22 +49,24 @@ class Job:
     matrix: Mapping[str, Json]
     request: Mapping[str, Json]
     body: bytes  # the canonical JSON of `request`: what is hashed is what is sent
-    stems: tuple[str, ...]  # file names without extension, one an artifact, below artifacts/STEP/
-    units: int  # images or voices that it asks for, each billed
+    stems: tuple[
+        str, ...
+    ]  # file names without extension below artifacts/STEP/, one for each artifact
+    units: int  # the number of images or voices asked for, each billed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Some artifacts of a job, when others have come already. Indexes count from 0."""
+    """Some artifacts of a job whose others have already come. Indexes count from 0."""
 
     first: int
     count: int
-    missing: tuple[int, ...]  # all that have not come, these included
+    missing: tuple[int, ...]  # every artifact that has not come, these included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenJob:
-    """A job of the ledger that has not ended. `stems` hold one tuple a row that makes the job."""
+    """A job of the ledger that has not ended; `stems` has a tuple for each row that makes it."""
 
     job_id: str
     operation: str
@@ -76,16 +78,16 @@ class OpenJob:
     lost_at: str | None = None  # when the create's answer was given up
     attempts: int
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
-    part: "Part | None" = None  # what of a partial job is asked for again
+    part: "Part | None" = None  # the part of a partial job that is asked for again
     whole: bytes | None = None  # the job's own request, where `body` asks for a part
-    run_id: int | None = None  # of the last intent; None where another run directory has sent it
-    is_found: bool = False  # the task, in the service's list: no answer has named it
-    is_retry: bool = False  # where its task has no more to give, it is sent again
+    run_id: int | None = None  # of the last intent; None where another run directory sent it
+    is_found: bool = False  # the task was found in the service's list; no answer named it
+    is_retry: bool = False  # sent again where its task has no more to give
     have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
 
 
 class SentElsewhere(NamedTuple):
-    """A create that another run directory has sent; `task_id` where it was answered."""
+    """A create that another run directory sent; it has a `task_id` where it was answered."""
 
     job_id: str
     task_id: str | None
@@ -107,7 +109,7 @@ class JobError:
 class Artifact:
     """One file of a job; `path` is relative to the run directory, `size` in bytes.
 
-    `source_sha256` is of the bytes as the service gave them, before metadata was put in.
+    `source_sha256` is that of the bytes as the service sent them, before metadata was added.
     """
 
     path: str
@@ -120,7 +122,7 @@ class Artifact:
     sample_rate: int | None = None
 
 
-LOST_ROW = "LedgerDamaged"  # error code of a job whose row in a damaged ledger could not be read
+LOST_ROW = "LedgerDamaged"  # error code of a job whose row of a damaged ledger is unreadable
 
 
 class Saved(NamedTuple):
@@ -142,5 +144,5 @@ class JobResult:
     output: Mapping[str, Json] | None = None
     error: JobError | None = None
     units: int = 0
-    request_id: str | None = None  # of an answer that the ledger has not seen yet
+    request_id: str | None = None  # of an answer that is not in the ledger yet
     warning: str = ""

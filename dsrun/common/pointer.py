@@ -1,11 +1,9 @@
-"""Places in a JSON value: found by a pointer (RFC 6901) or by their keys, and written."""
+"""Reading and writing places in a JSON value, by JSON pointer (RFC 6901) or by their keys."""
 
 from functools import lru_cache
 from typing import Any
 
-from dsrun.common.models import (
-    Json,
-)
+from dsrun.common.models import Json
 
 
 @lru_cache
@@ -17,7 +15,7 @@ def pointer(text: str | None) -> tuple[str, ...] | None:
 
 
 def resolve(value: Json, at: str | None) -> Json:
-    """The part of an answer that a JSON pointer names, or None."""
+    """The part of a value that a JSON pointer names, or None."""
     if at is None:
         return None
     for step in pointer(at) or ():
@@ -31,7 +29,7 @@ def resolve(value: Json, at: str | None) -> Json:
 
 
 def resolve_each(value: Json, at: str) -> list[Json]:
-    """The parts of an answer that a JSON pointer names, where `*` is each item of a list."""
+    """The parts of a value that a pointer names, where `*` stands for each item of a list."""
     before, star, after = at.partition("/*")
     part = resolve(value, before)
     if not star:
@@ -48,7 +46,7 @@ def value_at(request: Json, at: tuple[str, ...] | None) -> Json:
 
 
 def put_at(request: Any, at: tuple[str, ...], value: Json) -> None:
-    """Replace the value at a place of a request."""
+    """Replace the value at a path of a request."""
     for step in at[:-1]:
         request = request[step]
     request[at[-1]] = value

@@ -3,7 +3,7 @@
 import re
 
 _STARS = "***"
-_SHORTEST = 6  # a shorter text would be found in words that are no secret
+_SHORTEST = 6  # a shorter text would also match words that are no secret
 
 _secrets: set[str] = set()
 
@@ -15,11 +15,13 @@ _SIGNED = re.compile(
 )
 _PASSWORD = re.compile(r"(https?://)[^\s/@\"'<>?]+@", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|(?<=\bBearer )[^\s\"']+", re.IGNORECASE)
-_SUSPECT = re.compile("http|sk-|bearer", re.IGNORECASE)  # where none stands, nothing of these can
+_SUSPECT = re.compile(
+    "http|sk-|bearer", re.IGNORECASE
+)  # without one of these, none of the patterns can match
 
 
 def keep_secret(text: str) -> None:
-    """From now on `mask` hides this text, wherever it stands."""
+    """From now on `mask` hides this text wherever it appears."""
     if len(text) >= _SHORTEST:
         _secrets.add(text)
 

@@ -24,15 +24,15 @@ def read_page(name: str) -> bytes:
 
 def pipeline_files() -> list[str]:
     """Names of the files that ship in `pipelines/`."""
-    found = [item.name for item in _package("dsrun.pipelines").iterdir() if item.is_file()]
-    return sorted(name for name in found if not name.endswith((".py", ".pyc")))
+    names = [item.name for item in _package("dsrun.pipelines").iterdir() if item.is_file()]
+    return sorted(name for name in names if not name.endswith((".py", ".pyc")))
 
 
 def iter_operation_files() -> Iterator[tuple[str, bytes]]:
-    """Names (without `.json`) and bytes of the operation files, in order of name."""
+    """Names (without `.json`) and bytes of the operation files, sorted by name."""
     folder = _package("dsrun.schemas").joinpath("operations")
-    found = [item for item in folder.iterdir() if item.name.endswith(".json")]
-    for item in sorted(found, key=lambda item: item.name):
+    operations = [item for item in folder.iterdir() if item.name.endswith(".json")]
+    for item in sorted(operations, key=lambda item: item.name):
         yield item.name.removesuffix(".json"), item.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""How one invocation ended, as notices, metrics and summaries tell it."""
+"""How one invocation ended, for notices, metrics and summaries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any
 from dsrun.common.escaping import escaped
 from dsrun.common.models import JobStatus
 from dsrun.common.redaction import mask
-from dsrun.common.units import Money
+from dsrun.common.units import Money, first_as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """Times are stamps (UTC), paths are absolute; `jobs` are all of the run directory.
+    """Times are stamps (UTC), paths are absolute; `jobs` counts all jobs of the run directory.
 
-    `cost` is what this invocation paid for. A run that could not begin has no jobs.
+    `cost` is what this invocation paid. A run that could not begin has no jobs.
     """
 
     pipeline: str
@@ -43,8 +43,7 @@ class RunEnd:
         return escaped(mask(f"{head}: {'; '.join(parts)}"))
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that README documents; what the templates of a notice read."""
-        cost = self.cost[0] if self.cost else None
+        """The keys that README documents and the templates of a notice read."""
         return {
             "text": self.text,
             "pipeline": self.pipeline,
@@ -57,10 +56,7 @@ class RunEnd:
             "ended_at": self.ended_at,
             "duration_s": self.duration_s,
             "jobs": {status.value: self.jobs.get(status, 0) for status in JobStatus},
-            "cost": {
-                "amount": float(cost.amount) if cost else 0.0,
-                "currency": cost.currency if cost else "CNY",
-            },
+            "cost": first_as_json(self.cost),
             "errors": [
                 {"code": code, "message": mask(message), "jobs": number}
                 for code, message, number in self.errors

@@ -1,4 +1,4 @@
-"""The environment and key files, read once into values. The only user of os.environ."""
+"""The environment and the key files, read into values. The only user of os.environ."""
 
 import os
 import re
@@ -19,15 +19,15 @@ from dsrun.common.user_files import Unreadable, read_file, read_pipe
 
 _KEY = "DASHSCOPE_API_KEY"
 _BIGGEST_KEY_FILE = 65_536  # bytes
-_env_files: set[Path] = set()  # that were read, and the keys in them
-_keys: set[str] = set()  # that were read in this process, from pipes too
+_env_files: set[Path] = set()  # that were read
+_keys: set[str] = set()  # every key read in this process, from pipes too
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
 _SETTINGS_BYTES = 2**20  # of a key file, of an env file
-_PIPE_S = 5.0  # until a pipe must have given the key
+_PIPE_S = 5.0  # how long to wait for the key from a pipe
 _NO_ADDRESS = re.compile(r"[\s\\\x00-\x20\x7f]")
 _LONGEST_HOST = 253
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
@@ -109,7 +109,7 @@ def _is_address(text: str, parts: SplitResult) -> bool:
 
 
 def load_env_file(path: Path) -> tuple[str, ...]:
-    """Set the variables of a file that the environment does not have; warnings about the file.
+    """Set the variables of a file that are not in the environment yet; return warnings about it.
 
     Raises UsageError.
     """
@@ -139,7 +139,7 @@ def load_env_file(path: Path) -> tuple[str, ...]:
 
 
 def guard_key(environ: Mapping[str, str] | None = None) -> None:
-    """Let no pipeline touch the key: its values, wherever they stand, its variables, its files."""
+    """Keep the key from pipelines: its values wherever they appear, its variables, its files."""
     env = os.environ if environ is None else environ
     named = (Path(env[name]).absolute() for name in ("DSRUN_ENV_FILE",) if env.get(name))
     kept = (key_file(env), key_file({}))
@@ -156,25 +156,25 @@ def _can_be_set(binding: "Binding") -> bool:
 
 
 def wants_color(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether a terminal may show colours: not with NO_COLOR (no-color.org), not a dumb one."""
+    """Whether to use colours: not with NO_COLOR (no-color.org), nor on a dumb terminal."""
     env = os.environ if environ is None else environ
     return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
 def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
-    """`json` where a command line, or the environment, asks for it, else `text`.
+    """`json` where the command line or the environment asks for it, else `text`.
 
-    Known before the command line is parsed, so that a slip in it is told in the same form.
+    Needed before the command line is parsed, so that an error in it has the same form.
     """
     env = os.environ if environ is None else environ
     words = "\n".join(argv).replace("--log-format\n", "--log-format=").split("\n")
-    given = [word.partition("=")[2] for word in words if word.startswith("--log-format=")]
-    chosen = given[-1] if given else env.get("DSRUN_LOG_FORMAT")
+    forms = [word.partition("=")[2] for word in words if word.startswith("--log-format=")]
+    chosen = forms[-1] if forms else env.get("DSRUN_LOG_FORMAT")
     return "json" if chosen == "json" else "text"
 
 
 def read_variable(name: str) -> str | None:
-    """A variable that the manifest names for a secret; None where it is not set, or has the key."""
+    """A secret that the manifest names; None where the variable is not set or holds the key."""
     if is_key_variable(name):
         return None
     value = os.environ.get(name, "").strip()
@@ -183,19 +183,19 @@ def read_variable(name: str) -> str | None:
 
 
 def step_summary_file() -> Path | None:
-    """The file whose Markdown GitHub shows on the page of a workflow run."""
+    """The file whose Markdown GitHub shows on the page of a workflow run, if any."""
     named = os.environ.get("GITHUB_STEP_SUMMARY")
     return Path(named) if named else None
 
 
 def without_key() -> dict[str, str]:
-    """The environment for a program that is not ours: all but the key and where it stands."""
+    """The environment for a foreign program: everything but the key and its location."""
     guard_key()
     return {name: value for name, value in os.environ.items() if not is_key_variable(name)}
 
 
 def state_folder(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Where dsrun keeps what it remembers of this user; None where there is no home."""
+    """Where dsrun keeps the state of this user; None without a home."""
     env = os.environ if environ is None else environ
     named = Path(env.get("XDG_STATE_HOME", ""))
     folder = named if named.is_absolute() else _home() / ".local" / "state"
@@ -212,28 +212,28 @@ def emulated_settings(base_url: str) -> Settings:
 
 
 def key_file(environ: Mapping[str, str] | None = None) -> Path:
-    """The file that the key is read from where DASHSCOPE_API_KEY does not hold it."""
+    """The file with the key, read where DASHSCOPE_API_KEY is not set."""
     env = os.environ if environ is None else environ
     named = env.get("DASHSCOPE_API_KEY_FILE_PATH")
     return Path(named) if named else _home() / KEY_FOLDER / "api_key"
 
 
 def lasting_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The settings that a scheduled run needs, without the key; `has_bare_key` tells of that."""
+    """The settings that a scheduled run needs, without the key (see `has_bare_key`)."""
     env = os.environ if environ is None else environ
-    found = {name: env[name] for name in _LASTING if env.get(name)}
+    values = {name: env[name] for name in _LASTING if env.get(name)}
     files = {name: str(Path(env[name]).absolute()) for name in _LASTING_FILES if env.get(name)}
-    return found | files
+    return values | files
 
 
 def has_bare_key(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the key stands in the environment itself, where a scheduled run finds none."""
+    """Whether the key is in the environment itself, which a scheduled run does not inherit."""
     env = os.environ if environ is None else environ
     return bool(env.get("DASHSCOPE_API_KEY"))
 
 
 def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """The key, and what is to be said of where it stands."""
+    """The key, and warnings about where it is kept."""
     key = env.get("DASHSCOPE_API_KEY", "").strip()
     warnings: tuple[str, ...] = ()
     if not key:
@@ -254,17 +254,17 @@ def _api_key(env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _text_of(path: Path) -> str:
-    """The key that stands in a file; a pipe is left alone, since it is read once."""
+    """The key in a file; a pipe is left alone, since it can be read only once."""
     try:
         if path.is_file() and path.stat().st_size <= _BIGGEST_KEY_FILE:
             return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):  # whoever needs the key says so
+    except (OSError, ValueError):  # reported by whoever needs the key
         return ""
     return ""
 
 
 def _open_to_others(path: Path) -> tuple[str, ...]:
-    """A warning where every account of the machine can read or write the key's file."""
+    """A warning where every user of the machine can read or write the key's file."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -295,5 +295,5 @@ def _key_text(path: Path) -> str:
 
 @cache
 def _read_once(path: Path) -> str:
-    """The text of a pipe, which is empty when the next run of this process (--catch-up) asks."""
+    """The text of a pipe, cached: it is empty when the next run of --catch-up asks."""
     return read_pipe(path, most=_SETTINGS_BYTES, wait_s=_PIPE_S).decode()

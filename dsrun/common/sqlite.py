@@ -1,4 +1,4 @@
-"""The file of a ledger: opened to write, or to read with nothing beside it touched."""
+"""Opening a ledger file: to write it, or to read it without touching anything beside it."""
 
 import shutil
 import sqlite3
@@ -13,15 +13,15 @@ from dsrun.common.errors import SetupError
 _LOG_HEAD = struct.Struct(">8I")  # its last two numbers are the checksum of the others
 _LOG_MAGIC = 0x377F0682
 _NO_STATE = (0, 0, 0)
-_PRIMARY = 0xFF  # of an error code, without what SQLite adds to it
+_PRIMARY = 0xFF  # the primary part of an extended error code
 
 
 class NoRoom(SetupError):
-    """The disk takes nothing more: it is full, or a quota or limit is reached."""
+    """The disk takes no more: it is full, or a quota or limit is reached."""
 
 
-_ALONE_MS = 200  # to wait for those who read a ledger that is closed
-_DAMAGE = (  # in what SQLite says of a file that is not as it was written
+_ALONE_MS = 200  # to wait for readers of a ledger that is being closed
+_DAMAGE = (  # in SQLite's messages about a file that was changed
     "malformed", "not a database", "decode to UTF-8", "no such table", "no such column",
     "unsupported file format", "no such index", "database schema", "duplicate column",
 )  # fmt: skip
@@ -29,7 +29,7 @@ READ_FAULTS = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
 
 
 class OwnFile:
-    """A connection with the ledger's own settings, for the process that runs."""
+    """A connection with the ledger's own settings, for the process that owns the run."""
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError."""
@@ -43,11 +43,11 @@ class OwnFile:
 
 
 class UntouchedFile:
-    """A ledger of somebody else, perhaps of a live run, perhaps in a folder that is read-only.
+    """Another process's ledger, perhaps of a live run, perhaps in a read-only folder.
 
-    SQLite reads a WAL database with a lock file (`-shm`) that it would make. Where a run left one
-    it is read as it is; where the log is empty the database alone says all; and a log without its
-    lock file, as in a copied folder, is read in a copy.
+    SQLite needs a lock file (`-shm`) to read a WAL database, and would create it. Where a run left
+    one, it is used; where the log is empty, the database alone is complete; and a log without its
+    lock file, as in a copied folder, is read from a copy.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +58,7 @@ class UntouchedFile:
         self._db = self._open()
 
     def connection(self) -> sqlite3.Connection:
-        """The connection; a new one where a run has begun since, whose log it must see."""
+        """The connection; a new one where a run has started since, so that its log is seen."""
         if self._state != _NO_STATE and self._state != self._state_now():
             self.close()
             self._db = self._open()
@@ -94,10 +94,10 @@ class UntouchedFile:
         with suppress(OSError):
             log = _beside(self._path, "-wal").stat().st_size
         try:
-            found = self._path.stat()
+            state = self._path.stat()
         except OSError as error:
             raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
-        return log, found.st_size, found.st_mtime_ns
+        return log, state.st_size, state.st_mtime_ns
 
     def _copied(self) -> Path:
         self._copy = tempfile.TemporaryDirectory(prefix="dsrun-ledger-")
@@ -111,7 +111,7 @@ class UntouchedFile:
 
 
 def _is_log(path: Path) -> bool:
-    """Whether a log begins as SQLite writes it; over another one it would wait for long."""
+    """Whether a log has the header SQLite writes; on any other SQLite would wait for long."""
     try:
         with path.open("rb") as file:
             head = file.read(_LOG_HEAD.size)
@@ -154,7 +154,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
 
 
 class DamagedLedger(SetupError):
-    """The ledger does not say what was written to it."""
+    """The ledger no longer holds what was written to it."""
 
     def __init__(self, path: Path, what: str) -> None:
         self.what = what
@@ -168,7 +168,7 @@ class DamagedLedger(SetupError):
 
 
 def disk_error(error: Exception, path: Path) -> SetupError:
-    """Words for a ledger that the disk does not take or give."""
+    """The error for a ledger that cannot be read or written."""
     if isinstance(error, UnicodeDecodeError) or any(sign in str(error) for sign in _DAMAGE):
         return DamagedLedger(path, _told(error))
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
@@ -180,7 +180,7 @@ def disk_error(error: Exception, path: Path) -> SetupError:
 
 
 def _told(error: Exception) -> str:
-    """Without the bytes that cannot be shown."""
+    """The message without undecodable bytes."""
     if isinstance(error, UnicodeDecodeError):
         return "a text in it is not UTF-8"
     words = str(error)
@@ -188,9 +188,9 @@ def _told(error: Exception) -> str:
 
 
 def merge_log(db: sqlite3.Connection) -> bool:
-    """Bring the log into the database file and do without it; whether nobody else has it open.
+    """Merge the log into the database file and drop it; False where somebody else has it open.
 
-    A file without a log counts who writes to it, and is read anywhere.
+    A file without a log can be read anywhere, read-only folders included.
     """
     try:
         db.execute(f"PRAGMA busy_timeout = {_ALONE_MS}")

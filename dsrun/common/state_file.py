@@ -1,6 +1,6 @@
-"""A list of lines in the user's state folder, which many processes read and add to.
+"""A list of lines in the user's state folder, which many processes read and append to.
 
-It is the user's own: one that others can write, or that is no file, counts as empty.
+A file that other users can write, or that is no regular file, counts as empty.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from dsrun.common.errors import SetupError
 
 _MODE, _FOLDER_MODE = 0o600, 0o700
-_BIGGEST = 1_000_000  # bytes; what is larger is rubbish
+_BIGGEST = 1_000_000  # bytes; a larger file is not ours
 
 
 class StateFile:
@@ -28,7 +28,7 @@ class StateFile:
             return []
 
     def add(self, line: bytes) -> None:
-        """Add a line, beside whoever else writes just now. Raises SetupError."""
+        """Append a line, even while other processes write. Raises SetupError."""
         if self._file is None:
             raise SetupError("this user has no home directory; set XDG_STATE_HOME")
         try:
@@ -37,7 +37,7 @@ class StateFile:
                 self._file.unlink()
             descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _MODE)
             try:
-                # A line feed before it too: a line that was cut off spoils no other.
+                # A line feed before it too, so that a truncated line spoils no other.
                 os.write(descriptor, b"\n" + line + b"\n")
             finally:
                 os.close(descriptor)

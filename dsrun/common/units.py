@@ -1,11 +1,14 @@
-"""Money, rates and durations: what they are, and how they are written."""
+"""Money, prices, rates and durations, and their text forms."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from dsrun.common.models import Json
+
 _CURRENCY = "CNY"
-_LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and short enough to reckon with
+_LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and small enough to add to a time
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}").fullmatch
 _COUNT = re.compile(r"[1-9][0-9]{0,6}").fullmatch
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{0,6})?|\.[0-9]{1,6}").fullmatch
@@ -17,13 +20,41 @@ class Money:
     amount: Decimal
     currency: str
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> "Money":
+        """The amount that `as_json` wrote. Raises ArithmeticError or KeyError."""
+        return cls(amount=Decimal(str(value["amount"])), currency=value["currency"])
+
+    def __add__(self, other: "Money") -> "Money":
+        if self.currency != other.currency:
+            raise ValueError(f"{self} and {other} have no sum")
+        return Money(amount=self.amount + other.amount, currency=self.currency)
+
     def __str__(self) -> str:
         return f"{self.amount.normalize():f} {self.currency}"
+
+    def as_json(self) -> dict[str, Json]:
+        return {"amount": float(self.amount), "currency": self.currency}
+
+
+def sum_money(amounts: Iterable[Money]) -> list[Money]:
+    """One sum for each currency, in the order in which the currencies come."""
+    sums: dict[str, Money] = {}
+    for money in amounts:
+        before = sums.get(money.currency)
+        sums[money.currency] = money if before is None else before + money
+    return list(sums.values())
+
+
+def first_as_json(amounts: Sequence[Money], *, currency: str = _CURRENCY) -> dict[str, Json]:
+    """The first amount, or zero of `currency`: where a key has room for only one amount."""
+    zero = Money(amount=Decimal(0), currency=currency)
+    return next(iter(amounts), zero).as_json()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Cost of one unit; only what succeeds is billed."""
+    """The cost of one unit; only what succeeds is billed."""
 
     amount: Decimal
     currency: str
@@ -31,6 +62,16 @@ class Price:
     billed: str | None
     count: tuple[str, ...] | None
     as_of: str
+
+    def __str__(self) -> str:
+        article = "an" if self.unit[0] in "aio" else "a"
+        return f"{self.amount} {self.currency} {article} {self.unit}"
+
+    def of(self, units: int) -> Money:
+        return Money(amount=self.amount * units, currency=self.currency)
+
+    def as_json(self) -> dict[str, Json]:
+        return {**self.of(1).as_json(), "unit": self.unit, "as_of": self.as_of}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,12 @@
-"""Files of the user: where they lie, and the one way in which they are opened.
+"""The user's files: where they are, and the only way in which they are opened.
 
-A pipeline reads below its own folder, and below those that the user allows for this run. Only
-regular files are opened, without waiting for anybody, and no more of one is read than is allowed.
-A hard link into the folder is a file of the folder: nothing tells the two apart.
+A pipeline may read files below its own folder and below the folders that the user allows for this
+run. Only regular files are opened, opening never blocks, and no file is read past its size limit.
+A hard link into the folder counts as a file of the folder, because nothing tells the two apart.
 """
 
 import errno
+import hashlib
 import os
 import select
 import stat
@@ -14,6 +15,9 @@ from functools import partial
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from dsrun.common.errors import FileChanged
+from dsrun.common.models import UploadFile
 
 INPUTS = "inputs"  # folder of the copies, in a run directory
 
@@ -33,7 +37,7 @@ _KINDS = {
 
 
 class Unreadable(Exception):
-    """A file cannot be read. `kind` is the rule that it breaks; `about` tells it with a name."""
+    """A file cannot be read. `kind` is the rule that it breaks; `about` adds its name."""
 
     def __init__(self, kind: str, words: str) -> None:
         super().__init__(words)
@@ -44,9 +48,9 @@ class Unreadable(Exception):
 
 
 class Inputs(NamedTuple):
-    """`root` is the folder that names are relative to, `allowed` are further ones to read.
+    """`root` is the folder that names are relative to; files below `allowed` may be read too.
 
-    A lock file has copies in `kept`, and in `pinned` the digests of all that its run has read.
+    A lock file has copies in `kept`, and in `pinned` the digests of every file that its run read.
     """
 
     root: Path
@@ -59,15 +63,15 @@ class Inputs(NamedTuple):
         return tuple(path for path in (self.root, self.kept, *self.allowed) if path is not None)
 
     def place(self, name: str) -> Path:
-        """The file of a name; a copy goes before the file, which may have changed since."""
+        """The file with this name: the copy if there is one, since the file may have changed."""
         if self.kept is not None and can_be_kept(name) and is_file(self.kept / name):
             return self.kept / name
         return self.root / name
 
     def check(self, name: str, path: Path, sha256: str) -> None:
-        """Refuse a file that a lock file names, unless its run has read the very same.
+        """Refuse a file that a lock file names, unless its run read the same bytes.
 
-        A lock file says itself which folder it is about, so the folder alone allows nothing.
+        A lock file names its own folder, so being in that folder is no permission.
         Raises Unreadable.
         """
         if self.pinned is None or self.pinned.get(name) == sha256:
@@ -91,13 +95,13 @@ def is_file(path: Path) -> bool:
 
 
 def is_below(path: Path, folders: Sequence[Path]) -> bool:
-    """Whether a path, its links followed, lies in one of the folders."""
+    """Whether a path lies in one of the folders once its links are followed."""
     real = Path(os.path.realpath(path))
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
 
 
 def open_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -> BufferedReader:
-    """A regular file, opened for reading; `folders`: where it must lie. Raises Unreadable."""
+    """Open a regular file, which must lie in one of `folders` if given. Raises Unreadable."""
     try:
         if folders is not None and not is_below(path, folders):
             raise Unreadable("outside", OUTSIDE)
@@ -127,7 +131,7 @@ def read_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -
 
 
 def read_pipe(path: Path, *, most: int, wait_s: float) -> bytes:
-    """All that a pipe gives, whose other end must not make us wait. Raises Unreadable."""
+    """Everything that a pipe gives; its writer may pause `wait_s` at most. Raises Unreadable."""
     try:
         pipe = os.open(path, os.O_RDONLY | _FLAGS)
     except OSError as error:
@@ -151,7 +155,7 @@ OUTSIDE = (
 
 
 def _check_opened(file: FileIO, path: Path, most: int, folders: Sequence[Path] | None) -> None:
-    """What was opened is what was looked at, although names may change in between."""
+    """Check that the opened file is the one that was looked at: names may change in between."""
     opened = os.fstat(file.fileno())
     _check_kind(opened.st_mode)
     if opened.st_size > most:
@@ -178,7 +182,7 @@ def _size_words(size: int, most: int) -> str:
 
 
 class _Bounded(FileIO):
-    """Ends with an error where more comes than the file has, as from one of /proc."""
+    """Fails where more bytes come than the size says, as from a file of /proc."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
@@ -204,3 +208,36 @@ class _Bounded(FileIO):
     def _check(self) -> None:
         if self.tell() > self._size:
             raise OSError(errno.EFBIG, "it gives more than its size, or grows")
+
+
+class CheckedReader(BufferedReader):
+    """The bytes of an UploadFile; `check()` after the last one compares them with the plan."""
+
+    def __init__(self, file: UploadFile) -> None:
+        """Raises FileChanged where the file is gone or has another size."""
+        self._file = file
+        self._hash = hashlib.sha256()
+        try:
+            super().__init__(open_file(file.path, most=UPLOAD_BYTES).detach())
+        except Unreadable as error:
+            raise _changed(file) from error
+        if os.fstat(self.fileno()).st_size != file.size:
+            self.close()
+            raise _changed(file)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._hash.update(data)
+        return data
+
+    def check(self) -> None:
+        """Raises FileChanged where the bytes differ from those that the plan was made with."""
+        if self._hash.hexdigest() != self._file.sha256:
+            raise _changed(self._file)
+
+
+def _changed(file: UploadFile) -> FileChanged:
+    return FileChanged(
+        f"{file.name} is not what it was when the plan was made; run again to plan with the file "
+        "as it is, or put it back and add --retry-failed"
+    )

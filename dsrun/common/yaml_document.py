@@ -1,7 +1,7 @@
 """YAML 1.2 text to JSON values, with the place of every value.
 
 Types are those of the YAML 1.2 core schema, as editors read them: `no` is a word, `2026-11-01`
-is text. What JSON cannot say (tags, NaN, keys that are no strings) is a problem with its place.
+is text. Whatever JSON cannot express (tags, NaN, keys that are no strings) is a problem.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ from dsrun.common.yaml_scalars import (
 )
 
 MAX_DEPTH = 50
-MAX_VALUES = 2_000_000  # after anchors are expanded
+MAX_VALUES = 2_000_000  # once anchors are expanded
 MAX_NODES = 500_000  # before
 _CHARACTERS_OF_A_VALUE = 100
 _MOST_PROBLEMS = 1000  # nobody reads more
@@ -39,7 +39,7 @@ Path = tuple[str | int, ...]
 
 
 class YamlDocument:
-    """A parsed document: its value, and `place(path)` for the line and column of any part of it."""
+    """A parsed document: its value, and the line and column of every part of it."""
 
     def __init__(self, *, file: str, value: Json, root: Node, text: str) -> None:
         self.file = file
@@ -50,7 +50,7 @@ class YamlDocument:
     def place(self, path: Sequence[str | int], *, of_key: bool = False) -> tuple[int, int]:
         """Line and column (from 1) of the value at `path`, or of its key.
 
-        A path that leads to nothing gives the place of the last part that is there.
+        A path that leads nowhere gives the place of its last existing part.
         """
         return place_of(self._text, self._node(path, of_key=of_key).start_mark)
 
@@ -80,15 +80,7 @@ class YamlDocument:
 
     def problem(self, path: Sequence[str | int], message: str, *, of_key: bool = False) -> Problem:
         node = self._node(path, of_key=of_key)
-        line, column = place_of(self._text, node.start_mark)
-        return Problem(
-            file=self.file,
-            line=line,
-            column=column,
-            end_column=end_column(self._text, node),
-            where=dotted(path),
-            message=message,
-        )
+        return _problem(node, path, message, text=self._text, file=self.file)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -221,19 +213,23 @@ class _Builder:
             self._complain(node, path, f"the tag {node.tag} has no JSON type; remove it")
 
     def _complain(self, node: Node, path: Path, message: str) -> None:
-        line, column = place_of(self._text, node.start_mark)
         if len(self.problems) >= _MOST_PROBLEMS:
             raise ManifestError(self.problems)
-        self.problems.append(
-            Problem(
-                file=self._file,
-                line=line,
-                column=column,
-                end_column=end_column(self._text, node),
-                where=dotted(path),
-                message=message,
-            )
-        )
+        self.problems.append(_problem(node, path, message, text=self._text, file=self._file))
+
+
+def _problem(
+    node: Node, path: Sequence[str | int], message: str, *, text: str, file: str
+) -> Problem:
+    line, column = place_of(text, node.start_mark)
+    return Problem(
+        file=file,
+        line=line,
+        column=column,
+        end_column=end_column(text, node),
+        where=dotted(path),
+        message=message,
+    )
 
 
 def _is_bare_template(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""From YAML marks to lines and columns as an editor counts them, also inside a scalar."""
+"""Turns YAML marks into lines and columns as an editor counts them, also inside a scalar."""
 
 import re
 from typing import Protocol
@@ -61,7 +61,7 @@ def place_at(text: str, offset: int) -> tuple[int, int]:
 
 
 def end_column(text: str, node: Node) -> int:
-    """The first column behind what a node has on its first line; 0 for a block of lines."""
+    """The column after the part of a node on its first line; 0 for a block of lines."""
     if isinstance(node, CollectionNode) and not node.flow_style:
         return 0
     start, end = node.start_mark.index, node.end_mark.index
@@ -71,10 +71,10 @@ def end_column(text: str, node: Node) -> int:
 
 
 def offset_in_scalar(text: str, node: ScalarNode, offset: int) -> int:
-    """Where in the text the character stands that is number `offset` of the scalar's value.
+    """The offset in the text of character number `offset` of the scalar's value.
 
-    Quotes, indentation, folded lines and escapes change the blanks of a value, and how its other
-    characters are spelled, but never their number or order: so those are counted.
+    Quotes, indentation, folded lines and escapes change the blanks of a value and the spelling of
+    its other characters, but never the number or order of those, so those are counted.
     """
     left = len("".join(node.value[:offset].split()))
     at, end = _content(text, node)
@@ -89,7 +89,7 @@ def offset_in_scalar(text: str, node: ScalarNode, offset: int) -> int:
 
 
 def _content(text: str, node: ScalarNode) -> tuple[int, int]:
-    """Begin and end of what a scalar holds: behind its quote, or below its head."""
+    """Start and end of a scalar's content: after its quote, or below its header."""
     start, end = node.start_mark.index, node.end_mark.index
     if properties := _PROPERTIES.match(text, start):
         start = properties.end()
@@ -101,7 +101,7 @@ def _content(text: str, node: ScalarNode) -> tuple[int, int]:
 
 
 def _unit(text: str, at: int, style: str | None) -> tuple[int, bool]:
-    """The width in the text of one character of the value, and whether it is a blank."""
+    """How wide one character of the value is in the text, and whether it is a blank."""
     if style == "'" and text.startswith("''", at):
         return 2, False
     if style == '"' and (escape := _ESCAPE.match(text, at)):
@@ -114,22 +114,22 @@ def _unit(text: str, at: int, style: str | None) -> tuple[int, bool]:
 
 def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
-        # An open quote is found at the end of the file; its begin is what helps.
-        # So is a missing colon behind the key that lacks it.
+        # An open quote is noticed at the end of the file, but its start is what helps. In the
+        # same way a missing colon is noticed only after the key that lacks it.
         is_late = str(error.problem).endswith(("end of stream", "could not find expected ':'"))
         marks = (error.context_mark, error.problem_mark)
         mark = (marks[0] or marks[1]) if is_late else (marks[1] or marks[0])
         line, column = place_of(text, mark) if mark is not None else (1, 1)
-        found = _plain_words(error, text)
+        reason = _plain_words(error, text)
     else:
         line, column = place_at(text, getattr(error, "position", 0))
-        found = str(getattr(error, "reason", error))
-    message = f"not YAML: {_hint(text, line, column) or found}"
+        reason = str(getattr(error, "reason", error))
+    message = f"not YAML: {_hint(text, line, column) or reason}"
     return Problem(file=file, line=line, column=column, where="", message=message)
 
 
 def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
-    """The commonest slips in the words of a person, the others in those of libyaml."""
+    """The most common mistakes in plain words, the others in those of libyaml."""
     problem = str(error.problem)
     if problem in _OPENERS and error.context_mark is not None:
         line = place_of(text, error.context_mark)[0]
@@ -143,7 +143,7 @@ def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 def _hint(text: str, line: int, column: int) -> str:
-    """What is wrong, where the line itself shows it."""
+    """What is wrong, if the line itself shows it."""
     lines = text.split("\n")
     here = lines[line - 1] if line <= len(lines) else ""
     if "\t" in here[: max(column, len(here) - len(here.lstrip()))]:

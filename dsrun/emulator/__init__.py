@@ -1,7 +1,8 @@
 """A local DashScope: the published calls, limits and failures, for tests and dry runs.
 
-Shares no code with the client side except the operation files, so that the two cannot agree on
-the same mistake. The server is imported at its first use: `--help` names the faults without it.
+It never imports another room: it shares only the operation files with the client side, so that the
+two cannot agree on the same mistake. Begin with `app`, the routes, then `creates` and `task_calls`.
+The server is imported at its first use, so that `--help` can list the faults without it.
 """
 
 import importlib

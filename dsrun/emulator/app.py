@@ -1,4 +1,4 @@
-"""Routes, what surrounds every call, start and stop."""
+"""The server: its routes, what surrounds every call, start and stop."""
 
 import asyncio
 import socket
@@ -27,14 +27,14 @@ from dsrun.emulator.world import World
 API = "/api/v1"
 LARGEST_BODY = 16 * 2**20
 
-# How often a held answer looks whether its client is still there.
+# How often a held answer checks whether its client is still there.
 STALL_STEP_S = 0.05
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Emulator:
-    """A running emulator; the socket is bound when it is made and free after `aclose`."""
+    """A running emulator; its socket is bound from the start until `aclose`."""
 
     def __init__(self, *, runner: web.AppRunner, world: World, base_url: str) -> None:
         self._runner = runner
@@ -58,14 +58,14 @@ class Emulator:
 
     @property
     def requests(self) -> Sequence[tuple[str, str]]:
-        """Method and path of every request so far, in the order they came."""
+        """Method and path of every request so far, in order."""
         return tuple(self._world.requests)
 
 
 async def start_emulator(
     options: EmulatorOptions, *, now: Callable[[], float] | None = None
 ) -> Emulator:
-    """`now` gives epoch seconds that never go back; the computer's clock when it is None."""
+    """`now` returns epoch seconds that never go back; None stands for the machine's clock."""
     world = World(options, now=now or _steady_clock())
     runner = web.AppRunner(_build_app(world), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -133,7 +133,7 @@ async def _issue_policy(call: Call) -> web.Response:
 
 
 def _surround(world: World, serve: Callable[[Call], Awaitable[web.Response]]) -> Handler:
-    """What every API call has around it: the faults, the key, refusals in the API's words."""
+    """Wrap an API call: faults, the check of the key, refusals in the API's words."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if world.dice.strikes("reset"):
@@ -185,7 +185,7 @@ def _internal_error() -> Refusal:
 
 
 def _reset(request: web.Request) -> web.Response:
-    """End the connection with RST; what is returned goes nowhere."""
+    """End the connection with RST; the returned response is never sent."""
     transport = request.transport
     if transport is not None:
         linger_off = struct.pack("ii", 1, 0)

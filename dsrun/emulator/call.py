@@ -13,7 +13,7 @@ from dsrun.emulator.world import World
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """`is_accepted` once it has created something that is paid."""
+    """`is_accepted` is set once the call has created something that costs money."""
 
     request: web.Request
     world: World
@@ -23,7 +23,7 @@ class Call:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port as the client wrote them: its result addresses begin so."""
+        """Scheme, host and port as the client wrote them; result addresses start with them."""
         return f"{self.request.scheme}://{self.request.host}"
 
     async def read_json(self) -> dict[str, Any]:

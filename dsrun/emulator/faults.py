@@ -1,4 +1,4 @@
-"""Named misbehaviours, and the dice that decide when each one strikes."""
+"""Named misbehaviours, and the dice that decide when each of them strikes."""
 
 import difflib
 import random
@@ -63,7 +63,7 @@ def _parse_probability(text: str, number: str) -> float:
 
 
 class FaultDice:
-    """Every fault has a stream of its own, so that adding one never moves another's strikes."""
+    """Every fault has its own random stream, so that adding one never changes another's strikes."""
 
     def __init__(self, faults: tuple[Fault, ...], *, seed: int) -> None:
         self._probabilities = {fault.name: fault.probability for fault in faults}

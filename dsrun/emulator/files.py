@@ -21,10 +21,10 @@ class ByteCache:
         self._entries: OrderedDict[Hashable, bytes] = OrderedDict()
 
     def get(self, key: Hashable) -> bytes | None:
-        found = self._entries.get(key)
-        if found is not None:
+        content = self._entries.get(key)
+        if content is not None:
             self._entries.move_to_end(key)
-        return found
+        return content
 
     def put(self, key: Hashable, content: bytes) -> None:
         self._size += len(content) - len(self._entries.pop(key, b""))
@@ -77,7 +77,7 @@ class FileHost:
         return content
 
     def admit(self, request: web.Request, *, now: float) -> StoredFile | web.Response:
-        """The file that the request may read, or the refusal."""
+        """The file that the request may read, or a refusal."""
         if "Authorization" in request.headers:
             message = "The address is signed: a request must not authorise itself twice."
             return storage_error(400, "InvalidArgument", message, host=request.host)
@@ -146,11 +146,11 @@ def _media_type(order: Order) -> str:
 
 
 def _make(order: Order) -> bytes:
-    # Imported when something is made: Pillow and numpy take their time to load.
+    # Imported only when something is made: Pillow and numpy are slow to load.
     if isinstance(order, SpeechOrder):
-        from dsrun.emulator.media.audio import record_speech
+        from dsrun.emulator.media.speech import record_speech
 
         return record_speech(order)
-    from dsrun.emulator.media.pictures import draw_picture
+    from dsrun.emulator.media.picture import draw_picture
 
     return draw_picture(order)

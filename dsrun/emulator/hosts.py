@@ -1,7 +1,7 @@
-"""Whom the emulator answers: requests to this machine, by a name that no stranger can give it.
+"""Which requests the emulator answers: those that name this machine by no foreign name.
 
-A page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding) and would then read
-answers and send creates as if it were a program here. It cannot choose the Host header.
+A web page can make its own name resolve to 127.0.0.1 (DNS rebinding), and could then read answers
+and send creates like a program on this machine. It cannot choose the Host header.
 """
 
 import re
@@ -14,26 +14,26 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::\d{0,5})?", re.ASCII).fullmatch
 _FORBIDDEN = 403
 
 
-def check_host(given: Sequence[str], *, bound_to: str) -> None:
-    """`given`: the values of the Host header; `bound_to`: the address to listen on.
+def check_host(hosts: Sequence[str], *, bound_to: str) -> None:
+    """`hosts`: the values of the Host header; `bound_to`: the address that we listen on.
 
-    Raises Refusal. Who listens beyond loopback wants to be reached from other machines: then an
-    address is answered too, which is no name, and so is the very name that it listens on.
+    Raises Refusal. An emulator that listens beyond loopback is meant to be reached from other
+    machines, so it also answers to IP addresses and to the very name that it listens on.
     """
-    if given and all(_is_answered(value, bound_to=bound_to) for value in given):
+    if hosts and all(_is_answered(host, bound_to=bound_to) for host in hosts):
         return
-    found = given[0][:100] if given else ""
+    host = hosts[0][:100] if hosts else ""
     raise Refusal(
         _FORBIDDEN,
         "AccessDenied",
-        f"The emulator does not answer requests to the host {found!r}, only to localhost, "
+        f"The emulator does not answer requests to the host {host!r}, only to localhost, "
         "127.0.0.1 and [::1]. Use one of these, or start it with --host and the name that clients "
         "use.",
     )
 
 
-def _is_answered(value: str, *, bound_to: str) -> bool:
-    parts = _HOST(value.strip())
+def _is_answered(host: str, *, bound_to: str) -> bool:
+    parts = _HOST(host.strip())
     if parts is None:
         return False
     name = parts[1].strip("[]").lower().removesuffix(".")
@@ -46,7 +46,7 @@ def _is_answered(value: str, *, bound_to: str) -> bool:
 
 
 def _is_local(bound_to: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """Whether only this machine can reach this address."""
     address = _address(bound_to)
     return bound_to.lower() == "localhost" or (address is not None and _is_loopback(address))
 

@@ -1,4 +1,4 @@
-"""Request rates over a sliding window, by the clock that is passed in."""
+"""Request rates over a sliding window, measured by the clock that is passed in."""
 
 from collections import deque
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class SlidingWindow:
 
 
 class Limits:
-    """One window a name, made at its first use. Does nothing when the limits are off."""
+    """One window for each name, made at its first use. Does nothing when limits are off."""
 
     def __init__(self, *, enforced: bool, now: Callable[[], float]) -> None:
         self._enforced = enforced

@@ -1,4 +1,4 @@
-"""The operation files: which calls there are, what their requests must look like."""
+"""The operation files: which calls exist, and what their requests must look like."""
 
 import json
 import random
@@ -42,20 +42,20 @@ class Operation:
         return limit
 
     def setting(self, body: Mapping[str, Any], pointer: str) -> Any:
-        """The value of the request, else the default of the schema, else None."""
-        given = read_pointer(body, pointer)
-        return schema_default(self.schema, pointer) if given is None else given
+        """The value in the request, else the default of the schema, else None."""
+        value = read_pointer(body, pointer)
+        return schema_default(self.schema, pointer) if value is None else value
 
     def count_parts(self, body: Mapping[str, Any]) -> int:
-        """How many results the request asks for, the service's own default where it is silent."""
+        """How many results the request asks for; the service's default where it does not say."""
         pointer = self.artifacts.get("count")
         return int(self.setting(body, pointer) or 1) if pointer else 1
 
     def choose_seed(self, body: Mapping[str, Any]) -> int:
         """The seed of the first result: the request's, else a random one."""
         pointer = self.artifacts.get("seed")
-        given = read_pointer(body, pointer) if pointer else None
-        return random.randint(0, LARGEST_SEED) if given is None else int(given)
+        seed = read_pointer(body, pointer) if pointer else None
+        return random.randint(0, LARGEST_SEED) if seed is None else int(seed)
 
     def check(self, body: Mapping[str, Any]) -> None:
         """Refuse a request that breaks the schema."""
@@ -75,9 +75,9 @@ class Catalog:
         self._models = {one.model for one in operations}
 
     def find(self, path: str, model: object) -> Operation:
-        found = self._by_route.get((path, model)) if isinstance(model, str) else None
-        if found is not None:
-            return found
+        operation = self._by_route.get((path, model)) if isinstance(model, str) else None
+        if operation is not None:
+            return operation
         if model is None:
             raise _missing("Model")
         if path not in self._paths or model in self._models:
@@ -89,7 +89,7 @@ class Catalog:
 
 
 def load_operations(extra: Sequence[str] = ()) -> Catalog:
-    """The bundled files and further texts; a later one with the same model and path wins."""
+    """The bundled files and more texts; the last one of a model and path wins."""
     folder = files("dsrun.schemas").joinpath("operations")
     bundled = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
@@ -121,7 +121,7 @@ def _missing(name: str) -> Refusal:
 
 
 def _word_error(schema: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:
-    """Field and limit in one sentence; the value is left out, as it may be a long text."""
+    """Field and limit in one sentence, without the value, which may be long."""
     field = ".".join(str(part) for part in error.instance_path) or "the request body"
     keyword = str(error.schema_path[-1])
     pointer = "".join(f"/{part}" for part in error.schema_path)

@@ -1,4 +1,4 @@
-"""What a caller may choose about an emulator."""
+"""The options of an emulator."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dsrun.emulator.faults import Fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorOptions:
-    """`operations` holds the texts of operation files served beside the bundled ones."""
+    """`operations` has the texts of operation files to serve beside the bundled ones."""
 
     host: str = "127.0.0.1"
     port: int = 0

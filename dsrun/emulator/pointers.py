@@ -1,4 +1,4 @@
-"""JSON pointers (RFC 6901), by which operation files name places in requests and answers."""
+"""JSON pointers (RFC 6901), with which operation files name places in requests and answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ def read_pointer(document: Any, pointer: str) -> Any:
 
 
 def write_pointer(document: dict[str, Any], pointer: str, value: Any) -> None:
-    """Set the value, making the objects and arrays on the way to it."""
+    """Set the value, creating objects and arrays on the way to it."""
     parts = split_pointer(pointer)
     here: Any = document
     for part, following in zip(parts, [*parts[1:], None], strict=True):

@@ -1,4 +1,4 @@
-"""Reference pictures: what is wrong with one at the door, and what only the task finds out."""
+"""Reference pictures: what a create refuses, and what only the task finds out."""
 
 import io
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ LONGEST_SIDE = 4096
 THUMBNAIL_SIDE = 256
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
-# The top-level domain that never exists (RFC 2606): a way to ask for a failed download.
+# A top-level domain that never exists (RFC 2606), to ask for a failed download.
 UNREACHABLE_DOMAIN = ".invalid"
 
 _UNREACHABLE = Ailment(
@@ -41,7 +41,7 @@ def check_resolve_header(references: list[str], headers: Mapping[str, str]) -> N
 
 
 def find_ailment(references: list[str], *, store: UploadStore, model: str) -> Ailment | None:
-    """Why the task will fail: pictures are fetched and judged when it runs."""
+    """Why the task will fail: it fetches and checks its pictures only when it runs."""
     for url in references:
         if url.startswith("oss://"):
             uploaded = store.find(url, model=model)
@@ -54,7 +54,7 @@ def find_ailment(references: list[str], *, store: UploadStore, model: str) -> Ai
 
 
 def find_thumbnail(references: list[str], *, store: UploadStore, model: str) -> bytes:
-    """The first uploaded picture, small, as PNG: drawn into what is made. Empty for none."""
+    """A small PNG of the first uploaded picture, to be drawn into the results; may be empty."""
     for url in references:
         uploaded = store.find(url, model=model) if url.startswith("oss://") else None
         if uploaded is not None:
@@ -77,7 +77,7 @@ def _thumbnail(content: bytes) -> bytes:
 
 
 def _may_be_reached(url: str) -> bool:
-    """Nothing is fetched: an address is taken for good unless it cannot be."""
+    """Nothing is fetched: an address counts as good unless it is impossible."""
     try:
         host = urlsplit(url).hostname or UNREACHABLE_DOMAIN
     except ValueError:
@@ -94,7 +94,7 @@ def _judge_picture(uploaded: UploadedFile) -> Ailment | None:
         return Ailment(
             code="BadRequest.TooLarge", message="The size of the input image exceeds 10 MB."
         )
-    # Pillow takes its time to load: only when a picture is judged.
+    # Imported only when a picture is checked: Pillow is slow to load.
     from PIL import Image, UnidentifiedImageError
 
     try:

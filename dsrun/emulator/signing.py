@@ -1,4 +1,4 @@
-"""Signed addresses of the object store: who has one may read the file until it expires."""
+"""Signed addresses of the object store: whoever has one can read the file until it expires."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ class Signer:
         return hmac.compare_digest(self.sign_text(text).encode(), signature.encode())
 
     def sign_path(self, path: str, *, expires_at: int) -> str:
-        """Path and query; the object store's first signature version."""
+        """Path and query, signed with version 1 of the object store's signatures."""
         query = {
             "Expires": str(expires_at),
             "OSSAccessKeyId": ACCESS_KEY_ID,

@@ -61,18 +61,18 @@ async def list_tasks(call: Call) -> web.Response:
     if world.dice.strikes("late-list"):
         end = min(end, now - LATE_S)
     wanted = _parse_filters(query)
-    found = [
+    rows = [
         row
         for task in world.tasks.newest_first(now=now)
         if start <= task.submitted_at <= end
         and wanted.items() <= (row := _describe_row(task, task.status_at(now))).items()
     ]
     answer = {
-        "total": len(found),
-        "total_page": -(-len(found) // page_size),
+        "total": len(rows),
+        "total_page": -(-len(rows) // page_size),
         "page_no": page_no,
         "page_size": page_size,
-        "data": found[(page_no - 1) * page_size : page_no * page_size],
+        "data": rows[(page_no - 1) * page_size : page_no * page_size],
     }
     return call.answer(answer)
 

@@ -1,7 +1,6 @@
 """Tasks and their life: waiting, running, ended, forgotten.
 
-Nothing here waits or wakes up: every question brings the time along, and the schedule is worked
-out up to it.
+Nothing here waits or wakes up: every call passes the time, and the schedule is computed up to it.
 """
 
 import heapq
@@ -47,7 +46,7 @@ TASK_AILMENT = Ailment(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
-    """What becomes of a task, settled when it is accepted."""
+    """What becomes of a task; decided when it is accepted."""
 
     ailment: Ailment | None = None
     failed_parts: Mapping[int, Ailment] = field(default_factory=dict)
@@ -58,7 +57,7 @@ class Fate:
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """`started_at` and `ended_at` are set once the task has a place among the running ones."""
+    """`started_at` and `ended_at` are set once the task has a running place."""
 
     task_id: str
     request_id: str
@@ -82,7 +81,7 @@ class Task:
 
 
 class Lane:
-    """The tasks of one operation in the order they came, with its number of running places."""
+    """The tasks of one operation in order of arrival, and its number of running places."""
 
     def __init__(self, *, places: int | None) -> None:
         self._places = places
@@ -93,7 +92,7 @@ class Lane:
         self._waiting.append(task)
 
     def advance(self, now: float, *, queue_time_s: float, task_time_s: float) -> None:
-        """Start every task that has started by now."""
+        """Start every task whose start lies before `now`."""
         while self._waiting:
             task = self._waiting[0]
             if task.ended_at is None:
@@ -146,7 +145,7 @@ class TaskStore:
         return reversed(self._tasks.values())
 
     def cancel(self, task_id: str, *, now: float) -> bool:
-        """Whether the task was waiting and is now cancelled."""
+        """Cancel a waiting task; False where it is not waiting."""
         task = self.find(task_id, now=now)
         if task is None or task.status_at(now) is not Status.PENDING:
             return False
@@ -164,7 +163,7 @@ class TaskStore:
 
 
 def draw_fate(dice: FaultDice, *, parts: int, ailment: Ailment | None) -> Fate:
-    """Roll for the faults that strike tasks; a request that must fail does so in any case."""
+    """Roll the dice for the faults of tasks; a request with an ailment fails in any case."""
     if ailment is None and dice.strikes("failed-task"):
         ailment = TASK_AILMENT
     failed_parts: dict[int, Ailment] = {}

@@ -1,4 +1,4 @@
-"""Temporary uploads: the policy, the form that it allows, and what became of the file."""
+"""Temporary uploads: the policy, the form that it allows, and the uploaded file."""
 
 import base64
 import uuid
@@ -22,7 +22,7 @@ LONGEST_FIELD = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadedFile:
-    """`head` is the content as far as a reference picture may be long, and one byte more."""
+    """`head` is the start of the content: the longest allowed reference picture, and one byte."""
 
     model: str
     uploaded_at: float
@@ -95,17 +95,17 @@ class UploadStore:
         )
 
     def find(self, url: str, *, model: str) -> UploadedFile | None:
-        """The file of an `oss://` address, if it lives and was uploaded for this model."""
-        found = self._files.get(url.removeprefix("oss://"))
-        if found is None or found.model != model:
+        """The file of an `oss://` address, unless it has expired or is for another model."""
+        file = self._files.get(url.removeprefix("oss://"))
+        if file is None or file.model != model:
             return None
-        return found if self._now() < found.uploaded_at + FILE_LIFE_S else None
+        return file if self._now() < file.uploaded_at + FILE_LIFE_S else None
 
 
 async def receive_upload(
     request: web.Request, *, store: UploadStore, keep_bytes: int
 ) -> web.Response:
-    """The form post; `keep_bytes` of the file are kept."""
+    """Receive the form; at most `keep_bytes` of the file are kept."""
     if "Authorization" in request.headers:
         message = "The form is signed: a request must not authorise itself twice."
         return storage_error(400, "InvalidArgument", message, host=request.host)

@@ -1,4 +1,4 @@
-"""Designed voices: the store behind create, and the actions list, query and delete."""
+"""Designed voices: their store, and the actions list, query and delete."""
 
 import re
 import secrets
@@ -82,7 +82,7 @@ class VoiceStore:
 
 
 def is_management(body: Mapping[str, Any]) -> bool:
-    """Whether the request is anything but a create; those are checked here, by hand."""
+    """Whether the request is anything but a create; such requests are checked here, by hand."""
     request_input = body.get("input")
     return isinstance(request_input, Mapping) and request_input.get("action") != "create"
 
@@ -104,7 +104,7 @@ def answer_management(store: VoiceStore, body: Mapping[str, Any]) -> dict[str, A
 
 
 def check_language(request_input: Mapping[str, Any]) -> None:
-    """Refuse a text without one letter of the language that the request names for it."""
+    """Refuse a text without a single letter of the language that the request names."""
     language, text = request_input.get("language"), request_input["preview_text"]
     if language is None or not any(character.isalpha() for character in text):
         return

@@ -1,6 +1,6 @@
 """Answers in the API's words: bodies, error codes, request ids, time stamps.
 
-Knows nothing of what is being answered.
+It knows nothing about the calls.
 """
 
 import uuid
@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import orjson
 from aiohttp import web
 
-# The API's time stamps carry no zone; the pages of the task family say UTC+8.
+# The API's time stamps have no zone; its documentation of tasks says UTC+8.
 SERVICE_ZONE = timezone(timedelta(hours=8))
 
 Headers = Mapping[str, str]

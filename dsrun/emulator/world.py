@@ -23,7 +23,7 @@ BAD_KEY_PREFIX = "sk-bad"
 
 
 class World:
-    """`now` is epoch seconds and never goes back."""
+    """`now` returns epoch seconds that never go back."""
 
     def __init__(self, options: EmulatorOptions, *, now: Callable[[], float]) -> None:
         self.options = options
@@ -45,7 +45,7 @@ class World:
         self.closing = asyncio.Event()
 
     def authorise(self, request: web.Request) -> str:
-        """The id of the caller's key; refuses a missing or bad one."""
+        """The id of the caller's key; refuses a missing or bad key."""
         header = request.headers.get("Authorization", "")
         if not header:
             raise Refusal(401, "InvalidApiKey", "No API-key provided.")

@@ -21,7 +21,7 @@ from dsrun.common.models import JobStatus, Json
 from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader, NoLedger, checked
 from dsrun.ledger.schema import PAID_UNITS
-from dsrun.ledger.totals import sum_money
+from dsrun.ledger.totals import sum_rows
 from dsrun.storage.layout import RunLayout, is_emulated, is_run_name, removed_of, run_dirs
 from dsrun.storage.run_lock import is_locked
 
@@ -271,7 +271,7 @@ def _spent(reader: LedgerReader, since: str, until: str) -> tuple[Money, ...]:
         "WHERE ended_at >= ? AND ended_at < ? AND NOT cached GROUP BY currency, unit_price",
         (since, until),
     )
-    return tuple(money for money in sum_money(rows) if money.amount)
+    return tuple(money for money in sum_rows(rows) if money.amount)
 
 
 def note_removal(run_dir: Path, reader: LedgerReader) -> None:
@@ -341,11 +341,11 @@ def _parse_spending(item: dict[str, Json]) -> Spending:
 
 
 def _parse_money(item: dict[str, Json]) -> Money:
-    amount, currency = Decimal(str(item["amount"])), item["currency"]
-    if not amount.is_finite() or amount < 0:
+    money = Money.from_json(item)
+    if not money.amount.is_finite() or money.amount < 0:
         raise ValueError(item)
-    _check_texts(currency)
-    return Money(amount=amount, currency=currency)
+    _check_texts(money.currency)
+    return money
 
 
 def _check_count(number: Json) -> int:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dsrun.common.models import JobStatus
-from dsrun.common.units import Money
+from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, checked, names_of
 from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
 
@@ -81,7 +81,7 @@ def spent(reader: LedgerReader) -> list[Money]:
         f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
         "GROUP BY currency, unit_price"
     )
-    return sum_money(rows)
+    return sum_rows(rows)
 
 
 @checked
@@ -91,7 +91,7 @@ def in_doubt(reader: LedgerReader) -> list[Money]:
         "SELECT currency, unit_price, sum(wanted) FROM job "
         "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
     )
-    return sum_money(rows)
+    return sum_rows(rows)
 
 
 @checked
@@ -116,7 +116,7 @@ def cost_to_send(reader: LedgerReader) -> list[Money]:
         f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {reader.jobs} "  # noqa: S608
         "WHERE status = 'pending' GROUP BY currency, unit_price"
     )
-    return sum_money(rows)
+    return sum_rows(rows)
 
 
 def errors(reader: LedgerReader, limit: int) -> list[tuple[str, str, int]]:
@@ -141,9 +141,8 @@ def unknown(reader: LedgerReader, limit: int) -> list[tuple[str, str, str]]:
     return [(names_of(row)[0], row["submitted_at"] or "", row["error_message"]) for row in rows]
 
 
-def sum_money(rows: Iterable[Sequence[Any]]) -> list[Money]:
+def sum_rows(rows: Iterable[Sequence[Any]]) -> list[Money]:
     """Sums by currency of rows of (currency, price, units)."""
-    sums: dict[str, Decimal] = {}
-    for currency, price, units in rows:
-        sums[currency] = sums.get(currency, Decimal(0)) + Decimal(price) * units
-    return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
+    return sum_money(
+        Money(amount=Decimal(price) * units, currency=currency) for currency, price, units in rows
+    )

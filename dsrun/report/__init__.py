@@ -1,6 +1,7 @@
-"""What tells of a run: results.jsonl, the page, exports, and files for other tools.
+"""Everything that describes a run: results.jsonl, the page, exports, and files for other tools.
 
-It never imports HTTP, or a room above it. Begin with `results`, a line a job, from which the rest
-is made. `report` writes the page of `page` and `entries`; the page's own code, its filters among
-it, stands in `page.js` beside this file.
+It reads the ledger and never the service; it imports `ledger`, `storage` and `common`, never a room
+above or beside it. Begin with `results`, the line for each job that all else is made from. `report`
+writes the page, which `entries` and `page` build; the page's own code, with its filters, is in
+`page.js` beside this file.
 """

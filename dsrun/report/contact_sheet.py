@@ -1,4 +1,4 @@
-"""A contact sheet: pictures of a run in rows and columns of two axes, as one PNG."""
+"""A contact sheet: the pictures of a run, arranged by two axes, as one PNG."""
 
 import io
 import re
@@ -16,19 +16,25 @@ from dsrun.storage.files import write_whole
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-_SIDES = (256, 192, 128, 96, 64)  # of a picture; the largest with which the sheet stays in bounds
-_LONGEST = 12_000  # pixels of a side: what viewers and chats still open
+_SIDES = (
+    256,
+    192,
+    128,
+    96,
+    64,
+)  # of a picture; the largest that keeps the sheet within bounds is taken
+_LONGEST = 12_000  # pixels a side: what viewers and chats still open
 _MOST_IN_CELL = 4
 _GAP = 8
 _TYPE = 17
 _LINES = 3  # of a heading
 _PAPER, _INK, _SOFT, _EMPTY = (255, 255, 255), (29, 28, 26), (99, 96, 90), (239, 236, 230)
-# Looked for by name in the system's own font folders; none of them has to be there.
+# Searched by name in the system's font folders; none of them has to be installed.
 _FONTS = (
     "NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "wqy-microhei.ttc", "msyh.ttc",
     "PingFang.ttc", "DejaVuSans.ttf",
 )  # fmt: skip
-_FOREIGN = re.compile("[^\\x20-\\x7e]")  # what Pillow's own font may lack
+_FOREIGN = re.compile("[^\\x20-\\x7e]")  # what Pillow's built-in font may lack
 
 Cells = dict[tuple[str, str], list[Picture]]
 
@@ -43,7 +49,7 @@ def write_sheet(
 ) -> None:
     """Write the sheet as PNG. Axes that are None are chosen.
 
-    Raises UsageError for an axis that is none, or where the sheet has no pictures or too many;
+    Raises UsageError for an unknown axis, or where there are no pictures or too many for a sheet;
     SetupError where the file cannot be written.
     """
     pictures = list(pictures_of(entries))
@@ -65,7 +71,7 @@ def write_sheet(
 
 
 def axes_of(pictures: Iterable[Picture]) -> dict[str, int]:
-    """The axes of pictures with their number of values: those of the matrix first."""
+    """The axes of pictures and their number of values, those of the matrix first."""
     values: dict[str, set[str]] = {}
     for picture in pictures:
         for name, value in picture.axes.items():
@@ -76,10 +82,10 @@ def axes_of(pictures: Iterable[Picture]) -> dict[str, int]:
 
 
 def _values(axis: str, entries: Iterable[dict[str, Any]], shown: Iterable[Picture]) -> list[str]:
-    """Those that have a picture, in the order of the matrix, whatever failed before."""
+    """The values that have a picture, in the order of the matrix, even if earlier jobs failed."""
     order = {entry["axes"][axis]: None for entry in entries if axis in entry["axes"]}
-    found = {picture.axes[axis]: None for picture in shown}
-    return [value for value in order | found if value in found]
+    pictured = {picture.axes[axis]: None for picture in shown}
+    return [value for value in order | pictured if value in pictured]
 
 
 def _choose(pictures: Sequence[Picture], rows: str | None, cols: str | None) -> tuple[str, str]:
@@ -92,7 +98,7 @@ def _choose(pictures: Sequence[Picture], rows: str | None, cols: str | None) -> 
             )
 
     def arranges_nothing(name: str) -> bool:
-        """One value, or derived seeds: each picture its own, which makes a sheet a diagonal."""
+        """One value only, or a seed for each picture, which would make the sheet a diagonal."""
         return axes[name] == 1 or (name == "seed" and axes[name] == len(pictures))
 
     free = [name for name in sorted(axes, key=arranges_nothing) if name != rows]
@@ -126,13 +132,13 @@ def _draw(
         _write(draw, (_GAP, top + number * step_y), name, width=_left(side))
     for y, row in enumerate(rows):
         for x, column in enumerate(cols):
-            found = cells.get((row, column), [])
+            inside = cells.get((row, column), [])
             corner = (left + x * step_x, top + y * step_y)
-            for number, picture in enumerate(found[:wide]):
+            for number, picture in enumerate(inside[:wide]):
                 at = (corner[0] + number * (side + _GAP), corner[1])
                 _paste(image, run_dir, picture, at, side)
-            if len(found) > wide:
-                _note_more(draw, (corner[0] + step_x - _GAP, corner[1]), len(found) - wide)
+            if len(inside) > wide:
+                _note_more(draw, (corner[0] + step_x - _GAP, corner[1]), len(inside) - wide)
     return image
 
 
@@ -142,7 +148,7 @@ def _left(side: int) -> int:
 
 
 def _note_more(draw: ImageDraw.ImageDraw, corner: tuple[int, int], number: int) -> None:
-    """How many pictures a cell does not show, in its top right corner."""
+    """Write in the top right corner how many pictures a cell does not show."""
     words = f"+{number}"
     width = round(_font(words).getlength(words)) + 8
     at = (corner[0] - width, corner[1])
@@ -153,11 +159,11 @@ def _note_more(draw: ImageDraw.ImageDraw, corner: tuple[int, int], number: int) 
 def _paste(
     image: Image.Image, run_dir: Path, picture: Picture, corner: tuple[int, int], side: int
 ) -> None:
-    thumb = run_dir / thumb_of(picture.sha256)  # quicker to read, and never smaller than `side`
+    thumb = run_dir / thumb_of(picture.sha256)  # faster to read, and never smaller than `side`
     try:
         small = open_small(thumb if thumb.is_file() else run_dir / picture.path, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        small = Image.new("RGB", (side, side), _EMPTY)  # gone or damaged: its place stays
+        small = Image.new("RGB", (side, side), _EMPTY)  # missing or damaged: its place stays empty
     x, y = corner
     image.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
 
@@ -170,7 +176,7 @@ def _write(
     width: int,
     ink: tuple[int, int, int] = _INK,
 ) -> None:
-    """A heading, broken where it must be, and cut after some lines."""
+    """Write a heading, wrapped to the width and cut after `_LINES` lines."""
     font = _font(text)
     lines = [""]
     for sign in " ".join(text.split()):

@@ -1,4 +1,4 @@
-"""What a report shows: the head of a run, and an entry for every row that made a job."""
+"""What a report shows: an entry for every row of the matrix, and advice on what failed."""
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ _BY_STATUS = {
 
 
 def advise(status: str, error: Json) -> str | None:
-    """`error` is that of results.jsonl; None where nothing is to be done."""
+    """What to do about a job; `error` is that of results.jsonl. None where there is nothing."""
     if error and status in ("failed", "cancelled"):
         code = error["code"].lower().replace("_", "")
         for patterns, words in _BY_CODE:
@@ -62,7 +62,7 @@ def advise(status: str, error: Json) -> str | None:
     return _BY_STATUS.get(status)
 
 
-MOST_ROWS = 20_000  # what a browser shows without pain
+MOST_ROWS = 20_000  # what a browser shows without trouble
 _SHARED = (
     "job_id", "request", "status", "error", "output", "attempts", "task_id", "request_id", "cost",
     "cached", "submitted_at", "ended_at",
@@ -72,7 +72,7 @@ _DIGITS = 24  # of an artifact's SHA-256, in the name of its thumbnail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One image of a run: where it is below the run directory, and what tells it from others."""
+    """One image of a run: its path below the run directory, and its values of the axes."""
 
     path: str
     sha256: str
@@ -80,19 +80,19 @@ class Picture:
 
 
 def thumb_of(sha256: str) -> str:
-    """Where the thumbnail of a picture stands, below the run directory."""
+    """The path of a picture's thumbnail below the run directory."""
     return f"{THUMBS}/{sha256[:_DIGITS]}.jpg"
 
 
 class Entries:
-    """The entries of a page, as far as a browser shows them without pain."""
+    """The entries of a page, as many as a browser shows without trouble."""
 
     def __init__(self, *, most: int = MOST_ROWS) -> None:
         self.rows: list[dict[str, Json]] = []
         self._most = most
 
     def add(self, line: Json) -> None:
-        """A line of results.jsonl."""
+        """Add a line of results.jsonl."""
         if len(self.rows) < self._most:
             self.rows += islice(entries_of(line), self._most - len(self.rows))
 
@@ -109,7 +109,7 @@ def entries_of(line: Json) -> Iterator[dict[str, Json]]:
 
 
 def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
-    """Every image of these entries, with the values of its axes as words."""
+    """Every image of these entries, with its values of the axes as text."""
     for entry in entries:
         for file in entry["files"]:
             if file["media_type"].startswith("image/"):
@@ -122,7 +122,7 @@ def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
 
 
 def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:
-    """Name the thumbnail of every picture that has one; `made` are the names of those files."""
+    """Add the path of every existing thumbnail to its picture; `made` has their file names."""
     for entry in entries:
         for file in entry["files"]:
             thumb = thumb_of(file["sha256"])
@@ -131,7 +131,7 @@ def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:
 
 
 def label_of(value: Json) -> str:
-    """A value of an axis in words: of a data file's row, its first column."""
+    """A value of an axis as text; for a row of a data file, its first column."""
     if isinstance(value, dict):
         return label_of(next(iter(value.values()))) if value else ""
     if isinstance(value, list):
@@ -142,7 +142,7 @@ def label_of(value: Json) -> str:
 
 
 def _files(artifacts: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
-    """One file for each index: rows that make the same job have copies of one content."""
+    """One file for each index: rows that make the same job have copies of one file."""
     files: dict[int, dict[str, Json]] = {}
     for item in artifacts:
         if item["index"] in files:

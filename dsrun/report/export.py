@@ -1,4 +1,4 @@
-"""Rows in the formats that other programs read, a page at a time."""
+"""Exports rows in the formats that other programs read, a page at a time."""
 
 import csv
 import io
@@ -19,25 +19,25 @@ from dsrun.ledger.query import decoded
 Row = tuple[Any, ...]
 TEXT_FORMATS = ("table", "json", "jsonl", "csv")
 _PAGE = 1000
-_WIDEST = 48  # columns of a cell of a table
+_WIDEST = 48  # characters of a table's cell
 _CUT = "..."
-# What makes a spreadsheet compute a cell, its full-width forms too, which some programs take.
+# What makes a spreadsheet compute a cell; some programs accept the full-width forms too.
 _FORMULA = re.compile("[\t\r\n]|\\s*[-=+@\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_WHOLE = frozenset({"job_id", "file", "error_message"})  # of no use when cut
+_WHOLE = frozenset({"job_id", "file", "error_message"})  # useless when cut
 
 
 def to_text(form: str, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """Pieces of text, each of whole lines. `form` is one of TEXT_FORMATS."""
+    """The text in pieces of whole lines; `form` is one of TEXT_FORMATS."""
     return _WRITERS[form](columns, rows)
 
 
 def write_parquet(
     path: Path, columns: Sequence[str], kinds: Sequence[set[str]], rows: Iterable[Row]
 ) -> None:
-    """Replace a file as one act. `kinds` are SQLite's for each column; JSON stays text.
+    """Replace a file atomically. `kinds` are the SQLite types in each column; JSON stays text.
 
-    Raises UsageError where pyarrow is missing, SetupError where the disk does not take it.
+    Raises UsageError where pyarrow is missing, SetupError where the file cannot be written.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  # an extra, and heavy
@@ -110,7 +110,7 @@ def _as_csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _data_cell(cell: Any) -> Any:
-    """A cell of CSV that no spreadsheet computes, and no terminal obeys; numbers stay numbers."""
+    """A CSV cell that no spreadsheet computes and no terminal obeys; numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
     text = shown(cell)
@@ -118,7 +118,7 @@ def _data_cell(cell: Any) -> Any:
 
 
 def _as_table(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """Each page with widths of its own: a million rows need no memory."""
+    """A table for each page, with its own column widths: a million rows need no memory."""
     head = list(columns)
     for page in _pages(rows):
         cells = ([_cell(*pair) for pair in zip(head, row, strict=True)] for row in page)

@@ -1,4 +1,4 @@
-"""How a run ended as Markdown, for the page of a GitHub workflow run."""
+"""How a run ended, as Markdown for the page of a GitHub workflow run."""
 
 import re
 
@@ -11,7 +11,7 @@ _SIGNS = re.compile(r"([\\`*_{}\[\]<>|#!~&@]|^\s*[-+=])")
 
 
 def step_summary(end: RunEnd) -> str:
-    """A heading, a table of counts, the first errors; what others wrote is shown as it is."""
+    """A heading, a table of counts, and the first errors; foreign text is never Markdown."""
     cost = "emulated" if end.emulated else ", ".join(map(str, end.cost)) or "nothing"
     lines = [
         f"### dsrun {_plain(end.pipeline)}: {end.outcome}",

@@ -1,6 +1,6 @@
-"""The jobs of a run as a JUnit report, for continuous integration: a suite a step, a case a job.
+"""A run as a JUnit report for continuous integration: a suite for each step, a case for each job.
 
-Written with the standard library, case by case: the packages for it hold a whole report in memory.
+Written case by case with the standard library, since packages hold the whole report in memory.
 """
 
 import re
@@ -14,7 +14,7 @@ from dsrun.common.models import OPEN, JobStatus
 from dsrun.common.redaction import mask
 from dsrun.ledger.history import seconds_between
 
-# What XML 1.0 cannot hold, not even escaped, and is a letter to us.
+# Characters that `escaped` leaves alone and XML 1.0 cannot hold, not even escaped.
 _NO_XML = re.compile("[\ufffe\uffff]")
 _FAILED = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED)
 
@@ -22,7 +22,7 @@ _FAILED = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED)
 def junit_report(
     name: str, counts: Mapping[str, Mapping[JobStatus, int]], lines: Iterable[Mapping[str, Any]]
 ) -> Iterator[bytes]:
-    """The parts of the file: `counts` by step and status, `lines` of results.jsonl."""
+    """The file in parts, from counts by step and status and the lines of results.jsonl."""
     yield b'<?xml version="1.0" encoding="utf-8"?>\n'
     yield _opening("testsuites", name, counts.values())
     for step, jobs in groupby(lines, key=lambda line: str(line["step"])):

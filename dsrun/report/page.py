@@ -1,4 +1,4 @@
-"""`report.html`: one page that holds everything but the files, and lets nothing foreign run."""
+"""`report.html`: one page with everything but the files, in which nothing foreign can run."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from dsrun.common.models import Json
 from dsrun.common.resources import read_page
 from dsrun.report.picks import picks_of
 
-# In a script element only these could end it or begin another; in JSON they can be escaped.
+# Only these could end a script element or start another; JSON can escape them.
 _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
 
 
@@ -32,7 +32,7 @@ def build_page(
         "picks": picks_of(manifest),
         "entries": entries,
     }
-    # Ours, and the data with every sign of markup escaped: what else is put in is escaped here.
+    # The template is ours, and the data has its markup escaped; autoescape does the rest.
     page = environment.from_string(read_page("page.html.j2").decode()).render(
         head=head | {key: _readable(head[key]) for key in ("name", "description")},
         policy=_policy(style, script),
@@ -44,7 +44,7 @@ def build_page(
 
 
 def _readable(text: str) -> str:
-    """Its own line ends stay; a browser joins them."""
+    """The text escaped line by line: its own line ends stay."""
     return "\n".join(map(escaped, text.split("\n")))
 
 
@@ -55,7 +55,7 @@ def _unmarked(text: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing but our own script and style, and files beside the page; no network, no frames."""
+    """A policy that allows only our script and style and files beside the page: no network."""
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"script-src {_source(script)}; style-src {_source(style)}; "

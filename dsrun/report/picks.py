@@ -1,7 +1,7 @@
-"""The texts from which a page puts together the manifest of what was starred.
+"""The texts from which a page assembles the manifest of the starred rows.
 
-They are made here, because a browser reads 1.0 as 1 and rounds large integers: a template would
-print another text, which is another job, paid again.
+They are made here because a browser reads 1.0 as 1 and rounds large integers: a template would
+then print another text, and the job would be another one, paid again.
 """
 
 import re
@@ -14,7 +14,7 @@ from dsrun.common.models import Json
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
 _WORDS = re.compile("y|n|yes|no|on|off|true|false|null", re.IGNORECASE).fullmatch
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_MOST_OF_NAME = 57  # and "-picks" is the most that a name may have
+_MOST_OF_NAME = 57  # with "-picks" this is the longest name allowed
 _NOTE = (
     "# The starred rows of a report. Save it beside the pipeline: "
     "what it names is found from there.\n"
@@ -22,14 +22,14 @@ _NOTE = (
 
 
 def yaml_text(value: Json) -> str:
-    """A value in one line of YAML: JSON, but for the few signs that YAML does not let stand."""
+    """A value as one line of YAML: JSON, with the few characters that YAML forbids escaped."""
     return _NOT_IN_YAML.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json_text(value))
 
 
 def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
-    """`head` and `steps` of a manifest as YAML, to which the rows of each step are added.
+    """The `head` and `steps` of a manifest as YAML, to which the page adds the rows of each step.
 
-    `manifest` is that of the lock file, or None where there is none.
+    `manifest` comes from the lock file; None where there is none.
     """
     if not manifest:
         return None

@@ -1,6 +1,6 @@
 """A run as Prometheus metrics, for the textfile collector of node-exporter.
 
-Not with prometheus_client: half a dozen gauges with two labels need no registry of a process.
+Half a dozen gauges with two labels do not need the process registry of prometheus_client.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from dsrun.common.run_summary import RunEnd
 
 
 def metrics_text(end: RunEnd, *, last_success: str | None) -> str:
-    """The text format; `last_success` is the stamp at which a run last ended well, if any did."""
+    """The metrics as text; `last_success` is when a run last succeeded, if one did."""
     return "".join(_lines(end, last_success))
 
 
@@ -53,7 +53,7 @@ def _gauge(metric: str, about: str, samples: list[tuple[dict[str, str], float]])
 
 
 def _label(text: str) -> str:
-    """A value that cannot end its quotes."""
+    """A label value that cannot break out of its quotes."""
     return escaped(text).replace("\\", r"\\").replace('"', r"\"")
 
 

@@ -1,4 +1,4 @@
-"""Writes `report.html` into a run directory, from its ledger and its lock file."""
+"""Writes `report.html` into a run directory, from the ledger and the lock file there."""
 
 import logging
 import math
@@ -18,8 +18,8 @@ from dsrun.report.results import iter_results
 from dsrun.storage.files import write_whole
 from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
-_LEAST_S, _MOST_S = 0.1, 8.0  # for thumbnails, at the end of a run
-_SHARE = 30  # and this part of the run's own time at most
+_LEAST_S, _MOST_S = 0.1, 8.0  # seconds for thumbnails at the end of a run
+_SHARE = 30  # and at most this fraction of the run's own time
 _OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 
 
@@ -30,10 +30,10 @@ def write_report(
     entries: list[dict[str, Json]] | None = None,
     budget_s: float = math.inf,
 ) -> Path:
-    """Write the page anew; its path. No thumbnail is begun after `budget_s`.
+    """Write the page again and return its path. No thumbnail is started after `budget_s`.
 
-    Where many are to be made, the page is there before the last of them. `entries` are those of
-    the ledger's jobs, where they have been read already. Raises SetupError where the directory
+    Where many are missing, the page is written before the last of them is made. `entries` are those
+    of the ledger's jobs, if they have been read already. Raises SetupError where the directory
     cannot be written.
     """
     if entries is None:
@@ -69,11 +69,12 @@ def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str
 def try_report(
     layout: RunLayout, entries: list[dict[str, Json]], *, is_stopped: bool, took_s: float
 ) -> None:
-    """Write the page at the end of a run: of all its jobs, whatever this invocation selected.
+    """Write the page at the end of a run, for all jobs, whatever this invocation selected.
 
-    A run that was stopped makes no more thumbnails, and one that took `took_s` spends a small part
-    of that on them: the next one goes on, and until then the page shows the pictures themselves.
-    What goes wrong here is a warning: the results are written, and this is a view of them.
+    A run that was stopped makes no more thumbnails; one that took `took_s` spends a small part of
+    that on them. The next run makes the others, and until then the page shows the pictures
+    themselves. An error here is only a warning: the results are written, and this is a view of
+    them.
     """
     run_dir = layout.run_dir
     try:
@@ -89,10 +90,10 @@ def try_report(
 
 
 def _read_entries(view: LedgerReader) -> list[dict[str, Json]]:
-    found = Entries()
+    entries = Entries()
     for line in iter_results(view):
-        found.add(line)
-    return found.rows
+        entries.add(line)
+    return entries.rows
 
 
 def _head(
@@ -128,7 +129,7 @@ def _head(
 
 
 def _seconds(started_at: str, ended_at: str | None) -> float:
-    """How long an invocation took; nothing for one that was killed, whose end nobody knows."""
+    """How long an invocation took; 0 for one that was killed, whose end is unknown."""
     if ended_at is None:
         return 0.0
     took = datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)

@@ -1,4 +1,4 @@
-"""results.jsonl: one line a job, from the ledger alone, in plan order."""
+"""results.jsonl: one line for each job, from the ledger alone, in plan order."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ import orjson
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
+from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader, Row
 from dsrun.ledger.schema import paid_units
 from dsrun.storage.files import whole_file
@@ -20,7 +21,7 @@ Line = dict[str, Any]
 def write_results(
     view: LedgerReader, path: Path, *, readers: Sequence[Callable[[Line], None]] = ()
 ) -> None:
-    """Write the file anew, as one act; `readers` see each line too. Raises SetupError."""
+    """Replace the file atomically; `readers` get each line too. Raises SetupError."""
     with whole_file(path) as file:
         for line in iter_results(view):
             file.write((json_text(line) + "\n").encode())
@@ -38,6 +39,7 @@ def iter_results(view: LedgerReader) -> Iterator[Line]:
 
 def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
     units = paid_units(job["units"], job["units_before"], job["wanted"])
+    cost = Money(amount=Decimal(job["unit_price"]) * units, currency=job["currency"])
     line: Line = {
         "job_id": job["job_id"],
         "step": job["step"],
@@ -51,10 +53,7 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
         "attempts": job["attempts"],
         "task_id": job["task_id"],
         "request_id": job["request_id"],
-        "cost": {
-            "amount": float(Decimal(job["unit_price"]) * units),
-            "currency": job["currency"],
-        },
+        "cost": cost.as_json(),
         "cached": bool(job["cached"]),
         "submitted_at": job["submitted_at"],
         "ended_at": job["ended_at"],
@@ -69,7 +68,7 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
 
 def _artifact(item: Row) -> dict[str, Json]:
     source = "source_sha256" if "source_sha256" in item.keys() else "sha256"  # noqa: SIM118  # a Row; old ledgers have none
-    found = {
+    artifact = {
         "path": item["path"],
         "sha256": item["sha256"],
         "size": item["size"],
@@ -79,8 +78,8 @@ def _artifact(item: Row) -> dict[str, Json]:
         "source_sha256": item[source],
     }
     if item["sample_rate"] is not None:
-        found["sample_rate"] = item["sample_rate"]
-    return found
+        artifact["sample_rate"] = item["sample_rate"]
+    return artifact
 
 
 def _error(job: Row) -> Json:

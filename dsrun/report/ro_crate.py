@@ -1,7 +1,7 @@
-"""`ro-crate-metadata.json`: a run directory that archives and other tools of research understand.
+"""`ro-crate-metadata.json`: makes a run directory readable for archives and research tools.
 
-It is an RO-Crate 1.1 of the Process Run Crate profile, written by hand and a line at a time,
-since the `rocrate` package keeps every entity in memory; the tests read it with that package.
+An RO-Crate 1.1 with the Process Run Crate profile, written line by line without the `rocrate`
+package, which keeps every entity in memory; the tests read it with that package.
 """
 
 import shutil
@@ -45,13 +45,13 @@ _OWN_FILES = {
 class Crate:
     """Takes the lines of results.jsonl one by one; `end` completes the file.
 
-    The lists of its root may be of any length, so what goes into them waits in a file too.
+    The lists of the root may have any length, so their items wait in files, not in memory.
     """
 
     def __init__(
         self, file: BinaryIO, *, parts: IO[bytes], mentions: IO[bytes], own: list[str], version: str
     ) -> None:
-        """`parts` and `mentions` are empty files for the lists that wait."""
+        """`parts` and `mentions` are empty files for the items that wait."""
         self._file = file
         self._own = own
         self._parts = parts
@@ -61,7 +61,7 @@ class Crate:
         file.writelines(map(_line, _fixed(self._own, version)))
 
     def add(self, line: dict[str, Any]) -> None:
-        """A job that has ended, its request and its files."""
+        """Add a job that has ended, with its request and its files."""
         if line["status"] not in _ENDED:
             return
         self._file.writelines(map(_line, _action(line)))
@@ -72,7 +72,7 @@ class Crate:
         self._actions += 1
 
     def end(self, *, name: str, at: str) -> None:
-        """The root is last, since all others stand in it."""
+        """Write the root entity, which comes last because it lists all others."""
         self._file.write(orjson.dumps(_root(name, at))[:-1] + b',"hasPart":[')
         self._file.write(b",".join(orjson.dumps({"@id": file}) for file in self._own))
         opens, closes = (b"", b"") if self._actions == 1 else (b"[", b"]")  # as in `_action`
@@ -85,9 +85,10 @@ class Crate:
 
 @contextmanager
 def writing_crate(run_dir: Path, *, name: str, version: str, at: str) -> Iterator[Crate]:
-    """Write the file anew, as one act, of the lines that are added in the block.
+    """Replace the file atomically by the lines that are added in the block.
 
-    `at` is now, `version` dsrun's; results.jsonl is there when the block ends. Raises SetupError.
+    `at` is now, `version` that of dsrun. By the end of the block results.jsonl must exist. Raises
+    SetupError.
     """
     own = [file for file in _OWN_FILES if file == RESULTS or (run_dir / file).is_file()]
     with (
@@ -142,9 +143,9 @@ def _root(name: str, at: str) -> dict[str, Json]:
 
 
 def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
-    """A job, its request, and its files."""
+    """The entities of a job: its action, its request and its files."""
     action, request = f"#{line['job_id']}", f"#{line['job_id']}-request"
-    found: dict[str, Json] = {
+    entity: dict[str, Json] = {
         "@id": action,
         "@type": "CreateAction",
         "name": f"{line['step']}/{line['index']}",
@@ -156,12 +157,12 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
     }
     files: list[Json] = [{"@id": quote(item["path"])} for item in line["artifacts"]]
     if files:
-        found["result"] = files if len(files) > 1 else files[0]  # compacted: no list of one
+        entity["result"] = files if len(files) > 1 else files[0]  # compacted: no list of one
     if line["submitted_at"] is not None:
-        found["startTime"] = _time(line["submitted_at"])
+        entity["startTime"] = _time(line["submitted_at"])
     if line["error"] is not None:
-        found["error"] = f"{line['error']['code']}: {line['error']['message']}"
-    yield found
+        entity["error"] = f"{line['error']['code']}: {line['error']['message']}"
+    yield entity
     text = json_text(line["request"])
     yield {"@id": request, "@type": "PropertyValue", "name": "request", "value": text}
     for item in line["artifacts"]:
@@ -176,5 +177,5 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
 
 
 def _time(at: str) -> str:
-    """A time of the ledger as the profile has it, with an offset."""
+    """A time of the ledger in the form of the profile, with an offset."""
     return at.removesuffix("Z") + "+00:00"

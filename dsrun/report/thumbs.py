@@ -1,4 +1,4 @@
-"""Thumbnails of a run's pictures, made once, each named by its picture's content."""
+"""Thumbnails of a run's pictures: made once, each named after the content of its picture."""
 
 import math
 import os
@@ -21,15 +21,17 @@ from dsrun.storage.layout import THUMBS, RunLayout
 
 SIDE = 320
 _QUALITY = 82
-_GAP = 1.5  # times its size a picture is when the fine method begins; the rest is averaged away
-_MOST_PIXELS = 4096 * 4096  # more than any of the APIs makes; decoded they take 67 MB
+_GAP = 1.5  # a picture is averaged down to this multiple of its final size, then resized finely
+_MOST_PIXELS = 4096 * 4096  # more than any of the APIs makes; 67 MB when decoded
 _MANY_PIXELS = _MOST_PIXELS // 8
-_one_large = threading.Lock()  # the threads of `make_thumbs`: each of them holds what it decodes
+_one_large = (
+    threading.Lock()
+)  # among the threads of `make_thumbs`: bounds the memory for decoded pictures
 _PAPER = (255, 255, 255)
 
 
 class Made(NamedTuple):
-    """Pictures that could not be read, and those whose turn did not come."""
+    """How many pictures could not be read, and how many were left for later."""
 
     unread: int
     left: int
@@ -38,16 +40,16 @@ class Made(NamedTuple):
 def make_thumbs(
     run_dir: Path, pictures: Iterable[Picture], *, clock: Clock, budget_s: float = math.inf
 ) -> Made:
-    """Make those that are not there yet.
+    """Make the thumbnails that do not exist yet.
 
-    None is begun after `budget_s`. Pillow gives up Python's lock while it decodes, so threads
-    share the cores. Raises SetupError where the folder cannot be made.
+    None is started after `budget_s`. Pillow releases the GIL while it decodes, so threads use all
+    cores. Raises SetupError where the folder cannot be made.
     """
     until = clock.monotonic() + budget_s
     wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
     folder = RunLayout.of(run_dir).thumbs
     own_folder(folder)
-    for cut_off in folder.glob("*.tmp"):  # a run was killed while it made one
+    for cut_off in folder.glob("*.tmp"):  # left by a run that was killed
         if cut_off.is_symlink() or not cut_off.is_dir():
             cut_off.unlink(missing_ok=True)
     made = {entry.name for entry in os.scandir(folder)}
@@ -65,12 +67,12 @@ def make_thumbs(
 
 
 def open_small(path: Path, side: int) -> Image.Image:
-    """A picture no larger than `side` pixels each way, over white where it is transparent.
+    """The picture scaled down to `side` pixels at most, on white where it is transparent.
 
     Raises OSError, ValueError or DecompressionBombError where it cannot be read.
     """
     with (
-        # Threads share the filters; at worst this one stays, and the bound below stands anyhow.
+        # Threads share the filters; at worst this one stays, but the check below still holds.
         warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"),
         Image.open(path) as picture,
     ):
@@ -95,7 +97,7 @@ def _shrunk(picture: ImageFile, side: int) -> Image.Image:
 
 
 def make_thumb(source: Path, target: Path) -> bool:
-    """Whether it could be made. It can be made again at any time, so it is not synced."""
+    """Make one thumbnail; False where that fails. It is not synced, since it can be made again."""
     temporary = target.with_suffix(".tmp")
     try:
         temporary.unlink(missing_ok=True)  # never written through, should it be a link

@@ -424,8 +424,7 @@ def limits_of(schema: Mapping[str, Json]) -> str:
 def price_words(operation: Operation) -> str:
     """`0.16 CNY an image (2026-06)`."""
     price = operation.price
-    article = "an" if price.unit[0] in "aio" else "a"
-    return f"{price.amount} {price.currency} {article} {price.unit} ({price.as_of})"
+    return f"{price} ({price.as_of})"
 
 
 def rate_words(operation: Operation) -> str:

@@ -50,11 +50,12 @@ _DEFS: Schema = {
     "uploaded": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}),
     "file": _mapping_of(
         "file",
-        "Stands for the text of this file, a template too; named from the manifest's folder.",
+        "Stands for the text of this file, which is a template too; "
+        "relative to the manifest's folder.",
     ),
     "upload": _mapping_of(
         "upload",
-        "A file of yours, which dsrun checks and uploads; named from the manifest's folder.",
+        "A file of yours, which dsrun checks and uploads; relative to the manifest's folder.",
     ),
 }
 _COMPUTED: Schema = {"$ref": "#/$defs/computed"}

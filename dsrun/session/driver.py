@@ -20,7 +20,7 @@ from dsrun.ledger.totals import StepTotal
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan
-from dsrun.report.aside import ThumbsAside
+from dsrun.report.background_thumbs import BackgroundThumbs
 from dsrun.session.caching import Reuse
 from dsrun.session.host import Host, draining_signals
 from dsrun.session.options import RunOptions
@@ -96,7 +96,7 @@ class Sender:
         )  # fmt: skip
         self._keep_room()
         takes_signals, fresh = self.host.takes_signals, self.execution.submit_window == 1
-        aside = ThumbsAside(self.layout.run_dir, clock=self.clock)
+        aside = BackgroundThumbs(self.layout.run_dir, clock=self.clock)
         with progress, draining_signals(self.control, enabled=takes_signals, say=progress.note):
             try:
                 async with Transport(fresh_creates=fresh) as transport:
@@ -114,7 +114,7 @@ class Sender:
             self.ledger.keep_room(min(at_once, self.execution.concurrency))
 
     async def _run_jobs(
-        self, transport: "Transport", progress: Progress, aside: ThumbsAside
+        self, transport: "Transport", progress: Progress, aside: BackgroundThumbs
     ) -> None:
         from dsrun.session.wiring import build_runner, ledger_source  # noqa: PLC0415  # as above
 

@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import NamedTuple
 
 from dsrun.common.console import count_of
 from dsrun.common.models import JobStatus
-from dsrun.common.units import Money, Rate
+from dsrun.common.units import Money, Rate, sum_money
 from dsrun.planning.plan import Plan
 from dsrun.service.operation import Operation
 
@@ -40,8 +39,7 @@ class StepOutlook:
 
     @property
     def cost(self) -> Money:
-        price = self.operation.price
-        return Money(amount=price.amount * self.units, currency=price.currency)
+        return self.operation.price.of(self.units)
 
 
 class Outlook:
@@ -63,12 +61,7 @@ class Outlook:
     @property
     def costs(self) -> list[Money]:
         """By currency, in the order of the steps; empty where nothing is sent."""
-        sums: dict[str, Decimal] = {}
-        for step in self.steps.values():
-            if step.to_send:
-                cost = step.cost
-                sums[cost.currency] = sums.get(cost.currency, Decimal(0)) + cost.amount
-        return [Money(amount=amount, currency=currency) for currency, amount in sums.items()]
+        return sum_money(step.cost for step in self.steps.values() if step.to_send)
 
 
 class Bound(NamedTuple):

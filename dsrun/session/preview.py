@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from dsrun.common.errors import Problem
 from dsrun.common.models import JobStatus, Json
-from dsrun.common.units import Money
+from dsrun.common.units import Money, first_as_json
 from dsrun.ledger import totals
 from dsrun.planning.plan import Plan
 from dsrun.session.options import PlanOptions
@@ -60,7 +60,6 @@ def summary(
 ) -> dict[str, Json]:
     """The keys of `plan --json` but `job_list`."""
     outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
-    zero = Money(amount=Decimal(0), currency=_currency(survey))
     return {
         "pipeline": str(options.pipeline),
         "name": plan.manifest.name,
@@ -72,7 +71,7 @@ def summary(
         "other": {status.value: number for status, number in outlook.other.items()},
         "in_hand": survey.in_hand,
         "files_missing": survey.files_missing,
-        "cost": _cost_json(next(iter(outlook.costs), zero)),
+        "cost": first_as_json(outlook.costs, currency=_currency(survey)),
         "shortest_time_s": bound.seconds,
         "bound_by": bound.words,
         "steps": {name: _step_json(step) for name, step in outlook.steps.items()},
@@ -88,12 +87,7 @@ def _currency(survey: Survey) -> str:
     return prices[0].currency if prices else "CNY"
 
 
-def _cost_json(cost: Money) -> dict[str, Json]:
-    return {"amount": float(cost.amount), "currency": cost.currency}
-
-
 def _step_json(step: StepOutlook) -> dict[str, Json]:
-    price = step.operation.price
     return {
         "operation": step.operation.name,
         "jobs": step.jobs,
@@ -101,13 +95,8 @@ def _step_json(step: StepOutlook) -> dict[str, Json]:
         "cached": step.cached,
         "to_send": step.to_send,
         "units": step.units,
-        "cost": _cost_json(step.cost),
-        "price": {
-            "amount": float(price.amount),
-            "currency": price.currency,
-            "unit": price.unit,
-            "as_of": price.as_of,
-        },
+        "cost": step.cost.as_json(),
+        "price": step.operation.price.as_json(),
     }
 
 

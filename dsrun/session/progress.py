@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from dsrun.common.clock import Clock
-from dsrun.common.console import say
-from dsrun.common.logs import fit, show_above, speak
+from dsrun.common.console import fit, say, show_above, speak
 from dsrun.common.models import JobResult, JobStatus, OpenJob
-from dsrun.common.units import Money
+from dsrun.common.units import Money, sum_money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.totals import StepTotal
 
@@ -39,7 +37,7 @@ class _Line:
 
     name: str
     total: int
-    spent: dict[str, Decimal]
+    spent: list[Money]
     operations: set[str] = field(default_factory=set)
     bar: Any = None
     started: int = 0
@@ -121,7 +119,8 @@ class Progress:
         line, priced = self._lines[_step(job)], self._prices[_step(job)]
         line.ended[result.status if result else "left"] += 1
         if result is not None:
-            line.spent[priced.spent.currency] += priced.unit_price * result.units
+            cost = Money(amount=priced.unit_price * result.units, currency=priced.spent.currency)
+            line.spent = sum_money([*line.spent, cost])
         self._show_now_and_then()
         if not self._has_bars and not self._quiet:
             self._say_now_and_then()
@@ -203,7 +202,7 @@ class Progress:
         if any(pace.is_throttled for pace in paces):
             parts.append("throttled")
         if self._costs:
-            parts += [str(Money(amount=amount, currency=c)) for c, amount in line.spent.items()]
+            parts += map(str, line.spent)
         return parts
 
     def _time_to_go(self, line: _Line, paces: list[Pace]) -> str:
@@ -252,14 +251,13 @@ def _unbroken(before: int, now: int) -> str:
 
 
 def _lines(totals: list[StepTotal]) -> dict[str, _Line]:
-    shared = _Line(_SHARED, 0, {}) if len(totals) > _MOST_BARS else None
+    shared = _Line(_SHARED, 0, []) if len(totals) > _MOST_BARS else None
     lines = {}
     for item in totals:
-        line = shared or _Line(item.step, 0, {})
+        line = shared or _Line(item.step, 0, [])
         line.total += item.jobs
         line.operations.add(item.operation)
-        currency = item.spent.currency
-        line.spent[currency] = line.spent.get(currency, Decimal(0)) + item.spent.amount
+        line.spent = sum_money([*line.spent, item.spent])
         lines[item.step] = line
     return lines
 

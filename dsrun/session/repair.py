@@ -23,6 +23,7 @@ from dsrun.common.console import count_of, say
 from dsrun.common.errors import DsrunError, ManifestError, SetupError
 from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob
 from dsrun.common.sqlite import DamagedLedger
+from dsrun.common.units import Money
 from dsrun.ledger.check import LostFacts, is_own_job
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.ledger.salvage import Known, Restoring, empty_ledger, salvage, whole_jobs
@@ -241,7 +242,7 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
     if line is None:
         return Known(status=JobStatus.UNKNOWN)
     error = line["error"] or {}
-    units = int(Decimal(str(line["cost"]["amount"])) / price) if price else 0
+    units = int(Money.from_json(line["cost"]).amount / price) if price else 0
     return Known(
         status=JobStatus(line["status"]), task_id=line["task_id"], request_id=line["request_id"],
         submitted_at=line["submitted_at"], ended_at=line["ended_at"], output=line["output"],

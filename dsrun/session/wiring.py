@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from random import Random
 
-from dsrun.common.checked_reader import CheckedReader
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.models import Json, OpenJob
 from dsrun.common.settings import Settings
 from dsrun.common.units import Rate
+from dsrun.common.user_files import CheckedReader
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.fetch import Fetcher

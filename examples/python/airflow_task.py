@@ -1,7 +1,7 @@
-"""A task for Airflow, or any scheduler that runs Python functions and tries them again.
+"""A task for Airflow, or any scheduler that runs Python functions and retries them.
 
-A retry goes on where the last try stopped, so it never pays for a job twice. What the function
-gives to the next task is small and plain: paths, not pictures.
+A retry goes on where the last try stopped, so it never pays for a job twice. The function passes
+the next task something small and plain: paths, not pictures.
 
     from airflow.sdk import dag, task
 

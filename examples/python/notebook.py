@@ -1,7 +1,7 @@
-"""Two pipelines side by side, as in the cells of a notebook, where a loop is running already.
+"""Two pipelines side by side, as in the cells of a notebook, where a loop is already running.
 
-In a notebook `await` stands in the cell itself; a cell that is interrupted stops its runs, and
-the same cell goes on with them.
+In a notebook, `await` directly in a cell. Interrupting the cell stops its runs, and running the
+same cell again goes on with them.
 """
 
 import asyncio

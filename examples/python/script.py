@@ -1,4 +1,4 @@
-"""A script: what it would cost, the run, and where the files are.
+"""A script: shows what a pipeline would cost, runs it, and prints where the files are.
 
 python examples/python/script.py            # emulated, costs nothing
 python examples/python/script.py --real     # with your key

@@ -368,7 +368,7 @@ sys.exit(dsrun.cli.main.main(["demo.yaml", "--emulate", "--log-format", "json"])
         assert stamp.findall(written) == ["warning", "info"]
 
     def test_a_file_grows_over_runs_and_is_turned_over(self, work, emulator, monkeypatch):
-        monkeypatch.setattr("dsrun.common.logs.FILE_BYTES", 1000)
+        monkeypatch.setattr("dsrun.common.console.FILE_BYTES", 1000)
         posters = work.posters(1)
         for _ in range(6):
             assert work.dsrun(posters, "--log-file", "demo.log", "--log-format", "json").code == 0

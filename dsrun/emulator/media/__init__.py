@@ -1,4 +1,4 @@
-"""What the emulator draws and speaks: made from its request alone, the same each time.
+"""What the emulator draws and speaks: made from the request alone, the same each time.
 
-Begin with `orders`, what a request asks for, then `pictures` and `audio`.
+Begin with `orders`, what a request asks for, then `picture` and `speech`.
 """

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from dsrun.emulator.media.easel import Easel
-from dsrun.emulator.media.palettes import mix
-from dsrun.emulator.media.scenes import HILLS, Shape
-from dsrun.emulator.media.strokes import (
+from dsrun.emulator.media.easel import (
     PENCIL,
     SKETCH_PAPER,
     WHITE_PAPER,
+    Easel,
     add_lights,
     blob,
     darken_corners,
@@ -24,6 +22,7 @@ from dsrun.emulator.media.strokes import (
     tone,
     wash,
 )
+from dsrun.emulator.media.scenes import HILLS, Shape, mix
 
 OIL_STROKES = 1500
 

@@ -1,4 +1,4 @@
-"""What has to be made for a request: the few values that a picture or a recording depends on."""
+"""What a request asks for: the few values that a picture or a recording depends on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def _parse_size(text: Any) -> tuple[int, int]:
 
 
 def _find_text(words: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    """The text under one of the names, or of the parts of a chat message."""
+    """The text under one of the names, or the text parts of a chat message."""
     for name in names:
         if isinstance(words.get(name), str):
             return str(words[name])

@@ -1,6 +1,7 @@
-"""Speech from text: the espeak-ng program where there is one, else a voice-like tone.
+"""Recordings: a text as speech, in the asked rate and format.
 
-Pitch and pace follow the description of the voice, so that two voices sound different.
+The espeak-ng program speaks where there is one, else a voice-like tone. Pitch and pace follow the
+description of the voice, so that two voices sound different.
 """
 
 import functools
@@ -14,13 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsrun.emulator.media.orders import SpeechOrder
+
+# libsndfile's names of the compressed formats.
+_COMPRESSED = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
+
 Samples = npt.NDArray[np.float64]
 
 PROGRAM = "espeak-ng"
 PROGRAM_TIME_S = 20.0
 TONE_RATE = 24000
 
-# Names of languages as the program has them, by the codes and the names that requests use.
+# The program's names of languages, by the codes and names that requests use.
 _PROGRAM_LANGUAGES = {
     "zh": "cmn",
     "chinese": "cmn",
@@ -49,9 +55,57 @@ _FORMANT_GAINS = (1.0, 0.6, 0.25)
 _FORMANT_WIDTH = 90.0
 
 
+def record_speech(order: SpeechOrder) -> bytes:
+    """The text as speech; `pcm` is bare 16-bit little-endian mono."""
+    spoken = speak(order.text, language=order.language, character=order.character)
+    samples = resample(spoken.samples, spoken.rate, order.sample_rate)
+    return pack(samples, rate=order.sample_rate, response_format=order.response_format)
+
+
+def resample(samples: Samples, rate: int, wanted: int) -> Samples:
+    """Resample through the spectrum: frequencies above the new rate are cut, without aliasing."""
+    if rate == wanted or not len(samples):
+        return samples
+    length = max(1, round(len(samples) * wanted / rate))
+    spectrum = np.fft.rfft(samples, _smooth_length(len(samples)))
+    padded = round(_smooth_length(len(samples)) * wanted / rate)
+    fitted = np.zeros(padded // 2 + 1, dtype=spectrum.dtype)
+    kept = min(len(fitted), len(spectrum))
+    fitted[:kept] = spectrum[:kept]
+    scale = padded / _smooth_length(len(samples))
+    return (np.fft.irfft(fitted, padded) * scale)[:length]
+
+
+def pack(samples: Samples, *, rate: int, response_format: str) -> bytes:
+    """Encode samples between -1 and 1 as a file."""
+    whole = (np.clip(samples, -1, 1) * 32767).astype("<i2")
+    if response_format == "pcm":
+        return whole.tobytes()
+    target = io.BytesIO()
+    if response_format == "wav":
+        with wave.open(target, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(whole.tobytes())
+        return target.getvalue()
+    # Loads libsndfile, needed only for the compressed formats.
+    import soundfile
+
+    name, subtype = _COMPRESSED[response_format]
+    soundfile.write(target, whole, rate, format=name, subtype=subtype)
+    return target.getvalue()
+
+
+def _smooth_length(length: int) -> int:
+    """A little more than the length, with small prime factors only, for a fast transform."""
+    step = 1 << max(0, length.bit_length() - 6)
+    return -(-length // step) * step
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """`pitch` is 0 to 99, `words_per_minute` the pace; both as the program counts them."""
+    """`pitch` (0 to 99) and `words_per_minute`, as the program takes them."""
 
     pitch: int
     words_per_minute: int
@@ -89,7 +143,7 @@ def find_program() -> str | None:
 
 
 def _run_program(text: str, *, language: str, voice: Voice) -> Spoken | None:
-    """None when the program fails or takes too long; the text goes in on stdin."""
+    """Speak with the program, which reads the text from stdin; None where it fails or hangs."""
     command = [
         find_program() or PROGRAM,
         "--stdin",
@@ -111,7 +165,7 @@ def _run_program(text: str, *, language: str, voice: Voice) -> Spoken | None:
 def _read_wave(content: bytes) -> Spoken | None:
     with wave.open(io.BytesIO(content)) as file:
         rate = file.getframerate()
-    # The header of a streamed file states no true length: what follows it counts.
+    # The header of a streamed file has no true length, so the data itself is measured.
     start = content.index(b"data") + 8
     body = content[start : start + (len(content) - start) // 2 * 2]
     samples = np.frombuffer(body, dtype="<i2").astype(np.float64) / 32768
@@ -119,7 +173,7 @@ def _read_wave(content: bytes) -> Spoken | None:
 
 
 def sing(text: str, voice: Voice) -> Spoken:
-    """One vowel a letter or ideograph, a pause for anything else; the same for the same text."""
+    """A vowel for each letter or ideograph, a pause for anything else; always the same."""
     length = round(voice.syllable_s * TONE_RATE)
     pieces = [_vowel(ord(letter), voice, length) for letter in _pace(text)]
     silence = np.zeros(length)
@@ -128,7 +182,7 @@ def sing(text: str, voice: Voice) -> Spoken:
 
 
 def _pace(text: str) -> list[str]:
-    """Letters as spoken syllables: every third of an alphabet, each of a syllabic script."""
+    """Letters spoken as syllables: every third of an alphabet, each of a syllabic script."""
     syllables: list[str] = []
     for word in text.split():
         dense = any(ord(letter) >= 0x2E80 for letter in word)  # noqa: PLR2004 - CJK starts there

@@ -33,7 +33,7 @@ def test_heavy_packages_are_imported_when_they_are_used(module, unwanted):
 
 
 def test_the_emulator_imports_nothing_of_the_client_side():
-    modules = "dsrun.emulator.app, dsrun.emulator.media.pictures, dsrun.emulator.media.audio"
+    modules = "dsrun.emulator.app, dsrun.emulator.media.picture, dsrun.emulator.media.speech"
     script = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -8,9 +8,8 @@ import re
 import pytest
 from PIL import Image
 
-from dsrun.common.checked_reader import CheckedReader
 from dsrun.common.errors import FileChanged
-from dsrun.common.user_files import Inputs
+from dsrun.common.user_files import CheckedReader, Inputs
 from dsrun.planning.upload_files import UploadFault, UploadFiles
 from dsrun.service.catalog import load_catalog
 

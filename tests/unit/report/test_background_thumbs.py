@@ -5,7 +5,7 @@ from PIL import Image
 
 from dsrun.common.clock import SystemClock
 from dsrun.common.models import Artifact, JobResult, JobStatus
-from dsrun.report.aside import ThumbsAside
+from dsrun.report.background_thumbs import BackgroundThumbs
 from dsrun.report.entries import THUMBS, thumb_of
 from tests.conftest import wait_until as until
 
@@ -22,7 +22,7 @@ def result(*artifacts):
 
 @pytest.fixture
 def aside(tmp_path):
-    maker = ThumbsAside(tmp_path, clock=SystemClock())
+    maker = BackgroundThumbs(tmp_path, clock=SystemClock())
     yield maker
     maker.close()
 

@@ -1,22 +1,37 @@
-"""Words on a picture: the prompt in a panel at the foot, a caption below it."""
+"""Pictures: a scene painted in the asked style, with the prompt in a panel at its foot."""
 
 import bisect
 import functools
+import io
 import math
+import random
 import re
 import unicodedata
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from dsrun.emulator.media.palettes import Colour
+from dsrun.emulator.media.brushes import BRUSHES, paint_soft
+from dsrun.emulator.media.easel import Easel
+from dsrun.emulator.media.orders import PictureOrder
+from dsrun.emulator.media.scenes import Colour, choose_palette, compose_bust, compose_scene
+
+# Larger pictures are painted at half their size and enlarged before the words are set.
+LARGEST_EASEL = 640
+
+# Quick to paint, and their hard edges gain from it.
+FULL_SIZE_STYLES = ("<auto>", "<anime>", "<flat illustration>")
+
+COLOURS = 256
+SAMPLE_SIDE = 128
+LARGEST_PLAIN = 256
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# The panel grows with the text up to this part of the height; then the text is cut.
+# The panel grows with the text up to this fraction of the height; then the text is cut.
 LARGEST_PANEL = 0.4
 SMALLEST_TYPE = 9
 
-# Looked for by name in the system's own font folders; none of them has to be there.
+# Searched by name in the system's font folders; none of them has to be installed.
 _WIDE_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansCJKsc-Regular.otf",
@@ -30,9 +45,58 @@ _WIDE_FONTS = (
 )
 _FIRST_WIDE = 0x2E80
 
-# What Pillow's own font lacks: all but the plain letters, digits and signs.
+# What Pillow's built-in font lacks: all but plain letters, digits and punctuation.
 _UNDRAWABLE = re.compile("[^\\x20-\\x7e\u2018\u2019\u201c\u201d\u2026]")
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
+
+
+def draw_picture(order: PictureOrder) -> bytes:
+    """The same bytes for the same order."""
+    palette = choose_palette(order.style, random.Random(order.prompt))
+    dice = random.Random(f"{order.prompt}\n{order.seed}\n{order.index}")
+    is_large = max(order.width, order.height) > LARGEST_EASEL
+    factor = 2 if is_large and order.style not in FULL_SIZE_STYLES else 1
+    canvas = (max(1, order.width // factor), max(1, order.height // factor))
+    easel = Easel(image=Image.new("RGB", canvas), palette=palette, dice=dice)
+    if order.style == "<portrait>":
+        shapes = compose_bust(palette, dice)
+    else:
+        shapes = compose_scene(order.prompt, palette, dice)
+    BRUSHES.get(order.style, paint_soft)(easel, shapes)
+    size = (order.width, order.height)
+    image = easel.image.resize(size, Image.Resampling.BICUBIC) if factor > 1 else easel.image
+    if order.reference:
+        _hang(image, order.reference, frame=palette.paper)
+    letter(
+        image,
+        text=order.prompt,
+        caption=f"{order.style.strip('<>')} \u00b7 {order.seed} \u00b7 {order.index + 1}",
+        ink=palette.ink,
+        paper=palette.paper,
+    )
+    return _pack(image)
+
+
+def _hang(image: Image.Image, reference: bytes, *, frame: Colour) -> None:
+    """The reference picture, framed, in the upper right corner."""
+    side = max(4, min(image.size) // 4)
+    edge = max(1, side // 24)
+    with Image.open(io.BytesIO(reference)) as small:
+        small.thumbnail((side, side))
+        framed = ImageOps.expand(small.convert("RGB"), border=edge, fill=frame)
+    image.paste(framed, (image.width - framed.width - edge * 2, edge * 2))
+
+
+def _pack(image: Image.Image) -> bytes:
+    """PNG with a palette, a third of the size; for a small picture choosing one takes longest."""
+    target = io.BytesIO()
+    if max(image.size) <= LARGEST_PLAIN:
+        image.save(target, "PNG", compress_level=1)
+        return target.getvalue()
+    sample = image.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.NEAREST)
+    colours = sample.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+    image.quantize(palette=colours, dither=Image.Dither.NONE).save(target, "PNG", compress_level=6)
+    return target.getvalue()
 
 
 def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: Colour) -> None:
@@ -53,7 +117,7 @@ def letter(image: Image.Image, *, text: str, caption: str, ink: Colour, paper: C
 
 
 def wrap(text: str, font: Font, width: int, *, most: int) -> list[str]:
-    """At most so many lines that fit the width, broken inside a word only where it is too long."""
+    """At most `most` lines that fit the width; a word is broken only where it is too long."""
     lines: list[str] = []
     line = ""
     for token in _split_tokens(text):
@@ -72,7 +136,7 @@ def wrap(text: str, font: Font, width: int, *, most: int) -> list[str]:
 
 
 def _count_fitting(line: str, font: Font, width: int) -> int:
-    """How many of the line's letters fit, one at least."""
+    """How many of the line's letters fit; at least one."""
     lengths = range(2, len(line))
     return 1 + bisect.bisect_right(
         lengths, width, key=lambda count: math.ceil(font.getlength(line[:count]))
@@ -80,7 +144,7 @@ def _count_fitting(line: str, font: Font, width: int) -> int:
 
 
 def _split_tokens(text: str) -> list[str]:
-    """Words with the space before them; every ideograph on its own."""
+    """Words, each with the space before it; every ideograph on its own."""
     tokens = [""]
     for sign in text:
         after_wide = ord(tokens[-1][-1:] or " ") >= _FIRST_WIDE
@@ -98,7 +162,7 @@ def _cut(lines: list[str], room: int) -> list[str]:
 
 
 def _choose_font(text: str, size: int) -> tuple[str, Font]:
-    """The text as far as a font can draw it, and that font."""
+    """The part of the text that a font can draw, and that font."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
     plain = _fold(words)
     if not _UNDRAWABLE.search(plain):

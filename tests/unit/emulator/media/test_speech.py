@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from dsrun.emulator.media.audio import pack, record_speech, resample
 from dsrun.emulator.media.orders import SpeechOrder
-from dsrun.emulator.media.speech import cast_voice, find_program, sing, speak
+from dsrun.emulator.media.speech import (
+    cast_voice,
+    find_program,
+    pack,
+    record_speech,
+    resample,
+    sing,
+    speak,
+)
 
 TONE = np.sin(2 * np.pi * 440 * np.arange(24000) / 24000)
 ORDER = SpeechOrder(

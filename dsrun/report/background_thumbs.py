@@ -1,7 +1,7 @@
-"""Thumbnails while a run goes on: on a thread of its own, which rests nine tenths of its time.
+"""Makes thumbnails during a run, on a thread of its own that rests nine tenths of its time.
 
-A run waits for the service most of the time, and its end should not take long for a report.
-What is not made here is made at the end, or by `dsrun report`.
+A run mostly waits for the service, and its report should not delay its end. Thumbnails that are
+not made here are made at the end of the run, or by `dsrun report`.
 """
 
 import logging
@@ -18,12 +18,12 @@ from dsrun.storage.files import own_folder
 from dsrun.storage.layout import RunLayout
 
 _log = logging.getLogger(__name__)
-_MOST_WAITING = 5_000  # pictures; the rest is left for the end
+_MOST_WAITING = 5_000  # pictures; the others are left for the end
 _REST = 9.0  # times what the last thumbnail took
 
 
-class ThumbsAside:
-    """Tell it what ends; close it before the report is written."""
+class BackgroundThumbs:
+    """Takes the results of jobs as they end; close it before the report is written."""
 
     def __init__(self, run_dir: Path, *, clock: Clock) -> None:
         self._run_dir = run_dir
@@ -33,7 +33,7 @@ class ThumbsAside:
         self._thread: threading.Thread | None = None
 
     def note_end(self, result: JobResult | None) -> None:
-        """A job has ended; its pictures are on disk."""
+        """Queue the pictures of a job that has ended."""
         for item in result.artifacts if result else ():
             if item.media_type.startswith("image/"):
                 with suppress(Full):
@@ -43,10 +43,10 @@ class ThumbsAside:
                     self._thread.start()
 
     def close(self) -> None:
-        """Begin no further one. Blocks for as long as one takes."""
+        """Start no further thumbnail. Blocks until the current one is done."""
         self._closing.set()
         with suppress(Full):
-            self._waiting.put_nowait(("", ""))  # wakes who waits
+            self._waiting.put_nowait(("", ""))  # wakes the thread
         if self._thread is not None:
             self._thread.join()
 
@@ -56,7 +56,7 @@ class ThumbsAside:
         try:
             own_folder(RunLayout.of(self._run_dir).thumbs)
         except SetupError as error:
-            return _log.debug("no thumbnails: %s", error)  # the report's own attempt tells it
+            return _log.debug("no thumbnails: %s", error)  # the report itself will say so
         while True:
             path, sha256 = self._waiting.get()
             if self._closing.is_set():

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
 from dsrun.emulator.media.brushes import BRUSHES
-from dsrun.emulator.media.lettering import find_wide_font, wrap
 from dsrun.emulator.media.orders import PictureOrder
-from dsrun.emulator.media.pictures import draw_picture
+from dsrun.emulator.media.picture import draw_picture, find_wide_font, wrap
 
 ORDER = PictureOrder(
     prompt="A paper lantern over a quiet river",
