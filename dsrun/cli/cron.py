@@ -11,7 +11,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dsrun.cli.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
-from dsrun.cli.units import as_yaml, cronjob, systemd_units
+from dsrun.cli.kubernetes import as_yaml, cronjob
+from dsrun.cli.systemd import systemd_units
 from dsrun.cli.user_crontab import read_crontab, write_crontab
 from dsrun.common.clock import SystemClock, local_zone, zone_of_cron
 from dsrun.common.console import answer, answer_json, answer_path, answer_text, ask, say, table
