@@ -20,7 +20,7 @@ from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.settings import has_bare_key, key_file, lasting_environment
 from dsrun.manifest.notify import Notify
 from dsrun.manifest.reader import load_manifest
-from dsrun.session.options import own_catalog
+from dsrun.session.opening import own_catalog
 from dsrun.session.permit import calls_of
 
 

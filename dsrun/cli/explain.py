@@ -15,7 +15,8 @@ from dsrun.ledger.reader import NoLedger
 from dsrun.manifest.reader import LOCK_NAME
 from dsrun.planning.plan import Plan
 from dsrun.session.explain import job_facts
-from dsrun.session.options import PlanOptions, open_plan
+from dsrun.session.opening import open_plan
+from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import RunLayout
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
@@ -33,22 +34,10 @@ class _Source:
     shown: str
 
 
-def run(
-    job: str,
-    *,
-    pipeline: Path,
-    out: Path,
-    set_params: Mapping[str, str],
-    allow_files: tuple[Path, ...],
-    emulate: bool,
-    as_json: bool,
-) -> int:
+def run(job: str, options: PlanOptions, *, as_json: bool) -> int:
     """Raises UsageError where no job, or more than one, is meant."""
-    options = PlanOptions(
-        pipeline=pipeline, out=out, set_params=set_params, allow_files=allow_files, emulate=emulate
-    )
     with ExitStack() as stack:
-        source = _of_folder(options) if pipeline.is_dir() else _of_pipeline(options)
+        source = _source(options)
         if source.ledger is not None:
             stack.enter_context(closing(source.ledger))
         planned, record = _find(job, source)
@@ -58,6 +47,10 @@ def run(
     else:
         _answer_text(facts)
     return ExitCode.OK
+
+
+def _source(options: PlanOptions) -> _Source:
+    return _of_folder(options) if options.pipeline.is_dir() else _of_pipeline(options)
 
 
 def _of_pipeline(options: PlanOptions) -> _Source:

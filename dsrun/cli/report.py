@@ -5,7 +5,7 @@ from pathlib import Path
 from dsrun.common.console import answer_path
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.view import LedgerView
-from dsrun.session.options import run_dir_of
+from dsrun.session.opening import run_dir_of
 
 
 def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None) -> int:

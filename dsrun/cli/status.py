@@ -9,7 +9,7 @@ from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money
 from dsrun.ledger.view import LedgerView, RunRow
-from dsrun.session.options import find_run_dir
+from dsrun.session.opening import find_run_dir
 from dsrun.session.summary import unknown_lines
 from dsrun.storage.layout import is_emulated, lock_of
 from dsrun.storage.run_lock import is_locked

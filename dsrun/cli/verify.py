@@ -9,7 +9,7 @@ from dsrun.common.sqlite import DamagedLedger
 from dsrun.ledger.check import is_own_job
 from dsrun.ledger.salvage import counted_jobs
 from dsrun.ledger.view import LedgerView
-from dsrun.session.options import run_dir_of
+from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import is_below
 
 

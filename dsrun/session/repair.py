@@ -33,7 +33,8 @@ from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind
 from dsrun.planning.plan import Plan
 from dsrun.session.on_disk import pictures_of
-from dsrun.session.options import PlanOptions, open_plan
+from dsrun.session.opening import open_plan
+from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import lock_of
 from dsrun.storage.run_lock import run_lock
 

@@ -24,7 +24,6 @@ from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
-from dsrun.session.aftermath import reported
 from dsrun.session.caching import Reuse
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
 from dsrun.session.comparing import Comparison
@@ -32,7 +31,9 @@ from dsrun.session.conditions import check_currency, check_endpoint, execution_o
 from dsrun.session.driver import Sender
 from dsrun.session.host import Ending, Host
 from dsrun.session.lockfile import write_manifest
-from dsrun.session.options import RunOptions, open_plan
+from dsrun.session.notify import reported
+from dsrun.session.opening import open_plan
+from dsrun.session.options import RunOptions
 from dsrun.session.peers import Neighbours
 from dsrun.session.permit import Permit
 from dsrun.session.prepare import prepare
