@@ -28,7 +28,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
         say(f"warning: {fault}")
     code = ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
     if as_json:
-        told = [
+        rows = [
             {
                 by: key,
                 "jobs": row.jobs,
@@ -37,7 +37,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
             }
             for (key, currency), row in sums.items()
         ]
-        answer_json(told)
+        answer_json(rows)
         return code
     _show(sums, by)
     return code

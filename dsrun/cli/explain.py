@@ -88,33 +88,42 @@ def _of_folder(options: PlanOptions) -> _Source:
 
 
 def _find(text: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
-    """The job of the plan, that of the ledger, or both."""
+    """The job of the plan, that of the ledger, or both. Raises UsageError."""
     place = _PLACE(text)
     if place:
-        step, index = place[1], int(place[2])
-        planned = source.plan.job_at(step, index) if source.plan else None
-        job_id = source.ledger.id_at(step, index) if source.ledger else None
-        found = planned.job_id if planned else job_id
-        if found is None:
-            raise UsageError(f"{text}: {source.shown} has no such job; {_hint(source)}")
-        return planned, source.ledger.record(found) if source.ledger else None
-    if not _ID(text):
-        raise UsageError(
-            f"found {show(text)}; allowed: a job id, the first digits of one, or STEP/INDEX "
-            f"such as posters/0; {_hint(source)}"
-        )
-    ids = source.ledger.ids_with_prefix(text, most=_MOST) if source.ledger else []
-    places: dict[str, Job] = {}
+        return _at_place(text, place[1], int(place[2]), source)
+    if _ID(text):
+        return _with_prefix(text, source)
+    raise UsageError(
+        f"found {show(text)}; allowed: a job id, the first digits of one, or STEP/INDEX "
+        f"such as posters/0; {_hint(source)}"
+    )
+
+
+def _at_place(
+    text: str, step: str, index: int, source: _Source
+) -> tuple[Job | None, JobRecord | None]:
+    planned = source.plan.job_at(step, index) if source.plan else None
+    recorded_id = source.ledger.id_at(step, index) if source.ledger else None
+    job_id = planned.job_id if planned else recorded_id
+    if job_id is None:
+        raise UsageError(f"{text}: {source.shown} has no such job; {_hint(source)}")
+    return planned, source.ledger.record(job_id) if source.ledger else None
+
+
+def _with_prefix(prefix: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
+    ids = source.ledger.ids_with_prefix(prefix, most=_MOST) if source.ledger else []
+    planned: dict[str, Job] = {}
     if source.plan and not ids:
-        places = _walk(source.plan, text)
-        ids = list(places)
+        planned = _walk(source.plan, prefix)
+        ids = list(planned)
     if len(ids) != 1:
         words = f"several jobs begin so: {', '.join(ids)}" if ids else "no job begins so"
-        raise UsageError(f"{text}: {words}; {_hint(source)}")
+        raise UsageError(f"{prefix}: {words}; {_hint(source)}")
     record = source.ledger.record(ids[0]) if source.ledger else None
     if record is not None and source.plan is not None:
         return source.plan.job_at(record.row["step"], record.row["idx"]), record
-    return places.get(ids[0]), record
+    return planned.get(ids[0]), record
 
 
 def _hint(source: _Source) -> str:
@@ -124,13 +133,13 @@ def _hint(source: _Source) -> str:
 
 def _walk(plan: Plan, prefix: str) -> dict[str, Job]:
     """The first jobs of a plan whose ids begin so."""
-    found: dict[str, Job] = {}
+    jobs: dict[str, Job] = {}
     for job in plan.distinct_jobs():
         if job.job_id.startswith(prefix):
-            found[job.job_id] = job
-            if len(found) == _MOST:
+            jobs[job.job_id] = job
+            if len(jobs) == _MOST:
                 break
-    return found
+    return jobs
 
 
 def _answer_text(facts: Mapping[str, Json]) -> None:
@@ -155,15 +164,18 @@ def _answer_text(facts: Mapping[str, Json]) -> None:
         answer(f"{item['where']} {show(item['value'])}: {item['why']}")
     for name, sha256 in facts["files"].items():
         answer(f"reads {name}, SHA-256 {sha256}")
-    ledger = facts["ledger"]
-    if ledger is None:
+    if facts["ledger"] is None:
         answer("not sent yet: no ledger has it")
-        return
+    else:
+        _answer_ledger(facts["ledger"])
+
+
+def _answer_ledger(ledger: Mapping[str, Json]) -> None:
     answer(f"{ledger['directory']}: {ledger['status']}")
     for words in (ledger["error"], *ledger["artifacts"], *(f"also {t}" for t in ledger["twins"])):
         if words:
             answer(f"  {words}")
     for item in ledger["attempts"]:
-        given = ("task_id", "request_id", "error_code", "error_message")
-        told = " ".join(f"{name} {item[name]}" for name in given if item[name])
-        answer(f"  {item['at']}  {item['phase']} {item['outcome']}  {told}".rstrip())
+        names = ("task_id", "request_id", "error_code", "error_message")
+        details = " ".join(f"{name} {item[name]}" for name in names if item[name])
+        answer(f"  {item['at']}  {item['phase']} {item['outcome']}  {details}".rstrip())

@@ -183,11 +183,11 @@ def explain_command(job: str, set_params: tuple[str, ...], as_json: bool, **word
 @set_option
 @allow_option
 @json_option
-def status_command(where: Path, set_params: tuple[str, ...], **given: Any) -> int:
+def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> int:
     """Show where a run stands; WHERE is a pipeline or a run directory."""
     from dsrun.cli import status
 
-    return status.run(where, set_params=parse_params(set_params), **given)
+    return status.run(where, set_params=parse_params(set_params), **place)
 
 
 @cli.command("operations")
@@ -229,24 +229,25 @@ def init_command(name: str | None, source: str) -> int:
 
 @cli.command("emulate")
 @emulator_options
-def emulate_command(**given: Any) -> int:
+def emulate_command(
+    *, host: str, port: int, key: str | None, task_time: float, no_limits: bool,
+    faults: tuple[str, ...], fault_seed: int,
+) -> int:  # fmt: skip
     """Serve an emulator of the API on this machine."""
     from dsrun.cli import emulate
 
     return emulate.run(
-        host=given["host"],
-        port=given["port"],
-        key=given["key"],
-        task_time_s=given["task_time"],
-        limits=not given["no_limits"],
-        faults=given["faults"],
-        seed=given["fault_seed"],
-    )
+        host=host, port=port, key=key, task_time_s=task_time, limits=not no_limits,
+        faults=faults, seed=fault_seed,
+    )  # fmt: skip
 
 
 @cli.command("ledger")
 @ledger_options
-def ledger_command(**given: Any) -> int:
+def ledger_command(
+    *, run_of: Path, where: str, columns: str, errors: bool, limit: int | None, form: str,
+    as_json: bool, output: Path | None, set_params: tuple[str, ...], **place: Any,
+) -> int:  # fmt: skip
     """Query and export the results of a run, also while it runs.
 
     DIR is a run directory or a pipeline. The columns are those of the view `results` in the
@@ -255,30 +256,23 @@ def ledger_command(**given: Any) -> int:
     from dsrun.cli import ledger
 
     options = ledger.LedgerOptions(
-        where=given["where"],
-        columns=[name.strip() for name in given["columns"].split(",") if name.strip()],
-        errors=given["errors"],
-        limit=given["limit"],
-        form="json" if given["as_json"] else given["form"],
-        output=given["output"],
+        where=where,
+        columns=[name.strip() for name in columns.split(",") if name.strip()],
+        errors=errors,
+        limit=limit,
+        form="json" if as_json else form,
+        output=output,
     )
-    return ledger.run(
-        given["run_of"],
-        out=given["out"],
-        emulate=given["emulate"],
-        set_params=parse_params(given["set_params"]),
-        allow_files=given["allow_files"],
-        options=options,
-    )
+    return ledger.run(run_of, set_params=parse_params(set_params), options=options, **place)
 
 
 @cli.command("report")
 @report_options
-def report_command(**given: Any) -> int:
+def report_command(**words: Any) -> int:
     """Write report.html of a run directory again, or a contact sheet of its pictures."""
     from dsrun.cli import report
 
-    return report.run(**given)
+    return report.run(**words)
 
 
 @cli.command("verify")
@@ -347,32 +341,29 @@ def cost_command(out: Path, by: str, as_json: bool) -> int:
 
 @cli.command("cron")
 @cron_options
-def cron_command(pipelines: tuple[Path, ...], set_params: tuple[str, ...], **given: Any) -> int:
+def cron_command(
+    *, pipelines: tuple[Path, ...], set_params: tuple[str, ...], number: int | None, systemd: bool,
+    kubernetes: bool, image: str | None, folder: Path | None, install: bool, remove: bool,
+    yes: bool, as_json: bool, **runs: Any,
+) -> int:  # fmt: skip
     """Print what runs pipelines by themselves: crontab lines, units, CronJobs."""
     from dsrun.cli import cron
 
-    chosen = [
-        word for word in ("number", "systemd", "kubernetes", "install", "remove") if given[word]
-    ]
-    if len(chosen) > 1:
+    if sum(map(bool, (number, systemd, kubernetes, install, remove))) > 1:
         raise UsageError("--next, --systemd, --kubernetes, --install, --remove: take one of them")
     options = cron.CronOptions(
         pipelines=pipelines or (Path(DEFAULT_PIPELINE),),
-        out=given["out"],
-        env_file=given["env_file"],
         set_params=parse_params(set_params),
-        allow_files=given["allow_files"],
-        emulate=given["emulate"],
-        catch_up=given["catch_up"],
+        **runs,
     )
-    if given["number"]:
-        return cron.print_times(options, number=given["number"], as_json=given["as_json"])
-    if given["systemd"]:
-        return cron.print_units(options, folder=given["folder"])
-    if given["kubernetes"]:
-        return cron.print_cronjobs(options, image=given["image"], folder=given["folder"])
-    if given["install"] or given["remove"]:
-        return cron.install(options, remove=given["remove"], yes=given["yes"])
+    if number:
+        return cron.print_times(options, number=number, as_json=as_json)
+    if systemd:
+        return cron.print_units(options, folder=folder)
+    if kubernetes:
+        return cron.print_cronjobs(options, image=image, folder=folder)
+    if install or remove:
+        return cron.install(options, remove=remove, yes=yes)
     return cron.print_lines(options)
 
 

@@ -8,12 +8,12 @@ from dsrun.service.operation import Operation
 
 def run(*, as_json: bool) -> int:
     catalog = load_catalog()
-    found = [catalog[name] for name in catalog.names]
+    operations = [catalog[name] for name in catalog.names]
     if as_json:
-        answer_json([_report(item) for item in found])
+        answer_json([_report(item) for item in operations])
         return ExitCode.OK
     rows = [["operation", "kind", "rate", "running", "price", "as of"]]
-    for item in found:
+    for item in operations:
         price = item.price
         rows.append(
             [
@@ -28,7 +28,7 @@ def run(*, as_json: bool) -> int:
             ]
         )
     answer(table(rows))
-    for item in found:
+    for item in operations:
         answer("")
         answer(f"{item.name}: {item.description}")
     answer("")

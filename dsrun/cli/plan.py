@@ -93,10 +93,10 @@ def _difference_words(survey: Survey) -> str:
     if survey.earlier is None:
         return f"no difference to the last run, {survey.run_name}"
     added, removed, changed, _ = survey.difference
-    told = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
+    edits = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
     return (
         f"since the last run, {survey.earlier.name}: {added} added, {removed} removed, "
-        f"{changed} changed{': ' + ', '.join(told) if told else ''}"
+        f"{changed} changed{': ' + ', '.join(edits) if edits else ''}"
     )
 
 

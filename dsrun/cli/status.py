@@ -1,6 +1,7 @@
 """`dsrun status`: where a run stands, from its ledger, also while it runs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,43 +29,52 @@ def run(
     run_dir = find_run_dir(
         where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
-    view = LedgerView(run_dir / "ledger.sqlite3")
-    counts = view.counts()
-    running = is_locked(lock_of(run_dir))
-    spent, doubtful = view.spent(), view.in_doubt()
-    last = view.last_run()
-    if as_json:
-        report = {
-            "directory": str(run_dir),
-            "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
-            "running": running,
-            "cost": _money_json(spent),
-            "may_be_paid": _money_json(doubtful),
-            "started_at": last and last.started_at,
-            "ended_at": last and last.ended_at,
-            "exit_code": last and last.exit_code,
-        }
-        answer_json(report)
-    else:
-        parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
-        money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"
-        if doubtful:
-            money += f"; may be paid: {', '.join(map(str, doubtful))}"
-        paid = "emulated, nothing was paid" if is_emulated(run_dir) else money
-        answer(f"{run_dir}: {'running' if running else 'not running'}")
-        answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
-        for code, message, number in view.errors(10):
-            answer(f"  {number} x {code}: {message}")
-        for line in unknown_lines(view):
-            answer(line)
-        if last:
-            answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
-    view.close()
+    with closing(LedgerView(run_dir / "ledger.sqlite3")) as view:
+        running = is_locked(lock_of(run_dir))
+        if as_json:
+            answer_json(_report(view, run_dir, running=running))
+        else:
+            _answer_text(view, run_dir, running=running)
     return ExitCode.OK
 
 
+def _report(view: LedgerView, run_dir: Path, *, running: bool) -> dict[str, Any]:
+    counts, last = view.counts(), view.last_run()
+    return {
+        "directory": str(run_dir),
+        "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
+        "running": running,
+        "cost": _money_json(view.spent()),
+        "may_be_paid": _money_json(view.in_doubt()),
+        "started_at": last and last.started_at,
+        "ended_at": last and last.ended_at,
+        "exit_code": last and last.exit_code,
+    }
+
+
+def _answer_text(view: LedgerView, run_dir: Path, *, running: bool) -> None:
+    counts, last = view.counts(), view.last_run()
+    parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+    paid = "emulated, nothing was paid" if is_emulated(run_dir) else _cost_words(view)
+    answer(f"{run_dir}: {'running' if running else 'not running'}")
+    answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
+    for code, message, number in view.errors(10):
+        answer(f"  {number} x {code}: {message}")
+    for line in unknown_lines(view):
+        answer(line)
+    if last:
+        answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
+
+
+def _cost_words(view: LedgerView) -> str:
+    words = f"cost so far: {', '.join(map(str, view.spent())) or 'nothing'}"
+    if doubtful := view.in_doubt():
+        words += f"; may be paid: {', '.join(map(str, doubtful))}"
+    return words
+
+
 def _money_json(sums: Sequence[Money]) -> dict[str, Any]:
-    """The first of them: a run of several currencies tells the others in words."""
+    """The first sum alone: a run in several currencies shows the others as text."""
     amount, currency = (float(sums[0].amount), sums[0].currency) if sums else (0.0, "CNY")
     return {"amount": amount, "currency": currency}
 

@@ -1,4 +1,4 @@
-"""A ledger that has lost facts is compared with its files and the service's lists before a run.
+"""Compares a ledger that has lost facts with its files and the service's lists, before a run.
 
 What it has lost may be paid: nothing is sent until it is found, shown not to be there, or the user
 has decided.
@@ -30,7 +30,7 @@ _SHOWN = 5
 
 
 class Comparison:
-    """Of one ledger that has lost facts, before the first create of a run."""
+    """Looks for what one ledger has lost, before the first create of a run."""
 
     def __init__(self, run: OpenRun, control: RunControl) -> None:
         self._run = run
@@ -122,26 +122,26 @@ class Comparison:
             names = [trace.name for trace in listing.traces]
             claimed = self._run.claims.claimed(operation.name, names, job_id=job.job_id)
             traces = listing.traces
-            found: Trace | NotFound | None = next(
+            match: Trace | NotFound | None = next(
                 (each for each in traces if each.name not in claimed), None
             )
             if since is not None:
-                found = find_made(doubt_of(job.job_id, since, now, None), traces, claimed=claimed)
-            if isinstance(found, Trace):
-                await self._record_made(job, recovery, found, at=now)
+                match = find_made(doubt_of(job.job_id, since, now, None), traces, claimed=claimed)
+            if isinstance(match, Trace):
+                await self._record_made(job, recovery, match, at=now)
 
     async def _record_made(
-        self, job: OpenJob, recovery: MadeList, found: Trace, *, at: str
+        self, job: OpenJob, recovery: MadeList, trace: Trace, *, at: str
     ) -> None:
         words = f"it was made, but the ledger had lost its answer and with it {recovery.lost}"
         result = JobResult(
             status=JobStatus.PARTIAL,
-            output={name: resolve(found.item, place) for name, place in recovery.outputs.items()},
+            output={name: resolve(trace.item, place) for name, place in recovery.outputs.items()},
             error=JobError(code="AnswerLost", message=words, kind="partial"),
             units=1,
         )
         await self._run.ledger.record_result(job, result, at=at)
-        say(f"{job.stems[0][0]}: {found.name} was found in the service's list")
+        say(f"{job.stems[0][0]}: {trace.name} was found in the service's list")
 
     def _pending(self) -> Iterator[OpenJob]:
         for name in self._run.ledger.view.operations():

@@ -279,10 +279,12 @@ def _call(notify: Notify, end: RunEnd, body: bytes) -> None:
         "DSRUN_OUTCOME": end.outcome,
         "DSRUN_DIRECTORY": end.directory,
     }
-    with tempfile.TemporaryFile() as told:  # a pipe would be held open by what it leaves behind
+    with (
+        tempfile.TemporaryFile() as output
+    ):  # a process that it leaves behind would hold a pipe open
         try:
             process = subprocess.Popen(  # noqa: S603  # the user's own command, without a shell
-                notify.command, stdin=subprocess.PIPE, stdout=told, stderr=told,
+                notify.command, stdin=subprocess.PIPE, stdout=output, stderr=output,
                 cwd=notify.root, env=env, start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
@@ -294,8 +296,8 @@ def _call(notify: Notify, end: RunEnd, body: bytes) -> None:
             _kill(process)
             raise SetupError(f"stopped after {_COMMAND_S:.0f} s") from error
         if process.returncode:
-            told.seek(0)
-            lines = told.read(100_000).decode(errors="replace").split("\n")
+            output.seek(0)
+            lines = output.read(100_000).decode(errors="replace").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "no words")
             raise SetupError(f"exit code {process.returncode}: {last}")
 
@@ -308,15 +310,15 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _secret(given: str | FromEnvironment | None) -> str:
+def _secret(value: str | FromEnvironment | None) -> str:
     """The value itself, hidden from now on. Raises SetupError where a variable is not set."""
-    if isinstance(given, FromEnvironment):
-        value = read_variable(given.name)
-        if value is None:
-            raise SetupError(f"the environment has no {given.name}; set it, also for cron")
-        return value
-    keep_secret(given or "")
-    return given or ""
+    if isinstance(value, FromEnvironment):
+        content = read_variable(value.name)
+        if content is None:
+            raise SetupError(f"the environment has no {value.name}; set it, also for cron")
+        return content
+    keep_secret(value or "")
+    return value or ""
 
 
 def _body(payload: Json) -> bytes:

@@ -278,11 +278,11 @@ class Survey:
             )
             if status is JobStatus.PENDING and not state.is_cached:
                 to_send.append(job.job_id)
-        found = (
+        in_hand = (
             self._claims.in_hand(to_send, run.run_dir, planned=run.is_earlier)
             for run in self._living
         )
-        self.in_hand += len(set().union(*found))
+        self.in_hand += len(set().union(*in_hand))
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
         known = self.ledger.standings(job_ids) if self.ledger and job_ids else {}
@@ -353,19 +353,19 @@ class Survey:
 
     def _open_cache(self) -> ResultCache | None:
         try:
-            found = read_cache(self._layout.cache)
+            cache = read_cache(self._layout.cache)
         except CacheFault as fault:
             say(f"warning: {fault}")
             return None
-        return found and self._exits.enter_context(closing(found))
+        return cache and self._exits.enter_context(closing(cache))
 
     def _open_earlier(self) -> EarlierRun | None:
         try:
-            found = open_earlier(self._layout, self.plan)
+            earlier = open_earlier(self._layout, self.plan)
         except SetupError as error:
             say(f"warning: the last run cannot be compared: {error}")
             return None
-        return found and self._exits.enter_context(closing(found))
+        return earlier and self._exits.enter_context(closing(earlier))
 
 
 def all_warnings(survey: Survey) -> list[Problem]:
