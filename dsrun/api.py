@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from dsrun.common.console import heard_by
-from dsrun.common.digest import json_text
 from dsrun.common.errors import ExitCode, Problem, RunFailed, UsageError
 from dsrun.common.models import JobError, JobStatus, Json
-from dsrun.common.units import Money, parse_limit
+from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader
-from dsrun.planning.selection import Selection
 from dsrun.report.results import iter_results
 from dsrun.session.host import Ending, Host
-from dsrun.session.options import DEFAULT_OUT, RunOptions, open_plan
-from dsrun.session.preview import ShowOptions, all_warnings, job_list, summary
+from dsrun.session.opening import open_plan
+from dsrun.session.options import RunOptions, run_options
+from dsrun.session.preview import Survey, all_warnings, job_list, summary
+from dsrun.session.ranges import OutOfRange, Unreadable
 from dsrun.session.run import run_pipeline
-from dsrun.session.survey import Survey
 from dsrun.storage.layout import RunLayout
 
 
@@ -174,10 +173,10 @@ class PlannedRun:
 
 
 def _record(line: dict[str, Any], run_dir: Path) -> JobRecord:
-    given = {key: value for key, value in line.items() if key in _SAME}
+    unchanged = {key: value for key, value in line.items() if key in _SAME}
     error = line["error"]
     return JobRecord(
-        **given,
+        **unchanged,
         status=JobStatus(line["status"]),
         files=tuple(_file(item, run_dir) for item in line["artifacts"]),
         error=error and _error(error),
@@ -197,9 +196,6 @@ _SAME = {
     "job_id", "step", "index", "matrix", "request", "output", "attempts", "task_id", "request_id",
     "cached", "submitted_at", "ended_at",
 }  # fmt: skip
-
-
-_MOST_AT_ONCE = 10_000  # as --max-concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,120 +239,22 @@ class RunWords(PlanWords, total=False):
     progress: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The keywords of a call, checked."""
-
-    path: Path
-    set_params: Mapping[str, Json] = field(default_factory=dict)
-    allow_files: Sequence[str | Path] = ()
-    out: str | Path = DEFAULT_OUT
-    emulate: bool = False
-    no_cache: bool = False
-    date: dt.date | str | None = None
-    steps: Sequence[str] = ()
-    only: str | None = None
-    sample: int | None = None
-    limit: int | None = None
-    max_cost: str | Money | None = None
-    retry_failed: bool = False
-    resubmit_unknown: bool = False
-    concurrency: int | None = None
-    fail_fast: bool = False
-    if_running: str = "fail"
-    yes: bool = False
-    allow_notify: bool = False
-    progress: bool = False
-
-    def for_plan(self) -> ShowOptions:
-        again: set[JobStatus] = set()
-        if self.retry_failed:
-            again |= {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}
-        if self.resubmit_unknown:
-            again.add(JobStatus.UNKNOWN)
-        return ShowOptions(**self._common(), max_cost=self._max_cost(), again=frozenset(again))
-
-    def for_run(self) -> RunOptions:
-        return RunOptions(
-            **self._common(),
-            concurrency=self.concurrency,
-            max_cost=self._max_cost(),
-            retry_failed=self.retry_failed,
-            resubmit_unknown=self.resubmit_unknown,
-            fail_fast=self.fail_fast,
-            if_running=self.if_running,
-            yes=self.yes,
-            allow_notify=self.allow_notify,
-            progress=self.progress,
-        )
-
-    def _common(self) -> dict[str, Any]:
-        texts = {
-            key: value if isinstance(value, str) else json_text(value)
-            for key, value in self.set_params.items()
-        }
-        return {
-            "pipeline": self.path,
-            "out": Path(self.out),
-            "set_params": texts,
-            "allow_files": self.folders(),
-            "emulate": self.emulate,
-            "no_cache": self.no_cache,
-            "day": self._day(),
-            "selection": Selection(
-                steps=tuple(self.steps), only=self.only, sample=self.sample, limit=self.limit
-            ),
-        }
-
-    def folders(self) -> tuple[Path, ...]:
-        """Raises UsageError for one that is not there."""
-        given = self.allow_files
-        folders = tuple(map(Path, [given] if isinstance(given, str | Path) else given))
-        for folder in folders:
-            if not folder.is_dir():
-                raise UsageError(f"allow_files: {folder} is no folder")
-        return folders
-
-    def _day(self) -> dt.date | None:
-        day = self.date
-        try:
-            if isinstance(day, str):
-                return dt.date.fromisoformat(day)
-            return day.date() if isinstance(day, dt.datetime) else day
-        except ValueError as error:
-            raise UsageError(f"date: {day!r} is no day such as 2026-11-01") from error
-
-    def _max_cost(self) -> Money | None:
-        if not isinstance(self.max_cost, str):
-            return self.max_cost
-        try:
-            return parse_limit(self.max_cost)
-        except ValueError as error:
-            raise UsageError(f"max_cost: {error}") from error
-
-
-def read_words(function: str, pipeline: Pipeline | str | Path, words: Mapping[str, Any]) -> Asked:
+def _options(
+    function: str, pipeline: Pipeline | str | Path, words: Mapping[str, Any]
+) -> RunOptions:
     """Raises UsageError for a keyword that is not there or a value that cannot be."""
-    known = (
-        {*RunWords.__annotations__} if function.startswith("run") else {*PlanWords.__annotations__}
-    )
+    takes = RunWords if function.startswith("run") else PlanWords
+    known = {*takes.__annotations__}
     for name in words.keys() - known:
         raise UsageError(f"{function}: unknown keyword {name}; allowed: {', '.join(sorted(known))}")
-    given = dict(words)
     if isinstance(pipeline, Pipeline):
-        given["set_params"] = {**pipeline.set_params, **given.get("set_params", {})}
-        given.setdefault("allow_files", pipeline.allow_files)
+        set_params = {**pipeline.set_params, **words.get("set_params", {})}
+        words = {"allow_files": pipeline.allow_files, **words, "set_params": set_params}
         pipeline = pipeline.path
-    asked = Asked(path=Path(pipeline), **given)
-    for name in ("sample", "limit", "concurrency"):
-        number = getattr(asked, name)
-        most = _MOST_AT_ONCE if name == "concurrency" else None
-        if number is not None and (number < 1 or (most and number > most)):
-            allowed = f"1 to {most}" if most else "at least 1"
-            raise UsageError(f"{function}: {name}={number}; allowed: {allowed}")
-    if asked.if_running not in ("fail", "skip", "wait"):
-        raise UsageError(f"{function}: if_running={asked.if_running!r}; allowed: fail, skip, wait")
-    return asked
+    try:
+        return run_options(pipeline=pipeline, **words)
+    except (OutOfRange, Unreadable) as error:
+        raise UsageError(error.in_call(function)) from error
 
 
 _log = logging.getLogger("dsrun")
@@ -374,29 +272,27 @@ def load(
     `allow_files`: folders beside the pipeline's own that it may read files of.
     """
     words = {"set_params": set_params or {}, "allow_files": allow_files}
-    options = read_words("load", path, words)
+    options = _options("load", path, words)
     with heard_by(_log_line):
-        plan = open_plan(options.for_run())
+        plan = open_plan(options)
         plan.check()
     return Pipeline(
-        path=options.path,
-        set_params=options.set_params,
+        path=options.pipeline,
+        set_params=set_params or {},
         name=plan.manifest.name,
         digest=plan.digest,
         warnings=tuple(map(str, plan.warnings)),
-        allow_files=options.folders(),
+        allow_files=options.allow_files,
     )
 
 
 def plan(pipeline: Pipeline | str | Path, **words: Unpack[PlanWords]) -> PlannedRun:
     """What a run would do; touches nothing. Raises ManifestError, UsageError or SetupError."""
-    options = read_words("plan", pipeline, words).for_plan()
-    with heard_by(_log_line):
-        opened = open_plan(options)
-        with Survey(opened, options, again=options.again) as survey:
-            survey.take()
-            told = summary(opened, survey, options, all_warnings(opened, survey, options))
-    return PlannedRun(summary=told, _items=lambda: _items(options))
+    options = _options("plan", pipeline, words)
+    with heard_by(_log_line), Survey(open_plan(options), options) as survey:
+        survey.take()
+        answer = summary(survey, all_warnings(survey))
+    return PlannedRun(summary=answer, _items=lambda: _items(options))
 
 
 async def run(pipeline: Pipeline | str | Path, **words: Unpack[RunWords]) -> RunResult:
@@ -407,9 +303,9 @@ async def run(pipeline: Pipeline | str | Path, **words: Unpack[RunWords]) -> Run
 
     Raises DsrunError where the run cannot begin; how its jobs ended is in the result.
     """
-    asked, wanted = read_words("run", pipeline, words), _Wanted()
+    options, wanted = _options("run", pipeline, words), _Wanted()
     executor = ThreadPoolExecutor(1, thread_name_prefix="dsrun")
-    work = asyncio.get_running_loop().run_in_executor(executor, _run, asked, wanted, False)
+    work = asyncio.get_running_loop().run_in_executor(executor, _run, options, wanted, False)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -430,18 +326,18 @@ def run_sync(pipeline: Pipeline | str | Path, **words: Unpack[RunWords]) -> RunR
 
     Raises DsrunError where the run cannot begin.
     """
-    asked = read_words("run_sync", pipeline, words)
+    options = _options("run_sync", pipeline, words)
     with suppress(RuntimeError):
         asyncio.get_running_loop()
         raise UsageError("run_sync: a loop is running in this thread; use `await dsrun.run(...)`")
     is_main = threading.current_thread() is threading.main_thread()
-    result = _run(asked, _Wanted(), is_main)
+    result = _run(options, _Wanted(), is_main)
     if result.exit_code is ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return result
 
 
-def _run(asked: Asked, wanted: "_Wanted", takes_signals: bool) -> RunResult:
+def _run(options: RunOptions, wanted: "_Wanted", takes_signals: bool) -> RunResult:
     host = Host(
         owns_process=False,
         takes_signals=takes_signals,
@@ -452,7 +348,7 @@ def _run(asked: Asked, wanted: "_Wanted", takes_signals: bool) -> RunResult:
         check=wanted.check,
     )
     with heard_by(_log_line):
-        ending = run_pipeline(asked.for_run(), host)
+        ending = run_pipeline(options, host)
     return RunResult(
         name=ending.layout.name,
         digest=ending.digest,
@@ -498,11 +394,11 @@ class _Wanted:
         return await task
 
 
-def _items(options: ShowOptions) -> Iterator[dict[str, Json]]:
+def _items(options: RunOptions) -> Iterator[dict[str, Json]]:
     with ExitStack() as stack:
         with heard_by(_log_line):  # not while the caller has its turn
-            survey = Survey(open_plan(options), options, again=options.again)
-            stack.enter_context(survey).take()
+            survey = stack.enter_context(Survey(open_plan(options), options))
+            survey.take()
         yield from job_list(survey)
 
 

@@ -3,7 +3,7 @@
 import difflib
 import getpass
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -11,7 +11,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dsrun.cli.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
-from dsrun.cli.units import as_yaml, cronjob, systemd_units
+from dsrun.cli.kubernetes import as_yaml, cronjob
+from dsrun.cli.systemd import systemd_units
 from dsrun.cli.user_crontab import read_crontab, write_crontab
 from dsrun.common.clock import SystemClock, local_zone, zone_of_cron
 from dsrun.common.console import answer, answer_json, answer_path, answer_text, ask, say, table
@@ -19,13 +20,13 @@ from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.settings import has_bare_key, key_file, lasting_environment
 from dsrun.manifest.notify import Notify
 from dsrun.manifest.reader import load_manifest
-from dsrun.session.options import own_catalog
+from dsrun.session.opening import own_catalog
 from dsrun.session.permit import calls_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronOptions:
-    """What the scheduled runs shall be like."""
+    """How the scheduled runs are to be started."""
 
     pipelines: Sequence[Path]
     out: Path
@@ -73,7 +74,7 @@ def print_units(options: CronOptions, *, folder: Path | None) -> int:
         say(f"warning: {options.out} must be there before a service starts; create it")
     for item in _scheduled(options):
         files |= systemd_units(item, user=getpass.getuser())
-    _give(files, folder)
+    _deliver(files, folder)
     return ExitCode.OK
 
 
@@ -92,7 +93,7 @@ def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | No
                 )
         zone = item.schedule.zone(local_zone()).key or "UTC"
         files[f"dsrun-{item.name}.yaml"] = as_yaml(cronjob(item, image=image, root=root, zone=zone))
-    _give(files, folder, separator="---")
+    _deliver(files, folder, separator="---")
     return ExitCode.OK
 
 
@@ -179,32 +180,34 @@ def _one(path: Path, options: CronOptions) -> Scheduled:
     if manifest.notify is not None and manifest.notify.variables and options.env_file is None:
         names = ", ".join(manifest.notify.variables)
         say(f"warning: a run by itself will not see {names}, which notify wants; use --env-file")
-    pipeline, out = path.absolute(), options.out.absolute()
-    allowed = _allowed(path, manifest.notify, options)
-    arguments = ["run", str(pipeline), "--out", str(out), "--if-running", "skip", "--no-progress"]
-    if options.env_file is not None:
-        arguments += ["--env-file", str(options.env_file.absolute())]
-    for name, value in options.set_params.items():
-        arguments += ["--set", f"{name}={value}"]
-    for folder in options.allow_files:
-        arguments += ["--allow-files", str(folder.absolute())]
-    if options.catch_up is not None:
-        arguments += ["--catch-up", str(options.catch_up)]
-    if options.emulate:
-        arguments += ["--emulate"]
-    arguments += allowed
     script = Path(sys.executable).with_name("dsrun")
     program = (str(script),) if script.exists() else (sys.executable, "-P", "-m", "dsrun")
     return Scheduled(
         name=manifest.name,
-        pipeline=pipeline,
+        pipeline=path.absolute(),
         schedule=manifest.schedule,
         program=program,
-        arguments=tuple(arguments),
+        arguments=(*_arguments(path, options), *_allowed(path, manifest.notify, options)),
         environment=lasting_environment(),
-        out=out,
+        out=options.out.absolute(),
         key_file=None if options.emulate else _key_file(),
     )
+
+
+def _arguments(path: Path, options: CronOptions) -> Iterator[str]:
+    """What `dsrun` is called with. Paths are absolute."""
+    yield from ("run", str(path.absolute()), "--out", str(options.out.absolute()))
+    yield from ("--if-running", "skip", "--no-progress")
+    if options.env_file is not None:
+        yield from ("--env-file", str(options.env_file.absolute()))
+    for name, value in options.set_params.items():
+        yield from ("--set", f"{name}={value}")
+    for folder in options.allow_files:
+        yield from ("--allow-files", str(folder.absolute()))
+    if options.catch_up is not None:
+        yield from ("--catch-up", str(options.catch_up))
+    if options.emulate:
+        yield "--emulate"
 
 
 def _allowed(path: Path, notify: Notify | None, options: CronOptions) -> list[str]:
@@ -216,7 +219,7 @@ def _allowed(path: Path, notify: Notify | None, options: CronOptions) -> list[st
     return ["--allow-notify"]
 
 
-def _give(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:
+def _deliver(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:
     if folder is None:
         answer_text(f"{separator}\n".join(_with_names(files)).rstrip("\n"))
         return

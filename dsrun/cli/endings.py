@@ -1,4 +1,4 @@
-"""How an invocation ends that did not go well: its last words, where no command has said them."""
+"""The last words of an invocation that failed, where no command has said them."""
 
 import logging
 import os
@@ -22,9 +22,9 @@ def say_last(text: str) -> None:
 
 def say_usage(error: click.ClickException) -> None:
     """What is wrong with a command line; click knows how a terminal shows it."""
-    words, told = error.format_message(), StringIO()
-    error.show(file=told)
-    whole = told.getvalue().rstrip("\n").replace(words, fit(words))
+    words, shown = error.format_message(), StringIO()
+    error.show(file=shown)
+    whole = shown.getvalue().rstrip("\n").replace(words, fit(words))
     speak(words, show=lambda _: click.echo(whole, err=True), level=logging.ERROR)
 
 
@@ -45,6 +45,6 @@ def report_bug(error: Exception) -> ExitCode:
 
 
 def hush_stdout() -> None:
-    """The reader of our output has gone; let the interpreter not complain when it closes."""
+    """The reader of our output has gone: keep the interpreter from complaining when it exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

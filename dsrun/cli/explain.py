@@ -15,7 +15,8 @@ from dsrun.ledger.lookup import JobRecord
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.plan import Plan
 from dsrun.session.explain import job_facts
-from dsrun.session.options import PlanOptions, open_plan
+from dsrun.session.opening import open_plan
+from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import RunLayout, latest_of
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
@@ -33,22 +34,10 @@ class _Source:
     shown: str
 
 
-def run(
-    job: str,
-    *,
-    pipeline: Path,
-    out: Path,
-    set_params: Mapping[str, str],
-    allow_files: tuple[Path, ...],
-    emulate: bool,
-    as_json: bool,
-) -> int:
+def run(job: str, options: PlanOptions, *, as_json: bool) -> int:
     """Raises UsageError where no job, or more than one, is meant."""
-    options = PlanOptions(
-        pipeline=pipeline, out=out, set_params=set_params, allow_files=allow_files, emulate=emulate
-    )
     with ExitStack() as stack:
-        source = _of_folder(options) if pipeline.is_dir() else _of_pipeline(options)
+        source = _source(options)
         if source.ledger is not None:
             stack.enter_context(closing(source.ledger))
         planned, record = _find(job, source)
@@ -58,6 +47,10 @@ def run(
     else:
         _answer_text(facts)
     return ExitCode.OK
+
+
+def _source(options: PlanOptions) -> _Source:
+    return _of_folder(options) if options.pipeline.is_dir() else _of_pipeline(options)
 
 
 def _of_pipeline(options: PlanOptions) -> _Source:
@@ -95,33 +88,42 @@ def _of_folder(options: PlanOptions) -> _Source:
 
 
 def _find(text: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
-    """The job of the plan, that of the ledger, or both."""
+    """The job of the plan, that of the ledger, or both. Raises UsageError."""
     place = _PLACE(text)
     if place:
-        step, index = place[1], int(place[2])
-        planned = source.plan.job_at(step, index) if source.plan else None
-        job_id = lookup.id_at(source.ledger, step, index) if source.ledger else None
-        found = planned.job_id if planned else job_id
-        if found is None:
-            raise UsageError(f"{text}: {source.shown} has no such job; {_hint(source)}")
-        return planned, lookup.record(source.ledger, found) if source.ledger else None
-    if not _ID(text):
-        raise UsageError(
-            f"found {show(text)}; allowed: a job id, the first digits of one, or STEP/INDEX "
-            f"such as posters/0; {_hint(source)}"
-        )
-    ids = lookup.ids_with_prefix(source.ledger, text, most=_MOST) if source.ledger else []
-    places: dict[str, Job] = {}
+        return _at_place(text, place[1], int(place[2]), source)
+    if _ID(text):
+        return _with_prefix(text, source)
+    raise UsageError(
+        f"found {show(text)}; allowed: a job id, the first digits of one, or STEP/INDEX "
+        f"such as posters/0; {_hint(source)}"
+    )
+
+
+def _at_place(
+    text: str, step: str, index: int, source: _Source
+) -> tuple[Job | None, JobRecord | None]:
+    planned = source.plan.job_at(step, index) if source.plan else None
+    recorded_id = lookup.id_at(source.ledger, step, index) if source.ledger else None
+    job_id = planned.job_id if planned else recorded_id
+    if job_id is None:
+        raise UsageError(f"{text}: {source.shown} has no such job; {_hint(source)}")
+    return planned, lookup.record(source.ledger, job_id) if source.ledger else None
+
+
+def _with_prefix(prefix: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
+    ids = lookup.ids_with_prefix(source.ledger, prefix, most=_MOST) if source.ledger else []
+    planned: dict[str, Job] = {}
     if source.plan and not ids:
-        places = _walk(source.plan, text)
-        ids = list(places)
+        planned = _walk(source.plan, prefix)
+        ids = list(planned)
     if len(ids) != 1:
         words = f"several jobs begin so: {', '.join(ids)}" if ids else "no job begins so"
-        raise UsageError(f"{text}: {words}; {_hint(source)}")
+        raise UsageError(f"{prefix}: {words}; {_hint(source)}")
     record = lookup.record(source.ledger, ids[0]) if source.ledger else None
     if record is not None and source.plan is not None:
         return source.plan.job_at(record.row["step"], record.row["idx"]), record
-    return places.get(ids[0]), record
+    return planned.get(ids[0]), record
 
 
 def _hint(source: _Source) -> str:
@@ -131,13 +133,13 @@ def _hint(source: _Source) -> str:
 
 def _walk(plan: Plan, prefix: str) -> dict[str, Job]:
     """The first jobs of a plan whose ids begin so."""
-    found: dict[str, Job] = {}
+    jobs: dict[str, Job] = {}
     for job in plan.distinct_jobs():
         if job.job_id.startswith(prefix):
-            found[job.job_id] = job
-            if len(found) == _MOST:
+            jobs[job.job_id] = job
+            if len(jobs) == _MOST:
                 break
-    return found
+    return jobs
 
 
 def _answer_text(facts: Mapping[str, Json]) -> None:
@@ -162,15 +164,18 @@ def _answer_text(facts: Mapping[str, Json]) -> None:
         answer(f"{item['where']} {show(item['value'])}: {item['why']}")
     for name, sha256 in facts["files"].items():
         answer(f"reads {name}, SHA-256 {sha256}")
-    ledger = facts["ledger"]
-    if ledger is None:
+    if facts["ledger"] is None:
         answer("not sent yet: no ledger has it")
-        return
+    else:
+        _answer_ledger(facts["ledger"])
+
+
+def _answer_ledger(ledger: Mapping[str, Json]) -> None:
     answer(f"{ledger['directory']}: {ledger['status']}")
     for words in (ledger["error"], *ledger["artifacts"], *(f"also {t}" for t in ledger["twins"])):
         if words:
             answer(f"  {words}")
     for item in ledger["attempts"]:
-        given = ("task_id", "request_id", "error_code", "error_message")
-        told = " ".join(f"{name} {item[name]}" for name in given if item[name])
-        answer(f"  {item['at']}  {item['phase']} {item['outcome']}  {told}".rstrip())
+        names = ("task_id", "request_id", "error_code", "error_message")
+        details = " ".join(f"{name} {item[name]}" for name in names if item[name])
+        answer(f"  {item['at']}  {item['phase']} {item['outcome']}  {details}".rstrip())

@@ -23,8 +23,8 @@ def run(out: Path, *, older_than: str, dry_run: bool, as_json: bool) -> int:
         if not has_cache(folder):
             continue
         with closing(ResultCache(folder, read_only=dry_run)) as cache:
-            found = cache.collect(since=since, dry_run=dry_run)
-        total = Collected(*map(sum, zip(total, found, strict=True)))
+            collected = cache.collect(since=since, dry_run=dry_run)
+        total = Collected(*map(sum, zip(total, collected, strict=True)))
     if as_json:
         answer_json({"dry_run": dry_run, **total._asdict()}, indent=False)
     else:

@@ -20,8 +20,7 @@ def run(pipeline: Path | None, *, out: Path, emulate: bool, limit: int, as_json:
     for fault in history.faults:
         say(f"warning: {fault}")
     if as_json:
-        told = [_as_json(past) for past in runs]
-        answer_json(told)
+        answer_json([_as_json(past) for past in runs])
     elif runs:
         answer(table([_HEAD, *map(_row, runs)]))
     else:

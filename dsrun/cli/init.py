@@ -33,10 +33,10 @@ def run(name: str | None, *, source: str) -> int:
 
 
 def _stem(name: str | None, source: str) -> str:
-    given = name or ("dsrun" if source == "starter" else source)
-    stem = given.removesuffix(".yaml").removesuffix(".yml")
+    asked = name or ("dsrun" if source == "starter" else source)
+    stem = asked.removesuffix(".yaml").removesuffix(".yml")
     if not _NAME(stem):
-        raise UsageError(f"found name {given!r}; allowed: a-z, 0-9 and -, at most 63 characters")
+        raise UsageError(f"found name {asked!r}; allowed: a-z, 0-9 and -, at most 63 characters")
     return stem
 
 

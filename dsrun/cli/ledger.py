@@ -9,7 +9,7 @@ from dsrun.common.console import answer_pieces, count_of, say
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.query import ERROR_COLUMNS, LedgerQuery
 from dsrun.report.export import Row, to_text, write_parquet
-from dsrun.session.options import find_run_dir
+from dsrun.session.opening import find_run_dir
 from dsrun.storage.files import write_whole
 from dsrun.storage.layout import RunLayout
 

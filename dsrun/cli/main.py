@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,28 +13,26 @@ from click.shell_completion import CompletionItem
 
 from dsrun import __version__
 from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage
-from dsrun.cli.ledger_commands import gc_command, ledger_command, report_command, verify_command
-from dsrun.cli.looking_back import cost_command, history_command
 from dsrun.cli.options import (
     DEFAULT_PIPELINE,
     allow_option,
+    cron_options,
     emulator_options,
     format_option,
+    jitter_seconds,
     json_option,
+    ledger_options,
     out_option,
-    parse_max_cost,
     parse_params,
     pipeline_argument,
-    place_options,
-    plan_options,
+    report_options,
     run_options,
     run_place_options,
     selection_options,
     set_option,
-    statuses_again,
+    unattended_options,
     watch_options,
 )
-from dsrun.cli.unattended import cron_command, jitter_seconds, run_days, unattended_options
 from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
 from dsrun.common.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.common.settings import log_form
@@ -98,36 +97,27 @@ def cli() -> None:
 @run_options
 @watch_options
 @unattended_options
-def run_command(**given: Any) -> int:
+def run_command(
+    *, set_params: tuple[str, ...], dry_run: bool, no_progress: bool, log_format: str,
+    log_file: Path | None, verbose: bool, catch_up: int | None, jitter: str | None, **words: Any,
+) -> int:  # fmt: skip
     """Run a pipeline, or go on with it."""
     from dsrun.cli import plan, run
-    from dsrun.session.options import RunOptions
-    from dsrun.session.preview import ShowOptions
+    from dsrun.session.catch_up import run_missed
+    from dsrun.session.options import run_options as options_of
 
-    options = plan_options(given)
-    if given["dry_run"]:
-        return plan.run(
-            ShowOptions(
-                **options,
-                max_cost=parse_max_cost(given["max_cost"]),
-                again=statuses_again(given),
-            )
-        )
-    start_logs(form=given["log_format"], file=given["log_file"], verbose=given["verbose"])
-    chosen = RunOptions(
-        **options,
-        max_cost=parse_max_cost(given["max_cost"]),
-        resubmit_unknown=given["resubmit_unknown"],
-        fail_fast=given["fail_fast"],
-        if_running=given["if_running"],
-        yes=given["yes"],
-        allow_notify=given["allow_notify"],
-        quiet=given["quiet"],
-        progress=not given["no_progress"],
-        **{name: given[name] for name in ("junit", "textfile", "concurrency", "retry_failed")},
-        jitter_s=jitter_seconds(given),
-    )
-    return run_days(chosen, given, run.run)
+    params = parse_params(set_params)
+    if not dry_run:
+        start_logs(form=log_format, file=log_file, verbose=verbose)
+    options = options_of(set_params=params, progress=not no_progress, **words)
+    if dry_run:
+        return plan.run(options)
+    options = replace(options, jitter_s=jitter_seconds(jitter))
+    if catch_up is None:
+        return run.run(options)
+    if options.day is not None:
+        raise UsageError("--catch-up ends with today; --date names one day: take one of them")
+    return run_missed(options, most=catch_up, run_day=run.run)
 
 
 @cli.command("validate")
@@ -159,12 +149,13 @@ def validate_command(
 @selection_options
 @click.option("--full", is_flag=True, help="Every job, with its request.")
 @json_option
-def plan_command(full: bool, as_json: bool, **given: Any) -> int:
+def plan_command(set_params: tuple[str, ...], full: bool, as_json: bool, **words: Any) -> int:
     """Show the jobs, what is done, what will be sent, and what it costs."""
     from dsrun.cli import plan
-    from dsrun.session.preview import ShowOptions
+    from dsrun.session.options import run_options as options_of
 
-    return plan.run(ShowOptions(**plan_options(given), full=full, as_json=as_json))
+    options = options_of(set_params=parse_params(set_params), **words)
+    return plan.run(options, full=full, as_json=as_json)
 
 
 @cli.command("explain")
@@ -172,14 +163,16 @@ def plan_command(full: bool, as_json: bool, **given: Any) -> int:
 @pipeline_argument
 @run_place_options
 @json_option
-def explain_command(job: str, as_json: bool, **given: Any) -> int:
+def explain_command(job: str, set_params: tuple[str, ...], as_json: bool, **words: Any) -> int:
     """Show what makes JOB: an id, the first digits of one, or STEP/INDEX.
 
     PIPELINE may also be a run directory.
     """
     from dsrun.cli import explain
+    from dsrun.session.options import PlanOptions
 
-    return explain.run(job, **place_options(given), as_json=as_json)
+    options = PlanOptions(set_params=parse_params(set_params), **words)
+    return explain.run(job, options, as_json=as_json)
 
 
 @cli.command("status")
@@ -189,11 +182,11 @@ def explain_command(job: str, as_json: bool, **given: Any) -> int:
 @set_option
 @allow_option
 @json_option
-def status_command(where: Path, set_params: tuple[str, ...], **given: Any) -> int:
+def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> int:
     """Show where a run stands; WHERE is a pipeline or a run directory."""
     from dsrun.cli import status
 
-    return status.run(where, set_params=parse_params(set_params), **given)
+    return status.run(where, set_params=parse_params(set_params), **place)
 
 
 @cli.command("operations")
@@ -235,26 +228,142 @@ def init_command(name: str | None, source: str) -> int:
 
 @cli.command("emulate")
 @emulator_options
-def emulate_command(**given: Any) -> int:
+def emulate_command(
+    *, host: str, port: int, key: str | None, task_time: float, no_limits: bool,
+    faults: tuple[str, ...], fault_seed: int,
+) -> int:  # fmt: skip
     """Serve an emulator of the API on this machine."""
     from dsrun.cli import emulate
 
     return emulate.run(
-        host=given["host"],
-        port=given["port"],
-        key=given["key"],
-        task_time_s=given["task_time"],
-        limits=not given["no_limits"],
-        faults=given["faults"],
-        seed=given["fault_seed"],
+        host=host, port=port, key=key, task_time_s=task_time, limits=not no_limits,
+        faults=faults, seed=fault_seed,
+    )  # fmt: skip
+
+
+@cli.command("ledger")
+@ledger_options
+def ledger_command(
+    *, run_of: Path, where: str, columns: str, errors: bool, limit: int | None, form: str,
+    as_json: bool, output: Path | None, set_params: tuple[str, ...], **place: Any,
+) -> int:  # fmt: skip
+    """Query and export the results of a run, also while it runs.
+
+    DIR is a run directory or a pipeline. The columns are those of the view `results` in the
+    ledger, and the axes of the matrix.
+    """
+    from dsrun.cli import ledger
+
+    options = ledger.LedgerOptions(
+        where=where,
+        columns=[name.strip() for name in columns.split(",") if name.strip()],
+        errors=errors,
+        limit=limit,
+        form="json" if as_json else form,
+        output=output,
     )
+    return ledger.run(run_of, set_params=parse_params(set_params), options=options, **place)
 
 
-for _command in (
-    verify_command, gc_command, cron_command, ledger_command, report_command,
-    history_command, cost_command,
-):  # fmt: skip
-    cli.add_command(_command)
+@cli.command("report")
+@report_options
+def report_command(**words: Any) -> int:
+    """Write report.html of a run directory again, or a contact sheet of its pictures."""
+    from dsrun.cli import report
+
+    return report.run(**words)
+
+
+@cli.command("verify")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--repair", "repairs", is_flag=True,
+    help="Make a damaged ledger anew from what can be read; the damaged one is kept.",
+)  # fmt: skip
+@json_option
+def verify_command(directory: Path, as_json: bool, repairs: bool) -> int:
+    """Check every artifact of a run directory against its recorded SHA-256, and the ledger."""
+    from dsrun.cli import verify
+
+    return verify.run(directory, as_json=as_json, repairs=repairs)
+
+
+@cli.command("gc")
+@out_option
+@click.option(
+    "--older-than",
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Remove what was not used for so long: 30d, 12h.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@json_option
+def gc_command(out: Path, older_than: str, dry_run: bool, as_json: bool) -> int:
+    """Remove from the cache what was not used for long; run directories are not touched."""
+    from dsrun.cli import gc
+
+    return gc.run(out, older_than=older_than, dry_run=dry_run, as_json=as_json)
+
+
+@cli.command("history")
+@click.argument("pipeline", required=False, type=click.Path(path_type=Path))
+@out_option
+@click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="The emulated runs.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
+    help="Only the newest N runs.",
+)  # fmt: skip
+@json_option
+def history_command(
+    pipeline: Path | None, out: Path, emulate: bool, limit: int, as_json: bool
+) -> int:
+    """Show the runs of a pipeline, or of all, over time."""
+    from dsrun.cli import history
+
+    return history.run(pipeline, out=out, emulate=emulate, limit=limit, as_json=as_json)
+
+
+@cli.command("cost")
+@out_option
+@click.option(
+    "--by", type=click.Choice(["month", "pipeline", "operation"]), default="month",
+    show_default=True, help="What to sum up; months are of UTC.",
+)  # fmt: skip
+@json_option
+def cost_command(out: Path, by: str, as_json: bool) -> int:
+    """Show what was paid, by month, pipeline or operation."""
+    from dsrun.cli import cost
+
+    return cost.run(out=out, by=by, as_json=as_json)
+
+
+@cli.command("cron")
+@cron_options
+def cron_command(
+    *, pipelines: tuple[Path, ...], set_params: tuple[str, ...], number: int | None, systemd: bool,
+    kubernetes: bool, image: str | None, folder: Path | None, install: bool, remove: bool,
+    yes: bool, as_json: bool, **runs: Any,
+) -> int:  # fmt: skip
+    """Print what runs pipelines by themselves: crontab lines, units, CronJobs."""
+    from dsrun.cli import cron
+
+    if sum(map(bool, (number, systemd, kubernetes, install, remove))) > 1:
+        raise UsageError("--next, --systemd, --kubernetes, --install, --remove: take one of them")
+    options = cron.CronOptions(
+        pipelines=pipelines or (Path(DEFAULT_PIPELINE),),
+        set_params=parse_params(set_params),
+        **runs,
+    )
+    if number:
+        return cron.print_times(options, number=number, as_json=as_json)
+    if systemd:
+        return cron.print_units(options, folder=folder)
+    if kubernetes:
+        return cron.print_cronjobs(options, image=image, folder=folder)
+    if install or remove:
+        return cron.install(options, remove=remove, yes=yes)
+    return cron.print_lines(options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

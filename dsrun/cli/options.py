@@ -1,4 +1,4 @@
-"""The options that several commands share, and what they become."""
+"""The options of the commands, and how their values are read."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from dsrun.common.errors import UsageError
+from dsrun.session.ranges import CATCH_UP_DAYS, CONCURRENCY, IF_RUNNING, LIMIT, SAMPLE
 
 DEFAULT_PIPELINE = "dsrun.yaml"
 
@@ -97,11 +98,11 @@ selection_options = in_order(
         help="Only rows for which this is true, such as \"style == '<anime>' and seed > 3\".",
     ),
     click.option(
-        "--sample", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_SAMPLE",
+        "--sample", type=click.IntRange(*SAMPLE), metavar="N", envvar="DSRUN_SAMPLE",
         help="Only N jobs of these, by lot, the same each time.",
     ),
     click.option(
-        "--limit", type=click.IntRange(min=1), metavar="N", envvar="DSRUN_LIMIT",
+        "--limit", type=click.IntRange(*LIMIT), metavar="N", envvar="DSRUN_LIMIT",
         help="Only the first N jobs of these.",
     ),
 )  # fmt: skip
@@ -112,7 +113,7 @@ run_options = in_order(
         "-j",
         "--max-concurrency",
         "concurrency",
-        type=click.IntRange(1, 10000),
+        type=click.IntRange(*CONCURRENCY),
         metavar="N",
         envvar="DSRUN_MAX_CONCURRENCY",
         help="Jobs in flight at once.",
@@ -144,7 +145,7 @@ run_options = in_order(
     ),
     click.option(
         "--if-running",
-        type=click.Choice(["fail", "skip", "wait"]),
+        type=click.Choice(IF_RUNNING),
         default="fail",
         show_default=True,
         envvar="DSRUN_IF_RUNNING",
@@ -239,48 +240,89 @@ emulator_options = in_order(
 )
 
 
-def plan_options(given: dict[str, Any]) -> dict[str, Any]:
-    from dsrun.planning.selection import Selection
+catch_up_option = click.option(
+    "--catch-up", type=click.IntRange(*CATCH_UP_DAYS), metavar="DAYS", envvar="DSRUN_CATCH_UP",
+    help="First run the scheduled days since the last success, so many at most.",
+)  # fmt: skip
+unattended_options = in_order(
+    catch_up_option,
+    click.option(
+        "--jitter", metavar="TIME", envvar="DSRUN_JITTER",
+        help="Begin later by chance, by so much at most, such as 10m.",
+    ),
+)  # fmt: skip
+ledger_options = in_order(
+    click.argument(
+        "run_of", metavar="[DIR]", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path)
+    ),
+    click.option(
+        "--where", default="", metavar="SQL",
+        help="Only jobs for which this is true, such as \"status = 'failed' and seed > 3\".",
+    ),
+    click.option(
+        "--columns", default="", metavar="NAMES",
+        help="What to show, with commas between; product.name looks inside of product.",
+    ),
+    click.option(
+        "--errors", is_flag=True, help="The errors instead of the jobs, the commonest first."
+    ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N."),
+    click.option(
+        "--format", "form", default="table", show_default=True,
+        type=click.Choice(["table", "json", "jsonl", "csv", "parquet"]), help="How to answer.",
+    ),
+    json_option,
+    click.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+        help="Write to this file, not to stdout.",
+    ),
+    click.option(
+        "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
+        type=click.Path(path_type=Path), help="Output directory, where DIR is a pipeline.",
+    ),
+    click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run."),
+    set_option,
+    allow_option,
+)  # fmt: skip
+cron_options = in_order(
+    click.argument("pipelines", nargs=-1, type=click.Path(path_type=Path), metavar="[PIPELINE]..."),
+    click.option(
+        "--next", "number", type=click.IntRange(1, 1000), metavar="N", help="List the coming times."
+    ),
+    click.option("--systemd", is_flag=True, help="Print a service and a timer."),
+    click.option("--kubernetes", is_flag=True, help="Print a CronJob."),
+    click.option("--image", metavar="NAME", help="Container image of the CronJob."),
+    click.option(
+        "--to",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="FOLDER",
+        help="Write the units or CronJobs as files there.",
+    ),
+    click.option("--install", is_flag=True, help="Put the lines into your crontab."),
+    click.option("--remove", is_flag=True, help="Take the lines out of your crontab."),
+    click.option("-y", "--yes", is_flag=True, help="Change the crontab without asking."),
+    catch_up_option,
+    click.option(
+        "--env-file",
+        type=click.Path(path_type=Path, exists=True),
+        metavar="FILE",
+        envvar="DSRUN_ENV_FILE",
+        help="Each run reads NAME=VALUE lines from it.",
+    ),
+    out_option,
+    set_option,
+    allow_option,
+    click.option(
+        "--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Let the runs be emulated."
+    ),
+    json_option,
+)  # fmt: skip
 
-    return {
-        **place_options(given),
-        "no_cache": given["no_cache"],
-        "day": given["date"] and given["date"].date(),
-        "selection": Selection(
-            steps=tuple(given["steps"]),
-            only=given["only"],
-            sample=given["sample"],
-            limit=given["limit"],
-        ),
-    }
 
-
-def place_options(given: dict[str, Any]) -> dict[str, Any]:
-    """A pipeline and the place of its runs."""
-    return {
-        "pipeline": given["pipeline"],
-        "out": given["out"],
-        "set_params": parse_params(given["set_params"]),
-        "allow_files": given["allow_files"],
-        "emulate": given["emulate"],
-    }
-
-
-def statuses_again(given: dict[str, Any]) -> frozenset[Any]:
-    """The statuses of jobs that `run` would send again."""
-    from dsrun.common.models import JobStatus
-
-    again: set[JobStatus] = set()
-    if given["retry_failed"]:
-        again |= {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}
-    if given["resubmit_unknown"]:
-        again.add(JobStatus.UNKNOWN)
-    return frozenset(again)
-
-
-def parse_params(given: Sequence[str]) -> dict[str, str]:
+def parse_params(assignments: Sequence[str]) -> dict[str, str]:
     params = {}
-    for item in given:
+    for item in assignments:
         key, sign, value = item.partition("=")
         if not sign or not key:
             raise UsageError(f"--set {item}: write it as KEY=VALUE")
@@ -288,12 +330,13 @@ def parse_params(given: Sequence[str]) -> dict[str, str]:
     return params
 
 
-def parse_max_cost(text: str | None) -> Any:
-    from dsrun.common.units import parse_limit
+def jitter_seconds(text: str | None) -> float:
+    """Raises UsageError."""
+    from dsrun.common.units import parse_duration
 
     if text is None:
-        return None
+        return 0.0
     try:
-        return parse_limit(text)
+        return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"--max-cost: {error}") from error
+        raise UsageError(f"--jitter: {error}") from error

@@ -6,40 +6,39 @@ from itertools import islice
 from dsrun.cli.problems import warn
 from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
 from dsrun.common.digest import json_text
-from dsrun.common.errors import ExitCode, Problem
+from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.planning.plan import Plan
-from dsrun.session.options import open_plan
-from dsrun.session.outlook import StepOutlook, shortest_time, slow_services
+from dsrun.session.opening import open_plan
+from dsrun.session.options import RunOptions
 from dsrun.session.permit import notice_lines
-from dsrun.session.preview import ShowOptions, all_warnings, job_list, summary
-from dsrun.session.survey import Survey
+from dsrun.session.preview import (
+    StepOutlook,
+    Survey,
+    all_warnings,
+    job_list,
+    shortest_time,
+    slow_services,
+    summary,
+)
 
 _SHOWN = 5
 
 
-def run(options: ShowOptions) -> int:
+def run(options: RunOptions, *, full: bool = False, as_json: bool = False) -> int:
     """Raises ManifestError where the pipeline is not valid."""
-    plan = open_plan(options)
-    with Survey(plan, options, again=options.again) as survey:
+    with Survey(open_plan(options), options) as survey:
         survey.take()
-        warnings = all_warnings(plan, survey, options)
+        warnings = all_warnings(survey)
         warn(warnings)
-        if options.as_json:
-            _answer_json(plan, survey, options, warnings)
+        if not as_json:
+            _answer_text(survey, full=full)
+        elif full:
+            answer_pieces(_json_pieces(summary(survey, warnings), survey))
         else:
-            _answer_text(plan, survey, options)
+            answer_json(summary(survey, warnings))
     return ExitCode.OK
-
-
-def _answer_json(plan: Plan, survey: Survey, options: ShowOptions, warnings: list[Problem]) -> None:
-    head = summary(plan, survey, options, warnings)
-    if not options.full:
-        answer_json(head)
-        return
-    answer_pieces(_json_pieces(head, survey))
 
 
 def _json_pieces(head: dict[str, Json], survey: Survey) -> Iterator[str]:
@@ -50,10 +49,10 @@ def _json_pieces(head: dict[str, Json], survey: Survey) -> Iterator[str]:
     yield "]}\n"
 
 
-def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
+def _answer_text(survey: Survey, *, full: bool) -> None:
     outlook = survey.outlook
     jobs = outlook.total("jobs")
-    shown = None if options.full else _SHOWN
+    shown = None if full else _SHOWN
     for item in islice(job_list(survey), shown):
         axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
         answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
@@ -66,9 +65,9 @@ def _answer_text(plan: Plan, survey: Survey, options: ShowOptions) -> None:
         answer(_difference_words(survey))
     for advice in slow_services(outlook):
         answer(advice)
-    for line in () if options.emulate else notice_lines(plan.manifest.notify):
+    for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
-    answer(_last_line(plan, survey))
+    answer(_last_line(survey))
 
 
 def _rows(survey: Survey) -> list[list[str]]:
@@ -93,15 +92,16 @@ def _difference_words(survey: Survey) -> str:
     if survey.earlier is None:
         return f"no difference to the last run, {survey.run_name}"
     added, removed, changed, _ = survey.difference
-    told = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
+    edits = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
     return (
         f"since the last run, {survey.earlier.name}: {added} added, {removed} removed, "
-        f"{changed} changed{': ' + ', '.join(told) if told else ''}"
+        f"{changed} changed{': ' + ', '.join(edits) if edits else ''}"
     )
 
 
-def _last_line(plan: Plan, survey: Survey) -> str:
-    outlook, bound = survey.outlook, shortest_time(plan, survey.outlook)
+def _last_line(survey: Survey) -> str:
+    plan, outlook = survey.plan, survey.outlook
+    bound = shortest_time(plan, outlook)
     cached, missing, in_hand = outlook.total("cached"), survey.files_missing, survey.in_hand
     parts = [
         count_of(outlook.total("jobs"), "job"),

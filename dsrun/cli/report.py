@@ -5,7 +5,7 @@ from pathlib import Path
 from dsrun.common.console import answer_path
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.reader import LedgerReader
-from dsrun.session.options import run_dir_of
+from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import RunLayout
 
 

@@ -10,7 +10,7 @@ from dsrun.common.messages import nearest
 from dsrun.common.resources import read_schema
 from dsrun.service.catalog import Catalog
 from dsrun.service.editor_schema import manifest_schema
-from dsrun.session.options import own_catalog
+from dsrun.session.opening import own_catalog
 
 _OWN = ("manifest", "results")
 

@@ -1,7 +1,9 @@
 """`dsrun status`: where a run stands, from its ledger, also while it runs."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from dsrun.common.console import answer, answer_json, count_of
 from dsrun.common.errors import ExitCode
@@ -9,7 +11,7 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader, RunRow
-from dsrun.session.options import find_run_dir
+from dsrun.session.opening import find_run_dir
 from dsrun.session.summary import unknown_lines
 from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
@@ -28,39 +30,49 @@ def run(
     run_dir = find_run_dir(
         where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
-    view = LedgerReader(RunLayout.of(run_dir).ledger)
-    counts = totals.counts(view)
-    running = is_locked(RunLayout.of(run_dir).lock)
-    spent, doubtful = totals.spent(view), totals.in_doubt(view)
-    last = view.last_run()
-    if as_json:
-        report = {
-            "directory": str(run_dir),
-            "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
-            "running": running,
-            "cost": first_as_json(spent),
-            "may_be_paid": first_as_json(doubtful),
-            "started_at": last and last.started_at,
-            "ended_at": last and last.ended_at,
-            "exit_code": last and last.exit_code,
-        }
-        answer_json(report)
-    else:
-        parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
-        money = f"cost so far: {', '.join(map(str, spent)) or 'nothing'}"
-        if doubtful:
-            money += f"; may be paid: {', '.join(map(str, doubtful))}"
-        paid = "emulated, nothing was paid" if is_emulated(run_dir) else money
-        answer(f"{run_dir}: {'running' if running else 'not running'}")
-        answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
-        for code, message, number in totals.errors(view, 10):
-            answer(f"  {number} x {code}: {message}")
-        for line in unknown_lines(view):
-            answer(line)
-        if last:
-            answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
-    view.close()
+    layout = RunLayout.of(run_dir)
+    with closing(LedgerReader(layout.ledger)) as view:
+        running = is_locked(layout.lock)
+        if as_json:
+            answer_json(_report(view, run_dir, running=running))
+        else:
+            _answer_text(view, run_dir, running=running)
     return ExitCode.OK
+
+
+def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, Any]:
+    counts, last = totals.counts(view), view.last_run()
+    return {
+        "directory": str(run_dir),
+        "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
+        "running": running,
+        "cost": first_as_json(totals.spent(view)),
+        "may_be_paid": first_as_json(totals.in_doubt(view)),
+        "started_at": last and last.started_at,
+        "ended_at": last and last.ended_at,
+        "exit_code": last and last.exit_code,
+    }
+
+
+def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
+    counts, last = totals.counts(view), view.last_run()
+    parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+    paid = "emulated, nothing was paid" if is_emulated(run_dir) else _cost_words(view)
+    answer(f"{run_dir}: {'running' if running else 'not running'}")
+    answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
+    for code, message, number in totals.errors(view, 10):
+        answer(f"  {number} x {code}: {message}")
+    for line in unknown_lines(view):
+        answer(line)
+    if last:
+        answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
+
+
+def _cost_words(view: LedgerReader) -> str:
+    words = f"cost so far: {', '.join(map(str, totals.spent(view))) or 'nothing'}"
+    if doubtful := totals.in_doubt(view):
+        words += f"; may be paid: {', '.join(map(str, doubtful))}"
+    return words
 
 
 def _end_of(last: RunRow, *, running: bool) -> str:

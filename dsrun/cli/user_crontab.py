@@ -8,7 +8,7 @@ from dsrun.common.errors import SetupError
 
 def read_crontab() -> str:
     """The table, empty where the user has none. Raises SetupError."""
-    done = _crontab("-l", given=None)
+    done = _crontab("-l", table=None)
     if done.returncode == 0:
         return done.stdout
     if "no crontab for" in done.stderr:
@@ -18,12 +18,12 @@ def read_crontab() -> str:
 
 def write_crontab(table: str) -> None:
     """Replace the table; cron checks it first. Raises SetupError, and the old one stays."""
-    done = _crontab("-", given=table)
+    done = _crontab("-", table=table)
     if done.returncode != 0:
         raise SetupError(f"`crontab -` took no new table: {done.stderr.strip() or done.returncode}")
 
 
-def _crontab(argument: str, *, given: str | None) -> subprocess.CompletedProcess[str]:
+def _crontab(argument: str, *, table: str | None) -> subprocess.CompletedProcess[str]:
     program = shutil.which("crontab")
     if program is None:
         raise SetupError(
@@ -32,7 +32,7 @@ def _crontab(argument: str, *, given: str | None) -> subprocess.CompletedProcess
     try:
         return subprocess.run(  # noqa: S603  # the user's own program, no shell, fixed words
             [program, argument],
-            input=given, stdin=subprocess.DEVNULL if given is None else None,
+            input=table, stdin=subprocess.DEVNULL if table is None else None,
             capture_output=True, encoding="utf-8", errors="surrogateescape", check=False,
         )  # fmt: skip
     except OSError as error:

@@ -9,7 +9,8 @@ from dsrun.cli.problems import annotations, as_json, tell, warn
 from dsrun.common.console import answer, answer_json, count_of, say
 from dsrun.common.errors import ExitCode, ManifestError, Problem
 from dsrun.common.models import Json
-from dsrun.session.options import PlanOptions, open_plan
+from dsrun.session.opening import open_plan
+from dsrun.session.options import PlanOptions
 from dsrun.session.permit import notice_json, notice_lines
 
 

@@ -9,7 +9,7 @@ from dsrun.common.sqlite import DamagedLedger
 from dsrun.ledger.check import is_own_job
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.salvage import counted_jobs
-from dsrun.session.options import run_dir_of
+from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import RunLayout, is_below
 
 
@@ -27,11 +27,11 @@ def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
     checked, damaged = 0, []
     for path, sha256 in view.hashes():
         checked += 1
-        found = _sha256(run_dir / path) if is_below(path) else None
-        if found != sha256:
-            what = "missing" if found is None else "changed"
+        actual = _sha256(run_dir / path) if is_below(path) else None
+        if actual != sha256:
+            what = "missing" if actual is None else "changed"
             what = what if is_below(path) else "leads out of the run directory"
-            damaged.append({"path": path, "problem": what, "sha256": sha256, "found": found})
+            damaged.append({"path": path, "problem": what, "sha256": sha256, "found": actual})
     view.close()
     if as_json:
         answer_json({"checked": checked, "damaged": damaged}, indent=False)

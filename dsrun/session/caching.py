@@ -36,7 +36,7 @@ class Ended(NamedTuple):
 
 
 def finished(ended: Ended, run_dir: str) -> Finished:
-    """Of several names of a file the first."""
+    """What the cache takes of a job: each of its files once, under the first of its names."""
     first: dict[int, Artifact] = {}
     for item in ended.artifacts:
         first.setdefault(item.index, item)
@@ -76,10 +76,10 @@ def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[li
         for page in pages:
             try:
                 with view.reading():
-                    found = [_ended(*rows) for rows in lookup.succeeded(view, page)]
+                    ended = [_ended(*rows) for rows in lookup.succeeded(view, page)]
             except SetupError:
                 return
-            yield found
+            yield ended
 
 
 def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
@@ -101,9 +101,10 @@ def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
 
 
 def retag(path: Path, file: CachedFile, *, tag: Change | None) -> CachedFile:
-    """The file as it is then; unchanged where it has what is wanted, or cannot take it up.
+    """Rewrite a file with this tag, or without one, and say what it is now.
 
-    Without a tag it is what the service gave, to the byte. Raises OSError.
+    It stays as it is where it has what is wanted, or cannot take a tag. Without a tag it is, to
+    the byte, what the service gave. Raises OSError.
     """
     is_tagged = file.sha256 != file.source_sha256
     if is_tagged is (tag is not None):
@@ -282,37 +283,37 @@ class Reuse:
     def _take(
         self, cache: ResultCache, page: Sequence[OpenJob]
     ) -> Iterator[tuple[OpenJob, JobResult]]:
-        found = cache.take([job.job_id for job in page], at=self._now())
+        cached = cache.take([job.job_id for job in page], at=self._now())
         for job in page:
-            result = found.get(job.job_id)
+            result = cached.get(job.job_id)
             if result is None:
                 continue
-            if len(result.files) < len(job.stems[0]):
-                self._pass_over(cache, result)  # not all that the job asks for
+            artifacts = self._bring_files(cache, job, result)
+            if artifacts is None:
+                self._pass_over(cache, result)
                 continue
-            artifacts: list[Artifact] = []
-            for file in result.files:
-                paths = [
-                    f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)
-                ]
-                targets = [f"{self._run_dir}/{path}" for path in paths]
-                remake = partial(retag, tag=self._tag(job, file))
-                made = cache.bring(
-                    job.job_id, file, targets, temporary=self._temporary, remake=remake
-                )
-                if made is None:
-                    self._pass_over(cache, result)
-                    break
-                artifacts += [_artifact(made, path) for path in paths]
-            else:
-                yield (
-                    job,
-                    JobResult(
-                        status=JobStatus.SUCCEEDED,
-                        artifacts=tuple(artifacts),
-                        output=result.output,
-                    ),
-                )
+            yield (
+                job,
+                JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts, output=result.output),
+            )
+
+    def _bring_files(
+        self, cache: ResultCache, job: OpenJob, result: CachedResult
+    ) -> tuple[Artifact, ...] | None:
+        """The job's files in the run directory; None where the cache has not all of them."""
+        if len(result.files) < len(job.stems[0]):
+            return None
+        artifacts: list[Artifact] = []
+        for file in result.files:
+            paths = [f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)]
+            made = cache.bring(
+                job.job_id, file, [f"{self._run_dir}/{path}" for path in paths],
+                temporary=self._temporary, remake=partial(retag, tag=self._tag(job, file)),
+            )  # fmt: skip
+            if made is None:
+                return None
+            artifacts += [_artifact(made, path) for path in paths]
+        return tuple(artifacts)
 
     def _pass_over(self, cache: ResultCache, result: CachedResult) -> None:
         cache.damaged += 1

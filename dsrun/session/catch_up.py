@@ -18,7 +18,8 @@ from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.reader import Manifest
 from dsrun.planning.plan import Plan
-from dsrun.session.options import RunOptions, open_plan, today
+from dsrun.session.opening import open_plan, today
+from dsrun.session.options import RunOptions
 from dsrun.session.retention import prune
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 

@@ -1,4 +1,4 @@
-"""A ledger that has lost facts is compared with its files and the service's lists before a run.
+"""Compares a ledger that has lost facts with its files and the service's lists, before a run.
 
 What it has lost may be paid: nothing is sent until it is found, shown not to be there, or the user
 has decided.
@@ -6,27 +6,22 @@ has decided.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 
-from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.clock import stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.doubt import doubt_of, epoch
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
-from dsrun.common.settings import Settings
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
 from dsrun.engine.matching import NotFound, find_made
-from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.writer import Ledger
-from dsrun.manifest.execution import Execution
-from dsrun.service.catalog import Catalog
 from dsrun.service.lists import MadeRow, TaskRow
 from dsrun.service.operation import MadeList, Operation, TaskList
 from dsrun.session.on_disk import pictures_of
+from dsrun.session.open_run import OpenRun
 
 _LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _SKEW_S = 600.0  # between our clock and the service's
@@ -34,62 +29,43 @@ _SHOWN = 5
 
 
 class Comparison:
-    """Of one ledger that has lost facts, before the first create of a run."""
+    """Looks for what one ledger has lost, before the first create of a run."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        claims: LedgerClaims,
-        catalog: Catalog,
-        settings: Settings,
-        execution: Execution,
-        control: RunControl,
-        clock: SystemClock,
-    ) -> None:
-        self._ledger = ledger
-        self._claims = claims
-        self._catalog = catalog
-        self._settings = settings
-        self._execution = execution
+    def __init__(self, run: OpenRun, control: RunControl) -> None:
+        self._run = run
         self._control = control
-        self._clock = clock
 
-    async def take_files(self, run_dir: Path) -> None:
+    async def take_files(self) -> None:
         """Jobs whose pictures are all on the disk, and say so themselves, have succeeded."""
-        await self._ledger.reopen([JobStatus.UNKNOWN], among=[self._ledger.view.lost_rows()])
+        ledger = self._run.ledger
+        await ledger.reopen([JobStatus.UNKNOWN], among=[ledger.view.lost_rows()])
         number = 0
         for job in self._pending():
-            media = self._catalog[job.operation].artifacts.media
-            made = pictures_of(job, run_dir, media=media)
+            media = self._run.plan.catalog[job.operation].artifacts.media
+            made = pictures_of(job, self._run.layout.run_dir, media=media)
             if made:
                 units = len({item.index for item in made})
                 result = JobResult(status=JobStatus.SUCCEEDED, artifacts=made, units=units)
-                await self._ledger.record_result(job, result, at=stamp(self._clock.now()))
+                await ledger.record_result(job, result, at=self._run.now())
                 number += 1
         if number:
             say(f"{count_of(number, 'job')} that the ledger had lost stand on the disk")
 
-    async def find_rest(self, *, resubmit: bool) -> bool:
-        """Whether the run may send what is pending; else it is stopped, and says why.
-
-        `resubmit`: the user wants it sent, although it may be paid.
-        """
+    async def find_rest(self) -> bool:
+        """Whether the run may send what is pending; else it is stopped, and says why."""
         waiting = {job.operation for job in self._pending()}
-        if resubmit or not waiting:
+        if self._run.options.resubmit_unknown or not waiting:
             return True
-        from dsrun.service.transport import Transport  # noqa: PLC0415  # as above
-        from dsrun.session.wiring import build_lister  # noqa: PLC0415  # start-up
+        from dsrun.service.transport import Transport  # noqa: PLC0415  # start-up: aiohttp
+        from dsrun.session.wiring import build_lister  # noqa: PLC0415  # as above
 
         async with Transport() as transport:
-            lister = build_lister(
-                transport, self._settings, execution=self._execution, control=self._control
-            )
+            lister = build_lister(transport, self._run, self._control)
             try:
                 faults = [
                     fault
                     for name in sorted(waiting)
-                    if (fault := await self._compare(self._catalog[name], lister))
+                    if (fault := await self._compare(self._run.plan.catalog[name], lister))
                 ]
             except Left:
                 return False
@@ -117,14 +93,14 @@ class Comparison:
 
     async def _compare_tasks(self, name: str, recovery: TaskList, lister: Lister) -> str:
         since = self._since()
-        if since is not None and self._clock.now().timestamp() - since > _LISTED_S:
+        if since is not None and self._run.clock.now().timestamp() - since > _LISTED_S:
             return (
                 f"{name}: the service lists the tasks of one day, and what is lost may be older "
-                f"(since {self._ledger.mark.lost_since})"
+                f"(since {self._run.ledger.mark.lost_since})"
             )
         listing = await lister.tasks(recovery.model_name, {})
         names = [row.name for row in listing.rows]
-        claimed = self._claims.claimed(name, names, job_id="")
+        claimed = self._run.claims.claimed(name, names, job_id="")
         strange = [
             row
             for row in listing.rows
@@ -134,15 +110,15 @@ class Comparison:
 
     async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
         """A thing is told by the texts of its request, and those are a job's own."""
-        limiter = RateLimiter(operation.rate, clock=self._clock)
-        since = self._ledger.mark.lost_since
-        now = stamp(self._clock.now())
-        for job in self._ledger.view.open_jobs(operation=operation.name):
+        limiter = RateLimiter(operation.rate, clock=self._run.clock)
+        since = self._run.ledger.mark.lost_since
+        now = self._run.now()
+        for job in self._run.ledger.view.open_jobs(operation=operation.name):
             if job.status is not JobStatus.PENDING:
                 continue
             listing = await lister.made(operation, recovery, orjson.loads(job.body), limiter)
             names = [row.name for row in listing.rows]
-            claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)
+            claimed = self._run.claims.claimed(operation.name, names, job_id=job.job_id)
             made: MadeRow | NotFound | None = next(
                 (row for row in listing.rows if row.name not in claimed), None
             )
@@ -160,26 +136,26 @@ class Comparison:
             error=JobError(code="AnswerLost", message=words, kind="partial"),
             units=1,
         )
-        await self._ledger.record_result(job, result, at=at)
+        await self._run.ledger.record_result(job, result, at=at)
         say(f"{job.stems[0][0]}: {made.name} was found in the service's list")
 
     def _pending(self) -> Iterator[OpenJob]:
-        for name in self._ledger.view.operations():
-            for job in self._ledger.view.open_jobs(operation=name):
+        for name in self._run.ledger.view.operations():
+            for job in self._run.ledger.view.open_jobs(operation=name):
                 if job.status is JobStatus.PENDING:
                     yield job
 
     def _since(self) -> float | None:
         """Before that nothing was lost: facts go missing from the newest on."""
-        since = self._ledger.mark.lost_since
+        since = self._run.ledger.mark.lost_since
         return None if since is None else epoch(since)
 
     def _loss(self) -> str:
-        number = self._ledger.mark.lost
+        number = self._run.ledger.mark.lost
         return f"the ledger has lost {count_of(number, 'fact') if number else 'its newest facts'}"
 
     def _words(self, faults: Sequence[str]) -> str:
-        since = self._ledger.mark.lost_since
+        since = self._run.ledger.mark.lost_since
         newest = f" (the newest that it has is of {since})" if since else ""
         jobs = count_of(sum(1 for _ in self._pending()), "job")
         return (

@@ -55,8 +55,8 @@ class Changes:
         step = self._steps[job.step]
         changes = list(_leaves(before.request, dict(job.request)))
         derived = {fill.at for fill in step.operation.fills if fill.derive}
-        given = [change for change in changes if change[0] not in derived]
-        return [self._of_leaf(step, *change) for change in given or changes]
+        written = [change for change in changes if change[0] not in derived]
+        return [self._of_leaf(step, *change) for change in written or changes]
 
     def _of_leaf(self, step: CompiledStep, at: Path_, old: Any, new: Any) -> str:
         leaf = _leaf(step.step.body, at)
@@ -101,8 +101,8 @@ def _name(at: Path_) -> str:
 
 
 def _listed(words: list[str]) -> str:
-    told = words[:_MOST] + ([f"{len(words) - _MOST} more"] if len(words) > _MOST else [])
-    return ", ".join(told)
+    rest = [f"{len(words) - _MOST} more"] if len(words) > _MOST else []
+    return ", ".join(words[:_MOST] + rest)
 
 
 def _leaf(body: Any, at: Path_) -> Any:

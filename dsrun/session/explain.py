@@ -92,7 +92,7 @@ def _place(plan: Plan, text: Text) -> dict[str, Json]:
 
 
 def _added(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    """What dsrun has put into the request, since the manifest is silent."""
+    """What dsrun has added to the request because the manifest does not say it."""
     step = _step(plan, facts["step"])
     for fill in step.operation.fills:
         value = value_at(facts["request"], fill.at)
@@ -111,8 +111,8 @@ def _is_given(body: Any, at: tuple[str, ...]) -> bool:
 
 def _files(plan: Plan, step: str) -> dict[str, str]:
     """SHA-256 of the files that the step reads, and of all that templates include."""
-    found = _step(plan, step).step
-    names = {*found.matrix.files, *(t.file for t in iter_texts(found.body)), *plan.included}
+    read = _step(plan, step).step
+    names = {*read.matrix.files, *(t.file for t in iter_texts(read.body)), *plan.included}
     digests = file_digests(plan.manifest, plan.included)
     return {name: sha256 for name, sha256 in digests.items() if name in names}
 

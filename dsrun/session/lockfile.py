@@ -12,7 +12,7 @@ from dsrun.manifest.files import DataFile, text_sha256
 from dsrun.manifest.reader import iter_texts
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
-from dsrun.session.options import OWN_OPERATIONS
+from dsrun.session.opening import OWN_OPERATIONS
 from dsrun.storage.files import make_folder, point_latest, write_whole
 from dsrun.storage.layout import RunLayout
 

@@ -1,45 +1,52 @@
-"""What several commands do alike: from a pipeline file to a checked plan, or to its directory."""
+"""What the caller of a session wants: the one form in which both faces ask for it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from dsrun.common.clock import SystemClock
-from dsrun.common.console import say
-from dsrun.common.errors import ManifestError, SetupError, UsageError
-from dsrun.common.models import Json
-from dsrun.common.units import Money
-from dsrun.manifest.reader import Manifest, read_manifest
-from dsrun.manifest.schedule import Schedule
-from dsrun.planning.plan import Plan, build_plan
+from dsrun.common.digest import json_text
+from dsrun.common.models import JobStatus, Json
+from dsrun.common.units import Money, parse_limit
 from dsrun.planning.selection import EVERYTHING, Selection
-from dsrun.service.catalog import Catalog, load_catalog
-from dsrun.storage.layout import RunLayout, latest_of
+from dsrun.session.ranges import (
+    CONCURRENCY,
+    IF_RUNNING,
+    LIMIT,
+    SAMPLE,
+    YEARS,
+    OutOfRange,
+    Unreadable,
+    check_number,
+)
 
-OWN_OPERATIONS = "operations"  # folder beside the manifest
-_FIRST_YEAR, _LAST_YEAR = 1970, 2999
 DEFAULT_OUT = Path("outputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What determines and selects the jobs of a pipeline."""
+    """What determines and selects the jobs of a pipeline. Raises OutOfRange."""
 
     pipeline: Path
     out: Path = DEFAULT_OUT
-    set_params: Mapping[str, str]
+    set_params: Mapping[str, str] = field(default_factory=dict)
     allow_files: tuple[Path, ...] = ()  # folders beside the pipeline's own
     selection: Selection = EVERYTHING
     emulate: bool = False
     no_cache: bool = False
     day: date | None = None  # whose run.date; None: today
 
+    def __post_init__(self) -> None:
+        check_number("sample", self.selection.sample, SAMPLE)
+        check_number("limit", self.selection.limit, LIMIT)
+        if self.day is not None and not YEARS.holds(self.day.year):
+            raise OutOfRange("date", self.day.isoformat(), f"a year of {YEARS}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions(PlanOptions):
-    """The options of `run`; None leaves the manifest's word or the default."""
+    """The options of `run`; None leaves the manifest's word or the default. Raises OutOfRange."""
 
     concurrency: int | None = None
     max_cost: Money | None = None
@@ -50,105 +57,84 @@ class RunOptions(PlanOptions):
     yes: bool = False
     allow_notify: bool = False
     quiet: bool = False
-    progress: bool = True
+    progress: bool = False
     junit: Path | None = None
     textfile: Path | None = None
     jitter_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        PlanOptions.__post_init__(self)  # super() does not know a class with slots
+        check_number("concurrency", self.concurrency, CONCURRENCY)
+        if self.if_running not in IF_RUNNING:
+            raise OutOfRange("if_running", self.if_running, ", ".join(IF_RUNNING))
 
-def open_plan(options: PlanOptions) -> Plan:
-    """Read and compile. Jobs are not checked yet. Raises ManifestError or UsageError."""
-    if options.day is not None and not _FIRST_YEAR <= options.day.year <= _LAST_YEAR:
-        raise UsageError(f"--date {options.day}; allowed: a year of {_FIRST_YEAR} to {_LAST_YEAR}")
-    catalog = own_catalog(options.pipeline.parent, options.allow_files)
-    manifest = read_manifest(
-        options.pipeline,
-        catalog=catalog,
-        set_params=options.set_params,
-        allow_files=options.allow_files,
-    )
-    values = run_values(SystemClock(), schedule=manifest.schedule, day=options.day)
-    plan = build_plan(manifest, catalog=catalog, run_values=values)
-    if options.day is not None and (manifest.pinned or not plan.run_values):
-        say("warning: --date changes nothing: no template of this pipeline uses run.date")
-    return plan
+    @property
+    def sent_again(self) -> frozenset[JobStatus]:
+        """Jobs that have ended so are sent again all the same."""
+        failed = {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}
+        unknown = {JobStatus.UNKNOWN}
+        return frozenset(
+            (failed if self.retry_failed else set()) | (unknown if self.resubmit_unknown else set())
+        )
 
 
-def own_catalog(folder: Path, allow_files: Sequence[Path] = ()) -> Catalog:
-    """The operations that a pipeline in this folder knows. Raises ManifestError."""
-    return load_catalog(folder / OWN_OPERATIONS, folders=(folder, *allow_files))
+def run_options(
+    *,
+    pipeline: str | Path,
+    out: str | Path = DEFAULT_OUT,
+    set_params: Mapping[str, Json] | None = None,
+    allow_files: str | Path | Iterable[str | Path] = (),
+    date: date | str | None = None,
+    steps: Sequence[str] = (),
+    only: str | None = None,
+    sample: int | None = None,
+    limit: int | None = None,
+    max_cost: str | Money | None = None,
+    **others: Any,
+) -> RunOptions:
+    """The options in the words of a command line or of a call; `others` are fields of RunOptions.
 
-
-def run_values(
-    clock: SystemClock, *, schedule: Schedule | None = None, day: date | None = None
-) -> dict[str, Json]:
-    """`run.date`, `run.datetime`, and `run.id`, unique to the second.
-
-    In the schedule's zone, else in the machine's. Of a `day` that was asked for they are those of
-    its first moment, the same each time.
+    Raises OutOfRange or Unreadable.
     """
-    now = _now(clock, schedule=schedule, day=day).replace(microsecond=0)
+    return RunOptions(
+        pipeline=Path(pipeline),
+        out=Path(out),
+        set_params=_texts(set_params or {}),
+        allow_files=_folders(allow_files),
+        day=_day(date),
+        selection=Selection(steps=tuple(steps), only=only, sample=sample, limit=limit),
+        max_cost=_limit(max_cost),
+        **others,
+    )
+
+
+def _texts(params: Mapping[str, Json]) -> dict[str, str]:
+    """As --set has them: the manifest types them."""
     return {
-        "date": now.date().isoformat(),
-        "datetime": now.isoformat(),
-        "id": now.strftime("%Y%m%dT%H%M%S%z"),
+        name: value if isinstance(value, str) else json_text(value)
+        for name, value in params.items()
     }
 
 
-def today(manifest: Manifest) -> date:
-    """The day that `run.date` is without --date."""
-    return _now(SystemClock(), schedule=manifest.schedule, day=None).date()
+def _folders(paths: str | Path | Iterable[str | Path]) -> tuple[Path, ...]:
+    folders = tuple(map(Path, [paths] if isinstance(paths, str | Path) else paths))
+    for folder in folders:
+        if not folder.is_dir():
+            raise Unreadable("allow_files", f"{folder} is no folder")
+    return folders
 
 
-def _now(clock: SystemClock, *, schedule: Schedule | None, day: date | None) -> datetime:
-    if schedule is None or schedule.timezone is None:
-        return clock.local_now() if day is None else clock.local_midnight(day)
-    zone = ZoneInfo(schedule.timezone)
-    return clock.now().astimezone(zone) if day is None else datetime.combine(day, time(), zone)
-
-
-def find_run_dir(
-    where: Path,
-    *,
-    out: Path,
-    emulate: bool,
-    set_params: Mapping[str, str],
-    allow_files: tuple[Path, ...] = (),
-) -> Path:
-    """`where` is a run directory, a directory that holds `latest`, or a pipeline.
-
-    Raises ManifestError, SetupError.
-    """
+def _day(day: date | str | None) -> date | None:
     try:
-        is_directory = where.is_dir()
-    except PermissionError as error:
-        raise _unreadable(where, error) from error
-    if is_directory:
-        return run_dir_of(where)
-    plan = open_plan(
-        PlanOptions(pipeline=where, out=out, set_params=set_params, allow_files=allow_files)
-    )
-    if plan.problems:
-        raise ManifestError(plan.problems)
-    layout = RunLayout.for_plan(
-        out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate
-    )
-    if not layout.ledger.is_file():
-        hint = "" if emulate else "; --emulate shows an emulated run"
-        raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
-    return layout.run_dir
+        if isinstance(day, str):
+            return date.fromisoformat(day)
+    except ValueError as error:
+        raise Unreadable("date", f"{day!r} is no day such as 2026-11-01") from error
+    return day.date() if isinstance(day, datetime) else day
 
 
-def run_dir_of(directory: Path) -> Path:
-    """The same for a command that takes no pipeline. Raises UsageError, SetupError."""
+def _limit(amount: str | Money | None) -> Money | None:
     try:
-        if directory.is_file():
-            raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
-        latest = latest_of(directory)
-        return latest.resolve() if latest.is_dir() else directory
-    except PermissionError as error:
-        raise _unreadable(directory, error) from error
-
-
-def _unreadable(path: Path, error: PermissionError) -> SetupError:
-    return SetupError(f"{path} cannot be read: {error.strerror}")
+        return parse_limit(amount) if isinstance(amount, str) else amount
+    except ValueError as error:
+        raise Unreadable("max_cost", error) from error

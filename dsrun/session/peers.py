@@ -114,10 +114,10 @@ class Neighbours:
         for page in pages if holders else ():
             held: set[str] = set()
             for run in holders:
-                found = self._claims.in_hand(page, run.run_dir, planned=run.is_earlier)
-                if found:
+                in_hand = self._claims.in_hand(page, run.run_dir, planned=run.is_earlier)
+                if in_hand:
                     self._tell(run)
-                held |= found
+                held |= in_hand
             yield held
 
     def _tell(self, run: Living) -> None:

@@ -1,11 +1,13 @@
-"""Whether a pipeline may tell anybody of its end: what it would call, and what the user says.
+"""Whether a pipeline may tell anybody of its end: what it would call, what the user allows.
 
 A manifest can come from anybody, and its notice posts to an address and runs a program. So the
 first time on this machine the user sees both and agrees, before anything is sent.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from dsrun.common.console import say
@@ -13,14 +15,32 @@ from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.models import Json
 from dsrun.common.redaction import mask
 from dsrun.common.settings import read_variable, state_folder
+from dsrun.common.state_file import StateFile
 from dsrun.manifest.notify import FromEnvironment, Notify
-from dsrun.session.consent import Consents
 
+_LINE = re.compile(rb"[0-9a-f]{64}")
 _HOW = "a run asks on a terminal, and elsewhere wants --allow-notify"
 
 
+class Consents:
+    """Notices that the user has allowed on this machine, by digest, in a list on disk.
+
+    `folder` is where dsrun keeps its state; None where the user has no home.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = StateFile(folder, "allowed-notices")
+
+    def has(self, digest: str) -> bool:
+        return digest.encode() in filter(_LINE.fullmatch, self._file.lines())
+
+    def remember(self, digest: str) -> None:
+        """Raises SetupError where the list cannot be written."""
+        self._file.add(digest.encode())
+
+
 class Permit:
-    """The word of the user on the notices of one pipeline."""
+    """What the user allows the notices of one pipeline."""
 
     def __init__(self, notify: Notify | None, *, allow: bool, emulate: bool) -> None:
         """`allow` is --allow-notify. Nobody is told of an emulated run."""

@@ -32,7 +32,8 @@ from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind
 from dsrun.planning.plan import Plan
 from dsrun.session.on_disk import pictures_of
-from dsrun.session.options import PlanOptions, open_plan
+from dsrun.session.opening import open_plan
+from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
 
@@ -121,11 +122,7 @@ class _Repair:
         known = replace(known, **restoring.kept(job.job_id))
         known = _of_attempts(known, restoring.attempts(job.job_id))
         known = replace(known, **self._late.get(job.job_id, {}))
-        artifacts = [
-            item
-            for item in [*known.artifacts, *restoring.artifacts(job.job_id)]
-            if _sha256(self._run_dir / item.path) == item.sha256
-        ] or pictures_of(job, self._run_dir, media=operation.artifacts.media)
+        artifacts = self._files_of(job, known, restoring, media=operation.artifacts.media)
         wanted = len(job.stems[0])
         made = {item.index for item in artifacts}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
@@ -144,6 +141,14 @@ class _Repair:
         return replace(
             known, status=JobStatus.UNKNOWN, artifacts=(), error=(LOST_ROW, words, "unknown")
         )
+
+    def _files_of(
+        self, job: OpenJob, known: Known, restoring: Restoring, *, media: str
+    ) -> Sequence[Artifact]:
+        """The job's files that are as they were recorded; else those that name it themselves."""
+        recorded = [*known.artifacts, *restoring.artifacts(job.job_id)]
+        whole = [item for item in recorded if _sha256(self._run_dir / item.path) == item.sha256]
+        return whole or pictures_of(job, self._run_dir, media=media)
 
     def _swap(self, new: Path) -> Path:
         """Give the damaged ledger, with what belongs to it, a name of its own, and take its place.
@@ -197,14 +202,14 @@ def _plan_of(run_dir: Path) -> Plan:
 
 def _lines_of(path: Path) -> dict[str, dict[str, Json]]:
     """results.jsonl by job id, without lines that are broken."""
-    found = {}
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    lines = {}
+    for text in path.read_bytes().splitlines() if path.is_file() else ():
         try:
-            item = orjson.loads(line)
-            found[item["job_id"]] = item
+            item = orjson.loads(text)
+            lines[item["job_id"]] = item
         except (ValueError, TypeError, KeyError):
             continue
-    return found
+    return lines
 
 
 def _ended_whole(ledger: Path) -> bool:
@@ -215,13 +220,13 @@ def _ended_whole(ledger: Path) -> bool:
 
 def _late_words(ledger: Path) -> dict[str, dict[str, Any]]:
     """What the tail says of jobs last."""
-    found: dict[str, dict[str, Any]] = {}
+    words: dict[str, dict[str, Any]] = {}
     head = read_head(ledger)
     for entry in read_entries(ledger, head) if head else ():
         for kind, rows in entry.writes:
             for row in rows if kind in Kind.__members__ else ():
-                found.setdefault(row[0], {}).update(_word_of(str(kind), row))
-    return found
+                words.setdefault(row[0], {}).update(_word_of(str(kind), row))
+    return words
 
 
 def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:

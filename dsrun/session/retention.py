@@ -36,7 +36,7 @@ def prune(layout: RunLayout, *, keep: int, now: str, say: Callable[[str], None])
     wrong, then or now: it stays, and takes no place of one whose age is known. Raises SetupError
     where a directory cannot be removed.
     """
-    found = [
+    old_runs = [
         old
         for path in layout.pipeline_dir.iterdir()
         if path != layout.run_dir
@@ -44,14 +44,14 @@ def prune(layout: RunLayout, *, keep: int, now: str, say: Callable[[str], None])
         and (old := _look(path)) is not None
         and old.started_at <= now
     ]
-    found.sort(reverse=True)
+    old_runs.sort(reverse=True)
     latest = layout.latest.resolve() if layout.latest.is_symlink() else None
     removed = []
     try:
         for left in layout.pipeline_dir.glob(f"{_REMOVING}*"):
             if is_run_name(left.name.removeprefix(_REMOVING)) and not left.is_symlink():
                 shutil.rmtree(left)
-        for old in found[keep - 1 :]:
+        for old in old_runs[keep - 1 :]:
             if not old.has_ended:
                 say(f"{old.path} is kept: it has jobs that have not ended or may be paid")
             elif old.path.resolve() != latest and _remove(old.path):

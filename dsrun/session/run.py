@@ -2,22 +2,24 @@
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from datetime import timedelta
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+
+import orjson
 
 from dsrun import __version__
-from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.clock import SystemClock
 from dsrun.common.console import count_of, say
-from dsrun.common.errors import ExitCode, GroundLost
-from dsrun.common.settings import Settings, emulated_settings, read_settings, state_folder
+from dsrun.common.errors import ExitCode, GroundLost, SetupError, UsageError
+from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
+from dsrun.common.settings import Settings, read_settings
+from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
+from dsrun.engine.fetch import artifacts_of, file_names
 from dsrun.ledger import totals
-from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.writer import Ledger
+from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
 from dsrun.planning.plan import Plan
 from dsrun.planning.selection import Chooser
@@ -25,27 +27,25 @@ from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
-from dsrun.session.aftermath import reported
-from dsrun.session.caching import Reuse
+from dsrun.service.catalog import asked_value
+from dsrun.service.request import ranges_of
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
 from dsrun.session.comparing import Comparison
-from dsrun.session.conditions import check_currency, check_endpoint, execution_of, owner_of
 from dsrun.session.driver import Sender
 from dsrun.session.host import Ending, Host
 from dsrun.session.lockfile import write_manifest
-from dsrun.session.options import RunOptions, open_plan
-from dsrun.session.peers import Neighbours
+from dsrun.session.notify import reported
+from dsrun.session.open_run import OpenRun, open_run
+from dsrun.session.opening import open_plan
+from dsrun.session.options import RunOptions
 from dsrun.session.permit import Permit
-from dsrun.session.prepare import prepare
-from dsrun.session.roots import OutputRoots
 from dsrun.session.summary import exit_code_of, say_summary
-from dsrun.storage.artifacts import ArtifactStore
 from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
+from dsrun.storage.metadata.pictures import untagged
 from dsrun.storage.run_lock import run_lock
 
-_TASK_LIFE = timedelta(hours=24)  # of a task's record and its results at the service
-_EMULATED_TASK_S = 0.5
+_EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
 def run_pipeline(options: RunOptions, host: Host) -> Ending:
@@ -56,13 +56,11 @@ def run_pipeline(options: RunOptions, host: Host) -> Ending:
 
 
 def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
-    check_currency(plan, options.max_cost)
+    _check_currency(plan, options.max_cost)
     chosen = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
-    settings = None if options.emulate else read_settings()
-    for warning in settings.warnings if settings else ():
-        say(f"warning: {warning}")
+    settings = None if options.emulate else _read_settings()
     wait_jitter(options)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
@@ -71,20 +69,25 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     with run_lock(
         layout.lock,
         if_running=options.if_running,
-        describe_owner=lambda: owner_of(layout),
+        describe_owner=lambda: _owner_of(layout),
         say=say,
         check=host.check,
     ) as is_held:
         if not is_held:
             return Ending(ExitCode.OK, layout, plan.digest, is_skipped=True)
-        session = _Session(plan, options, layout, settings, chosen, host=host)
-        ending = host.drive(session.run())
+        ending = host.drive(_session(plan, options, layout, settings, chosen, host=host))
         retire_old_runs(plan, options, layout, ending.code)
         return ending
 
 
+def _check_currency(plan: Plan, max_cost: Money | None) -> None:
+    known = {plan.catalog[step.operation].price.currency for step in plan.manifest.steps}
+    if max_cost is not None and known != {max_cost.currency}:
+        raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
+
+
 def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:
-    """Validate every job; those to run, or None for all."""
+    """Validate every job. Returns the jobs to run, or None for all."""
     if options.selection.is_all:
         plan.check()
         return None
@@ -93,186 +96,214 @@ def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:
     return chooser.end()
 
 
-class _Session:
-    """One invocation, from an open ledger to the results."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        options: RunOptions,
-        layout: RunLayout,
-        settings: Settings | None,
-        chosen: ChosenJobs | None,
-        *,
-        host: Host,
-    ) -> None:
-        self._host = host
-        self._plan = plan
-        self._chosen = chosen
-        self._options = options
-        self._layout = layout
-        self._settings = settings
-        self._execution = execution_of(plan.manifest.execution, options)
-        self._clock = SystemClock()
-        self._began_at = self._clock.monotonic()
-
-    async def run(self) -> Ending:
-        async with AsyncExitStack() as stack:
-            if self._chosen is not None:
-                stack.callback(self._chosen.close)
-            settings = self._settings or await self._start_emulator(stack)
-            ledger = Ledger(self._layout.ledger)
-            stack.callback(ledger.close)
-            stack.enter_context(_naming_tasks(ledger))
-            live_since = stamp(self._clock.now() - _TASK_LIFE)
-            if not self._options.emulate:
-                check_endpoint(
-                    ledger.view, settings, since=live_since,
-                    resubmit_unknown=self._options.resubmit_unknown,
-                )  # fmt: skip
-            if not self._options.emulate:
-                OutputRoots(state_folder()).note(self._layout.out)
-            claims = LedgerClaims(
-                self._layout.ledger, out=self._layout.out, endpoint=settings.base_url,
-                other_roots=self._other_roots,
-            )  # fmt: skip
-            neighbours = Neighbours(
-                self._layout, claims, since=live_since, clock=self._clock,
-                quiet=self._options.quiet, holds=not self._options.no_cache,
-            )  # fmt: skip
-            stack.callback(neighbours.leave)  # once the cache has what was made
-            store = ArtifactStore(self._layout.run_dir)
-            stack.callback(store.close)
-            reuse = Reuse(
-                self._layout, clock=self._clock, enabled=not self._options.no_cache,
-                metadata=self._plan.manifest.metadata,
-            )  # fmt: skip
-            stack.callback(reuse.close)
-            write_manifest(self._plan, self._layout, settings)
-            await ledger.start_run(
-                at=self._now(), version=__version__, endpoint=settings.base_url,
-                host=socket.gethostname(), pid=os.getpid(), live_since=live_since,
-            )  # fmt: skip
-            await prepare(
-                ledger, store, reuse, plan=self._plan, options=self._options,
-                run_dir=self._layout.run_dir, chosen=self._chosen, at=self._now(),
-                live_since=live_since,
-            )  # fmt: skip
-            is_agreed = self._confirm(ledger.view)
-            if is_agreed:
-                await neighbours.enter(ledger, reuse)
-            control = self._control(ledger.view)
-            if is_agreed and await self._find_lost(ledger, claims, control, settings):
-                await Sender(
-                    ledger=ledger, store=store, reuse=reuse, claims=claims, neighbours=neighbours,
-                    plan=self._plan, options=self._options, execution=self._execution,
-                    settings=settings, control=control, layout=self._layout, clock=self._clock,
-                    host=self._host,
-                ).send()  # fmt: skip
-            elif not is_agreed:
-                control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
-            return await self._finish(ledger, store, control)
-
-    async def _find_lost(
-        self, ledger: Ledger, claims: LedgerClaims, control: RunControl, settings: Settings
-    ) -> bool:
-        """Whether jobs may be sent: a ledger that has lost facts is compared with the service."""
-        if ledger.mark.put_back:
-            say(
-                f"the log of {self._layout.ledger} was gone or damaged: "
-                f"{count_of(ledger.mark.put_back, 'fact')} were put back, nothing is lost"
-            )
-        if ledger.mark.lost is None:
-            return True
-        if not self._options.emulate:  # an emulator is gone with all that it made
-            comparison = Comparison(
-                ledger=ledger, claims=claims, catalog=self._plan.catalog, settings=settings,
-                execution=self._execution, control=control, clock=self._clock,
-            )  # fmt: skip
-            await comparison.take_files(self._layout.run_dir)
-            if not await comparison.find_rest(resubmit=self._options.resubmit_unknown):
-                return False
-        if self._options.emulate or self._options.selection.is_all:
-            await ledger.settle_loss()  # else other jobs are still to be compared
-        return True
-
-    async def _finish(self, ledger: Ledger, store: ArtifactStore, control: RunControl) -> Ending:
-        for words in ledger.unrecorded():
-            say(f"warning: the ledger could not take this: {words}")
-        if lost := ledger.lost() or store.lost():
-            raise GroundLost(lost)
-        counts = totals.counts(ledger.view)
-        code = exit_code_of(counts, control)
-        cached = totals.cached_count(ledger.view)
-        say_summary(ledger.view, counts, control, self._options, cached=cached)
-        await ledger.end_run(at=self._now(), exit_code=code, reason=control.reason)
-        entries, layout = Entries(), self._layout
-        with writing_crate(
-            layout.run_dir, name=layout.name, version=__version__, at=self._now()
-        ) as crate:
-            write_results(ledger.view, layout.results, readers=(crate.add, entries.add))
-        took_s = self._clock.monotonic() - self._began_at
-        try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)
-        return Ending(
-            code,
-            self._layout,
-            self._plan.digest,
-            counts,
-            tuple(totals.spent(ledger.view)),
-            control.reason,
-            cached,
-        )
-
-    def _other_roots(self) -> list[Path]:
-        """Other output roots of this machine, whose runs may use the same key."""
-        if self._options.emulate:
-            return []
-        return OutputRoots(state_folder()).others(self._layout.out)
-
-    def _control(self, view: LedgerReader) -> RunControl:
-        limit = self._execution.max_cost
-        budget = Budget()
-        if limit is not None:
-            spent, under_way = totals.committed(view, currency=limit.currency)
-            budget = Budget(limit=limit.amount, spent=spent, under_way=under_way)
-        failures = 1 if self._options.fail_fast else self._execution.max_failures
-        return RunControl(max_failures=failures, budget=budget)
-
-    def _confirm(self, view: LedgerReader) -> bool:
-        """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
-        above = self._execution.confirm_above
-        if above is None or self._options.yes or self._options.emulate:
-            return True
-        costs = totals.cost_to_send(view)
-        if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
-            return True
-        words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
-        return self._host.confirm(words)
-
-    async def _start_emulator(self, stack: AsyncExitStack) -> Settings:
-        from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up
-
-        own = self._plan.catalog.own_schemas()
-        emulator = await start_emulator(
-            EmulatorOptions(task_time_s=_EMULATED_TASK_S, operations=own)
-        )
-        stack.push_async_callback(emulator.aclose)
-        if not self._options.quiet:
-            say(f"emulated: nothing is sent to DashScope, nothing is paid ({emulator.base_url})")
-        return emulated_settings(emulator.base_url)
-
-    def _now(self) -> str:
-        return stamp(self._clock.now())
+def _read_settings() -> Settings:
+    settings = read_settings()
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    return settings
 
 
-@contextmanager
-def _naming_tasks(ledger: Ledger) -> Iterator[None]:
-    """Who may lose the ledger of a run is told what is paid and has not ended."""
+def _owner_of(layout: RunLayout) -> str:
+    """Host, process and start of the run that holds the lock, from its ledger."""
     try:
-        yield
-    except GroundLost as lost:
-        raise GroundLost(
-            f"{lost}, so the run stops and writes nothing more. {ledger.under_way()} Put back what "
-            "was moved and run the same command again: nothing is lost; what is gone for good is "
-            "made and paid again, unless the cache or another run has it."
-        ) from lost
+        view = LedgerReader(layout.ledger)
+    except SetupError:
+        return "it is just starting"
+    last = view.last_run()
+    view.close()
+    return (
+        f"process {last.pid} on {last.host} since {last.started_at}"
+        if last
+        else "it is just starting"
+    )
+
+
+async def _session(
+    plan: Plan,
+    options: RunOptions,
+    layout: RunLayout,
+    settings: Settings | None,
+    chosen: ChosenJobs | None,
+    *,
+    host: Host,
+) -> Ending:
+    """From an open ledger to the results. Without `settings` it is emulated."""
+    began_at = SystemClock().monotonic()
+    async with AsyncExitStack() as stack:
+        run = await open_run(
+            stack, plan=plan, options=options, layout=layout, settings=settings, chosen=chosen,
+            execution=_execution_of(plan.manifest.execution, options), host=host,
+        )  # fmt: skip
+        await _record_start(run)
+        await _prepare(run)
+        is_agreed = _is_agreed(run)
+        if is_agreed:
+            await run.neighbours.enter(run.ledger, run.reuse)
+        control = _control(run)
+        if not is_agreed:
+            control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
+        elif await _find_lost(run, control):
+            await Sender(run=run, control=control).send()
+        return await _finish(run, control, began_at=began_at)
+
+
+def _execution_of(execution: Execution, options: RunOptions) -> Execution:
+    if options.max_cost is not None:
+        execution = replace(execution, max_cost=options.max_cost)
+    if options.concurrency is not None:
+        execution = replace(execution, concurrency=options.concurrency)
+    if options.emulate and execution.poll_first_s is None:
+        execution = replace(execution, poll_first_s=_EMULATED_FIRST_POLL_S)
+    return execution
+
+
+async def _record_start(run: OpenRun) -> None:
+    write_manifest(run.plan, run.layout, run.settings)
+    await run.ledger.start_run(
+        at=run.now(), version=__version__, endpoint=run.settings.base_url,
+        host=socket.gethostname(), pid=os.getpid(), live_since=run.live_since,
+    )  # fmt: skip
+
+
+async def _prepare(run: OpenRun) -> None:
+    """Bring the ledger to where an invocation starts: the plan, lost files, what is sent again.
+
+    Raises SetupError.
+    """
+    plan, ledger, view = run.plan, run.ledger, run.ledger.view
+    prices = {name: plan.catalog[name].price for name in plan.catalog.names}
+    await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+    if run.chosen is not None:
+        view.choose(run.chosen.ids())
+    await _settle_answered(run)
+    await _find_lost_files(run)
+    run.reuse.catch_up(view)
+    if run.options.emulate:
+        # The emulator of an earlier run is gone with its tasks; nothing was paid there.
+        await ledger.reopen([JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.UNKNOWN])
+        await ledger.forget_uploads()
+    if run.options.retry_failed:
+        await _reopen_failed(run)
+    if run.options.resubmit_unknown:
+        await ledger.reopen([JobStatus.UNKNOWN], among=run.chosen.ids() if run.chosen else None)
+    await run.reuse.bring_in(ledger)
+
+
+async def _settle_answered(run: OpenRun) -> None:
+    """A run was cut off while it wrote the file of an answer: the file is there, or it is lost."""
+    for job, output, units in run.ledger.view.answered_jobs():
+        result = replace(_settled(run, job), output=output, units=units)
+        await run.ledger.record_result(job, result, at=run.now())
+
+
+def _settled(run: OpenRun, job: OpenJob) -> JobResult:
+    operation = run.plan.catalog[job.operation]
+    saved = run.store.find(file_names(job, 0), media=operation.artifacts.media, undo=untagged)
+    if saved is None:
+        words = "dsrun was stopped between reading the answer and writing its file"
+        error = JobError(code="NotWritten", message=words, kind="partial")
+        return JobResult(status=JobStatus.PARTIAL, error=error)
+    asked = operation.artifacts.asked_rate
+    rate = asked_value(orjson.loads(job.body), operation, asked) if asked else None
+    artifacts = tuple(artifacts_of(saved, 0, sample_rate=rate))
+    return JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts)
+
+
+async def _find_lost_files(run: OpenRun) -> None:
+    """Files of finished jobs that are gone come back from the cache or from the service."""
+    view = run.ledger.view
+    for job_id, index, path, sha256 in view.artifacts():
+        if (run.layout.run_dir / path).exists():
+            continue
+        if run.reuse.restore(view.job(job_id), index, path, sha256):
+            say(f"{path} is missing; brought back from the cache")
+        elif view.can_be_fetched(job_id, since=run.live_since):
+            say(f"{path} is missing; asking the service for it again")
+            await run.ledger.reopen_lost(job_id)
+        else:
+            say(f"warning: {path} is missing, and the service has not kept it")
+
+
+async def _reopen_failed(run: OpenRun) -> None:
+    # The emulator of an earlier run cannot be asked.
+    asking_since = None if run.options.emulate else run.live_since
+    among = run.chosen.ids() if run.chosen else None
+    failed = [JobStatus.FAILED, JobStatus.CANCELLED]
+    await run.ledger.reopen(failed, among=among, asking_since=asking_since)
+    await _reopen_partial(run, asking_since=asking_since)
+
+
+async def _reopen_partial(run: OpenRun, *, asking_since: str | None) -> None:
+    """Ask again for what is missing, where an operation can make it alone."""
+    ledger = run.ledger
+    for job_id, operation, missing in ledger.view.partial_jobs():
+        if not (run.plan.catalog[operation].artifacts.count and missing):
+            continue
+        if asking_since and ledger.view.can_be_fetched(job_id, since=asking_since):
+            await ledger.reopen_task(job_id)
+        else:
+            first, count = ranges_of(missing)[0]
+            await ledger.reopen_part(job_id, first=first, count=count)
+
+
+def _is_agreed(run: OpenRun) -> bool:
+    """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
+    above = run.execution.confirm_above
+    if above is None or run.options.yes or run.options.emulate:
+        return True
+    costs = totals.cost_to_send(run.ledger.view)
+    if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
+        return True
+    words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
+    return run.host.confirm(words)
+
+
+def _control(run: OpenRun) -> RunControl:
+    limit = run.execution.max_cost
+    budget = Budget()
+    if limit is not None:
+        spent, under_way = totals.committed(run.ledger.view, currency=limit.currency)
+        budget = Budget(limit=limit.amount, spent=spent, under_way=under_way)
+    failures = 1 if run.options.fail_fast else run.execution.max_failures
+    return RunControl(max_failures=failures, budget=budget)
+
+
+async def _find_lost(run: OpenRun, control: RunControl) -> bool:
+    """Whether jobs may be sent: a ledger that has lost facts is compared with the service."""
+    ledger, options = run.ledger, run.options
+    if ledger.mark.put_back:
+        say(
+            f"the log of {run.layout.ledger} was gone or damaged: "
+            f"{count_of(ledger.mark.put_back, 'fact')} were put back, nothing is lost"
+        )
+    if ledger.mark.lost is None:
+        return True
+    if not options.emulate:  # an emulator is gone with all that it made
+        comparison = Comparison(run, control)
+        await comparison.take_files()
+        if not await comparison.find_rest():
+            return False
+    if options.emulate or options.selection.is_all:
+        await ledger.settle_loss()  # else other jobs are still to be compared
+    return True
+
+
+async def _finish(run: OpenRun, control: RunControl, *, began_at: float) -> Ending:
+    ledger, view, layout = run.ledger, run.ledger.view, run.layout
+    for words in ledger.unrecorded():
+        say(f"warning: the ledger could not take this: {words}")
+    if lost := ledger.lost() or run.store.lost():
+        raise GroundLost(lost)
+    counts, cached = totals.counts(view), totals.cached_count(view)
+    code = exit_code_of(counts, control)
+    say_summary(view, counts, control, run.options, cached=cached)
+    await ledger.end_run(at=run.now(), exit_code=code, reason=control.reason)
+    entries = Entries()
+    with writing_crate(
+        layout.run_dir, name=layout.name, version=__version__, at=run.now()
+    ) as crate:
+        write_results(view, layout.results, readers=(crate.add, entries.add))
+    took_s = run.clock.monotonic() - began_at
+    try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)
+    spent = tuple(totals.spent(view))
+    return Ending(code, layout, run.plan.digest, counts, spent, control.reason, cached)

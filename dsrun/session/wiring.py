@@ -1,12 +1,11 @@
 """Builds the parts of a run and joins them; the only place that knows them all."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.models import Json, OpenJob
-from dsrun.common.settings import Settings
 from dsrun.common.units import Rate
 from dsrun.common.user_files import CheckedReader
 from dsrun.engine.backoff import PollEstimate
@@ -21,82 +20,100 @@ from dsrun.engine.submit import Submitter
 from dsrun.engine.upload import Uploader
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
-from dsrun.planning.upload_files import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
 from dsrun.service.operation import Operation
 from dsrun.service.transport import Transport
-from dsrun.storage.artifacts import ArtifactStore
+from dsrun.session.open_run import OpenRun
 from dsrun.storage.metadata.pictures import tagging
 
 
 def build_runner(
-    *,
-    transport: Transport,
-    settings: Settings,
-    ledger: Ledger,
-    store: ArtifactStore,
-    catalog: Catalog,
-    operations: list[str],
-    control: RunControl,
-    execution: Execution,
-    claims: LedgerClaims,
-    files: UploadFiles,
-    metadata: bool,
-    resubmit_unknown: bool,
+    transport: Transport, run: OpenRun, control: RunControl, *, operations: list[str]
 ) -> Runner:
     """A runner for jobs of these operations."""
-    clock, rng = SystemClock(), Random()  # noqa: S311  # jitter, no secret
-    api = ApiClient(transport, settings)
-
-    questions = _poll_limiter(execution.poll_rate, clock, claims)
-    uploader = Uploader(
-        api=api, files=files.by_content, open_file=CheckedReader, recorder=ledger, control=control,
-        clock=clock, rng=rng, max_attempts=execution.max_attempts,
-        limiters=_upload_limiters(catalog, operations, clock),
+    catalog, execution, clock, claims = run.plan.catalog, run.execution, run.clock, run.claims
+    wiring = _Wiring(
+        run, control, api=ApiClient(transport, run.settings),
+        questions=_poll_limiter(execution.poll_rate, clock, claims),
     )  # fmt: skip
-    lister = Lister(
-        api=api, control=control, clock=clock, rng=rng, limiter=questions,
-        max_attempts=execution.max_attempts,
-    )  # fmt: skip
-    reconciler = Reconciler(
-        api=api, claims=claims, control=control, clock=clock, lister=lister, limiter=questions,
-        grace_s=execution.grace_s,
-    )  # fmt: skip
+    uploader = wiring.uploader(_upload_limiters(catalog, operations, clock))
     return Runner(
         uploads=uploader,
-        submitter=Submitter(
-            api=api, recorder=ledger, reconciler=reconciler, uploads=uploader, control=control,
-            clock=clock, rng=rng, max_attempts=execution.max_attempts, is_valid=_validity(catalog),
-            ledger=ledger.view, run_id=ledger.run_id, resubmit_unknown=resubmit_unknown,
-        ),
-        poller=Poller(
-            api=api, recorder=ledger, control=control, clock=clock, rng=rng, limiter=questions,
-            timeout_s=execution.timeout_s,
-        ),
-        fetcher=Fetcher(
-            api=api, sink=store, recorder=ledger, control=control, clock=clock, rng=rng,
-            max_attempts=execution.max_attempts, tagging=tagging if metadata else None,
-        ),
-        recorder=ledger,
+        submitter=wiring.submitter(uploader),
+        poller=wiring.poller(),
+        fetcher=wiring.fetcher(),
+        recorder=run.ledger,
         lanes={name: _lane(catalog[name], execution, clock, claims) for name in operations},
         control=control,
         clock=clock,
-    )  # fmt: skip
+    )
 
 
-def build_lister(
-    transport: Transport, settings: Settings, *, execution: Execution, control: RunControl
-) -> Lister:
+def build_lister(transport: Transport, run: OpenRun, control: RunControl) -> Lister:
     """Reads the service's lists, for whoever asks before the runner does."""
-    clock = SystemClock()
-    return Lister(
-        api=ApiClient(transport, settings), control=control, clock=clock,
-        rng=Random(),  # noqa: S311  # jitter, no secret
-        limiter=RateLimiter(execution.poll_rate, clock=clock), max_attempts=execution.max_attempts,
-    )  # fmt: skip
+    questions = RateLimiter(run.execution.poll_rate, clock=run.clock)
+    api = ApiClient(transport, run.settings)
+    return _Wiring(run, control, api=api, questions=questions).lister()
+
+
+class _Wiring:
+    """Makes the engine's parts, each with the doors that it takes."""
+
+    def __init__(
+        self, run: OpenRun, control: RunControl, *, api: ApiClient, questions: RateLimiter
+    ) -> None:
+        """`questions` keeps the one rate of all questions about tasks."""
+        self._run = run
+        self._control = control
+        self._api = api
+        self._questions = questions
+        self._rng = Random()  # noqa: S311  # jitter, no secret
+
+    def uploader(self, limiters: Mapping[str, RateLimiter]) -> Uploader:
+        run = self._run
+        return Uploader(
+            api=self._api, files=run.plan.files.by_content, open_file=CheckedReader,
+            recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
+            max_attempts=run.execution.max_attempts, limiters=limiters,
+        )  # fmt: skip
+
+    def lister(self) -> Lister:
+        run = self._run
+        return Lister(
+            api=self._api, control=self._control, clock=run.clock, rng=self._rng,
+            limiter=self._questions, max_attempts=run.execution.max_attempts,
+        )  # fmt: skip
+
+    def submitter(self, uploader: Uploader) -> Submitter:
+        run, catalog = self._run, self._run.plan.catalog
+        reconciler = Reconciler(
+            api=self._api, claims=run.claims, control=self._control, clock=run.clock,
+            lister=self.lister(), limiter=self._questions, grace_s=run.execution.grace_s,
+        )  # fmt: skip
+        return Submitter(
+            api=self._api, recorder=run.ledger, reconciler=reconciler, uploads=uploader,
+            control=self._control, clock=run.clock, rng=self._rng,
+            max_attempts=run.execution.max_attempts, is_valid=_validity(catalog),
+            ledger=run.ledger.view, run_id=run.ledger.run_id,
+            resubmit_unknown=run.options.resubmit_unknown,
+        )  # fmt: skip
+
+    def poller(self) -> Poller:
+        run = self._run
+        return Poller(
+            api=self._api, recorder=run.ledger, control=self._control, clock=run.clock,
+            rng=self._rng, limiter=self._questions, timeout_s=run.execution.timeout_s,
+        )  # fmt: skip
+
+    def fetcher(self) -> Fetcher:
+        run = self._run
+        return Fetcher(
+            api=self._api, sink=run.store, recorder=run.ledger, control=self._control,
+            clock=run.clock, rng=self._rng, max_attempts=run.execution.max_attempts,
+            tagging=tagging if run.plan.manifest.metadata else None,
+        )  # fmt: skip
 
 
 def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:

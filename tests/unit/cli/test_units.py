@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from dsrun.cli.crontab import Scheduled
-from dsrun.cli.units import as_yaml, cronjob, on_calendar, systemd_units
+from dsrun.cli.kubernetes import as_yaml, cronjob
+from dsrun.cli.systemd import on_calendar, systemd_units
 from dsrun.common.errors import UsageError
 from dsrun.manifest.schedule import Schedule, read_schedule
 

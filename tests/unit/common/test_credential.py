@@ -8,7 +8,7 @@ import pytest
 from dsrun.common.credential import holds_key, is_key_file, is_key_variable, keeps_key, names_key
 from dsrun.common.errors import SetupError
 from dsrun.common.settings import guard_key, key_file, state_folder
-from dsrun.session.notice import _body
+from dsrun.session.notify import _body
 
 KEY = "sk-0123456789abcdef"
 

@@ -1,10 +1,8 @@
-"""The systemd units and the Kubernetes CronJob of a scheduled pipeline. Text only."""
+"""The systemd units of a scheduled pipeline. Text only."""
 
 import re
 from pathlib import Path
-from typing import Any
 
-import yaml
 from cronsim import CronSim
 
 from dsrun.cli.crontab import Scheduled
@@ -16,8 +14,6 @@ from dsrun.manifest.schedule import SOME_DAY, Schedule
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _LINE_ENDS = re.compile(r"[\n\t]")  # which a unit holds spelled out, in quotes
-_WORK = "/pipelines"  # where the volume is mounted
-_KEY_FOLDER = "/run/secrets/dashscope"
 _SERVICE = """\
 [Unit]
 Description=dsrun {name}
@@ -133,113 +129,6 @@ def on_calendar(schedule: Schedule) -> list[str]:
     if not cron.day_and and weekdays and days != "*":
         pairs = [("", days), (weekdays, "*")]
     return [f"{week}*-{months}-{day} {hours}:{minutes}:00{zone}" for week, day in pairs]
-
-
-def cronjob(item: Scheduled, *, image: str, root: Path, zone: str) -> dict[str, Any]:
-    """A CronJob for a volume `dsrun` that holds what is below `root`, and a secret `dashscope`.
-
-    Kubernetes counts in the zone of its controllers, so the zone is always named. Raises UsageError
-    for days that it cannot tell.
-    """
-    arguments = [_mounted(word, root) for word in item.arguments]
-    if item.schedule.jitter_s:
-        arguments.append(f"--jitter={item.schedule.jitter_s:g}s")
-    environment = {
-        **{name: _mounted(value, root) for name, value in item.environment.items()},
-        "DASHSCOPE_API_KEY_FILE_PATH": f"{_KEY_FOLDER}/api_key",
-        "HOME": "/tmp",  # noqa: S108  # the container's own, on a volume of its own
-    }
-    container = {
-        "name": "dsrun",
-        "image": image,
-        "command": ["dsrun"],
-        "args": arguments,
-        "workingDir": _mounted(str(item.pipeline.parent), root),
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "resources": {
-            "requests": {"cpu": "250m", "memory": "256Mi"},
-            "limits": {"memory": "1Gi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            {"name": "work", "mountPath": _WORK},
-            {"name": "key", "mountPath": _KEY_FOLDER, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # as above
-        ],
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": {"name": f"dsrun-{item.name}"[:52].rstrip("-")},
-        "spec": {
-            "schedule": _kubernetes_cron(item),
-            "timeZone": zone,
-            "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": 3600,
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 3,
-            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": _pod(container)}}},
-        },
-    }
-
-
-def _kubernetes_cron(item: Scheduled) -> str:
-    """The expression in the words of Kubernetes, whose week has the days 0 to 6.
-
-    Raises UsageError for a star that makes both days hold: there it is this day or that one.
-    """
-    cron = CronSim(item.schedule.cron, SOME_DAY)
-    *fields, weekday = item.schedule.cron.split()
-    numbers = sorted({day % 7 for day in cron.weekdays if isinstance(day, int)})
-    if cron.day_and and len(numbers) < len(_WEEKDAYS) and _listed(cron.days, 31) != "*":
-        raise UsageError(
-            f"{item.pipeline}: Kubernetes cannot hold to a day of the month and of the week at "
-            f'once, as cron does for "{item.schedule.cron}"; name the days of one of them, or use '
-            "--systemd"
-        )
-    return " ".join([*fields, ",".join(map(str, numbers)) if "7" in weekday else weekday])
-
-
-def _pod(container: dict[str, Any]) -> dict[str, Any]:
-    """One container, without rights that it does not need."""
-    return {
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": 300,
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 10001,
-            "runAsGroup": 10001,
-            "fsGroup": 10001,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [
-            {"name": "work", "persistentVolumeClaim": {"claimName": "dsrun"}},
-            {"name": "key", "secret": {"secretName": "dashscope", "defaultMode": 0o440}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
-    }
-
-
-def as_yaml(document: dict[str, Any]) -> str:
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    # Text as it is read, unless something hidden is in it, which YAML then spells out.
-    if is_plain(text.replace("\n", "")):
-        return text
-    return yaml.safe_dump(document, sort_keys=False)
-
-
-def _mounted(word: str, root: Path) -> str:
-    """The path in the container of one below `root`; other words stay."""
-    path = Path(word)
-    if path.is_absolute() and path.is_relative_to(root):
-        return str(Path(_WORK) / path.relative_to(root))
-    return word
 
 
 def _listed(numbers: set[int], every: int) -> str:
