@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 import dsrun
 from dsrun.common.units import parse_duration, parse_rate
 from dsrun.manifest.execution import Execution, parse_execution
-from dsrun.manifest.reader import Manifest, Step
+from dsrun.manifest.model import Manifest, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
 from dsrun.ledger.lookup import JobRecord, LedgerLookup
 from dsrun.ledger.reader import NoLedger
-from dsrun.manifest.reader import LOCK_NAME
+from dsrun.manifest.model import LOCK_NAME
 from dsrun.planning.plan import Plan
 from dsrun.session.explain import job_facts
 from dsrun.session.options import PlanOptions, open_plan

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from dsrun.common.pointer import KeyPath
+
 _CURRENCY = "CNY"
 _LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and short enough to reckon with
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}").fullmatch
@@ -29,7 +31,7 @@ class Price:
     currency: str
     unit: str
     billed: str | None
-    count: tuple[str, ...] | None
+    count: KeyPath | None
     as_of: str
 
 

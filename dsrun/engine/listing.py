@@ -9,6 +9,7 @@ import orjson
 
 from dsrun.common.errors import ApiError
 from dsrun.common.models import Json
+from dsrun.common.pointer import put_at
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import RunControl
 from dsrun.engine.limits import RateLimiter
@@ -95,8 +96,8 @@ class Lister:
 
         async def ask(number: int, size: int) -> Answer:
             body = orjson.loads(orjson.dumps(recovery.body))
-            _put(body, recovery.page, number)
-            _put(body, recovery.page_size, size)
+            put_at(body, recovery.page, number)
+            put_at(body, recovery.page_size, size)
             async with limiter.slot():
                 return await self._api.call(operation, orjson.dumps(body))
 
@@ -169,9 +170,3 @@ def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Unlisted:
     if may_be_size:
         raise _PageRefused
     raise Unlisted(f"the list is refused: {words}")
-
-
-def _put(body: dict[str, Json], at: tuple[str, ...], value: int) -> None:
-    for step in at[:-1]:
-        body = body[step]
-    body[at[-1]] = value

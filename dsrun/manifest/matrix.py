@@ -11,6 +11,7 @@ from typing import Protocol
 from dsrun.common.digest import json_text
 from dsrun.common.messages import closest, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.files import DataFile
 
 Row = dict[str, Json]
@@ -217,13 +218,11 @@ RESERVED = frozenset(
 
 _MOST_AXES = 100
 
-Path_ = tuple[str | int, ...]
-
 
 class Complain(Protocol):
     """Notes a problem of the value at a path, or of its key."""
 
-    def __call__(self, at: Path_, message: str, *, of_key: bool = False) -> None: ...
+    def __call__(self, at: KeyPath, message: str, *, of_key: bool = False) -> None: ...
 
 
 class MatrixReader:
@@ -232,9 +231,9 @@ class MatrixReader:
     def __init__(
         self,
         *,
-        at: Path_,
+        at: KeyPath,
         complain: Complain,
-        load_file: Callable[[str, Path_], DataFile | None],
+        load_file: Callable[[str, KeyPath], DataFile | None],
         find_files: Callable[[str], list[str]],
     ) -> None:
         self._at = at
@@ -367,7 +366,7 @@ class MatrixReader:
             for key in rule:
                 self._check_name(key, ("include", position, key))
 
-    def _check_name(self, name: str, at: Path_) -> None:
+    def _check_name(self, name: str, at: KeyPath) -> None:
         if name in RESERVED:
             message = "this name is reserved; give the axis another"
             self._complain((*self._at, *at), message, of_key=True)

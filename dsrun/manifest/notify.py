@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file, is_key_variable, names_key
 from dsrun.common.digest import json_text, sha256_hex
 from dsrun.common.models import JobStatus, Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.run_summary import RunEnd
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Templates
 
-Path_ = tuple[str | int, ...]
-Complain = Callable[[Path_, str], None]
+Complain = Callable[[KeyPath, str], None]
 
 DEFAULT_ON = frozenset({"failure", "recovery"})
 
@@ -102,7 +102,7 @@ def read_notify(section: Json, *, root: Path, complain: Complain) -> Notify | No
     """
     if section is None:
         return None
-    complaints: list[tuple[Path_, str]] = []
+    complaints: list[tuple[KeyPath, str]] = []
     notify = _read(section, root=root, complain=lambda *words: complaints.append(words))
     for at, words in complaints:
         complain(at, words)

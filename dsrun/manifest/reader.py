@@ -1,7 +1,6 @@
 """A manifest: YAML text and the files that it names, read, checked and frozen."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.lockfile import fitting
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.user_files import (
@@ -29,68 +29,17 @@ from dsrun.common.user_files import (
 )
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.common.yaml_scalars import is_text
-from dsrun.manifest.execution import Execution, parse_execution
+from dsrun.manifest.execution import parse_execution
 from dsrun.manifest.files import DataFile, decoded, files_matching, near_file, read_text
-from dsrun.manifest.matrix import Matrix, MatrixReader
-from dsrun.manifest.notify import Notify, read_notify
-from dsrun.manifest.schedule import Schedule, read_schedule, schedule_faults
+from dsrun.manifest.matrix import MatrixReader
+from dsrun.manifest.model import LOCK_NAME, Manifest, Step, Text
+from dsrun.manifest.notify import read_notify
+from dsrun.manifest.schedule import read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.operation import Operation
 
-LOCK_NAME = "manifest.lock.json"
-FORMAT_VERSION = 1
 _LOCK_PARTS = {"manifest", "root", "digest", "run", "files"}
 _MOST_PROBLEMS = 1000  # nobody reads more
-
-Path_ = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A text of `input`, `parameters` or `filename`: a template, from the manifest or a file."""
-
-    source: str
-    at: Path_
-    file: str | None = None  # the prompt file, as the manifest spells it
-    sha256: str | None = None  # of the prompt file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step. The leaves of `body` (input and parameters) are Text or constants."""
-
-    name: str
-    operation: str
-    matrix: Matrix
-    repeat: int
-    body: Mapping[str, Any]
-    filename: Text | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """Everything that a pipeline says. `raw` is the manifest's value with the params resolved."""
-
-    path: Path
-    inputs: Inputs  # where the files lie that it names
-    source: bytes
-    document: YamlDocument
-    raw: Mapping[str, Json]
-    name: str
-    params: Mapping[str, Json]
-    steps: tuple[Step, ...]
-    execution: Execution
-    notify: Notify | None
-    pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
-    schedule: Schedule | None = None
-    keep: int | None = None  # run directories that stay; None: all
-    metadata: bool = True  # pictures carry their request
-    problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
-
-    @property
-    def root(self) -> Path:
-        """The folder that file names are relative to."""
-        return self.inputs.root
 
 
 def load_manifest(
@@ -184,7 +133,7 @@ class _StepReader:
         self._inputs = inputs
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
-        self._upload_places: set[Path_] = set()
+        self._upload_places: set[KeyPath] = set()
 
     def read(self, name: str, section: Mapping[str, Json]) -> Step | None:
         """The step, or None where it cannot be used; its problems are noted."""
@@ -193,7 +142,7 @@ class _StepReader:
         return step if len(self.problems) == told else None
 
     def _read(self, name: str, section: Mapping[str, Json]) -> Step:
-        at: Path_ = ("steps", name)
+        at: KeyPath = ("steps", name)
         operation = section["operation"]
         if operation not in self._catalog:
             known = self._catalog.names
@@ -225,14 +174,14 @@ class _StepReader:
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
         )
 
-    def _check_model(self, section: Mapping[str, Json], operation: Operation, at: Path_) -> None:
+    def _check_model(self, section: Mapping[str, Json], operation: Operation, at: KeyPath) -> None:
         """A request from the API's documentation is pasted with its `model`, which must be ours."""
         model = constants(operation.schema).get("model", operation.name)
         if section.get("model", model) != model:
             found = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
             self.complain((*at, "model"), found)
 
-    def _leaves(self, value: Json, at: Path_) -> Any:
+    def _leaves(self, value: Json, at: KeyPath) -> Any:
         if isinstance(value, str):
             return Text(source=value, at=at)
         if isinstance(value, dict):
@@ -243,7 +192,7 @@ class _StepReader:
             return [self._leaves(item, (*at, i)) for i, item in enumerate(value)]
         return value
 
-    def _prompt_file(self, name: str, at: Path_) -> Text | None:
+    def _prompt_file(self, name: str, at: KeyPath) -> Text | None:
         path = self._inputs.place(name)
         if keeps_key(path):
             self.complain((*at, "file"), f"{name} {KEPT_KEY}")
@@ -262,7 +211,7 @@ class _StepReader:
                 self._complain_of_file(error, (*at, "file"), name)
         return None
 
-    def _load_data(self, name: str, at: Path_) -> DataFile | None:
+    def _load_data(self, name: str, at: KeyPath) -> DataFile | None:
         path = self._inputs.place(name)
         if keeps_key(path):
             self.complain(at, f"{name} {KEPT_KEY}")
@@ -293,7 +242,7 @@ class _StepReader:
             raise ValueError(f"{kept[0]} {KEPT_KEY}")
         return found
 
-    def _complain_of_file(self, error: ManifestError, at: Path_, name: str) -> None:
+    def _complain_of_file(self, error: ManifestError, at: KeyPath, name: str) -> None:
         """A fault inside the file keeps its own place; a missing file is the manifest's fault."""
         for problem in error.problems:
             if problem.line:
@@ -304,25 +253,13 @@ class _StepReader:
                 joint = " " if problem.message == OUTSIDE else ": "
                 self.complain(at, f"{name}{joint}{problem.message}{near}")
 
-    def complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
+    def complain(self, at: KeyPath, message: str, *, of_key: bool = False) -> None:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
 def _without_model(section: Mapping[str, Json]) -> Json:
     """The model changes no request: the operation sends it, so the digest does not count it."""
     return {key: value for key, value in section.items() if key != "model"}
-
-
-def iter_texts(value: Any) -> Iterator[Text]:
-    """Every Text leaf of a step's body."""
-    if isinstance(value, Text):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from iter_texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from iter_texts(item)
 
 
 def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
@@ -362,7 +299,7 @@ def _file_problem(shown: str, message: str) -> Problem:
     return Problem(file=shown, line=0, column=0, where="", message=message)
 
 
-def structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]]:
+def structure_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]:
     """What breaks the frame of every manifest, each with the path that it is about."""
     validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
     if validator.is_valid(document.value):
@@ -384,7 +321,7 @@ def _is_nameless(value: Json) -> bool:
     return isinstance(steps, dict) and isinstance(steps.get("operation"), str)
 
 
-def readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:
+def readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
     """The manifest without what its shape makes unreadable; None where too little is left.
 
     So that a slip in one place does not hide what is wrong in the others.

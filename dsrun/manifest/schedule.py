@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.units import parse_duration
 
 NICKNAMES = {
@@ -26,8 +27,6 @@ NICKNAMES = {
 _FIELDS = 5
 SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _DAY_S = 86400.0
-
-Path_ = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def read_schedule(section: Json) -> Schedule | None:
     )
 
 
-def schedule_faults(section: Json) -> Iterator[tuple[Path_, str]]:
+def schedule_faults(section: Json) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with a section that the manifest schema has accepted, each with its place."""
     if section is None:
         return

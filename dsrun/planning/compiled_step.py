@@ -13,19 +13,17 @@ from dsrun.common.digest import NotCanonical, canonical_json, job_id_of, json_te
 from dsrun.common.errors import Problem
 from dsrun.common.messages import nearest
 from dsrun.common.models import Job, Json
-from dsrun.common.pointer import value_at
-from dsrun.common.yaml_document import YamlDocument, dotted
+from dsrun.common.pointer import KeyPath, dotted, value_at
+from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.matrix import Row, idle_axes
-from dsrun.manifest.reader import Manifest, Step, Text
+from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Template, Templates
 from dsrun.planning.filenames import BadStem, stem_of
-from dsrun.planning.upload_fields import Taken, UploadFields, by_content
-from dsrun.planning.upload_files import UploadFiles
+from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
 from dsrun.service.catalog import Catalog, constants, schema_at
 from dsrun.service.request import artifact_count, fill_request, laid_over
 
-Place = tuple[str | int, ...]
 Builder = Callable[[Mapping[str, Any]], Json]
 
 _MOST_ARTIFACTS = 1000  # of one request
@@ -71,7 +69,7 @@ class CompiledStep:
         self.warnings: list[Problem] = []
         self._document = manifest.document
         self.uploads = UploadFields(self.operation.uploads, files)
-        self.upload_parts: dict[Place, Builder] = {}  # what stands in upload fields
+        self.upload_parts: dict[KeyPath, Builder] = {}  # what stands in upload fields
         self._root = manifest.root
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
@@ -175,13 +173,13 @@ class CompiledStep:
         stems = self._stem_problems(dict(variables))
         return [*(self._at_leaf(leaf, variables) for leaf in self._broken), *others, *stems]
 
-    def _compile(self, value: Any, at: Place, problems: list[Finding]) -> Builder:
+    def _compile(self, value: Any, at: KeyPath, problems: list[Finding]) -> Builder:
         build = self._compile_value(value, at, problems)
         if at in self.uploads.places:
             self.upload_parts[at] = build
         return build
 
-    def _compile_value(self, value: Any, at: Place, problems: list[Finding]) -> Builder:
+    def _compile_value(self, value: Any, at: KeyPath, problems: list[Finding]) -> Builder:
         if isinstance(value, Text):
             wanted = schema_at(self.operation.schema, at).get("type")
             return self._compile_text(value, wanted, problems)
@@ -267,7 +265,7 @@ class CompiledStep:
 
     def _stem(self, variables: Mapping[str, Any]) -> str:
         assert self._filename is not None  # noqa: S101  # the caller has looked
-        at: Place = ("steps", self.step.name, "filename")
+        at: KeyPath = ("steps", self.step.name, "filename")
         try:
             text = self._filename(variables)
         except _LeafProblem as problem:
@@ -286,7 +284,7 @@ class CompiledStep:
             problem = self._document.problem(at, found.message, of_key=found.of_key)
             yield Finding(found.rule, problem, found.size)
 
-    def _row_problem(self, rule: str, at: Place, message: str) -> RowProblem:
+    def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
         return RowProblem([Finding(rule, self._document.problem(at, message))])
 
     def _at_leaf(self, leaf: "_LeafProblem", variables: Mapping[str, Any]) -> Finding:

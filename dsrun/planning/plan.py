@@ -9,13 +9,13 @@ from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
 from dsrun.manifest.matrix import Row
-from dsrun.manifest.reader import Manifest, Step
+from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
 from dsrun.planning.job_index import PlanIndex
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
-from dsrun.planning.upload_files import UploadFiles
+from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.language import language_notes
 

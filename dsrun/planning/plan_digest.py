@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 from dsrun.common.digest import canonical_sha256, tagged
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.matrix import Matrix
-from dsrun.manifest.reader import FORMAT_VERSION, Manifest, Step, Text, iter_texts
+from dsrun.manifest.model import FORMAT_VERSION, Manifest, Step, Text, iter_texts
 
 
 class StepUploads(NamedTuple):
     """Where a step's requests take local files, and a digest of the contents (None: no file)."""
 
-    places: frozenset[tuple[str, ...]]
+    places: frozenset[KeyPath]
     sha256: str | None
 
 
@@ -80,9 +81,7 @@ def _by_content(value: Json, matrix: Matrix) -> Json:
     return value
 
 
-def _leaf_sources(
-    value: Any, at: tuple[str | int, ...], upload_places: frozenset[tuple[str, ...]]
-) -> Json:
+def _leaf_sources(value: Any, at: KeyPath, upload_places: frozenset[KeyPath]) -> Json:
     if isinstance(value, Text):
         return {"file": value.sha256} if value.sha256 else value.source
     if isinstance(value, dict):

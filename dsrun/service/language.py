@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath, value_at
 from dsrun.service.operation import LanguageRule
 
 _UNIT = re.compile(
@@ -39,13 +40,11 @@ _MOST_KANA = 0.2  # beyond which Chinese characters are no sign of Chinese
 _LONGEST_WITHOUT_KANA = 12  # characters; a longer Japanese text has some
 
 
-def language_notes(
-    request: Json, rules: Sequence[LanguageRule]
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def language_notes(request: Json, rules: Sequence[LanguageRule]) -> Iterator[tuple[KeyPath, str]]:
     """Path and words of every text of a request that is in another script than its language."""
     for rule in rules:
-        text = _at(request, rule.at)
-        named = _at(request, rule.named_by) if rule.named_by else None
+        text = value_at(request, rule.at)
+        named = value_at(request, rule.named_by)
         languages = rule.languages or (named or rule.default,)
         found = foreign_script(text, languages) if isinstance(text, str) else None
         if found is None:
@@ -73,9 +72,3 @@ def foreign_script(text: str, languages: tuple[str, ...]) -> str | None:
     if sum(counts[script] for script in own) >= _LEAST * total:
         return None
     return _WORDS[max((script for script in _WORDS if script not in own), key=counts.__getitem__)]
-
-
-def _at(request: Json, path: tuple[str, ...]) -> Json:
-    for step in path:
-        request = request.get(step) if isinstance(request, dict) else None
-    return request

@@ -15,7 +15,7 @@ from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.lockfile import read_lock
 from dsrun.common.models import OPEN, Json
 from dsrun.ledger.view import LedgerView
-from dsrun.manifest.reader import Manifest
+from dsrun.manifest.model import Manifest
 from dsrun.planning.plan import Plan
 from dsrun.session.options import RunOptions, open_plan, today
 from dsrun.session.retention import prune

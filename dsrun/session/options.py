@@ -11,7 +11,8 @@ from dsrun.common.console import say
 from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
 from dsrun.common.units import Money
-from dsrun.manifest.reader import Manifest, read_manifest
+from dsrun.manifest.model import Manifest
+from dsrun.manifest.reader import read_manifest
 from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.planning.selection import EVERYTHING, Selection

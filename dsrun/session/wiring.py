@@ -23,7 +23,7 @@ from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.view import LedgerView
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
-from dsrun.planning.upload_files import UploadFiles
+from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
 from dsrun.service.operation import Operation
