@@ -80,17 +80,17 @@ class Findings:
             self.groups[(clash.step, "filename", "clash")] = Group(problem)
 
     def problems(self, steps: Iterable[CompiledStep]) -> Sequence[Problem]:
-        by_name = {step.step.name: step for step in steps}
+        by_name = {compiled.step.name: compiled for compiled in steps}
         return [self._told(by_name[step], group) for (step, _, _), group in self.groups.items()]
 
-    def _told(self, step: CompiledStep, group: Group) -> Problem:
+    def _told(self, compiled: CompiledStep, group: Group) -> Problem:
         """The problem with the jobs that have it, where it is theirs and not the manifest's."""
-        name, first = step.step.name, group.first
+        name, first = compiled.step.name, group.first
         total = self.seen[name]
-        used = step.uses.get(group.problem.where, frozenset())
+        used = compiled.uses.get(group.problem.where, frozenset())
         # A name that no row has is the template's fault.
         of_row = group.rule != "template" and not used.isdisjoint(
-            _EVERY_ROW.union(step.step.matrix.names)
+            _EVERY_ROW.union(compiled.step.matrix.names)
         )
         if first is None or (group.count == total and not group.is_mixed and not of_row):
             return group.problem
@@ -99,7 +99,7 @@ class Findings:
             of=total,
             index=first.index,
             matrix=first.row,
-            data=_data_lines(step, first, used),
+            data=_data_lines(compiled, first, used),
         )
         cut = self._ends_at is not None and self._bad[name] >= self._ends_at
         message = _with_rows(_with_sizes(group), rows, is_mixed=group.is_mixed, is_cut=cut)
@@ -107,14 +107,14 @@ class Findings:
 
 
 def _data_lines(
-    step: CompiledStep, first: RowProblem, used: frozenset[str]
+    compiled: CompiledStep, first: RowProblem, used: frozenset[str]
 ) -> tuple[FileLine, ...]:
     """Where the row of a job stands in data files, those alone that its template uses."""
-    matrix = step.step.matrix
+    matrix = compiled.step.matrix
     files = {name: data for axis in matrix.axes for name, data in axis.data.items()}
     if not files:
         return ()
-    positions = matrix.origins(first.index // step.step.repeat)
+    positions = matrix.origins(first.index // compiled.step.repeat)
     wanted = positions.keys() & used or positions.keys()
     places = [
         FileLine(files[name].name, files[name].line_of(position))
