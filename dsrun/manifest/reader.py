@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -66,59 +66,87 @@ def read_manifest(
     """Read a pipeline file and the files that it names, as far as they can be read.
 
     `allow_files`: folders beside its own that it may read from. What is wrong stands in
-    `problems`, and in a ManifestError where nothing else can be read.
+    `problems`. Raises ManifestError where nothing else can be read.
     """
     guard_key()
-    shown = str(path)
-    allowed, pinned = tuple(allow_files), None
-    source = _read_bytes(path, shown)
-    document = parse_yaml(_text_of(source, shown), file=shown)
-    inputs = Inputs(path.parent, allowed=allowed)
-    if path.name == LOCK_NAME:
-        document, pinned = _open_lock(document, shown)
-        inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS, allowed, pinned["files"])
-    problems = list(structure_problems(document))
-    readable = readable_parts(document.value, [path for path, _ in problems])
-    if readable is None:
-        raise ManifestError([problem for _, problem in problems])
-    raw = sorted_maps(readable)
-    params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
-    raw = {**raw, "params": params}
+    opened = _open(path, tuple(allow_files))
+    document, inputs = opened.document, opened.inputs
+    raw, frame_problems = _read_frame(document)
+    params, param_problems = apply_params(raw["params"], set_params or {}, file=str(path))
     reader = _StepReader(document, inputs, catalog)
-    steps = tuple(
-        reader.read(name, section)
-        for name, section in raw["steps"].items()
-        if len(reader.problems) < _MOST_PROBLEMS
-    )
-    raw["steps"] = {name: _without_model(step) for name, step in raw["steps"].items()}
+    steps = reader.read(raw["steps"])
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
-    late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
-    late += _key_problems(shown, source, json_text([document.value, params]), catalog)
+    faults = list(schedule_faults(raw.get("schedule")))
     return Manifest(
         path=path,
         inputs=inputs,
-        source=source,
+        source=opened.source,
         document=document,
-        raw=raw,
+        raw={**raw, "params": params, "steps": _without_models(raw["steps"])},
         name=raw["name"],
         params=params,
-        steps=tuple(step for step in steps if step is not None),
+        steps=steps,
         execution=parse_execution(raw.get("execution") or {}),
         notify=notify,
-        schedule=None if late else read_schedule(raw.get("schedule")),
+        schedule=None if faults else read_schedule(raw.get("schedule")),
         keep=raw.get("keep"),
         metadata=raw.get("metadata", True),
-        pinned=pinned,
-        problems=(*(problem for _, problem in problems), *wrong, *reader.problems, *late),
+        pinned=opened.pinned,
+        problems=(
+            *frame_problems,
+            *param_problems,
+            *reader.problems,
+            *(document.problem(at, words) for at, words in faults),
+            *_key_problems(opened, params, catalog),
+        ),
     )
 
 
-def _key_problems(shown: str, source: bytes, value: str, catalog: Catalog) -> Iterator[Problem]:
+class _Opened(NamedTuple):
+    """A pipeline file, parsed; `pinned` is what it holds beside the manifest if it is a lock."""
+
+    source: bytes
+    document: YamlDocument
+    inputs: Inputs
+    pinned: Mapping[str, Json] | None = None
+
+
+def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:
+    shown = str(path)
+    source = _read_bytes(path, shown)
+    document = parse_yaml(_text_of(source, shown), file=shown)
+    if path.name != LOCK_NAME:
+        return _Opened(source, document, Inputs(path.parent, allowed=allowed))
+    lock = document.value
+    if not isinstance(lock, dict) or not fitting(lock).keys() >= _LOCK_PARTS:
+        words = "this is no lock file of dsrun"
+        raise ManifestError([Problem(file=shown, line=1, column=1, where="", message=words)])
+    inputs = Inputs(Path(lock["root"]), path.parent / INPUTS, allowed, lock["files"])
+    return _Opened(source, document.part("manifest"), inputs, lock)
+
+
+def _read_frame(document: YamlDocument) -> tuple[dict[str, Json], list[Problem]]:
+    """What can be read of the manifest, and what is wrong with its frame.
+
+    Raises ManifestError where nothing can.
+    """
+    found = list(structure_problems(document))
+    problems = [problem for _, problem in found]
+    readable = readable_parts(document.value, [at for at, _ in found])
+    if readable is None:
+        raise ManifestError(problems)
+    return sorted_maps(readable), problems
+
+
+def _key_problems(
+    opened: _Opened, params: Mapping[str, Json], catalog: Catalog
+) -> Iterator[Problem]:
     """The key itself: whatever stands in these texts is copied into every run directory."""
     words = "holds the API key itself; take it out, and give it to dsrun as DASHSCOPE_API_KEY"
-    if holds_key(source) or holds_key(value):
-        lines = (number for number, line in enumerate(source.split(b"\n"), 1) if holds_key(line))
-        yield Problem(file=shown, line=next(lines, 1), column=1, where="", message=words)
+    document, lines = opened.document, opened.source.split(b"\n")
+    if holds_key(opened.source) or holds_key(json_text([document.value, params])):
+        line = next((number for number, text in enumerate(lines, 1) if holds_key(text)), 1)
+        yield Problem(file=document.file, line=line, column=1, where="", message=words)
     for name, text in catalog.own.items():
         if holds_key(text):
             yield _file_problem(f"operations/{name}.json", words)
@@ -135,25 +163,21 @@ class _StepReader:
         self._data_files: dict[Path, DataFile] = {}
         self._upload_places: set[KeyPath] = set()
 
-    def read(self, name: str, section: Mapping[str, Json]) -> Step | None:
-        """The step, or None where it cannot be used; its problems are noted."""
-        told = len(self.problems)
-        step = self._read(name, section)
-        return step if len(self.problems) == told else None
+    def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
+        """The steps that are good; what is wrong with the others is noted."""
+        steps: list[Step] = []
+        for name, section in sections.items():
+            told = len(self.problems)
+            if told >= _MOST_PROBLEMS:
+                break
+            step = self._read(name, section)
+            if len(self.problems) == told:
+                steps.append(step)
+        return tuple(steps)
 
     def _read(self, name: str, section: Mapping[str, Json]) -> Step:
         at: KeyPath = ("steps", name)
-        operation = section["operation"]
-        if operation not in self._catalog:
-            known = self._catalog.names
-            self.complain(
-                (*at, "operation"),
-                f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
-            )
-        else:
-            self._check_model(section, self._catalog[operation], at)
-            if uploads := self._catalog[operation].uploads:
-                self._upload_places |= {(*at, *field.at) for field in uploads.fields}
+        self._check_operation(section, at)
         matrix = MatrixReader(
             at=(*at, "matrix"),
             complain=self.complain,
@@ -163,7 +187,7 @@ class _StepReader:
         filename = section.get("filename")
         return Step(
             name=name,
-            operation=operation,
+            operation=section["operation"],
             matrix=matrix,
             repeat=section.get("repeat", 1),
             body={
@@ -174,12 +198,24 @@ class _StepReader:
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
         )
 
+    def _check_operation(self, section: Mapping[str, Json], at: KeyPath) -> None:
+        name = section["operation"]
+        if name not in self._catalog:
+            known = self._catalog.names
+            words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
+            self.complain((*at, "operation"), words)
+            return
+        operation = self._catalog[name]
+        self._check_model(section, operation, at)
+        if operation.uploads:
+            self._upload_places |= {(*at, *field.at) for field in operation.uploads.fields}
+
     def _check_model(self, section: Mapping[str, Json], operation: Operation, at: KeyPath) -> None:
         """A request from the API's documentation is pasted with its `model`, which must be ours."""
         model = constants(operation.schema).get("model", operation.name)
         if section.get("model", model) != model:
-            found = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
-            self.complain((*at, "model"), found)
+            words = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
+            self.complain((*at, "model"), words)
 
     def _leaves(self, value: Json, at: KeyPath) -> Any:
         if isinstance(value, str):
@@ -233,14 +269,14 @@ class _StepReader:
 
     def _find_files(self, pattern: str) -> list[str]:
         """Raises ValueError."""
-        found = files_matching(self._inputs.root, pattern, self._inputs.allowed)
+        names = files_matching(self._inputs.root, pattern, self._inputs.allowed)
         try:
-            self._inputs.check(pattern, self._inputs.root, canonical_sha256(found))
+            self._inputs.check(pattern, self._inputs.root, canonical_sha256(names))
         except Unreadable as error:
             raise ValueError(str(error)) from error
-        if kept := [file for file in found if is_key_file(self._inputs.root / file)]:
+        if kept := [name for name in names if is_key_file(self._inputs.root / name)]:
             raise ValueError(f"{kept[0]} {KEPT_KEY}")
-        return found
+        return names
 
     def _complain_of_file(self, error: ManifestError, at: KeyPath, name: str) -> None:
         """A fault inside the file keeps its own place; a missing file is the manifest's fault."""
@@ -257,22 +293,12 @@ class _StepReader:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
-def _without_model(section: Mapping[str, Json]) -> Json:
+def _without_models(sections: Mapping[str, Mapping[str, Json]]) -> Json:
     """The model changes no request: the operation sends it, so the digest does not count it."""
-    return {key: value for key, value in section.items() if key != "model"}
-
-
-def _open_lock(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
-    lock = document.value
-    if not isinstance(lock, dict) or not fitting(lock).keys() >= _LOCK_PARTS:
-        raise ManifestError(
-            [
-                Problem(
-                    file=shown, line=1, column=1, where="", message="this is no lock file of dsrun"
-                )
-            ]
-        )
-    return document.part("manifest"), lock
+    return {
+        name: {key: value for key, value in section.items() if key != "model"}
+        for name, section in sections.items()
+    }
 
 
 def _read_bytes(path: Path, shown: str) -> bytes:
@@ -308,11 +334,10 @@ def structure_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Proble
     if is_nameless:
         message = "this stands where a step has its name; put it below one, such as `posters:`"
         yield ("steps",), document.problem(("steps", "operation"), message, of_key=True)
-    for found in validator.problems(document.value):
-        if is_nameless and found.path[:1] == ("steps",):
+    for broken in validator.problems(document.value):
+        if is_nameless and broken.path[:1] == ("steps",):
             continue
-        problem = document.problem(found.path, found.message, of_key=found.of_key)
-        yield found.path, problem
+        yield broken.path, document.problem(broken.path, broken.message, of_key=broken.of_key)
 
 
 def _is_nameless(value: Json) -> bool:
@@ -364,11 +389,11 @@ def _sorted(value: Json) -> Json:
 
 
 def apply_params(
-    params: Mapping[str, Json], given: Mapping[str, str], *, file: str
+    params: Mapping[str, Json], set_params: Mapping[str, str], *, file: str
 ) -> tuple[dict[str, Json], list[Problem]]:
-    """The params with the given ones replaced, and what is wrong with those."""
+    """The params with those of `--set` in their place, and what is wrong with these."""
     result, problems = dict(params), []
-    for key, text in given.items():
+    for key, text in set_params.items():
         if key not in params:
             known = ", ".join(params) or "none: the manifest has no params"
             message = f"unknown param{nearest(key, list(params))}; allowed: {known}"
