@@ -1,4 +1,4 @@
-"""What a manifest says, read and frozen."""
+"""A manifest as the other rooms know it: frozen, every file that it names read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A text of `input`, `parameters` or `filename`: a template, from the manifest or a file."""
+    """A text of `input`, `parameters` or `filename`, in most cases a template."""
 
     source: str
     at: KeyPath

@@ -1,4 +1,4 @@
-"""A manifest: YAML text and the files that it names, read, checked and frozen."""
+"""Reads a manifest, and the files that it names, into a frozen `Manifest`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -130,12 +130,12 @@ def _read_frame(document: YamlDocument) -> tuple[dict[str, Json], list[Problem]]
 
     Raises ManifestError where nothing can.
     """
-    found = list(structure_problems(document))
-    problems = [problem for _, problem in found]
-    readable = readable_parts(document.value, [at for at, _ in found])
+    broken = list(_frame_problems(document))
+    problems = [problem for _, problem in broken]
+    readable = _readable_parts(document.value, [at for at, _ in broken])
     if readable is None:
         raise ManifestError(problems)
-    return sorted_maps(readable), problems
+    return _sorted_maps(readable), problems
 
 
 def _key_problems(
@@ -164,7 +164,7 @@ class _StepReader:
         self._upload_places: set[KeyPath] = set()
 
     def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
-        """The steps that are good; what is wrong with the others is noted."""
+        """The steps in which nothing is wrong; the problems of the others are noted."""
         steps: list[Step] = []
         for name, section in sections.items():
             told = len(self.problems)
@@ -279,7 +279,7 @@ class _StepReader:
         return names
 
     def _complain_of_file(self, error: ManifestError, at: KeyPath, name: str) -> None:
-        """A fault inside the file keeps its own place; a missing file is the manifest's fault."""
+        """A fault within the file keeps its place; a missing file is told where it is named."""
         for problem in error.problems:
             if problem.line:
                 self.problems.append(problem)
@@ -325,8 +325,8 @@ def _file_problem(shown: str, message: str) -> Problem:
     return Problem(file=shown, line=0, column=0, where="", message=message)
 
 
-def structure_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]:
-    """What breaks the frame of every manifest, each with the path that it is about."""
+def _frame_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]:
+    """What breaks the schema that every manifest shares, each problem with its path."""
     validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
     if validator.is_valid(document.value):
         return
@@ -346,8 +346,8 @@ def _is_nameless(value: Json) -> bool:
     return isinstance(steps, dict) and isinstance(steps.get("operation"), str)
 
 
-def readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
-    """The manifest without what its shape makes unreadable; None where too little is left.
+def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
+    """The manifest without the parts that cannot be read; None where too little is left.
 
     So that a slip in one place does not hide what is wrong in the others.
     """
@@ -362,8 +362,8 @@ def readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
     return {"name": "", **kept, "steps": readable}
 
 
-def sorted_maps(value: Json) -> Json:
-    """Mappings in order of key, so that a template cannot see an order that the digest ignores.
+def _sorted_maps(value: Json) -> Json:
+    """The manifest with sorted mappings: no template sees an order that the digest ignores.
 
     The order of steps and of the axes of a matrix is kept: it numbers the jobs.
     """

@@ -22,7 +22,7 @@ _MOST_ARTIFACTS = 1000  # of one request
 
 
 class Finding(NamedTuple):
-    """A problem, the rule that found it, so that equal ones can be grouped, and how much it found.
+    """A problem of a job, with the rule that it breaks, by which equal ones are grouped.
 
     `size` is the number that a limit was held against.
     """
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 
 class RowProblem(Exception):
-    """A row gives no valid job; `index` is the job's within its step."""
+    """A row gives no valid job. `index` is the job's within its step."""
 
     def __init__(
         self, problems: list[Finding], *, index: int = 0, row: Mapping[str, Json] | None = None
@@ -149,7 +149,7 @@ class CompiledStep:
                 yield row, number * repeat + replica, replica
 
     def _upload_contents(self, row: Row, *, index: int, replica: int) -> list[str]:
-        """SHA-256 of every file that the job of a row uploads; nothing for one that is no good."""
+        """SHA-256 of every file that the job of a row uploads; empty for a bad one."""
         variables, values = self.variables(row, index=index, replica=replica), {}
         for at, build in self._upload_parts.items():
             failures: list[TextFailure] = []
@@ -186,7 +186,7 @@ class CompiledStep:
     def _failed(
         self, request: Json, failures: list[TextFailure], variables: dict[str, Any]
     ) -> list[Finding]:
-        """What is wrong with each text, and with the rest of the request without those."""
+        """What is wrong with each failed text, and with the rest of the request."""
         failed = {dotted(failure.text.at) for failure in failures}
         rest = [
             finding

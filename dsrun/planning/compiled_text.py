@@ -61,7 +61,7 @@ class TextCompiler:
         return build
 
     def text(self, text: Text, wanted: str | None) -> Builder:
-        """The builder of a text, whose value shall be of a type of JSON Schema."""
+        """The builder of a text; `wanted` is the type that the schema asks for."""
         if not _TEMPLATE.search(text.source):
             return _constant(text.source.removesuffix("\n") if text.file else text.source)
         if _DOLLAR in text.source:

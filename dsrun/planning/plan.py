@@ -37,7 +37,7 @@ class Plan:
     warnings: list[Problem] = field(default_factory=list)
 
     def jobs(self) -> Iterator[Job]:
-        """Every job, in order. Raises ManifestError at the first that is not valid."""
+        """Every job, in order. Raises ManifestError at the first row that gives none."""
         for _, job in self._rows():
             if isinstance(job, RowProblem):
                 raise ManifestError([finding.problem for finding in job.problems])
@@ -87,7 +87,7 @@ class Plan:
         return distinct
 
     def _valid_jobs(self, findings: Findings, notes: Findings) -> Iterator[Job]:
-        """The jobs that are valid; what is wrong with others, and odd in these, is noted."""
+        """The valid jobs; what is wrong with the other rows, and what to warn of, is noted."""
         notes.seen = findings.seen
         for compiled, job in self._rows():
             name = compiled.step.name
@@ -108,7 +108,7 @@ class Plan:
                 findings.groups[(name, "", "empty")] = Group(problem)
 
     def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
-        """Every row of every step; the rest of a step that has very many bad ones is left out."""
+        """Every row of every step, until a step has too many bad ones."""
         for compiled in self.steps:
             bad = 0
             for job in compiled.jobs():
@@ -203,7 +203,7 @@ def _uploads(steps: Iterable[CompiledStep]) -> dict[str, StepUploads]:
 def _used_values(
     run_values: Mapping[str, Json], steps: Iterable[CompiledStep]
 ) -> Mapping[str, Json]:
-    """Those values of `run` that some template reads."""
+    """The values of `run` that some template reads."""
     names = set[str]().union(*(compiled.run_values for compiled in steps))
     return {name: value for name, value in run_values.items() if "*" in names or name in names}
 

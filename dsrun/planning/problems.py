@@ -24,7 +24,7 @@ _ALLOWED = re.compile(
 
 @dataclass(slots=True)
 class Group:
-    """Equal problems. `first` is the first job that has it; None where it is no job's."""
+    """Equal problems. `first` is the first job that has one; None where no job has it."""
 
     problem: Problem
     rule: str = ""
@@ -84,7 +84,7 @@ class Findings:
         return [self._told(by_name[step], group) for (step, _, _), group in self.groups.items()]
 
     def _told(self, compiled: CompiledStep, group: Group) -> Problem:
-        """The problem with the jobs that have it, where it is theirs and not the manifest's."""
+        """The problem, with the jobs that have it if it depends on their rows."""
         name, first = compiled.step.name, group.first
         total = self.seen[name]
         used = compiled.uses.get(group.problem.where, frozenset())
@@ -109,7 +109,7 @@ class Findings:
 def _data_lines(
     compiled: CompiledStep, first: RowProblem, used: frozenset[str]
 ) -> tuple[FileLine, ...]:
-    """Where the row of a job stands in data files, those alone that its template uses."""
+    """The lines of data files that a job's row comes from, if its template uses them."""
     matrix = compiled.step.matrix
     files = {name: data for axis in matrix.axes for name, data in axis.data.items()}
     if not files:
@@ -135,8 +135,8 @@ def _with_sizes(group: Group) -> str:
 
 def _with_rows(message: str, rows: Rows, *, is_mixed: bool, is_cut: bool) -> str:
     """The message with `in 37 of 400 jobs, first at products.csv:18` before what is allowed."""
-    found = _ALLOWED.fullmatch(message)
-    head, allowed = found.groups() if found else (message, "")
+    parts = _ALLOWED.fullmatch(message)
+    head, allowed = parts.groups() if parts else (message, "")
     if is_mixed and not re.match(r"found \S+ to \S+", head):
         head += ", or the like,"
     place = " and ".join(map(str, rows.data))

@@ -89,7 +89,7 @@ class UploadFiles:
 
 
 class BadUpload(NamedTuple):
-    """What is wrong at a place of the request: the rule, and words."""
+    """What is wrong at a place of the request: the rule that is broken, and words."""
 
     at: KeyPath
     rule: str
@@ -97,7 +97,7 @@ class BadUpload(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The files of one request, by place, and what is wrong with others."""
+    """The files of one request, each with its place, and what is wrong with others."""
 
     files: Sequence[tuple[KeyPath, UploadFile]]
     bad: Sequence[BadUpload]
@@ -115,7 +115,7 @@ class UploadFields:
         self.places = frozenset(field.at for field in self._fields)
 
     def take(self, request: Json) -> Taken:
-        """Find each file that the request names, and put an address of no file in its place.
+        """Find each file that the request names, and put a stand-in for its address in its place.
 
         So the request has the form in which it will be sent, and can be held to the schema.
         """
@@ -159,7 +159,7 @@ class UploadFields:
 
 
 def by_content(request: Any, taken: Taken) -> Any:
-    """The request with each of its files as `{"upload": "sha256:…"}`, in place."""
+    """The request, in which `{"upload": "sha256:…"}` now stands for each file."""
     for at, file in taken.files:
         put_at(request, at, {UPLOAD: f"{BY_CONTENT}{file.sha256}"})
     return request
@@ -193,7 +193,7 @@ def _check_size(size: int, name: str, field: UploadField) -> None:
 
 
 def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str, str]:
-    """Media type and extension. The content decides; the name may say what it likes."""
+    """Media type and extension, by the content alone; the name does not count."""
     allowed = _alternatives([format_.upper() for format_ in field.formats])
     try:
         kind = kind_of(data.read(HEAD_BYTES), media=field.media)
