@@ -21,7 +21,7 @@ from dsrun.common.units import parse_duration, parse_rate
 from dsrun.engine.listing import ListApi
 from dsrun.engine.ports import GenerationApi, UploadApi
 from dsrun.manifest.execution import Execution, parse_execution
-from dsrun.manifest.reader import Manifest, Step
+from dsrun.manifest.model import Manifest, Step
 from dsrun.service import lists, replies
 from dsrun.storage import layout
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsrun.common.messages import closest, json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -29,7 +30,7 @@ class SchemaProblem:
     `meant` is the known key that an unknown one probably stands for.
     """
 
-    path: tuple[str | int, ...]
+    path: KeyPath
     rule: str
     message: str
     of_key: bool = False
@@ -153,8 +154,8 @@ def _without_echoes(problems: Collection[SchemaProblem]) -> Iterator[SchemaProbl
             yield problem
 
 
-def _in_order(path: tuple[str | int, ...]) -> list[tuple[int, str]]:
-    """A sort key: items by number, keys by name."""
+def _in_order(path: KeyPath) -> list[tuple[int, str]]:
+    """Sorts items by number, keys by name."""
     return [(step, "") if isinstance(step, int) else (-1, step) for step in path]
 
 
@@ -172,7 +173,7 @@ class _Violation:
     """A jsonschema error, its loosely typed parts read once."""
 
     def __init__(self, error: "ValidationError") -> None:
-        self.path: tuple[str | int, ...] = tuple(error.absolute_path)
+        self.path: KeyPath = tuple(error.absolute_path)
         self.rule = str(error.validator)
         self.limit: Any = error.validator_value
         self.value: Any = error.instance

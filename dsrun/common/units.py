@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 
 _CURRENCY = "CNY"
 _LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and small enough to add to a time
@@ -60,7 +61,7 @@ class Price:
     currency: str
     unit: str
     billed: str | None
-    count: tuple[str, ...] | None
+    count: KeyPath | None
     as_of: str
 
     def __str__(self) -> str:

@@ -4,13 +4,14 @@ Types are those of the YAML 1.2 core schema, as editors read them: `no` is a wor
 is text. Whatever JSON cannot express (tags, NaN, keys that are no strings) is a problem.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath, dotted
 from dsrun.common.yaml_positions import (
     PAIR,
     end_column,
@@ -35,8 +36,6 @@ MAX_NODES = 500_000  # before
 _CHARACTERS_OF_A_VALUE = 100
 _MOST_PROBLEMS = 1000  # nobody reads more
 
-Path = tuple[str | int, ...]
-
 
 class YamlDocument:
     """A parsed document: its value, and the line and column of every part of it."""
@@ -47,21 +46,21 @@ class YamlDocument:
         self._root = root
         self._text = text
 
-    def place(self, path: Sequence[str | int], *, of_key: bool = False) -> tuple[int, int]:
+    def place(self, path: KeyPath, *, of_key: bool = False) -> tuple[int, int]:
         """Line and column (from 1) of the value at `path`, or of its key.
 
         A path that leads nowhere gives the place of its last existing part.
         """
         return place_of(self._text, self._node(path, of_key=of_key).start_mark)
 
-    def place_inside(self, path: Sequence[str | int], offset: int) -> tuple[int, int]:
+    def place_inside(self, path: KeyPath, offset: int) -> tuple[int, int]:
         """Line and column (from 1) of character `offset` of the text at `path`."""
         node = self._node(path)
         if not isinstance(node, ScalarNode):
             return self.place(path)
         return place_at(self._text, offset_in_scalar(self._text, node, offset))
 
-    def _node(self, path: Sequence[str | int], *, of_key: bool = False) -> Node:
+    def _node(self, path: KeyPath, *, of_key: bool = False) -> Node:
         key: Node | None = None
         node = self._root
         for step in path:
@@ -78,17 +77,9 @@ class YamlDocument:
         root = self._root if found is None else found[1]
         return YamlDocument(file=self.file, value=self.value[key], root=root, text=self._text)
 
-    def problem(self, path: Sequence[str | int], message: str, *, of_key: bool = False) -> Problem:
+    def problem(self, path: KeyPath, message: str, *, of_key: bool = False) -> Problem:
         node = self._node(path, of_key=of_key)
         return _problem(node, path, message, text=self._text, file=self.file)
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """`steps.posters.input.prompt`, `matrix.include[0]`."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
 
 
 def parse_yaml(text: str, *, file: str) -> YamlDocument:
@@ -127,10 +118,10 @@ class _Builder:
         self._built: dict[int, tuple[Json, int]] = {}
         self._open: set[int] = set()
 
-    def build(self, root: Node, path: Path) -> Json:
+    def build(self, root: Node, path: KeyPath) -> Json:
         return self._build(root, path)[0]
 
-    def _build(self, node: Node, path: Path) -> tuple[Json, int]:
+    def _build(self, node: Node, path: KeyPath) -> tuple[Json, int]:
         """The value of a node and how many values it holds; an anchor is built once."""
         known = self._built.get(id(node))
         if known is not None:
@@ -156,12 +147,12 @@ class _Builder:
         self._built[id(node)] = built
         return built
 
-    def _sequence(self, node: SequenceNode, path: Path) -> tuple[Json, int]:
+    def _sequence(self, node: SequenceNode, path: KeyPath) -> tuple[Json, int]:
         self._check_tag(node, path, "seq")
         items = [self._build(item, (*path, i)) for i, item in enumerate(node.value)]
         return [value for value, _ in items], 1 + sum(size for _, size in items)
 
-    def _mapping(self, node: MappingNode, path: Path) -> tuple[Json, int]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> tuple[Json, int]:
         self._check_tag(node, path, "map")
         own: dict[str, Json] = {}
         merged: dict[str, Json] = {}
@@ -181,7 +172,7 @@ class _Builder:
             size += grown
         return merged | own, size
 
-    def _merge(self, into: dict[str, Json], value: Json, node: Node, path: Path) -> None:
+    def _merge(self, into: dict[str, Json], value: Json, node: Node, path: KeyPath) -> None:
         for source in value if isinstance(value, list) else [value]:
             if not isinstance(source, dict):
                 self._complain(node, path, "`<<` takes a mapping or a list of mappings")
@@ -189,14 +180,14 @@ class _Builder:
             for key, item in source.items():
                 into.setdefault(key, item)
 
-    def _key(self, node: Node, path: Path) -> str | None:
+    def _key(self, node: Node, path: KeyPath) -> str | None:
         if isinstance(node, ScalarNode) and is_text(node.value):
             return str(node.value)
         hint = "; put a value that starts with `{{` in quotes" if _is_bare_template(node) else ""
         self._complain(node, path, f"a key must be text{hint}")
         return None
 
-    def _scalar(self, node: ScalarNode, path: Path) -> Json:
+    def _scalar(self, node: ScalarNode, path: KeyPath) -> Json:
         text: str = node.value
         if node.tag in (STR, "!"):
             if not is_text(text):
@@ -208,19 +199,17 @@ class _Builder:
             self._complain(node, path, str(error))
             return None
 
-    def _check_tag(self, node: Node, path: Path, kind: str) -> None:
+    def _check_tag(self, node: Node, path: KeyPath, kind: str) -> None:
         if node.tag != TAG + kind:
             self._complain(node, path, f"the tag {node.tag} has no JSON type; remove it")
 
-    def _complain(self, node: Node, path: Path, message: str) -> None:
+    def _complain(self, node: Node, path: KeyPath, message: str) -> None:
         if len(self.problems) >= _MOST_PROBLEMS:
             raise ManifestError(self.problems)
         self.problems.append(_problem(node, path, message, text=self._text, file=self._file))
 
 
-def _problem(
-    node: Node, path: Sequence[str | int], message: str, *, text: str, file: str
-) -> Problem:
+def _problem(node: Node, path: KeyPath, message: str, *, text: str, file: str) -> Problem:
     line, column = place_of(text, node.start_mark)
     return Problem(
         file=file,

@@ -1,6 +1,8 @@
-"""A pipeline file as it is read: YAML with its places, to a frozen `Manifest`.
+"""From a pipeline file, and the files that it names, to a frozen `Manifest`.
 
-It never imports HTTP, SQLite, or a room above it. Begin with `reader`. `matrix`
-multiplies, `files` reads the rows of data files, and `templates` renders texts inside `sandbox`,
-which lets no template run for longer than `charges` allows.
+It never imports HTTP, SQLite, or a room above it. Begin with `model`, which is what the others
+make, then `reader`, which makes it. `matrix` multiplies axes into rows, `files` reads the rows of
+data files, and `templates` renders texts inside `sandbox`, which pays for every operation what
+`charges` says, so that each template ends. `execution`, `notify` and `schedule` each read the
+section of their name.
 """

@@ -1,4 +1,4 @@
-"""What an operation of a template may cost, told before it is done. Pure.
+"""What each operation of a template costs at most, computed before it is done. Pure.
 
 A unit is an item of a container, four characters, or a node of the template's own tree: some
 tens of nanoseconds and at most some hundred bytes. No clock is read, so a template that is
@@ -26,15 +26,14 @@ _REPR = 12  # characters that `!r` makes of one, at most
 _HASHED_ALIKE = 2**60  # above it numbers can be chosen that a set cannot tell apart fast
 
 Charge = Callable[..., int]
-Key = str | int | float | bool | None
 
 
 class TooCostly(SecurityError):
-    """A rendering took all that it may; another one with like values would too."""
+    """A rendering has spent all its units; one with similar values would too."""
 
 
 def weight(value: Any, room: int, depth: int = 0) -> int:
-    """The units of a value, everything in it counted as often as it would be printed.
+    """The units of a value; what it holds several times counts each time, as it would be printed.
 
     Raises SecurityError where there are more than `room`, or where it can hold what has no end.
     """
@@ -79,7 +78,7 @@ def _text_weight(text: str) -> int:
 
 
 def grown(length: int) -> int:
-    """The units of a result of at most so many characters or items. Raises SecurityError."""
+    """The units of a result of at most `length` characters or items. Raises SecurityError."""
     if length > MAX_TEXT:
         raise SecurityError(f"a repetition gives more than {MAX_TEXT} characters or items")
     return 1 + (length >> 2)
@@ -103,7 +102,7 @@ def of_operator(operator: str, left: Any, right: Any) -> int:
 
 
 def checked_number(value: Any) -> Any:
-    """A result of arithmetic or of a call, unless it is a number of very many digits."""
+    """The value itself, unless it is a number of too many digits. Raises SecurityError."""
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:
         raise SecurityError("a number has too many digits")
     return value
@@ -111,20 +110,20 @@ def checked_number(value: Any) -> Any:
 
 def formatted(text: str, sign: str, values: Iterable[Any]) -> int:
     """Units of a `%` or `{}` format. A width may stand in the text or, as `*`, in the values."""
-    given = list(values)
-    texts = [text, *(value for value in given if isinstance(value, str))]
-    widths = [int(digits[:12]) for digits in _DIGITS.findall(" ".join(texts))]
+    values = list(values)
+    texts = [text, *(value for value in values if isinstance(value, str))]
     is_computed = "*" in text if sign == "%" else re.search(r"\{[^{}]*\{", text) is not None
-    if not is_computed:
-        widths = [int(digits[:12]) for digits in _DIGITS.findall(text)]
-    else:
-        widths += [abs(value) for value in given if isinstance(value, int)]
-    longest = max(map(_printed, given), default=0)
+    widths = [
+        int(digits[:12]) for digits in _DIGITS.findall(" ".join(texts) if is_computed else text)
+    ]
+    if is_computed:
+        widths += [abs(value) for value in values if isinstance(value, int)]
+    longest = max(map(_printed, values), default=0)
     return grown(len(text) + text.count(sign) * (max(widths, default=0) + longest))
 
 
 def _printed(value: Any) -> int:
-    """About how long a value is in a text, at most."""
+    """How many characters a value has in a text, at most."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, int):
@@ -214,7 +213,7 @@ def urlize(value: Any, *rest: Any, **named: Any) -> int:
 
 
 def searched(text: Any, *rest: Any, **named: Any) -> int:
-    """A filter that may look at each character once for each other one."""
+    """A filter that may take the square of the text's length."""
     del rest, named
     return _squared(_length(text))
 
@@ -255,7 +254,7 @@ def summed(iterable: Any, attribute: Any = None, start: Any = 0) -> int:
 
 
 def each(value: Any = (), *rest: Any, **named: Any) -> int:
-    """A filter that calls another one, a test, or asks for an attribute, of each item."""
+    """A filter that calls another filter or a test, or reads an attribute, for each item."""
     return _items(value) * (10 + _words(rest, named))
 
 
@@ -265,7 +264,7 @@ def _words(rest: Iterable[Any], named: Mapping[str, Any]) -> int:
 
 
 def in_order(value: Any = (), *rest: Any, **named: Any) -> int:
-    """A filter that compares the items with each other, most of them some times."""
+    """A filter that compares the items with each other, most of them several times."""
     return 8 * weight(value, MAX_TEXT) + _items(value) * (20 + _words(rest, named))
 
 

@@ -15,7 +15,7 @@ _POLL_RATE = Rate(requests=15, per_s=1.0)  # the account has 20; others may need
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Times are seconds; None means that the operation's own advice holds."""
+    """Times are in seconds; None leaves the choice to the operation."""
 
     concurrency: int = 16
     rate: Rate | None = None
@@ -34,7 +34,7 @@ class Execution:
 def parse_execution(section: Mapping[str, Json]) -> Execution:
     """Read a section that the manifest schema has already accepted."""
     polling = section.get("polling", {})
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "concurrency": section.get("concurrency"),
         "rate": _maybe(parse_rate, section.get("rate")),
         "submit_window": section.get("submit_window"),
@@ -48,7 +48,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),
     }
-    return Execution(**{key: value for key, value in given.items() if value is not None})
+    return Execution(**{key: value for key, value in settings.items() if value is not None})
 
 
 def _maybe(parse: Callable[[str], T], text: str | None) -> T | None:

@@ -1,4 +1,4 @@
-"""Data files whose rows become matrix values: csv, tsv, json, jsonl, yaml and txt.
+"""Files that a manifest names: rows of csv, tsv, json, jsonl, yaml and txt; texts; patterns.
 
 Rows are read again for every pass, so that a file of a million rows needs no memory; a file
 that changes between two passes is an error, since the digest speaks of the first.
@@ -39,6 +39,7 @@ _CHUNK = 1 << 20
 _JSON_BYTES = 64 * 2**20
 _LONGEST_LINE = 16 * 2**20
 _WILD = re.compile(r"[*?\[]")
+_MOST_NEAR = 1000  # names that a slip is compared with
 MOST_ENTRIES = 100_000  # files and folders that a pattern may look at
 
 
@@ -57,21 +58,21 @@ class Source(NamedTuple):
             raise _error(self.name, 0, str(error)) from error
 
     def read(self, most: int = TEXT_BYTES) -> bytes:
-        """All of a file that is held in memory. Raises ManifestError."""
+        """The whole content. Raises ManifestError."""
         try:
             return read_file(self.path, most=most, folders=self.folders)
         except Unreadable as error:
             raise _error(self.name, 0, str(error)) from error
 
     def text(self) -> str:
-        """Without BOM, every line end a line feed. Raises ManifestError."""
+        """The text, without BOM and with line feeds only. Raises ManifestError."""
         try:
             return decoded(self.read())
         except UnicodeDecodeError as error:
             raise _not_utf8(self) from error
 
     def lines(self) -> Generator[str, None, None]:
-        """The lines of a text, none of them longer than can be meant. Raises ManifestError."""
+        """The lines of a text. Raises ManifestError, also where one is too long to be meant."""
         with TextIOWrapper(self.open(), encoding="utf-8-sig") as file:
             number = 0
             while line := file.readline(_LONGEST_LINE + 1):
@@ -123,7 +124,7 @@ class DataFile:
         return self._read(self._source)
 
     def open(self) -> BufferedReader:
-        """The bytes, to copy them. Raises ManifestError."""
+        """Open the file, to copy its bytes. Raises ManifestError."""
         return self._source.open()
 
     def line_of(self, position: int) -> int:
@@ -135,8 +136,8 @@ class DataFile:
 
     def _state(self) -> tuple[int, int]:
         with self._source.open() as file:
-            found = os.fstat(file.fileno())
-        return found.st_size, found.st_mtime_ns
+            status = os.fstat(file.fileno())
+        return status.st_size, status.st_mtime_ns
 
 
 def files_matching(
@@ -235,12 +236,12 @@ def _sha256_of(source: Source) -> str:
 
 
 def read_text(path: Path, *, shown_as: str, folders: Sequence[Path] | None = None) -> str:
-    """A text file without BOM, every line end a line feed. Raises ManifestError."""
+    """The text of a file, without BOM and with line feeds only. Raises ManifestError."""
     return Source(path, shown_as, folders).text()
 
 
 def decoded(data: bytes) -> str:
-    """Text without BOM, every line end a line feed. Raises UnicodeDecodeError."""
+    """UTF-8 as text, without BOM and with line feeds only. Raises UnicodeDecodeError."""
     return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -380,7 +381,7 @@ def _as_list(value: Json, name: str) -> list[Json]:
 
 
 def _not_utf8(source: Source) -> ManifestError:
-    """Where the first byte is that is no UTF-8. The file is read again, a part at a time."""
+    """The problem of the first byte that is not UTF-8; the file is read again to find its line."""
     line, decoder = 1, codecs.getincrementaldecoder("utf-8")()
     with source.open() as file:
         try:
@@ -390,8 +391,8 @@ def _not_utf8(source: Source) -> ManifestError:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line += error.object.count(b"\n", 0, error.start)
-            found = error.object[error.start]
-            words = f"not UTF-8: byte 0x{found:02x}; save the file as UTF-8"
+            byte = error.object[error.start]
+            words = f"not UTF-8: byte 0x{byte:02x}; save the file as UTF-8"
             return _error(source.name, line, words)
     return _error(source.name, 0, "the file changed while dsrun was reading it; start again")
 
@@ -401,11 +402,8 @@ def _error(name: str, line: int, message: str, *, column: int = 1) -> ManifestEr
     return ManifestError([problem])
 
 
-_MOST_NEAR = 1000  # names that a slip is compared with
-
-
 def near_file(root: Path, name: str) -> str:
-    """A name like it in the same folder, as a question."""
+    """The most similar name in the same folder, as `(did you mean …?)`; empty if there is none."""
     folder, slash, own = name.rpartition("/")
     try:
         known = [entry.name for entry in islice((root / folder).iterdir(), _MOST_NEAR)]

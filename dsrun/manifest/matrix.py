@@ -11,9 +11,19 @@ from typing import Protocol
 from dsrun.common.digest import json_text
 from dsrun.common.messages import closest, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.files import DataFile
 
 Row = dict[str, Json]
+
+RULES = ("zip", "exclude", "include", "sample")
+RESERVED = frozenset(
+    {"matrix", "params", "run", "job", "steps", "index", *RULES}
+    | {"true", "false", "none", "True", "False", "None"}
+    | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
+)
+
+_MOST_AXES = 100
 
 
 class Values(Protocol):
@@ -45,7 +55,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A part of the rows, chosen by lot.
+    """Some of the rows, drawn by lot.
 
     A lot depends on the seed and the row alone, so that another row does not draw all anew.
     """
@@ -72,13 +82,11 @@ class Matrix:
     sample: Sample | None = None
     files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
     globs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the names, by the pattern
-    unused: set[int] = field(
-        default_factory=set
-    )  # exclude rules that the last full pass never used
+    unused: set[int] = field(default_factory=set)  # exclude rules that fit no row of the last pass
 
     @property
     def names(self) -> list[str]:
-        """Every variable that some row has, in the order written."""
+        """Every variable that some row has, in the order of the manifest."""
         names = [name for axis in self.axes for name in axis.names]
         return list(dict.fromkeys([*names, *(key for rule in self.include for key in rule)]))
 
@@ -150,7 +158,7 @@ class Matrix:
 
 
 def _located(axis: Axis) -> Axis:
-    """The axis, its rows with the positions of the file rows in them."""
+    """The axis, with rows that also say which row of its file they come from."""
     return Axis(names=axis.names, values=_Located(axis), zipped=True) if axis.data else axis
 
 
@@ -200,7 +208,7 @@ def same(left: Json, right: Json) -> bool:
 
 
 def _fits(wanted: Json, value: Json) -> bool:
-    """Whether a value meets an exclude rule: equal, one of a list, or holding a mapping's part."""
+    """Whether a value meets an exclude rule: equal, one of its list, or holding its keys."""
     if isinstance(wanted, dict) and isinstance(value, dict):
         return all(key in value and _fits(item, value[key]) for key, item in wanted.items())
     if isinstance(wanted, list) and not isinstance(value, list):
@@ -208,22 +216,10 @@ def _fits(wanted: Json, value: Json) -> bool:
     return same(wanted, value)
 
 
-RULES = ("zip", "exclude", "include", "sample")
-RESERVED = frozenset(
-    {"matrix", "params", "run", "job", "steps", "index", *RULES}
-    | {"true", "false", "none", "True", "False", "None"}
-    | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
-)
-
-_MOST_AXES = 100
-
-Path_ = tuple[str | int, ...]
-
-
 class Complain(Protocol):
-    """Notes a problem of the value at a path, or of its key."""
+    """Notes a problem with the value at a path, or with its key."""
 
-    def __call__(self, at: Path_, message: str, *, of_key: bool = False) -> None: ...
+    def __call__(self, at: KeyPath, message: str, *, of_key: bool = False) -> None: ...
 
 
 class MatrixReader:
@@ -232,9 +228,9 @@ class MatrixReader:
     def __init__(
         self,
         *,
-        at: Path_,
+        at: KeyPath,
         complain: Complain,
-        load_file: Callable[[str, Path_], DataFile | None],
+        load_file: Callable[[str, KeyPath], DataFile | None],
         find_files: Callable[[str], list[str]],
     ) -> None:
         self._at = at
@@ -292,23 +288,23 @@ class MatrixReader:
     def _glob(self, name: str, pattern: str) -> Axis | None:
         at = (*self._at, name, "glob")
         try:
-            found = self._find_files(pattern)
+            names = self._find_files(pattern)
         except ValueError as error:
             self._complain(at, f"{show(pattern)}: {error}; allowed: a pattern such as refs/*.jpg")
             return None
-        if not found:
+        if not names:
             self._complain(at, f"{show(pattern)} matches no file below the manifest's folder")
             return None
-        self._globs[pattern] = found
-        return Axis(names=(name,), values=found)
+        self._globs[pattern] = names
+        return Axis(names=(name,), values=names)
 
-    def _range(self, name: str, given: list[int]) -> Axis | None:
-        first, last, step = map(int, (*given, 1)[:3])  # 1.0 is an integer in JSON
+    def _range(self, name: str, bounds: list[int]) -> Axis | None:
+        first, last, step = map(int, (*bounds, 1)[:3])  # 1.0 is an integer in JSON
         values = range(first, last + (1 if step > 0 else -1), step) if step else range(0)
         if not values:
             self._complain(
                 (*self._at, name, "range"),
-                f"found {show(given)}, which holds no number; "
+                f"found {show(bounds)}, which holds no number; "
                 "allowed: [first, last] or [first, last, step], both ends included",
             )
             return None
@@ -367,7 +363,7 @@ class MatrixReader:
             for key in rule:
                 self._check_name(key, ("include", position, key))
 
-    def _check_name(self, name: str, at: Path_) -> None:
+    def _check_name(self, name: str, at: KeyPath) -> None:
         if name in RESERVED:
             message = "this name is reserved; give the axis another"
             self._complain((*self._at, *at), message, of_key=True)
@@ -380,7 +376,7 @@ class MatrixReader:
 
 
 def idle_axes(matrix: Matrix, used: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Axes that change no request, each with the rule of the matrix that its name may mean."""
+    """The axes that no template uses, each with the rule that it may be a misspelling of."""
     ruled = {name for rule in (*matrix.include, *matrix.exclude) for name in rule}
     known = {*used, *ruled}
     for axis in matrix.axes:
@@ -396,7 +392,7 @@ def _sample(section: Mapping[str, Json] | None) -> Sample | None:
 
 
 def _in_place(axes: Mapping[str, Axis | None], zipped: list[str], merged: Axis) -> Iterator[Axis]:
-    """The axes in order, the zipped ones together where the first of them stood."""
+    """The axes in order, with the zipped ones merged where the first of them stood."""
     done = False
     for name, axis in axes.items():
         if name not in zipped:

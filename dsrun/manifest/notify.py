@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file, is_key_variable, names_key
 from dsrun.common.digest import json_text, sha256_hex
 from dsrun.common.models import JobStatus, Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.run_summary import RunEnd
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Templates
 
-Path_ = tuple[str | int, ...]
-Complain = Callable[[Path_, str], None]
+Complain = Callable[[KeyPath, str], None]
 
 DEFAULT_ON = frozenset({"failure", "recovery"})
 
@@ -31,14 +31,14 @@ _SAMPLE = RunEnd(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromEnvironment:
-    """A value that stands in a variable, since the manifest is no place for a secret."""
+    """A value that an environment variable holds, since a manifest is no place for secrets."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notify:
-    """Whom to tell. `payload` is None for everything that is known of the run."""
+    """Whom to tell. Without a `payload` the notice has all that is known of the run."""
 
     on: frozenset[str]
     url: str | FromEnvironment | None = None
@@ -50,12 +50,12 @@ class Notify:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The names of the environment that it needs."""
+        """The names of the environment variables that it needs."""
         values = (self.url, *self.headers.values())
         return tuple(value.name for value in values if isinstance(value, FromEnvironment))
 
     def wants(self, end: RunEnd) -> bool:
-        """Whether this end is one to tell of."""
+        """Whether a run that ended so is to be told of."""
         return "always" in self.on or end.outcome in self.on
 
     def payload_of(self, end: RunEnd) -> Json:
@@ -76,7 +76,7 @@ class Notify:
 
     @property
     def digest(self) -> str:
-        """Of what is allowed: the section, and what else decides which program runs.
+        """What a user allows: the section, and what else decides which program runs.
 
         A program beside the manifest is another one in another folder, or once it is changed.
         """
@@ -96,13 +96,13 @@ class Notify:
 
 
 def read_notify(section: Json, *, root: Path, complain: Complain) -> Notify | None:
-    """A section that the frame has accepted; None where there is none, or it is not good.
+    """The section, which the frame has accepted; None if there is none or something is wrong.
 
     What is wrong with it is complained of.
     """
     if section is None:
         return None
-    complaints: list[tuple[Path_, str]] = []
+    complaints: list[tuple[KeyPath, str]] = []
     notify = _read(section, root=root, complain=lambda *words: complaints.append(words))
     for at, words in complaints:
         complain(at, words)
@@ -141,7 +141,7 @@ def _read(section: Mapping[str, Json], *, root: Path, complain: Complain) -> Not
 
 
 def _check_key(notify: Notify, complain: Complain) -> None:
-    """Nobody is told the key."""
+    """A notice must not give the API key away."""
     if holds_key(json_text(notify.section)):
         complain(("notify",), "holds the API key itself")
     values = {("url",): notify.url} | {("headers", k): v for k, v in notify.headers.items()}
@@ -165,8 +165,8 @@ def _rendered(value: Json, templates: Templates, variables: Mapping[str, Json]) 
     return value
 
 
-def _value(given: Json) -> str | FromEnvironment | None:
-    return FromEnvironment(name=given["env"]) if isinstance(given, Mapping) else given
+def _value(value: Json) -> str | FromEnvironment | None:
+    return FromEnvironment(name=value["env"]) if isinstance(value, Mapping) else value
 
 
 def _is_address(text: str) -> bool:

@@ -1,10 +1,9 @@
-"""A manifest: YAML text and the files that it names, read, checked and frozen."""
+"""Reads a manifest, and the files that it names, into a frozen `Manifest`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,6 +14,7 @@ from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.user_files import (
@@ -29,67 +29,17 @@ from dsrun.common.user_files import (
 )
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.common.yaml_scalars import is_text
-from dsrun.manifest.execution import Execution, parse_execution
+from dsrun.manifest.execution import parse_execution
 from dsrun.manifest.files import DataFile, decoded, files_matching, near_file, read_text
-from dsrun.manifest.matrix import Matrix, MatrixReader
-from dsrun.manifest.notify import Notify, read_notify
-from dsrun.manifest.schedule import Schedule, read_schedule, schedule_faults
+from dsrun.manifest.matrix import MatrixReader
+from dsrun.manifest.model import Manifest, Step, Text
+from dsrun.manifest.notify import read_notify
+from dsrun.manifest.schedule import read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.operation import Operation
 
-FORMAT_VERSION = 1
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
 _MOST_PROBLEMS = 1000  # nobody reads more
-
-Path_ = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A text of `input`, `parameters` or `filename`: a template, from the manifest or a file."""
-
-    source: str
-    at: Path_
-    file: str | None = None  # the prompt file, as the manifest spells it
-    sha256: str | None = None  # of the prompt file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step. The leaves of `body` (input and parameters) are Text or constants."""
-
-    name: str
-    operation: str
-    matrix: Matrix
-    repeat: int
-    body: Mapping[str, Any]
-    filename: Text | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """Everything that a pipeline says. `raw` is the manifest's value with the params resolved."""
-
-    path: Path
-    inputs: Inputs  # where the files lie that it names
-    source: bytes
-    document: YamlDocument
-    raw: Mapping[str, Json]
-    name: str
-    params: Mapping[str, Json]
-    steps: tuple[Step, ...]
-    execution: Execution
-    notify: Notify | None
-    pinned: Mapping[str, Json] | None  # the lock file, where the pipeline is one
-    schedule: Schedule | None = None
-    keep: int | None = None  # run directories that stay; None: all
-    metadata: bool = True  # pictures carry their request
-    problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
-
-    @property
-    def root(self) -> Path:
-        """The folder that file names are relative to."""
-        return self.inputs.root
 
 
 def load_manifest(
@@ -116,59 +66,87 @@ def read_manifest(
     """Read a pipeline file and the files that it names, as far as they can be read.
 
     `allow_files`: folders beside its own that it may read from. What is wrong stands in
-    `problems`, and in a ManifestError where nothing else can be read.
+    `problems`. Raises ManifestError where nothing else can be read.
     """
     guard_key()
-    shown = str(path)
-    allowed, pinned = tuple(allow_files), None
-    source = _read_bytes(path, shown)
-    document = parse_yaml(_text_of(source, shown), file=shown)
-    inputs = Inputs(path.parent, allowed=allowed)
-    if path.name == lockfile.NAME:
-        document, pinned = _open_lockfile(document, shown)
-        inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS, allowed, pinned["files"])
-    problems = list(structure_problems(document))
-    readable = readable_parts(document.value, [path for path, _ in problems])
-    if readable is None:
-        raise ManifestError([problem for _, problem in problems])
-    raw = sorted_maps(readable)
-    params, wrong = apply_params(raw["params"], set_params or {}, file=shown)
-    raw = {**raw, "params": params}
+    opened = _open(path, tuple(allow_files))
+    document, inputs = opened.document, opened.inputs
+    raw, frame_problems = _read_frame(document)
+    params, param_problems = apply_params(raw["params"], set_params or {}, file=str(path))
     reader = _StepReader(document, inputs, catalog)
-    steps = tuple(
-        reader.read(name, section)
-        for name, section in raw["steps"].items()
-        if len(reader.problems) < _MOST_PROBLEMS
-    )
-    raw["steps"] = {name: _without_model(step) for name, step in raw["steps"].items()}
+    steps = reader.read(raw["steps"])
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
-    late = [document.problem(at, words) for at, words in schedule_faults(raw.get("schedule"))]
-    late += _key_problems(shown, source, json_text([document.value, params]), catalog)
+    faults = list(schedule_faults(raw.get("schedule")))
     return Manifest(
         path=path,
         inputs=inputs,
-        source=source,
+        source=opened.source,
         document=document,
-        raw=raw,
+        raw={**raw, "params": params, "steps": _without_models(raw["steps"])},
         name=raw["name"],
         params=params,
-        steps=tuple(step for step in steps if step is not None),
+        steps=steps,
         execution=parse_execution(raw.get("execution") or {}),
         notify=notify,
-        schedule=None if late else read_schedule(raw.get("schedule")),
+        schedule=None if faults else read_schedule(raw.get("schedule")),
         keep=raw.get("keep"),
         metadata=raw.get("metadata", True),
-        pinned=pinned,
-        problems=(*(problem for _, problem in problems), *wrong, *reader.problems, *late),
+        pinned=opened.pinned,
+        problems=(
+            *frame_problems,
+            *param_problems,
+            *reader.problems,
+            *(document.problem(at, words) for at, words in faults),
+            *_key_problems(opened, params, catalog),
+        ),
     )
 
 
-def _key_problems(shown: str, source: bytes, value: str, catalog: Catalog) -> Iterator[Problem]:
+class _Opened(NamedTuple):
+    """A pipeline file, parsed; `pinned` is what a lock file holds beside the manifest."""
+
+    source: bytes
+    document: YamlDocument
+    inputs: Inputs
+    pinned: Mapping[str, Json] | None = None
+
+
+def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:
+    shown = str(path)
+    source = _read_bytes(path, shown)
+    document = parse_yaml(_text_of(source, shown), file=shown)
+    if path.name != lockfile.NAME:
+        return _Opened(source, document, Inputs(path.parent, allowed=allowed))
+    content = document.value
+    if not isinstance(content, dict) or not lockfile.fitting(content).keys() >= _LOCKFILE_PARTS:
+        words = "this is no lock file of dsrun"
+        raise ManifestError([Problem(file=shown, line=1, column=1, where="", message=words)])
+    inputs = Inputs(Path(content["root"]), path.parent / INPUTS, allowed, content["files"])
+    return _Opened(source, document.part("manifest"), inputs, content)
+
+
+def _read_frame(document: YamlDocument) -> tuple[dict[str, Json], list[Problem]]:
+    """What can be read of the manifest, and what is wrong with its frame.
+
+    Raises ManifestError where nothing can.
+    """
+    broken = list(_frame_problems(document))
+    problems = [problem for _, problem in broken]
+    readable = _readable_parts(document.value, [at for at, _ in broken])
+    if readable is None:
+        raise ManifestError(problems)
+    return _sorted_maps(readable), problems
+
+
+def _key_problems(
+    opened: _Opened, params: Mapping[str, Json], catalog: Catalog
+) -> Iterator[Problem]:
     """The key itself: whatever stands in these texts is copied into every run directory."""
     words = "holds the API key itself; take it out, and give it to dsrun as DASHSCOPE_API_KEY"
-    if holds_key(source) or holds_key(value):
-        lines = (number for number, line in enumerate(source.split(b"\n"), 1) if holds_key(line))
-        yield Problem(file=shown, line=next(lines, 1), column=1, where="", message=words)
+    document, lines = opened.document, opened.source.split(b"\n")
+    if holds_key(opened.source) or holds_key(json_text([document.value, params])):
+        line = next((number for number, text in enumerate(lines, 1) if holds_key(text)), 1)
+        yield Problem(file=document.file, line=line, column=1, where="", message=words)
     for name, text in catalog.own.items():
         if holds_key(text):
             yield _file_problem(f"operations/{name}.json", words)
@@ -183,27 +161,23 @@ class _StepReader:
         self._inputs = inputs
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
-        self._upload_places: set[Path_] = set()
+        self._upload_places: set[KeyPath] = set()
 
-    def read(self, name: str, section: Mapping[str, Json]) -> Step | None:
-        """The step, or None where it cannot be used; its problems are noted."""
-        told = len(self.problems)
-        step = self._read(name, section)
-        return step if len(self.problems) == told else None
+    def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
+        """The steps in which nothing is wrong; the problems of the others are noted."""
+        steps: list[Step] = []
+        for name, section in sections.items():
+            told = len(self.problems)
+            if told >= _MOST_PROBLEMS:
+                break
+            step = self._read(name, section)
+            if len(self.problems) == told:
+                steps.append(step)
+        return tuple(steps)
 
     def _read(self, name: str, section: Mapping[str, Json]) -> Step:
-        at: Path_ = ("steps", name)
-        operation = section["operation"]
-        if operation not in self._catalog:
-            known = self._catalog.names
-            self.complain(
-                (*at, "operation"),
-                f"found {show(operation)}{nearest(operation, known)}; allowed: {', '.join(known)}",
-            )
-        else:
-            self._check_model(section, self._catalog[operation], at)
-            if uploads := self._catalog[operation].uploads:
-                self._upload_places |= {(*at, *field.at) for field in uploads.fields}
+        at: KeyPath = ("steps", name)
+        self._check_operation(section, at)
         matrix = MatrixReader(
             at=(*at, "matrix"),
             complain=self.complain,
@@ -213,7 +187,7 @@ class _StepReader:
         filename = section.get("filename")
         return Step(
             name=name,
-            operation=operation,
+            operation=section["operation"],
             matrix=matrix,
             repeat=section.get("repeat", 1),
             body={
@@ -224,14 +198,26 @@ class _StepReader:
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
         )
 
-    def _check_model(self, section: Mapping[str, Json], operation: Operation, at: Path_) -> None:
+    def _check_operation(self, section: Mapping[str, Json], at: KeyPath) -> None:
+        name = section["operation"]
+        if name not in self._catalog:
+            known = self._catalog.names
+            words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
+            self.complain((*at, "operation"), words)
+            return
+        operation = self._catalog[name]
+        self._check_model(section, operation, at)
+        if operation.uploads:
+            self._upload_places |= {(*at, *field.at) for field in operation.uploads.fields}
+
+    def _check_model(self, section: Mapping[str, Json], operation: Operation, at: KeyPath) -> None:
         """A request from the API's documentation is pasted with its `model`, which must be ours."""
         model = constants(operation.schema).get("model", operation.name)
         if section.get("model", model) != model:
-            found = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
-            self.complain((*at, "model"), found)
+            words = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
+            self.complain((*at, "model"), words)
 
-    def _leaves(self, value: Json, at: Path_) -> Any:
+    def _leaves(self, value: Json, at: KeyPath) -> Any:
         if isinstance(value, str):
             return Text(source=value, at=at)
         if isinstance(value, dict):
@@ -242,7 +228,7 @@ class _StepReader:
             return [self._leaves(item, (*at, i)) for i, item in enumerate(value)]
         return value
 
-    def _prompt_file(self, name: str, at: Path_) -> Text | None:
+    def _prompt_file(self, name: str, at: KeyPath) -> Text | None:
         path = self._inputs.place(name)
         if keeps_key(path):
             self.complain((*at, "file"), f"{name} {KEPT_KEY}")
@@ -261,7 +247,7 @@ class _StepReader:
                 self._complain_of_file(error, (*at, "file"), name)
         return None
 
-    def _load_data(self, name: str, at: Path_) -> DataFile | None:
+    def _load_data(self, name: str, at: KeyPath) -> DataFile | None:
         path = self._inputs.place(name)
         if keeps_key(path):
             self.complain(at, f"{name} {KEPT_KEY}")
@@ -283,17 +269,17 @@ class _StepReader:
 
     def _find_files(self, pattern: str) -> list[str]:
         """Raises ValueError."""
-        found = files_matching(self._inputs.root, pattern, self._inputs.allowed)
+        names = files_matching(self._inputs.root, pattern, self._inputs.allowed)
         try:
-            self._inputs.check(pattern, self._inputs.root, canonical_sha256(found))
+            self._inputs.check(pattern, self._inputs.root, canonical_sha256(names))
         except Unreadable as error:
             raise ValueError(str(error)) from error
-        if kept := [file for file in found if is_key_file(self._inputs.root / file)]:
+        if kept := [name for name in names if is_key_file(self._inputs.root / name)]:
             raise ValueError(f"{kept[0]} {KEPT_KEY}")
-        return found
+        return names
 
-    def _complain_of_file(self, error: ManifestError, at: Path_, name: str) -> None:
-        """A fault inside the file keeps its own place; a missing file is the manifest's fault."""
+    def _complain_of_file(self, error: ManifestError, at: KeyPath, name: str) -> None:
+        """A fault within the file keeps its place; a missing file is told where it is named."""
         for problem in error.problems:
             if problem.line:
                 self.problems.append(problem)
@@ -303,38 +289,16 @@ class _StepReader:
                 joint = " " if problem.message == OUTSIDE else ": "
                 self.complain(at, f"{name}{joint}{problem.message}{near}")
 
-    def complain(self, at: Path_, message: str, *, of_key: bool = False) -> None:
+    def complain(self, at: KeyPath, message: str, *, of_key: bool = False) -> None:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
-def _without_model(section: Mapping[str, Json]) -> Json:
+def _without_models(sections: Mapping[str, Mapping[str, Json]]) -> Json:
     """The model changes no request: the operation sends it, so the digest does not count it."""
-    return {key: value for key, value in section.items() if key != "model"}
-
-
-def iter_texts(value: Any) -> Iterator[Text]:
-    """Every Text leaf of a step's body."""
-    if isinstance(value, Text):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from iter_texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from iter_texts(item)
-
-
-def _open_lockfile(document: YamlDocument, shown: str) -> tuple[YamlDocument, Mapping[str, Json]]:
-    content = document.value
-    if not isinstance(content, dict) or not lockfile.fitting(content).keys() >= _LOCKFILE_PARTS:
-        raise ManifestError(
-            [
-                Problem(
-                    file=shown, line=1, column=1, where="", message="this is no lock file of dsrun"
-                )
-            ]
-        )
-    return document.part("manifest"), content
+    return {
+        name: {key: value for key, value in section.items() if key != "model"}
+        for name, section in sections.items()
+    }
 
 
 def _read_bytes(path: Path, shown: str) -> bytes:
@@ -361,8 +325,8 @@ def _file_problem(shown: str, message: str) -> Problem:
     return Problem(file=shown, line=0, column=0, where="", message=message)
 
 
-def structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]]:
-    """What breaks the frame of every manifest, each with the path that it is about."""
+def _frame_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]:
+    """What breaks the schema that every manifest shares, each problem with its path."""
     validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
     if validator.is_valid(document.value):
         return
@@ -370,11 +334,10 @@ def structure_problems(document: YamlDocument) -> Iterator[tuple[Path_, Problem]
     if is_nameless:
         message = "this stands where a step has its name; put it below one, such as `posters:`"
         yield ("steps",), document.problem(("steps", "operation"), message, of_key=True)
-    for found in validator.problems(document.value):
-        if is_nameless and found.path[:1] == ("steps",):
+    for broken in validator.problems(document.value):
+        if is_nameless and broken.path[:1] == ("steps",):
             continue
-        problem = document.problem(found.path, found.message, of_key=found.of_key)
-        yield found.path, problem
+        yield broken.path, document.problem(broken.path, broken.message, of_key=broken.of_key)
 
 
 def _is_nameless(value: Json) -> bool:
@@ -383,8 +346,8 @@ def _is_nameless(value: Json) -> bool:
     return isinstance(steps, dict) and isinstance(steps.get("operation"), str)
 
 
-def readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:
-    """The manifest without what its shape makes unreadable; None where too little is left.
+def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
+    """The manifest without the parts that cannot be read; None where too little is left.
 
     So that a slip in one place does not hide what is wrong in the others.
     """
@@ -399,8 +362,8 @@ def readable_parts(value: Json, bad: list[Path_]) -> dict[str, Json] | None:
     return {"name": "", **kept, "steps": readable}
 
 
-def sorted_maps(value: Json) -> Json:
-    """Mappings in order of key, so that a template cannot see an order that the digest ignores.
+def _sorted_maps(value: Json) -> Json:
+    """The manifest with sorted mappings: no template sees an order that the digest ignores.
 
     The order of steps and of the axes of a matrix is kept: it numbers the jobs.
     """
@@ -426,11 +389,11 @@ def _sorted(value: Json) -> Json:
 
 
 def apply_params(
-    params: Mapping[str, Json], given: Mapping[str, str], *, file: str
+    params: Mapping[str, Json], set_params: Mapping[str, str], *, file: str
 ) -> tuple[dict[str, Json], list[Problem]]:
-    """The params with the given ones replaced, and what is wrong with those."""
+    """The params with those of `--set` in their place, and what is wrong with these."""
     result, problems = dict(params), []
-    for key, text in given.items():
+    for key, text in set_params.items():
         if key not in params:
             known = ", ".join(params) or "none: the manifest has no params"
             message = f"unknown param{nearest(key, list(params))}; allowed: {known}"

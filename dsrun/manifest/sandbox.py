@@ -41,6 +41,7 @@ from dsrun.manifest.charges import (
     searched,
     weight,
 )
+from dsrun.manifest.files import decoded
 from dsrun.manifest.template_errors import TemplateProblem, numbered
 
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
@@ -58,7 +59,7 @@ _Body = TypeVar(
 
 
 class NamedUndefined(StrictUndefined):
-    """Says which names there are, where one is not."""
+    """An undefined name, whose error lists the names that there are."""
 
     @property
     def _undefined_message(self) -> str:
@@ -99,7 +100,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters |= {name: self._charged(name, function) for name, function in filters.items()}
 
     def begin(self) -> None:
-        """Before each rendering: it has units of its own."""
+        """Start a rendering, with units of its own."""
         self.units_left = _MAX_UNITS
 
     @contextmanager
@@ -118,7 +119,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise TooCostly(f"the template did not end within {MAX_STEPS} steps")
 
     def sized(self, value: Any) -> Any:
-        """A value that was made, paid for; what is lazy is paid for when it is read."""
+        """The value, paid for; one that is lazy is paid for when it is read."""
         if not isinstance(value, Iterator):
             self.spend(weight(checked_number(value), MAX_TEXT))
         return value
@@ -186,7 +187,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             yield token
 
     def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter that is paid for before it works, and whose result is paid for too."""
+        """The filter, paid for before it runs, as is its result afterwards."""
         if name in FREE:
             return function
         charge = FILTERS.get(name, searched)
@@ -218,7 +219,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _read(
         self, args: Iterable[Any], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments, those that are lazy as lists, so that they can be weighed."""
+        """The arguments, with lazy ones read into lists so that they can be weighed."""
         named = {name: self._listed(value) for name, value in kwargs.items()}
         return tuple(map(self._listed, args)), named
 
@@ -279,14 +280,14 @@ def _price(charge: Charge, args: Sequence[Any], kwargs: Mapping[str, Any]) -> in
 
 
 def _range(*args: Any) -> range:
-    found = range(*args)
-    if any(abs(number) > _LARGEST for number in args) or len(found) > MAX_RANGE:
+    numbers = range(*args)
+    if any(abs(number) > _LARGEST for number in args) or len(numbers) > MAX_RANGE:
         raise SecurityError(f"a range has more than {MAX_RANGE} numbers, or larger ones than 2^63")
-    return found
+    return numbers
 
 
 class _Bounds(NodeTransformer):
-    """Leads what Jinja compiles to Python's own operations through functions that charge."""
+    """Puts a charge around what Jinja would compile to plain Python operations."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802  # the names are Jinja's
         self.generic_visit(node)
@@ -338,14 +339,14 @@ class _Bounds(NodeTransformer):
         return node
 
     def _made(self, node: nodes.List | nodes.Tuple | nodes.Dict) -> nodes.Expr:
-        """A container; where it holds nothing but words, it is as long as the template says."""
+        """A container, charged unless it is all constants: then it is as long as the template."""
         is_plain = all(isinstance(inner, _PLAIN) for inner in node.find_all(nodes.Node))
         self.generic_visit(node)
         return node if is_plain else _filter(node, "_built", node.lineno)
 
 
 def _begin_with_charge(node: _Body) -> _Body:
-    """What may be done many times is charged for its own length each time."""
+    """A body that may run many times is charged for its length each time."""
     units = nodes.Const(UNITS_OF_A_STEP + _size(node.body))
     charge = _filter(units, "_spent", node.lineno)
     node.body = [nodes.ExprStmt(charge, lineno=node.lineno), *node.body]
@@ -371,7 +372,7 @@ def _filter(value: nodes.Node, name: str, line: int, *args: nodes.Expr) -> nodes
 
 
 class BelowLoader(BaseLoader):
-    """Reads included files of a pipeline's folder, following no way out of it."""
+    """Reads included files, none of them from outside the pipeline's folders."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
@@ -389,7 +390,7 @@ class BelowLoader(BaseLoader):
         path = self._inputs.place(name)
         try:
             data = read_file(path, most=TEXT_BYTES, folders=self._inputs.folders)
-            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+            text = decoded(data)
             self._inputs.check(name, path, canonical_sha256(text))
         except Unreadable as error:
             if error.kind == "missing":
@@ -401,7 +402,7 @@ class BelowLoader(BaseLoader):
 
 
 def fitting(text: str) -> str:
-    """A text that a template gives, unless it is too long."""
+    """The text, unless it is too long. Raises SecurityError."""
     if len(text) > MAX_TEXT:
         raise SecurityError(TOO_MUCH)
     return text

@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.units import parse_duration
 
 NICKNAMES = {
@@ -27,8 +28,6 @@ _FIELDS = 5
 SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _DAY_S = 86400.0
 
-Path_ = tuple[str | int, ...]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -39,7 +38,7 @@ class Schedule:
     jitter_s: float = 0.0
 
     def times(self, after: datetime, *, local: ZoneInfo) -> Iterator[datetime]:
-        """The moments that come after `after`, in the schedule's zone or else in `local`."""
+        """The times of runs after `after`, in the schedule's zone or else in `local`."""
         yield from CronSim(self.cron, after.astimezone(self.zone(local)))
 
     def days_before(self, day: date) -> Iterator[date]:
@@ -53,34 +52,34 @@ class Schedule:
 
 
 def read_schedule(section: Json) -> Schedule | None:
-    """A section in which `schedule_faults` found nothing."""
+    """Read a section in which `schedule_faults` finds nothing."""
     if section is None:
         return None
-    given = section if isinstance(section, dict) else {"cron": section}
-    jitter = given.get("jitter")
+    parts = section if isinstance(section, dict) else {"cron": section}
+    jitter = parts.get("jitter")
     return Schedule(
-        cron=_five_fields(given["cron"]),
-        timezone=given.get("timezone"),
+        cron=_five_fields(parts["cron"]),
+        timezone=parts.get("timezone"),
         jitter_s=parse_duration(jitter) if jitter else 0.0,
     )
 
 
-def schedule_faults(section: Json) -> Iterator[tuple[Path_, str]]:
+def schedule_faults(section: Json) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with a section that the manifest schema has accepted, each with its place."""
     if section is None:
         return
-    given: Mapping[str, Json] = section if isinstance(section, dict) else {"cron": section}
-    inside = isinstance(section, dict)
-    fault = _cron_fault(given["cron"])
+    is_mapping = isinstance(section, dict)
+    parts: Mapping[str, Json] = section if is_mapping else {"cron": section}
+    fault = _cron_fault(parts["cron"])
     if fault:
-        yield ("schedule", "cron") if inside else ("schedule",), fault
-    zone = given.get("timezone")
+        yield ("schedule", "cron") if is_mapping else ("schedule",), fault
+    zone = parts.get("timezone")
     known = available_timezones() if zone else ()
     if zone and zone not in known:
         words = f"found {show(zone)}{nearest(zone, sorted(known))}; allowed: a zone such as"
         yield ("schedule", "timezone"), f"{words} Asia/Shanghai or UTC"
-    if given.get("jitter") and parse_duration(given["jitter"]) > _DAY_S:
-        yield ("schedule", "jitter"), f"found {show(given['jitter'])}; allowed: at most 24h"
+    if parts.get("jitter") and parse_duration(parts["jitter"]) > _DAY_S:
+        yield ("schedule", "jitter"), f"found {show(parts['jitter'])}; allowed: at most 24h"
 
 
 def _five_fields(text: str) -> str:
@@ -88,7 +87,7 @@ def _five_fields(text: str) -> str:
 
 
 def _cron_fault(text: str) -> str | None:
-    """What in an expression not every cron understands alike, or nobody understands."""
+    """What in an expression no cron understands, or not every cron understands alike."""
     allowed = 'allowed: five fields such as "0 3 * * *", or @daily, @weekly and the like'
     fields = _five_fields(text).split()
     if len(fields) != _FIELDS:

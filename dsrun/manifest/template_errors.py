@@ -53,7 +53,7 @@ class TemplateProblem(Exception):
 
 
 def numbered(tokens: Iterable[tuple[int, str, str]], source: str) -> Iterator[tuple[int, str, str]]:
-    """Jinja's raw tokens, with the number of their first character for their line."""
+    """Jinja's raw tokens, with the offset of their first character in place of their line."""
     at = 0
     try:
         for _, kind, value in tokens:
@@ -73,38 +73,38 @@ def unreadable(
 
     `known`: the names that there are of each kind, `filter` and `test`.
     """
-    found = error.message or ""
-    span = _unclosed(found, source) or _word_at(source, _offset(error.lineno, source))
-    message = f"the template cannot be read: {_plain_words(found, known)}"
+    jinjas = error.message or ""
+    span = _unclosed(jinjas, source) or _word_at(source, _offset(error.lineno, source))
+    message = f"the template cannot be read: {_plain_words(jinjas, known)}"
     return TemplateProblem(message, file=file, source=source, span=span)
 
 
-def _plain_words(found: str, known: Mapping[str, Iterable[str]]) -> str:
+def _plain_words(message: str, known: Mapping[str, Iterable[str]]) -> str:
     """Jinja's words for its own tokens, as a person writes them."""
-    if name := _UNKNOWN_NAME.fullmatch(found):
+    if name := _UNKNOWN_NAME.fullmatch(message):
         kind, word = name.groups()
         return f"there is no {kind} named {word}{nearest(word, known[kind])}"
-    if tag := _UNCLOSED.match(found):
+    if tag := _UNCLOSED.match(message):
         return f"this {{% {tag[1]} %}} is never closed; add {{% end{tag[1]} %}}"
-    if tag := _CROSSED.match(found):
+    if tag := _CROSSED.match(message):
         return f"found {{% {tag[1]} %}} where the last open tag is {{% {tag[2]} %}}"
-    if tag := _UNKNOWN_TAG.fullmatch(found):
+    if tag := _UNKNOWN_TAG.fullmatch(message):
         if tag[1] in _TAGS:
             return f"found {{% {tag[1]} %}} where no block is open that it could belong to"
         return f"there is no tag {tag[1]}{nearest(tag[1], _TAGS)}"
     for jinjas, ours in _SIGNS.items():
-        found = found.replace(jinjas, ours)
-    return _CHAR.sub(r"unexpected \1", found)
+        message = message.replace(jinjas, ours)
+    return _CHAR.sub(r"unexpected \1", message)
 
 
 def unrendered(message: str, number: int, source: str, file: str) -> TemplateProblem:
-    """The problem of a template that fails at one of its expressions: the one at `number`."""
+    """The problem of a template that fails while it is rendered, in the expression at `number`."""
     start, end = _tag_around(source, _offset(number, source))
     for match in _NAMED.finditer(message):
         name = match[1] or match[2]
-        found = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)").search(source, start, end)
-        if found is not None:
-            return TemplateProblem(message, file=file, source=source, span=_span(found))
+        word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)").search(source, start, end)
+        if word is not None:
+            return TemplateProblem(message, file=file, source=source, span=_span(word))
     first_line = source[start:end].partition("\n")[0].rstrip()
     span = (start, max(1, len(first_line)))
     return TemplateProblem(message, file=file, source=source, span=span)
@@ -122,7 +122,7 @@ def misnamed(message: str, tree: nodes.Template, name: str, source: str, file: s
 
 
 def _offset(number: int, source: str) -> int:
-    """The character that a number means: a token's, else the first of a line."""
+    """The offset that a number of Jinja's stands for: a token's, or that of a line's start."""
     if number >= _BASE:
         return number - _BASE
     lines = source.split("\n")[: max(number - 1, 0)]
@@ -130,7 +130,7 @@ def _offset(number: int, source: str) -> int:
 
 
 def _tag_around(source: str, offset: int) -> tuple[int, int]:
-    """Begin and end of what stands between the braces around a character."""
+    """Start and end of what stands between the braces around an offset."""
     openers = [source.rfind(sign, 0, offset + 1) for sign in _OPENERS]
     start = max(openers)
     if start < 0:
@@ -143,12 +143,12 @@ def _tag_around(source: str, offset: int) -> tuple[int, int]:
 
 
 def _word_at(source: str, offset: int) -> tuple[int, int]:
-    found = _WORD.search(source, min(offset, len(source)))
-    return _span(found) if found is not None else (max(0, len(source.rstrip()) - 1), 1)
+    word = _WORD.search(source, min(offset, len(source)))
+    return _span(word) if word is not None else (max(0, len(source.rstrip()) - 1), 1)
 
 
 def _unclosed(message: str, source: str) -> tuple[int, int] | None:
-    """The tag that opens the block which a template never closes."""
+    """The span of the tag whose block is never closed."""
     named = _UNCLOSED.search(message)
     open_tags: list[tuple[int, int]] = []
     for tag in _BLOCK.finditer(source):
@@ -161,5 +161,5 @@ def _unclosed(message: str, source: str) -> tuple[int, int] | None:
     return open_tags[-1] if open_tags else None
 
 
-def _span(found: re.Match[str]) -> tuple[int, int]:
-    return found.start(), found.end() - found.start()
+def _span(match: re.Match[str]) -> tuple[int, int]:
+    return match.start(), match.end() - match.start()

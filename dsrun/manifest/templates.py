@@ -57,7 +57,7 @@ class Template:
 
 
 class Templates:
-    """Compiles templates; files that they include are read as all inputs of a pipeline."""
+    """Compiles templates, and reads the files that they include."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._loader = BelowLoader(inputs)
@@ -77,7 +77,7 @@ class Templates:
         return self._loader.texts
 
     def variables(self, values: Variables) -> dict[str, Any]:
-        """Variables of a rendering: the values, and Jinja's own names below them."""
+        """The variables of a rendering: the values, and below them Jinja's own names."""
         return {**self._env.globals, **values}
 
     def compile(self, source: str) -> Template:
@@ -110,20 +110,20 @@ class Templates:
             raise self._unreadable(error, own, file) from error
 
     def _with_includes(self, tree: nodes.Template, own: str) -> list[tuple[str, nodes.Template]]:
-        """The template and, each once, everything that it includes, with the files' names."""
-        found, names = [("", tree)], set[str]()
-        for file, part in found:
+        """The template and all that it includes, each file once, by its name."""
+        parts, names = [("", tree)], set[str]()
+        for file, part in parts:
             for name in meta.find_referenced_templates(part):
                 if name is None:
                     raise misnamed(_COMPUTED, part, "", self._source(file, own), file)
                 if name not in names:
                     names.add(name)
                     try:
-                        found.append((name, self._included(name)))
+                        parts.append((name, self._included(name)))
                     except TemplateProblem as error:
                         source = self._source(file, own)
                         raise misnamed(str(error), part, name, source, file) from error
-        return found
+        return parts
 
     def _included(self, name: str) -> nodes.Template:
         try:
@@ -142,9 +142,9 @@ class Templates:
 
     def _failed(self, error: Exception, own: str, number: int) -> TemplateProblem:
         """The problem of a rendering; `number` is its place where the error knows none."""
-        file, found = _place_of(error)
+        file, place = _place_of(error)
         source = self._source(file, own)
-        return unrendered(_words_of(error), found or number, source, file)
+        return unrendered(_words_of(error), place or number, source, file)
 
     def _text(self, tree: nodes.Template, source: str) -> Render:
         template = self._env.from_string(tree)
@@ -184,7 +184,7 @@ class Templates:
 
 
 def _once_if_too_costly(render: Render) -> Render:
-    """A template that took all that it may is not rendered for a million rows more."""
+    """Spares the other rows a template that has been too costly for one."""
     failed: list[TemplateProblem] = []
 
     def rendered(variables: Variables) -> Json:
@@ -201,8 +201,8 @@ def _once_if_too_costly(render: Render) -> Render:
 
 
 def _too_long_a_number(source: str) -> TemplateProblem:
-    found = _LONG_NUMBER.search(source)
-    span = (found.start(), len(found[0])) if found else None
+    digits = _LONG_NUMBER.search(source)
+    span = (digits.start(), len(digits[0])) if digits else None
     words = "the template cannot be read: a number in it has too many digits"
     return TemplateProblem(words, source=source, span=span)
 
@@ -237,7 +237,7 @@ def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _undeclared(tree: nodes.Template, env: Sandbox) -> set[str]:
-    """As Jinja's `find_undeclared_variables`, whose time is the cube of the nesting's depth."""
+    """Jinja's own `find_undeclared_variables` takes the cube of the nesting's depth."""
     finder = TrackingCodeGenerator(env)
     finder.optimizer = None
     finder.visit(tree)
@@ -261,9 +261,7 @@ def _is_run(node: nodes.Node) -> bool:
 def _plain_json(value: Any) -> Json:
     """The value of an expression as JSON. Raises TemplateProblem where it is none, or too much."""
     if isinstance(value, str):
-        return str.__str__(
-            fitting(value)
-        )  # filters such as tojson give a kind of str that is no JSON
+        return str.__str__(fitting(value))  # filters such as tojson give a str that is no JSON
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping | list | tuple):
@@ -305,13 +303,13 @@ def _words_of(error: Exception) -> str:
     return f"the expression fails: {str(error) or type(error).__name__}"
 
 
-def _no_part_words(found: re.Match[str]) -> str:
-    owner = {"str": "text", "int": "number", "float": "number"}.get(found[1], found[1])
-    return f"'{found[2]}' is asked of a {owner}, which has no such part"
+def _no_part_words(match: re.Match[str]) -> str:
+    owner = {"str": "text", "int": "number", "float": "number"}.get(match[1], match[1])
+    return f"'{match[2]}' is asked of a {owner}, which has no such part"
 
 
 def _place_of(error: Exception) -> tuple[str, int]:
-    """The included file, if any, and a number: Jinja leaves the template in its code's globals."""
+    """The included file, if any, and Jinja's number of the place, from the traceback's globals."""
     trace, file, line = error.__traceback__, "", 0
     while trace is not None:
         template = trace.tb_frame.f_globals.get("__jinja_template__")

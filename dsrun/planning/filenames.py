@@ -1,4 +1,4 @@
-"""The stem of an artifact's file name: which texts can be one."""
+"""Which texts can be the stem of an artifact's file name."""
 
 import re
 import unicodedata
@@ -23,7 +23,7 @@ class BadStem(ValueError):
 
 
 def stem_of(value: Json, *, step: str) -> str:
-    """The stem that a template of `filename` gives. Raises BadStem."""
+    """The stem that a rendered `filename` stands for. Raises BadStem."""
     written = unicodedata.normalize("NFC", value if isinstance(value, str) else show(value))
     stem = _EXTENSION.sub("", written)  # dsrun adds the one that the file turns out to have
     if _BAD_STEM.search(stem):

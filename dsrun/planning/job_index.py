@@ -24,7 +24,7 @@ class Clash(NamedTuple):
 
 
 class ChosenJob(NamedTuple):
-    """What is kept of a job that a selection picks; as the fields of Job."""
+    """The fields of a Job that are kept when a selection picks it."""
 
     job_id: str
     step: str
@@ -53,7 +53,7 @@ class ChosenJobs:
         return self._count
 
     def add(self, job: Job, *, lot: bytes | None = None) -> None:
-        """Add a job where it is not here yet; `lot` decides whether a sample has it."""
+        """Add a job unless it is here already; a sample takes the smallest lots."""
         values = (job.job_id, job.step, job.units, lot)
         sql = "INSERT OR IGNORE INTO job (id, step, units, lot) VALUES (?, ?, ?, ?)"
         self._count += self._db.execute(sql, values).rowcount
@@ -79,7 +79,7 @@ class ChosenJobs:
         return ([job.job_id for job in page] for page in self.pages())
 
     def among(self, job_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that are chosen."""
+        """The ids that are chosen, out of these."""
         marks = ",".join("?" * len(job_ids))
         sql = f"SELECT id FROM job WHERE id IN ({marks})"  # noqa: S608  # only question marks
         return {row[0] for row in self._db.execute(sql, job_ids)}
@@ -112,7 +112,7 @@ class PlanIndex:
         self._db.close()
 
     def add(self, jobs: Sequence[Job]) -> list[bool]:
-        """For each job whether it is the first with its id."""
+        """Whether each job is the first with its id."""
         ids = [bytes.fromhex(job.job_id)[:16] for job in jobs]
         marks = ",".join("?" * len(ids))
         query = f"SELECT id FROM job WHERE id IN ({marks})"  # noqa: S608  # only question marks
@@ -134,7 +134,7 @@ class PlanIndex:
         return new
 
     def clashes(self) -> list[Clash]:
-        """At most one a step."""
+        """The clashes, at most one a step."""
         rows = self._db.execute(
             "SELECT step, min(idx), clash FROM stem WHERE clash IS NOT NULL GROUP BY step"
         )
@@ -246,7 +246,7 @@ class PlanDiff:
 
 
 def _stem_key(step: str, stem: str) -> bytes:
-    """The same for names that some file systems take for one: case and composition differ."""
+    """A key that is equal for names that some file system takes for one: by case or composition."""
     name = f"{step}/{stem}"
     if not name.isascii():
         name = unicodedata.normalize("NFC", name)

@@ -1,6 +1,5 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -8,14 +7,13 @@ from itertools import islice
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
-from dsrun.manifest.matrix import Row
-from dsrun.manifest.reader import Manifest, Step
+from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
 from dsrun.planning.job_index import PlanIndex
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
-from dsrun.planning.upload_files import UploadFiles
+from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.language import language_notes
 
@@ -39,10 +37,10 @@ class Plan:
     warnings: list[Problem] = field(default_factory=list)
 
     def jobs(self) -> Iterator[Job]:
-        """Every job, in order. Raises ManifestError at the first that is not valid."""
+        """Every job, in order. Raises ManifestError at the first row that gives none."""
         for _, job in self._rows():
             if isinstance(job, RowProblem):
-                raise ManifestError([found.problem for found in job.problems])
+                raise ManifestError([finding.problem for finding in job.problems])
             yield job
 
     def distinct_jobs(self) -> Iterator[Job]:
@@ -62,7 +60,8 @@ class Plan:
                 try:
                     return None if row is None else compiled.job(row, index=index, replica=replica)
                 except RowProblem as error:
-                    raise ManifestError([found.problem for found in error.problems]) from error
+                    problems = [finding.problem for finding in error.problems]
+                    raise ManifestError(problems) from error
         return None
 
     def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
@@ -71,56 +70,57 @@ class Plan:
         `visit` sees the job of every row, in order, and whether none before was equal.
         Raises ManifestError with all problems, equal ones of different jobs told once.
         """
-        found, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
+        findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct = 0
         with PlanIndex() as index:
-            for batch in batched(self._valid_jobs(found, notes), _BATCH):
+            for batch in batched(self._valid_jobs(findings, notes), _BATCH):
                 for job, is_new in zip(batch, index.add(batch), strict=True):
                     distinct += is_new
                     if visit is not None:
                         visit(job, is_new)
-            found.add_clashes(index.clashes(), self.manifest.document)
+            findings.add_clashes(index.clashes(), self.manifest.document)
         self._note_unused_rules()
         self.warnings.extend(notes.problems(self.steps))
-        problems = (*self.problems, *found.problems(self.steps))
+        problems = (*self.problems, *findings.problems(self.steps))
         if problems:
             raise ManifestError(problems)
         return distinct
 
-    def _valid_jobs(self, found: Findings, notes: Findings) -> Iterator[Job]:
-        notes.seen = found.seen
-        for step, job in self._rows():
-            name = step.step.name
-            found.seen[name] += 1
+    def _valid_jobs(self, findings: Findings, notes: Findings) -> Iterator[Job]:
+        """The valid jobs; what is wrong with the other rows, and what to warn of, is noted."""
+        notes.seen = findings.seen
+        for compiled, job in self._rows():
+            name = compiled.step.name
+            findings.seen[name] += 1
             if isinstance(job, RowProblem):
-                found.add(name, job)
+                findings.add(name, job)
                 continue
-            for path, words in language_notes(job.request, step.operation.languages):
+            for path, words in language_notes(job.request, compiled.operation.languages):
                 problem = self.manifest.document.problem(("steps", name, *path), words)
-                note = RowProblem([Finding(words, problem)])
-                note.index, note.row = job.index, dict(job.matrix)
-                notes.add(name, note)
+                finding = Finding(words, problem)
+                notes.add(name, RowProblem([finding], index=job.index, row=job.matrix))
             yield job
-        for step in self.steps:
-            if not found.seen[step.step.name]:
-                at = ("steps", step.step.name, "matrix")
-                message = "every row is excluded, so the step has no job; loosen `exclude`"
-                problem = self.manifest.document.problem(at, message)
-                found.groups[(step.step.name, "", "empty")] = Group(problem)
+        for compiled in self.steps:
+            name = compiled.step.name
+            if not findings.seen[name]:
+                words = "every row is excluded, so the step has no job; loosen `exclude`"
+                problem = self.manifest.document.problem(("steps", name, "matrix"), words)
+                findings.groups[(name, "", "empty")] = Group(problem)
 
     def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
-        for step in self.steps:
+        """Every row of every step, until a step has too many bad ones."""
+        for compiled in self.steps:
             bad = 0
-            for item in _step_rows(step):
-                yield step, item
-                bad += isinstance(item, RowProblem)
+            for job in compiled.jobs():
+                yield compiled, job
+                bad += isinstance(job, RowProblem)
                 if bad == MOST_BAD_JOBS:
                     break
 
     def _note_unused_rules(self) -> None:
-        for step in self.steps:
-            for number in sorted(step.step.matrix.unused):
-                at = ("steps", step.step.name, "matrix", "exclude", number)
+        for compiled in self.steps:
+            for number in sorted(compiled.step.matrix.unused):
+                at = ("steps", compiled.step.name, "matrix", "exclude", number)
                 words = "this rule matches no row"
                 self.warnings.append(self.manifest.document.problem(at, words))
 
@@ -128,33 +128,14 @@ class Plan:
 def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
     """Compile every template and take the digest.
 
-    What is wrong stands in `problems`, which `check()` tells with all the rest.
-
-    `run_values`: `date`, `datetime` and `id` of this run.
+    `run_values`: `date`, `datetime` and `id` of this run; a lock file has its own. What is wrong
+    stands in `problems`, which `check()` tells with all the rest. Raises ManifestError where a
+    lock file gives another digest than it says.
     """
-    templates = Templates(manifest.inputs)
-    files = UploadFiles(manifest.inputs)
-    pinned = dict(manifest.pinned["run"]) if manifest.pinned else {}
-    values = {**run_values, **pinned}
-    problems = [*manifest.problems, *_currency_problems(manifest, catalog)]
-    steps: list[CompiledStep] = []
-    for step in manifest.steps:
-        too_many = _size_problem(manifest, step)
-        if too_many is not None:
-            problems.append(too_many)
-            continue
-        try:
-            compiled = CompiledStep(
-                step, manifest=manifest, catalog=catalog, templates=templates, run_values=values,
-                files=files,
-            )  # fmt: skip
-        except RowProblem as error:
-            problems += [found.problem for found in error.problems]
-        else:
-            steps.append(compiled)
-    problems += _key_problems(manifest, templates)
-    names = {name for step in steps for t in step.compiled for name in t.run_values}
-    used = {name: value for name, value in values.items() if "*" in names or name in names}
+    templates, files = Templates(manifest.inputs), UploadFiles(manifest.inputs)
+    values = {**run_values, **(manifest.pinned["run"] if manifest.pinned else {})}
+    steps, step_problems = _compiled(manifest, catalog, templates, values, files)
+    used = _used_values(values, steps)
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
@@ -164,13 +145,18 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         files=files,
         templates=templates,
         steps=tuple(steps),
-        problems=tuple(problems),
+        problems=(
+            *manifest.problems,
+            *_currency_problems(manifest, catalog),
+            *step_problems,
+            *_key_problems(manifest, templates),
+        ),
         warnings=[
             *_rate_warnings(manifest, catalog),
-            *(w for step in steps for w in step.warnings),
+            *(warning for compiled in steps for warning in compiled.warnings),
         ],
     )
-    if not problems:
+    if not plan.problems:
         _check_pinned(plan)
     return plan
 
@@ -181,50 +167,53 @@ def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
         yield batch
 
 
-def _step_rows(step: CompiledStep) -> Iterator[Job | RowProblem]:
-    for row, index, replica in _numbered(step):
+def _compiled(
+    manifest: Manifest,
+    catalog: Catalog,
+    templates: Templates,
+    run_values: Mapping[str, Json],
+    files: UploadFiles,
+) -> tuple[list[CompiledStep], list[Problem]]:
+    """The steps that can be compiled, and what is wrong with the others."""
+    steps: list[CompiledStep] = []
+    problems: list[Problem] = []
+    for step in manifest.steps:
+        if too_many := _size_problem(manifest, step):
+            problems.append(too_many)
+            continue
         try:
-            yield step.job(row, index=index, replica=replica)
-        except RowProblem as problem:
-            problem.index, problem.row = index, row
-            yield problem
-
-
-def _numbered(step: CompiledStep) -> Iterator[tuple[Row, int, int]]:
-    """Every row as often as it is repeated, with the job's index and replica."""
-    repeat = step.step.repeat
-    for number, row in enumerate(step.step.matrix.rows()):
-        for replica in range(repeat):
-            yield row, number * repeat + replica, replica
+            compiled = CompiledStep(
+                step, manifest=manifest, catalog=catalog, templates=templates,
+                run_values=run_values, files=files,
+            )  # fmt: skip
+        except ManifestError as error:
+            problems += error.problems
+        else:
+            steps.append(compiled)
+    return steps, problems
 
 
 def _uploads(steps: Iterable[CompiledStep]) -> dict[str, StepUploads]:
     return {
-        step.step.name: StepUploads(step.uploads.places, _uploads_sha256(step))
-        for step in steps
-        if step.upload_parts
+        compiled.step.name: StepUploads(compiled.uploads.places, compiled.uploads_sha256())
+        for compiled in steps
     }
 
 
-def _uploads_sha256(step: CompiledStep) -> str | None:
-    """SHA-256 of the contents that a step's jobs upload, in their order; None for none.
-
-    The names of the files do not count, nor where they lie.
-    """
-    state, has_any = hashlib.sha256(), False
-    for row, index, replica in _numbered(step):
-        for sha256 in step.upload_contents(row, index=index, replica=replica):
-            state.update(f"{index} {sha256}\n".encode())
-            has_any = True
-    return state.hexdigest() if has_any else None
+def _used_values(
+    run_values: Mapping[str, Json], steps: Iterable[CompiledStep]
+) -> Mapping[str, Json]:
+    """The values of `run` that some template reads."""
+    names = set[str]().union(*(compiled.run_values for compiled in steps))
+    return {name: value for name, value in run_values.items() if "*" in names or name in names}
 
 
 def _check_pinned(plan: Plan) -> None:
     pinned = plan.manifest.pinned
     if pinned is None or pinned["digest"] == plan.digest:
         return
-    found = file_digests(plan.manifest, plan.included) | plan.files.digests
-    changed = [name for name, sha256 in pinned["files"].items() if found.get(name) != sha256]
+    digests = file_digests(plan.manifest, plan.included) | plan.files.digests
+    changed = [name for name, sha256 in pinned["files"].items() if digests.get(name) != sha256]
     what = f"changed since: {', '.join(changed)}" if changed else "made by another version of dsrun"
     raise ManifestError(
         [

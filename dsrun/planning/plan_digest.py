@@ -1,4 +1,4 @@
-"""What of a plan determines its requests and file names, as one digest (design 1.5)."""
+"""The digest of a pipeline: of all that determines its requests and file names (design 1.5)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 from dsrun.common.digest import canonical_sha256, tagged
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.matrix import Matrix
-from dsrun.manifest.reader import FORMAT_VERSION, Manifest, Step, Text, iter_texts
+from dsrun.manifest.model import FORMAT_VERSION, Manifest, Step, Text, iter_texts
 
 
 class StepUploads(NamedTuple):
     """Where a step's requests take local files, and a digest of the contents (None: no file)."""
 
-    places: frozenset[tuple[str, ...]]
+    places: frozenset[KeyPath]
     sha256: str | None
 
 
@@ -25,9 +26,9 @@ def plan_digest(
     used: Mapping[str, Json],
     files: Mapping[str, str],
     own_operations: Mapping[str, str],
-    uploads: Mapping[str, "StepUploads"],
+    uploads: Mapping[str, StepUploads],
 ) -> str:
-    """The digest of a pipeline; `uploads` by step, of those whose operation takes local files."""
+    """The digest of a pipeline. `uploads` are by step."""
     sections = manifest.raw["steps"]
     called = {step.operation for step in manifest.steps}
     source = {
@@ -50,16 +51,16 @@ def file_digests(manifest: Manifest, included: Mapping[str, str]) -> dict[str, s
 
     Of a glob pattern it is that of the list of names.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for step in manifest.steps:
-        found |= {name: data.sha256 for name, data in step.matrix.files.items()}
-        found |= {name: canonical_sha256(list(n)) for name, n in step.matrix.globs.items()}
-        found |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
-    return found | {name: canonical_sha256(text) for name, text in included.items()}
+        digests |= {name: data.sha256 for name, data in step.matrix.files.items()}
+        digests |= {name: canonical_sha256(list(n)) for name, n in step.matrix.globs.items()}
+        digests |= {t.file: t.sha256 for t in iter_texts(step.body) if t.file and t.sha256}
+    return digests | {name: canonical_sha256(text) for name, text in included.items()}
 
 
 def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) -> Json:
-    """What of a step determines its requests and file names: files by content, axes in order."""
+    """What the digest counts of a step: files by their content, axes in their order."""
     matrix = section.get("matrix") or {}
     source = {
         "operation": step.operation,
@@ -80,9 +81,7 @@ def _by_content(value: Json, matrix: Matrix) -> Json:
     return value
 
 
-def _leaf_sources(
-    value: Any, at: tuple[str | int, ...], upload_places: frozenset[tuple[str, ...]]
-) -> Json:
+def _leaf_sources(value: Any, at: KeyPath, upload_places: frozenset[KeyPath]) -> Json:
     if isinstance(value, Text):
         return {"file": value.sha256} if value.sha256 else value.source
     if isinstance(value, dict):

@@ -24,7 +24,7 @@ _ALLOWED = re.compile(
 
 @dataclass(slots=True)
 class Group:
-    """Equal problems. `first` is the first job that has it; None where it is no job's."""
+    """Equal problems. `first` is the first job that has one; None where no job has it."""
 
     problem: Problem
     rule: str = ""
@@ -80,17 +80,17 @@ class Findings:
             self.groups[(clash.step, "filename", "clash")] = Group(problem)
 
     def problems(self, steps: Iterable[CompiledStep]) -> Sequence[Problem]:
-        by_name = {step.step.name: step for step in steps}
+        by_name = {compiled.step.name: compiled for compiled in steps}
         return [self._told(by_name[step], group) for (step, _, _), group in self.groups.items()]
 
-    def _told(self, step: CompiledStep, group: Group) -> Problem:
-        """The problem with the jobs that have it, where it is theirs and not the manifest's."""
-        name, first = step.step.name, group.first
+    def _told(self, compiled: CompiledStep, group: Group) -> Problem:
+        """The problem, with the jobs that have it if it depends on their rows."""
+        name, first = compiled.step.name, group.first
         total = self.seen[name]
-        used = step.uses.get(group.problem.where, frozenset())
+        used = compiled.uses.get(group.problem.where, frozenset())
         # A name that no row has is the template's fault.
         of_row = group.rule != "template" and not used.isdisjoint(
-            _EVERY_ROW.union(step.step.matrix.names)
+            _EVERY_ROW.union(compiled.step.matrix.names)
         )
         if first is None or (group.count == total and not group.is_mixed and not of_row):
             return group.problem
@@ -99,7 +99,7 @@ class Findings:
             of=total,
             index=first.index,
             matrix=first.row,
-            data=_data_lines(step, first, used),
+            data=_data_lines(compiled, first, used),
         )
         cut = self._ends_at is not None and self._bad[name] >= self._ends_at
         message = _with_rows(_with_sizes(group), rows, is_mixed=group.is_mixed, is_cut=cut)
@@ -107,14 +107,14 @@ class Findings:
 
 
 def _data_lines(
-    step: CompiledStep, first: RowProblem, used: frozenset[str]
+    compiled: CompiledStep, first: RowProblem, used: frozenset[str]
 ) -> tuple[FileLine, ...]:
-    """Where the row of a job stands in data files, those alone that its template uses."""
-    matrix = step.step.matrix
+    """The lines of data files that a job's row comes from, if its template uses them."""
+    matrix = compiled.step.matrix
     files = {name: data for axis in matrix.axes for name, data in axis.data.items()}
     if not files:
         return ()
-    positions = matrix.origins(first.index // step.step.repeat)
+    positions = matrix.origins(first.index // compiled.step.repeat)
     wanted = positions.keys() & used or positions.keys()
     places = [
         FileLine(files[name].name, files[name].line_of(position))
@@ -135,8 +135,8 @@ def _with_sizes(group: Group) -> str:
 
 def _with_rows(message: str, rows: Rows, *, is_mixed: bool, is_cut: bool) -> str:
     """The message with `in 37 of 400 jobs, first at products.csv:18` before what is allowed."""
-    found = _ALLOWED.fullmatch(message)
-    head, allowed = found.groups() if found else (message, "")
+    parts = _ALLOWED.fullmatch(message)
+    head, allowed = parts.groups() if parts else (message, "")
     if is_mixed and not re.match(r"found \S+ to \S+", head):
         head += ", or the like,"
     place = " and ".join(map(str, rows.data))

@@ -24,7 +24,7 @@ _EXAMPLE = "style == '<anime>' and seed > 3"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What the command line asks for; without a word it is everything."""
+    """What the command line asks for; by default everything."""
 
     steps: tuple[str, ...] = ()
     only: str | None = None
@@ -36,10 +36,10 @@ class Selection:
         return self == EVERYTHING
 
     def words(self) -> list[str]:
-        """The same selection as options of a command line."""
-        given = (("only", self.only), ("sample", self.sample), ("limit", self.limit))
+        """The selection as options of a command line."""
+        options = (("only", self.only), ("sample", self.sample), ("limit", self.limit))
         return [f"--step={name}" for name in self.steps] + [
-            f"--{name}={value}" for name, value in given if value is not None
+            f"--{name}={value}" for name, value in options if value is not None
         ]
 
 
@@ -50,7 +50,7 @@ class Chooser:
     """Sees every row of a plan and holds the jobs that the selection picks."""
 
     def __init__(self, plan: Plan, selection: Selection) -> None:
-        """Raises UsageError for a step that is not there, and for an expression that cannot be."""
+        """Raises UsageError for an unknown step, and for an expression that cannot be compiled."""
         known = [step.name for step in plan.manifest.steps]
         for name in () if plan.problems else selection.steps:
             if name not in known:
@@ -66,13 +66,17 @@ class Chooser:
     def visit(self, job: Job, is_new: bool) -> None:
         """Take the job of a row. A job that several rows make is picked when one of them is."""
         self._seen += is_new
-        given = self._selection
-        if given.steps and job.step not in given.steps:
+        selection = self._selection
+        if selection.steps and job.step not in selection.steps:
             return
-        if given.sample is None and given.limit is not None and len(self._chosen) >= given.limit:
+        if (
+            selection.sample is None
+            and selection.limit is not None
+            and len(self._chosen) >= selection.limit
+        ):
             return
         if self._only is None or self._only.picks(job):
-            self._chosen.add(job, lot=None if given.sample is None else _lot(job))
+            self._chosen.add(job, lot=None if selection.sample is None else _lot(job))
 
     def end(self) -> ChosenJobs:
         """The jobs that are picked. Raises UsageError where there are none."""
@@ -154,6 +158,6 @@ def _hint(error: TemplateProblem) -> str:
 
 
 def _lot(job: Job) -> bytes:
-    """Of the row alone: an edited prompt keeps the sample, and a small one is part of a larger."""
+    """Of the row alone, so that an edited prompt keeps the sample, and a larger one has it all."""
     row = json_text([job.step, job.replica, dict(job.matrix)])
     return blake2b(row.encode(), digest_size=8).digest()

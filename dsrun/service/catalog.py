@@ -15,11 +15,11 @@ from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.pointer import pointer, resolve
+from dsrun.common.pointer import KeyPath, dotted, pointer, resolve
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
-from dsrun.common.yaml_document import dotted, parse_yaml
+from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.operation import (
     ArtifactSpec,
     Fill,
@@ -232,7 +232,7 @@ def constants(schema: Mapping[str, Json]) -> Json:
     return fixed
 
 
-def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[str, Json]:
+def schema_at(schema: Mapping[str, Json], path: KeyPath) -> Mapping[str, Json]:
     """The sub-schema of the value at `path`; empty where the schema says nothing."""
     for step in path:
         below = (
@@ -247,7 +247,7 @@ def schema_at(schema: Mapping[str, Json], path: Sequence[str | int]) -> Mapping[
 def asked_value(request: Json, operation: Operation, at: str) -> Json:
     """What a request asks for at a JSON pointer: its own value, else the schema's default."""
     asked = resolve(request, at)
-    return schema_at(operation.schema, at.split("/")[1:]).get("default") if asked is None else asked
+    return schema_at(operation.schema, pointer(at) or ()).get("default") if asked is None else asked
 
 
 def _parse_rate(about: Mapping[str, Json]) -> Rate:

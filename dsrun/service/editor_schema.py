@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath, dotted
 from dsrun.service.catalog import limits_of, price_words, rate_words
 from dsrun.service.operation import Fill, Operation
 
@@ -128,7 +129,7 @@ def _section(operation: Operation, section: str) -> Schema:
     return _object(operation, (section,), operation.schema["properties"][section])
 
 
-def _object(operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json]) -> Schema:
+def _object(operation: Operation, at: KeyPath, schema: Mapping[str, Json]) -> Schema:
     made = {key: value for key, value in _plain(schema).items() if key != "required"}
     made["properties"] = {
         key: _part(operation, (*at, key), inner, needed=key in schema.get("required", ()))
@@ -144,7 +145,7 @@ def _object(operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json
 
 
 def _part(
-    operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json], *, needed: bool = False
+    operation: Operation, at: KeyPath, schema: Mapping[str, Json], *, needed: bool = False
 ) -> Schema:
     """A value as the API takes it, or a template that gives one."""
     fill = _fill_at(operation, at)
@@ -166,13 +167,11 @@ def _part(
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
     other = _UPLOADED if is_upload else _COMPUTED
-    title = f"{operation.name} {'.'.join(at)}"
+    title = f"{operation.name} {dotted(at)}"
     return {**part, "anyOf": [{"title": title, **judged}, other]}
 
 
-def _hover(
-    operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json], fill: Fill | None
-) -> str:
+def _hover(operation: Operation, at: KeyPath, schema: Mapping[str, Json], fill: Fill | None) -> str:
     facts = [limits_of(schema)]
     if fill is not None:
         facts.append("derived when absent" if fill.derive else f"{fill.value} when absent")
@@ -185,7 +184,7 @@ def _hover(
 
 
 def _required(
-    operation: Operation, at: tuple[str, ...], schema: Mapping[str, Json] | None = None
+    operation: Operation, at: KeyPath, schema: Mapping[str, Json] | None = None
 ) -> list[str]:
     """Keys that the manifest itself must give: dsrun adds constants and fills."""
     if schema is None:
@@ -198,7 +197,7 @@ def _required(
     ]
 
 
-def _fill_at(operation: Operation, at: tuple[str, ...]) -> Fill | None:
+def _fill_at(operation: Operation, at: KeyPath) -> Fill | None:
     return next((fill for fill in operation.fills if fill.at == at), None)
 
 

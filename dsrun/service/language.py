@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import value_at
+from dsrun.common.pointer import KeyPath, value_at
 from dsrun.service.operation import LanguageRule
 
 _UNIT = re.compile(
@@ -40,9 +40,7 @@ _MOST_KANA = 0.2  # beyond which Chinese characters are no sign of Chinese
 _LONGEST_WITHOUT_KANA = 12  # characters; a longer Japanese text has some
 
 
-def language_notes(
-    request: Json, rules: Sequence[LanguageRule]
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def language_notes(request: Json, rules: Sequence[LanguageRule]) -> Iterator[tuple[KeyPath, str]]:
     """Path and words of every text of a request that is in another script than its language."""
     for rule in rules:
         text = value_at(request, rule.at)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.common.units import Price, Rate
 
 
@@ -11,10 +12,10 @@ from dsrun.common.units import Price, Rate
 class Fill:
     """A value that dsrun adds to a request where the manifest gives none."""
 
-    at: tuple[str, ...]
+    at: KeyPath
     value: Json = None
     derive: str | None = None  # "seed" or "name"
-    span: tuple[str, ...] | None = None  # count of images that use seed, seed+1, ...
+    span: KeyPath | None = None  # count of images that use seed, seed+1, ...
     length: int = 0  # of a derived name
     maximum: int = 0  # of a derived seed, from the schema
 
@@ -33,8 +34,8 @@ class ArtifactSpec:
     sample_rate: str | None = None
     asked: str | None = None  # the format, in the request
     asked_rate: str | None = None  # the sample rate, in the request
-    count: tuple[str, ...] | None = None  # in the request
-    seed: tuple[str, ...] | None = None  # in the request
+    count: KeyPath | None = None  # in the request
+    seed: KeyPath | None = None  # in the request
     url_hours: float = 24.0
 
 
@@ -52,9 +53,9 @@ class Polling:
 class LanguageRule:
     """The languages of a text of the request: `languages`, else the one that the request names."""
 
-    at: tuple[str, ...]
+    at: KeyPath
     languages: tuple[str, ...] = ()
-    named_by: tuple[str, ...] | None = None
+    named_by: KeyPath | None = None
     default: str = ""  # where the request names none
 
 
@@ -65,7 +66,7 @@ class UploadField:
     Formats are extensions, told by content; sides are in pixels, 0 where nothing is published.
     """
 
-    at: tuple[str, ...]
+    at: KeyPath
     media: str  # "image" or "audio"
     formats: tuple[str, ...]
     max_bytes: int
@@ -103,8 +104,8 @@ class MadeList:
     """
 
     body: Mapping[str, Json]
-    page: tuple[str, ...]  # in the body, from 0
-    page_size: tuple[str, ...]  # in the body
+    page: KeyPath  # in the body, from 0
+    page_size: KeyPath  # in the body
     items: str  # in the answer
     total: str  # in the answer
     match: Mapping[str, str]  # what must be equal: in the request, in an item

@@ -11,7 +11,7 @@ from typing import Any
 
 from dsrun.common.digest import canonical_json
 from dsrun.common.models import Json
-from dsrun.common.pointer import value_at
+from dsrun.common.pointer import KeyPath, holder_at, put_at, value_at
 from dsrun.service.operation import Fill, Operation, Uploads
 
 Request = dict[str, Any]
@@ -20,10 +20,10 @@ Request = dict[str, Any]
 def fill_request(request: Request, *, operation: Operation, replica: int) -> None:
     """Add what the operation file fills in to a request, in place. Raises NotCanonical."""
     for fill in operation.fills:
-        parent = _parent(request, fill.at)
-        if parent is None:
+        parent = holder_at(request, fill.at)
+        if not isinstance(parent, dict):
             continue
-        key = fill.at[-1]
+        key = str(fill.at[-1])
         if fill.derive is None:
             if key not in parent:
                 parent[key] = fill.value
@@ -71,10 +71,10 @@ def part_request(request: Request, operation: Operation, *, first: int, count: i
     part: Request = copy.deepcopy(request)
     count_at, seed_at = operation.artifacts.count, operation.artifacts.seed
     if count_at:
-        _put(part, count_at, count)
+        put_at(part, count_at, count)
     seed = value_at(request, seed_at)
     if seed_at and isinstance(seed, int):
-        _put(part, seed_at, seed + first)
+        put_at(part, seed_at, seed + first)
     return part
 
 
@@ -93,29 +93,13 @@ def _derive(fill: Fill, request: Request, operation: Operation, replica: int) ->
     return int.from_bytes(state.digest()[:8]) % (fill.maximum - span + 2)
 
 
-def _put(request: Request, at: tuple[str, ...], value: Json) -> None:
-    parent = _parent(request, at)
-    if parent is not None:
-        parent[at[-1]] = value
-
-
-def _parent(request: Request, at: tuple[str, ...]) -> Request | None:
-    """The mapping that holds the place: made where it is absent, None where it is no mapping."""
-    for step in at[:-1]:
-        below = request.setdefault(step, {})
-        if not isinstance(below, dict):
-            return None
-        request = below
-    return request
-
-
 UPLOAD = "upload"
 
 
 BY_CONTENT = "sha256:"
 
 
-def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[tuple[str, ...], str]]:
+def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[KeyPath, str]]:
     """Place and SHA-256 of every file of a canonical request."""
     for field in uploads.fields:
         value = value_at(request, field.at)

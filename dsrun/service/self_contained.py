@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from dsrun.common.messages import show
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath, resolve
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_PARTS = 100_000
@@ -23,21 +24,20 @@ _VALUES = frozenset({"const", "enum", "default", "examples", "errorMessage", "x-
 _NOTES = frozenset({"$comment", "title", "description", "default", "errorMessage"})
 _END = "(?![\\s\\S])"  # as the bundled files write the end of a text, for all engines
 
-Path = tuple[str | int, ...]
 Schemas = Mapping[str, Json]
 
 
 class Fault(NamedTuple):
     """What is wrong with a file, at a path of it."""
 
-    path: Path
+    path: KeyPath
     message: str
 
 
 class SchemaFault(Exception):
     """A schema cannot be made self-contained."""
 
-    def __init__(self, path: Path, message: str) -> None:
+    def __init__(self, path: KeyPath, message: str) -> None:
         super().__init__(message)
         self.path = path
 
@@ -46,7 +46,7 @@ class _Unresolved(Exception):
     """A reference leads nowhere, or where it must not; the message follows its text."""
 
 
-def iter_patterns(schema: Json) -> Iterator[tuple[Path, str]]:
+def iter_patterns(schema: Json) -> Iterator[tuple[KeyPath, str]]:
     """Every regular expression of a schema, with its place."""
     for path, node in _schemas(schema, ()):
         if isinstance(pattern := node.get("pattern"), str):
@@ -104,7 +104,7 @@ class _Inliner:
         self._others = others
         self._left = MAX_PARTS
 
-    def schema(self, node: Json, path: Path, open_: tuple[int, ...], own: Json) -> Json:
+    def schema(self, node: Json, path: KeyPath, open_: tuple[int, ...], own: Json) -> Json:
         """`open_`: the targets within which this stands; `own`: the file that it is part of."""
         self._count(path)
         own = own or self._root
@@ -120,7 +120,7 @@ class _Inliner:
                 parts = _joined(parts, self._referred(node[key], (*path, key), open_, own))
         return parts
 
-    def _referred(self, ref: str, path: Path, open_: tuple[int, ...], own: Json) -> Json:
+    def _referred(self, ref: str, path: KeyPath, open_: tuple[int, ...], own: Json) -> Json:
         try:
             target, file = _target(ref, own, self._others)
         except _Unresolved as error:
@@ -129,7 +129,9 @@ class _Inliner:
             raise SchemaFault(path, f"{show(ref)} leads back to itself; write out what is meant")
         return self.schema(target, path, (*open_, id(target)), file)
 
-    def _part(self, key: str, value: Json, path: Path, open_: tuple[int, ...], own: Json) -> Json:
+    def _part(
+        self, key: str, value: Json, path: KeyPath, open_: tuple[int, ...], own: Json
+    ) -> Json:
         if key in _VALUES:
             return value
         if key in _MAPS and isinstance(value, dict):
@@ -140,7 +142,7 @@ class _Inliner:
             return [self.schema(part, (*path, i), open_, own) for i, part in enumerate(value)]
         return self.schema(value, path, open_, own)
 
-    def _count(self, path: Path) -> None:
+    def _count(self, path: KeyPath) -> None:
         self._left -= 1
         if self._left < 0:
             message = f"its references make it larger than {MAX_PARTS:,} parts; write it shorter"
@@ -155,7 +157,7 @@ def _joined(parts: dict[str, Json], target: Json) -> dict[str, Json]:
     return {**parts, "allOf": [*parts.get("allOf", ()), target]}
 
 
-def _schemas(node: Json, path: Path, *, is_map: bool = False) -> Iterator[tuple[Path, Any]]:
+def _schemas(node: Json, path: KeyPath, *, is_map: bool = False) -> Iterator[tuple[KeyPath, Any]]:
     """Every mapping that can be a schema, with its path; what is only a value is left out."""
     if isinstance(node, list):
         for i, item in enumerate(node):
@@ -182,22 +184,11 @@ def _target(ref: Json, own: Json, others: Schemas) -> tuple[Json, Json]:
             known = ", ".join(f"{name}#/..." for name in others)
             raise _Unresolved(f"; nothing is fetched or read here; allowed: #/... or {known}")
         own = others[file]
-    target = _pointed(own, fragment) if fragment[:1] in ("", "/") else _anchored(own, fragment)
+    is_pointer = fragment[:1] in ("", "/")
+    target = resolve(own, unquote(fragment)) if is_pointer else _anchored(own, fragment)
     if not isinstance(target, dict | bool):
         raise _Unresolved("; no schema stands there")
     return target, own
-
-
-def _pointed(node: Json, pointer: str) -> Json:
-    for raw in pointer.split("/")[1:]:
-        step = unquote(raw).replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict):
-            node = node.get(step)
-        elif isinstance(node, list) and step.isascii() and step.isdigit() and len(step) < 9:  # noqa: PLR2004  # no huge number
-            node = node[int(step)] if int(step) < len(node) else None
-        else:
-            return None
-    return node
 
 
 def _anchored(own: Json, name: str) -> Json:

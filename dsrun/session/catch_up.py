@@ -16,7 +16,7 @@ from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import OPEN, Json
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.manifest.reader import Manifest
+from dsrun.manifest.model import Manifest
 from dsrun.planning.plan import Plan
 from dsrun.session.opening import open_plan, today
 from dsrun.session.options import RunOptions

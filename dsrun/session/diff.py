@@ -8,18 +8,17 @@ from typing import Any
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
+from dsrun.common.pointer import KeyPath, value_at
 from dsrun.ledger import lookup
 from dsrun.ledger.lookup import JobRecord
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.manifest.matrix import same
-from dsrun.manifest.reader import Text
+from dsrun.manifest.model import Text
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Difference, PlanDiff
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
 from dsrun.storage.layout import RunLayout
-
-Path_ = tuple[str | int, ...]
 
 _ABSENT = object()
 _MOST = 3  # changes of one job that are told
@@ -58,8 +57,8 @@ class Changes:
         written = [change for change in changes if change[0] not in derived]
         return [self._of_leaf(step, *change) for change in written or changes]
 
-    def _of_leaf(self, step: CompiledStep, at: Path_, old: Any, new: Any) -> str:
-        leaf = _leaf(step.step.body, at)
+    def _of_leaf(self, step: CompiledStep, at: KeyPath, old: Any, new: Any) -> str:
+        leaf = value_at(step.step.body, at)
         if isinstance(leaf, Text):
             if leaf.file in self.files:
                 return f"prompt file {leaf.file} edited"
@@ -71,7 +70,7 @@ class Changes:
         return _words(at[1:] or at, old, new)
 
 
-def _leaves(old: Json, new: Json, at: Path_ = ()) -> Iterator[tuple[Path_, Any, Any]]:
+def _leaves(old: Json, new: Json, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
     """Place, old and new value of everything that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in {**new, **old}:
@@ -83,7 +82,7 @@ def _leaves(old: Json, new: Json, at: Path_ = ()) -> Iterator[tuple[Path_, Any, 
         yield at, old, new
 
 
-def _words(at: Path_, old: Any, new: Any, prefix: str = "") -> str:
+def _words(at: KeyPath, old: Any, new: Any, prefix: str = "") -> str:
     name = prefix + _name(at)
     if old is _ABSENT:
         return f"{name} added"
@@ -95,7 +94,7 @@ def _words(at: Path_, old: Any, new: Any, prefix: str = "") -> str:
     return f"{name} {values[0]} -> {values[1]}"
 
 
-def _name(at: Path_) -> str:
+def _name(at: KeyPath) -> str:
     parts = at[1:] if at[:1] in (("input",), ("parameters",)) else at
     return ".".join(map(str, parts))
 
@@ -103,17 +102,6 @@ def _name(at: Path_) -> str:
 def _listed(words: list[str]) -> str:
     rest = [f"{len(words) - _MOST} more"] if len(words) > _MOST else []
     return ", ".join(words[:_MOST] + rest)
-
-
-def _leaf(body: Any, at: Path_) -> Any:
-    for key in at:
-        if isinstance(body, Mapping):
-            body = body.get(str(key))
-        elif isinstance(body, list) and isinstance(key, int) and key < len(body):
-            body = body[key]
-        else:
-            return None
-    return body
 
 
 class EarlierRun:

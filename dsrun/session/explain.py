@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from dsrun.common.digest import canonical_json
 from dsrun.common.models import Job, Json
-from dsrun.common.pointer import value_at
-from dsrun.common.yaml_document import dotted
+from dsrun.common.pointer import dotted, value_at
 from dsrun.ledger.lookup import JobRecord
-from dsrun.manifest.reader import Text, iter_texts
+from dsrun.manifest.model import Text, iter_texts
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
@@ -74,8 +72,7 @@ def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json
     """Every text of the step, where it stands, and what it has become."""
     step = _step(plan, facts["step"]).step
     for text in iter_texts(step.body):
-        at = tuple(map(str, text.at[2:]))
-        yield _place(plan, text) | {"value": value_at(facts["request"], at)}
+        yield _place(plan, text) | {"value": value_at(facts["request"], text.at[2:])}
     if step.filename is not None:
         yield _place(plan, step.filename) | {"value": facts["filenames"]}
 
@@ -96,17 +93,9 @@ def _added(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     step = _step(plan, facts["step"])
     for fill in step.operation.fills:
         value = value_at(facts["request"], fill.at)
-        if value is not None and not _is_given(step.step.body, fill.at):
+        if value is not None and value_at(step.step.body, fill.at) is None:
             why = "derived from the job" if fill.derive else "always sent"
-            yield {"where": ".".join(fill.at), "value": value, "why": why}
-
-
-def _is_given(body: Any, at: tuple[str, ...]) -> bool:
-    for key in at:
-        if not isinstance(body, Mapping) or key not in body:
-            return False
-        body = body[key]
-    return True
+            yield {"where": dotted(fill.at), "value": value, "why": why}
 
 
 def _files(plan: Plan, step: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dsrun import __version__
 from dsrun.common.settings import Settings
 from dsrun.common.user_files import INPUTS, can_be_kept
 from dsrun.manifest.files import DataFile, text_sha256
-from dsrun.manifest.reader import iter_texts
+from dsrun.manifest.model import iter_texts
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
 from dsrun.session.opening import OWN_OPERATIONS

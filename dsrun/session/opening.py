@@ -9,7 +9,8 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
-from dsrun.manifest.reader import Manifest, read_manifest
+from dsrun.manifest.model import Manifest
+from dsrun.manifest.reader import read_manifest
 from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.service.catalog import Catalog, load_catalog

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.common.errors import ManifestError
-from dsrun.common.yaml_document import MAX_DEPTH, dotted, parse_yaml
+from dsrun.common.yaml_document import MAX_DEPTH, parse_yaml
 from dsrun.manifest.matrix import same
 
 # What YAML takes as it stands: no control characters, and no line breaks of its older version.
@@ -273,19 +273,6 @@ def test_lines_are_an_editor_s_also_where_yaml_counts_others():
 )
 def test_a_problem_knows_where_its_place_ends(path, end):
     assert parse_yaml(DOCUMENT, file="f.yaml").problem(path, "x").end_column == end
-
-
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        pytest.param((), "", id="nothing"),
-        pytest.param(("steps", "posters", "input"), "steps.posters.input", id="keys"),
-        pytest.param(("matrix", "include", 0, "a"), "matrix.include[0].a", id="an item"),
-        pytest.param((1, "name"), "[1].name", id="an item first"),
-    ],
-)
-def test_a_path_in_words(path, text):
-    assert dotted(path) == text
 
 
 def test_numbers_that_fit_no_float_exactly_keep_their_value():

@@ -9,7 +9,8 @@ import pytest
 from dsrun.common import lockfile
 from dsrun.common.errors import ManifestError
 from dsrun.common.resources import read_schema
-from dsrun.manifest.reader import FORMAT_VERSION, Text, iter_texts, load_manifest
+from dsrun.manifest.model import FORMAT_VERSION, Text, iter_texts
+from dsrun.manifest.reader import load_manifest
 from dsrun.planning.plan import build_plan
 from dsrun.service.catalog import load_catalog
 from tests.pipelines import RUN_VALUES, one_step, plan_of, read_manifest, write

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dsrun.planning.compiled_step import coerce
+from dsrun.planning.compiled_text import coerce
 
 NUMBERLIKE = st.from_regex(r"\A[-+ ]?[0-9]{0,5}[.,]?[0-9]{0,3}([eE][-+]?[0-9]{1,3})?\n?\Z")
 

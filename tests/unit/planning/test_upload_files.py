@@ -10,7 +10,7 @@ from PIL import Image
 
 from dsrun.common.errors import FileChanged
 from dsrun.common.user_files import CheckedReader, Inputs
-from dsrun.planning.upload_files import UploadFault, UploadFiles
+from dsrun.planning.uploads import UploadFault, UploadFiles
 from dsrun.service.catalog import load_catalog
 
 [FIELD] = load_catalog()["wanx-v1"].uploads.fields

@@ -8,7 +8,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun.common.errors import ManifestError
-from dsrun.common.pointer import pointer, resolve
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Rate
 from dsrun.service.catalog import constants, load_catalog, parse_operation, schema_at
@@ -108,43 +107,6 @@ def test_the_schema_at_a_path(path, kind):
 
 def test_the_schema_of_an_item():
     assert schema_at({"items": {"type": "string"}}, (3,)) == {"type": "string"}
-
-
-@pytest.mark.parametrize(
-    ("text", "steps"),
-    [
-        pytest.param(None, None, id="none"),
-        pytest.param("", (), id="the whole"),
-        pytest.param("/a/b", ("a", "b"), id="steps"),
-        pytest.param("/", ("",), id="an empty key"),
-        pytest.param("/a~1b/c~0d/~01", ("a/b", "c~d", "~1"), id="escapes"),
-    ],
-)
-def test_a_json_pointer_as_rfc_6901_reads_it(text, steps):
-    assert pointer(text) == steps
-
-
-@pytest.mark.parametrize(
-    ("at", "value"),
-    [
-        pytest.param("/a/0/b", 1, id="through a list"),
-        pytest.param("/a/1", None, id="past the end"),
-        pytest.param("/a/-1", None, id="no negative number"),
-        pytest.param("/a/x", None, id="no number"),
-        pytest.param("/b", None, id="missing"),
-        pytest.param("/c/d", None, id="below text"),
-        pytest.param("/n/d", None, id="below null"),
-        pytest.param("/f", False, id="false is a value"),
-    ],
-)
-def test_what_a_pointer_finds_in_an_answer(at, value):
-    answer = {"a": [{"b": 1}], "c": "text", "n": None, "f": False}
-    assert resolve(answer, at) == value
-
-
-@pytest.mark.parametrize("answer", [None, "text", 7, [], True], ids=repr)
-def test_an_answer_of_any_kind_holds_nothing_but_is_no_error(answer):
-    assert resolve(answer, "/output/task_id") is None
 
 
 @pytest.mark.parametrize(

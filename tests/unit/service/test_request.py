@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrun.common.pointer import value_at
 from dsrun.service.catalog import load_catalog
 from dsrun.service.request import artifact_count, fill_request, part_request, price_of, ranges_of
 
@@ -131,19 +130,6 @@ def test_each_picture_is_counted_and_priced(request_, count, price):
 def test_a_voice_is_one_whatever_the_request_says():
     request = {"parameters": {"n": 4}}
     assert (artifact_count(request, VOICE), price_of(request, VOICE)) == (1, Decimal("0.2"))
-
-
-@pytest.mark.parametrize(
-    ("at", "value"),
-    [
-        pytest.param(("a", "b"), 1, id="there"),
-        pytest.param(("a", "c"), None, id="not there"),
-        pytest.param(("a", "b", "c"), None, id="below a number"),
-        pytest.param(None, None, id="no place"),
-    ],
-)
-def test_the_value_at_a_place(at, value):
-    assert value_at({"a": {"b": 1}}, at) == value
 
 
 def wanx(prompt, **parameters):

@@ -115,6 +115,11 @@ def test_nothing_is_fetched_and_the_place_is_told(load, listener, key, address):
             lambda s: s.update({"allOf": [{"$ref": "#/$defs/none"}]}), "allOf[0].$ref", id="missing"
         ),
         pytest.param(
+            lambda s: s.update({"$defs": {"a/b": {}}, "allOf": [{"$ref": "#/$defs/a%2Fb"}]}),
+            "allOf[0].$ref",
+            id="an encoded slash, which separates",
+        ),
+        pytest.param(
             lambda s: s.update({"allOf": [{"$ref": "#none"}]}), "allOf[0].$ref", id="no anchor"
         ),
         pytest.param(
@@ -185,6 +190,17 @@ def test_what_stands_in_the_file_is_put_in_its_place(load):
     assert not validator.is_valid(request("1", negative_prompt="1"))
     assert not validator.is_valid(request("1", negative_prompt="123456"))
     assert list(name_faults(catalog["mine"].schema, {})) == []
+
+
+def test_a_name_in_a_reference_is_escaped_as_in_a_json_pointer(load):
+    def change(schema):
+        schema["$defs"] = {"a/b c": {"type": "string", "maxLength": 5}}
+        prompt(schema).clear()
+        prompt(schema).update({"$ref": "#/$defs/a~1b%20c"})
+
+    validator = load(change).validator("mine")
+    assert validator.is_valid(request("12345"))
+    assert not validator.is_valid(request("123456"))
 
 
 def test_a_part_of_a_bundled_operation_can_be_meant(load):

@@ -1,7 +1,8 @@
-"""Local files that a request names as `{upload: FILE}`: found, checked, known by their content.
+"""Local files that requests name as `{upload: FILE}`: found, checked, known by their content.
 
-A door to files of the user. Nothing is sent from here; what a file may be is the operation's
-word (`x-dsrun.uploads`).
+A door to files of the user; nothing is sent from here. What a file may be is the operation's word
+(`x-dsrun.uploads`). In a canonical request a file is `{"upload": "sha256:HEX"}`: neither its name
+nor the address that it gets for some hours says what is asked for.
 """
 
 import hashlib
@@ -9,18 +10,21 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 from dsrun.common.credential import KEPT_KEY, keeps_key
 from dsrun.common.media import HEAD_BYTES, ArtifactInvalid, kind_of
 from dsrun.common.messages import json_type, show
 from dsrun.common.models import Json, UploadFile
+from dsrun.common.pointer import KeyPath, put_at, value_at
 from dsrun.common.user_files import UPLOAD_BYTES, Inputs, Unreadable, open_file
 from dsrun.manifest.files import near_file
-from dsrun.service.operation import UploadField
+from dsrun.service.operation import UploadField, Uploads
+from dsrun.service.request import BY_CONTENT, UPLOAD
 
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
 _MB = 2**20
+_STAND_IN = "oss://upload/"
 
 
 class UploadFault(Exception):
@@ -84,6 +88,83 @@ class UploadFiles:
         return error.about(show(name))
 
 
+class BadUpload(NamedTuple):
+    """What is wrong at a place of the request: the rule that is broken, and words."""
+
+    at: KeyPath
+    rule: str
+    message: str
+
+
+class Taken(NamedTuple):
+    """The files of one request, each with its place, and what is wrong with others."""
+
+    files: Sequence[tuple[KeyPath, UploadFile]]
+    bad: Sequence[BadUpload]
+
+
+NOTHING = Taken((), ())
+
+
+class UploadFields:
+    """The upload fields of one operation, with the files that requests name."""
+
+    def __init__(self, uploads: Uploads | None, files: UploadFiles) -> None:
+        self._fields = uploads.fields if uploads else ()
+        self._files = files
+        self.places = frozenset(field.at for field in self._fields)
+
+    def take(self, request: Json) -> Taken:
+        """Find each file that the request names, and put a stand-in for its address in its place.
+
+        So the request has the form in which it will be sent, and can be held to the schema.
+        """
+        if not self._fields:
+            return NOTHING
+        files: list[tuple[KeyPath, UploadFile]] = []
+        bad: list[BadUpload] = []
+        for field in self._fields:
+            value = value_at(request, field.at)
+            if not isinstance(value, dict):
+                continue
+            stand_in = _STAND_IN
+            try:
+                file = self._find(value, field)
+                files.append((field.at, file))
+                stand_in += file.sha256
+            except UploadFault as fault:
+                place = (*field.at, UPLOAD) if UPLOAD in value else field.at
+                bad.append(BadUpload(place, f"upload {fault.kind}", str(fault)))
+            put_at(request, field.at, stand_in)
+        return Taken(files, bad)
+
+    def contents(self, values: Mapping[KeyPath, Json]) -> list[str]:
+        """SHA-256 of the files among the values of upload fields; nothing for a bad one."""
+        contents = []
+        for field in self._fields:
+            value = values.get(field.at)
+            if isinstance(value, dict):
+                try:
+                    contents.append(self._find(value, field).sha256)
+                except UploadFault:
+                    contents.append("")
+        return contents
+
+    def _find(self, value: dict[str, Json], field: UploadField) -> UploadFile:
+        if value.keys() != {UPLOAD}:
+            raise UploadFault(
+                "shape", f"found {show(value)}; allowed: an address, or {{upload: FILE}}"
+            )
+        return self._files.find(value[UPLOAD], field)
+
+
+def by_content(request: Any, taken: Taken) -> Any:
+    """The request, in which `{"upload": "sha256:…"}` now stands for each file."""
+    for at, file in taken.files:
+        put_at(request, at, {UPLOAD: f"{BY_CONTENT}{file.sha256}"})
+    return request
+
+
 def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path]) -> UploadFile:
     """Raises UploadFault, Unreadable."""
     try:
@@ -112,7 +193,7 @@ def _check_size(size: int, name: str, field: UploadField) -> None:
 
 
 def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str, str]:
-    """Media type and extension. The content decides; the name may say what it likes."""
+    """Media type and extension, by the content alone; the name does not count."""
     allowed = _alternatives([format_.upper() for format_ in field.formats])
     try:
         kind = kind_of(data.read(HEAD_BYTES), media=field.media)

@@ -1,0 +1,166 @@
+"""The texts of a step, compiled once: from the variables of a row to the values of its request."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dsrun.common.errors import Problem
+from dsrun.common.messages import nearest
+from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath, dotted
+from dsrun.common.yaml_document import YamlDocument
+from dsrun.manifest.model import Text
+from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.templates import Render, Templates
+from dsrun.service.catalog import schema_at
+
+_TEMPLATE = re.compile(r"\{[{%#]")
+_DOLLAR = "${{"
+
+
+class TextFailure(NamedTuple):
+    """A text whose template cannot be rendered with the variables of a row."""
+
+    text: Text
+    error: TemplateProblem
+
+
+Variables = Mapping[str, Any]
+# Gives the value; where a text fails, it is noted in the list and None stands in its place.
+Builder = Callable[[Variables, list[TextFailure]], Json]
+
+
+class TextCompiler:
+    """Compiles the texts of one step, and notes what they use and what is wrong with them."""
+
+    def __init__(
+        self,
+        templates: Templates,
+        *,
+        document: YamlDocument,
+        root: Path,
+        schema: Mapping[str, Json],
+    ) -> None:
+        """`schema` is that of the request: a rendered text becomes what it asks for."""
+        self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
+        self.run_values: set[str] = set()  # names that they read from `run`; "*": all of them
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self._templates = templates
+        self._document = document
+        self._root = root
+        self._schema = schema
+
+    def body(self, value: Any, at: KeyPath, parts: dict[KeyPath, Builder]) -> Builder:
+        """The builder of a part of the request; those of all that is in it are put in `parts`."""
+        build = self._part(value, at, parts)
+        parts[at] = build
+        return build
+
+    def text(self, text: Text, wanted: str | None) -> Builder:
+        """The builder of a text; `wanted` is the type that the schema asks for."""
+        if not _TEMPLATE.search(text.source):
+            return _constant(text.source.removesuffix("\n") if text.file else text.source)
+        if _DOLLAR in text.source:
+            self.warnings.append(self.problem(text, _dollar_hint(text.source)))
+        try:
+            template = self._templates.compile(text.source)
+        except TemplateProblem as error:
+            self.problems.append(self.problem(text, error))
+            return _constant(None)
+        self.uses[dotted(text.at)] = template.uses
+        self.run_values |= template.run_values
+        return _rendered(text, template.render, wanted)
+
+    def problem(self, text: Text, error: TemplateProblem) -> Problem:
+        """The problem of a text's template: in the manifest, a prompt file or an included file."""
+        if name := error.file or text.file:
+            return Problem(
+                file=str(self._root / name),
+                line=error.line,
+                column=error.column,
+                end_column=error.column + error.width if error.width else 0,
+                where=dotted(text.at),
+                message=str(error),
+            )
+        if error.offset < 0:
+            return self._document.problem(text.at, str(error))
+        line, column = self._document.place_inside(text.at, error.offset)
+        last = self._document.place_inside(text.at, error.offset + max(error.width, 1) - 1)
+        return Problem(
+            file=self._document.file,
+            line=line,
+            column=column,
+            end_column=last[1] + 1 if last[0] == line else 0,
+            where=dotted(text.at),
+            message=str(error),
+        )
+
+    def _part(self, value: Any, at: KeyPath, parts: dict[KeyPath, Builder]) -> Builder:
+        if isinstance(value, Text):
+            return self.text(value, schema_at(self._schema, at).get("type"))
+        if isinstance(value, dict):
+            keys = {key: self.body(item, (*at, key), parts) for key, item in value.items()}
+            return lambda row, failures: {key: part(row, failures) for key, part in keys.items()}
+        if isinstance(value, list):
+            items = [self.body(item, (*at, index), parts) for index, item in enumerate(value)]
+            return lambda row, failures: [item(row, failures) for item in items]
+        return _constant(value)
+
+
+def _constant(value: Json) -> Builder:
+    return lambda _, __: value
+
+
+def _rendered(text: Text, render: Render, wanted: str | None) -> Builder:
+    def build(variables: Variables, failures: list[TextFailure]) -> Json:
+        try:
+            value = render(variables)
+        except TemplateProblem as error:
+            failures.append(TextFailure(text, error))
+            return None
+        return coerce(value, wanted) if type(value) is str else value
+
+    return build
+
+
+def _dollar_hint(source: str) -> TemplateProblem:
+    return TemplateProblem(
+        "`${{` gives a dollar sign and then the value; in dsrun a template is written "
+        "{{ name }}, without the dollar",
+        span=(source.index(_DOLLAR), len(_DOLLAR)),
+        source=source,
+    )
+
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)").fullmatch
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
+
+
+def coerce(text: str, wanted: str | None) -> Json:
+    """The rendered text as the type that the schema asks for, where it is exactly that."""
+    if wanted == "integer" and len(text) <= 20 and _INTEGER(text):  # noqa: PLR2004  # 64 bits
+        return int(text)
+    if wanted == "number" and len(text) <= 40 and _NUMBER(text):  # noqa: PLR2004  # no huge text
+        number = int(text) if _INTEGER(text) else float(text)
+        return number if math.isfinite(number) else text
+    if wanted == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+_UNDEFINED = re.compile(r"'(\w+)' is undefined").fullmatch
+_JINJAS_OWN = ("range", "dict", "namespace")
+
+
+def name_known(problem: Problem, names: Iterable[str]) -> Problem:
+    """The problem of an undefined variable, with the names that there are."""
+    undefined = _UNDEFINED(problem.message)
+    if undefined is None:
+        return problem
+    known = sorted(name for name in names if name not in _JINJAS_OWN)
+    message = f"{undefined[1]} is undefined{nearest(undefined[1], known)}; defined here: "
+    return replace(problem, message=message + ", ".join(known))
