@@ -8,7 +8,10 @@ import socket
 import subprocess
 import sys
 
+import orjson
 import pytest
+
+from dsrun.common.resources import read_schema
 
 POSTERS = """
 params: {{tone: soft}}
@@ -300,6 +303,21 @@ class TestExplain:
         line = by_place["parameters.seed"]["line"]
         assert '"{{ seed }}"' in text[line - 1][by_place["parameters.seed"]["column"] - 1 :]
         assert facts["added"] == [{"where": "parameters.n", "value": 1, "why": "always sent"}]
+
+    def test_a_text_of_a_list_has_its_value(self, work):
+        schema = orjson.loads(read_schema("operations/wanx-v1.json"))
+        schema["$id"] = schema["properties"]["model"]["const"] = "mine"
+        tags = {"type": "array", "items": {"type": "string"}}
+        schema["properties"]["input"]["properties"]["tags"] = tags
+        (work.folder / "operations").mkdir()
+        (work.folder / "operations/mine.json").write_bytes(orjson.dumps(schema))
+        (work.folder / "demo.yaml").write_text(
+            "version: 1\nname: demo\nsteps:\n  s:\n    operation: mine\n"
+            '    matrix: {a: [x, y]}\n    input: {prompt: pot, tags: [plain, "{{ a }}!"]}\n'
+        )
+        facts = work.dsrun("explain", "s/1", "demo.yaml", "--json").answer
+        values = {item["where"]: item["value"] for item in facts["templates"]}
+        assert values == {"input.prompt": "pot", "input.tags[0]": "plain", "input.tags[1]": "y!"}
 
     def test_a_derived_seed_is_named(self, work):
         facts = work.dsrun("explain", "posters/0", work.posters(1), "--json").answer
