@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 from dsrun.cli.main import main
 from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
 from dsrun.emulator.faults import FaultDice
+from tests.template import Fork, fork
 
 KEY = "sk-never-to-be-written-down"
 PATIENCE_S = 60.0
@@ -166,12 +168,11 @@ class Outcome:
 class Child:
     """A dsrun of its own process."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path, **options: Any) -> None:
+    def __init__(self, begin: Callable[..., Any], *, folder: Path) -> None:
+        """`begin` starts it, with the files that take what it says."""
         self._out, self._err = folder / "stdout", folder / "stderr"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options
-            )
+            self.process: subprocess.Popen[bytes] | Fork = begin(stdout=out, stderr=err)
 
     def wait_for_words(self, words: str) -> None:
         wait_until(lambda: words in self._err.read_text(), what=f"{words!r} on stderr")
@@ -253,19 +254,29 @@ steps:
         assert code != 4, Path(log[1]).read_text() if log else err
         return Outcome(code=code, out=out, err=err)
 
-    def spawn(self, *arguments: str | Path, **options: Any) -> Child:
+    def spawn(self, *arguments: str | Path) -> Child:
         """Run a command line in a process of its own."""
-        return self.spawn_command([*self.command, *map(str, arguments)], **options)
+        return self._spawn(partial(fork, ["-m", "dsrun", *map(str, arguments)], folder=self.folder))
+
+    def spawn_script(self, script: Path, *arguments: str | Path) -> Child:
+        """Run a script that uses dsrun in a process of its own."""
+        return self._spawn(partial(fork, [str(script), *map(str, arguments)], folder=self.folder))
 
     @property
     def command(self) -> list[str]:
         return [sys.executable, "-m", "dsrun"]
 
-    def spawn_command(self, command: Sequence[str], **options: Any) -> Child:
+    def spawn_command(self, command: Sequence[str | Path], **options: Any) -> Child:
+        """Run any program; dsrun's own start, such as from a shell, is a part of the test."""
+        return self._spawn(
+            partial(subprocess.Popen, command, stdin=subprocess.DEVNULL, cwd=self.folder, **options)
+        )
+
+    def _spawn(self, begin: Callable[..., Any]) -> Child:
         number = len(self._children)
         folder = self.folder.parent / f"child-{number}"
         folder.mkdir()
-        child = Child(command, folder=folder, cwd=self.folder, **options)
+        child = Child(begin, folder=folder)
         self._children.append(child)
         return child
 

@@ -53,7 +53,7 @@ class TestHelp:
         assert __version__ in outcome.out
 
     def test_the_module_is_the_command(self, work):
-        outcome = work.spawn("--version").end()
+        outcome = work.spawn_command([*work.command, "--version"]).end()
         assert outcome.code == 0
         assert outcome.out.startswith("dsrun")
 

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -455,8 +454,7 @@ class TestQueries:
 def test_killed_while_a_found_task_is_given_up_the_next_run_goes_on(work, serve_account, when):
     serve_account(befall={1: ("theirs",)}, total_late=True, task_s=1.0)
     pipeline = work.posters(1)
-    command = [sys.executable, str(CHILD), f"{when} Ledger.record_foreign", "1", "run"]
-    work.spawn_command([*command, str(pipeline)]).end()
+    work.spawn_script(CHILD, f"{when} Ledger.record_foreign", "1", "run", pipeline).end()
     assert work.statuses() == {"submitted" if when == "before" else "submitting": 1}
     work.dsrun(pipeline)
     assert work.statuses() == {"unknown": 1}  # nothing shows that its own was not accepted
