@@ -75,6 +75,22 @@ class StandingClock:
         self._released_at = time.monotonic()
 
 
+class FewStrikes:
+    """The dice of an emulator, which strike so often."""
+
+    def __init__(self, dice: FaultDice, times: int) -> None:
+        self._dice = dice
+        self._left = times
+
+    def strikes(self, name: str) -> bool:
+        strikes = self._left > 0 and self._dice.strikes(name)
+        self._left -= strikes
+        return strikes
+
+    def pick(self, name: str, choices: int) -> int:
+        return self._dice.pick(name, choices)
+
+
 class Service:
     """An emulator as its operator sees it; every question is asked on the emulator's thread."""
 
@@ -100,6 +116,11 @@ class Service:
     def tasks_asked_for(self) -> int:
         """How many tasks were asked for at least once: their ids are on the client's disk."""
         return len({path for _, path in self.requests() if "/tasks/" in path})
+
+    def strike_only(self, times: int) -> None:
+        """Its faults strike so often, whichever requests come first, and never again."""
+        world = self._emulator._world
+        self._ask(lambda: setattr(world, "dice", FewStrikes(world.dice, times)))
 
     def heal(self) -> None:
         """From now on there are no faults; all that it made and knows is still there."""
