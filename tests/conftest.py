@@ -265,6 +265,24 @@ steps:
 """
         return self.pipeline(steps, **execution)
 
+    def posters_and_voices(self, *tones: str, **options: Any) -> Path:
+        """A pipeline of two steps: two jobs of `posters`, and one of `voices` for each tone."""
+        steps = f"""
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {{number: [0, 1]}}
+    input: {{prompt: "a lantern {{{{ number }}}}"}}
+  voices:
+    operation: qwen-voice-design
+    matrix: {{tone: {json.dumps(tones)}}}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "A {{{{ tone }}}} voice"
+      preview_text: Good evening.
+"""
+        return self.pipeline(steps, **options)
+
     def dsrun(self, *arguments: str | Path) -> Outcome:
         """Run a command line in this process. A bug fails the test, whatever it expects."""
         self._capsys.readouterr()

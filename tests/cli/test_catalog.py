@@ -4,20 +4,6 @@ import json
 
 from jsonschema import Draft202012Validator
 
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: A calm voice
-      preview_text: Good evening.
-"""
-
 
 class TestCatalog:
     def test_operations_show_limits_and_prices(self, work):
@@ -47,8 +33,7 @@ class TestCatalog:
     def test_results_meet_their_schema(self, work, serve):
         serve("failed-task=0.3", "partial-task=0.5", "moderation=0.2", seed=6)
         work.dsrun(work.posters(6, pictures=2))
-        voices = TWO_STEPS.replace("demo", "voices")
-        work.dsrun(work.pipeline(voices, name="voices", path="voices.yaml"))
+        work.dsrun(work.posters_and_voices("calm", name="voices", path="voices.yaml"))
         validator = Draft202012Validator(work.dsrun("schema", "results").answer)
         lines = work.results()
         text = (work.run_dir("voices") / "results.jsonl").read_text().splitlines()

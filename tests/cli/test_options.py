@@ -12,19 +12,6 @@ steps:
     input: {prompt: "{{ params.tone }} {{ params.warm }} {{ params.ratio }} {{ params.tags }}"}
     parameters: {n: "{{ params.count }}"}
 """
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: A calm voice
-      preview_text: Good evening.
-"""
 
 
 class TestSet:
@@ -96,7 +83,7 @@ class TestEnvironment:
 
     def test_step(self, work, emulator, monkeypatch):
         monkeypatch.setenv("DSRUN_STEP", "voices")
-        work.dsrun(work.pipeline(TWO_STEPS))
+        work.dsrun(work.posters_and_voices("calm"))
         assert emulator.paid() == 1
 
     def test_emulate(self, work, monkeypatch):

@@ -5,19 +5,6 @@ import subprocess
 
 import pytest
 
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: A calm voice
-      preview_text: Good evening.
-"""
 PLAN_KEYS = {"digest", "jobs", "done", "cached", "to_send", "cost", "shortest_time_s"}
 JOB_KEYS = {"job_id", "step", "index", "matrix", "request", "reason"}
 
@@ -93,7 +80,7 @@ steps:
         assert not (work.folder / "outputs").exists()
 
     def test_limit_and_step_select(self, work):
-        pipeline = work.pipeline(TWO_STEPS)
+        pipeline = work.posters_and_voices("calm")
         assert work.dsrun("plan", pipeline, "--json", "--limit", "1").answer["jobs"] == 1
         plan = work.dsrun("plan", pipeline, "--json", "--full", "--step", "voices").answer
         assert (plan["jobs"], plan["cost"]["amount"]) == (1, pytest.approx(0.2))

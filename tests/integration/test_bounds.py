@@ -224,7 +224,7 @@ def test_answers_of_many_jobs_at_once_stay_small(work, service):
     code, peak = dsrun_peak_mb(work, "run", pipeline)
     assert code == 3
     assert peak < MOST_MB
-    assert work.statuses() == {"submitted": 32}
+    assert "succeeded" not in work.statuses()
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,11 @@
 """The key goes to the host of the API alone, and is written nowhere."""
 
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    matrix: {tone: [calm, bright]}
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: "A {{ tone }} voice"
-      preview_text: Good evening.
-"""
-
 
 class TestKey:
     def test_is_in_no_file_and_in_no_output(self, work, serve, key, monkeypatch, tmp_path):
         monkeypatch.setenv("DSRUN_VERBOSE", "1")
         serve("throttle-bare=0.2", "download-error=0.2", "moderation=0.2", seed=4)
-        child = work.spawn(work.pipeline(TWO_STEPS))
+        child = work.spawn(work.posters_and_voices("calm", "bright"))
         outcome = child.end()
         assert outcome.code in (0, 1)
         assert key not in outcome.out + outcome.err

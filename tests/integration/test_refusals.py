@@ -2,21 +2,6 @@
 
 import pytest
 
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    matrix: {tone: [calm, bright]}
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: "A {{ tone }} voice"
-      preview_text: Good evening.
-"""
-
 
 class TestBadAccount:
     def test_a_bad_key_stops_everything_after_one_create_an_operation(
@@ -31,7 +16,7 @@ class TestBadAccount:
 
     def test_a_bad_key_costs_no_operation_more_than_one_create(self, work, emulator, monkeypatch):
         monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-bad")
-        assert work.dsrun(work.pipeline(TWO_STEPS)).code == 3
+        assert work.dsrun(work.posters_and_voices("calm", "bright")).code == 3
         assert emulator.count("POST", "image-synthesis") <= 1
         assert emulator.count("POST", "customization") <= 1
 
@@ -54,7 +39,7 @@ class TestBadAccount:
 
     def test_a_used_up_quota_stops_its_operation_alone(self, work, serve):
         service = serve("voice-quota")
-        outcome = work.dsrun(work.pipeline(TWO_STEPS))
+        outcome = work.dsrun(work.posters_and_voices("calm", "bright"))
         assert outcome.code == 3
         assert service.count("POST", "customization") == 1
         assert work.statuses() == {"succeeded": 2, "pending": 2}

@@ -1,24 +1,9 @@
 """Work that is done is never done again: the same pipeline, run once more."""
 
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    matrix: {tone: [calm, bright]}
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: "A {{ tone }} voice"
-      preview_text: Good evening.
-"""
-
 
 class TestSecondRun:
     def test_sends_not_one_request(self, work, emulator):
-        pipeline = work.pipeline(TWO_STEPS)
+        pipeline = work.posters_and_voices("calm", "bright")
         assert work.dsrun(pipeline).code == 0
         before, files = emulator.requests(), work.files()
         again = work.dsrun(pipeline)

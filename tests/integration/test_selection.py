@@ -1,20 +1,5 @@
 """Which jobs of a plan are sent: those that are selected, and none where one is invalid."""
 
-TWO_STEPS = """
-steps:
-  posters:
-    operation: wanx-v1
-    matrix: {number: [0, 1]}
-    input: {prompt: "a lantern {{ number }}"}
-  voices:
-    operation: qwen-voice-design
-    matrix: {tone: [calm, bright]}
-    input:
-      target_model: qwen3-tts-vd-2026-01-26
-      voice_prompt: "A {{ tone }} voice"
-      preview_text: Good evening.
-"""
-
 
 class TestSelection:
     def test_limit_runs_the_first_jobs_of_the_plan(self, work, emulator):
@@ -22,18 +7,18 @@ class TestSelection:
         assert [line["status"] for line in work.results()] == ["succeeded"] * 2 + ["pending"] * 2
 
     def test_step_runs_that_step_alone(self, work, emulator):
-        assert work.dsrun(work.pipeline(TWO_STEPS), "--step", "voices").code == 0
+        assert work.dsrun(work.posters_and_voices("calm", "bright"), "--step", "voices").code == 0
         assert emulator.count("POST", "image-synthesis") == 0
         assert emulator.count("POST", "customization") == 2
 
     def test_limit_counts_within_the_step(self, work, emulator):
-        pipeline = work.pipeline(TWO_STEPS)
+        pipeline = work.posters_and_voices("calm", "bright")
         assert work.dsrun(pipeline, "--step", "voices", "--limit", "1").code == 0
         assert emulator.count("POST", "image-synthesis") == 0
         assert emulator.count("POST", "customization") == 1
 
     def test_an_unknown_step_is_an_error(self, work, emulator):
-        outcome = work.dsrun(work.pipeline(TWO_STEPS), "--step", "voice")
+        outcome = work.dsrun(work.posters_and_voices("calm", "bright"), "--step", "voice")
         assert outcome.code == 2
         assert "voices" in outcome.err
 
