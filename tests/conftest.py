@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 from dsrun.cli.main import main
 from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
 from dsrun.emulator.faults import FaultDice
+from tests.template import Fork, fork
 
 KEY = "sk-never-to-be-written-down"
 PATIENCE_S = 60.0
@@ -73,6 +75,22 @@ class StandingClock:
         self._released_at = time.monotonic()
 
 
+class FewStrikes:
+    """The dice of an emulator, which strike so often."""
+
+    def __init__(self, dice: FaultDice, times: int) -> None:
+        self._dice = dice
+        self._left = times
+
+    def strikes(self, name: str) -> bool:
+        strikes = self._left > 0 and self._dice.strikes(name)
+        self._left -= strikes
+        return strikes
+
+    def pick(self, name: str, choices: int) -> int:
+        return self._dice.pick(name, choices)
+
+
 class Service:
     """An emulator as its operator sees it; every question is asked on the emulator's thread."""
 
@@ -98,6 +116,11 @@ class Service:
     def tasks_asked_for(self) -> int:
         """How many tasks were asked for at least once: their ids are on the client's disk."""
         return len({path for _, path in self.requests() if "/tasks/" in path})
+
+    def strike_only(self, times: int) -> None:
+        """Its faults strike so often, whichever requests come first, and never again."""
+        world = self._emulator._world
+        self._ask(lambda: setattr(world, "dice", FewStrikes(world.dice, times)))
 
     def heal(self) -> None:
         """From now on there are no faults; all that it made and knows is still there."""
@@ -166,12 +189,11 @@ class Outcome:
 class Child:
     """A dsrun of its own process."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path, **options: Any) -> None:
+    def __init__(self, begin: Callable[..., Any], *, folder: Path) -> None:
+        """`begin` starts it, with the files that take what it says."""
         self._out, self._err = folder / "stdout", folder / "stderr"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options
-            )
+            self.process: subprocess.Popen[bytes] | Fork = begin(stdout=out, stderr=err)
 
     def wait_for_words(self, words: str) -> None:
         wait_until(lambda: words in self._err.read_text(), what=f"{words!r} on stderr")
@@ -243,6 +265,24 @@ steps:
 """
         return self.pipeline(steps, **execution)
 
+    def posters_and_voices(self, *tones: str, **options: Any) -> Path:
+        """A pipeline of two steps: two jobs of `posters`, and one of `voices` for each tone."""
+        steps = f"""
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {{number: [0, 1]}}
+    input: {{prompt: "a lantern {{{{ number }}}}"}}
+  voices:
+    operation: qwen-voice-design
+    matrix: {{tone: {json.dumps(tones)}}}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "A {{{{ tone }}}} voice"
+      preview_text: Good evening.
+"""
+        return self.pipeline(steps, **options)
+
     def dsrun(self, *arguments: str | Path) -> Outcome:
         """Run a command line in this process. A bug fails the test, whatever it expects."""
         self._capsys.readouterr()
@@ -253,19 +293,29 @@ steps:
         assert code != 4, Path(log[1]).read_text() if log else err
         return Outcome(code=code, out=out, err=err)
 
-    def spawn(self, *arguments: str | Path, **options: Any) -> Child:
+    def spawn(self, *arguments: str | Path) -> Child:
         """Run a command line in a process of its own."""
-        return self.spawn_command([*self.command, *map(str, arguments)], **options)
+        return self._spawn(partial(fork, ["-m", "dsrun", *map(str, arguments)], folder=self.folder))
+
+    def spawn_script(self, script: Path, *arguments: str | Path) -> Child:
+        """Run a script that uses dsrun in a process of its own."""
+        return self._spawn(partial(fork, [str(script), *map(str, arguments)], folder=self.folder))
 
     @property
     def command(self) -> list[str]:
         return [sys.executable, "-m", "dsrun"]
 
-    def spawn_command(self, command: Sequence[str], **options: Any) -> Child:
+    def spawn_command(self, command: Sequence[str | Path], **options: Any) -> Child:
+        """Run any program; dsrun's own start, such as from a shell, is a part of the test."""
+        return self._spawn(
+            partial(subprocess.Popen, command, stdin=subprocess.DEVNULL, cwd=self.folder, **options)
+        )
+
+    def _spawn(self, begin: Callable[..., Any]) -> Child:
         number = len(self._children)
         folder = self.folder.parent / f"child-{number}"
         folder.mkdir()
-        child = Child(command, folder=folder, cwd=self.folder, **options)
+        child = Child(begin, folder=folder)
         self._children.append(child)
         return child
 

@@ -25,6 +25,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
 ZEROS = bytes(1 << 20)
 MANY = 64
 PERIOD_S = 0.2  # between two bytes of what trickles
+PATIENCE_S, LONG_S = 1.0, 60.0  # with what only time ends, and with all else
 
 Pieces = AsyncIterator[bytes]
 
@@ -183,12 +184,17 @@ ANSWERS: dict[str, Callable[[bytes], Pieces]] = {
 }
 
 
+UNHURRIED = ("/slow", "/silent", "/chunk-extensions", "/early-hints")  # only time ends them
+
+
 async def ask(kind: str, url: str) -> str:
     """What came of it, as one word or an error's; of `many` what came of each."""
-    async with Transport(patience=Patience(connect_s=2.0, window_s=2.0)) as transport:
+    is_endless = any(path in url for path in UNHURRIED)
+    timeout_s = PATIENCE_S if is_endless else LONG_S
+    async with Transport(patience=Patience(connect_s=2.0, window_s=timeout_s)) as transport:
         if kind == "file":
             return await _end_of(transport.download(url, lambda _: None, most=64 << 20))
-        number, timeout_s = (MANY, 60.0) if kind == "many" else (1, 2.0)
+        number = MANY if kind == "many" else 1
         ends = [
             _end_of(transport.request("GET", url, headers={}, body=None, timeout_s=timeout_s))
             for _ in range(number)

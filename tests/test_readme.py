@@ -87,7 +87,10 @@ def test_the_two_commands_of_a_newcomer_stand_under_their_headings():
         "dsrun examples/quickstart.yaml --emulate",
     ]
     tests = next(block for block in BLOCKS if block.heading == "Run the tests")
-    assert tests.text.splitlines()[-2:] == ['pip install -e ".[test]"', "pytest -n 4"]
+    assert tests.text.splitlines()[-2:] == [
+        'pip install -e ".[test]"',
+        "pytest -n 8 --dist worksteal",
+    ]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert "pytest>=8.3" in project["project"]["optional-dependencies"]["test"]
 

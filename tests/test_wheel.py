@@ -31,8 +31,9 @@ def wheel(tmp_path_factory):
 def installed(wheel, tmp_path_factory):
     """The dsrun command of an environment that holds nothing but the wheel and what it asks for."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
-    _run([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)])
+    venv.create(folder)
+    python = str(folder / "bin/python")
+    _run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", str(wheel)])
     return folder / "bin/dsrun"
 
 

@@ -251,7 +251,7 @@ class TestServer:
 
     def test_a_web_page_with_a_refusal_stops_the_run(self, work, serve_page):
         serve_page(404)
-        outcome = work.dsrun(work.posters(2))
+        outcome = work.dsrun(work.posters(2, max_attempts=2))
         assert outcome.code == 3
         assert work.statuses() == {"submitting": 1, "pending": 1}
         assert "HTTP 404" in outcome.err
@@ -261,7 +261,7 @@ class TestServer:
         self, work, serve_page, serve
     ):
         serve_page(404)
-        pipeline = work.posters(2)
+        pipeline = work.posters(2, max_attempts=2)
         work.dsrun(pipeline)
         service = serve()
         outcome = work.dsrun(pipeline)
@@ -273,7 +273,7 @@ class TestServer:
     def test_a_redirect_is_not_followed_with_the_key(self, work, serve_page, emulator):
         target = f"{emulator.base_url}/services/aigc/text2image/image-synthesis"
         serve_page(307, {"Location": target})
-        outcome = work.dsrun(work.posters(2))
+        outcome = work.dsrun(work.posters(2, max_attempts=2))
         assert outcome.code == 3
         assert "HTTP 307" in outcome.err
         assert emulator.requests() == []

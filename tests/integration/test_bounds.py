@@ -23,16 +23,9 @@ from hostile import ANSWERS, announced, endless, hostile, once
 
 PROBE = Path(__file__).parents[1] / "hostile.py"
 MOST_MB = 200
-LONGEST_S = 20.0  # the bounds of the probe are 2 s each; the rest is a slow machine's
+LONGEST_S = 20.0  # what only time ends has a second; the rest is a slow machine's
 
-MEASURED = f"""
-import sys
-sys.path.insert(0, {str(PROBE.parent)!r})
-from dsrun.cli.main import main
-code = main(sys.argv[1:])
-from hostile import peak_mb
-print(code, peak_mb())
-"""
+MEASURED = Path(__file__).parents[1] / "measured.py"
 
 CREATE = "/api/v1/services/aigc/text2image/image-synthesis"
 SPEAK = "/api/v1/services/audio/tts/customization"
@@ -182,13 +175,10 @@ async def test_an_upload_that_nobody_takes_ends(server, tmp_path):
 
 def dsrun_peak_mb(work, *arguments):
     """How a run of its own process ended, and its memory at most."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *map(str, arguments)], cwd=work.folder, timeout=100,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    assert "Warning" not in done.stderr, done.stderr
-    code, peak_mb = done.stdout.split()[-2:]
+    done = work.spawn_script(MEASURED, *arguments).end()
+    assert "Traceback" not in done.err, done.err
+    assert "Warning" not in done.err, done.err
+    code, peak_mb = done.out.split()[-2:]
     return int(code), float(peak_mb)
 
 
@@ -234,7 +224,7 @@ def test_answers_of_many_jobs_at_once_stay_small(work, service):
     code, peak = dsrun_peak_mb(work, "run", pipeline)
     assert code == 3
     assert peak < MOST_MB
-    assert work.statuses() == {"submitted": 32}
+    assert "succeeded" not in work.statuses()
 
 
 @pytest.mark.parametrize(
@@ -297,18 +287,18 @@ def picture(kind, side, **options):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("side", [8_000, 12_000])
 @pytest.mark.parametrize(
-    ("kind", "more"),
+    ("side", "kind", "more"),
     [
-        ("PNG", {}),
-        ("GIF", {}),
-        ("TIFF", {"compression": "tiff_adobe_deflate"}),
-        ("JPEG", {"progressive": True}),
-        ("WEBP", {"lossless": True}),
+        (8_000, "PNG", {}),
+        (8_000, "GIF", {}),
+        (8_000, "TIFF", {"compression": "tiff_adobe_deflate"}),
+        (8_000, "JPEG", {"progressive": True}),
+        (8_000, "WEBP", {"lossless": True}),
+        (12_000, "PNG", {}),  # of which Pillow warns
     ],
 )
-def test_a_picture_that_unpacks_to_far_too_much_is_never_unpacked(work, service, kind, more, side):
+def test_a_picture_that_unpacks_to_far_too_much_is_never_unpacked(work, service, side, kind, more):
     drawing(service, url=f"{service.url}/bomb")
     service.answers["/bomb"] = once(announced(picture(kind, side, **more)))
     code, peak = dsrun_peak_mb(work, "run", work.posters(1, max_attempts=1))

@@ -54,7 +54,7 @@ def service(monkeypatch):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", f"http://127.0.0.1:{server.server_port}/api/v1")
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-a-key-of-no-importance")

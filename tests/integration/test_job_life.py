@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,8 +73,8 @@ def test_the_ledger_says_what_the_table_says_and_the_next_run_makes_it_good(
     service = serve(*([FAULTS[name]] if name in FAULTS else []))
     others = 1 if (name, when) in NEEDS_WITNESS else 0
     pipeline = prepare(work, service, name, others=others)
-    command = [sys.executable, str(CHILD), f"{when} Ledger.{name}", "1", "run", str(pipeline)]
-    work.spawn_command([*command, *(["--retry-failed"] if name in AGAIN else [])]).end()
+    words = ["run", pipeline, *(["--retry-failed"] if name in AGAIN else [])]
+    work.spawn_script(CHILD, f"{when} Ledger.{name}", "1", *words).end()
     found = work.statuses()
     assert (found or {"nowhere": 1}) == {status: 1, **({"pending": others} if others else {})}
 

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -29,14 +28,7 @@ EMPTY = ("text/plain", "")
 TEXT = ("text/plain", "upstream request rejected")
 OTHER_JSON = [
     ("application/json", json.dumps(body))
-    for body in (
-        {"error": "forbidden"},
-        {"message": "Too many requests"},
-        {"code": 403, "message": "no", "request_id": "r"},
-        {"code": "Forbidden", "message": "no"},
-        [],
-        "no",
-    )
+    for body in ({"error": "forbidden"}, {"code": "Forbidden", "message": "no"})
 ]
 
 
@@ -230,18 +222,20 @@ def once(count):
 
 
 class TestForeignRefusals:
-    """Only the API itself can refuse; what else answers may do so after the API has accepted."""
+    """Only the API itself can refuse; what else answers may do so after the API has accepted.
+
+    Which answers are not the API's is told in `tests/unit/service/test_classify.py`.
+    """
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize(
         ("status", "answer"),
         [
-            *((status, HTML) for status in (301, 302, 307, 401, 403, 404, 407, 413, 418, 429)),
-            *((status, EMPTY) for status in (302, 400, 403, 429)),
-            *((status, TEXT) for status in (403, 429)),
-            *((403, body) for body in OTHER_JSON),
-            *((429, body) for body in OTHER_JSON),
-            (200, HTML),
+            *((status, HTML) for status in (200, 302, 403, 429)),
+            (400, EMPTY),
+            (403, TEXT),
+            (403, OTHER_JSON[0]),
+            (429, OTHER_JSON[1]),
             (200, ("application/json", '{"status": "ok"}')),
         ],
         ids=lambda value: value if isinstance(value, int) else value[1][:30] or "empty",
@@ -254,7 +248,7 @@ class TestForeignRefusals:
         assert account.accepted() == once(4)
         assert wrong_pictures(work) == []
 
-    @pytest.mark.parametrize("status", [302, 401, 403, 404, 429])
+    @pytest.mark.parametrize("status", [302, 401, 429])
     def test_where_every_create_is_refused_so_the_run_stops_after_four(
         self, work, serve_account, status
     ):
@@ -310,16 +304,16 @@ class TestLists:
         assert work.dsrun(work.posters(1)).code == 0
         assert account.accepted() == once(1)
 
-    @pytest.mark.parametrize("window", [1, 4, 8])
+    @pytest.mark.parametrize("window", [1, 8])
     def test_many_lost_at_once_are_told_apart_by_their_times(self, work, serve_account, window):
         fates = [("before", 0), ("after", 0)]
         befall = {number: fates[number // 5 % 2] for number in range(2, 40, 5)}
         account = serve_account(befall=befall)
-        outcome = work.dsrun(work.posters(30, rate="20/s", submit_window=window))
+        outcome = work.dsrun(work.posters(24, rate="20/s", submit_window=window))
         assert max(account.accepted().values()) == 1
         assert wrong_pictures(work) == []
         if window == 1:  # else those that were sent at one moment cannot be told apart
-            assert work.statuses() == {"succeeded": 30}, outcome.err
+            assert work.statuses() == {"succeeded": 24}, outcome.err
 
 
 class TestTaskIds:
@@ -336,7 +330,7 @@ class TestStrangers:
 
     @pytest.fixture
     def strangers(self):
-        """Starts a program that makes a task every so often, until the test ends."""
+        """Starts a program that has made a task, and makes one every so often till the end."""
         is_over = threading.Event()
         threads = []
 
@@ -345,6 +339,7 @@ class TestStrangers:
                 while not is_over.wait(every_s):
                     account.accept("theirs", number)
 
+            account.accept("theirs", number)  # so that the key is seen to be shared
             threads.append(threading.Thread(target=work))
             threads[-1].start()
 
@@ -365,7 +360,7 @@ class TestStrangers:
         assert set(work.statuses()) <= {"succeeded", "unknown"}
 
     @pytest.mark.parametrize("number", [1, 2], ids=["same number", "another number"])
-    @pytest.mark.parametrize("every_s", [0.04, 0.1, 0.25])
+    @pytest.mark.parametrize("every_s", [0.04, 0.25])
     def test_no_task_of_a_stranger_is_adopted(
         self, work, serve_account, strangers, every_s, number
     ):
@@ -374,7 +369,7 @@ class TestStrangers:
             befall={create: fates[create % 2] for create in range(2, 60, 3)}, lag_s=0.05
         )
         strangers(account, every_s, number)
-        work.dsrun(work.posters(30, rate="20/s"))
+        work.dsrun(work.posters(18, rate="20/s"))
         assert wrong_pictures(work) == []
         assert max(account.accepted().values()) == 1
         assert set(work.statuses()) <= {"succeeded", "unknown"}
@@ -455,8 +450,7 @@ class TestQueries:
 def test_killed_while_a_found_task_is_given_up_the_next_run_goes_on(work, serve_account, when):
     serve_account(befall={1: ("theirs",)}, total_late=True, task_s=1.0)
     pipeline = work.posters(1)
-    command = [sys.executable, str(CHILD), f"{when} Ledger.record_foreign", "1", "run"]
-    work.spawn_command([*command, str(pipeline)]).end()
+    work.spawn_script(CHILD, f"{when} Ledger.record_foreign", "1", "run", pipeline).end()
     assert work.statuses() == {"submitted" if when == "before" else "submitting": 1}
     work.dsrun(pipeline)
     assert work.statuses() == {"unknown": 1}  # nothing shows that its own was not accepted

@@ -164,7 +164,7 @@ def test_a_web_server_is_asked_for_nothing_but_the_page_and_its_files(read, repo
 
     handler = partial(Quiet, directory=str(report.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         reader = read(f"http://127.0.0.1:{server.server_port}/report.html")
         reader.page.wait_for_load_state("networkidle")
         server.shutdown()

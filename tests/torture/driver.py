@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, closing, suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.template import fork
 from tests.torture.disk import SmallDisk
 from tests.torture.faults import DARK
 from tests.torture.judge import UNKNOWN, judge, judge_payments
@@ -30,7 +32,7 @@ PATIENCE_S = 180.0  # for one life of a dsrun that nobody kills
 MOST_RUNS = 60  # after the last kill
 MOST_HANGS = 2  # lives that did not end; after them the case is given up
 MOST_IDLE = 4  # of runs that say that there is more to do; by bad luck one may get nowhere
-START_S = 0.8  # about what a dsrun takes until its first request
+START_S = 0.3  # about what a dsrun takes until its first request
 REQUESTS_A_JOB = 4
 MEMORY_MB = 400
 GRACE = "500ms"  # execution.grace: more than the world's lag_s and think_s together
@@ -230,8 +232,8 @@ class Driver:
         elif place == "Ledger.reopen_lost":
             shutil.rmtree(outputs / ".cache")
             self._files()[0].unlink()
-        command = self._command(str(CHILD), point, str(number))
-        return await self._live(command=command) == -signal.SIGKILL
+        script = (str(CHILD), point, str(number))
+        return await self._live(script=script) == -signal.SIGKILL
 
     def _files(self):
         """Pictures that the ledger knows."""
@@ -298,25 +300,24 @@ class Driver:
         state = await self._service.counts(self._key)
         return statuses, sum(found["accepted"] for found in state["creates"].values())
 
-    async def _live(self, *, command=None, strike=None):
+    async def _live(self, *, script=(), strike=None):
         """One dsrun from its start to its end, or to its death. Its exit code."""
         self._runs += 1
         sent = await self._sent()
-        process = await self._start(command or self._command())
+        process = self._start(script)
         striker = asyncio.create_task(strike(process)) if strike else None
         watcher = asyncio.create_task(self._watch_memory(process.pid))
         try:
-            code = await asyncio.wait_for(process.wait(), self._case.patience_s)
-        except TimeoutError:
+            code = await asyncio.to_thread(process.wait, self._case.patience_s)
+        except subprocess.TimeoutExpired:
             code = HANG
             self._hangs += 1
         finally:
             watcher.cancel()
             if striker is not None:
                 striker.cancel()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            process.kill()
+            process.wait()
         if code == -signal.SIGKILL:
             self._kills += 1
             self._spoil_log()
@@ -329,18 +330,21 @@ class Driver:
             )
         return code
 
-    def _command(self, *program):
-        """Python with a script and its arguments, or with dsrun; on a clock that may be wrong."""
-        if self._case.clocks:
-            return [sys.executable, str(SHIFTED), str(next(self._clocks)), *(program or ["dsrun"])]
-        return [sys.executable, *(program or ["-m", "dsrun"])]
-
-    async def _start(self, command):
+    def _start(self, script):
+        """dsrun, or a script that runs it; on a clock that may be wrong."""
         arguments = ["run", "torture.yaml", "--retry-failed", "--no-progress", *self._words]
         with (self._folder / "stderr").open("wb") as stderr:
-            return await asyncio.create_subprocess_exec(
-                *command, *arguments, cwd=self._folder, env=self._environment(),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=stderr,
+            if not self._case.clocks:
+                program = [*(script or ["-m", "dsrun"]), *arguments]
+                return fork(
+                    program, folder=self._folder, environment=self._environment(),
+                    stdout=subprocess.DEVNULL, stderr=stderr,
+                )  # fmt: skip
+            clock = [sys.executable, str(SHIFTED), str(next(self._clocks))]
+            return subprocess.Popen(
+                [*clock, *(script or ["dsrun"]), *arguments],
+                cwd=self._folder, env=self._environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
             )  # fmt: skip
 
     async def _sent(self):
@@ -364,8 +368,7 @@ class Driver:
 
     async def _kill(self, process, requests):
         await self._moment(requests)
-        with suppress(ProcessLookupError):
-            process.kill()
+        process.kill()
 
     async def _fill_up(self, process, requests):
         """Fill the disk for a while; one time in four it is full when dsrun starts."""

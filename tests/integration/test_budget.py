@@ -1,0 +1,49 @@
+"""A run never spends more than `max_cost`, and asks before it spends much."""
+
+
+class TestBudget:
+    def test_max_cost_stops_before_the_request_that_would_pass_it(self, work, emulator):
+        outcome = work.dsrun(work.posters(5), "--max-cost", "0.40 CNY")
+        assert outcome.code == 3
+        assert emulator.count("POST") == emulator.paid() == 2
+        assert work.statuses() == {"succeeded": 2, "pending": 3}
+        assert "max_cost" in outcome.err
+
+    def test_max_cost_counts_what_earlier_runs_spent(self, work, emulator):
+        pipeline = work.posters(5, max_cost="0.40 CNY")
+        assert work.dsrun(pipeline).code == 3
+        assert work.dsrun(pipeline).code == 3
+        assert emulator.paid() == 2
+        assert work.dsrun(pipeline, "--max-cost", "0.64 CNY").code == 3
+        assert emulator.paid() == 4
+        assert work.dsrun(pipeline, "--max-cost", "0.80 CNY").code == 0
+        assert emulator.paid() == 5
+
+    def test_a_budget_that_is_just_enough_is_enough(self, work, emulator):
+        assert work.dsrun(work.posters(3), "--max-cost", "0.48 CNY").code == 0
+
+    def test_all_pictures_of_a_request_count(self, work, emulator):
+        assert work.dsrun(work.posters(2, pictures=4), "--max-cost", "1 CNY").code == 3
+        assert emulator.paid() == 1
+
+    def test_what_failed_is_not_counted(self, work, serve):
+        service = serve("failed-task")
+        assert work.dsrun(work.posters(4, concurrency=1), "--max-cost", "0.16 CNY").code == 1
+        assert service.paid() == 4
+
+    def test_a_budget_in_another_currency_is_refused(self, work, emulator):
+        outcome = work.dsrun(work.posters(2), "--max-cost", "1 USD")
+        assert outcome.code == 2
+        assert "CNY" in outcome.err
+        assert emulator.requests() == []
+
+    def test_an_expensive_run_wants_yes_without_a_terminal(self, work, emulator):
+        pipeline = work.posters(3, confirm_above="0.40 CNY")
+        refused = work.dsrun(pipeline)
+        assert refused.code == 3
+        assert "--yes" in refused.err
+        assert emulator.requests() == []
+        assert work.dsrun(pipeline, "--yes").code == 0
+
+    def test_a_cheap_run_is_not_asked_about(self, work, emulator):
+        assert work.dsrun(work.posters(2, confirm_above="0.40 CNY")).code == 0
