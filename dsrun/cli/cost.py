@@ -44,7 +44,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
 
 
 def _sums(history: History, by: str) -> dict[tuple[str, str], _Sum]:
-    """The sums by key and currency, in their order."""
+    """The sums by key and currency, sorted."""
     sums: dict[tuple[str, str], _Sum] = {}
 
     def place(pipeline: str, spending: Spending) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def _sums(history: History, by: str) -> dict[tuple[str, str], _Sum]:
 
 
 def _show(sums: Mapping[tuple[str, str], _Sum], by: str) -> None:
-    """The last column is there only where something may be paid."""
+    """A table; its last column is there only where something may be paid."""
     has_doubts = any(row.may_be_paid for row in sums.values())
     width = 4 if has_doubts else 3
     rows = [

@@ -77,7 +77,7 @@ class Changes:
 
 
 def _leaves(old: Json, new: Json, at: Path_ = ()) -> Iterator[tuple[Path_, Any, Any]]:
-    """Place, old and new value of everything that differs."""
+    """Path, old value and new value of everything that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in {**new, **old}:
             yield from _leaves(old.get(key, _ABSENT), new.get(key, _ABSENT), (*at, key))
@@ -131,7 +131,7 @@ class Difference(NamedTuple):
 
 
 class PlanDiff:
-    """Takes the jobs of a plan in batches. Close it with `close()`."""
+    """Compares the jobs of a plan, batch by batch, with those of an earlier run. Close it."""
 
     def __init__(self, earlier: Iterable[Sequence[PlannedJob]]) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -198,7 +198,7 @@ class PlanDiff:
         return Difference(added or 0, removed, changed, self._same)
 
     def earlier_id(self, job_id: str) -> str | None:
-        """The id that the job had; its own where it is the same, None where it is new."""
+        """The id that the job had in the earlier run: its own if unchanged, None if it is new."""
         row = self._db.execute("SELECT was FROM new WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             return job_id
@@ -210,7 +210,7 @@ def _key(step: str, replica: int, matrix: str) -> bytes:
 
 
 class EarlierRun:
-    """The run that `latest` names, where it is another one than the plan's. Close it."""
+    """The run that `latest` names, if it is not the plan's own. Close it."""
 
     def __init__(self, run_dir: Path, plan: Plan) -> None:
         """Raises SetupError where its ledger cannot be read."""
@@ -230,7 +230,7 @@ class EarlierRun:
         return self._diff.end()
 
     def reason(self, job: Job) -> str:
-        """Why the job would be sent although there was that run."""
+        """Why the job would be sent although the earlier run was made."""
         earlier_id = self._diff.earlier_id(job.job_id)
         if earlier_id == job.job_id:
             return f"same as in run {self.name}"
