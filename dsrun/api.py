@@ -311,7 +311,7 @@ async def run(pipeline: Pipeline | str | Path, **words: Unpack[RunWords]) -> Run
     except asyncio.CancelledError:
         wanted.end()
         await asyncio.wait([work])
-        work.exception()  # its own end by our wish is no news
+        work.exception()  # it ended because we asked: nothing to report
         raise
     finally:
         executor.shutdown(wait=False)

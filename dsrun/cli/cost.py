@@ -45,7 +45,7 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
 
 
 def _rows(history: History, by: str) -> list[tuple[str, _Row]]:
-    """A row for each key and currency, in their order."""
+    """A row for each key and currency, sorted."""
     rows: dict[tuple[str, str], _Row] = {}
 
     def row_of(pipeline: str, spending: Spending) -> _Row:
@@ -64,7 +64,7 @@ def _rows(history: History, by: str) -> list[tuple[str, _Row]]:
 
 
 def _show(rows: Sequence[tuple[str, _Row]], by: str) -> None:
-    """The last column is there only where something may be paid."""
+    """A table; its last column is there only where something may be paid."""
     doubts = _totals(row.may_be_paid for _, row in rows)
     has_doubts = any(money.amount for money in doubts)
     width = 4 if has_doubts else 3

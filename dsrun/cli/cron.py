@@ -1,4 +1,4 @@
-"""`dsrun cron`: what makes pipelines run by themselves, for cron, systemd or Kubernetes."""
+"""`dsrun cron`: makes pipelines run on their schedules, by cron, systemd or Kubernetes."""
 
 import difflib
 import getpass
@@ -79,7 +79,7 @@ def print_units(options: CronOptions, *, folder: Path | None) -> int:
 
 
 def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | None) -> int:
-    """A CronJob of each pipeline. Raises UsageError without `image`, or for what is elsewhere."""
+    """A CronJob for each pipeline. Raises UsageError without `image`, or for a path outside."""
     if not image:
         raise UsageError("--kubernetes needs --image NAME, a container image with dsrun in it")
     root, files = Path.cwd(), {}
@@ -98,7 +98,7 @@ def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | No
 
 
 def print_times(options: CronOptions, *, number: int, as_json: bool) -> int:
-    """The next `number` times of each pipeline, all in order of time."""
+    """The next `number` times of each pipeline, in order of time."""
     local, now = local_zone(), SystemClock().now()
     coming = [
         (moment, item)
@@ -155,7 +155,7 @@ def _key_file() -> Path | None:
 
 
 def _scheduled(options: CronOptions) -> list[Scheduled]:
-    """The pipelines, checked. Raises UsageError, and ManifestError for their own faults."""
+    """Read and check the pipelines. Raises UsageError or ManifestError."""
     items = [_one(path, options) for path in options.pipelines]
     names: dict[str, Path] = {}
     for item in items:
@@ -211,7 +211,7 @@ def _arguments(path: Path, options: CronOptions) -> Iterator[str]:
 
 
 def _allowed(path: Path, notify: Notify | None, options: CronOptions) -> list[str]:
-    """Nobody is there to be asked: whoever schedules the runs sees what they call, and agrees."""
+    """A scheduled run can ask nobody, so whoever schedules it sees what it calls, and agrees."""
     if notify is None or options.emulate:
         return []
     for call in calls_of(notify):

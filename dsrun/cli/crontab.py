@@ -19,7 +19,7 @@ _DAYS = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduled:
-    """A pipeline that shall run by itself. Paths are absolute; `arguments` follow the program."""
+    """A pipeline to run on its schedule. Paths are absolute; `arguments` follow the program."""
 
     name: str
     pipeline: Path
@@ -58,7 +58,7 @@ def crontab_lines(item: Scheduled) -> str:
 
 
 def merged(table: str, blocks: Mapping[Path, str]) -> str:
-    """A crontab in which the block of each pipeline is this one; an empty one takes it out.
+    """The crontab with the block of each pipeline replaced; an empty block takes it out.
 
     All other lines stay as they are. Raises SetupError where a marker has lost its other half.
     """
@@ -87,7 +87,7 @@ def _places(lines: Iterable[str], text: str) -> list[int]:
 
 
 def agrees_with_machine(zone: ZoneInfo, local: ZoneInfo, *, since: date) -> bool:
-    """Whether both zones show the same time on every day of the coming year: cron has no other."""
+    """Whether both zones show the same time all through the coming year; cron has only one zone."""
     if zone.key == local.key:
         return True
     start = datetime(since.year, since.month, since.day, tzinfo=ZoneInfo("UTC"))

@@ -46,7 +46,7 @@ def run(
 
 
 async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) -> int:
-    """Serve until interrupted, terminated or cancelled; each of them is a good end."""
+    """Serve until interrupted, terminated or cancelled; each of these is a normal end."""
     stop = asyncio.Event()
     emulator = await start_emulator(options)
     try:
@@ -62,7 +62,7 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
 
 
 def _show_key(options: EmulatorOptions) -> str:
-    """A key that works; one that the user chose may be real and is not repeated."""
+    """A key that works. One that the user chose may be a real key, so it is not shown."""
     return ANY_KEY if options.api_key is None else "...  # the key given to the emulator"
 
 

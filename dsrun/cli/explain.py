@@ -74,7 +74,7 @@ def _usable_plan(options: PlanOptions) -> Plan:
 
 
 def _of_folder(options: PlanOptions) -> _Source:
-    """A run directory: its ledger, and its plan as far as the files are still the same."""
+    """The ledger of a run directory, and its plan if the lock file can still be read."""
     latest = latest_of(options.pipeline)
     run_dir = latest.resolve() if latest.is_dir() else options.pipeline
     layout = RunLayout.of(run_dir)
@@ -132,7 +132,7 @@ def _hint(source: _Source) -> str:
 
 
 def _walk(plan: Plan, prefix: str) -> dict[str, Job]:
-    """The first jobs of a plan whose ids begin so."""
+    """The first jobs of a plan whose ids begin with `prefix`."""
     jobs: dict[str, Job] = {}
     for job in plan.distinct_jobs():
         if job.job_id.startswith(prefix):

@@ -1,4 +1,4 @@
-"""`dsrun gc`: removes from the result cache what was not used for long. Run directories stay."""
+"""`dsrun gc`: removes old results from the cache. Run directories stay."""
 
 from contextlib import closing
 from datetime import timedelta

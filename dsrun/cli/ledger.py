@@ -18,7 +18,7 @@ _TABLE_BEFORE, _TABLE_AFTER = ("step", "index"), ("status", "cost", "file")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerOptions:
-    """What to ask; no `columns` are those that fit the format."""
+    """What to ask. Without `columns` the format decides."""
 
     where: str = ""
     columns: Sequence[str] = ()

@@ -67,7 +67,7 @@ class _PipelineFirst(click.Group):
         return [CompletionItem(incomplete, type="file"), *super().shell_complete(ctx, incomplete)]
 
     def _check_word(self, word: str) -> None:
-        """A word that is no file is probably a command with a slip in it."""
+        """A word that names no file is probably a misspelt command."""
         if word.startswith("-") or Path(word).suffix or Path(word).exists():
             return
         near = get_close_matches(word, list(self.commands), n=1)

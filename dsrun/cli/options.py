@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Assignment(click.types.StringParamType):
-    """KEY=VALUE; in the environment one a line, since values hold spaces."""
+    """KEY=VALUE; one per line in the environment, since values may hold spaces."""
 
     envvar_list_splitter = "\n"
 

@@ -1,4 +1,4 @@
-"""Problems and warnings of a pipeline: told to a person, to a program, to GitHub."""
+"""Shows problems and warnings of a pipeline to a person, a program or GitHub."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,7 +62,7 @@ def annotations(problems: Sequence[Problem], *, level: str) -> Iterable[str]:
 
 
 def _escaped(text: str, also: str = "") -> str:
-    """The runner reads a command to the end of its line, and a property to a comma."""
+    """A command ends with its line, and a property with a comma."""
     for char in f"%\r\n{also}":
         text = text.replace(char, f"%{ord(char):02X}")
     return text
@@ -111,7 +111,7 @@ def _numbered(number: str, text: str, *, gutter: int, paint: Paint) -> str:
 
 
 def _line_of(file: str, number: int) -> str:
-    """One line of a file; nothing where it cannot be read: the problem's words stand alone."""
+    """One line of a file; empty where it cannot be read, and the message then stands alone."""
     try:
         with Path(file).open(encoding="utf-8-sig", errors="replace") as lines:
             return next(islice(lines, number - 1, None), "").rstrip("\n")
@@ -136,7 +136,7 @@ def _window(text: str, column: int, end_column: int) -> tuple[str, int, int]:
 
 
 def _cut(text: str, width: int, *, from_end: bool = False) -> str:
-    """As much of the text as fits into so many columns."""
+    """As much of the text as fits into `width` columns."""
     while _width(text) > width:
         over = max(1, (_width(text) - width) // 2)
         text = text[over:] if from_end else text[:-over]
@@ -144,12 +144,12 @@ def _cut(text: str, width: int, *, from_end: bool = False) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text with nothing in it that moves the cursor, or turns the direction."""
+    """The text without characters that move the cursor or change the direction of writing."""
     return escaped(text.replace("\t", _TAB))
 
 
 def _width(text: str) -> int:
-    """The columns that a text takes on a terminal."""
+    """The number of columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth  # noqa: PLC0415  # start-up: only wide letters pay for it

@@ -1,4 +1,4 @@
-"""`dsrun run`: a run that a person or a scheduler has asked for, at a terminal or without one."""
+"""`dsrun run`: a run that a person or a scheduler asks for, with or without a terminal."""
 
 import asyncio
 import sys

@@ -16,7 +16,7 @@ _OWN = ("manifest", "results")
 
 
 def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
-    """Print one schema, or the names of all. Raises UsageError for a name or place that is none.
+    """Print one schema, or the names of all. Raises UsageError for an unknown name or place.
 
     `where` is a pipeline or a folder: the operations beside it are known too.
     """

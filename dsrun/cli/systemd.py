@@ -111,13 +111,13 @@ def _check_words(item: Scheduled, user: str) -> None:
 
 
 def _writable(item: Scheduled) -> list[str]:
-    """The output directory, and where a log or report shall stand; that folder may be missing."""
+    """The output directory, and the folders of log and report files, which may be missing."""
     files = (item.environment.get(name) for name in FILES_TO_WRITE)
     return [str(item.out), *sorted({f"-{Path(file).parent}" for file in files if file})]
 
 
 def on_calendar(schedule: Schedule) -> list[str]:
-    """Systemd's words for a cron expression: two where cron means this day or that one."""
+    """A cron expression in systemd's words: two lines where cron means this day or that one."""
     cron = CronSim(schedule.cron, SOME_DAY)
     zone = f" {schedule.timezone}" if schedule.timezone else ""
     hours, minutes = _listed(cron.hours, 24), _listed(cron.minutes, 60)

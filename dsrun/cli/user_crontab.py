@@ -1,4 +1,4 @@
-"""The door to the crontab of the user, by the program `crontab`."""
+"""Reads and writes the user's crontab, by the program `crontab`."""
 
 import shutil
 import subprocess

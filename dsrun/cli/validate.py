@@ -16,7 +16,7 @@ from dsrun.session.permit import notice_json, notice_lines
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
-    """What is to be said about one pipeline; `jobs` and `digest` only where it is valid."""
+    """The answer about one pipeline; `jobs` and `digest` only where it is valid."""
 
     pipeline: Path
     problems: Sequence[Problem] = ()

@@ -43,7 +43,7 @@ def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
 
 
 def _whole_view(ledger: Path) -> LedgerReader:
-    """The ledger, checked throughout; of a damaged one it is told what can be saved."""
+    """The ledger, checked throughout. Says how much of a damaged one can be saved."""
     try:
         return LedgerReader(ledger, thorough=True)
     except DamagedLedger:

@@ -26,9 +26,17 @@ from dsrun.storage.layout import ARTIFACTS, RunLayout
 from dsrun.storage.metadata.pictures import tagging, untagged
 from dsrun.storage.metadata.splice import Change, rewrite
 
+_WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
+_PAGE = 250  # results at once: their links take some milliseconds
+_KEEP_S = 10.0  # how long a result may wait for its page to fill
+
+_NOT_ADDED = "finished jobs are not added"
+
+Item = TypeVar("Item")
+
 
 class Ended(NamedTuple):
-    """A job that has succeeded; a file that has several names stands there once a name."""
+    """A job that has succeeded; a file with several names is listed once for each."""
 
     job_id: str
     output: Json
@@ -67,7 +75,7 @@ def succeeded(view: LedgerReader) -> Iterator[Ended]:
 
 
 def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
-    """Those of some jobs that have succeeded in another run; nothing where it cannot be read."""
+    """The jobs of `pages` that have succeeded in another run; none where it cannot be read."""
     try:
         view = LedgerReader(ledger)
     except SetupError:
@@ -124,15 +132,6 @@ def retag_to(path: Path, file: CachedFile, *, tag: Change, sha256: str) -> Cache
     return file if file.sha256 == sha256 else None
 
 
-_WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
-_PAGE = 250  # results at once: their links take some milliseconds
-_KEEP_S = 10.0  # how long a result may wait for its page to fill
-
-_NOT_ADDED = "finished jobs are not added"
-
-Item = TypeVar("Item")
-
-
 class Reuse:
     """The cache as one run uses it. Whatever is wrong with the cache is a warning.
 
@@ -167,7 +166,7 @@ class Reuse:
                     self._worker = GroupWorker(self._keep_pages, name="cache")
 
     def close(self) -> None:
-        """Give what waits. Blocks for as long as that takes."""
+        """Give the cache what is still waiting. Blocks until that is done."""
         if self._worker is not None:
             self._hand_over()
             self._worker.close()
@@ -176,7 +175,7 @@ class Reuse:
             self._cache.close()
 
     def fill_in(self, run_dirs: Iterable[Path], view: LedgerReader) -> None:
-        """Give what other runs have made and not given yet, where this run wants it."""
+        """Give the cache what other runs made and have not given yet, where this run wants it."""
         if self._cache is None or self._worker is None or self._fault is not None:
             return
         with self._forgiving():
@@ -188,7 +187,7 @@ class Reuse:
                         self._keep(page, str(run_dir))
 
     def catch_up(self, view: LedgerReader) -> None:
-        """Give what an earlier run of this directory made and has not given."""
+        """Give the cache what an earlier run of this directory made and did not give."""
         if self._cache is None or self._worker is None or self._fault is not None:
             return
         with self._forgiving():
@@ -199,7 +198,7 @@ class Reuse:
         self._note_complete(is_complete=False)
 
     async def bring_in(self, ledger: Ledger) -> None:
-        """Whatever job without a task is in the cache becomes succeeded; it costs nothing.
+        """Every job without a task whose result is in the cache becomes succeeded, at no cost.
 
         Raises SetupError where the run directory does not take the files.
         """
@@ -221,7 +220,7 @@ class Reuse:
                 say(f"warning: {results} of the cache passed over; their jobs are sent again")
 
     def restore(self, job: OpenJob, index: int, path: str, sha256: str) -> bool:
-        """Bring back a file that the run directory has lost; whether the cache had it."""
+        """Bring back a file that the run directory has lost. Returns whether the cache had it."""
         if self._cache is None or self._fault is not None:
             return False
         with self._forgiving():
@@ -239,7 +238,7 @@ class Reuse:
         return False
 
     def note_end(self, job: OpenJob, result: JobResult | None) -> None:
-        """A job of this run has ended: what succeeded is for the cache."""
+        """Keep the result of a job of this run for the cache, if it succeeded."""
         if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
             return
         if job.part is not None or job.have:
@@ -257,7 +256,7 @@ class Reuse:
                 self._cache.index.note_complete(self._directory, is_complete=is_complete)
 
     async def _until_given(self) -> None:
-        """What has ended is in the cache, and nobody else in here works on it."""
+        """Wait until all that has ended is in the cache and the worker is idle."""
         self._hand_over()
         if self._handed_over is not None:
             await self._handed_over

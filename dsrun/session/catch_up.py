@@ -1,4 +1,4 @@
-"""Dated batches: the days that a schedule has missed, each as the run that it would have been."""
+"""Dated batches: runs the days that a schedule has missed, each with its own date."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _NEEDED = "--catch-up needs a template that uses run.date: without it every day 
 
 
 def wait_jitter(options: RunOptions) -> None:
-    """Wait by chance, so that not all machines begin at once; the day is that of the start."""
+    """Wait at random, so that not all machines begin at once; the day is that of the start."""
     if options.jitter_s:
         pause = Random().uniform(0, options.jitter_s)  # noqa: S311  # no secret
         if not options.quiet:
@@ -36,7 +36,7 @@ def wait_jitter(options: RunOptions) -> None:
 
 
 def retire_old_runs(plan: Plan, options: RunOptions, layout: RunLayout, code: int) -> None:
-    """`keep`: when a whole run has succeeded. That an old one cannot go fails no run."""
+    """Apply `keep` after a whole run has succeeded. A run that cannot be removed is a warning."""
     keep = plan.manifest.keep
     if keep is None or code != ExitCode.OK or not options.selection.is_all:
         return
@@ -53,7 +53,7 @@ def run_missed(options: RunOptions, *, most: int, run_day: Callable[[RunOptions]
     """Run the days since the last success, the oldest first, and then today's.
 
     At most `most` days are caught up. A day that fails does not hold up the next one; what stops
-    a run (exit code 2 and above) does. Gives the worst exit code.
+    a run (exit code 2 and above) does. Returns the worst exit code.
     """
     *missed, now = days_to_run(options, most=most)
     wait_jitter(options)
@@ -74,7 +74,7 @@ def days_to_run(options: RunOptions, *, most: int) -> list[date]:
     days make no difference.
     """
     plan = open_plan(options)
-    if plan.problems:  # today's run tells of them, and those who want a notice
+    if plan.problems:  # today's run reports them, with the notices that it sends
         return [today(plan.manifest)]
     if "date" not in plan.run_values:
         raise UsageError(_NEEDED)
@@ -97,9 +97,9 @@ def _days_before(manifest: Manifest, now: date, *, most: int) -> list[date]:
 
 
 def _days_done(options: RunOptions, manifest: Manifest) -> frozenset[Json]:
-    """The days of which a whole run has succeeded, also one of an older version of the pipeline.
+    """The days on which a whole run has succeeded, also of an older version of the pipeline.
 
-    What was edited since is no reason to pay for the past again.
+    A later edit is no reason to pay for past days again.
     """
     days = (
         read_lockfile(run_dir).get("run", {}).get("date")

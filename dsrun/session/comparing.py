@@ -36,7 +36,7 @@ class Comparison:
         self._control = control
 
     async def take_files(self) -> None:
-        """Jobs whose pictures are all on the disk, and say so themselves, have succeeded."""
+        """Record as succeeded the jobs whose pictures are all on disk and name their job."""
         ledger = self._run.ledger
         await ledger.reopen([JobStatus.UNKNOWN], among=[ledger.view.lost_rows()])
         number = 0
@@ -52,7 +52,7 @@ class Comparison:
             say(f"{count_of(number, 'job')} that the ledger had lost stand on the disk")
 
     async def find_rest(self) -> bool:
-        """Whether the run may send what is pending; else it is stopped, and says why."""
+        """Whether the run may send what is pending. If not, it is stopped with the reason."""
         waiting = {job.operation for job in self._pending()}
         if self._run.options.resubmit_unknown or not waiting:
             return True
@@ -109,7 +109,7 @@ class Comparison:
         return f"{name}: {_told(strange)}" if strange else ""
 
     async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
-        """A thing is told by the texts of its request, and those are a job's own."""
+        """What was made is recognized by the texts of its request, which only one job has."""
         limiter = RateLimiter(operation.rate, clock=self._run.clock)
         since = self._run.ledger.mark.lost_since
         now = self._run.now()
@@ -146,7 +146,7 @@ class Comparison:
                     yield job
 
     def _since(self) -> float | None:
-        """Before that nothing was lost: facts go missing from the newest on."""
+        """The time before which nothing was lost: the newest facts go missing first."""
         since = self._run.ledger.mark.lost_since
         return None if since is None else epoch(since)
 

@@ -71,7 +71,7 @@ class Changes:
 
 
 def _leaves(old: Json, new: Json, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
-    """Place, old and new value of everything that differs."""
+    """Path, old value and new value of everything that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in {**new, **old}:
             yield from _leaves(old.get(key, _ABSENT), new.get(key, _ABSENT), (*at, key))
@@ -105,7 +105,7 @@ def _listed(words: list[str]) -> str:
 
 
 class EarlierRun:
-    """The run that `latest` names, where it is another one than the plan's. Close it."""
+    """The run that `latest` names, if it is not the plan's own. Close it."""
 
     def __init__(self, run_dir: Path, plan: Plan) -> None:
         """Raises SetupError where its ledger cannot be read."""
@@ -125,7 +125,7 @@ class EarlierRun:
         return self._diff.end()
 
     def reason(self, job: Job) -> str:
-        """Why the job would be sent although there was that run."""
+        """Why the job would be sent although the earlier run was made."""
         earlier_id = self._diff.earlier_id(job.job_id)
         if earlier_id == job.job_id:
             return f"same as in run {self.name}"

@@ -1,4 +1,4 @@
-"""Sends what is open in a ledger, and sees it through to files."""
+"""Sends the open jobs of a ledger and follows each until its files are there."""
 
 import asyncio
 import gc
@@ -34,7 +34,7 @@ class Sender:
     control: RunControl
 
     async def send(self) -> None:
-        """Every open job; those that a run beside this one has in hand when it has left them."""
+        """Send every open job; jobs that another run has in hand, once it has left them."""
         steps = totals.open_steps(self.run.ledger.view)
         if not steps and not self.run.neighbours.held:
             if not self.run.options.quiet:
@@ -60,7 +60,7 @@ class Sender:
                 return False
 
     def _recount(self) -> None:
-        """What another run had sent and left may be paid, and is this run's now."""
+        """Count what another run sent and left: it may be paid, and belongs to this run now."""
         limit = self.run.execution.max_cost
         if limit is not None:
             spent, under_way = totals.committed(self.run.ledger.view, currency=limit.currency)
@@ -88,7 +88,7 @@ class Sender:
                 aside.close()
 
     def _keep_room(self) -> None:
-        """Nothing is sent whose answer may find no room. Raises SetupError."""
+        """Reserve disk space for the answers of what is sent. Raises SetupError."""
         counts = totals.counts(self.run.ledger.view)
         if counts.get(JobStatus.PENDING) or counts.get(JobStatus.SUBMITTING):
             at_once = self.run.execution.submit_window * len(self.run.ledger.view.operations())
@@ -127,7 +127,7 @@ class Sender:
 
     @contextmanager
     def _on_firm_ground(self) -> Iterator[None]:
-        """In here a run whose directory is taken away ends at once, whatever it waits for."""
+        """End the run at once if its directory is taken away, whatever it waits for."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle | None = None
 

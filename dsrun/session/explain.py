@@ -20,7 +20,7 @@ _HASHED = ("operation", "replica", "request")
 def job_facts(
     planned: Job | None, record: JobRecord | None, *, plan: Plan | None, run_dir: Path
 ) -> dict[str, Json]:
-    """What goes into the id of a job, and where that comes from.
+    """What the id of a job is made of, and where each part comes from.
 
     One of `planned` (a job of `plan`) and `record` (of the ledger in `run_dir`) must be there.
     """
@@ -69,7 +69,7 @@ def _step(plan: Plan, name: str) -> CompiledStep:
 
 
 def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    """Every text of the step, where it stands, and what it has become."""
+    """Every text of the step, its place, and what it renders to."""
     step = _step(plan, facts["step"]).step
     for text in iter_texts(step.body):
         yield _place(plan, text) | {"value": value_at(facts["request"], text.at[2:])}

@@ -1,4 +1,4 @@
-"""Who asks for a run: the command line (`cli.run`) or a program (`api`). All that differs."""
+"""All that differs between the two callers of a run: `cli.run` and `api`."""
 
 import asyncio
 import signal
@@ -12,6 +12,8 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import Money
 from dsrun.engine.control import RunControl
 from dsrun.storage.layout import RunLayout
+
+_GRACE_S = 10.0  # for tasks that are paid and may end soon
 
 
 class Ending(NamedTuple):
@@ -47,16 +49,13 @@ class Host:
     check: Callable[[], None]
 
 
-_GRACE_S = 10.0  # for tasks that are paid and may end soon
-
-
 @contextmanager
 def draining_signals(
     control: RunControl, *, enabled: bool, say: Callable[[str], None]
 ) -> Iterator[None]:
     """First Ctrl-C or SIGTERM: submit nothing more, finish what is nearly done. Second: stop.
 
-    Who had the signals before has them again afterwards. Not `enabled`: they stay with him.
+    The handlers of before are put back afterwards. Without `enabled` signals are left alone.
     """
     if not enabled:
         yield

@@ -1,4 +1,4 @@
-"""What a run directory says of the pipeline that made it."""
+"""Writes what a run directory says of its pipeline: the manifest, the lock file, the inputs."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from dsrun.storage.files import make_folder, point_latest, write_whole
 from dsrun.storage.layout import RunLayout
 
 _CHUNK = 1 << 20
-# Signs that JSON lets stand and YAML, by whose reader a lock file is read again, does not.
+# Characters that JSON allows and YAML does not; a lock file is read again as YAML.
 _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
@@ -48,7 +48,7 @@ def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
 
 
 def _keep_inputs(plan: Plan, folder: Path) -> None:
-    """Copies of the texts that the pipeline reads, so that its lock file can run without them."""
+    """Copy the files that the pipeline reads, so that its lock file can run without them."""
     texts = dict(plan.included)
     for step in plan.manifest.steps:
         texts |= {text.file: text.source for text in iter_texts(step.body) if text.file}

@@ -1,4 +1,4 @@
-"""After a run: what machines and absent people are told of it. None of it can fail the run."""
+"""Tells machines and absent people how a run ended. None of it can fail the run."""
 
 import asyncio
 import json
@@ -38,10 +38,14 @@ from dsrun.storage.files import make_folder, write_whole
 from dsrun.storage.layout import RunLayout
 
 _ERRORS_TOLD = 5
+_PAUSES_S = (0.0, 1.0, 5.0)  # before each try
+_ANSWER_S = 10.0
+_COMMAND_S = 60.0
+_THROTTLED, _BROKEN = 429, 500
 
 
 def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], Ending]) -> Ending:
-    """Run, then write and send what was asked for; also when the run could not begin."""
+    """Run, then write and send the reports that were asked for, even if the run could not begin."""
     clock = SystemClock()
     started, began_at = clock.now(), clock.monotonic()
 
@@ -64,7 +68,7 @@ def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], 
 
 
 class _Aftermath:
-    """What is known of one invocation, and who wants to know."""
+    """What is known of one invocation that has ended, and whom to tell."""
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class _Aftermath:
         ended: datetime,
         took_s: float,
     ) -> None:
-        """`took_s` by a clock that nobody sets; the others may have been set in between."""
+        """`took_s` is from the monotonic clock: the wall clock may have been set in between."""
         self._notify = notify
         self._options = options
         self._name = plan.manifest.name
@@ -85,7 +89,7 @@ class _Aftermath:
         self._summary = step_summary_file()
 
     def tell(self, code: int, reason: str | None, *, has_place: bool = True) -> None:
-        """`has_place`: below the output directory something can be written."""
+        """`has_place`: the output directory can still be written to."""
         options = self._options
         if not (self._notify or options.junit or options.textfile or self._summary):
             return
@@ -117,7 +121,7 @@ class _Aftermath:
             _warned("--junit", options.junit, lambda path: _write_junit(path, layout, self._name))
         if options.textfile is not None:
             succeeded = [p.run.ended_at for p in past if p.run.exit_code == 0 and p.run.ended_at]
-            # A success noted for next year would keep an alert silent until then.
+            # A success dated next year would keep an alert silent until then.
             known = [at for at in succeeded if at <= end.ended_at]
             text = metrics_text(end, last_success=max(known, default=None))
             _warned(
@@ -127,7 +131,7 @@ class _Aftermath:
             _warned("GITHUB_STEP_SUMMARY", self._summary, lambda path: _append(path, end))
 
     def _own_run(self, layout: RunLayout) -> Invocation | None:
-        """The row of this invocation; none where it did not come so far."""
+        """The row of this invocation; None where it did not get that far."""
         if not layout.ledger.is_file():
             return None
         with closing(LedgerReader(layout.ledger)) as ledger:
@@ -174,7 +178,7 @@ class _Aftermath:
         )
 
     def _mark(self, layout: RunLayout, end: RunEnd) -> None:
-        """Remember a failure that no ledger may know, until a run ends well."""
+        """Remember a failure until a run ends well; perhaps no ledger has it."""
         marker = layout.failed
         try:
             if end.outcome == "failure":
@@ -209,14 +213,8 @@ def _warned(name: str, path: Path, write: Callable[[Path], None]) -> None:
         say(f"warning: {name} {path} was not written: {words}")
 
 
-_PAUSES_S = (0.0, 1.0, 5.0)  # before each try
-_ANSWER_S = 10.0
-_COMMAND_S = 60.0
-_THROTTLED, _BROKEN = 429, 500
-
-
 def send_notice(notify: Notify, end: RunEnd) -> None:
-    """Send it where this end is one to tell of. The user has allowed it."""
+    """Send a notice if the manifest wants one for this end. The user has allowed it."""
     if not notify.wants(end):
         return
     try:
@@ -305,7 +303,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _secret(value: str | FromEnvironment | None) -> str:
-    """The value itself, hidden from now on. Raises SetupError where a variable is not set."""
+    """The value itself, masked in output from now on. Raises SetupError for an unset variable."""
     if isinstance(value, FromEnvironment):
         content = read_variable(value.name)
         if content is None:

@@ -1,4 +1,4 @@
-"""Jobs that can be told from the files of a run directory alone."""
+"""Recognizes finished jobs by the files of a run directory alone."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dsrun.storage.metadata.tag import named_in
 
 
 def pictures_of(job: OpenJob, run_dir: Path, *, media: str) -> tuple[Artifact, ...]:
-    """Its artifacts where all of them are there and say themselves that they are; else none."""
+    """The job's artifacts, if every file is there and names the job in its metadata; else none."""
     made: list[Artifact] = []
     for index in range(len(job.stems[0])):
         saved = find_saved(run_dir, file_names(job, index), media=media, undo=untagged)

@@ -36,7 +36,7 @@ _RESUBMIT_HINT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRun:
-    """The parts of one invocation. Whoever opened it closes them."""
+    """The parts of one invocation, and what it was asked for."""
 
     plan: Plan
     options: RunOptions
@@ -68,7 +68,7 @@ async def open_run(
     layout: RunLayout,
     settings: Settings | None,
 ) -> OpenRun:
-    """Everything is closed with `stack`, the last part first. Raises SetupError.
+    """Open everything; `stack` closes it, the last part first. Raises SetupError.
 
     Without `settings` an emulator is started.
     """

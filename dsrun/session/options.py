@@ -70,7 +70,7 @@ class RunOptions(PlanOptions):
 
     @property
     def sent_again(self) -> frozenset[JobStatus]:
-        """Jobs that have ended so are sent again all the same."""
+        """The statuses of jobs that have ended and are sent again all the same."""
         failed = {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}
         unknown = {JobStatus.UNKNOWN}
         return frozenset(
@@ -109,7 +109,7 @@ def run_options(
 
 
 def _texts(params: Mapping[str, Json]) -> dict[str, str]:
-    """As --set has them: the manifest types them."""
+    """Params as --set writes them; the manifest gives them their types."""
     return {
         name: value if isinstance(value, str) else json_text(value)
         for name, value in params.items()

@@ -1,4 +1,4 @@
-"""Runs of the same output root that go on beside this one: what they make is not sent here."""
+"""Other runs in the same output root: what they are making is not sent by this one."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from dsrun.storage.layout import RunLayout
 from dsrun.storage.precedence import Living, Precedence
 
 _LOOK_S = 2.0
-_PAUSE = 10.0  # times what the last look took
+_PAUSE = 10.0  # times as long as the last look took
 
 
 class Neighbours:
@@ -47,11 +47,11 @@ class Neighbours:
 
     @property
     def held(self) -> int:
-        """Jobs that are left to another run for now."""
+        """The number of jobs that are left to another run for now."""
         return self._held
 
     async def enter(self, ledger: Ledger, reuse: Reuse) -> None:
-        """From now on later runs leave to this one what it plans.
+        """Claim the jobs of the plan: runs that start later leave them to this one.
 
         Raises SetupError, also where nobody can tell what another run has paid for.
         """
@@ -64,7 +64,7 @@ class Neighbours:
             self._precedence.leave()
 
     async def released(self, ledger: Ledger, reuse: Reuse, control: RunControl) -> bool:
-        """Wait until jobs that were held are for this run; False when it has nothing to do."""
+        """Wait until held jobs fall to this run. False when none is left for it."""
         if self._precedence is None or not self._held or control.is_stopping:
             return False
         jobs = count_of(self._held, "job")
@@ -85,9 +85,9 @@ class Neighbours:
         return False
 
     async def _enter(self, precedence: Precedence, ledger: Ledger, reuse: Reuse) -> None:
-        """Take what others have made, go on with what dead ones sent, hold what the living have."""
+        """Take what other runs made, resume what dead runs sent, hold what live runs have."""
         precedence.enter()
-        living = precedence.living()  # before the cache: who leaves has given to it
+        living = precedence.living()  # before the cache is read: a run that leaves has filled it
         ledger.view.hold(())
         reuse.fill_in(self._claims.other_dirs(), ledger.view)
         await reuse.bring_in(ledger)
@@ -97,7 +97,7 @@ class Neighbours:
         self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
 
     def _check_others(self) -> None:
-        """A damaged ledger claims nothing, so that its tasks would be adopted or sent again."""
+        """Raises DamagedLedger: such a ledger claims nothing, so its tasks could be sent again."""
         for folder in self._claims.other_dirs():
             try:
                 LedgerReader(folder / self._ledger_name).close()
@@ -105,11 +105,11 @@ class Neighbours:
                 raise
             except LostFacts as error:
                 say(f"warning: {error}")
-            except SetupError:  # empty, or of a newer dsrun
+            except SetupError:  # empty, or written by a newer dsrun
                 continue
 
     def _in_hand(self, view: LedgerReader, holders: Sequence[Living]) -> Iterator[set[str]]:
-        """Of what this run has yet to send, and of its creates in doubt."""
+        """Pages of jobs that live runs have in hand, among those that this run would still send."""
         pages = view.ids(JobStatus.PENDING, JobStatus.SUBMITTING)
         for page in pages if holders else ():
             held: set[str] = set()

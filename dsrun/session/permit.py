@@ -50,11 +50,11 @@ class Permit:
 
     @property
     def notify(self) -> Notify | None:
-        """Whom to tell, where that is allowed."""
+        """Whom to tell; None where that is not allowed."""
         return self._notify if self._notify is not None and self._is_given() else None
 
     def ask(self, agree: Callable[[str], bool]) -> None:
-        """Raises UsageError where it is not allowed and nobody agrees."""
+        """Ask for permission unless it was given before. Raises UsageError where nobody agrees."""
         notify = self._notify
         if notify is None or (self._is_given() and not self._allow):
             return
@@ -107,7 +107,7 @@ def notice_lines(notify: Notify | None) -> Iterator[str]:
 
 
 def _address(url: str | FromEnvironment) -> str:
-    """The host by itself too: what stands before an @ only looks like one."""
+    """The address, with its host named first: text before an @ can pass for a host."""
     if isinstance(url, str):
         return f"{urlsplit(url).hostname}, {mask(url)}"
     value = read_variable(url.name) or ""

@@ -107,7 +107,7 @@ class Bound(NamedTuple):
 
 
 def shortest_time(plan: Plan, outlook: Outlook) -> Bound:
-    """What the rates alone ask for; operations run side by side."""
+    """The least time that the rate limits allow; operations run side by side."""
     execution = plan.manifest.execution
     bounds = []
     tasks = 0
@@ -123,7 +123,7 @@ def shortest_time(plan: Plan, outlook: Outlook) -> Bound:
 
 
 def slow_services(outlook: Outlook) -> Iterator[str]:
-    """Advice on operations whose tasks wait for each other at the service."""
+    """Advice on operations whose tasks queue at the service."""
     for operation, count in _to_send(outlook):
         running = operation.running_tasks
         if running is not None and count > running:
@@ -163,7 +163,7 @@ class _Counted(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """Of one job: where it stands in the ledger, if it is there, and a file that is not.
+    """Where one job stands: in the ledger, in the cache, and on disk (`missing`: a file is gone).
 
     `part`: how many of its artifacts would be asked for again; 0 for all or none.
     """
@@ -184,7 +184,7 @@ class Survey:
         self.outlook = Outlook(plan)
         self.difference: Difference | None = None
         self.files_missing = 0
-        self.in_hand = 0  # of those to send: left to runs that go on now
+        self.in_hand = 0  # jobs to send that other running runs have in hand
         self._layout = RunLayout.for_plan(
             out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
         )
@@ -295,7 +295,7 @@ class Survey:
         }
 
     def _partial_jobs(self) -> dict[str, int]:
-        """How many artifacts are missing, of jobs whose operation can make them alone."""
+        """How many artifacts each partial job lacks, where its operation can make them alone."""
         return {
             job_id: len(indexes)
             for job_id, operation, indexes in (self.ledger.partial_jobs() if self.ledger else ())
@@ -303,11 +303,11 @@ class Survey:
         }
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:
-        """Those whose results another run has left in the cache."""
+        """The jobs whose results are in the cache."""
         return frozenset(self._cache.present(job_ids) if self._cache and job_ids else ())
 
     def _missing(self, done: Sequence[str]) -> dict[str, str]:
-        """A file that is not there any more, by job."""
+        """One missing file for each job that has lost any."""
         if self.ledger is None or not done:
             return {}
         return {
@@ -369,7 +369,7 @@ def all_warnings(survey: Survey) -> list[Problem]:
 
 
 def _cost_warnings(survey: Survey) -> Iterator[Problem]:
-    """A limit that this run would meet."""
+    """Whether the run would reach `max_cost`."""
     plan, options = survey.plan, survey.options
     limit = options.max_cost or plan.manifest.execution.max_cost
     if limit is None or options.emulate:

@@ -1,4 +1,4 @@
-"""How a run gets on: a bar for each step on a terminal, else a line every 30 s at most."""
+"""Shows progress: a bar per step on a terminal, else at most one line every 30 s."""
 
 import asyncio
 import shutil
@@ -33,7 +33,7 @@ PaceOf = Callable[[str], Pace]  # of an operation, as the service lets it go now
 
 @dataclass(slots=True)
 class _Line:
-    """What one bar tells."""
+    """The numbers behind one bar."""
 
     name: str
     total: int
@@ -53,7 +53,7 @@ class _Line:
 
 
 class Progress:
-    """Counts what starts and ends, and shows it; nothing when quiet."""
+    """Counts jobs as they start and end, and shows the counts unless quiet."""
 
     def __init__(
         self,
@@ -97,12 +97,12 @@ class Progress:
                 line.bar.close()
 
     def watch(self, pace_of: PaceOf) -> None:
-        """From now on remaining times know how fast the service lets an operation go."""
+        """Use the pace that the service allows in estimates from now on."""
         self._pace_of = pace_of
 
     @contextmanager
     def kept_current(self) -> Iterator[None]:
-        """In here the bars follow time, throttling and the window, also while no job ends."""
+        """Redraw the bars while no job ends: time, throttling and the window change them."""
         self._redraw_later()
         try:
             yield
@@ -159,7 +159,7 @@ class Progress:
             show_above(self._print_above)
 
     def _title(self, line: _Line, columns: int) -> str:
-        """The name of a step, without its middle where it would take the room of what is told."""
+        """The name of a step, shortened in the middle where it would crowd out the numbers."""
         width = min(max(len(each.name) for each in self._bars), max(columns // 4, 12))
         name = line.name
         if len(name) > width:
@@ -193,7 +193,7 @@ class Progress:
             line.bar.refresh()
 
     def _words(self, line: _Line) -> list[str]:
-        """The most telling first: a narrow terminal has no room for the last."""
+        """Most important first: a narrow terminal cuts off the last."""
         parts = [f"{line.ended[key]} {key}" for key in _UNHAPPY if line.ended[key]]
         paces = [self._pace_of(name) for name in line.operations] if self._pace_of else []
         if line.in_flight:
@@ -206,7 +206,7 @@ class Progress:
         return parts
 
     def _time_to_go(self, line: _Line, paces: list[Pace]) -> str:
-        """By what was done until now, and at least what the rates ask for."""
+        """Estimated from the pace so far, but no less than the rate limits need."""
         least = max((pace.interval_s for pace in paces), default=0.0) * (line.total - line.started)
         elapsed = self._clock.monotonic() - self._began_at
         by_now = elapsed / line.done * (line.total - line.done) if line.done else 0.0
@@ -230,7 +230,7 @@ class Progress:
 
 
 def _fitting(parts: list[str], room: int) -> str:
-    """As many as there is room for, each whole: half of an amount is another amount."""
+    """As many parts as fit, each whole: half of an amount reads as another amount."""
     words = ""
     for part in parts:
         longer = f"{words}, {part}" if words else part
@@ -241,7 +241,7 @@ def _fitting(parts: list[str], room: int) -> str:
 
 
 def _unbroken(before: int, now: int) -> str:
-    """What clears the bars of a window that was `before` columns wide and is `now`.
+    """The control codes that clear the bars after a window went from `before` to `now` columns.
 
     A terminal that got narrower has broken each line; the cursor is in the last piece of the first.
     """

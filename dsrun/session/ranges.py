@@ -1,4 +1,4 @@
-"""What the options of a run may be, and the error for one that is not.
+"""The ranges of the options of a run, and the errors for values outside them.
 
 The command line imports this when it starts, so it stays light.
 """

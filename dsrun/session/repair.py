@@ -96,10 +96,10 @@ class _Repair:
         return f"{words}; the damaged ledger is kept as {aside.name}"
 
     def _fill_in(self, new: Path, plan: Plan, lost: Sequence[OpenJob]) -> int:
-        """Of how many jobs nothing is known.
+        """Write what is known of each lost job; returns the number of those with nothing known.
 
-        Where the last run ended, results.jsonl is its last word on every job: a row can be read
-        and have a flipped bit all the same.
+        Where the last run ended, results.jsonl has its last word on every job. It counts for more
+        than a row, which can be readable and still have a flipped bit.
         """
         restoring = Restoring(new)
         unknown = 0
@@ -113,7 +113,7 @@ class _Repair:
         return unknown
 
     def _known(self, job: OpenJob, plan: Plan, restoring: Restoring) -> Known:
-        """All that other places say of a job whose row is lost; the newest word last."""
+        """What other places say of a job whose row is lost; a newer fact replaces an older one."""
         operation = plan.catalog[job.operation]
         line = self._lines.get(job.job_id)
         known = _of_line(line, price=operation.price.amount)
@@ -151,9 +151,9 @@ class _Repair:
         return whole or pictures_of(job, self._run_dir, media=media)
 
     def _swap(self, new: Path) -> Path:
-        """Give the damaged ledger, with what belongs to it, a name of its own, and take its place.
+        """Rename the damaged ledger and its companions, and put the new one in its place.
 
-        Killed in between, the directory has no ledger, which the next run takes for a lost one.
+        A kill in between leaves a directory without a ledger, which the next run treats as lost.
         """
         layout, number = RunLayout.of(self._run_dir), 1
         while (aside := layout.damaged_ledger(number)).exists():
@@ -174,7 +174,7 @@ class _Repair:
 
 
 async def _with_plan(new: Path, plan: Plan, saved: set[str]) -> list[OpenJob]:
-    """Every job of the plan has a row then; those whose row was not saved."""
+    """Give every job of the plan a row; returns the jobs whose row was not saved."""
     ledger = Ledger(new)
     try:
         prices = {name: plan.catalog[name].price for name in plan.catalog.names}
@@ -219,7 +219,7 @@ def _ended_whole(ledger: Path) -> bool:
 
 
 def _late_words(ledger: Path) -> dict[str, dict[str, Any]]:
-    """What the tail says of jobs last."""
+    """The latest facts in the tail, by job id."""
     words: dict[str, dict[str, Any]] = {}
     head = read_head(ledger)
     for entry in read_entries(ledger, head) if head else ():
@@ -230,7 +230,7 @@ def _late_words(ledger: Path) -> dict[str, dict[str, Any]]:
 
 
 def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:
-    """What a row of the tail says of its job; `kind` is the name of a Kind."""
+    """The columns that a row of the tail sets; `kind` is the name of a Kind."""
     if kind == Kind.INTENT.name:
         began = {"status": JobStatus.SUBMITTING, "submitted_at": row[1]}
         return began | {"task_id": None, "request_id": None}
@@ -265,7 +265,7 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
 
 
 def _of_attempts(known: Known, attempts: Sequence[Any]) -> Known:
-    """What the rows of attempts add, which are never changed."""
+    """Add what the rows of attempts say, which are never updated."""
     for row in attempts:
         if row["phase"] == "create" and row["task_id"] is not None:
             known = replace(

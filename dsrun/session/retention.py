@@ -30,7 +30,7 @@ class _Old(NamedTuple):
 
 
 def prune(layout: RunLayout, *, keep: int, now: str, say: Callable[[str], None]) -> list[Path]:
-    """Keep the `keep` newest runs of a pipeline, `layout`'s among them; the removed directories.
+    """Keep the `keep` newest runs of a pipeline, `layout`'s among them. Returns what was removed.
 
     Emulated and real runs are counted apart. A run that began later than `now` had a clock that was
     wrong, then or now: it stays, and takes no place of one whose age is known. Raises SetupError
@@ -64,7 +64,7 @@ def prune(layout: RunLayout, *, keep: int, now: str, say: Callable[[str], None])
 
 
 def _look(path: Path) -> _Old | None:
-    """A run directory, or None where it is none, or its ledger cannot be read."""
+    """What is known of a run directory; None where it is none, or its ledger cannot be read."""
     if path.is_symlink() or not path.is_dir() or not is_run_name(path.name):
         return None
     if not RunLayout.of(path).lockfile.is_file():

@@ -190,7 +190,7 @@ async def _prepare(run: OpenRun) -> None:
 
 
 async def _settle_answered(run: OpenRun) -> None:
-    """A run was cut off while it wrote the file of an answer: the file is there, or it is lost."""
+    """A run was killed while it wrote the file of an answer: the file is whole, or it is lost."""
     for job, output, units in run.ledger.view.answered_jobs():
         result = replace(_settled(run, job), output=output, units=units)
         await run.ledger.record_result(job, result, at=run.now())

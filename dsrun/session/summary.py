@@ -19,7 +19,7 @@ _LINES_UNWATCHED = 5
 
 
 def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
-    """Design 1.2: what is left open weighs more than what failed."""
+    """The code of design 1.2. Open jobs count for more than failed ones."""
     if any(counts.get(status) for status in OPEN):
         return control.exit_code or ExitCode.INCOMPLETE
     if any(counts.get(status) for status in _UNSUCCESSFUL):

@@ -1,4 +1,4 @@
-"""Builds the parts of a run and joins them; the only place that knows them all."""
+"""Builds the parts of the engine and joins them; the only place that knows them all."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
@@ -137,7 +137,7 @@ async def ledger_source(view: LedgerReader, operation: str) -> AsyncIterator[Ope
 
 
 def _poll_limiter(rate: Rate, clock: SystemClock, claims: LedgerClaims) -> RateLimiter:
-    """Questions are in no ledger: a run that was there just now is taken to have asked its fill."""
+    """No ledger records task queries, so a run that was active just now counts as a full rate."""
     since = stamp(clock.now() - timedelta(seconds=rate.per_s))
     used = rate.requests if claims.was_active(since=since) else 0
     return RateLimiter(rate, clock=clock, used=used)
@@ -146,7 +146,7 @@ def _poll_limiter(rate: Rate, clock: SystemClock, claims: LedgerClaims) -> RateL
 def _create_limiter(
     operation: Operation, rate: Rate, clock: SystemClock, claims: LedgerClaims
 ) -> RateLimiter:
-    """A run that was killed may have sent its creates up to this moment, and others go on."""
+    """Count recent creates of other runs: a killed one may have sent until this moment."""
     since = stamp(clock.now() - timedelta(seconds=rate.per_s + operation.timeout_s))
     used = claims.recent_creates(operation.name, since=since)
     return RateLimiter(rate, clock=clock, used=used)
