@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+pytestmark = pytest.mark.timeout(300)  # whichever comes first makes the wheel for the rest
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
@@ -48,7 +50,6 @@ def test_the_wheel_holds_every_module_schema_and_pipeline(wheel):
     assert not [name for name in names if name.endswith(".pyc") or name.startswith("tests")]
 
 
-@pytest.mark.timeout(300)
 def test_the_quickstart_runs_from_another_folder(installed, tmp_path):
     shutil.copy(ROOT / "examples/quickstart.yaml", tmp_path)
     outcome = _run([str(installed), "quickstart.yaml", "--emulate"], cwd=tmp_path)
@@ -57,7 +58,6 @@ def test_the_quickstart_runs_from_another_folder(installed, tmp_path):
     assert len((run_dir / "results.jsonl").read_text(encoding="utf-8").splitlines()) == 6
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("source", ["starter", "product-shots", "style-sheet", "voice-casting"])
 def test_every_pipeline_that_ships_can_be_copied_and_is_valid(installed, tmp_path, source):
     _run([str(installed), "init", "mine", "--from", source], cwd=tmp_path)
