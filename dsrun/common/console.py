@@ -15,9 +15,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
-from dsrun.common.escaping import Shown, shown, shown_json, shown_lines
+from dsrun.common.escaping import DEGRADED, Shown, shown, shown_json, shown_lines
 from dsrun.common.logs import WARNING, fit, show_line, speak
 from dsrun.common.models import Json
+from dsrun.common.settings import terminal_encoding
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -25,15 +26,18 @@ _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", def
 def open_streams() -> None:
     """Make stdin, stdout and stderr fit to be used, whoever started us.
 
-    One that was closed is empty, and a file that is opened later does not take its number. What a
-    terminal cannot show, such as Chinese, is spelled out.
+    One that was closed is empty, and a file that is opened later does not take its number. A
+    terminal gets the encoding of its locale, files and pipes UTF-8; what that cannot hold, such as
+    an emoji, is spelled out.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=terminal_encoding(stream), errors=DEGRADED)
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding=terminal_encoding(sys.stdin), errors="replace")
 
 
 def say(text: str) -> None:

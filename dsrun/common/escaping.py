@@ -4,6 +4,7 @@ Such signs are spelled out, as Python spells them. Where text leaves for a termi
 `shown`, so that nothing has to be remembered where it is put together.
 """
 
+import codecs
 import re
 from collections.abc import Iterable
 
@@ -17,6 +18,7 @@ _HIDDEN_IN_JSON = re.compile(f"[{_LATER}]")  # it has spelled out the others by 
 _COMMAND = re.compile(r"^\s*:(?=:)|#(?=#[a-z]*\[)")
 _COMMAND_IN_JSON = re.compile(r"#(?=#[a-z]*\[)")
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
+DEGRADED = "dsrun.degraded"  # how a stream spells what its encoding lacks
 
 
 class Shown(str):
@@ -68,9 +70,23 @@ def _spelled(sign: re.Match[str]) -> str:
 
 
 def _spelled_in_json(sign: re.Match[str]) -> str:
+    return _in_json(sign[0])
+
+
+def _in_json(sign: str) -> str:
     """As JSON spells it: past U+FFFF in two halves."""
-    units = sign[0].encode("utf-16-be", "surrogatepass")
+    units = sign.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def _degraded(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON spells it: JSON stays the same JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_json, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(DEGRADED, _degraded)
 
 
 def _unarmed(sign: re.Match[str]) -> str:
