@@ -34,6 +34,7 @@ from dsrun.cli.options import (
     watch_options,
 )
 from dsrun.cli.unattended import cron_command, jitter_seconds, run_days, unattended_options
+from dsrun.cli.utf8_mode import enter_utf8_mode
 from dsrun.common.console import open_streams
 from dsrun.common.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.common.logs import end_logs, speaks_json, start_logs
@@ -260,6 +261,8 @@ for _command in (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
+    if argv is None:
+        enter_utf8_mode()
     open_streams()
     start_logs(form=log_form(sys.argv[1:] if argv is None else argv), file=None, verbose=False)
     try:

@@ -15,6 +15,8 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dsrun.common.names import path_fault
+
 INPUTS = "inputs"  # folder of the copies, in a run directory
 
 _MB = 2**20
@@ -99,6 +101,8 @@ def is_below(path: Path, folders: Sequence[Path]) -> bool:
 def open_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -> BufferedReader:
     """A regular file, opened for reading; `folders`: where it must lie. Raises Unreadable."""
     try:
+        if folders is not None and (fault := path_fault(path)):
+            raise Unreadable("name", f"cannot be read: {fault}")
         if folders is not None and not is_below(path, folders):
             raise Unreadable("outside", OUTSIDE)
         _check_kind(path.stat().st_mode)  # before it is opened: opening a device may do something

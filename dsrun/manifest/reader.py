@@ -15,6 +15,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.lockfile import fitting
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.names import path_fault, read_back
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.user_files import (
@@ -121,13 +122,16 @@ def read_manifest(
     """
     guard_key()
     shown = str(path)
+    for named in (path, path.parent.resolve()):  # the lock file will hold it
+        if fault := path_fault(named):
+            raise ManifestError([_file_problem(str(named), fault)])
     allowed, pinned = tuple(allow_files), None
     source = _read_bytes(path, shown)
     document = parse_yaml(_text_of(source, shown), file=shown)
     inputs = Inputs(path.parent, allowed=allowed)
     if path.name == LOCK_NAME:
         document, pinned = _open_lock(document, shown)
-        inputs = Inputs(Path(pinned["root"]), path.parent / INPUTS, allowed, pinned["files"])
+        inputs = Inputs(read_back(pinned["root"]), path.parent / INPUTS, allowed, pinned["files"])
     problems = list(structure_problems(document))
     readable = readable_parts(document.value, [path for path, _ in problems])
     if readable is None:
