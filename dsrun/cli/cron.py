@@ -2,6 +2,7 @@
 
 import difflib
 import getpass
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.settings import has_bare_key, key_file, lasting_environment
 from dsrun.manifest.notify import Notify
 from dsrun.manifest.reader import load_manifest
-from dsrun.session.opening import own_catalog
+from dsrun.session.opening import check_out, own_catalog
 from dsrun.session.permit import calls_of
 
 
@@ -73,7 +74,7 @@ def print_units(options: CronOptions, *, folder: Path | None) -> int:
     if not options.out.is_dir():
         say(f"warning: {options.out} must be there before a service starts; create it")
     for item in _scheduled(options):
-        files |= systemd_units(item, user=getpass.getuser())
+        files |= systemd_units(item, user=_user())
     _deliver(files, folder)
     return ExitCode.OK
 
@@ -158,6 +159,7 @@ def _scheduled(options: CronOptions) -> list[Scheduled]:
     """Read and check the pipelines. Raises UsageError or ManifestError."""
     items = [_one(path, options) for path in options.pipelines]
     names: dict[str, Path] = {}
+    check_out(options.out)
     for item in items:
         if item.name in names:
             raise UsageError(
@@ -217,6 +219,14 @@ def _allowed(path: Path, notify: Notify | None, options: CronOptions) -> list[st
     for call in calls_of(notify):
         say(f"{path}: each run may call {call} (--allow-notify)")
     return ["--allow-notify"]
+
+
+def _user() -> str:
+    """The name of this user, or the number where it has none; systemd takes both."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _deliver(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:

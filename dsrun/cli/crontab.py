@@ -49,10 +49,13 @@ def crontab_lines(item: Scheduled) -> str:
         ]
     )
     line = f"{item.schedule.cron} {command.replace('%', chr(92) + '%')}"
-    if not is_plain(line) or len(line.encode()) > MOST_SIGNS:
+    size = len(line.encode(errors="surrogatepass"))
+    if not is_plain(line) or size > MOST_SIGNS:
+        hidden = ", ".join(word for word in shlex.split(command) if not is_plain(word))
         raise UsageError(
-            f"{item.pipeline}: its line would have {len(line.encode())} bytes or a hidden "
-            f"character; cron takes {MOST_SIGNS} printable ones; shorten paths, or use --systemd"
+            f"{item.pipeline}: its line would have {size} bytes or a hidden "
+            f"character{f' ({hidden})' if hidden else ''}; cron takes {MOST_SIGNS} printable "
+            "ones; shorten paths, or use --systemd"
         )
     return f"{_BEGIN}{item.pipeline}\n{line}\n{_END}{item.pipeline}\n"
 

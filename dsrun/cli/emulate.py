@@ -43,6 +43,8 @@ def run(
         return asyncio.run(serve(options, announce=answer))
     except OSError as error:
         raise SetupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise UsageError(f"--host {host}: no name or address of a machine") from error
 
 
 async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) -> int:

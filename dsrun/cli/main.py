@@ -33,6 +33,7 @@ from dsrun.cli.options import (
     unattended_options,
     watch_options,
 )
+from dsrun.cli.utf8_mode import enter_utf8_mode
 from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
 from dsrun.common.errors import DsrunError, ExitCode, ManifestError, UsageError
 from dsrun.common.settings import log_form
@@ -368,6 +369,8 @@ def cron_command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
+    if argv is None:
+        enter_utf8_mode()
     open_streams()
     start_logs(form=log_form(sys.argv[1:] if argv is None else argv), file=None, verbose=False)
     try:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TextIO
 
 from dsrun.common.errors import UsageError
-from dsrun.common.escaping import Shown, shown, shown_json, shown_lines, unpainted
+from dsrun.common.escaping import DEGRADED, Shown, shown, shown_json, shown_lines, unpainted
 from dsrun.common.models import Json
 from dsrun.common.redaction import mask
+from dsrun.common.settings import terminal_encoding
 
 WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
 FILE_BYTES = 10_000_000
@@ -36,14 +37,17 @@ def open_streams() -> None:
     """Make stdin, stdout and stderr usable, whoever started us.
 
     A closed stream is replaced by an empty one, so that no file opened later gets its descriptor.
-    Characters that a terminal cannot show, such as Chinese, are spelled out.
+    A terminal gets the encoding of its locale, files and pipes UTF-8; characters that it lacks,
+    such as an emoji, are spelled out.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=terminal_encoding(stream), errors=DEGRADED)
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding=terminal_encoding(sys.stdin), errors="replace")
 
 
 def say(text: str) -> None:

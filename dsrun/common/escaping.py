@@ -4,6 +4,7 @@ Such characters are spelled out, as Python spells them. All text for a terminal 
 its way out, so that the code that composes it need not remember.
 """
 
+import codecs
 import re
 from collections.abc import Iterable
 
@@ -17,6 +18,7 @@ _HIDDEN_IN_JSON = re.compile(f"[{_LATER}]")  # JSON spells out the others itself
 _COMMAND = re.compile(r"^\s*:(?=:)|#(?=#[a-z]*\[)")
 _COMMAND_IN_JSON = re.compile(r"#(?=#[a-z]*\[)")
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
+DEGRADED = "dsrun.degraded"  # how a stream spells what its encoding lacks
 
 
 class Shown(str):
@@ -68,9 +70,23 @@ def _spelled(sign: re.Match[str]) -> str:
 
 
 def _spelled_in_json(sign: re.Match[str]) -> str:
+    return _in_json(sign[0])
+
+
+def _in_json(character: str) -> str:
     """As JSON spells it: a surrogate pair past U+FFFF."""
-    units = sign[0].encode("utf-16-be", "surrogatepass")
+    units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def _degraded(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON spells it: JSON stays the same JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_json, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(DEGRADED, _degraded)
 
 
 def _unarmed(sign: re.Match[str]) -> str:

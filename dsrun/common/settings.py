@@ -1,15 +1,18 @@
 """The environment and the key files, read into values. The only user of os.environ."""
 
+import codecs
+import locale
 import os
 import re
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import SplitResult, urlsplit
 
 from dsrun.common.credential import KEY_FOLDER, guard, is_key_variable
@@ -28,7 +31,7 @@ DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
 _SETTINGS_BYTES = 2**20  # of a key file, of an env file
 _PIPE_S = 5.0  # how long to wait for the key from a pipe
-_NO_ADDRESS = re.compile(r"[\s\\\x00-\x20\x7f]")
+_NO_ADDRESS = re.compile(r"[\s\\\x00-\x20\x7f\ud800-\udfff]")
 _LONGEST_HOST = 253
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
 
@@ -159,6 +162,18 @@ def wants_color(environ: Mapping[str, str] | None = None) -> bool:
     """Whether to use colours: not with NO_COLOR (no-color.org), nor on a dumb terminal."""
     env = os.environ if environ is None else environ
     return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
+def terminal_encoding(stream: TextIO, environ: Mapping[str, str] | None = None) -> str | None:
+    """The locale's, where `stream` is a terminal and Python's UTF-8 mode passes over it."""
+    env = os.environ if environ is None else environ
+    if not sys.flags.utf8_mode or env.get("PYTHONIOENCODING") or not stream.isatty():
+        return None
+    try:
+        found = codecs.lookup(locale.getencoding()).name
+    except LookupError:
+        return None
+    return None if found == "ascii" else found  # the locale C knows nothing of the terminal
 
 
 def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:

@@ -1,5 +1,6 @@
 """Opening a ledger file: to write it, or to read it without touching anything beside it."""
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -80,7 +81,7 @@ class UntouchedFile:
                 path, options = self._copied(), "mode=ro"
         try:
             db = sqlite3.connect(
-                f"file:{quote(str(path))}?{options}",
+                f"file:{quote(os.fsencode(path))}?{options}",
                 uri=True, isolation_level=None, check_same_thread=False, timeout=30.0,
             )  # fmt: skip
             db.row_factory = sqlite3.Row

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from dsrun.common.errors import FileChanged
 from dsrun.common.models import UploadFile
+from dsrun.common.names import path_fault
 
 INPUTS = "inputs"  # folder of the copies, in a run directory
 
@@ -103,6 +104,8 @@ def is_below(path: Path, folders: Sequence[Path]) -> bool:
 def open_file(path: Path, *, most: int, folders: Sequence[Path] | None = None) -> BufferedReader:
     """Open a regular file, which must lie in one of `folders` if given. Raises Unreadable."""
     try:
+        if folders is not None and (fault := path_fault(path)):
+            raise Unreadable("name", f"cannot be read: {fault}")
         if folders is not None and not is_below(path, folders):
             raise Unreadable("outside", OUTSIDE)
         _check_kind(path.stat().st_mode)  # before it is opened: opening a device may do something

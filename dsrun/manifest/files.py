@@ -24,6 +24,7 @@ import orjson
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.messages import closest, show
 from dsrun.common.models import Json
+from dsrun.common.names import name_fault
 from dsrun.common.user_files import (
     DATA_BYTES,
     TEXT_BYTES,
@@ -196,6 +197,8 @@ class _Walk:
                 yield from self.matches(at + 1, f"{name}/")
         elif path.is_file():
             self._check(name)
+            if fault := name_fault(name):
+                raise ValueError(f"matches {name}: {fault}")
             yield name
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:

@@ -14,6 +14,7 @@ from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.names import path_fault, read_back
 from dsrun.common.pointer import KeyPath
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
@@ -113,6 +114,9 @@ class _Opened(NamedTuple):
 
 def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:
     shown = str(path)
+    for named in (path, path.parent.resolve()):  # the lock file will hold it
+        if fault := path_fault(named):
+            raise ManifestError([_file_problem(str(named), fault)])
     source = _read_bytes(path, shown)
     document = parse_yaml(_text_of(source, shown), file=shown)
     if path.name != lockfile.NAME:
@@ -121,7 +125,7 @@ def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:
     if not isinstance(content, dict) or not lockfile.fitting(content).keys() >= _LOCKFILE_PARTS:
         words = "this is no lock file of dsrun"
         raise ManifestError([Problem(file=shown, line=1, column=1, where="", message=words)])
-    inputs = Inputs(Path(content["root"]), path.parent / INPUTS, allowed, content["files"])
+    inputs = Inputs(read_back(content["root"]), path.parent / INPUTS, allowed, content["files"])
     return _Opened(source, document.part("manifest"), inputs, content)
 
 

@@ -5,6 +5,7 @@ import unicodedata
 
 from dsrun.common.messages import show
 from dsrun.common.models import Json
+from dsrun.common.names import name_fault
 
 _KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
 _EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
@@ -33,6 +34,8 @@ def stem_of(value: Json, *, step: str) -> str:
             "empty parts, `.`, `..`, backslashes and control characters; `| slug` makes any "
             "text fit",
         )
+    if fault := name_fault(stem):
+        raise BadStem("path", f"found {show(stem)}: {fault}, or take a `filename` of ASCII letters")
     if len(stem) > _LONGEST_NAME // 4:
         _check_length(stem)
     return stem

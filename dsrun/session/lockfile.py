@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from dsrun import __version__
+from dsrun.common.names import written
 from dsrun.common.settings import Settings
 from dsrun.common.user_files import INPUTS, can_be_kept
 from dsrun.manifest.files import DataFile, text_sha256
@@ -27,7 +28,7 @@ def write_manifest(plan: Plan, layout: RunLayout, settings: Settings) -> None:
         "digest": plan.digest,
         "dsrun_version": __version__,
         "endpoint": settings.base_url,
-        "root": str(plan.manifest.root.resolve()),
+        "root": written(plan.manifest.root.resolve()),
         "run": dict(plan.run_values),
         "files": file_digests(plan.manifest, plan.included) | plan.files.digests,
         "manifest": plan.manifest.raw,

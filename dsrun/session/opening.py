@@ -9,6 +9,7 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
+from dsrun.common.names import path_fault
 from dsrun.manifest.model import Manifest
 from dsrun.manifest.reader import read_manifest
 from dsrun.manifest.schedule import Schedule
@@ -21,7 +22,8 @@ OWN_OPERATIONS = "operations"  # folder beside the manifest
 
 
 def open_plan(options: PlanOptions) -> Plan:
-    """Read and compile. Jobs are not checked yet. Raises ManifestError."""
+    """Read and compile. Jobs are not checked yet. Raises ManifestError or UsageError."""
+    check_out(options.out)
     catalog = own_catalog(options.pipeline.parent, options.allow_files)
     manifest = read_manifest(
         options.pipeline,
@@ -34,6 +36,12 @@ def open_plan(options: PlanOptions) -> Plan:
     if options.day is not None and (manifest.pinned or not plan.run_values):
         say("warning: --date changes nothing: no template of this pipeline uses run.date")
     return plan
+
+
+def check_out(out: Path) -> None:
+    """Raises UsageError for an output directory that nothing can name."""
+    if fault := path_fault(out):
+        raise UsageError(f"the output directory {out}: {fault}")
 
 
 def own_catalog(folder: Path, allow_files: Sequence[Path] = ()) -> Catalog:
