@@ -71,7 +71,9 @@ class Proxies:
         }
         self._spared = NoProxy(_either_case("no_proxy", environ)[1])
         self._is_spared_by_system: Callable[[str], bool] | None = None
-        has_variables = any(text for name, text in environ.items() if name.lower().endswith("_proxy"))
+        has_variables = any(
+            text for name, text in environ.items() if name.lower().endswith("_proxy")
+        )
         if not has_variables and (system := of_system()):
             self._is_spared_by_system = is_spared_by_system
             self._given = {

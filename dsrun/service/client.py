@@ -163,7 +163,7 @@ class ApiClient:
 def _read(reply: Reply) -> Answer:
     payload = parse_answer(reply.body)
     return Answer(
-        verdict=judge(reply.status, payload, headers=reply.headers),
+        verdict=judge(reply.status, payload, headers=reply.headers, through=reply.through),
         payload=payload,
         request_id=cut(request_id_of(payload, reply.headers)),
     )
