@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote, urlsplit
 from dsrun.common.errors import SetupError
 
 _PORTS = {
-    "http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080,
+    "http": 80, "https": 443, "socks": 1080, "socks4": 1080, "socks4a": 1080, "socks5": 1080,
+    "socks5h": 1080,
 }  # fmt: skip
 _API_PORTS = {"http": 80, "https": 443}
 _NO_HOST = re.compile(r"[\s\x00-\x20\x7f\\\"'<>]")
@@ -71,9 +72,7 @@ class Proxies:
         }
         self._spared = NoProxy(_either_case("no_proxy", environ)[1])
         self._is_spared_by_system: Callable[[str], bool] | None = None
-        has_variables = any(
-            text for name, text in environ.items() if name.lower().endswith("_proxy")
-        )
+        has_variables = any(environ[name] for name in environ if name.lower().endswith("_proxy"))
         if not has_variables and (system := of_system()):
             self._is_spared_by_system = is_spared_by_system
             self._given = {
@@ -183,7 +182,7 @@ def parse_proxy(text: str, *, variable: str) -> Proxy:
 
 def socks_address(proxy: Proxy) -> str:
     """The address that aiohttp-socks takes; which side looks up names is said elsewhere."""
-    kind = proxy.scheme.removesuffix("h").removesuffix("a")
+    kind = "socks4" if proxy.scheme.startswith("socks4") else "socks5"  # "socks" is GNOME's word
     user = quote(proxy.user or "", safe="")
     login = f"{user}:{quote(proxy.password or '', safe='')}@" if proxy.user is not None else ""
     return proxy.address.replace(f"{proxy.scheme}://", f"{kind}://{login}", 1)
@@ -266,7 +265,8 @@ def _fits(entry: str, name: str, address: IPv4Address | IPv6Address | None, port
 
 def _network(entry: str) -> IPv4Network | IPv6Network | None:
     """An address or a network, `10.0.0.0/8`, `::1` or `[::1]`."""
+    is_bracketed = entry.startswith("[") and entry.endswith("]")
     try:
-        return ip_network(entry.replace("[", "").replace("]", ""), strict=False)
+        return ip_network(entry[1:-1] if is_bracketed else entry, strict=False)
     except ValueError:
         return None

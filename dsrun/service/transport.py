@@ -409,7 +409,7 @@ def _refused(proxy: Proxy | None, host: str, words: str, *, status: int) -> NotS
     hint = ""
     if status == _LOGIN_WANTED:
         variable = proxy.variable if proxy else "the variable"
-        hint = f"; {variable} holds user and password as http://USER:PASSWORD@HOST:PORT"
+        hint = f"; {variable} takes user and password before the host, as USER:PASSWORD@HOST"
     is_final = status < _SERVER_ERROR and status not in _MAY_PASS_LATER
     kind = ProxyRefused if is_final else NotSent
     return kind(f"{proxy} does not let requests to {host} through: {words}{hint}")
