@@ -99,6 +99,10 @@ class Proxies:
             return True
         return self._is_spared_by_system is not None and self._is_spared_by_system(host)
 
+    def has_any_for(self, scheme: str) -> bool:
+        """Whether some requests of the scheme go through a proxy."""
+        return scheme in self._given and not self._spared.is_all
+
     def check(self, base_url: str) -> tuple[str, ...]:
         """Warnings; raises SetupError where the API, or files that it makes, cannot be reached.
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 import orjson
 
 from dsrun.common.clock import stamp
-from dsrun.common.errors import AnswerLost, ExitCode, NotSent
+from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused
 from dsrun.common.models import OpenJob
 from dsrun.engine.backoff import next_poll_delay
 from dsrun.engine.control import Left, RunControl
@@ -103,6 +103,9 @@ class Poller:
                 answer = await self._query(task_id, last_call)
             except (NotSent, AnswerLost) as error:
                 await self._note(job, str(error))
+                if isinstance(error, ProxyRefused):
+                    self._control.stop(str(error), ExitCode.INCOMPLETE)
+                    raise Left from error
                 return None
         verdict = answer.verdict
         # An ended task may carry its error at the top, where a refused query has its own.

@@ -97,6 +97,11 @@ class TestLoopback:
         assert work.dsrun(work.posters(1)).code == 0
         assert work.dsrun(work.posters(1), "--emulate").code == 0
 
+    def test_one_that_is_served_tells_other_clients_to_spare_it(self, work):
+        """The official package sends requests to loopback through a proxy."""
+        child = work.spawn("emulate")
+        child.wait_for_answer('export no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')
+
     def test_a_notice_to_this_machine_goes_there(self, work, world, monkeypatch):
         pipeline = work.posters(1)
         with pipeline.open("a") as file:
@@ -320,6 +325,16 @@ class TestAProxyThatFails:
         world.spoil = lambda _: None
         assert work.dsrun(work.posters(1, max_attempts=2)).code == 0
         assert emulator.paid() == 1
+
+    def test_one_that_wants_a_login_in_the_midst_ends_the_run(
+        self, work, world, emulator, monkeypatch
+    ):
+        monkeypatch.setenv("http_proxy", f"http://{world.address}")
+        world.spoil = lambda asked: web.Response(status=407) if "/tasks/" in asked.path else None
+        outcome = work.dsrun(work.posters(1))
+        assert outcome.code == 3
+        assert f"the proxy http://{world.address} of http_proxy" in outcome.err
+        assert (work.statuses(), emulator.paid()) == ({"submitted": 1}, 1)
 
     async def test_its_own_answers_are_no_answers_of_the_host(self, world, monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://{world.address}")
