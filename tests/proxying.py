@@ -43,11 +43,12 @@ class World:
     is_heard: bool = True  # whether the emulator sees what is spoiled
     address: str = ""  # of the relaying proxy, host:port
     tls_port: int = 0
+    tls: ssl.SSLContext | None = None
     doors: ExitStack = field(default_factory=ExitStack)
 
-    def open_door(self, talk: Callable) -> str:
+    def open_door(self, talk: Callable, *, tls: ssl.SSLContext | None = None) -> str:
         """Where `talk(reader, writer)` is spoken from now on, as host:port."""
-        return self.doors.enter_context(_door(talk))
+        return self.doors.enter_context(_door(talk, tls))
 
     def hosts(self) -> set[str]:
         return {item.host for item in self.asked}
@@ -155,7 +156,7 @@ def own_loop() -> Iterator[Callable[[Awaitable], object]]:
 
 @contextmanager
 def world_of(emulator: str, *, tls: ssl.SSLContext | None = None) -> Iterator[World]:
-    world = World(emulator)
+    world = World(emulator, tls=tls)
     with own_loop() as run, world.doors:
 
         async def begin() -> web.ServerRunner:
@@ -177,11 +178,11 @@ def world_of(emulator: str, *, tls: ssl.SSLContext | None = None) -> Iterator[Wo
 
 
 @contextmanager
-def _door(talk: Callable) -> Iterator[str]:
+def _door(talk: Callable, tls: ssl.SSLContext | None) -> Iterator[str]:
     with own_loop() as run:
 
         async def begin() -> asyncio.Server:
-            return await asyncio.start_server(talk, "127.0.0.1", 0)
+            return await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
 
         server = run(begin())
         try:

@@ -54,6 +54,7 @@ class Poller:
         self._rng = rng
         self._limiter = limiter
         self._timeout_s = timeout_s
+        self._trouble = ""  # the last, of any task
         self._foreign: list[str] = []  # tasks of the last answers that were not the API's
 
     async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Answer | None:
@@ -83,7 +84,7 @@ class Poller:
             if now >= deadline:
                 self._leave(f"task {task_id} has not ended within {self._timeout_s:g} s")
             if unanswered == _UNANSWERED:
-                self._leave(f"the service does not answer for task {task_id}")
+                self._leave(f"the service does not answer for task {task_id}: {self._trouble}")
             delay = next_poll_delay(delay, factor=factor, max_s=lane.max_poll_s)
             if odd or not fresh:
                 # A task that is made or missed already gets the operation's own pace.
@@ -153,6 +154,7 @@ class Poller:
                 raise Left
 
     async def _note(self, job: OpenJob, words: str) -> None:
+        self._trouble = words
         await self._recorder.record_trouble(
             job, at=stamp(self._clock.now()), phase="query", message=words
         )

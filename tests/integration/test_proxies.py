@@ -167,6 +167,21 @@ class TestThroughAProxy:
         assert set(world.connects) == {f"{API}:443"}
         assert {item.login for item in world.asked} == {None}
 
+    def test_a_proxy_may_itself_be_reached_over_tls(self, work, tls_world, monkeypatch):
+        world, authority = tls_world
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        tunnel = world.open_door(world.tunnel, tls=world.tls)
+        monkeypatch.setenv("https_proxy", f"https://{LOGIN}@{tunnel}")
+        monkeypatch.setenv("http_proxy", f"https://{LOGIN}@127.0.0.1:{world.tls_port}")
+        assert work.dsrun(work.posters(2)).code == 0
+        assert set(world.connects) == {f"{API}:443"}
+        assert {item.login for item in world.asked if item.host == FILES} == {SHOWN}
+
+    def test_an_env_file_may_name_it(self, work, world):
+        (work.folder / "proxy.env").write_text(f"http_proxy=http://{world.address}\n")
+        assert work.spawn(work.posters(1), "--env-file", "proxy.env").end().code == 0
+        assert API in world.hosts()
+
     def test_a_certificate_that_nobody_signed_is_told(self, work, tls_world, monkeypatch):
         world, _ = tls_world
         tunnel = world.open_door(world.tunnel)
