@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from dsrun.common.console import answer, table
 from dsrun.common.errors import ExitCode, SetupError, UsageError
+from dsrun.common.settings import read_proxies
 from dsrun.emulator import FAULTS, EmulatorOptions, parse_fault, start_emulator
 
 ANY_KEY = "sk-emulator"
@@ -56,6 +57,8 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
             announce(f"emulator: {emulator.base_url}")
             announce(f"export DASHSCOPE_HTTP_BASE_URL={emulator.base_url}")
             announce(f"export DASHSCOPE_API_KEY={_show_key(options)}")
+            if read_proxies().has_any_for("http"):  # other clients do not spare loopback
+                announce(f'export no_proxy="{options.host}${{no_proxy:+,$no_proxy}}"')
             with suppress(asyncio.CancelledError):
                 await stop.wait()
     finally:

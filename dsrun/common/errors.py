@@ -10,6 +10,7 @@ DsrunError
 |- FileChanged             never leaves the runner: the job fails
 `- ApiError                never leaves the client; `classify` turns it into a decision
    |- NotSent              the request never left: safe to repeat
+   |  `- ProxyRefused      a proxy does not let it pass, and will not the next time
    `- AnswerLost           it may have arrived: a create is ambiguous
       |- TooLong           it is longer than any honest answer, and was not read to its end
       `- Expired           the file host does not serve this address, or not any more
@@ -131,7 +132,11 @@ class ApiError(DsrunError):
 
 
 class NotSent(ApiError):
-    """The request never left this machine; repeating it is safe."""
+    """The request never reached the host; repeating it is safe."""
+
+
+class ProxyRefused(NotSent):
+    """A proxy does not let it pass: who is asked again would say no again."""
 
 
 class AnswerLost(ApiError):

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dsrun.common.credential import KEY_FOLDER, guard, is_key_variable
 from dsrun.common.errors import SetupError, UsageError
+from dsrun.common.proxies import Proxies, is_loopback
 from dsrun.common.redaction import keep_secret
 from dsrun.common.user_files import Unreadable, read_file, read_pipe
 
@@ -25,6 +26,8 @@ _BIGGEST_KEY_FILE = 65_536  # bytes
 _env_files: set[Path] = set()  # that were read
 _keys: set[str] = set()  # every key read in this process, from pipes too
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from dotenv.parser import Binding
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
@@ -85,7 +88,30 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if not workspace.isascii() or not workspace.isprintable():
         raise SetupError("DASHSCOPE_WORKSPACE holds a sign that no workspace id has; set it again")
     key, warnings = _api_key(env)
+    if not is_loopback(parts.hostname or ""):
+        warnings += read_proxies(env).check(base_url)
+        read_trust(env)
     return Settings(base_url=base_url, api_key=key, workspace=workspace or None, warnings=warnings)
+
+
+def read_proxies(environ: Mapping[str, str] | None = None) -> Proxies:
+    """The proxies of the environment, else of macOS or Windows; their passwords are secrets."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  # start-up
+
+    env = os.environ if environ is None else environ
+    proxies = Proxies(
+        env, of_system=getproxies, is_spared_by_system=lambda host: bool(proxy_bypass(host))
+    )
+    for secret in proxies.secrets():
+        keep_secret(secret)
+    return proxies
+
+
+def read_trust(environ: Mapping[str, str] | None = None) -> "SSLContext | None":
+    """Whom TLS trusts where the environment says so. Raises SetupError."""
+    from dsrun.common.trust import trust_of  # noqa: PLC0415  # start-up
+
+    return trust_of(os.environ if environ is None else environ)
 
 
 def _address_parts(text: str) -> SplitResult | None:

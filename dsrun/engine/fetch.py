@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from dsrun.common.clock import Clock, stamp
-from dsrun.common.errors import AnswerLost, Expired, NotSent
+from dsrun.common.errors import AnswerLost, Expired, NotSent, ProxyRefused
 from dsrun.common.media import LARGEST, ArtifactInvalid, picture_size
 from dsrun.common.models import Artifact, OpenJob, Saved
 from dsrun.common.pointer import resolve
@@ -163,7 +163,7 @@ class Fetcher:
                 await self._recorder.record_trouble(
                     job, at=stamp(self._clock.now()), phase="download", message=str(error)
                 )
-                if attempt >= self._max_attempts or isinstance(error, Expired):
+                if attempt >= self._max_attempts or isinstance(error, Expired | ProxyRefused):
                     return error
                 async with self._control.interruptible(paid=True):
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))

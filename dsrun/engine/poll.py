@@ -7,7 +7,7 @@ from typing import NamedTuple, NoReturn
 import orjson
 
 from dsrun.common.clock import Clock, stamp
-from dsrun.common.errors import AnswerLost, ExitCode, NotSent
+from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused
 from dsrun.common.models import OpenJob
 from dsrun.engine.backoff import next_poll_delay
 from dsrun.engine.control import Left, RunControl
@@ -48,9 +48,8 @@ class Poller:
         self._rng = rng
         self._limiter = limiter
         self._timeout_s = timeout_s
-        self._foreign: list[
-            str
-        ] = []  # task ids of the latest answers, where those were not the API's
+        self._trouble = ""  # the latest, of any task
+        self._foreign: list[str] = []  # tasks of the latest answers that were not the API's
 
     async def wait(self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool) -> Ended | None:
         """How the task ended; None where nobody answered for it for as long as a task lives.
@@ -79,7 +78,7 @@ class Poller:
             if now >= life.deadline:
                 self._leave(f"task {task_id} has not ended within {self._timeout_s:g} s")
             if unanswered == _UNANSWERED:
-                self._leave(f"the service does not answer for task {task_id}")
+                self._leave(f"the service does not answer for task {task_id}: {self._trouble}")
             delay_s = next_poll_delay(delay_s, factor=_factor(operation), max_s=lane.max_poll_s)
             if odd or not fresh:
                 # A task that may have ended already is asked for at the operation's own pace.
@@ -99,6 +98,9 @@ class Poller:
                 answer = await self._query(operation, task_id, last_call)
             except (NotSent, AnswerLost) as error:
                 await self._note(job, str(error))
+                if isinstance(error, ProxyRefused):
+                    self._control.stop(str(error), ExitCode.INCOMPLETE)
+                    raise Left from error
                 return None
         if not isinstance(answer, Refused):
             self._limiter.speed_up()
@@ -146,6 +148,7 @@ class Poller:
                 raise Left
 
     async def _note(self, job: OpenJob, words: str) -> None:
+        self._trouble = words
         await self._recorder.record_trouble(
             job, at=stamp(self._clock.now()), phase="query", message=words
         )

@@ -10,7 +10,7 @@ import orjson
 
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
-from dsrun.common.errors import AnswerLost, ExitCode, NotSent, SetupError
+from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
@@ -271,7 +271,10 @@ class Submitter:
         try:
             answer = await self._api.create(lane.operation, job.body)
         except NotSent as error:
-            verdict = Verdict(decision=Decision.RETRY, code="NotSent", message=str(error))
+            tries = 1 if isinstance(error, ProxyRefused) else None
+            verdict = Verdict(
+                decision=Decision.RETRY, code="NotSent", message=str(error), tries=tries
+            )
             return await self._refused(job, lane, verdict)
         except AnswerLost as error:
             return Lost(str(error), is_slow=isinstance(error.__cause__, TimeoutError))

@@ -15,7 +15,7 @@ import orjson
 
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
-from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent
+from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, ProxyRefused
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
 from dsrun.common.pointer import put_at
 from dsrun.engine.backoff import retry_delay
@@ -151,7 +151,7 @@ class Uploader:
             await self._recorder.record_trouble(
                 job, at=stamp(self._clock.now()), phase="upload", message=words
             )
-            if attempt >= self._max_attempts:
+            if attempt >= self._max_attempts or isinstance(trouble, ProxyRefused):
                 # Something around the job is broken, not the job itself.
                 self._control.stop(words, ExitCode.INCOMPLETE)
                 raise Left

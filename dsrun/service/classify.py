@@ -19,6 +19,7 @@ from dsrun.common.resources import read_schema
 
 _TOO_MANY = 429
 _SERVER_ERROR = 500
+_FOREIGN_WORDS = "the answer is not in the words of the API"
 _NO_JOINTS = str.maketrans("", "", "_- ")
 
 
@@ -66,9 +67,10 @@ class _Rule:
         )
 
 
-def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
+def judge(status: int, payload: Json, *, headers: Mapping[str, str], through: str = "") -> Verdict:
     """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none.
 
+    `through` names a proxy that may have spoken.
     Only the API itself can refuse. What stands before it may answer in words of its own after
     the API has accepted, so such an answer leaves open what became of a create.
     """
@@ -80,7 +82,7 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str]) -> Verdict:
         return Verdict(
             decision=Decision.AMBIGUOUS,
             code=f"HTTP {status}",
-            message="the answer is not in the words of the API",
+            message="; it came through ".join(filter(None, (_FOREIGN_WORDS, through))),
             retry_after_s=retry_after(headers),
             is_foreign=status < _SERVER_ERROR,
             is_crowded=status == _TOO_MANY,

@@ -31,11 +31,15 @@ _WHITE = b" \t\r\n\v\f"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpReply:
-    """An HTTP answer, read to its end. Header names are looked up in any case."""
+    """An HTTP answer, read to its end. Header names are looked up in any case.
+
+    `through` names a proxy that may have given it in place of the host.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytearray | bytes
+    through: str = ""
 
 
 class Address(NamedTuple):
@@ -276,7 +280,7 @@ def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
 def judged(reply: HttpReply) -> tuple[Json, Verdict]:
     """The JSON of an answer and its verdict, for the readers here and in `lists` alone."""
     payload = parse_answer(reply.body)
-    return payload, judge(reply.status, payload, headers=reply.headers)
+    return payload, judge(reply.status, payload, headers=reply.headers, through=reply.through)
 
 
 def _task_id(payload: Json) -> str | None:

@@ -1,36 +1,40 @@
-"""The door to the network: one aiohttp session, and the one place that knows its errors.
+"""The door to the network: requests over `routes`, and the one place that knows aiohttp's errors.
 
 Whatever a server does, every call ends: an answer may have so many bytes and take so long.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
-from dsrun import __version__
-from dsrun.common.errors import AnswerLost, NotSent, TooLong
+from dsrun.common.errors import AnswerLost, NotSent, ProxyRefused, TooLong
+from dsrun.common.proxies import Proxy
 from dsrun.service.client import LARGEST_ANSWER, Download, Readable
 from dsrun.service.replies import HttpReply
-from dsrun.service.unpacking import ASKED_FOR, Oversize, Unpacker
+from dsrun.service.routes import Route, Routes, Unconnected
+from dsrun.service.unpacking import Oversize, Unpacker
 
 _log = logging.getLogger(__name__)
 
 _SMALL = 1 << 18  # bytes of an answer that need not wait for room
-_BUFFER = 1 << 16  # bytes that a connection buffers until they are read
 _LARGE_AT_ONCE = 2  # larger answers: memory must not follow concurrency
-_KEEPALIVE_S = 4.0  # less than common servers allow: a create must not meet a closing connection
-_USER_AGENT = f"dsrun/{__version__}"
 _OK = 200
 _LONGEST_REASON = 300
 _UNPACKED = {"Accept-Encoding": "identity"}
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 10
+_LOGIN_WANTED = 407  # said by a proxy, of a request that it has not passed on
+_HOST_UNREACHED = (502, 503, 504)  # what a proxy says of a host behind it
+_SERVER_ERROR = 500
+_MAY_PASS_LATER = (408, 425, 429)
+_PROBE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +65,10 @@ class Transport:
         One that is kept may be closed by the server just as it is used, and the answer of the
         create is lost with it; at the published rates a new one costs nothing.
         """
-        self._patience = patience = patience or Patience()
-        kept = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
-        self._session = _open_session(kept, patience)
-        self._creates = self._session
-        if fresh_creates:
-            fresh = aiohttp.TCPConnector(limit=0, force_close=True)
-            self._creates = _open_session(fresh, patience)
+        self._patience = patience or Patience()
+        self._routes = Routes(connect_s=self._patience.connect_s, fresh_creates=fresh_creates)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proven: set[tuple[str, str]] = set()  # hosts that a relaying proxy has reached
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,8 +79,7 @@ class Transport:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        await self._creates.close()
-        await self._session.close()
+        await self._routes.close()
 
     async def request(
         self,
@@ -98,20 +96,18 @@ class Transport:
         Raises NotSent, AnswerLost or TooLong.
         """
         _log.debug("%s %s", method, url)
-        session = self._session if body is None else self._creates
-        with _translated(url):
+        route = self._routes.to(url, is_create=body is not None)
+        if body is not None and route.is_relayed:
+            await self._prove(url, route)
+        with _translated(url, route.proxy):
             async with (
                 asyncio.timeout(timeout_s),
-                session.request(
-                    method,
-                    url,
-                    headers=headers,
-                    data=body,
-                    allow_redirects=False,
-                    proxy=self._proxy(url),
+                route.session.request(
+                    method, url, data=body, allow_redirects=False, **route.options(headers)
                 ) as response,
             ):
-                return await self._reply(response, most)
+                _check_relay(response, route, is_create=body is not None)
+                return await self._reply(response, most, route)
 
     async def post_form(
         self,
@@ -130,39 +126,47 @@ class Transport:
         """
         form = aiohttp.FormData(dict(fields))
         form.add_field("file", file, filename=name, content_type=media_type)
-        with _translated(url):
+        route = self._routes.to(url)
+        with _translated(url, route.proxy):
             # No least rate: bytes that were handed over may wait in the system's own buffers.
             async with (
                 asyncio.timeout(self._patience.whole_s(size)),
-                self._session.post(
-                    url, data=form, allow_redirects=False, proxy=self._proxy(url)
+                route.session.post(
+                    url, data=form, allow_redirects=False, **route.options({})
                 ) as response,
             ):
-                return await self._reply(response, most)
+                _check_relay(response, route)
+                return await self._reply(response, most, route)
 
-    def _proxy(self, url: str) -> str | None:
-        """The proxy of HTTP_PROXY and the like, looked up once a host.
+    async def _prove(self, url: str, route: Route) -> None:
+        """Let a create go to a relaying proxy only once it has reached the host. Raises NotSent.
 
-        aiohttp's `trust_env` asks the environment for each request, and a .netrc for passwords.
+        Its own 502 to a create would leave open whether the API has accepted it; to this question,
+        which holds no key, it leaves nothing open.
         """
-        scheme, _, rest = url.partition("://")
-        host = rest.partition("/")[0]
-        if (scheme, host) not in self._proxies:
-            proxy = None if proxy_bypass(host) else getproxies().get(scheme)
-            self._proxies[scheme, host] = proxy
-        return self._proxies[scheme, host]
+        host = (str(route.proxy), _host_of(url))
+        if host in self._proven:
+            return
+        try:
+            with _translated(url, route.proxy):
+                async with (
+                    asyncio.timeout(_PROBE_S),
+                    route.session.get(url, allow_redirects=False, **route.options({})) as response,
+                ):
+                    _check_relay(response, route)
+        except AnswerLost as error:
+            raise NotSent(str(error)) from error
+        self._proven.add(host)
 
     async def download(self, url: str, take: Callable[[bytes], None], *, most: int) -> Download:
         """Read a file of `most` bytes, chunk by chunk; of any status but 200 nothing is taken.
 
         Sends no credential. Raises NotSent, AnswerLost or TooLong, while reading too.
         """
-        with _translated(url):
+        with _translated(url) as failing:
             async with (
                 _Pace(self._patience, most=most) as pace,
-                self._session.get(
-                    _as_given(url), headers=_UNPACKED, proxy=self._proxy(url)
-                ) as response,
+                self._opened(url, failing) as response,
             ):
                 if response.status != _OK:
                     return Download(response.status, None)
@@ -176,10 +180,36 @@ class Transport:
                 unpacker.finish()
                 return Download(response.status, None if unpacker.is_packed else length)
 
-    async def _reply(self, response: aiohttp.ClientResponse, most: int | None) -> HttpReply:
+    @asynccontextmanager
+    async def _opened(
+        self, url: str, failing: "_translated"
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer at an address or where it leads; each host is reached by its own route."""
+        address = _as_given(url)
+        for redirects_left in reversed(range(_MOST_REDIRECTS)):
+            route = self._routes.to(str(address))
+            failing.move(str(address), route.proxy)
+            async with route.session.get(
+                address, allow_redirects=False, **route.options(_UNPACKED)
+            ) as response:
+                _check_relay(response, route)
+                target = _redirect_of(response)
+                if target is None:
+                    yield response
+                    return
+                if not redirects_left:
+                    raise aiohttp.TooManyRedirects(response.request_info, response.history)
+            address = target
+
+    async def _reply(
+        self, response: aiohttp.ClientResponse, most: int | None, route: Route
+    ) -> HttpReply:
         body = bytearray() if most is None else await self._read(response, most)
         _log.debug("HTTP %d from %s, %d bytes", response.status, response.host, len(body))
-        return HttpReply(status=response.status, headers=response.headers, body=body)
+        through = str(route.proxy) if route.is_relayed else ""
+        return HttpReply(
+            status=response.status, headers=response.headers, body=body, through=through
+        )
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
         """The whole body; only a few large ones are read at a time."""
@@ -250,16 +280,31 @@ def _body_of(response: aiohttp.ClientResponse, most: int) -> tuple[Unpacker, int
     return Unpacker(response.headers.getall("Content-Encoding", ()), most=most), length
 
 
-def _open_session(connector: aiohttp.TCPConnector, patience: Patience) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        headers={"User-Agent": _USER_AGENT, "Accept-Encoding": ASKED_FOR},
-        timeout=aiohttp.ClientTimeout(total=None, connect=patience.connect_s),
-        auto_decompress=False,
-        read_bufsize=_BUFFER,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        requote_redirect_url=False,
-    )
+def _check_relay(
+    response: aiohttp.ClientResponse, route: Route, *, is_create: bool = False
+) -> None:
+    """Raises where a relaying proxy answers in place of the host: NotSent, or AnswerLost.
+
+    What became of a create that is answered so, only the lists of the API can tell.
+    """
+    if not route.is_relayed:
+        return
+    words = f"HTTP {response.status} {_short(response.reason or '')}"
+    if response.status == _LOGIN_WANTED:
+        raise _refused(route.proxy, response.host, words, status=response.status)
+    if response.status in _HOST_UNREACHED and not is_create:
+        raise AnswerLost(f"{response.host} is not reached through {route.proxy}: {words}")
+
+
+def _redirect_of(response: aiohttp.ClientResponse) -> URL | None:
+    """Where an answer leads. Raises InvalidURL."""
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTS or location is None:
+        return None
+    try:
+        return _as_given(str(response.url.join(URL(location, encoded=True))))
+    except ValueError as error:
+        raise aiohttp.InvalidURL("no address") from error
 
 
 def _as_given(url: str) -> URL:
@@ -287,31 +332,76 @@ _NEVER_SENT = (
 class _translated:  # noqa: N801  # read as a word after `with`
     """Foreign errors become ours. What failed before a byte was sent is safe to repeat."""
 
-    __slots__ = ("_url",)
+    __slots__ = ("_proxy", "_url")
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, proxy: Proxy | None = None) -> None:
+        self.move(url, proxy)
 
-    def __enter__(self) -> None:
-        return None
+    def move(self, url: str, proxy: Proxy | None) -> None:
+        """What comes now is asked of this address."""
+        self._url, self._proxy = url, proxy
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             return
-        url = self._url
-        host = url.split("/")[2] if url.count("/") > 1 else url  # without query: it may be signed
+        host = _host_of(self._url)
+        if isinstance(error, Unconnected) and error.__cause__ is not None:
+            raise _unconnected(host, error.__cause__, self._proxy) from error.__cause__
         if isinstance(error, _NEVER_SENT):
-            raise NotSent(f"cannot connect to {host}: {_reason(error)}") from error
+            raise _unconnected(host, error, self._proxy) from error
         if isinstance(error, Oversize):
             raise TooLong(f"the answer from {host} is refused: {error}") from error
         # A ValueError may come from an answer that cannot be read: who knows what was accepted.
         if isinstance(error, aiohttp.ClientError | TimeoutError | OSError | ValueError):
-            raise AnswerLost(f"no answer from {host}: {_reason(error)}") from error
+            through = f" through {self._proxy}" if self._proxy else ""
+            raise AnswerLost(f"no answer from {host}{through}: {_reason(error)}") from error
+
+
+def _host_of(url: str) -> str:
+    """Host and port alone: the query may be signed."""
+    return url.split("/")[2] if url.count("/") > 1 else url
+
+
+def _unconnected(host: str, error: BaseException, proxy: Proxy | None) -> NotSent:
+    if proxy is None:
+        return NotSent(f"cannot connect to {host}: {_reason(error)}")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _refused(proxy, host, _reason(error), status=error.status)
+    if _is_of_proxy(error, proxy):
+        return NotSent(f"cannot connect to {proxy}: {_reason(error)}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return NotSent(f"{proxy} does not answer as a proxy of its kind: {_reason(error)}")
+    return NotSent(f"cannot connect to {host} through {proxy}: {_reason(error)}")
+
+
+def _is_of_proxy(error: BaseException, proxy: Proxy) -> bool:
+    """Whether not even the proxy was reached."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return True
+    reached = isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port)
+    return reached == (proxy.host, proxy.port)
+
+
+def _refused(proxy: Proxy | None, host: str, words: str, *, status: int) -> NotSent:
+    """A proxy said that it does not pass a request on."""
+    hint = ""
+    if status == _LOGIN_WANTED:
+        variable = proxy.variable if proxy else "the variable"
+        hint = f"; {variable} takes user and password before the host, as USER:PASSWORD@HOST"
+    is_final = status < _SERVER_ERROR and status not in _MAY_PASS_LATER
+    kind = ProxyRefused if is_final else NotSent
+    return kind(f"{proxy} does not let requests to {host} through: {words}{hint}")
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        words = getattr(error.certificate_error, "verify_message", "") or "it is not trusted"
+        return f"its certificate: {words}; SSL_CERT_FILE can name a file of others to trust"
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or str(error.os_error)
     if isinstance(error, aiohttp.InvalidURL):

@@ -229,9 +229,11 @@ class TestServer:
         assert work.statuses() == {"pending": 2}
 
     def test_a_proxy_that_cannot_be_reached_is_told(self, work, emulator, monkeypatch, closed_port):
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", "http://api.example/api/v1")
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
         outcome = work.dsrun(work.posters(2, max_attempts=1))
         assert outcome.code == 3
+        assert f"the proxy http://127.0.0.1:{closed_port} of http_proxy" in outcome.err
         assert work.statuses() == {"pending": 2}
         assert emulator.requests() == []
 
