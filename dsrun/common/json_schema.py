@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from dsrun.common.messages import closest, json_type, nearest, show
 from dsrun.common.models import Json
+from dsrun.common.picture_size import KEYWORD as SIZE
+from dsrun.common.picture_size import SizeRule, fits, size_words
 from dsrun.common.pointer import KeyPath
 
 if TYPE_CHECKING:
@@ -52,7 +54,10 @@ class SchemaValidator:
         self._is_foreign = is_foreign
         options = jsonschema_rs.RegexOptions() if is_foreign else None
         self.is_valid = jsonschema_rs.Draft202012Validator(
-            dict(schema), retriever=_fetch_nothing, pattern_options=options
+            dict(schema),
+            retriever=_fetch_nothing,
+            pattern_options=options,
+            keywords={SIZE: SizeRule},
         ).is_valid
 
     def problems(self, value: Json) -> list[SchemaProblem]:
@@ -86,9 +91,8 @@ class SchemaValidator:
         from jsonschema.validators import extend  # noqa: PLC0415  # as above
         from referencing import Registry  # noqa: PLC0415  # as above
 
-        kind = Draft202012Validator
-        if self._is_foreign:
-            kind = extend(kind, _WITHOUT_BACKTRACKING)  # type: ignore[no-untyped-call]  # it has none
+        words = {SIZE: _size_rule} | (_WITHOUT_BACKTRACKING if self._is_foreign else {})
+        kind: type[Draft202012Validator] = extend(Draft202012Validator, words)  # type: ignore[no-untyped-call]  # it has none
         return kind(self._schema, registry=Registry())  # an empty one fetches nothing
 
 
@@ -100,6 +104,14 @@ def _fetch_nothing(address: str) -> Json:
 def matcher(pattern: str) -> Callable[[str], bool]:
     """A test whether a text holds a match, in linear time. Raises ValueError."""
     return SchemaValidator({"pattern": pattern}, is_foreign=True).is_valid
+
+
+def _size_rule(validator: Any, bounds: Json, value: Json, schema: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415  # as above
+
+    del validator, schema
+    if isinstance(value, str) and not fits(bounds, value):
+        yield ValidationError(size_words(bounds))
 
 
 def _pattern(validator: Any, pattern: str, value: Json, schema: Json) -> Iterator[Any]:
@@ -308,6 +320,7 @@ _WORDS: Mapping[str, Callable[[_Violation], str]] = {
     "maxLength": lambda v: f"found {len(v.value)} characters; allowed: at most {v.limit}",
     "minLength": lambda _: "found an empty text; allowed: at least one character",
     "pattern": lambda v: f"found {show(v.value)}; allowed: text that matches {v.limit}",
+    SIZE: lambda v: f"found {show(v.value)}; allowed: {size_words(v.limit)}",
     "minItems": _size_words,
     "minProperties": _size_words,
     "maxItems": _size_words,

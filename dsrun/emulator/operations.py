@@ -96,11 +96,74 @@ def load_operations(extra: Sequence[str] = ()) -> Catalog:
         key=lambda entry: entry.name,
     )
     texts = [entry.read_text(encoding="utf-8") for entry in bundled]
-    return Catalog([parse_operation(text) for text in [*texts, *extra]])
+    return Catalog([one for text in [*texts, *extra] for one in parse_operations(text)])
 
 
-def parse_operation(text: str) -> Operation:
+def parse_operations(text: str) -> list[Operation]:
+    """The operations of a file: one for each of its models."""
     schema = json.loads(text)
+    models = schema["properties"]["model"].get("enum")
+    if models is None:
+        return [_parse(schema)]
+    return [_parse(_of_model(schema, model)) for model in models]
+
+
+def _of_model(schema: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """A family's file as it reads for one of its models."""
+    own: dict[str, Any] = json.loads(json.dumps(schema))
+    own["properties"]["model"] = {"type": "string", "const": model}
+    own["x-dsrun"] = rules = _of_tables(own["x-dsrun"], model)
+    for place, limits in rules.pop("vary", {}).items():
+        *folders, name = place.removeprefix("/").split("/")
+        inner = own
+        for folder in folders:
+            inner = inner["properties"][folder]
+        if limits is False:
+            del inner["properties"][name]
+        else:
+            inner["properties"][name] |= limits
+    return own
+
+
+def _of_tables(value: Any, model: str) -> Any:
+    """A value with the row of this model in place of each table."""
+    if isinstance(value, list):
+        if value and all(isinstance(item, dict) and "table" in item for item in value):
+            return {item["at"]: _of_tables(_without_place(item), model) for item in value}
+        return [_of_tables(item, model) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("by") == ["/model"] and "table" in value:
+        rows = {name: row for key, row in value["table"].items() for name in key.split(" | ")}
+        return rows[model] if model in rows else rows["*"]
+    return {key: _of_tables(item, model) for key, item in value.items()}
+
+
+def _without_place(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"by": item["by"], "table": item["table"]}
+
+
+class _SizeLimit:
+    """`x-size`: bounds of a text such as 1024*768."""
+
+    def __init__(self, parent_schema: Any, value: Mapping[str, Any], schema_path: Any) -> None:
+        self._limits = value
+
+    def validate(self, instance: Any) -> None:
+        sides = [int(side) for side in str(instance).split("*") if side.isdecimal()]
+        if len(sides) != 2 or min(sides) == 0:  # noqa: PLR2004
+            raise ValueError("must be width*height")
+        measured: dict[str, list[float]] = {
+            "sides": sides,
+            "pixels": [sides[0] * sides[1]],
+            "ratio": [sides[0] / sides[1]],
+        }
+        for name, (low, high) in self._limits.items():
+            if not all(low <= number <= high for number in measured[name]):
+                raise ValueError(f"{name} must be from {low} to {high}")
+
+
+def _parse(schema: Mapping[str, Any]) -> Operation:
     rules = schema["x-dsrun"]
     media = rules["artifacts"]["media"]
     if media not in MEDIA:
@@ -111,7 +174,7 @@ def parse_operation(text: str) -> Operation:
         is_task=rules["protocol"] == "task",
         schema=schema,
         rules=rules,
-        validator=jsonschema_rs.validator_for(schema),
+        validator=jsonschema_rs.validator_for(dict(schema), keywords={"x-size": _SizeLimit}),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
+from dsrun.service.families import members, models_of
 from dsrun.service.operation import (
     ArtifactSpec,
     Fill,
@@ -56,15 +57,24 @@ class Catalog:
     """Operations by name, and one validator for each."""
 
     def __init__(
-        self, operations: Mapping[str, Operation], *, own: Mapping[str, str] | None = None
+        self, operations: Iterable[Operation], *, own: Mapping[str, str] | None = None
     ) -> None:
         self.own = dict(own or {})  # texts of the user's operation files, by name
-        self._operations = dict(operations)
+        self._operations = {one.name: one for one in operations}
         self._validators: dict[str, SchemaValidator] = {}
 
     @cached_property
     def names(self) -> list[str]:
         return sorted(self._operations)
+
+    @cached_property
+    def families(self) -> Mapping[str, tuple[str, ...]]:
+        """The operations of each file that serves several models, by the name of the file."""
+        families: dict[str, tuple[str, ...]] = {}
+        for one in self._operations.values():
+            if one.family != one.name:
+                families[one.family] = (*families.get(one.family, ()), one.name)
+        return families
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]
@@ -74,12 +84,15 @@ class Catalog:
 
     def own_schemas(self) -> tuple[str, ...]:
         """The schemas of the user's operation files, with every reference resolved."""
-        return tuple(json_text(self._operations[name].schema) for name in self.own)
+        own = (one for one in self._operations.values() if one.family in self.own)
+        return tuple(json_text(one.schema) for one in own)
 
     def validator(self, name: str) -> SchemaValidator:
         if name not in self._validators:
-            schema, is_foreign = self._operations[name].schema, name in self.own
-            self._validators[name] = SchemaValidator(schema, is_foreign=is_foreign)
+            operation = self._operations[name]
+            self._validators[name] = SchemaValidator(
+                operation.schema, is_foreign=operation.family in self.own
+            )
         return self._validators[name]
 
 
@@ -88,22 +101,40 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    operations: dict[str, Operation] = {}
+    operations: list[Operation] = []
+    bundled: dict[str, Json] = {}
     for name, raw in iter_operation_files():
         try:
-            operations[name] = parse_operation(name, orjson.loads(raw))
+            schema = orjson.loads(raw)
+            operations += parse_file(name, schema)
+            bundled[schema["$id"]] = schema
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
     texts = {}
-    bundled = {str(one.schema["$id"]): one.schema for one in operations.values()}
+    taken = {name for one in operations for name in (one.name, one.family)}
     for path in sorted(own.glob("*.json")) if own else ():
         raw = _read_own(path, folders)
-        if path.stem in texts or path.stem in operations:
+        if path.stem in taken:
             words = "dsrun has one of this name; rename the file"
             raise _not_an_operation(path, raw, [Fault((), words)])
-        operations[path.stem] = _parse_own(path, raw, bundled)
+        more = _parse_own(path, raw, bundled)
+        if clash := sorted(taken & {one.name for one in more}):
+            words = f"dsrun has an operation {clash[0]} already; take that model out of the enum"
+            raise _not_an_operation(path, raw, [Fault(("properties", "model"), words)])
+        operations += more
+        taken |= {path.stem, *(one.name for one in more)}
         texts[path.stem] = raw.decode()
     return Catalog(operations, own=texts)
+
+
+def parse_file(name: str, schema: Mapping[str, Json]) -> list[Operation]:
+    """The operations of a file: one, or one for each model of its family.
+
+    Raises KeyError, TypeError or ValueError on a bad file.
+    """
+    if not models_of(schema):
+        return [parse_operation(name, schema)]
+    return [parse_operation(model, own, family=name) for model, own in members(schema)]
 
 
 def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
@@ -114,13 +145,13 @@ def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
         raise ManifestError([problem]) from error
 
 
-def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation:
+def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> list[Operation]:
     try:
         schema = orjson.loads(raw)
         faults = list(_faults(schema, bundled))
         if not faults:
             check_endpoint(schema["x-dsrun"]["endpoint"])
-            return parse_operation(path.stem, linear(inlined(schema, bundled)))
+            return _parse_inlined(path.stem, inlined(schema, bundled))
     except SchemaFault as error:
         faults = [Fault(error.path, str(error))]
     except KeyError as error:
@@ -132,6 +163,29 @@ def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation
     raise _not_an_operation(path, raw, faults)
 
 
+def _parse_inlined(name: str, schema: Mapping[str, Json]) -> list[Operation]:
+    """The operations of a user's file. Raises SchemaFault and what `parse_file` raises."""
+    if not models_of(schema):
+        return [parse_operation(name, linear(schema))]
+    operations = []
+    for model, own in members(schema):
+        for fault in _schema_faults(own):
+            raise SchemaFault((), f"for {model}: {fault.message}")
+        operations.append(parse_operation(model, linear(own), family=name))
+    return operations
+
+
+def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
+    """What is wrong with a schema as such."""
+    faults = list(_pattern_faults(schema))
+    yield from faults
+    if not faults:
+        try:
+            check_schema(schema)
+        except ValueError as error:
+            yield Fault((), str(error))
+
+
 def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a user's file."""
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
@@ -139,13 +193,10 @@ def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
         yield Fault(problem.path, problem.message)
     if not isinstance(schema, dict):
         return
-    others = [*name_faults(schema, bundled), *_pattern_faults(schema)]
-    yield from others
-    if not others:
-        try:
-            check_schema(schema)
-        except ValueError as error:
-            yield Fault((), str(error))
+    named = list(name_faults(schema, bundled))
+    yield from named
+    if not named:
+        yield from _schema_faults(schema)
 
 
 def _pattern_faults(schema: Json) -> Iterator[Fault]:
@@ -195,12 +246,13 @@ def check_endpoint(endpoint: Mapping[str, Json]) -> None:
             raise ValueError(f"header {show(name)} has a value that no header can have")
 
 
-def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
+def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
     """The record of an operation file. Raises KeyError, TypeError or ValueError on a bad one."""
     about = schema["x-dsrun"]
     endpoint = about["endpoint"]
     return Operation(
         name=name,
+        family=family or name,
         description=schema["description"],
         schema=schema,
         protocol=about["protocol"],
@@ -217,7 +269,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         polling=_parse_polling(about.get("polling")),
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
-        recovery=_parse_recovery(about.get("recovery")),
+        recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
     )
 
 
@@ -361,12 +413,16 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
     )
 
 
-def _parse_recovery(about: Mapping[str, Json] | None) -> TaskList | MadeList | None:
+def _model_of(schema: Mapping[str, Json]) -> str | None:
+    return schema_at(schema, ("model",)).get("const")
+
+
+def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> TaskList | MadeList | None:
     if about is None:
         return None
     if about["by"] == "task-list":
         return TaskList(
-            model_name=about["model_name"],
+            model_name=about.get("model_name", model),
             confirm=about.get("confirm", {}),
             size=about.get("size"),
         )

@@ -119,7 +119,8 @@ class MadeList:
 class Operation:
     """One API of the catalog, as its operation file describes it."""
 
-    name: str
+    name: str  # the model, where its file serves several
+    family: str  # the name of the file
     description: str
     schema: Mapping[str, Json]
     protocol: str  # "task" or "sync"

@@ -1,0 +1,63 @@
+"""`x-size`, a word of our operation files: what a text such as `1024*768` may say in pixels.
+
+JSON Schema cannot multiply. `{"pixels": [least, most], "ratio": [least, most], "sides": [least,
+most]}`: the product, width through height, and each side; whichever of them is published.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dsrun.common.models import Json
+
+KEYWORD = "x-size"
+_SIZE = re.compile(r"([1-9][0-9]{0,5})\*([1-9][0-9]{0,5})")
+
+
+class SizeFault(ValueError):
+    """A size that the service does not take."""
+
+
+class SizeRule:
+    """The keyword for jsonschema-rs."""
+
+    def __init__(self, parent_schema: Json, value: Mapping[str, Any], schema_path: Json) -> None:
+        del parent_schema, schema_path
+        self._bounds = value
+
+    def validate(self, instance: Json) -> None:
+        """Raises SizeFault. What is no text is for `type` to refuse."""
+        if isinstance(instance, str) and not fits(self._bounds, instance):
+            raise SizeFault(size_words(self._bounds))
+
+
+def fits(bounds: Mapping[str, Any], text: str) -> bool:
+    """Whether a size is within the bounds."""
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        return False
+    width, height = int(size[1]), int(size[2])
+    measures: dict[str, list[float]] = {
+        "pixels": [width * height],
+        "ratio": [width / height],
+        "sides": [width, height],
+    }
+    return all(
+        bounds[name][0] <= number <= bounds[name][1]
+        for name, numbers in measures.items()
+        if name in bounds
+        for number in numbers
+    )
+
+
+def size_words(bounds: Mapping[str, Any]) -> str:
+    """`WIDTH*HEIGHT, each side 512 to 1440`."""
+    words = ["WIDTH*HEIGHT in pixels"]
+    if "sides" in bounds:
+        words.append("each side {} to {}".format(*bounds["sides"]))
+    if "pixels" in bounds:
+        words.append("{} to {} pixels in all".format(*bounds["pixels"]))
+    if "ratio" in bounds:
+        least, most = bounds["ratio"]
+        words.append(f"width:height from 1:{1 / least:g} to {most:g}:1")
+    return ", ".join(words)
