@@ -24,7 +24,7 @@ def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
         raise UsageError(f"{where}: no such pipeline or folder")
     folder = where if where.is_dir() else where.parent
     catalog = own_catalog(folder, allow_files)
-    known = [*_OWN, *catalog.names]
+    known = [*_OWN, *catalog.names, *catalog.families]
     if name is None:
         for each in known:
             answer(each)
@@ -40,8 +40,11 @@ def _schema_text(name: str, catalog: Catalog) -> str:
         return manifest_text(catalog)
     if name in catalog.own:
         return catalog.own[name].rstrip("\n")
-    path = f"{name}.json" if name in _OWN else f"operations/{name}.json"
-    return read_schema(path).decode().rstrip("\n")
+    if name in _OWN:
+        return read_schema(f"{name}.json").decode().rstrip("\n")
+    if name in catalog and catalog[name].family != name:  # one model of a file
+        return orjson.dumps(catalog[name].schema, option=orjson.OPT_INDENT_2).decode()
+    return read_schema(f"operations/{name}.json").decode().rstrip("\n")
 
 
 def manifest_text(catalog: Catalog) -> str:

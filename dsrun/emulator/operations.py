@@ -147,10 +147,11 @@ class _SizeLimit:
     """`x-size`: bounds of a text such as 1024*768."""
 
     def __init__(self, parent_schema: Any, value: Mapping[str, Any], schema_path: Any) -> None:
+        del parent_schema, schema_path
         self._limits = value
 
     def validate(self, instance: Any) -> None:
-        sides = [int(side) for side in str(instance).split("*") if side.isdecimal()]
+        sides: list[float] = [int(side) for side in str(instance).split("*") if side.isdecimal()]
         if len(sides) != 2 or min(sides) == 0:  # noqa: PLR2004
             raise ValueError("must be width*height")
         measured: dict[str, list[float]] = {

@@ -83,7 +83,7 @@ def read_manifest(
         inputs=inputs,
         source=opened.source,
         document=document,
-        raw={**raw, "params": params, "steps": _without_models(raw["steps"])},
+        raw={**raw, "params": params, "steps": _without_models(raw["steps"], catalog)},
         name=raw["name"],
         params=params,
         steps=steps,
@@ -181,7 +181,7 @@ class _StepReader:
 
     def _read(self, name: str, section: Mapping[str, Json]) -> Step:
         at: KeyPath = ("steps", name)
-        self._check_operation(section, at)
+        section = {**section, "operation": self._operation_name(section, at)}
         matrix = MatrixReader(
             at=(*at, "matrix"),
             complain=self.complain,
@@ -202,14 +202,24 @@ class _StepReader:
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
         )
 
-    def _check_operation(self, section: Mapping[str, Json], at: KeyPath) -> None:
-        name = section["operation"]
-        if name not in self._catalog:
-            known = self._catalog.names
+    def _operation_name(self, section: Mapping[str, Json], at: KeyPath) -> str:
+        """The operation that a step calls; of a file with several models it says which."""
+        name = chosen_operation(section, self._catalog)
+        if name in self._catalog:
+            self._check_operation(section, self._catalog[name], at)
+        elif models := self._catalog.families.get(name):
+            asked = section.get("model")
+            words = f"found {show(asked)}{nearest(asked, models)}" if asked else "missing"
+            self.complain((*at, "model"), f"{words}; allowed: {', '.join(models)}")
+        else:
+            known = [*self._catalog.names, *self._catalog.families]
             words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
             self.complain((*at, "operation"), words)
-            return
-        operation = self._catalog[name]
+        return name
+
+    def _check_operation(
+        self, section: Mapping[str, Json], operation: Operation, at: KeyPath
+    ) -> None:
         self._check_model(section, operation, at)
         if operation.uploads:
             self._upload_places |= {(*at, *field.at) for field in operation.uploads.fields}
@@ -297,10 +307,19 @@ class _StepReader:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
-def _without_models(sections: Mapping[str, Mapping[str, Json]]) -> Json:
-    """The model changes no request: the operation sends it, so the digest does not count it."""
+def chosen_operation(section: Mapping[str, Json], catalog: Catalog) -> str:
+    """The name of the operation, where a file of several models and a `model` name it together."""
+    name, model = str(section["operation"]), section.get("model")
+    return str(model) if model in catalog.families.get(name, ()) else name
+
+
+def _without_models(sections: Mapping[str, Mapping[str, Json]], catalog: Catalog) -> Json:
+    """The operation says the model, so the digest does not count how a manifest spells it."""
     return {
-        name: {key: value for key, value in section.items() if key != "model"}
+        name: {
+            **{key: value for key, value in section.items() if key != "model"},
+            "operation": chosen_operation(section, catalog),
+        }
         for name, section in sections.items()
     }
 

@@ -6,7 +6,7 @@ rendered and nothing is said; `dsrun validate` judges what comes out.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
@@ -85,7 +85,7 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     defs |= _DEFS
     step = defs["step"]
     step["properties"]["operation"] |= _choice(known)
-    step["allOf"] = [_branch(operation) for operation in known]
+    step["allOf"] = [*map(_branch, known), *_family_branches(known)]
     for operation in known:
         for section in _sections(operation):
             defs[_name(operation, section)] = _section(operation, section)
@@ -94,11 +94,39 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
 
 def _choice(operations: list[Operation]) -> Schema:
     words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
+    families = _families(operations)
+    words += [f"{members[0].description} `model` says which." for members in families.values()]
     return {
-        "enum": [item.name for item in operations],
+        "enum": [*(item.name for item in operations), *families],
         "enumDescriptions": words,
         "markdownEnumDescriptions": words,
     }
+
+
+def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """The operations of each file that serves several models."""
+    families: dict[str, list[Operation]] = {}
+    for item in operations:
+        if item.family != item.name:
+            families.setdefault(item.family, []).append(item)
+    return families
+
+
+def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
+    """A step may name the file and say the model; then it is as if it named the model."""
+    for name, members in _families(operations).items():
+        chosen = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
+        models = {"enum": [item.name for item in members]}
+        yield {
+            "if": chosen,
+            "then": {"required": ["model"], "properties": {"model": models}},
+        }
+        for item in members:
+            both = {"operation": {"const": name}, "model": {"const": item.name}}
+            yield {
+                "if": {"properties": both, "required": [*both]},
+                "then": _branch(item)["then"],
+            }
 
 
 def _branch(operation: Operation) -> Schema:

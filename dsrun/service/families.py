@@ -1,7 +1,7 @@
 """An operation file may serve a family of models: it becomes one operation for each.
 
-What differs by model stands in tables (see `tables`) and in `x-dsrun.vary`; both are worked out here,
-so that every other module knows operations of one model only.
+What differs by model stands in tables (see `tables`) and in `x-dsrun.vary`. Both are worked out
+here, so that every other module knows operations of one model only.
 """
 
 import copy
@@ -10,7 +10,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import pointer
-from dsrun.service.tables import for_model, is_table, specialised
+from dsrun.service.tables import for_model, specialised
 
 
 def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
@@ -24,10 +24,14 @@ def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
 def members(schema: Mapping[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]:
     """Each model of a family, with the operation file that it would have on its own.
 
-    Raises KeyError where a table has no row for a model, and ValueError for a wrong `vary`.
+    Raises ValueError where a table has no row for a model, or a `vary` is wrong.
     """
     for model in models_of(schema):
-        yield model, _member(schema, model)
+        try:
+            yield model, _member(schema, model)
+        except KeyError as missing:
+            words = f"{missing.args[0]} has no row for {model}, and none for `*`"
+            raise ValueError(words) from missing
 
 
 def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
@@ -36,23 +40,23 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     own["title"] = model
     known = own["properties"]["model"]
     own["properties"]["model"] = {k: v for k, v in known.items() if k != "enum"} | {"const": model}
-    about = specialised(own["x-dsrun"], model)
-    for rule in about.pop("vary", ()):
-        _vary(own, rule)
-    own["x-dsrun"] = about
+    rules = own["x-dsrun"].pop("vary", ())
+    own["x-dsrun"] = specialised(own["x-dsrun"], model)
+    for rule in rules:
+        _narrow(own, rule["at"], for_model(rule["table"], model))
     return own
 
 
-def _vary(schema: dict[str, Any], rule: Mapping[str, Json]) -> None:
-    """Write what holds for one model into its schema. Raises ValueError."""
-    leaf = for_model({"by": rule["by"], "table": rule["table"]}, schema["title"])
-    if is_table(leaf):
-        raise ValueError(f"vary: {rule['at']} may hang on the model alone")
-    *way, key = pointer(rule["at"]) or ()
-    holder = schema
+def _narrow(schema: dict[str, Any], at: str, leaf: Json) -> None:
+    """Write what holds for one model at a place of its request; False: it has no such place."""
+    *way, key = pointer(at) or ()
+    holder: Any = schema
     for name in way:
-        holder = holder["properties"][name]
+        holder = holder.get("properties", {}).get(name, {})
+    fields = holder.get("properties", {})
+    if key not in fields:
+        raise ValueError(f"vary: {at} is no place of the request")
     if leaf is False:
-        holder["properties"].pop(key)
+        del fields[key]
     else:
-        holder["properties"][key] = {**holder["properties"][key], **leaf}
+        fields[key] = {**fields[key], **leaf}

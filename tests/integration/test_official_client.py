@@ -87,6 +87,23 @@ def test_a_created_task_is_fetched_and_waited_for(emulator):
     assert waited.usage.image_count == 2
 
 
+@pytest.mark.parametrize("model", ["wan2.2-t2i-flash", "wan2.5-t2i-preview"])
+def test_a_model_of_a_family_draws_as_it_is_asked(emulator, model):
+    created = _create(model=model, n=2, size="1280*1280")
+    waited = ImageSynthesis.wait(created, api_key=KEY)
+    assert waited.output.task_status == "SUCCEEDED"
+    assert len([one.url for one in waited.output.results]) == 2
+    assert waited.usage.image_count == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "size"), [("wan2.2-t2i-flash", "1441*512"), ("wan2.5-t2i-preview", "1024*1024")]
+)
+def test_each_model_has_its_own_limits(emulator, model, size):
+    refused = _create(model=model, size=size)
+    assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+
+
 def test_a_result_address_needs_no_key(emulator):
     waited = ImageSynthesis.wait(_create(), api_key=KEY)
     answer = requests.get(waited.output.results[0].url, timeout=10)

@@ -1,0 +1,49 @@
+"""A family of models: each is an operation of its own, in its own lane."""
+
+import orjson
+
+STEPS = """\
+steps:
+  old:
+    operation: wanx-v1
+    matrix: {thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+  quick:
+    operation: wan2.2-t2i-flash
+    matrix: {thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+    parameters: {size: 800*600}
+  fine:
+    operation: wan-t2i
+    model: wan2.5-t2i-preview
+    matrix: {thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+"""
+
+
+def test_models_run_side_by_side(work):
+    pipeline = work.pipeline(STEPS)
+    assert work.dsrun("run", pipeline, "--emulate", "--no-progress").code == 0
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    rows = [orjson.loads(line) for line in (run_dir / "results.jsonl").read_bytes().splitlines()]
+    assert [row["request"]["model"] for row in rows] == [
+        *["wanx-v1"] * 2, *["wan2.2-t2i-flash"] * 2, *["wan2.5-t2i-preview"] * 2
+    ]  # fmt: skip
+    assert {row["status"] for row in rows} == {"succeeded"}
+    assert [row["cost"]["amount"] for row in rows] == [0.16, 0.16, 0.14, 0.14, 0.2, 0.2]
+
+
+def test_a_model_is_the_same_operation_by_either_name(work):
+    by_file = work.dsrun("plan", work.pipeline(STEPS), "--json").answer
+    by_model = STEPS.replace("operation: wan-t2i\n    model:", "operation:")
+    assert (
+        work.dsrun("plan", work.pipeline(by_model), "--json").answer["digest"] == by_file["digest"]
+    )
+
+
+def test_a_file_of_several_models_wants_to_know_which(work):
+    refused = work.dsrun(
+        "validate", work.pipeline(STEPS.replace("    model: wan2.5-t2i-preview\n", ""))
+    )
+    assert refused.code == 2
+    assert "steps.fine.model: missing; allowed: wan2.5-t2i-preview, " in refused.err

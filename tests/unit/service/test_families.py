@@ -1,0 +1,178 @@
+"""An operation file of several models, and its tables by model."""
+
+import orjson
+import pytest
+
+from dsrun.common.errors import ManifestError
+from dsrun.common.json_schema import SchemaValidator
+from dsrun.common.resources import iter_operation_files, read_schema
+from dsrun.service.catalog import load_catalog
+from dsrun.service.families import members, models_of
+from dsrun.service.tables import specialised
+
+WAN = orjson.loads(dict(iter_operation_files())["wan-t2i"])
+
+
+def family(**about):
+    """A small file of two models, in the form of the bundled ones."""
+    rules = {
+        "protocol": "task",
+        "endpoint": {"method": "POST", "path": "/services/a", "headers": {}, "timeout_s": 60},
+        "fill": [],
+        "artifacts": {"media": "image", "list": "/output/results", "url": "/url"},
+        "outputs": {},
+        "price": {"amount": "1", "currency": "CNY", "unit": "image", "as_of": "2026-05"},
+        "limits": {"requests": 1, "per_s": 1},
+    }
+    return {
+        "description": "Draws.",
+        "type": "object",
+        "required": ["model", "input"],
+        "properties": {
+            "model": {"type": "string", "enum": ["quick", "fine"]},
+            "input": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"prompt": {"type": "string"}, "mood": {"type": "string"}},
+            },
+        },
+        "x-dsrun": rules | about,
+    }
+
+
+def by_model(**rows):
+    return {"by": ["/model"], "table": rows}
+
+
+def test_every_model_is_an_operation_of_its_own():
+    catalog = load_catalog()
+    assert catalog.families["wan-t2i"] == models_of(WAN)
+    assert {catalog[model].family for model in models_of(WAN)} == {"wan-t2i"}
+    assert "wan-t2i" not in catalog
+
+
+@pytest.mark.parametrize(
+    ("model", "amount", "requests", "running"),
+    [
+        ("wan2.5-t2i-preview", "0.20", 5, 5),
+        ("wan2.2-t2i-plus", "0.20", 2, 2),
+        ("wan2.2-t2i-flash", "0.14", 2, 2),
+        ("wanx2.1-t2i-plus", "0.20", 2, 2),
+        ("wanx2.1-t2i-turbo", "0.14", 2, 2),
+        ("wanx2.0-t2i-turbo", "0.04", 2, 2),
+    ],
+)
+def test_a_model_has_its_own_price_and_limits(model, amount, requests, running):
+    operation = load_catalog()[model]
+    assert str(operation.price.amount) == amount
+    assert (operation.rate.requests, operation.rate.per_s) == (requests, 1)
+    assert operation.running_tasks == running
+    assert operation.recovery.model_name == model
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [("wan2.5-t2i-preview", 2000), ("wan2.2-t2i-flash", 500), ("wanx2.0-t2i-turbo", 800)],
+)
+def test_a_prompt_may_have_as_many_characters_as_its_model_reads(model, most):
+    validator = load_catalog().validator(model)
+    request = {"model": model, "input": {"prompt": "a" * most}}
+    assert validator.is_valid(request)
+    request["input"]["prompt"] += "a"
+    assert [problem.path for problem in validator.problems(request)] == [("input", "prompt")]
+
+
+@pytest.mark.parametrize(
+    ("model", "good", "bad"),
+    [
+        ("wan2.2-t2i-flash", ["512*512", "1440*1440", "512*1440"], ["511*512", "1441*512"]),
+        (
+            "wan2.5-t2i-preview",
+            ["1280*1280", "1440*1440", "2880*720"],
+            ["1279*1280", "1441*1440", "2884*719", "1024*1024"],
+        ),
+    ],
+)
+def test_a_size_is_within_the_bounds_of_its_model(model, good, bad):
+    validator = load_catalog().validator(model)
+
+    def request(size):
+        return {"model": model, "input": {"prompt": "a"}, "parameters": {"size": size}}
+
+    for size in good:
+        assert validator.is_valid(request(size)), size
+        assert validator.problems(request(size)) == []
+    for size in [*bad, "1280x1280", "1280*", "01280*1280", "1280*1280 "]:
+        assert not validator.is_valid(request(size)), size
+        assert [problem.rule for problem in validator.problems(request(size))] == ["x-size"], size
+
+
+def test_a_request_names_its_own_model_only():
+    validator = load_catalog().validator("wan2.2-t2i-flash")
+    assert not validator.is_valid({"model": "wan2.2-t2i-plus", "input": {"prompt": "a"}})
+
+
+def test_a_table_gives_each_model_its_row():
+    value = {"a": by_model(quick=1, **{"*": 2}), "b": [by_model(**{"quick | fine": 3})]}
+    assert specialised(value, "quick") == {"a": 1, "b": [3]}
+    assert specialised(value, "fine") == {"a": 2, "b": [3]}
+
+
+def test_vary_narrows_a_field_or_takes_it_away():
+    rule = {"at": "/input/mood", **by_model(quick=False, fine={"maxLength": 5})}
+    quick, fine = (own for _, own in members(family(vary=[rule])))
+    assert list(quick["properties"]["input"]["properties"]) == ["prompt"]
+    assert fine["properties"]["input"]["properties"]["mood"] == {"type": "string", "maxLength": 5}
+    assert "vary" not in quick["x-dsrun"]
+
+
+def test_the_file_itself_is_as_the_form_of_operation_files_wants_it():
+    assert SchemaValidator(orjson.loads(read_schema("operation.json"))).problems(WAN) == []
+
+
+class TestOwnFiles:
+    """A user's file beside the manifest may serve several models too."""
+
+    def write(self, folder, content):
+        (folder / "mine.json").write_bytes(orjson.dumps(content))
+        return folder
+
+    def test_its_models_are_operations(self, tmp_path):
+        own = family(
+            limits=by_model(quick={"requests": 4, "per_s": 1}, fine={"requests": 1, "per_s": 2})
+        )
+        catalog = load_catalog(self.write(tmp_path, own))
+        assert catalog.families["mine"] == ("quick", "fine")
+        assert catalog["quick"].rate.requests == 4
+        assert catalog["fine"].rate.per_s == 2
+        assert len(catalog.own_schemas()) == 2
+
+    @pytest.mark.parametrize(
+        ("about", "words"),
+        [
+            ({"limits": by_model(quick={"requests": 1, "per_s": 1})}, "no row for fine"),
+            ({"vary": [{"at": "/input/size", **by_model(**{"*": {}})}]}, "no place of the request"),
+            (
+                {"vary": [{"at": "/input/mood", **by_model(**{"*": {"pattern": "(?=a)"}})}]},
+                "the pattern",
+            ),
+            (
+                {"vary": [{"at": "/input/mood", **by_model(**{"*": {"maxLength": "x"}})}]},
+                "not a JSON Schema",
+            ),
+            ({"limits": {"by": ["/input/mood"], "table": {"*": {}}}}, "limits"),
+        ],
+        ids=["row", "place", "pattern", "schema", "by"],
+    )
+    def test_a_wrong_one_is_refused_by_name(self, tmp_path, about, words):
+        with pytest.raises(ManifestError) as failed:
+            load_catalog(self.write(tmp_path, family(**about)))
+        told = "; ".join(map(str, failed.value.problems))
+        assert "mine.json" in told
+        assert words in told
+
+    def test_a_model_that_dsrun_has_already_is_refused(self, tmp_path):
+        own = family()
+        own["properties"]["model"]["enum"] = ["quick", "wan2.2-t2i-flash"]
+        with pytest.raises(ManifestError, match=r"wan2\.2-t2i-flash already"):
+            load_catalog(self.write(tmp_path, own))
