@@ -1,7 +1,8 @@
 """`x-size`, a word of our operation files: what a text such as `1024*768` may say in pixels.
 
 JSON Schema cannot multiply. `{"pixels": [least, most], "ratio": [least, most], "sides": [least,
-most]}`: the product, width through height, and each side; whichever of them is published.
+most], "names": [text]}`: the product, width through height, each side, and names such as `2K`;
+whichever of them is published.
 """
 
 import re
@@ -33,6 +34,8 @@ class SizeRule:
 
 def fits(bounds: Mapping[str, Any], text: str) -> bool:
     """Whether a size is within the bounds."""
+    if text in bounds.get("names", ()):
+        return True
     size = _SIZE.fullmatch(text)
     if size is None:
         return False
@@ -60,4 +63,4 @@ def size_words(bounds: Mapping[str, Any]) -> str:
     if "ratio" in bounds:
         least, most = bounds["ratio"]
         words.append(f"width:height from 1:{1 / least:g} to {most:g}:1")
-    return ", ".join(words)
+    return " or ".join([*bounds.get("names", ()), ", ".join(words)])

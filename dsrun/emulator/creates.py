@@ -144,7 +144,7 @@ def _add_pictures(
         picture = order_picture(
             operation, body, seed=seed, index=index, scale=world.options.picture_scale
         )
-        place = f"{layout['list']}/{index}" if "list" in layout else ""
+        place = operation.place_of_part(index)
         write_pointer(answer, place + layout["url"], _publish(call, picture))
     return count
 

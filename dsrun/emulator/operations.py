@@ -51,6 +51,13 @@ class Operation:
         pointer = self.artifacts.get("count")
         return int(self.setting(body, pointer) or 1) if pointer else 1
 
+    def place_of_part(self, index: int) -> str:
+        """Where a result stands: an item of the list, or of the list of its own choice."""
+        places = str(self.artifacts.get("list", ""))
+        if "*" in places:
+            return f"{places.replace('*', str(index))}/0"
+        return f"{places}/{index}" if places else ""
+
     def choose_seed(self, body: Mapping[str, Any]) -> int:
         """The seed of the first result: the request's, else a random one."""
         pointer = self.artifacts.get("seed")
@@ -117,7 +124,7 @@ def _of_model(schema: Mapping[str, Any], model: str) -> dict[str, Any]:
         *folders, name = place.removeprefix("/").split("/")
         inner = own
         for folder in folders:
-            inner = inner["properties"][folder]
+            inner = inner["items"] if folder == "*" else inner["properties"][folder]
         if limits is False:
             del inner["properties"][name]
         else:
@@ -151,6 +158,8 @@ class _SizeLimit:
         self._limits = value
 
     def validate(self, instance: Any) -> None:
+        if instance in self._limits.get("names", ()):
+            return
         sides: list[float] = [int(side) for side in str(instance).split("*") if side.isdecimal()]
         if len(sides) != 2 or min(sides) == 0:  # noqa: PLR2004
             raise ValueError("must be width*height")
@@ -159,8 +168,9 @@ class _SizeLimit:
             "pixels": [sides[0] * sides[1]],
             "ratio": [sides[0] / sides[1]],
         }
-        for name, (low, high) in self._limits.items():
-            if not all(low <= number <= high for number in measured[name]):
+        for name, numbers in measured.items():
+            low, high = self._limits.get(name, (0, float("inf")))
+            if not all(low <= number <= high for number in numbers):
                 raise ValueError(f"{name} must be from {low} to {high}")
 
 

@@ -110,7 +110,7 @@ def _describe_task(
 def _add_results(answer: dict[str, Any], task: Task, *, world: World, origin: str) -> None:
     layout, made_at = task.operation.artifacts, task.ended_at or task.submitted_at
     for index in range(task.parts):
-        place = f"{layout['list']}/{index}" if "list" in layout else ""
+        place = task.operation.place_of_part(index)
         ailment = task.fate.failed_parts.get(index)
         if ailment is not None:
             write_pointer(answer, place + layout.get("error_code", "/code"), ailment.code)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import pointer
+from dsrun.common.pointer import EACH, pointer
 from dsrun.service.tables import for_model, specialised
 
 
@@ -52,7 +52,8 @@ def _narrow(schema: dict[str, Any], at: str, leaf: Json) -> None:
     *way, key = pointer(at) or ()
     holder: Any = schema
     for name in way:
-        holder = holder.get("properties", {}).get(name, {})
+        holder = holder.get("items" if name == EACH else "properties", {})
+        holder = holder if name == EACH else holder.get(name, {})
     fields = holder.get("properties", {})
     if key not in fields:
         raise ValueError(f"vary: {at} is no place of the request")

@@ -309,13 +309,15 @@ def _done(operation: Operation, payload: Json) -> Done:
 def _addresses(operation: Operation, payload: Json) -> list[Result]:
     """The results that an answer names, in its order."""
     spec = operation.artifacts
-    items = resolve(payload, spec.list)
+    lists = resolve_each(payload, spec.list) if spec.list else []
     results: list[Result] = []
-    for item in items if isinstance(items, list) else []:
+    for item in (item for items in lists if isinstance(items, list) for item in items):
         url = resolve(item, spec.url)
         if isinstance(url, str) and url:
             results.append(Address(url))
             continue
+        if spec.error_code is None:
+            continue  # an item of another kind, such as a text beside the pictures
         code, message = resolve(item, spec.error_code), resolve(item, spec.error_message)
         results.append(
             Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
