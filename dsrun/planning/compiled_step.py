@@ -17,6 +17,7 @@ from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.request import artifact_count, fill_request, laid_over
+from dsrun.service.short_form import MixedForms, WrittenOut, write_out
 
 _MOST_ARTIFACTS = 1000  # of one request
 
@@ -69,7 +70,8 @@ class CompiledStep:
             templates, document=manifest.document, root=manifest.root, schema=schema
         )
         parts: dict[KeyPath, Builder] = {}
-        self._build = self._texts.body(laid_over(constants(schema), step.body), (), parts)
+        self._out = self._written_out(step)
+        self._build = self._texts.body(laid_over(constants(schema), self._out.body), (), parts)
         self._filename = None
         if step.filename is not None:
             self._filename = self._texts.text(step.filename, "string")
@@ -78,6 +80,14 @@ class CompiledStep:
         problems = self._texts.problems or self._axis_problems()
         if problems:
             raise ManifestError(problems)
+
+    def _written_out(self, step: Step) -> WrittenOut:
+        """The step's request as the API documents it. Raises ManifestError."""
+        try:
+            return write_out(step.body, self.operation.short)
+        except MixedForms as error:
+            at = ("steps", step.name, "input")
+            raise ManifestError([self._document.problem(at, str(error))]) from error
 
     @property
     def uses(self) -> Mapping[str, frozenset[str]]:
@@ -261,7 +271,7 @@ class CompiledStep:
             place = ("steps", self.step.name, *bad.at)
             yield Finding(bad.rule, self._document.problem(place, bad.message))
         for broken in self._validator.problems(request):
-            at = ("steps", self.step.name, *broken.path)
+            at = ("steps", self.step.name, *self._out.as_written(broken.path))
             problem = self._document.problem(at, broken.message, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
 

@@ -15,7 +15,7 @@ from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted, pointer, resolve
+from dsrun.common.pointer import KeyPath, dotted, pointer, resolve, value_at
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
@@ -41,6 +41,7 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
+from dsrun.service.short_form import Part, ShortForm
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
@@ -270,6 +271,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
+        short=_parse_short(about.get("short")),
     )
 
 
@@ -411,6 +413,20 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
         rate=_parse_rate(about),
         lost=frozenset(about["lost"]),
     )
+
+
+def _parse_short(about: Mapping[str, Json] | None) -> ShortForm | None:
+    if about is None:
+        return None
+    parts = (
+        Part(key=item["key"], becomes=item["as"], is_many=item.get("many", False))
+        for item in about["parts"]["from"]
+    )
+    content = tuple(int(k) if k.isdigit() else k for k in pointer(about["parts"]["at"]) or ())
+    form = ShortForm(base=about["base"], content=content, parts=tuple(parts))
+    if not isinstance(value_at({"input": form.base}, content), list):
+        raise ValueError("short.parts.at names no list of short.base")  # noqa: TRY004  # bad data
+    return form
 
 
 def _model_of(schema: Mapping[str, Json]) -> str | None:

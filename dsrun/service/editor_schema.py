@@ -13,6 +13,7 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
 from dsrun.service.catalog import limits_of, price_words, rate_words
 from dsrun.service.operation import Fill, Operation
+from dsrun.service.short_form import ShortForm
 
 Schema = dict[str, Any]
 
@@ -154,7 +155,24 @@ def _name(operation: Operation, section: str) -> str:
 
 def _section(operation: Operation, section: str) -> Schema:
     """A section is written out: its parts may be templates, it may not."""
-    return _object(operation, (section,), operation.schema["properties"][section])
+    made = _object(operation, (section,), operation.schema["properties"][section])
+    if section == "input" and operation.short is not None:
+        made["properties"] |= _short_fields(operation.short)
+        made.pop("required", None)
+    return made
+
+
+def _short_fields(form: ShortForm) -> Schema:
+    """The keys that stand for parts of a message."""
+    fields: Schema = {}
+    for part in form.parts:
+        words = f"Short for a {{{part.becomes}: ...}} part of the message."
+        kind = {"type": ["array", "string"]} if part.is_many else {"type": "string"}
+        fields[part.key] = {
+            "markdownDescription": words,
+            "anyOf": [{"title": part.key, **kind}, _COMPUTED],
+        }
+    return fields
 
 
 def _object(operation: Operation, at: KeyPath, schema: Mapping[str, Json]) -> Schema:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.common.units import Price, Rate
+from dsrun.service.short_form import ShortForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,3 +139,4 @@ class Operation:
     languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
     recovery: TaskList | MadeList | None = None
+    short: ShortForm | None = None
