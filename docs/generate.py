@@ -96,6 +96,26 @@ def _operation_parts(operation: Operation) -> Iterator[str]:
         if section is not None:
             yield f"### {name} of {operation.name}\n\n{section['description']}\n"
             yield _table(section, operation.schema, operation=operation, at=(name,))
+            yield from _item_tables(operation, name, section)
+    if operation.short is not None:
+        keys = ", ".join(f"`{key}`" for key in operation.short.keys)
+        yield f"In `input`, {keys} may stand for the parts of the message:\n"
+        yield "| key | stands for |\n|---|---|"
+        for part in operation.short.parts:
+            each = " for each" if part.is_many else ""
+            yield f"| `{part.key}` | a part `{{{part.becomes}: …}}`{each} |"
+        yield ""
+
+
+def _item_tables(operation: Operation, name: str, schema: Schema) -> Iterator[str]:
+    """The fields of the items of lists, however deep."""
+    for key, inner in schema["properties"].items():
+        items = inner.get("items", {})
+        if "properties" in items:
+            place = f"{name}.{key}[]"
+            yield f"#### {place} of {operation.name}\n"
+            yield _table(items, operation.schema)
+            yield from _item_tables(operation, place, items)
 
 
 def _table(

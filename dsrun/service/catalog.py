@@ -15,6 +15,8 @@ from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import show
 from dsrun.common.models import Json
+from dsrun.common.picture_size import KEYWORD as SIZE
+from dsrun.common.picture_size import size_words
 from dsrun.common.pointer import KeyPath, dotted, pointer, resolve, value_at
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
@@ -490,6 +492,8 @@ def limits_of(schema: Mapping[str, Json]) -> str:
         words.append(f"{schema['minItems']} to {schema['maxItems']} items")
     if "maxLength" in schema:
         words.append(f"at most {schema['maxLength']} characters")
+    if SIZE in schema:
+        words.append(size_words(schema[SIZE]))
     return ", ".join(word for word in words if word)
 
 

@@ -47,3 +47,40 @@ def test_a_file_of_several_models_wants_to_know_which(work):
     )
     assert refused.code == 2
     assert "steps.fine.model: missing; allowed: wan2.5-t2i-preview, " in refused.err
+
+
+MESSAGES = """\
+steps:
+  text:
+    operation: wan2.6-t2i
+    matrix: {thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+    parameters: {n: 2}
+  edit:
+    operation: wan2.7-image
+    input: {prompt: in oil, images: ["https://pictures.example/a.png"]}
+"""
+
+
+def test_results_in_the_parts_of_choices_are_fetched(work):
+    assert work.dsrun("run", work.pipeline(MESSAGES), "--emulate", "--no-progress").code == 0
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    rows = [orjson.loads(line) for line in (run_dir / "results.jsonl").read_bytes().splitlines()]
+    assert [len(row["artifacts"]) for row in rows] == [2, 2, 1]
+    content = [{"image": "https://pictures.example/a.png"}, {"text": "in oil"}]
+    assert rows[2]["request"]["input"]["messages"] == [{"role": "user", "content": content}]
+
+
+def test_the_short_form_and_the_documented_one_are_one_job(work):
+    def ids(text):
+        plan = work.dsrun("plan", work.pipeline(text), "--json", "--full").answer
+        return [job["job_id"] for job in plan["job_list"]]
+
+    written_out = '{messages: [{role: user, content: [{text: "{{ thing }}"}]}]}'
+    assert ids(MESSAGES) == ids(MESSAGES.replace('{prompt: "{{ thing }}"}', written_out))
+
+
+def test_a_problem_of_a_part_is_told_where_it_is_written(work):
+    refused = work.dsrun("validate", work.pipeline(MESSAGES.replace("in oil", '""')))
+    assert refused.code == 2
+    assert "steps.edit.input.prompt: found an empty text" in refused.err
