@@ -161,7 +161,9 @@ def _absent(at: tuple[str, ...], value: Schema, parent: Schema, operation: Opera
         return "**required**"
     if "default" not in value:
         return ""
-    return f"`{value['default']}`" + (", by the service" if operation else "")
+    default = value["default"]
+    told = default if isinstance(default, str) else json.dumps(default)
+    return f"`{told}`" + (", by the service" if operation else "")
 
 
 def _cell(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
 from dsrun.service.catalog import limits_of, price_words, rate_words
@@ -222,7 +223,9 @@ def _hover(operation: Operation, at: KeyPath, schema: Mapping[str, Json], fill: 
     if fill is not None:
         facts.append("derived when absent" if fill.derive else f"{fill.value} when absent")
     elif "default" in schema:
-        facts.append(f"`{schema['default']}` when absent")
+        default = schema["default"]
+        told = default if isinstance(default, str) else json_text(default)
+        facts.append(f"`{told}` when absent")
     if at == operation.price.count:
         facts.append(price_words(operation))
     described = _SIGNS.sub(r"\\\g<0>", schema.get("description", ""))
