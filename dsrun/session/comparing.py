@@ -79,7 +79,7 @@ class Comparison:
         return True
 
     async def _compare(self, operation: Operation, lister: Lister) -> str:
-        """What speaks against sending jobs of the operation; empty where nothing does."""
+        """Why jobs of the operation must not be sent; empty where they may."""
         recovery = operation.recovery
         try:
             if isinstance(recovery, MadeList):

@@ -86,7 +86,7 @@ def calls_of(notify: Notify) -> Iterator[str]:
 
 
 def notice_json(notify: Notify | None) -> Json:
-    """The same for a program; None where nobody is told."""
+    """When a notice is sent, what it calls and whether that is allowed; None for no notice."""
     if notify is None:
         return None
     return {
@@ -97,7 +97,7 @@ def notice_json(notify: Notify | None) -> Json:
 
 
 def notice_lines(notify: Notify | None) -> Iterator[str]:
-    """The same for a person."""
+    """The same for a person, a line for each call."""
     if notify is None:
         return
     for call in calls_of(notify):
