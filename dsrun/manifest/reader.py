@@ -283,7 +283,7 @@ class _StepReader:
         return names
 
     def _complain_of_file(self, error: ManifestError, at: KeyPath, name: str) -> None:
-        """A fault within the file keeps its place; a missing file is told where it is named."""
+        """A fault within the file keeps its place; a missing file is reported where it is named."""
         for problem in error.problems:
             if problem.line:
                 self.problems.append(problem)

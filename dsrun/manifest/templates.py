@@ -259,7 +259,7 @@ def _is_run(node: nodes.Node) -> bool:
 
 
 def _plain_json(value: Any) -> Json:
-    """The value of an expression as JSON. Raises TemplateProblem where it is none, or too much."""
+    """The value of an expression as JSON. Raises TemplateProblem where it has none, or too much."""
     if isinstance(value, str):
         return str.__str__(fitting(value))  # filters such as tojson give a str that is no JSON
     if value is None or isinstance(value, bool | int | float):

@@ -49,7 +49,7 @@ class Comparison:
                 await ledger.record_result(job, result, at=self._run.now())
                 number += 1
         if number:
-            say(f"{count_of(number, 'job')} that the ledger had lost stand on the disk")
+            say(f"{count_of(number, 'job')} that the ledger had lost are on disk")
 
     async def find_rest(self) -> bool:
         """Whether the run may send what is pending. If not, it is stopped with the reason."""
