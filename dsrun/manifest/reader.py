@@ -157,7 +157,7 @@ def _key_problems(
 
 
 class _StepReader:
-    """Reads the steps; collects problems so that all are told at once."""
+    """Reads the steps; collects problems so that all are reported at once."""
 
     def __init__(self, document: YamlDocument, inputs: Inputs, catalog: Catalog) -> None:
         self.problems: list[Problem] = []

@@ -88,7 +88,7 @@ class Templates:
         except TemplateSyntaxError as error:
             raise self._unreadable(error, source, error.name or "") from error
         except (RecursionError, SyntaxError, MemoryError) as error:
-            # Python's own limits, told of the code that Jinja makes.
+            # Python's own limits, reached by the code that Jinja makes.
             raise TemplateProblem("the template is nested too deeply") from error
         except ValueError as error:
             raise _too_long_a_number(source) from error
