@@ -240,7 +240,7 @@ def test_nothing_of_another_operation_is_proposed(editor):
         pytest.param(WANX + "      |size: 1024*1024\n", "* `1024*1024`\n* `720*1280`\n", id="enum"),
         pytest.param(WANX + '      |n: "{{ n }}"\n', "Number of pictures", id="a template"),
         pytest.param(HEAD + "    |operation: wanx-v1\n", "0.16 CNY an image", id="operation"),
-        pytest.param(HEAD + "    |repeat: 2\n", "How often each request is made", id="frame"),
+        pytest.param(HEAD + "    |repeat: 2\n", "How many times each request is made", id="frame"),
     ],
 )
 def test_a_field_tells_what_it_means(text, words, editor):
