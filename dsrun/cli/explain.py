@@ -21,7 +21,7 @@ from dsrun.storage.layout import RunLayout, latest_of
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
 _PLACE = re.compile(r"(.+)/([0-9]{1,9})").fullmatch
-_MOST = 5  # ids that are told where a prefix has several
+_MOST = 5  # ids that are shown where a prefix fits several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

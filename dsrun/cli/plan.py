@@ -110,7 +110,7 @@ def _last_line(survey: Survey) -> str:
         *(f"{number} {status}" for status, number in outlook.other.items()),
         *([f"of these {count_of(missing, 'job')} with a file missing"] if missing else []),
         f"{outlook.total('to_send')} to send",
-        *([f"of these {in_hand} in hand of a run that goes on now"] if in_hand else []),
+        *([f"of these {in_hand} left to a run in progress"] if in_hand else []),
     ]
     by = f" ({bound.words})" if bound.seconds else ""
     return (

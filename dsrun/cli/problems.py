@@ -80,7 +80,7 @@ Paint = Callable[[str, str], str]  # style and text in, text out
 def problem_text(problem: Problem, *, color: bool = False, label: str = "") -> Shown:
     """The problem in words and, where its line can be read, that line with a caret.
 
-    Below it stands the first job that has the problem and its line of a data file.
+    Below them are the first job that has the problem, and its line of a data file.
     """
     paint = _painted if color else _plain
     head = shown(f"{label}{problem}").removeprefix(label)

@@ -1,6 +1,5 @@
 """`dsrun verify`: every artifact against its recorded SHA-256."""
 
-import hashlib
 from pathlib import Path
 
 from dsrun.common.console import answer, answer_json, count_of, say
@@ -10,6 +9,7 @@ from dsrun.ledger.check import is_own_job
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.salvage import counted_jobs
 from dsrun.session.opening import run_dir_of
+from dsrun.storage.files import sha256_of
 from dsrun.storage.layout import RunLayout, is_below
 
 
@@ -27,7 +27,7 @@ def run(directory: Path, *, as_json: bool, repairs: bool = False) -> int:
     checked, damaged = 0, []
     for path, sha256 in view.hashes():
         checked += 1
-        actual = _sha256(run_dir / path) if is_below(path) else None
+        actual = sha256_of(run_dir / path) if is_below(path) else None
         if actual != sha256:
             what = "missing" if actual is None else "changed"
             what = what if is_below(path) else "leads out of the run directory"
@@ -50,11 +50,3 @@ def _whole_view(ledger: Path) -> LedgerReader:
         number = counted_jobs(ledger, is_whole=is_own_job)
         say(f"{count_of(number, 'job')} of the damaged ledger can still be read")
         raise
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

@@ -77,7 +77,7 @@ class UntouchedFile:
         if self._state[0]:
             self._state = _NO_STATE  # SQLite itself keeps up with a log
             options = "mode=ro&readonly_shm=1"
-            if not _beside(path, "-shm").exists() or not _is_log(_beside(path, "-wal")):
+            if not beside(path, "-shm").exists() or not _is_log(beside(path, "-wal")):
                 path, options = self._copied(), "mode=ro"
         try:
             db = sqlite3.connect(
@@ -93,7 +93,7 @@ class UntouchedFile:
         """Size of the log; size and time of the database."""
         log = 0
         with suppress(OSError):
-            log = _beside(self._path, "-wal").stat().st_size
+            log = beside(self._path, "-wal").stat().st_size
         try:
             state = self._path.stat()
         except OSError as error:
@@ -105,7 +105,7 @@ class UntouchedFile:
         copy = Path(self._copy.name) / self._path.name
         try:
             for ending in ("", "-wal"):
-                shutil.copyfile(_beside(self._path, ending), _beside(copy, ending))
+                shutil.copyfile(beside(self._path, ending), beside(copy, ending))
         except OSError as error:
             raise SetupError(f"{self._path} cannot be read: {error.strerror}") from error
         return copy
@@ -129,7 +129,8 @@ def _is_log(path: Path) -> bool:
     return magic & ~1 == _LOG_MAGIC and (total, other) == (one, two)
 
 
-def _beside(path: Path, ending: str) -> Path:
+def beside(path: Path, ending: str) -> Path:
+    """A file that SQLite keeps beside a database: its log is `-wal`, its lock file `-shm`."""
     return path.with_name(path.name + ending)
 
 

@@ -64,17 +64,17 @@ class YamlDocument:
         key: Node | None = None
         node = self._root
         for step in path:
-            found = _child(node, step)
-            if found is None:
+            child = _child(node, step)
+            if child is None:
                 of_key = True
                 break
-            key, node = found
+            key, node = child
         return key if of_key and key is not None else node
 
     def part(self, key: str) -> "YamlDocument":
         """The document below one key of its top mapping."""
-        found = _child(self._root, key)
-        root = self._root if found is None else found[1]
+        child = _child(self._root, key)
+        root = self._root if child is None else child[1]
         return YamlDocument(file=self.file, value=self.value[key], root=root, text=self._text)
 
     def problem(self, path: KeyPath, message: str, *, of_key: bool = False) -> Problem:
@@ -238,9 +238,9 @@ def _child(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
         if key.tag != MERGE and key.value == step:
             return key, value
     for source in _merged(node):
-        found = _child(source, step)
-        if found is not None:
-            return found
+        child = _child(source, step)
+        if child is not None:
+            return child
     return None
 
 

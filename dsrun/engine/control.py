@@ -8,7 +8,7 @@ from dsrun.common.errors import ExitCode
 
 
 class Left(Exception):
-    """The job is left as it stands in the ledger; a later run goes on with it."""
+    """The job is left as it is in the ledger; a later run goes on with it."""
 
 
 class RunControl:

@@ -117,7 +117,7 @@ class Fetcher:
         return self._tagging(job, index, seed=seed)
 
     def _check_size(self, job: OpenJob, incoming: Incoming, size: PictureSize) -> None:
-        """Raises _OtherSize where the service, which keeps to sizes, has not done so here."""
+        """Raises _OtherSize where a service that has kept to sizes before does not do so here."""
         if self._keeps_sizes and not job.is_found:
             return
         made = picture_size(incoming.head)

@@ -22,14 +22,14 @@ from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import Operation
 
 PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
-_SLOWEST = 8.0  # the rate falls to an eighth; what goes on being refused waits longer and longer
+_SLOWEST = 8.0  # the rate falls to an eighth; refusals after that only make the pauses longer
 _RECOVERY = 0.8
-_LONGEST_PAUSE_S = 64.0  # after refusals one upon the other
+_LONGEST_PAUSE_S = 64.0  # after several refusals in a row
 _MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
 
 
 class Pace(NamedTuple):
-    """How fast requests may go now: seconds a request, and whether the service slowed them."""
+    """How fast requests may go now: seconds per request, and whether the service slowed them."""
 
     interval_s: float
     is_throttled: bool
@@ -49,9 +49,7 @@ class RateLimiter:
         self._refused_since: float | None = None
         self._refusals = 0  # in a row
         self._turn = asyncio.Lock()  # waiting requests keep their order
-        self._queue = (
-            asyncio.Lock()
-        )  # of those that are not urgent, one at a time waits for the turn
+        self._queue = asyncio.Lock()  # only one request that is not urgent waits for the turn
         self._changed = asyncio.Event()
 
     @property
@@ -309,7 +307,7 @@ class Lane:
     async def _take_turn(self, control: RunControl) -> None:
         await self._window.take()
         try:
-            control.check(self.operation.name)  # first: who leaves must not wait for the rate
+            control.check(self.operation.name)  # first: who leaves does not wait for the rate
             await self._take_place()
         except BaseException:
             self._window.give_back()

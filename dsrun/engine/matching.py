@@ -1,8 +1,8 @@
 """Whose is it? Judges what the service lists against a create whose answer was lost. Pure.
 
-Times are seconds since the epoch. A task list has no prompts, so a task is told by the create's
-request id, by what it says of its own request, or by elimination: made while the create was under
-way, and nobody else's. Elimination is no proof where the key is shared with others.
+Times are seconds since the epoch. A task list has no prompts, so a task is recognized by the
+create's request id, by what it repeats of its request, or by elimination: it was made while the
+create was under way, and is nobody else's. Elimination is no proof where others use the key too.
 """
 
 import math
@@ -17,11 +17,11 @@ from dsrun.service.catalog import asked_value
 from dsrun.service.lists import Caller, MadeRow, TaskRow
 from dsrun.service.operation import Operation
 
-_EDGE_S = 0.05  # by which a time of the list may be off where our own tasks date it
+_EDGE_S = 0.05  # the error of the list's times where our own tasks date them
 _SURE_S = 2.0  # the same where a date, or tasks of another run, show how far clocks are apart
 _WIDE_S = 600.0  # the same where nothing shows it
 _MOVED_S = 2.0  # by which dates must contradict each other to show that a clock was set
-_LOOSE_S = 5.0  # beyond its doubt, a dated task cannot be the create's
+_LOOSE_S = 5.0  # so far beyond the doubt, a dated task cannot be the create's
 _NEARBY_S = 3600.0  # around a create, a task of nobody's shows that others use the key
 _DAY_S = 86400.0
 _SOON_S = 1.0  # after its connection broke, a create may still be accepted
@@ -143,7 +143,7 @@ def find_task(
 
 
 class _Dates(NamedTuple):
-    """Tells by its time whether a create may have made a task."""
+    """Judges by its time whether a create may have made a task."""
 
     skew: Skew
     usual_s: float  # within which a create whose end nobody saw was accepted

@@ -68,7 +68,7 @@ class Poller:
             else:
                 unanswered = 0
                 odd = odd + 1 if _is_odd(job, answer, operation) else 0
-                # What may be answered differently in a moment is believed after some times.
+                # An answer that may change in a moment is believed once it has come several times.
                 if not isinstance(answer, Running) and odd in (0, _ODD_ASKED):
                     _learn(lane, answer)
                     return answer

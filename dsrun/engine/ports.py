@@ -118,7 +118,7 @@ OwnChange_contra = TypeVar("OwnChange_contra", contravariant=True)
 
 
 class Tagging(Protocol):
-    """How a picture takes up its request; only the sink knows what is given."""
+    """Makes the change that puts its request into a picture; only the sink knows its type."""
 
     def __call__(self, job: OpenJob, index: int, *, seed: int | None) -> Any: ...
 

@@ -35,7 +35,7 @@ _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass whil
 _MARGIN_S = 180.0
 _FIRST_LOOK_S, _RAREST_LOOK_S = 1.0, 4.0  # between two looks
 _SHORTEST_PAUSE_S = 0.05
-_SHARP_S = 0.2  # doubt of the list's times that more tasks of ours would not lessen much
+_SHARP_S = 0.2  # error of the list's times below which more tasks of ours would not help much
 _PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
 _LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
 _JUMP_S = 2.0  # by which the computer's clock may differ from the time that has passed
@@ -72,7 +72,7 @@ class _Look(NamedTuple):
     finding: Finding
     wait_s: float = math.inf
     reason: str = ""
-    needs_witness: bool = False  # a later create may tell more
+    needs_witness: bool = False  # a later create may decide it
 
 
 class Reconciler:
@@ -122,7 +122,7 @@ class Reconciler:
         return undecided
 
     async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
-        """Look at once; if that does not tell, leave the job's place to others and look again."""
+        """Look at once; if that decides nothing, leave the job's place to others and look again."""
         if lane.operation.recovery is None:
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:
@@ -137,7 +137,7 @@ class Reconciler:
     async def _look_again(
         self, job: OpenJob, lane: Lane, doubt: Doubt, began: float, lost_for_s: float
     ) -> Listed | Undecided | NotFound:
-        """Look until it can be told, or until no further look would tell more.
+        """Look until it is decided, or until no further look would help.
 
         `lost_for_s`: how long before the first look, at `began`, the create was lost.
         """
@@ -248,7 +248,7 @@ class Reconciler:
                     answer = await self._api.query(operation, name)
                 except ApiError:
                     continue
-            # One that has not ended may tell numbers that are not yet its own.
+            # A task that has not ended may show numbers that are not final.
             if isinstance(answer, Done):
                 evidence[name] = weigh(request, answer.echoes)
         return evidence
@@ -262,7 +262,7 @@ class Reconciler:
     def _wait_for_absence(
         self, doubt: Doubt, known: Mapping[str, Span], unlisted: Mapping[str, Span]
     ) -> float:
-        """How long after its loss a create that the list lacks was never accepted."""
+        """How long after its loss a create that is not in the list counts as never accepted."""
         later = [span for span in known.values() if _is_later(span, doubt)]
         if not later:
             is_behind = any(_is_later(span, doubt) for span in unlisted.values())
@@ -293,7 +293,7 @@ class Reconciler:
         return _Look(Finding(verdict), wait_s, _NO_WITNESS, needs_witness=True)
 
     def _is_steady(self, doubt: Doubt) -> bool:
-        """Whether the doubt has a time of the clock that this run has had from its start."""
+        """Whether the clock was not set since this run began, so that the doubt's time is right."""
         wall, monotonic = self._began
         passed_s = self._clock.monotonic() - monotonic
         has_moved = abs(self._now() - wall - passed_s) > _JUMP_S
@@ -308,7 +308,7 @@ class Reconciler:
         return self._clock.now().timestamp()
 
     def _listed_since(self) -> str:
-        """What was made before is not listed any more."""
+        """The time before which the service lists nothing any more."""
         return stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
 
 
@@ -330,7 +330,7 @@ def _find(
 
 
 def _outcome(look: _Look | Undecided, waited_s: float) -> Listed | Undecided | NotFound:
-    """What a look tells; UNDECIDED where another one may tell more."""
+    """What a look decides; UNDECIDED where another one may decide more."""
     if isinstance(look, Undecided):
         return look
     return look.finding.verdict if waited_s >= look.wait_s else NotFound.UNDECIDED
@@ -343,7 +343,7 @@ def _may_tell_more(look: _Look | Undecided, lane: Lane, waited_s: float) -> bool
 
 
 def _why_open(finding: Finding, wait_s: float) -> str:
-    """Why a look does not tell, in words for the user."""
+    """Why a look decides nothing, in words for the user."""
     if finding.verdict is NotFound.ABSENT:
         return _NO_WITNESS if math.isinf(wait_s) else "the list may be behind"
     names = ", ".join(row.name for row in finding.candidates[:3])
@@ -361,7 +361,7 @@ def _is_later(span: Span, doubt: Doubt) -> bool:
 
 
 def _usual_s(known: Mapping[str, Span], run_id: int | None) -> float:
-    """Within which a create of the run was accepted, as far as its others tell."""
+    """How long a create of the run takes to be accepted, judged by its other creates."""
     took_s = [span.answered - span.sent for span in known.values() if span.run_id == run_id]
     if run_id is None or len(took_s) < _FEW:
         return math.inf

@@ -194,7 +194,7 @@ class Submitter:
     ) -> Outcome | Verdict:
         """Look for the create at the service; a Verdict says that it is not there.
 
-        `resubmit`: the user wants it sent again where nobody can tell.
+        `resubmit`: the user wants it sent again where nobody can decide.
         """
         lost, doubt, reserved = in_doubt
         fate = await self._reconciler.find(job, lane, doubt)

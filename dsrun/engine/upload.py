@@ -123,7 +123,7 @@ class Uploader:
             turn.release()
 
     def _known(self, sha256: str, model: str, *, hours: float) -> str | None:
-        """The address of a file that was uploaded in the last `hours`, as far as can be told.
+        """The address of a file that was certainly uploaded in the last `hours`, if any.
 
         Where the ledger dates it later than now, the clock was wrong then, and nobody knows its
         age.

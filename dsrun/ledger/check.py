@@ -14,7 +14,7 @@ from typing import Any
 from dsrun.common.digest import job_id_of
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobStatus
-from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, UntouchedFile, disk_error
+from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, UntouchedFile, beside, disk_error
 from dsrun.ledger.schema import VERSION, tables_of
 from dsrun.ledger.tail import Seal, read_head, seal_of
 
@@ -109,13 +109,13 @@ def check_seal(path: Path, *, thorough: bool) -> bool:
 
 
 def _is_of(seal: Seal, header: bytes) -> bool:
-    """Whether nobody has written to the file since, by SQLite's own count, which stands twice."""
+    """Whether nobody has written to the file since, by the header's two counts of writes."""
     counts = {int.from_bytes(header[24:28]), int.from_bytes(header[92:96])}
     return seal.change in counts
 
 
 def _has_log(path: Path) -> bool:
-    log = path.with_name(f"{path.name}-wal")
+    log = beside(path, "-wal")
     return log.exists() and log.stat().st_size > 0
 
 

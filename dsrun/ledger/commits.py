@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dsrun.common.errors import GroundLost, SetupError
-from dsrun.common.sqlite import NoRoom
+from dsrun.common.sqlite import NoRoom, beside
 from dsrun.ledger.writes import Kind, Row, Write
 from dsrun.storage.ground import Ground
 from dsrun.storage.layout import RunLayout
@@ -27,12 +27,12 @@ class Commits:
         self, path: Path, db: sqlite3.Connection, *, commit: Callable[[Sequence[Write]], Results]
     ) -> None:
         """`commit` is one transaction for a group, which fails as a whole."""
-        log = path.with_name(f"{path.name}-wal")
+        log = beside(path, "-wal")
         self._db = db
         self._commit = commit
         self._ground = Ground(
             folders=[path.parent],
-            files=[RunLayout.of(path.parent).lock, path, log, path.with_name(f"{path.name}-shm")],
+            files=[RunLayout.of(path.parent).lock, path, log, beside(path, "-shm")],
         )
         self._reserve = Reserve(path.parent, log=log)
         self._fault: SetupError | None = None

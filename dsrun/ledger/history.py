@@ -28,14 +28,14 @@ from dsrun.storage.run_lock import is_locked
 T = TypeVar("T")
 
 
-# The first pictures of a job that was asked for in parts count where its last ones do.
+# A job that was asked for in parts counts as a whole in the month, and the run, of its last part.
 _PAID = f"sum({PAID_UNITS})"
 _MONTH = "substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """One run of a ledger. `jobs` and `cost` are of what ended in it, the cache's left out."""
+    """One run of a ledger. `jobs` counts what ended in it, `cost` what was paid for that."""
 
     started_at: str
     ended_at: str | None
@@ -126,7 +126,7 @@ class History:
                 yield directory.parent.name, spending
 
     def doubts(self) -> Iterator[tuple[str, Spending]]:
-        """The name of a pipeline, and what may have been paid for it and nobody can tell.
+        """The name of a pipeline, and what may have been paid for it without anybody knowing.
 
         What a removed run was in doubt of can no longer be looked for.
         """

@@ -11,7 +11,7 @@ import orjson
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked, path_below
 
-_MADE = (  # by name: the ledger of an older version may not have them all
+_MADE = (  # by name: the ledger of an older version may lack some columns
     "SELECT idx, path, sha256, source_sha256, size, media_type, seed, sample_rate "
     "FROM artifact WHERE job_id = ? ORDER BY idx, path"
 )
@@ -19,7 +19,7 @@ _MADE = (  # by name: the ledger of an older version may not have them all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where a job stands; the error is that of its last end."""
+    """Where a job stands; `error_code` is from the last time it ended."""
 
     status: JobStatus
     attempts: int

@@ -21,7 +21,7 @@ from dsrun.storage.files import sync
 from dsrun.storage.layout import RunLayout
 
 _HEAD_BYTES = 256
-_FULL_BYTES = 8 << 20  # what is in the database file by then need not stand here
+_FULL_BYTES = 8 << 20  # at this size it starts again, once the database file has everything
 _SUM_BYTES = 9  # eight hex digits and a space
 
 

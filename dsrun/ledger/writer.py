@@ -251,7 +251,7 @@ class Ledger:
     ) -> None:
         """A create was explicitly refused, or never left: nothing was paid.
 
-        `counts`: whether it is an attempt; a refusal for the rate is none.
+        `counts`: whether it is an attempt, which a refusal for the rate is not.
         """
         await self._write(
             Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),

@@ -45,7 +45,7 @@ class Kind(Enum):
         "json_extract(value, '$[8]') AS stems FROM json_each(?)) AS row "
         "JOIN job ON job.job_id = row.job_id "
         "WHERE NOT (job.step = row.step AND job.idx = row.idx) ON CONFLICT DO NOTHING"
-    )  # takes the rows of JOB, and keeps those whose job already stands at another place
+    )  # takes the rows of JOB, and keeps those whose job is in the plan already, in another place
     INTENT = _update(
         "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
         "run_id = new.run, request_id = NULL, lost_at = NULL, output = NULL",

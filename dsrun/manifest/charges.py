@@ -19,11 +19,11 @@ MAX_DEPTH = 100
 UNITS_OF_A_STEP = 10
 _CONTAINER = 4  # units of an empty one, or of an entry of a mapping
 _MAX_BASE, _MAX_POWER, _MAX_BITS = 2**64, 64, 8192
-_MAX_DIGITS = 1000  # that a number is rounded to
+_MAX_DIGITS = 1000  # to which a number may be rounded
 _MAX_INDENT = 16  # of JSON
 _DIGITS = re.compile(r"[0-9]+")
 _REPR = 12  # characters that `!r` makes of one, at most
-_HASHED_ALIKE = 2**60  # above it numbers can be chosen that a set cannot tell apart fast
+_HASHED_ALIKE = 2**60  # above it numbers can be chosen that make a set slow
 
 Charge = Callable[..., int]
 
@@ -109,7 +109,7 @@ def checked_number(value: Any) -> Any:
 
 
 def formatted(text: str, sign: str, values: Iterable[Any]) -> int:
-    """Units of a `%` or `{}` format. A width may stand in the text or, as `*`, in the values."""
+    """Units of a `%` or `{}` format. A width may be in the text or, as `*`, among the values."""
     values = list(values)
     texts = [text, *(value for value in values if isinstance(value, str))]
     is_computed = "*" in text if sign == "%" else re.search(r"\{[^{}]*\{", text) is not None

@@ -129,11 +129,11 @@ class DataFile:
         return self._source.open()
 
     def line_of(self, position: int) -> int:
-        """The line (from 1) where row `position` (from 0) begins; 0 where it cannot be told."""
+        """The line (from 1) where row `position` (from 0) begins; 0 where nobody knows."""
         try:
             return _line(self._source, position)
         except (ManifestError, OSError, ValueError):
-            return 0  # the file has changed; the problem itself is told all the same
+            return 0  # the file has changed; the problem itself is still reported
 
     def _state(self) -> tuple[int, int]:
         with self._source.open() as file:
@@ -146,7 +146,7 @@ def files_matching(
 ) -> list[str]:
     """Names of the files below `root` that match, sorted, with forward slashes.
 
-    `allowed`: further folders that they may lie in. Raises ValueError where the pattern is none,
+    `allowed`: further folders that they may lie in. Raises ValueError where the pattern is invalid,
     leads out of all these folders, or looks at more than `most` files.
     """
     if pattern.startswith(("/", "\\")) or Path(pattern).is_absolute():

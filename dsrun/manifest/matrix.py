@@ -55,9 +55,10 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Some of the rows, drawn by lot.
+    """Some of the rows, chosen at random.
 
-    A lot depends on the seed and the row alone, so that another row does not draw all anew.
+    The chance of a row depends on the seed and the row alone, so that one more row does not change
+    the whole choice.
     """
 
     count: int
@@ -102,9 +103,9 @@ class Matrix:
         return (row for number, row in enumerate(self._all_rows()) if number in chosen)
 
     def origins(self, number: int) -> dict[str, int]:
-        """For each axis of a file, which of the file's rows (from 0) stands in row `number`.
+        """For each axis of a file, which of the file's rows (from 0) is in row `number`.
 
-        Walks through the rows again: for the few that are wrong.
+        It makes the rows again, which is slow, so it is only for the few that are wrong.
         """
         located = replace(self, axes=tuple(map(_located, self.axes)), sample=None, unused=set())
         chosen = None if self.sample is None else self.sample.choose(self._all_rows())

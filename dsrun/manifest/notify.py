@@ -55,7 +55,7 @@ class Notify:
         return tuple(value.name for value in values if isinstance(value, FromEnvironment))
 
     def wants(self, end: RunEnd) -> bool:
-        """Whether a run that ended so is to be told of."""
+        """Whether to send a notice of a run that ended so."""
         return "always" in self.on or end.outcome in self.on
 
     def payload_of(self, end: RunEnd) -> Json:
@@ -98,7 +98,7 @@ class Notify:
 def read_notify(section: Json, *, root: Path, complain: Complain) -> Notify | None:
     """The section, which the frame has accepted; None if there is none or something is wrong.
 
-    What is wrong with it is complained of.
+    What is wrong with it goes to `complain`.
     """
     if section is None:
         return None

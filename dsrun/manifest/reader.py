@@ -157,7 +157,7 @@ def _key_problems(
 
 
 class _StepReader:
-    """Reads the steps; collects problems so that all are told at once."""
+    """Reads the steps; collects problems so that all are reported at once."""
 
     def __init__(self, document: YamlDocument, inputs: Inputs, catalog: Catalog) -> None:
         self.problems: list[Problem] = []
@@ -293,7 +293,7 @@ class _StepReader:
         return names
 
     def _complain_of_file(self, error: ManifestError, at: KeyPath, name: str) -> None:
-        """A fault within the file keeps its place; a missing file is told where it is named."""
+        """A fault within the file keeps its place; a missing file is reported where it is named."""
         for problem in error.problems:
             if problem.line:
                 self.problems.append(problem)

@@ -1,7 +1,7 @@
 """What is wrong with a template, and at which character of it.
 
-Jinja knows lines only. So its tokens are given the number of their first character in place of
-their line; Jinja carries that number through parser and compiler, and it comes back in errors.
+Jinja knows lines only. So each token gets the number of its first character in place of its line;
+Jinja carries that number through parser and compiler, and reports it in errors.
 """
 
 import re
@@ -130,7 +130,7 @@ def _offset(number: int, source: str) -> int:
 
 
 def _tag_around(source: str, offset: int) -> tuple[int, int]:
-    """Start and end of what stands between the braces around an offset."""
+    """Start and end of what is between the braces around an offset."""
     openers = [source.rfind(sign, 0, offset + 1) for sign in _OPENERS]
     start = max(openers)
     if start < 0:

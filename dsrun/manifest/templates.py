@@ -88,7 +88,7 @@ class Templates:
         except TemplateSyntaxError as error:
             raise self._unreadable(error, source, error.name or "") from error
         except (RecursionError, SyntaxError, MemoryError) as error:
-            # Python's own limits, told of the code that Jinja makes.
+            # Python's own limits, reached by the code that Jinja makes.
             raise TemplateProblem("the template is nested too deeply") from error
         except ValueError as error:
             raise _too_long_a_number(source) from error
@@ -259,7 +259,7 @@ def _is_run(node: nodes.Node) -> bool:
 
 
 def _plain_json(value: Any) -> Json:
-    """The value of an expression as JSON. Raises TemplateProblem where it is none, or too much."""
+    """The value of an expression as JSON. Raises TemplateProblem where it has none, or too much."""
     if isinstance(value, str):
         return str.__str__(fitting(value))  # filters such as tojson give a str that is no JSON
     if value is None or isinstance(value, bool | int | float):

@@ -4,5 +4,5 @@ It never imports HTTP, or SQLite beyond the temporary `job_index`; the only file
 those that requests upload (`uploads`). Begin with `plan`, then `compiled_step`, which makes the job
 of a row, and `compiled_text`, which makes the values of its request. `plan_digest` says what
 identifies a pipeline, `selection` which of its jobs are wanted, `problems` how the problems of many
-rows are told as one.
+rows are reported as one.
 """

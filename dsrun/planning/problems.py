@@ -1,4 +1,4 @@
-"""Problems of jobs, grouped: one slip in a template is told once, not a thousand times."""
+"""Problems of jobs, grouped: one slip in a template is reported once, not a thousand times."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 _MOST_WORDS = 100  # groups of problems
 _BY_WORDS = ("enum", "template")
 _EVERY_ROW = frozenset({"matrix", "job"})  # variables that differ from row to row
-# What is allowed comes last: the jobs are told before it.
+# What is allowed comes last, after the jobs.
 _ALLOWED = re.compile(
     r"(.*)(; (?:allowed: |defined (?:here|there): |it is required|the two must agree"
     r"|the service knows).*)",
@@ -54,7 +54,7 @@ class Findings:
         self._bad[step] += 1
         for finding in error.problems:
             problem = finding.problem
-            # Each wrong word of a list and each bad file is told, not each of a thousand lengths.
+            # Each wrong word of a list and bad file is reported, not each of a thousand lengths.
             each = finding.rule in _BY_WORDS or finding.rule.startswith("upload")
             by_words = each and len(self.groups) < _MOST_WORDS
             key = (step, problem.where, problem.message if by_words else finding.rule)

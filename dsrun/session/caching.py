@@ -135,14 +135,14 @@ def retag_to(path: Path, file: CachedFile, *, tag: Change, sha256: str) -> Cache
 class Reuse:
     """The cache as one run uses it. Whatever is wrong with the cache is a warning.
 
-    Taking happens while no job runs, on the event loop's thread. Giving happens page by page
-    on a thread of its own; what a killed run has not given, the next run of its directory does.
+    It is read while no job runs, on the event loop's thread, and filled page by page on a thread of
+    its own. What a killed run could not add is added by the next run of its directory.
     """
 
     def __init__(
         self, layout: RunLayout, *, clock: SystemClock, enabled: bool, metadata: bool
     ) -> None:
-        """`metadata`: pictures carry their request, whichever run has given them."""
+        """`metadata`: pictures carry their request, whichever run made them."""
         self._out = layout.out
         self._run_dir = str(layout.run_dir)
         self._ledger_name = layout.ledger.name

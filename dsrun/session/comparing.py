@@ -49,7 +49,7 @@ class Comparison:
                 await ledger.record_result(job, result, at=self._run.now())
                 number += 1
         if number:
-            say(f"{count_of(number, 'job')} that the ledger had lost stand on the disk")
+            say(f"{count_of(number, 'job')} that the ledger had lost are on disk")
 
     async def find_rest(self) -> bool:
         """Whether the run may send what is pending. If not, it is stopped with the reason."""
@@ -79,7 +79,7 @@ class Comparison:
         return True
 
     async def _compare(self, operation: Operation, lister: Lister) -> str:
-        """What speaks against sending jobs of the operation; empty where nothing does."""
+        """Why jobs of the operation must not be sent; empty where they may."""
         recovery = operation.recovery
         try:
             if isinstance(recovery, MadeList):

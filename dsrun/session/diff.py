@@ -21,8 +21,8 @@ from dsrun.planning.plan_digest import file_digests
 from dsrun.storage.layout import RunLayout
 
 _ABSENT = object()
-_MOST = 3  # changes of one job that are told
-_SHORT = 30  # characters of a text that is told with its old and new value
+_MOST = 3  # changes of one job that are shown
+_SHORT = 30  # characters of a text whose old and new value are shown
 _INCLUDES = re.compile(r"\{%-?\s*(include|import|from)\b")
 _PARAMS = re.compile(r"\bparams\b")
 

@@ -148,7 +148,7 @@ class Sender:
 
 
 def _news(job: OpenJob, result: JobResult | None) -> Iterator[str]:
-    """What the user is told of a job that has ended; nothing where all is well."""
+    """The lines to show about a job that has ended; none where all is well."""
     name = job.stems[0][0]
     if result is not None and result.warning:
         yield f"warning: {name}: {result.warning}"

@@ -22,7 +22,7 @@ def job_facts(
 ) -> dict[str, Json]:
     """What the id of a job is made of, and where each part comes from.
 
-    One of `planned` (a job of `plan`) and `record` (of the ledger in `run_dir`) must be there.
+    One of `planned` (a job of `plan`) and `record` (of the ledger in `run_dir`) must be given.
     """
     facts = _of_plan(planned) if planned is not None else _of_record(record)
     hashed = canonical_json({key: facts[key] for key in _HASHED}).decode()

@@ -187,7 +187,7 @@ class _Aftermath:
             elif end.outcome == "recovery":
                 marker.unlink(missing_ok=True)
         except (OSError, DsrunError) as error:
-            say(f"warning: {marker} cannot be written, so no recovery may be told: {error}")
+            say(f"warning: {marker} cannot be written, so a recovery may go unreported: {error}")
 
 
 def _write_junit(path: Path, layout: RunLayout, name: str) -> None:

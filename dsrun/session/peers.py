@@ -124,8 +124,8 @@ class Neighbours:
         if run.run_dir not in self._told:
             self._told.add(run.run_dir)
             self._say(
-                f"another run goes on now and has jobs of this one in hand ({run.run_dir}): what "
-                "it makes comes from there, what it leaves is sent then"
+                f"another run in progress has jobs of this one ({run.run_dir}): what it makes is "
+                "taken from there, what it leaves is sent afterwards"
             )
 
     def _say(self, words: str) -> None:

@@ -43,7 +43,7 @@ class Permit:
     """What the user allows the notices of one pipeline."""
 
     def __init__(self, notify: Notify | None, *, allow: bool, emulate: bool) -> None:
-        """`allow` is --allow-notify. Nobody is told of an emulated run."""
+        """`allow` is --allow-notify. An emulated run sends no notice."""
         self._notify = None if emulate else notify
         self._allow = allow
         self._consents = Consents(state_folder())
@@ -60,7 +60,9 @@ class Permit:
             return
         if not self._allow:
             calls = "; ".join(calls_of(notify))
-            words = f"this pipeline tells of its end, which this machine has not done yet: {calls}"
+            words = (
+                f"this pipeline sends a notice at its end, not allowed on this machine yet: {calls}"
+            )
             if not agree(f"{words}. Allow it from now on?"):
                 raise UsageError(
                     f"{words}; nothing was sent. Add --allow-notify to agree (allow_notify=True in "
@@ -86,7 +88,7 @@ def calls_of(notify: Notify) -> Iterator[str]:
 
 
 def notice_json(notify: Notify | None) -> Json:
-    """The same for a program; None where nobody is told."""
+    """When a notice is sent, what it calls and whether that is allowed; None for no notice."""
     if notify is None:
         return None
     return {
@@ -97,7 +99,7 @@ def notice_json(notify: Notify | None) -> Json:
 
 
 def notice_lines(notify: Notify | None) -> Iterator[str]:
-    """The same for a person."""
+    """The same for a person, a line for each call."""
     if notify is None:
         return
     for call in calls_of(notify):

@@ -1,4 +1,4 @@
-"""What a run would do: one pass over a plan, and what a person or a program is told of it."""
+"""What a run would do: one pass over a plan, and how people and programs are shown it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -6,7 +6,6 @@ were asked, or the user has decided.
 """
 
 import asyncio
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import DsrunError, ManifestError, SetupError
 from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob
-from dsrun.common.sqlite import DamagedLedger
+from dsrun.common.sqlite import DamagedLedger, beside
 from dsrun.common.units import Money
 from dsrun.ledger.check import LostFacts, is_own_job
 from dsrun.ledger.reader import LedgerReader, NoLedger
@@ -34,6 +33,7 @@ from dsrun.planning.plan import Plan
 from dsrun.session.on_disk import pictures_of
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
+from dsrun.storage.files import sha256_of
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
 
@@ -147,7 +147,7 @@ class _Repair:
     ) -> Sequence[Artifact]:
         """The job's files that are as they were recorded; else those that name it themselves."""
         recorded = [*known.artifacts, *restoring.artifacts(job.job_id)]
-        whole = [item for item in recorded if _sha256(self._run_dir / item.path) == item.sha256]
+        whole = [item for item in recorded if sha256_of(self._run_dir / item.path) == item.sha256]
         return whole or pictures_of(job, self._run_dir, media=media)
 
     def _swap(self, new: Path) -> Path:
@@ -160,9 +160,9 @@ class _Repair:
             number += 1
         for source, target in (
             (self._ledger, aside),
-            (_beside(self._ledger, "-wal"), _beside(aside, "-wal")),
-            (_beside(self._ledger, "-shm"), _beside(aside, "-shm")),
-            (layout.tail, _beside(aside, "-tail")),
+            (beside(self._ledger, "-wal"), beside(aside, "-wal")),
+            (beside(self._ledger, "-shm"), beside(aside, "-shm")),
+            (layout.tail, beside(aside, "-tail")),
         ):
             if source.exists():
                 source.rename(target)
@@ -275,18 +275,6 @@ def _of_attempts(known: Known, attempts: Sequence[Any]) -> Known:
         if row["phase"] == "end" and row["outcome"] in set(JobStatus):
             known = replace(known, status=JobStatus(row["outcome"]), ended_at=row["at"])
     return known
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
 
 
 async def _catch_up(ledger: Path) -> None:

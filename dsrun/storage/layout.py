@@ -171,8 +171,8 @@ def cache_folders(out: Path) -> tuple[Path, Path]:
 
 def run_dirs(out: Path, *, pipeline: str = "*", holding: str = LEDGER) -> list[Path]:
     """The directories of a pipeline's runs that hold this file, sorted. `latest` is not one."""
-    found = sorted(out.glob(f"{pipeline}/*/{holding}"))
-    return [path.parent for path in found if not path.parent.is_symlink()]
+    paths = sorted(out.glob(f"{pipeline}/*/{holding}"))
+    return [path.parent for path in paths if not path.parent.is_symlink()]
 
 
 def is_below(path: object) -> bool:

@@ -24,7 +24,7 @@ _MOST_DIGITS = 18
 
 
 class Living(NamedTuple):
-    """A run that goes on now. `is_earlier`: it has entered, and before this one."""
+    """A run in progress. `is_earlier`: it has entered, and before this one."""
 
     run_dir: Path
     is_earlier: bool

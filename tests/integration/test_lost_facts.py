@@ -180,7 +180,7 @@ class TestOtherLosses:
         ledger.write_bytes(old)
         outcome = work.dsrun("demo.yaml", "--no-cache")
         assert outcome.code == 0
-        assert "9 jobs that the ledger had lost stand on the disk" in outcome.err
+        assert "9 jobs that the ledger had lost are on disk" in outcome.err
         assert paid(service) == [1] * JOBS
         lines = zip(before, work.results(), strict=True)
         assert all(one["artifacts"] == two["artifacts"] for one, two in lines)

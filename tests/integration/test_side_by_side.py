@@ -33,7 +33,7 @@ def test_a_pipeline_that_is_edited_and_run_again_meanwhile_pays_for_what_is_new(
 ):
     first, service = hold_up(12)
     second = work.spawn(work.posters(14, concurrency=4))
-    second.wait_for_words("another run goes on now")
+    second.wait_for_words("another run in progress has jobs")
     standing_clock.release()
     outcome = second.end()
     assert (outcome.code, first.end().code) == (0, 0), outcome
@@ -56,7 +56,7 @@ def test_runs_that_begin_at_once_pay_for_what_they_share_once(work, emulator, nu
 def test_what_a_killed_run_has_left_is_taken_over(work, hold_up, standing_clock):
     first, service = hold_up(40)
     second = work.spawn(work.posters(8, concurrency=4))
-    second.wait_for_words("another run goes on now")
+    second.wait_for_words("another run in progress has jobs")
     first.kill()
     standing_clock.release()
     outcome = second.end()
@@ -68,7 +68,7 @@ def test_what_a_killed_run_has_left_is_taken_over(work, hold_up, standing_clock)
 def test_what_is_taken_over_counts_for_max_cost(work, hold_up, standing_clock):
     first, _ = hold_up(40)
     second = work.spawn(work.posters(30, concurrency=4, max_cost="0.8 CNY"))
-    second.wait_for_words("another run goes on now")
+    second.wait_for_words("another run in progress has jobs")
     first.kill()
     standing_clock.release()
     outcome = second.end()
@@ -156,7 +156,7 @@ def test_a_plan_says_what_another_run_has_in_hand(work, hold_up):
     pipeline = work.posters(63)
     plan = work.dsrun("plan", pipeline, "--json").answer
     assert (plan["to_send"] + plan["cached"], plan["to_send"] - plan["in_hand"]) == (63, 3)
-    assert "in hand of a run that goes on now; cost" in work.dsrun("plan", pipeline).out
+    assert "left to a run in progress; cost" in work.dsrun("plan", pipeline).out
     first.kill()
     assert work.dsrun("plan", pipeline, "--json").answer["in_hand"] == 0
 
@@ -164,7 +164,7 @@ def test_a_plan_says_what_another_run_has_in_hand(work, hold_up):
 def test_a_selection_is_held_like_the_rest(work, hold_up, standing_clock):
     first, service = hold_up(9)
     second = work.spawn(work.posters(20), "--only", "number > 6 and number < 12")
-    second.wait_for_words("another run goes on now")
+    second.wait_for_words("another run in progress has jobs")
     standing_clock.release()
     outcome = second.end()
     assert (outcome.code, first.end().code) == (0, 0), outcome

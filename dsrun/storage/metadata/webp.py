@@ -1,4 +1,4 @@
-"""WEBP: an XMP chunk at the end, and in front the header that tells of it (VP8X)."""
+"""WEBP: an XMP chunk at the end, and at the front the header that announces it (VP8X)."""
 
 from dsrun.storage.metadata import xmp
 from dsrun.storage.metadata.splice import ENDS, Ends, Splice
