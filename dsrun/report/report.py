@@ -12,7 +12,7 @@ from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import Entries, add_thumbs, pictures_of
+from dsrun.report.entries import Entries, add_thumbs, order_axes, pictures_of
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
 from dsrun.storage.files import write_whole
@@ -60,6 +60,7 @@ def write_report(
 
 def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> None:
     lockfile = read_lockfile(run_dir)
+    order_axes(entries, lockfile.get("manifest"))
     thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
     head = _head(view, run_dir, lockfile, entries)
