@@ -153,6 +153,7 @@ def _fit(
             f"are too many for a contact sheet {bound} pixels wide; "
             f"choose axes with fewer values{more}"
         )
+    strip = strip if side >= _SMALL else 0  # below that no label can be read
     return _Grid(rows=rows, cols=cols, wide=wide, side=side, left=_left(bound), strip=strip)
 
 
@@ -177,7 +178,8 @@ def _draw(
             for number, place in enumerate(cell[: grid.wide]):
                 at = (left + number * (side + _GAP), top)
                 _place(image, run_dir, place, at, side)
-                _label(draw, (at[0], top + side + 2), words[number], side)
+                if grid.strip:
+                    _label(draw, (at[0], top + side + 2), words[number], side)
             if len(cell) > grid.wide:
                 _note_more(draw, (left + step_x - _GAP, top), len(cell) - grid.wide)
     return image

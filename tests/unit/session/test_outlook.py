@@ -4,7 +4,8 @@ from decimal import Decimal
 
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money
-from dsrun.session.preview import Outlook, shortest_time, slow_services
+from dsrun.session.estimate import shortest_time, slow_services
+from dsrun.session.outlook import Outlook
 from tests.pipelines import one_step, plan_of
 
 STEP = "    input: {prompt: a lantern}\n"
