@@ -10,6 +10,7 @@ from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.units import duration_words
+from dsrun.planning.uploads import BY_CONTENT
 from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan
@@ -21,6 +22,7 @@ from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, su
 _WIDE = 100  # characters of a change on one line
 _LONG = 600  # characters of an old and a new text, of which the whole is shown
 _LONGEST = 100_000
+_DIGEST = len(BY_CONTENT) + 12
 _AROUND = 60  # characters beside a change, where the texts are longer
 
 
@@ -102,13 +104,17 @@ def change_lines(change: FieldChange, *, full: bool) -> list[str]:
     mark = {"added": "+", "removed": "-"}.get(change.change, "~")
     where = f"  ({', '.join(change.sources)})" if change.sources else ""
     old, new = (change.old, change.new) if full else _cut(change.old, change.new)
-    values = {"+": [show(new, longest=_LONGEST)], "-": [show(old, longest=_LONGEST)]}.get(
-        mark, [show(old, longest=_LONGEST), show(new, longest=_LONGEST)]
-    )
-    line = f"{mark} {change.field}: {' -> '.join(values)}{where}"
+    values = [*([] if mark == "+" else [_value(old)]), *([] if mark == "-" else [_value(new)])]
+    line = f"{mark} {change.field}: {' -> '.join(values)}"
     if len(line) <= _WIDE or mark != "~":
-        return [line]
+        return [line + where]
     return [f"~ {change.field}:{where}", f"    - {values[0]}", f"    + {values[1]}"]
+
+
+def _value(value: Json) -> str:
+    """The whole value as JSON, but of a file's digest only as much as tells it from others."""
+    is_digest = isinstance(value, str) and value.startswith(BY_CONTENT)
+    return show(value[:_DIGEST] if is_digest else value, longest=_LONGEST)
 
 
 def _cut(old: Json, new: Json) -> tuple[Json, Json]:

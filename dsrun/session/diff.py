@@ -19,6 +19,7 @@ from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Difference, PlanDiff
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
+from dsrun.planning.uploads import BY_CONTENT
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 
 _ABSENT = object()
@@ -26,7 +27,6 @@ _MOST = 3  # changes of one job that are told
 _SHORT = 30  # characters of a text that is told with its old and new value
 _INCLUDES = re.compile(r"\{%-?\s*(include|import|from)\b")
 _PARAMS = re.compile(r"\bparams\b")
-_BY_CONTENT = "sha256:"  # how the content of an uploaded file stands in a request
 
 
 class FieldChange(NamedTuple):
@@ -50,12 +50,15 @@ class Changes:
         self._steps = {step.step.name: step for step in plan.steps}
         self._before = lockfile
         self._manifest = lockfile.get("manifest") or {}
-        before, now = lockfile.get("files", {}), file_digests(plan.manifest, plan.included)
-        self.files = sorted(
-            name for name, sha256 in now.items() if before.get(name, sha256) != sha256
-        )
         self._params = list(_leaves(self._manifest.get("params") or {}, plan.manifest.params))
         self.params = [_words(*change, "params.") for change in self._params]
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The files that were edited; of those to upload as far as jobs were made."""
+        plan, before = self._plan, self._before.get("files", {})
+        now = file_digests(plan.manifest, plan.included) | plan.files.digests
+        return sorted(name for name, sha256 in now.items() if before.get(name, sha256) != sha256)
 
     @cached_property
     def edits(self) -> list[FieldChange]:
@@ -92,10 +95,10 @@ class Changes:
         if leaf is None and any(fill.at == at and fill.derive for fill in step.operation.fills):
             yield "derived from the job"
             return
-        if isinstance(new, str) and new.startswith(_BY_CONTENT):
-            digests = self._plan.files.digests.items()
-            yield from (name for name, sha256 in digests if new == _BY_CONTENT + sha256)
         found = list(self._of_template(step, leaf, job, before)) if isinstance(leaf, Text) else []
+        if isinstance(new, str) and new.startswith(BY_CONTENT):
+            digests = self._plan.files.digests.items()
+            found += [name for name, sha256 in digests if new == BY_CONTENT + sha256]
         if not found or self._is_edited(job.step, at):
             yield self._place("steps", job.step, *at)
         yield from found

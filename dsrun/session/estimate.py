@@ -96,14 +96,18 @@ def likely_time(plan: Plan, outlook: Outlook, times: Mapping[str, TaskTime]) -> 
 
 def _words(load: _Load, together: int, one: TaskTime) -> str:
     return (
-        f"{load.operation.name}: {count_of(together, 'task')} at a time, each about "
+        f"{load.operation.name}: {count_of(together, _noun(load.operation))} at a time, each about "
         f"{duration_words(one.seconds)}, the mean of {one.tasks} in earlier runs"
     )
 
 
 def _unknown_words(operation: Operation, execution: Execution) -> str:
-    together = count_of(_at_a_time(operation, execution), "task")
+    together = count_of(_at_a_time(operation, execution), _noun(operation))
     return f"{operation.name}: {together} at a time, and no earlier run tells how long one takes"
+
+
+def _noun(operation: Operation) -> str:
+    return "task" if operation.protocol == "task" else "request"
 
 
 def _at_a_time(operation: Operation, execution: Execution) -> int:
