@@ -10,7 +10,7 @@ from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.units import duration_words
-from dsrun.planning.uploads import BY_CONTENT
+from dsrun.service.request import BY_CONTENT
 from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan

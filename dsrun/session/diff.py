@@ -19,7 +19,7 @@ from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Difference, PlanDiff
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
-from dsrun.planning.uploads import BY_CONTENT
+from dsrun.service.request import BY_CONTENT
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 
 _ABSENT = object()

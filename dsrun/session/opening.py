@@ -15,7 +15,7 @@ from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.service.catalog import Catalog, load_catalog
 from dsrun.session.options import PlanOptions
-from dsrun.storage.layout import RunLayout
+from dsrun.storage.layout import RunLayout, latest_of
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 
@@ -106,7 +106,7 @@ def run_dir_of(directory: Path) -> Path:
     try:
         if directory.is_file():
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
-        latest = directory / "latest"
+        latest = latest_of(directory)
         return latest.resolve() if latest.is_dir() else directory
     except PermissionError as error:
         raise _unreadable(directory, error) from error
