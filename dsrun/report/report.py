@@ -104,10 +104,10 @@ def _head(
     manifest = lockfile.get("manifest") or {}
     digest = lockfile.get("digest") or run_dir.name
     emulated = is_emulated(run_dir)
-    spent = ", ".join(map(str, totals.spent(view))) or "nothing"
+    spent = "" if emulated else ", ".join(map(str, totals.spent(view)))
     total = view.row_count()
     facts = {
-        "cost": f"{spent} (emulated)" if emulated else spent,
+        "cost": spent or f"nothing{' (emulated)' if emulated else ''}",
         "duration": _words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
         "last run": runs[-1].started_at if runs else "never",
         "digest": digest,

@@ -35,6 +35,9 @@ class TestStatus:
         assert work.dsrun("status", "outputs/demo", "--json").answer["cost"] == status["cost"]
         words = work.dsrun("status", pipeline, "--emulate").out
         assert "emulated, nothing was paid" in words
+        page = (work.run_dir() / "report.html").read_text()
+        assert "nothing (emulated)" in page
+        assert "0.32 CNY" not in page
 
     def test_text_goes_to_stdout(self, work, serve):
         serve("failed-task")
