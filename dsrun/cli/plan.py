@@ -19,9 +19,10 @@ from dsrun.session.outlook import StepOutlook
 from dsrun.session.permit import notice_lines
 from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
 
+_MOST_EDITS = 20
 _WIDE = 100  # characters of a change on one line
-_LONG = 600  # characters of an old and a new text, of which the whole is shown
-_LONGEST = 100_000
+_LONG = 600  # characters of a value, and of an old and a new text, that are shown as they are
+_WHOLE = 10_000_000  # no value is longer
 _DIGEST = len(BY_CONTENT) + 12
 _AROUND = 60  # characters beside a change, where the texts are longer
 
@@ -55,9 +56,7 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     answer(table([head, *_rows(survey)]))
     if survey.difference is not None:
         answer(_difference_words(survey))
-    for edit in survey.edits:
-        for line in change_lines(edit, full=full):
-            answer(f"  {line}")
+    _answer_edits(survey, full=full)
     for advice in slow_services(survey.outlook):
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
@@ -65,6 +64,16 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     if words := _time_words(survey):
         answer(words)
     answer(_last_line(survey))
+
+
+def _answer_edits(survey: Survey, *, full: bool) -> None:
+    """What the manifest says in another way than in the last run."""
+    shown = len(survey.edits) if full else _MOST_EDITS
+    for edit in survey.edits[:shown]:
+        for line in change_lines(edit, full=full):
+            answer(f"  {line}")
+    if more := len(survey.edits[shown:]):
+        answer(f"  ... and {count_of(more, 'edit')} more; --full shows all")
 
 
 def _answer_jobs(survey: Survey, *, full: bool) -> None:
@@ -104,17 +113,19 @@ def change_lines(change: FieldChange, *, full: bool) -> list[str]:
     mark = {"added": "+", "removed": "-"}.get(change.change, "~")
     where = f"  ({', '.join(change.sources)})" if change.sources else ""
     old, new = (change.old, change.new) if full else _cut(change.old, change.new)
-    values = [*([] if mark == "+" else [_value(old)]), *([] if mark == "-" else [_value(new)])]
+    longest = _WHOLE if full else _LONG
+    sides = {"+": [new], "-": [old]}.get(mark, [old, new])
+    values = [_value(side, longest=longest) for side in sides]
     line = f"{mark} {change.field}: {' -> '.join(values)}"
     if len(line) <= _WIDE or mark != "~":
         return [line + where]
     return [f"~ {change.field}:{where}", f"    - {values[0]}", f"    + {values[1]}"]
 
 
-def _value(value: Json) -> str:
-    """The whole value as JSON, but of a file's digest only as much as tells it from others."""
+def _value(value: Json, *, longest: int) -> str:
+    """A value as JSON, of a file's digest only as much as tells it from others."""
     is_digest = isinstance(value, str) and value.startswith(BY_CONTENT)
-    return show(value[:_DIGEST] if is_digest else value, longest=_LONGEST)
+    return show(value[:_DIGEST] if is_digest else value, longest=longest)
 
 
 def _cut(old: Json, new: Json) -> tuple[Json, Json]:

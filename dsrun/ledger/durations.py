@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dsrun.common.errors import DsrunError
 from dsrun.ledger.reader import LedgerReader, checked
-from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
+from dsrun.storage.layout import RunLayout, recent_run_dirs
 
 _MOST_LEDGERS = 20
 _MOST_TASKS = 200  # of an operation: enough for a mean
@@ -40,12 +40,12 @@ def task_times(
     passed over: `history` and `verify` tell about it.
     """
     times: dict[str, list[float]] = {name: [] for name in running}
-    for path in _newest_ledgers(out, emulated=emulated):
+    for folder in recent_run_dirs(out, emulated=emulated)[:_MOST_LEDGERS]:
         wanted = [name for name, known in times.items() if len(known) < _MOST_TASKS]
         if not wanted:
             break
         try:
-            with closing(LedgerReader(path)) as reader:
+            with closing(LedgerReader(RunLayout.of(folder).ledger)) as reader:
                 for name in wanted:
                     times[name] += busy_times(_spans(reader, name), at_a_time=running[name])
         except DsrunError:
@@ -82,18 +82,6 @@ def _spans(reader: LedgerReader, operation: str) -> list[_Span]:
         for span in reversed(spans)
         if bisect_right(starts, span.sent) == bisect_right(starts, span.ended)
     ]
-
-
-def _newest_ledgers(out: Path, *, emulated: bool) -> list[Path]:
-    ages: list[tuple[float, Path]] = []
-    for folder in run_dirs(out):
-        if is_emulated(folder) == emulated:
-            path = RunLayout.of(folder).ledger
-            try:
-                ages.append((path.stat().st_mtime, path))
-            except OSError:
-                continue  # removed just now
-    return [path for _, path in sorted(ages, reverse=True)[:_MOST_LEDGERS]]
 
 
 def _seconds(stamp: str) -> float:

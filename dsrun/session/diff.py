@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from dsrun.planning.job_index import Difference, PlanDiff
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
 from dsrun.service.request import BY_CONTENT
-from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
+from dsrun.storage.layout import RunLayout, is_emulated, recent_run_dirs
 
 _ABSENT = object()
 _MOST = 3  # changes of one job that are told
@@ -69,8 +70,13 @@ class Changes:
         ]
         before = self._manifest.get("steps")
         if before is not None:
-            for at, old, new in _leaves(before, self._plan.manifest.raw["steps"]):
-                edits.append(_change(("steps", *at), old, new, [self._place("steps", *at)]))
+            leaves = chain.from_iterable(
+                _items(*leaf) for leaf in _leaves(before, self._plan.manifest.raw["steps"])
+            )
+            edits += [
+                _change(("steps", *at), old, new, [self._place("steps", *at)])
+                for at, old, new in leaves
+            ]
         return edits
 
     def reason(self, job: Job, before: JobRecord) -> str:
@@ -189,6 +195,24 @@ def _leaves(old: Json, new: Json, at: KeyPath = ()) -> Iterator[tuple[KeyPath, A
         yield at, old, new
 
 
+def _items(at: KeyPath, old: Any, new: Any) -> Iterator[tuple[KeyPath, Any, Any]]:
+    """The items of two lists that differ, after those at the start and before those at the end."""
+    if not (isinstance(old, list) and isinstance(new, list)):
+        yield at, old, new
+        return
+    head = _shared(old, new)
+    tail = _shared(old[head:][::-1], new[head:][::-1])
+    left, right = old[head : len(old) - tail], new[head : len(new) - tail]
+    for number, (was, now) in enumerate(zip_longest(left, right, fillvalue=_ABSENT), head):
+        yield (*at, number), was, now
+
+
+def _shared(left: Sequence[Any], right: Sequence[Any]) -> int:
+    """How many items two lists begin with alike."""
+    differs = (n for n, pair in enumerate(zip(left, right, strict=False)) if not same(*pair))
+    return next(differs, min(len(left), len(right)))
+
+
 def _words(at: KeyPath, old: Any, new: Any, prefix: str = "") -> str:
     name = prefix + _name(at)
     if old is _ABSENT:
@@ -261,9 +285,5 @@ def _last_run(layout: RunLayout) -> Path | None:
     latest = layout.latest.resolve()
     if latest.is_dir() and is_emulated(latest) == layout.emulated:
         return latest
-    alike = (
-        folder
-        for folder in run_dirs(layout.out, pipeline=layout.name)
-        if is_emulated(folder) == layout.emulated
-    )
-    return max(alike, key=lambda folder: RunLayout.of(folder).ledger.stat().st_mtime, default=None)
+    runs = recent_run_dirs(layout.out, pipeline=layout.name, emulated=layout.emulated)
+    return next(iter(runs), None)

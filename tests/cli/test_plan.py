@@ -290,6 +290,14 @@ class TestTime:
         plan = work.dsrun("plan", work.posters(5), "--json").answer
         assert plan["estimated_time_s"] == pytest.approx(24)
 
+    def test_a_ledger_that_cannot_be_read_is_passed_over(self, work, emulator):
+        work.dsrun(work.posters(3, name="other"))
+        work.dsrun(work.posters(3, name="spoilt", subject="moon"))
+        (work.run_dir("spoilt") / "ledger.sqlite3").write_bytes(b"damaged" * 1000)
+        outcome = work.dsrun("plan", work.posters(9, subject="river"), "--json")
+        assert outcome.code == 0
+        assert outcome.answer["estimated_by"].endswith("the mean of 3 in earlier runs")
+
     def test_nothing_to_send_takes_no_time(self, work, emulator):
         work.dsrun(work.posters(2))
         plan = work.dsrun("plan", "demo.yaml", "--json").answer

@@ -38,7 +38,7 @@ def fields(folder, **edit):
 def changes_of(folder, *, body=BODY, head=HEAD, files=(), before=()):
     """The changes, the first job after the edit, and the record of the one before."""
     old = plan_of(folder, one_step(dict(before).get("body", BODY), head=HEAD), files=FILES)
-    (was,) = old.jobs()
+    was = next(old.jobs())
     lock = {
         "files": file_digests(old.manifest, old.included) | old.files.digests,
         "manifest": old.manifest.raw,
@@ -167,6 +167,25 @@ def test_the_edits_are_those_of_the_manifest(tmp_path):
     )
     assert [(edit.field, edit.change, edit.old, edit.new) for edit in changes.edits] == [
         ("params.tone", "changed", "soft", "hard"),
-        ("steps.s.matrix.seed", "changed", [7], [8, 9]),
+        ("steps.s.matrix.seed[0]", "changed", 7, 8),
+        ("steps.s.matrix.seed[1]", "added", None, 9),
         ("steps.s.parameters.n", "added", None, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "items"),
+    [
+        ("[1, 2]", "[1, 2, 3]", [("[2]", None, 3)]),
+        ("[1, 2, 3]", "[1, 3]", [("[1]", 2, None)]),
+        ("[2, 3]", "[1, 2, 3]", [("[0]", None, 1)]),
+        ("[1, 2, 3]", "[1, 7, 8, 3]", [("[1]", 2, 7), ("[2]", None, 8)]),
+        ("[1, 2]", "[2, 1]", [("[0]", 1, 2), ("[1]", 2, 1)]),
+    ],
+)
+def test_of_an_edited_list_the_items_are_told_that_differ(tmp_path, old, new, items):
+    edited = {"body": BODY.replace("[7]", new), "before": {"body": BODY.replace("[7]", old)}}
+    changes, *_ = changes_of(tmp_path, **edited)
+    assert [(edit.field, edit.old, edit.new) for edit in changes.edits] == [
+        (f"steps.s.matrix.seed{at}", was, now) for at, was, now in items
     ]
