@@ -1,6 +1,7 @@
 """How long a run would take: what the rate limits alone allow, and what earlier runs tell."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import ceil, inf
 from typing import NamedTuple
 
@@ -75,9 +76,20 @@ def busy_operations(outlook: Outlook) -> dict[str, int | None]:
     return {load.operation.name: load.operation.running_tasks for load in loads}
 
 
-def likely_time(plan: Plan, outlook: Outlook, times: Mapping[str, TaskTime]) -> Estimate:
-    """The time that tasks like those of earlier runs would take; `times` are by operation."""
+def likely_time(
+    plan: Plan,
+    outlook: Outlook,
+    times: Mapping[str, TaskTime],
+    *,
+    concurrency: int | None = None,
+) -> Estimate:
+    """The time that tasks like those of earlier runs would take; `times` are by operation.
+
+    `concurrency`: that of the command line.
+    """
     execution = plan.manifest.execution
+    if concurrency is not None:
+        execution = replace(execution, concurrency=concurrency)
     loads = [load for load in _loads(outlook) if load.tasks]
     unknown = [load.operation for load in loads if load.operation.name not in times]
     if unknown:

@@ -156,7 +156,7 @@ class Survey:
         operations = busy_operations(self.outlook)
         options = self.options
         times = task_times(options.out, operations, emulated=options.emulate) if operations else {}
-        return likely_time(self.plan, self.outlook, times)
+        return likely_time(self.plan, self.outlook, times, concurrency=options.concurrency)
 
     @property
     def edits(self) -> Sequence[FieldChange]:

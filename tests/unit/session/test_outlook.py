@@ -110,3 +110,15 @@ def test_a_likely_time_is_that_of_the_slowest_operation(tmp_path):
         None,
         "qwen-voice-design: 1 request at a time, and no earlier run tells how long one takes",
     )
+
+
+@pytest.mark.parametrize(("concurrency", "seconds"), [(None, 90.0), (2, 180.0), (1, 360.0)])
+def test_as_many_calls_at_once_as_the_window_and_the_concurrency_allow(
+    tmp_path, concurrency, seconds
+):
+    plan = plan_of(tmp_path, TWO + "execution: {submit_window: 4, rate: 100/s}\n")
+    outlook = Outlook(plan)
+    for _ in range(12):
+        outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+    times = {"qwen-voice-design": TaskTime(30.0, 9)}
+    assert likely_time(plan, outlook, times, concurrency=concurrency).seconds == seconds
