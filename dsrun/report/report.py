@@ -10,6 +10,7 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import JobStatus, Json
+from dsrun.common.units import duration_words
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.report.entries import Entries, add_thumbs, order_axes, pictures_of
@@ -108,7 +109,7 @@ def _head(
     total = view.row_count()
     facts = {
         "cost": spent or f"nothing{' (emulated)' if emulated else ''}",
-        "duration": _words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
+        "duration": duration_words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
         "last run": runs[-1].started_at if runs else "never",
         "digest": digest,
     }
@@ -135,11 +136,3 @@ def _seconds(started_at: str, ended_at: str | None) -> float:
         return 0.0
     took = datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)
     return max(0.0, took.total_seconds())
-
-
-def _words(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
