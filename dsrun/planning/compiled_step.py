@@ -1,6 +1,6 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -96,6 +96,15 @@ class CompiledStep:
                 yield self.job(row, index=index, replica=replica)
             except RowProblem as error:
                 yield RowProblem(error.problems, index=index, row=row)
+
+    def jobs_at(self, indexes: Collection[int]) -> Iterator[Job]:
+        """The jobs of some rows, in order. Raises RowProblem."""
+        last = max(indexes, default=-1)
+        for row, index, replica in self._numbered_rows():
+            if index > last:
+                return
+            if index in indexes:
+                yield self.job(row, index=index, replica=replica)
 
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
