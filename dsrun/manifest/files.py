@@ -33,7 +33,7 @@ from dsrun.common.user_files import (
     read_file,
 )
 from dsrun.common.yaml_document import MAX_DEPTH, parse_yaml
-from dsrun.manifest.misread import Misread, is_sound, misread
+from dsrun.manifest.misread import EncodingDoubt, Misread
 from dsrun.manifest.oddities import Oddities, is_blank
 
 _KEEP_BELOW_BYTES = 256 * 1024
@@ -105,7 +105,7 @@ class DataFile:
         self._source = Source(path, shown_as, folders)
         self._read = _reader(path, shown_as)
         self._stamp = self._state()
-        encoding = _EncodingDoubt()
+        encoding = EncodingDoubt()
         self.sha256 = _sha256_of(self._source, encoding)
         if check is not None:
             check(self.sha256)
@@ -226,25 +226,7 @@ def text_sha256(path: Path, *, shown_as: str) -> str:
     return _sha256_of(Source(path, shown_as))
 
 
-class _EncodingDoubt:
-    """Sees the pieces of a text and keeps the first that may be misread, unless one cannot be."""
-
-    def __init__(self) -> None:
-        self._line = 1
-        self._found: Misread | None = None
-        self._is_sound = False
-
-    def see(self, piece: str) -> None:
-        if not self._is_sound and not piece.isascii():
-            self._is_sound = is_sound(piece)
-            self._found = self._found or misread(piece, first_line=self._line)
-        self._line += piece.count("\n")
-
-    def found(self) -> Misread | None:
-        return None if self._is_sound else self._found
-
-
-def _sha256_of(source: Source, encoding: _EncodingDoubt | None = None) -> str:
+def _sha256_of(source: Source, encoding: EncodingDoubt | None = None) -> str:
     state = hashlib.sha256()
     try:
         with TextIOWrapper(source.open(), encoding="utf-8-sig") as file:

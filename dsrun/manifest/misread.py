@@ -1,4 +1,4 @@
-"""Whether a text was saved in another encoding whose bytes are UTF-8 by accident: a guess.
+"""Whether a text was saved or read in the wrong encoding, and is valid UTF-8 all the same: a guess.
 
 In GBK a Chinese character is two bytes, and a third of these pairs are a letter in UTF-8: 一只猫
 reads as `һֻè`. No alphabet mixes such letters, and words of an alphabet have their neighbours.
@@ -7,23 +7,31 @@ reads as `һֻè`. No alphabet mixes such letters, and words of an alphabet have
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from dsrun.common.messages import show
 
-# The letters that a pair of bytes of a common character can be: 0xC2-0xD7, then 0xA1-0xBF.
-_PAIRS = "".join(f"{chr(row + 0x21)}-{chr(row + 0x3F)}" for row in range(0x80, 0x600, 0x40))
+# What two bytes of an East Asian character can be in UTF-8: 0xC2-0xDF, then 0xA1-0xBF.
+_PAIRS = "".join(f"{chr(row + 0x21)}-{chr(row + 0x3F)}" for row in range(0x80, 0x800, 0x40))
 _OTHER = re.compile(f"[^\x00-\x7f{_PAIRS}]").search
-_WORD = re.compile(
-    "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u05ff]*[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u05ff][A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u05ff]*"
-)
+_LETTER = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u07ff"
+_WORD = re.compile(f"[A-Za-z{_LETTER}]*[{_LETTER}][A-Za-z{_LETTER}]*")
 _BETWEEN = re.compile(r"""[\n,;:\t"'|{}\[\]]""")  # what stands between texts of a file
-_MARK_OF_LATIN = range(0x300, 0x370)
+_MARKS_OF_LATIN = range(0x300, 0x370)
 _LEAST_WORD = 3  # letters of one alphabet that are hardly there by accident
 _MOST_WORDS = 1000  # that are looked at
 
-# An encoding, and the first bytes of its common characters.
-_ENCODINGS = (("GBK", "gb2312", 0xD7), ("Big5", "big5", 0xC5), ("EUC-KR", "euc_kr", 0xC8))
+# Each encoding with the highest first byte of its common characters.
+_ENCODINGS = (("GBK", "gb2312", 0xDF), ("Big5", "big5", 0xC5), ("EUC-KR", "euc_kr", 0xC8))
+
+# UTF-8 that was taken for another encoding, and saved as UTF-8 again: `cafÃ©`, `浣犲ソ`.
+_IN_WINDOWS = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
+_TWICE = (
+    ("cp1252", re.compile(f"(?:[ÂÃ][{_IN_WINDOWS}]|[â-é][{_IN_WINDOWS}]{{2}})+")),
+    ("gbk", re.compile("[\u3000-\u30ff\u3400-\u9fff]{2,}")),
+)
+_LOST = "\ufffd"
 
 
 class Misread(NamedTuple):
@@ -32,6 +40,65 @@ class Misread(NamedTuple):
     line: int
     column: int
     message: str
+
+
+class EncodingDoubt:
+    """Sees a text piece by piece, and keeps the first place that seems to be misread."""
+
+    def __init__(self) -> None:
+        self._line = 1
+        self._garbled: Misread | None = None
+        self._accident: Misread | None = None
+        self._has_other = False  # letters that no accident gives, so none is one
+
+    def see(self, piece: str) -> None:
+        if not piece.isascii():
+            self._garbled = self._garbled or _garbled(piece, self._line)
+            self._has_other = self._has_other or bool(_OTHER(piece))
+            if not self._has_other:
+                self._accident = self._accident or _accident(piece, self._line)
+        self._line += piece.count("\n")
+
+    def found(self) -> Misread | None:
+        return self._garbled or (None if self._has_other else self._accident)
+
+
+def misread(text: str) -> Misread | None:
+    """The first place that seems to be misread; None where the text looks as it should."""
+    doubt = EncodingDoubt()
+    doubt.see(text)
+    return doubt.found()
+
+
+def _garbled(text: str, line: int) -> Misread | None:
+    """Characters that an earlier program has lost, or has read in the wrong encoding."""
+    at = text.find(_LOST)
+    if at >= 0:
+        words = "found U+FFFD, which stands for a character that was lost when the text was saved"
+        return _at(text, at, line, f"{words}; write it again")
+    for codec, pattern in _TWICE:
+        for match in islice(pattern.finditer(text), _MOST_WORDS):
+            meant = _read_once(match[0], codec)
+            if meant:
+                words = f"reads {show(match[0])}, which is almost certainly {show(meant)}, saved "
+                words += "as UTF-8 by a program that had read it in another encoding; save it again"
+                return _at(text, match.start(), line, words)
+    return None
+
+
+def _read_once(text: str, codec: str) -> str:
+    """What these characters were as UTF-8; nothing where they were none, or nothing likely."""
+    try:
+        if codec == "cp1252":
+            return b"".join(map(_windows_byte, text)).decode()
+        meant = text.encode(codec).decode()
+    except UnicodeError:
+        return ""
+    return meant if all("\u3000" <= letter <= "\u9fff" for letter in meant) else ""
+
+
+def _windows_byte(letter: str) -> bytes:
+    return letter.encode("latin-1" if letter <= "\u00ff" else "cp1252")
 
 
 class _Word(NamedTuple):
@@ -45,34 +112,25 @@ class _Word(NamedTuple):
         return len(self.scripts) > 1 or not self.scripts.isdisjoint({"", "MODIFIER", "COMBINING"})
 
 
-def is_sound(text: str) -> bool:
-    """Whether it holds what no such accident gives."""
-    return bool(_OTHER(text))
-
-
-def misread(text: str, *, first_line: int = 1) -> Misread | None:
-    """The first word that seems to be misread; None where the text looks as it should."""
-    if text.isascii() or is_sound(text):
-        return None
-    words = list(_words(text))
+def _accident(text: str, line: int) -> Misread | None:
+    words = list(islice(_words(text), _MOST_WORDS))
     odd = [word for word in words if word.is_odd]
     latin = sum(word.is_joined and not word.is_odd for word in words)
     if odd:
-        return _told(
-            text, odd[0], "almost certainly" if len(odd) > latin else "perhaps", first_line
-        )
+        sure = "almost certainly" if len(odd) > latin else "perhaps"
+        return _told(text, odd[0], sure, line)
     alone = [] if latin else [word for word in words if _stands_alone(text, word)]
     if not alone:
         return None
-    longest = max(len(word.letters) for word in alone)
-    return _told(text, alone[0], "probably" if longest > 1 else "perhaps", first_line)
+    is_word = any(len(word.letters) > 1 and word.scripts == {"LATIN"} for word in alone)
+    return _told(text, alone[0], "probably" if is_word else "perhaps", line)
 
 
 def _words(text: str) -> Iterator[_Word]:
-    for match, _ in zip(_WORD.finditer(text), range(_MOST_WORDS), strict=False):
+    for match in _WORD.finditer(text):
         letters = "".join(letter for letter in match[0] if not letter.isascii())
         is_joined = len(letters) < len(match[0])
-        marks = () if not is_joined else _MARK_OF_LATIN
+        marks = _MARKS_OF_LATIN if is_joined else ()
         scripts = frozenset(_script(letter) for letter in letters if ord(letter) not in marks)
         yield _Word(match.start(), letters, is_joined, scripts)
 
@@ -87,28 +145,29 @@ def _stands_alone(text: str, word: _Word) -> bool:
     """Whether no letter of ASCII is near, and it is no word of another alphabet."""
     if word.scripts != {"LATIN"} and len(word.letters) >= _LEAST_WORD:
         return False
-    before = _BETWEEN.split(text[: word.start])[-1]
-    after = _BETWEEN.split(text[word.start :], maxsplit=1)[0]
-    return not re.search("[A-Za-z]", before + after)
+    line_start = text.rfind("\n", 0, word.start) + 1
+    line_end = text.find("\n", word.start)
+    before = _BETWEEN.split(text[line_start : word.start])[-1]
+    after = _BETWEEN.split(text[word.start : line_end if line_end >= 0 else None])[0]
+    return re.search("[A-Za-z]", before + after) is None
 
 
-def _told(text: str, word: _Word, sure: str, first_line: int) -> Misread | None:
-    readings = list(_readings(word.letters))
-    before = text[: word.start]
+def _told(text: str, word: _Word, sure: str, line: int) -> Misread:
     scripts = sorted(script.title() for script in word.scripts if script not in ("", "COMBINING"))
-    why = f", which mixes {' and '.join(scripts)} letters" if len(scripts) > 1 else ""
-    listed = " or ".join(f"{show(reading)} as {name}" for name, reading in readings)
-    return Misread(
-        line=first_line + before.count("\n"),
-        column=len(before) - before.rfind("\n"),
-        message=f"reads {show(word.letters)} as UTF-8{why}, but {listed}, which is {sure} meant; "
-        "save the file as UTF-8",
-    )
+    mixed = f", which mixes {' and '.join(scripts)} letters" if len(scripts) > 1 else ""
+    readings = " or ".join(f"{show(reading)} as {name}" for name, reading in _readings(word))
+    words = f"reads {show(word.letters)} as UTF-8{mixed}, but {readings}, which is {sure} meant"
+    return _at(text, word.start, line, f"{words}; save the file as UTF-8")
 
 
-def _readings(letters: str) -> Iterator[tuple[str, str]]:
-    """The encodings in which these bytes are common characters, and what they read there."""
-    data = letters.encode()
+def _readings(word: _Word) -> Iterator[tuple[str, str]]:
+    """The encodings in which the bytes of a word are common characters, and what they read."""
+    data = word.letters.encode()
     for name, codec, last in _ENCODINGS:
         if max(data[::2]) <= last:
             yield name, data.decode(codec, errors="replace")
+
+
+def _at(text: str, start: int, line: int, message: str) -> Misread:
+    before = text[:start]
+    return Misread(line + before.count("\n"), len(before) - before.rfind("\n"), message)
