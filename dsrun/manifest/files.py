@@ -34,7 +34,7 @@ from dsrun.common.user_files import (
 )
 from dsrun.common.yaml_document import MAX_DEPTH, parse_yaml
 from dsrun.manifest.misread import EncodingDoubt, Misread
-from dsrun.manifest.oddities import Oddities, is_blank
+from dsrun.manifest.oddities import Oddities, begins_plainly, is_blank
 
 _KEEP_BELOW_BYTES = 256 * 1024
 _CHUNK = 1 << 20
@@ -325,18 +325,21 @@ def _iter_table(
     # Line ends are made one kind, within quotes too: they are no part of the digest either.
     name, lines = source.name, source.lines()
     header: list[str] = []
-    width = 0  # of the header with its nameless columns
+    count, width = -1, 0  # of the named columns, and of all that the header has room for
     with closing(lines):
         for begins, row in rows_of(source, lines, oddities):
-            if is_blank(row):
+            if len(row) == count and begins_plainly(row[0]):
+                yield begins, dict(zip(header, row, strict=True))
+            elif is_blank(row):
                 if row:
                     oddities.note_blank(begins)
             elif not header:
                 header, width = _named_columns(row), len(row)
+                count = len(header)
                 _check_header(header, name, begins)
             else:
                 oddities.look_at(begins, row[0])
-                if len(row) != len(header):
+                if len(row) != count:
                     _check_width(row, header, width, name, begins)
                 yield begins, dict(zip(header, row, strict=False))
     if not header:
@@ -429,7 +432,9 @@ def _read_txt(source: Source, oddities: Oddities) -> Iterator[Json]:
 def _iter_txt(source: Source, oddities: Oddities) -> Iterator[tuple[int, Json]]:
     for number, line in enumerate(source.lines(), start=1):
         text = line.rstrip("\n")
-        if not is_blank([text]):
+        if begins_plainly(text):
+            yield number, text
+        elif not is_blank([text]):
             oddities.look_at(number, text)
             yield number, text
         elif text:

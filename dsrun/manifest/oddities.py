@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from dsrun.common.errors import Problem
 
 # Blanks, and the signs that no font shows: zero-width ones, joiners, fillers, tags, controls.
-_VISIBLE = re.compile(
-    r"[^\s\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+_NO_SIGN = (
+    r"\s\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u2028-\u202f\u2060-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    r"\U000e0000-\U000e0fff]"
-).search
+    r"\U000e0000-\U000e0fff"
+)
+_VISIBLE = re.compile(f"[^{_NO_SIGN}]").search
+begins_plainly = re.compile(f"[^#{_NO_SIGN}]").match  # as nearly all rows: nothing odd to note
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3,4}){1,2}\s*").fullmatch
 _QUOTED = re.compile(r'"(?:[^"]|"")*"').fullmatch
 _BLANK = "skipped: what is blank makes no job"

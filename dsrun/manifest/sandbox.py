@@ -279,6 +279,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if len(value) > _SHORT:
                 self.spend(len(value) >> 2)
             return value
+        if isinstance(value, str):
+            self.spend(4 * weight(value, MAX_TEXT))
         return spelled(value)
 
 

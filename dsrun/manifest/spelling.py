@@ -69,7 +69,7 @@ def spelled_arguments(
 
 def _digits(number: float) -> str:
     if not math.isfinite(number):
-        raise NoText("no finite number", str(number), "it is the result of a division or product")
+        raise NoText("no finite number", str(number), "no request can hold it")
     text = repr(number)
     return canonical_json(number).decode() if "e" in text else text
 
