@@ -16,11 +16,12 @@ from dsrun.common.messages import show
 _PAIRS = "".join(f"{chr(row + 0x21)}-{chr(row + 0x3F)}" for row in range(0x80, 0x800, 0x40))
 _OTHER = re.compile(f"[^\x00-\x7f{_PAIRS}]").search
 _LETTER = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u07ff"
-_WORD = re.compile(f"[A-Za-z{_LETTER}]*[{_LETTER}][A-Za-z{_LETTER}]*")
+_WORD = re.compile(f"[A-Za-z{_LETTER}]+")
 _BETWEEN = re.compile(r"""[\n,;:\t"'|{}\[\]]""")  # what stands between texts of a file
 _MARKS_OF_LATIN = range(0x300, 0x370)
 _LEAST_WORD = 3  # letters of one alphabet that are hardly there by accident
 _MOST_WORDS = 1000  # that are looked at
+_NEAR = 200  # characters on each side of a word
 
 # Each encoding with the highest first byte of its common characters.
 _ENCODINGS = (("GBK", "gb2312", 0xDF), ("Big5", "big5", 0xC5), ("EUC-KR", "euc_kr", 0xC8))
@@ -128,6 +129,8 @@ def _accident(text: str, line: int) -> Misread | None:
 
 def _words(text: str) -> Iterator[_Word]:
     for match in _WORD.finditer(text):
+        if match[0].isascii():
+            continue
         letters = "".join(letter for letter in match[0] if not letter.isascii())
         is_joined = len(letters) < len(match[0])
         marks = _MARKS_OF_LATIN if is_joined else ()
@@ -145,10 +148,8 @@ def _stands_alone(text: str, word: _Word) -> bool:
     """Whether no letter of ASCII is near, and it is no word of another alphabet."""
     if word.scripts != {"LATIN"} and len(word.letters) >= _LEAST_WORD:
         return False
-    line_start = text.rfind("\n", 0, word.start) + 1
-    line_end = text.find("\n", word.start)
-    before = _BETWEEN.split(text[line_start : word.start])[-1]
-    after = _BETWEEN.split(text[word.start : line_end if line_end >= 0 else None])[0]
+    before = _BETWEEN.split(text[max(0, word.start - _NEAR) : word.start])[-1]
+    after = _BETWEEN.split(text[word.start : word.start + _NEAR])[0]
     return re.search("[A-Za-z]", before + after) is None
 
 

@@ -15,7 +15,6 @@ _NO_SIGN = (
 _VISIBLE = re.compile(f"[^{_NO_SIGN}]").search
 begins_plainly = re.compile(f"[^#{_NO_SIGN}]").match  # as nearly all rows: nothing odd to note
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3,4}){1,2}\s*").fullmatch
-_QUOTED = re.compile(r'"(?:[^"]|"")*"').fullmatch
 _BLANK = "skipped: what is blank makes no job"
 _COMMENT = "a data file has no comments, so each makes a job; remove what is none"
 _IN_QUOTES = (
@@ -28,6 +27,12 @@ _MOST_LINES = 3  # that a message names
 def is_blank(cells: Iterable[str]) -> bool:
     """Whether nobody would see anything in these cells."""
     return not any(map(_VISIBLE, cells))
+
+
+def _is_quoted(cell: str) -> bool:
+    """Whether the cell is in quotes as CSV has them, those inside doubled."""
+    within = cell[1:-1].replace('""', "")
+    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in within
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ class Oddities:
             self._comments.note(line)
 
     def look_at_quotes(self, line: int, cells: Iterable[str]) -> None:
-        if any(map(_QUOTED, cells)):
+        if any(map(_is_quoted, cells)):
             self._quoted.note(line)
 
     def problems(self, file: str) -> Iterator[Problem]:

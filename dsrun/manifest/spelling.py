@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from jinja2 import Environment, Undefined, pass_environment, pass_eval_context
@@ -21,7 +22,7 @@ from markupsafe import EscapeFormatter
 from dsrun.common.digest import canonical_json
 
 _ALLOWED = "allowed: texts, numbers, true and false"
-_MOST_KEYS = 5  # that a message names
+_MOST_KEYS, _LONGEST_KEY = 5, 40  # that a message names, and how much of each
 _ONE_TEXT = (
     *("capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "safe", "string"),
     *("striptags", "title", "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap"),
@@ -79,8 +80,8 @@ def _no_text(value: Any) -> TemplateRuntimeError:
         hint = "leave it out with {% if %}, or give a text with `| default('', true)`"
         return NoText("null", "null", hint)
     if isinstance(value, Mapping):
-        names = [str(key) for key in value]
-        told = ", ".join(names[:_MOST_KEYS]) + (", ..." if len(names) > _MOST_KEYS else "")
+        names = [str(key)[:_LONGEST_KEY] for key in islice(value, _MOST_KEYS)]
+        told = ", ".join(names) + (", ..." if len(value) > _MOST_KEYS else "")
         hint = "name one part of it, or end it with `| tojson`"
         return NoText("mapping", f"a mapping ({told})" if told else "an empty mapping", hint)
     if isinstance(value, list | tuple):

@@ -78,3 +78,9 @@ def test_a_character_that_was_lost_is_told():
 )
 def test_what_people_write_is_not_doubted(text):
     assert misread(text) is None
+
+
+def test_a_long_text_is_looked_at_in_a_time_that_grows_with_its_length():
+    found = misread("x" * 1_000_000 + "; " + "\u00e8 " * 100_000 + "y" * 1_000_000)
+    assert found is not None
+    assert found.column == 1_000_003
