@@ -11,6 +11,7 @@ from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.matrix import Row, idle_axes
 from dsrun.manifest.model import Manifest, Step
+from dsrun.manifest.spelling import NoText
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_text import Builder, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
@@ -279,4 +280,6 @@ class CompiledStep:
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         problem = self._texts.problem(failure.text, failure.error)
-        return Finding("template", name_known(problem, variables))
+        cause = failure.error.__cause__
+        rule = f"no text: {cause.kind}" if isinstance(cause, NoText) else "template"
+        return Finding(rule, name_known(problem, variables))
