@@ -18,7 +18,7 @@ from dsrun.emulator.references import (
     find_thumbnail,
 )
 from dsrun.emulator.task_calls import refuse_list
-from dsrun.emulator.tasks import Status, Task, draw_fate
+from dsrun.emulator.tasks import Ailment, Status, Task, draw_fate
 from dsrun.emulator.voices import answer_management, check_language, is_management
 from dsrun.emulator.wire import Refusal, new_id
 from dsrun.emulator.world import World
@@ -38,12 +38,13 @@ async def serve_service(call: Call) -> web.Response:
         if body["input"].get("action") == "list":
             refuse_list(world)
         return call.answer(answer_management(world.voices, body))
-    operation.check(body)
+    size_ailment = _strike_size(world, operation)
+    operation.check(body, any_size=size_ailment is not None)
     if operation.keeps_voices:
         check_language(body["input"])
     _strike_before(world, operation)
     if operation.is_task:
-        return _create_task(call, operation, body)
+        return _create_task(call, operation, body, size_ailment)
     return await answer_now(call, operation, body)
 
 
@@ -64,6 +65,15 @@ def _charge(limits: Limits, operation: Operation) -> None:
         )
 
 
+def _strike_size(world: World, operation: Operation) -> Ailment | None:
+    """Why the task will fail: the service lets some bad sizes through to it."""
+    sizes = operation.sizes
+    if sizes is None or not operation.is_task or not world.dice.strikes("bad-size"):
+        return None
+    message = f"The size is not match the allowed size {list(sizes)}"
+    return Ailment(code="InvalidParameter", message=message)
+
+
 def _strike_before(world: World, operation: Operation) -> None:
     if world.dice.strikes("arrears"):
         message = "Access denied, please make sure your account is in good standing."
@@ -75,11 +85,13 @@ def _strike_before(world: World, operation: Operation) -> None:
         world.voices.check_quota(is_used_up=world.dice.strikes("voice-quota"))
 
 
-def _create_task(call: Call, operation: Operation, body: Mapping[str, Any]) -> web.Response:
+def _create_task(
+    call: Call, operation: Operation, body: Mapping[str, Any], size_ailment: Ailment | None
+) -> web.Response:
     world, now = call.world, call.world.now()
     references = find_references(body)
     check_resolve_header(references, call.request.headers)
-    ailment = find_ailment(references, store=world.uploads, model=operation.model)
+    ailment = size_ailment or find_ailment(references, store=world.uploads, model=operation.model)
     parts = operation.count_parts(body)
     task = Task(
         task_id=new_id(),

@@ -14,6 +14,7 @@ from dsrun.emulator.wire import Refusal, invalid_parameter
 
 MEDIA = ("image", "audio")
 LARGEST_SEED = 2**31 - 1
+SIZE = ["parameters", "size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +58,21 @@ class Operation:
         seed = read_pointer(body, pointer) if pointer else None
         return random.randint(0, LARGEST_SEED) if seed is None else int(seed)
 
-    def check(self, body: Mapping[str, Any]) -> None:
-        """Refuse a request that breaks the schema."""
+    @property
+    def sizes(self) -> Sequence[str] | None:
+        """The sizes that a picture may have; None where a request has no size."""
+        size = read_pointer(self.schema, "/properties/parameters/properties/size")
+        return None if size is None else size.get("enum", ())
+
+    def check(self, body: Mapping[str, Any], *, any_size: bool = False) -> None:
+        """Refuse a request that breaks the schema; `any_size`: in anything but its size."""
         if "input" not in body:
             raise _missing("Input")
-        if not self.validator.is_valid(body):
-            error = next(iter(self.validator.iter_errors(body)))
-            raise invalid_parameter(_word_error(self.schema, error))
+        if self.validator.is_valid(body):
+            return
+        for error in self.validator.iter_errors(body):
+            if not (any_size and list(error.instance_path) == SIZE):
+                raise invalid_parameter(_word_error(self.schema, error))
 
 
 class Catalog:
