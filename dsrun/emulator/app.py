@@ -108,8 +108,10 @@ def _build_app(world: World) -> web.Application:
         return await receive_upload(request, store=world.uploads, keep_bytes=keep_bytes)
 
     app = web.Application(middlewares=[keep_log], client_max_size=LARGEST_BODY)
+    serve = _surround(world, serve_service)
     routes: list[tuple[str, str, Handler]] = [
-        ("POST", API + "/services/{path:.*?}", _surround(world, serve_service)),
+        ("POST", API + "/{path:services/.*?}", serve),
+        *(("POST", f"{API}/{{path:{path[1:]}}}", serve) for path in world.catalog.paths),
         ("GET", API + "/tasks", _surround(world, list_tasks)),
         ("GET", API + "/tasks/{task_id}", _surround(world, query_task)),
         ("POST", API + "/tasks/{task_id}/cancel", _surround(world, cancel_task)),

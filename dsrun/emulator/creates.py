@@ -27,11 +27,10 @@ ASYNC_HEADER = "X-DashScope-Async"
 
 
 async def serve_service(call: Call) -> web.Response:
-    """POST to any path under /services."""
+    """POST to any path under /services, or to that of an operation file."""
     world = call.world
     body = await call.read_json()
-    path = "/services/" + call.request.match_info["path"]
-    operation = world.catalog.find(path, body.get("model"))
+    operation = world.catalog.find("/" + call.request.match_info["path"], body)
     _check_mode(call.request, operation)
     _charge(world.limits, operation)
     if operation.keeps_voices and is_management(body):
@@ -117,12 +116,13 @@ async def answer_now(call: Call, operation: Operation, body: Mapping[str, Any]) 
         write_pointer(answer, pointer, body["input"].get(name, f"emulated-{name}"))
     if operation.keeps_voices:
         voice = world.voices.add(body["input"], now=world.now())
-        write_pointer(answer, operation.rules["outputs"]["voice"], voice)
+        if "voice" in operation.rules["outputs"]:
+            write_pointer(answer, operation.rules["outputs"]["voice"], voice)
     call.accept(body)
     if operation.artifacts["media"] == "audio":
         billed = await _add_speech(call, operation, body, answer)
     else:
-        billed = _add_pictures(call, operation, body, answer)
+        billed = await _add_pictures(call, operation, body, answer)
     price = operation.rules.get("price", {})
     if "billed" in price:
         write_pointer(answer, price["billed"], billed)
@@ -147,7 +147,7 @@ async def _add_speech(
     return len(speech.text) if counts_characters else 1
 
 
-def _add_pictures(
+async def _add_pictures(
     call: Call, operation: Operation, body: Mapping[str, Any], answer: dict[str, Any]
 ) -> int:
     world, layout = call.world, operation.artifacts
@@ -157,7 +157,13 @@ def _add_pictures(
             operation, body, seed=seed, index=index, scale=world.options.picture_scale
         )
         place = f"{layout['list']}/{index}" if "list" in layout else ""
-        write_pointer(answer, place + layout["url"], _publish(call, picture))
+        if "base64" in layout:
+            data = base64.b64encode(await world.files.make(picture)).decode("ascii")
+            write_pointer(answer, place + layout["base64"], data)
+        else:
+            write_pointer(answer, place + layout["url"], _publish(call, picture))
+    if "format" in layout:
+        write_pointer(answer, layout["format"], "png")
     return count
 
 

@@ -15,6 +15,7 @@ from dsrun.emulator.wire import Refusal, invalid_parameter
 MEDIA = ("image", "audio")
 LARGEST_SEED = 2**31 - 1
 SIZE = ["parameters", "size"]
+VOICE_TEXTS = {"preferred_name", "target_model", "voice_prompt", "preview_text"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,10 @@ class Operation:
 
     @property
     def keeps_voices(self) -> bool:
-        return bool(self.rules.get("recovery", {}).get("by") == "voice-list")
+        """Whether what it makes is a voice with the texts that the list of voices shows."""
+        texts = read_pointer(self.schema, "/properties/input/properties") or {}
+        is_listed = self.rules.get("recovery", {}).get("by") == "voice-list"
+        return is_listed and texts.keys() >= VOICE_TEXTS
 
     @property
     def running_tasks(self) -> int | None:
@@ -76,20 +80,25 @@ class Operation:
 
 
 class Catalog:
-    """Operations by endpoint path and model."""
+    """Operations by endpoint path and model, in the order of their files."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        self._by_route = {(one.path, one.model): one for one in operations}
-        self._paths = {one.path for one in operations}
+        self._by_route: dict[tuple[str, str], list[Operation]] = {}
+        for one in operations:
+            self._by_route.setdefault((one.path, one.model), []).append(one)
+        self.paths = {one.path for one in operations}
         self._models = {one.model for one in operations}
 
-    def find(self, path: str, model: object) -> Operation:
-        operation = self._by_route.get((path, model)) if isinstance(model, str) else None
-        if operation is not None:
-            return operation
+    def find(self, path: str, body: Mapping[str, Any]) -> Operation:
+        """The operation of a request: the last of its model's files that allows it."""
+        model = body.get("model")
+        rivals = self._by_route.get((path, model)) if isinstance(model, str) else None
+        if rivals is not None:
+            allowing = (one for one in reversed(rivals) if one.validator.is_valid(body))
+            return next(allowing, rivals[-1])
         if model is None:
             raise _missing("Model")
-        if path not in self._paths or model in self._models:
+        if path not in self.paths or model in self._models:
             raise invalid_parameter("url error, please check url!")
         raise invalid_parameter("Model not exist.")
 
@@ -98,30 +107,36 @@ class Catalog:
 
 
 def load_operations(extra: Sequence[str] = ()) -> Catalog:
-    """The bundled files and more texts; the last one of a model and path wins."""
+    """The bundled files and more texts."""
     folder = files("dsrun.schemas").joinpath("operations")
     bundled = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
         key=lambda entry: entry.name,
     )
     texts = [entry.read_text(encoding="utf-8") for entry in bundled]
-    return Catalog([parse_operation(text) for text in [*texts, *extra]])
+    return Catalog([one for text in [*texts, *extra] for one in parse_operations(text)])
 
 
-def parse_operation(text: str) -> Operation:
+def parse_operations(text: str) -> list[Operation]:
+    """The operation of a file, once for each of its models."""
     schema = json.loads(text)
     rules = schema["x-dsrun"]
     media = rules["artifacts"]["media"]
     if media not in MEDIA:
         raise ValueError(f"the emulator makes {' and '.join(MEDIA)}, not {media}")
-    return Operation(
-        model=schema["properties"]["model"]["const"],
-        path=rules["endpoint"]["path"],
-        is_task=rules["protocol"] == "task",
-        schema=schema,
-        rules=rules,
-        validator=jsonschema_rs.validator_for(schema),
-    )
+    model = schema["properties"]["model"]
+    validator = jsonschema_rs.validator_for(schema)
+    return [
+        Operation(
+            model=name,
+            path=rules["endpoint"]["path"],
+            is_task=rules["protocol"] == "task",
+            schema=schema,
+            rules=rules,
+            validator=validator,
+        )
+        for name in ([model["const"]] if "const" in model else model["enum"])
+    ]
 
 
 def _missing(name: str) -> Refusal:
