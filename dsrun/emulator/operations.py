@@ -107,36 +107,30 @@ class Catalog:
 
 
 def load_operations(extra: Sequence[str] = ()) -> Catalog:
-    """The bundled files and more texts."""
+    """The bundled files and more texts; of one model and path the last that allows a request."""
     folder = files("dsrun.schemas").joinpath("operations")
     bundled = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
         key=lambda entry: entry.name,
     )
     texts = [entry.read_text(encoding="utf-8") for entry in bundled]
-    return Catalog([one for text in [*texts, *extra] for one in parse_operations(text)])
+    return Catalog([parse_operation(text) for text in [*texts, *extra]])
 
 
-def parse_operations(text: str) -> list[Operation]:
-    """The operation of a file, once for each of its models."""
+def parse_operation(text: str) -> Operation:
     schema = json.loads(text)
     rules = schema["x-dsrun"]
     media = rules["artifacts"]["media"]
     if media not in MEDIA:
         raise ValueError(f"the emulator makes {' and '.join(MEDIA)}, not {media}")
-    model = schema["properties"]["model"]
-    validator = jsonschema_rs.validator_for(schema)
-    return [
-        Operation(
-            model=name,
-            path=rules["endpoint"]["path"],
-            is_task=rules["protocol"] == "task",
-            schema=schema,
-            rules=rules,
-            validator=validator,
-        )
-        for name in ([model["const"]] if "const" in model else model["enum"])
-    ]
+    return Operation(
+        model=schema["properties"]["model"]["const"],
+        path=rules["endpoint"]["path"],
+        is_task=rules["protocol"] == "task",
+        schema=schema,
+        rules=rules,
+        validator=jsonschema_rs.validator_for(schema),
+    )
 
 
 def _missing(name: str) -> Refusal:

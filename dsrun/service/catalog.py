@@ -98,15 +98,21 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
             operations[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
-    texts = {}
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
     bundled = {str(one.schema["$id"]): one.schema for one in operations.values()}
     for path in sorted(own.glob("*.json")) if own else ():
-        raw = _read_own(path, folders)
-        if path.stem in texts or path.stem in operations:
-            words = "dsrun has one of this name; rename the file"
-            raise _not_an_operation(path, raw, [Fault((), words)])
-        operations[path.stem] = _parse_own(path, raw, bundled)
-        texts[path.stem] = raw.decode()
+        try:
+            raw = _read_own(path, folders)
+            if path.stem in operations:
+                words = "dsrun has one of this name; rename the file"
+                raise _not_an_operation(path, raw, [Fault((), words)])
+            operations[path.stem] = _parse_own(path, raw, bundled)
+            texts[path.stem] = raw.decode()
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(problems)
     return Catalog(operations, own=texts)
 
 

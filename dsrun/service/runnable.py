@@ -39,11 +39,10 @@ def unrunnable(schema: Mapping[str, Json]) -> Iterator[Fault]:
 
 
 def _model_faults(model: Json) -> Iterator[Fault]:
-    known = model if isinstance(model, Mapping) else {}
-    names = [known["const"]] if "const" in known else known.get("enum") or [None]
-    if not all(isinstance(name, str) and name for name in names):
-        words = f"found {show(model)}; allowed: the name of the model, as its const or in its enum"
-        yield Fault(("properties", "model"), words)
+    name = model.get("const") if isinstance(model, Mapping) else None
+    if not isinstance(name, str) or not name:
+        words = f"found {show(model)}; allowed: the name of one model, as its const"
+        yield Fault(("properties", "model"), words + "; dsrun cannot choose among models yet")
 
 
 def _media_faults(artifacts: Json) -> Iterator[Fault]:

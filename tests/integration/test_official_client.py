@@ -7,7 +7,7 @@ the test says so.
 import asyncio
 import base64
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import dashscope
@@ -15,6 +15,7 @@ import pytest
 import requests
 from dashscope import ImageSynthesis
 from dashscope.aigc.image_synthesis import AioImageSynthesis
+from dashscope.api_entities.aio_session import get_shared_aio_session
 from dashscope.client.base_api import BaseApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
@@ -68,6 +69,14 @@ def emulator(launch: Launch) -> Emulator:
     return launch()
 
 
+@pytest.fixture
+async def shared_session() -> AsyncIterator[None]:
+    """The package opens one HTTP session a loop, and leaves it open."""
+    yield
+    session = await get_shared_aio_session()
+    await session.close()
+
+
 def _create(**changes: Any) -> Any:
     words = {"model": "wanx-v1", "prompt": "a lantern", "n": 1, "api_key": KEY}
     return ImageSynthesis.async_call(**(words | changes))
@@ -89,6 +98,7 @@ def test_a_created_task_is_fetched_and_waited_for(emulator):
     assert waited.usage.image_count == 2
 
 
+@pytest.mark.usefixtures("shared_session")
 async def test_the_asynchronous_client_fetches_waits_and_cancels(emulator):
     """It puts a slash behind the id of a task."""
     created = await AioImageSynthesis.async_call(
@@ -104,6 +114,7 @@ async def test_the_asynchronous_client_fetches_waits_and_cancels(emulator):
     assert ("GET", f"/api/v1/tasks/{task_id}/") in emulator.requests
 
 
+@pytest.mark.usefixtures("shared_session")
 async def test_the_asynchronous_client_makes_a_picture_in_one_call(emulator):
     made = await AioImageSynthesis.call(model="wanx-v1", prompt="a lantern", n=1, api_key=KEY)
     assert (made.output.task_status, made.usage.image_count) == ("SUCCEEDED", 1)
