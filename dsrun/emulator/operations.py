@@ -66,7 +66,7 @@ class Operation:
     def sizes(self) -> Sequence[str] | None:
         """The sizes that a picture may have; None where a request has no size."""
         size = read_pointer(self.schema, "/properties/parameters/properties/size")
-        return None if size is None else size.get("enum", ())
+        return size.get("enum", ()) if isinstance(size, Mapping) else None
 
     def check(self, body: Mapping[str, Any], *, any_size: bool = False) -> None:
         """Refuse a request that breaks the schema; `any_size`: in anything but its size."""

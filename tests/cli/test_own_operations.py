@@ -98,7 +98,12 @@ def another_list(schema):
     schema["x-dsrun"]["artifacts"] |= {"list": "/output/images", "url": "/at/address"}
 
 
-@pytest.mark.parametrize("change", [no_header, no_bill, elsewhere, another_list])
+def any_size(schema):
+    schema["properties"]["parameters"]["properties"]["size"] = True
+    del schema["x-dsrun"]["recovery"]
+
+
+@pytest.mark.parametrize("change", [no_header, no_bill, elsewhere, another_list, any_size])
 def test_a_task_as_its_file_has_it_is_emulated(work, write, change):
     write("mine", WANX, change)
     pipeline = uses(work, "mine", parameters="{n: 2}")
@@ -145,3 +150,29 @@ def test_a_narrower_file_of_the_same_model_changes_nothing_for_the_bundled_one(w
     assert work.dsrun(uses(work, "wanx-v1", parameters="{n: 3}"), "--emulate").code == 0
     (line,) = work.results()
     assert len(line["artifacts"]) == 3
+
+
+@pytest.mark.parametrize("command", [["run", "--emulate"], ["plan"], ["schema", "manifest"]])
+@pytest.mark.parametrize("at", ["input", "input.properties.prompt", "parameters.properties.size"])
+def test_a_part_that_may_be_anything_is_no_bug(work, write, command, at):
+    def change(schema):
+        *above, last = at.split(".")
+        here = schema["properties"]
+        for key in above:
+            here = here[key]
+        here[last] = True
+        schema["x-dsrun"]["languages"] = []
+        del schema["x-dsrun"]["uploads"], schema["x-dsrun"]["recovery"]
+
+    write("mine", WANX, change)
+    assert work.dsrun(*command, uses(work, "mine")).code == 0
+
+
+def test_a_key_that_no_request_may_have_is_told(work, write):
+    def change(schema):
+        schema["properties"]["parameters"]["properties"]["style"] = False
+
+    write("mine", WANX, change)
+    outcome = work.dsrun("plan", uses(work, "mine", parameters="{style: '<anime>'}"))
+    assert outcome.code == 2
+    assert "steps.s.parameters.style" in outcome.err

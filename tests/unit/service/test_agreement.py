@@ -107,6 +107,7 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("uploads.fields.0.media", "video", "allowed: image, audio"),
         ("uploads.fields.0.max_side", 100, "at least min_side, 256"),
         ("recovery.model_name", GONE, "recovery by task-list needs it"),
+        ("recovery.confirm", {"prompt": "/output/a"}, "allowed: a JSON pointer"),
         ("recovery", {"by": "voice-list"}, "found voice-list with the protocol task"),
         ("price.bill", "/usage/n", "unknown key (did you mean billed?)"),
         ("fills", [], "unknown key (did you mean fill?)"),
