@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
+from dsrun.service.agreement import disagreements
 from dsrun.service.operation import (
     ArtifactSpec,
     Fill,
@@ -31,6 +32,7 @@ from dsrun.service.operation import (
     UploadField,
     Uploads,
 )
+from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
     SchemaFault,
@@ -44,6 +46,7 @@ from dsrun.service.self_contained import (
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
 _WORKSPACE = "x-dashscope-workspace"
+_ASYNC = ("X-DashScope-Async", "enable")
 
 _DAY_S = 86400.0
 _MOST = 1_000_000
@@ -72,9 +75,10 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._operations
 
-    def own_schemas(self) -> tuple[str, ...]:
-        """The schemas of the user's operation files, with every reference resolved."""
-        return tuple(json_text(self._operations[name].schema) for name in self.own)
+    def own_schemas(self, used: Container[str]) -> tuple[str, ...]:
+        """The schemas of the user's operation files in use, with every reference resolved."""
+        names = (name for name in self.own if name in used)
+        return tuple(json_text(self._operations[name].schema) for name in names)
 
     def validator(self, name: str) -> SchemaValidator:
         if name not in self._validators:
@@ -94,15 +98,21 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
             operations[name] = parse_operation(name, orjson.loads(raw))
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
-    texts = {}
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
     bundled = {str(one.schema["$id"]): one.schema for one in operations.values()}
     for path in sorted(own.glob("*.json")) if own else ():
-        raw = _read_own(path, folders)
-        if path.stem in texts or path.stem in operations:
-            words = "dsrun has one of this name; rename the file"
-            raise _not_an_operation(path, raw, [Fault((), words)])
-        operations[path.stem] = _parse_own(path, raw, bundled)
-        texts[path.stem] = raw.decode()
+        try:
+            raw = _read_own(path, folders)
+            if path.stem in operations:
+                words = "dsrun has one of this name; rename the file"
+                raise _not_an_operation(path, raw, [Fault((), words)])
+            operations[path.stem] = _parse_own(path, raw, bundled)
+            texts[path.stem] = raw.decode()
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(problems)
     return Catalog(operations, own=texts)
 
 
@@ -120,7 +130,10 @@ def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> Operation
         faults = list(_faults(schema, bundled))
         if not faults:
             check_endpoint(schema["x-dsrun"]["endpoint"])
-            return parse_operation(path.stem, linear(inlined(schema, bundled)))
+            whole = linear(inlined(schema, bundled))
+            faults = [*unrunnable(whole), *disagreements(whole)]
+            if not faults:
+                return parse_operation(path.stem, whole)
     except SchemaFault as error:
         faults = [Fault(error.path, str(error))]
     except KeyError as error:
@@ -144,8 +157,11 @@ def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     if not others:
         try:
             check_schema(schema)
+            inlined(schema, bundled)
         except ValueError as error:
             yield Fault((), str(error))
+        except SchemaFault as error:
+            yield Fault(error.path, str(error))
 
 
 def _pattern_faults(schema: Json) -> Iterator[Fault]:
@@ -175,24 +191,24 @@ def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> Manife
 
 
 def check_endpoint(endpoint: Mapping[str, Json]) -> None:
-    """A path below the base URL, and no header of ours. Raises ValueError.
+    """A path below the base URL, and no header of ours. Raises SchemaFault.
 
     The key goes with each request, so a file of a user's cannot choose the host.
     """
     path, headers = endpoint["path"], endpoint["headers"]
     if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
-        raise ValueError(
+        raise SchemaFault(
+            ("x-dsrun", "endpoint", "path"),
             f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
-            "below the base URL"
+            "below the base URL",
         )
-    for name, value in headers.items():
+    for name in headers:
         if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
-            raise ValueError(
+            raise SchemaFault(
+                ("x-dsrun", "endpoint", "headers", name),
                 f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
-                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names"
+                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names",
             )
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-            raise ValueError(f"header {show(name)} has a value that no header can have")
 
 
 def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
@@ -206,7 +222,7 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         protocol=about["protocol"],
         method=endpoint["method"],
         path=endpoint["path"],
-        headers=endpoint["headers"],
+        headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=_parse_artifacts(about["artifacts"]),
@@ -219,6 +235,12 @@ def parse_operation(name: str, schema: Mapping[str, Json]) -> Operation:
         uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery")),
     )
+
+
+def _headers(headers: Mapping[str, Json], protocol: str) -> Mapping[str, Json]:
+    """A create makes a task only with the header that asks for one."""
+    is_asked = protocol != "task" or any(name.lower() == _ASYNC[0].lower() for name in headers)
+    return headers if is_asked else {**headers, _ASYNC[0]: _ASYNC[1]}
 
 
 def constants(schema: Mapping[str, Json]) -> Json:
