@@ -123,6 +123,7 @@ class PlanItem:
     request: Mapping[str, Json]
     reason: str
     to_send: bool
+    changes: Sequence[Mapping[str, Json]] = ()  # to the job that it replaces, field by field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,12 @@ class PlannedRun:
     @property
     def shortest_time_s(self) -> float:
         return float(self.summary["shortest_time_s"])
+
+    @property
+    def estimated_time_s(self) -> float | None:
+        """From what earlier runs took; None where none tells how long a task takes."""
+        seconds = self.summary["estimated_time_s"]
+        return None if seconds is None else float(seconds)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ MANIFESTS = sorted(EXPECTED)
 TROUBLE = {
     "lost-answer no-list": JobStatus.UNKNOWN,
     "failed-task": JobStatus.FAILED,
+    "bad-size": JobStatus.FAILED,
     "moderation": JobStatus.FAILED,
     "partial-task": JobStatus.PARTIAL,
     "arrears": JobStatus.PENDING,

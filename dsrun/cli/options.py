@@ -203,10 +203,19 @@ watch_options = in_order(
 report_options = in_order(
     click.argument("directory", type=click.Path(path_type=Path)),
     click.option(
-        "--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Write this PNG."
+        "--sheet",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write a contact sheet, FILE.png or FILE.jpg, instead of the page.",
     ),
     click.option("--rows", metavar="AXIS", help="What the rows of the sheet are."),
     click.option("--cols", metavar="AXIS", help="What its columns are."),
+    click.option(
+        "--width",
+        type=click.IntRange(200, 12_000),
+        metavar="PIXELS",
+        help="How wide the sheet may be.  [default: 2400]",
+    ),
 )
 emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),

@@ -1,7 +1,6 @@
 """`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 from dsrun.cli.problems import warn
 from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
@@ -10,20 +9,22 @@ from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
+from dsrun.common.units import duration_words
+from dsrun.service.request import BY_CONTENT
+from dsrun.session.diff import FieldChange
+from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
+from dsrun.session.outlook import StepOutlook
 from dsrun.session.permit import notice_lines
-from dsrun.session.preview import (
-    StepOutlook,
-    Survey,
-    all_warnings,
-    job_list,
-    shortest_time,
-    slow_services,
-    summary,
-)
+from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
 
-_SHOWN = 5
+_MOST_EDITS = 20
+_WIDE = 100  # characters of a change on one line
+_LONG = 600  # characters of a value, and of an old and a new text, that are shown as they are
+_WHOLE = 10_000_000  # no value is longer
+_DIGEST = len(BY_CONTENT) + 12
+_AROUND = 60  # characters beside a change, where the texts are longer
 
 
 def run(options: RunOptions, *, full: bool = False, as_json: bool = False) -> int:
@@ -50,24 +51,101 @@ def _json_pieces(head: dict[str, Json], survey: Survey) -> Iterator[str]:
 
 
 def _answer_text(survey: Survey, *, full: bool) -> None:
-    outlook = survey.outlook
-    jobs = outlook.total("jobs")
-    shown = None if full else _SHOWN
-    for item in islice(job_list(survey), shown):
-        axes = ", ".join(f"{name} {show(value)}" for name, value in item["matrix"].items())
-        answer(f"{item['step']} {item['index']}  {item['job_id'][:12]}  {item['reason']}  {axes}")
-        answer(f"    {json_text(item['request'])}")
-    if shown is not None and jobs > shown:
-        answer(f"... and {jobs - shown} more; --full shows all")
+    _answer_jobs(survey, full=full)
     head = ["step", "operation", "jobs", "done", "cached", "to send", "cost", "of"]
     answer(table([head, *_rows(survey)]))
     if survey.difference is not None:
         answer(_difference_words(survey))
-    for advice in slow_services(outlook):
+    _answer_edits(survey, full=full)
+    for advice in slow_services(survey.outlook):
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
+    if words := _time_words(survey):
+        answer(words)
     answer(_last_line(survey))
+
+
+def _answer_edits(survey: Survey, *, full: bool) -> None:
+    """What the manifest says in another way than in the last run."""
+    shown = len(survey.edits) if full else _MOST_EDITS
+    for edit in survey.edits[:shown]:
+        for line in change_lines(edit, full=full):
+            answer(f"  {line}")
+    if more := len(survey.edits[shown:]):
+        answer(f"  ... and {count_of(more, 'edit')} more; --full shows all")
+
+
+def _answer_jobs(survey: Survey, *, full: bool) -> None:
+    """The jobs that will be sent, and after them the others: all, or the first of them."""
+    told = told_to_send = 0
+    for planned in _to_send_first(survey) if full else survey.first_jobs():
+        _answer_job(planned, full=full)
+        told += 1
+        told_to_send += planned.to_send
+    more = survey.outlook.total("jobs") - told
+    if more:
+        to_send = survey.outlook.total("to_send") - told_to_send
+        which = f", {to_send} of them to send" if to_send else ""
+        answer(f"... and {more} more{which}; --full shows all")
+
+
+def _to_send_first(survey: Survey) -> Iterator[PlannedJob]:
+    """Every job; the plan is walked twice, since it may be of any length."""
+    yield from (planned for planned in survey.jobs() if planned.to_send)
+    if survey.outlook.total("to_send") < survey.outlook.total("jobs"):
+        yield from (planned for planned in survey.jobs() if not planned.to_send)
+
+
+def _answer_job(planned: PlannedJob, *, full: bool) -> None:
+    job = planned.job
+    axes = ", ".join(f"{name} {show(value)}" for name, value in job.matrix.items())
+    answer(f"{job.step} {job.index}  {job.job_id[:12]}  {planned.reason}  {axes}")
+    for change in planned.changes:
+        for line in change_lines(change, full=full):
+            answer(f"    {line}")
+    if not planned.changes:
+        answer(f"    {json_text(job.request)}")
+
+
+def change_lines(change: FieldChange, *, full: bool) -> list[str]:
+    """A change as `terraform plan` shows it: on one line, or with old and new below each other."""
+    mark = {"added": "+", "removed": "-"}.get(change.change, "~")
+    where = f"  ({', '.join(change.sources)})" if change.sources else ""
+    old, new = (change.old, change.new) if full else _cut(change.old, change.new)
+    longest = _WHOLE if full else _LONG
+    sides = {"+": [new], "-": [old]}.get(mark, [old, new])
+    values = [_value(side, longest=longest) for side in sides]
+    line = f"{mark} {change.field}: {' -> '.join(values)}"
+    if len(line) <= _WIDE or mark != "~":
+        return [line + where]
+    return [f"~ {change.field}:{where}", f"    - {values[0]}", f"    + {values[1]}"]
+
+
+def _value(value: Json, *, longest: int) -> str:
+    """A value as JSON, of a file's digest only as much as tells it from others."""
+    is_digest = isinstance(value, str) and value.startswith(BY_CONTENT)
+    return show(value[:_DIGEST] if is_digest else value, longest=longest)
+
+
+def _cut(old: Json, new: Json) -> tuple[Json, Json]:
+    """Two long texts without most of what they begin and end with alike."""
+    if not (isinstance(old, str) and isinstance(new, str) and len(old) + len(new) > _LONG):
+        return old, new
+    head = _shared(old, new)
+    tail = _shared(old[head:][::-1], new[head:][::-1])
+    return _middle(old, head, tail), _middle(new, head, tail)
+
+
+def _shared(left: str, right: str) -> int:
+    """How many characters two texts begin with alike."""
+    differs = (n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+    return next(differs, min(len(left), len(right)))
+
+
+def _middle(text: str, head: int, tail: int) -> str:
+    start, end = max(0, head - _AROUND), len(text) - max(0, tail - _AROUND)
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
 def _rows(survey: Survey) -> list[list[str]]:
@@ -97,6 +175,14 @@ def _difference_words(survey: Survey) -> str:
         f"since the last run, {survey.earlier.name}: {added} added, {removed} removed, "
         f"{changed} changed{': ' + ', '.join(edits) if edits else ''}"
     )
+
+
+def _time_words(survey: Survey) -> str:
+    """How long it takes; nothing where nothing is to do, or none of it waits for another."""
+    seconds, words = survey.estimate
+    if seconds is None:
+        return f"time: not known ({words})" if any(slow_services(survey.outlook)) else ""
+    return f"time: about {duration_words(seconds)} ({words})" if words else ""
 
 
 def _last_line(survey: Survey) -> str:

@@ -9,30 +9,26 @@ from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import RunLayout
 
 
-def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None) -> int:
+def run(
+    directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None, width: int | None
+) -> int:
     """Print the path of what was written. Raises UsageError or SetupError."""
-    if sheet is None and (rows or cols):
-        raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
+    if sheet is None and (rows or cols or width):
+        raise UsageError(
+            "--rows, --cols and --width arrange a contact sheet: name its file with --sheet"
+        )
     run_dir = run_dir_of(directory)
     view = LedgerReader(RunLayout.of(run_dir).ledger)
     try:
-        answer_path(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols))
+        if sheet is None:
+            from dsrun.report.report import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
+
+            answer_path(write_report(view, run_dir))
+        else:
+            from dsrun.report.contact_sheet import write_sheet  # noqa: PLC0415  # Pillow
+
+            write_sheet(sheet, view, run_dir, rows=rows, cols=cols, width=width)
+            answer_path(sheet)
     finally:
         view.close()
     return ExitCode.OK
-
-
-def _write(
-    view: LedgerReader, run_dir: Path, *, sheet: Path | None, rows: str | None, cols: str | None
-) -> Path:
-    if sheet is None:
-        from dsrun.report.report import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
-
-        return write_report(view, run_dir)
-    from dsrun.report.contact_sheet import write_sheet  # noqa: PLC0415  # Pillow: not for a page
-    from dsrun.report.entries import entries_of  # noqa: PLC0415
-    from dsrun.report.results import iter_results  # noqa: PLC0415
-
-    entries = [entry for line in iter_results(view) for entry in entries_of(line)]
-    write_sheet(sheet, run_dir, entries, rows=rows, cols=cols)
-    return sheet

@@ -42,12 +42,14 @@ def run(
 
 def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, Any]:
     counts, last = totals.counts(view), view.last_run()
+    emulated = is_emulated(run_dir)
     return {
         "directory": str(run_dir),
+        "emulated": emulated,
         "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
         "running": running,
-        "cost": first_as_json(totals.spent(view)),
-        "may_be_paid": first_as_json(totals.in_doubt(view)),
+        "cost": first_as_json(() if emulated else totals.spent(view)),
+        "may_be_paid": first_as_json(() if emulated else totals.in_doubt(view)),
         "started_at": last and last.started_at,
         "ended_at": last and last.ended_at,
         "exit_code": last and last.exit_code,

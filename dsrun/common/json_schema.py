@@ -220,7 +220,7 @@ def _iter_words(error: "ValidationError") -> Iterator[SchemaProblem]:
 
 
 def _unknown_keys(violation: _Violation) -> Iterator[SchemaProblem]:
-    known = sorted(violation.properties)
+    known = sorted(key for key in violation.properties if key != "$comment")
     for key in violation.value:
         if key not in violation.properties:
             message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"

@@ -9,6 +9,8 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 
 _CURRENCY = "CNY"
+_EXACT_BELOW_S = 9.95
+_DAYS_FROM_H = 72
 _LONGEST_S = 36500 * 86400.0  # longer than anybody waits, and small enough to add to a time
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}").fullmatch
 _COUNT = re.compile(r"[1-9][0-9]{0,6}").fullmatch
@@ -112,3 +114,16 @@ def parse_limit(text: str) -> Money:
     """`40 CNY`, or `40` where the currency is that of the bundled prices. Raises ValueError."""
     is_bare = _NUMBER(text.strip())
     return parse_money(f"{text.strip()} {_CURRENCY}" if is_bare else text)
+
+
+def duration_words(seconds: float) -> str:
+    """`0.8 s`, `3 min 20 s`, `66 h 40 min`, `13 d 21 h`."""
+    if seconds < _EXACT_BELOW_S:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= _DAYS_FROM_H:
+        return f"{hours // 24} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -27,6 +27,9 @@ from dsrun.emulator.world import World
 API = "/api/v1"
 LARGEST_BODY = 16 * 2**20
 
+# Some calls of the official package's 1.x clients end in a slash; all of the API may.
+OPTIONAL_SLASH = "{slash:/?}"
+
 # How often a held answer checks whether its client is still there.
 STALL_STEP_S = 0.05
 
@@ -105,18 +108,20 @@ def _build_app(world: World) -> web.Application:
         return await receive_upload(request, store=world.uploads, keep_bytes=keep_bytes)
 
     app = web.Application(middlewares=[keep_log], client_max_size=LARGEST_BODY)
-    app.add_routes(
-        [
-            web.post(API + "/services/{path:.*}", _surround(world, serve_service)),
-            web.get(API + "/tasks", _surround(world, list_tasks)),
-            web.get(API + "/tasks/", _surround(world, list_tasks)),
-            web.get(API + "/tasks/{task_id}", _surround(world, query_task)),
-            web.post(API + "/tasks/{task_id}/cancel", _surround(world, cancel_task)),
-            web.get(API + "/uploads", _surround(world, _issue_policy)),
-            web.post(UPLOAD_PATH, receive),
-            web.get(BUCKET + "/{name:.*}", download, allow_head=False),
-        ]
-    )
+    serve = _surround(world, serve_service)
+    routes: list[tuple[str, str, Handler]] = [
+        ("POST", API + "/{path:services/.*?}", serve),
+        *(("POST", f"{API}/{{path:{path[1:]}}}", serve) for path in world.catalog.paths),
+        ("GET", API + "/tasks", _surround(world, list_tasks)),
+        ("GET", API + "/tasks/{task_id}", _surround(world, query_task)),
+        ("POST", API + "/tasks/{task_id}/cancel", _surround(world, cancel_task)),
+        ("GET", API + "/uploads", _surround(world, _issue_policy)),
+        ("POST", UPLOAD_PATH, receive),
+    ]
+    for method, path, handler in routes:
+        app.router.add_route(method, path + OPTIONAL_SLASH, handler)
+    # The name of a result file is signed, so here a slash more makes another name.
+    app.router.add_get(BUCKET + "/{name:.*}", download, allow_head=False)
     return app
 
 

@@ -18,7 +18,7 @@ from dsrun.emulator.references import (
     find_thumbnail,
 )
 from dsrun.emulator.task_calls import refuse_list
-from dsrun.emulator.tasks import Status, Task, draw_fate
+from dsrun.emulator.tasks import Ailment, Status, Task, draw_fate
 from dsrun.emulator.voices import answer_management, check_language, is_management
 from dsrun.emulator.wire import Refusal, new_id
 from dsrun.emulator.world import World
@@ -27,23 +27,23 @@ ASYNC_HEADER = "X-DashScope-Async"
 
 
 async def serve_service(call: Call) -> web.Response:
-    """POST to any path under /services."""
+    """POST to any path under /services, or to that of an operation file."""
     world = call.world
     body = await call.read_json()
-    path = "/services/" + call.request.match_info["path"]
-    operation = world.catalog.find(path, body.get("model"))
+    operation = world.catalog.find("/" + call.request.match_info["path"], body)
     _check_mode(call.request, operation)
     _charge(world.limits, operation)
     if operation.keeps_voices and is_management(body):
         if body["input"].get("action") == "list":
             refuse_list(world)
         return call.answer(answer_management(world.voices, body))
-    operation.check(body)
+    size_ailment = _strike_size(world, operation)
+    operation.check(body, any_size=size_ailment is not None)
     if operation.keeps_voices:
         check_language(body["input"])
     _strike_before(world, operation)
     if operation.is_task:
-        return _create_task(call, operation, body)
+        return _create_task(call, operation, body, size_ailment)
     return await answer_now(call, operation, body)
 
 
@@ -64,6 +64,15 @@ def _charge(limits: Limits, operation: Operation) -> None:
         )
 
 
+def _strike_size(world: World, operation: Operation) -> Ailment | None:
+    """Why the task will fail: the service lets some bad sizes through to it."""
+    sizes = operation.sizes
+    if sizes is None or not operation.is_task or not world.dice.strikes("bad-size"):
+        return None
+    message = f"The size is not match the allowed size {list(sizes)}"
+    return Ailment(code="InvalidParameter", message=message)
+
+
 def _strike_before(world: World, operation: Operation) -> None:
     if world.dice.strikes("arrears"):
         message = "Access denied, please make sure your account is in good standing."
@@ -75,11 +84,13 @@ def _strike_before(world: World, operation: Operation) -> None:
         world.voices.check_quota(is_used_up=world.dice.strikes("voice-quota"))
 
 
-def _create_task(call: Call, operation: Operation, body: Mapping[str, Any]) -> web.Response:
+def _create_task(
+    call: Call, operation: Operation, body: Mapping[str, Any], size_ailment: Ailment | None
+) -> web.Response:
     world, now = call.world, call.world.now()
     references = find_references(body)
     check_resolve_header(references, call.request.headers)
-    ailment = find_ailment(references, store=world.uploads, model=operation.model)
+    ailment = size_ailment or find_ailment(references, store=world.uploads, model=operation.model)
     parts = operation.count_parts(body)
     task = Task(
         task_id=new_id(),
@@ -105,12 +116,13 @@ async def answer_now(call: Call, operation: Operation, body: Mapping[str, Any]) 
         write_pointer(answer, pointer, body["input"].get(name, f"emulated-{name}"))
     if operation.keeps_voices:
         voice = world.voices.add(body["input"], now=world.now())
-        write_pointer(answer, operation.rules["outputs"]["voice"], voice)
+        if "voice" in operation.rules["outputs"]:
+            write_pointer(answer, operation.rules["outputs"]["voice"], voice)
     call.accept(body)
     if operation.artifacts["media"] == "audio":
         billed = await _add_speech(call, operation, body, answer)
     else:
-        billed = _add_pictures(call, operation, body, answer)
+        billed = await _add_pictures(call, operation, body, answer)
     price = operation.rules.get("price", {})
     if "billed" in price:
         write_pointer(answer, price["billed"], billed)
@@ -135,7 +147,7 @@ async def _add_speech(
     return len(speech.text) if counts_characters else 1
 
 
-def _add_pictures(
+async def _add_pictures(
     call: Call, operation: Operation, body: Mapping[str, Any], answer: dict[str, Any]
 ) -> int:
     world, layout = call.world, operation.artifacts
@@ -145,7 +157,13 @@ def _add_pictures(
             operation, body, seed=seed, index=index, scale=world.options.picture_scale
         )
         place = operation.place_of_part(index)
-        write_pointer(answer, place + layout["url"], _publish(call, picture))
+        if "base64" in layout:
+            data = base64.b64encode(await world.files.make(picture)).decode("ascii")
+            write_pointer(answer, place + layout["base64"], data)
+        else:
+            write_pointer(answer, place + layout["url"], _publish(call, picture))
+    if "format" in layout:
+        write_pointer(answer, layout["format"], "png")
     return count
 
 

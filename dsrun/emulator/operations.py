@@ -14,6 +14,8 @@ from dsrun.emulator.wire import Refusal, invalid_parameter
 
 MEDIA = ("image", "audio")
 LARGEST_SEED = 2**31 - 1
+SIZE = ["parameters", "size"]
+VOICE_TEXTS = {"preferred_name", "target_model", "voice_prompt", "preview_text"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,10 @@ class Operation:
 
     @property
     def keeps_voices(self) -> bool:
-        return bool(self.rules.get("recovery", {}).get("by") == "voice-list")
+        """Whether what it makes is a voice with the texts that the list of voices shows."""
+        texts = read_pointer(self.schema, "/properties/input/properties") or {}
+        is_listed = self.rules.get("recovery", {}).get("by") == "voice-list"
+        return is_listed and texts.keys() >= VOICE_TEXTS
 
     @property
     def running_tasks(self) -> int | None:
@@ -64,30 +69,43 @@ class Operation:
         seed = read_pointer(body, pointer) if pointer else None
         return random.randint(0, LARGEST_SEED) if seed is None else int(seed)
 
-    def check(self, body: Mapping[str, Any]) -> None:
-        """Refuse a request that breaks the schema."""
+    @property
+    def sizes(self) -> Sequence[str] | None:
+        """The sizes that a picture may have; None where a request has no size."""
+        size = read_pointer(self.schema, "/properties/parameters/properties/size")
+        return size.get("enum", ()) if isinstance(size, Mapping) else None
+
+    def check(self, body: Mapping[str, Any], *, any_size: bool = False) -> None:
+        """Refuse a request that breaks the schema; `any_size`: in anything but its size."""
         if "input" not in body:
             raise _missing("Input")
-        if not self.validator.is_valid(body):
-            error = next(iter(self.validator.iter_errors(body)))
-            raise invalid_parameter(_word_error(self.schema, error))
+        if self.validator.is_valid(body):
+            return
+        for error in self.validator.iter_errors(body):
+            if not (any_size and list(error.instance_path) == SIZE):
+                raise invalid_parameter(_word_error(self.schema, error))
 
 
 class Catalog:
-    """Operations by endpoint path and model."""
+    """Operations by endpoint path and model, in the order of their files."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        self._by_route = {(one.path, one.model): one for one in operations}
-        self._paths = {one.path for one in operations}
+        self._by_route: dict[tuple[str, str], list[Operation]] = {}
+        for one in operations:
+            self._by_route.setdefault((one.path, one.model), []).append(one)
+        self.paths = {one.path for one in operations}
         self._models = {one.model for one in operations}
 
-    def find(self, path: str, model: object) -> Operation:
-        operation = self._by_route.get((path, model)) if isinstance(model, str) else None
-        if operation is not None:
-            return operation
+    def find(self, path: str, body: Mapping[str, Any]) -> Operation:
+        """The operation of a request: the last of its model's files that allows it."""
+        model = body.get("model")
+        rivals = self._by_route.get((path, model)) if isinstance(model, str) else None
+        if rivals is not None:
+            allowing = (one for one in reversed(rivals) if one.validator.is_valid(body))
+            return next(allowing, rivals[-1])
         if model is None:
             raise _missing("Model")
-        if path not in self._paths or model in self._models:
+        if path not in self.paths or model in self._models:
             raise invalid_parameter("url error, please check url!")
         raise invalid_parameter("Model not exist.")
 
@@ -96,7 +114,7 @@ class Catalog:
 
 
 def load_operations(extra: Sequence[str] = ()) -> Catalog:
-    """The bundled files and more texts; the last one of a model and path wins."""
+    """The bundled files and more texts; of one model and path the last that allows a request."""
     folder = files("dsrun.schemas").joinpath("operations")
     bundled = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),

@@ -97,7 +97,8 @@ def _describe_task(
         failed = len(task.fate.failed_parts)
         succeeded = task.parts - failed
         _add_results(answer, task, world=world, origin=origin)
-        write_pointer(answer, task.operation.rules["price"]["billed"], succeeded)
+        if "billed" in (price := task.operation.rules["price"]):
+            write_pointer(answer, price["billed"], succeeded)
     elif status is Status.FAILED and task.fate.ailment is not None:
         failed = task.parts
         output["code"] = task.fate.ailment.code

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -35,6 +35,15 @@ class PlannedJob:
     index: int
     replica: int
     matrix: str
+
+
+class AskedJob(NamedTuple):
+    """What a job asks for; `wanted` counts its images or voices."""
+
+    job_id: str
+    operation: str
+    wanted: int
+    replica: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,13 @@ def planned_jobs(reader: LedgerReader) -> Iterator[list[PlannedJob]]:
     """Every job in plan order, in pages."""
     for page in reader.pages("job_id, step, idx, replica, matrix"):
         yield [PlannedJob(*tuple(row)[1:]) for row in page]
+
+
+def asked_jobs(reader: LedgerReader) -> Iterator[AskedJob]:
+    """What every job was asked for, in plan order."""
+    for page in reader.pages("job_id, operation, wanted, replica"):
+        for row in page:
+            yield AskedJob(*tuple(row)[1:])
 
 
 def ids_with_prefix(reader: LedgerReader, prefix: str, *, most: int) -> list[str]:

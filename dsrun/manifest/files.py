@@ -34,6 +34,8 @@ from dsrun.common.user_files import (
     read_file,
 )
 from dsrun.common.yaml_document import MAX_DEPTH, parse_yaml
+from dsrun.manifest.misread import EncodingDoubt, Misread
+from dsrun.manifest.oddities import Oddities, begins_plainly, is_blank
 
 _KEEP_BELOW_BYTES = 256 * 1024
 _CHUNK = 1 << 20
@@ -104,15 +106,18 @@ class DataFile:
         self._source = Source(path, shown_as, folders)
         self._read = _reader(path, shown_as)
         self._stamp = self._state()
-        self.sha256 = _sha256_of(self._source)
+        encoding = EncodingDoubt()
+        self.sha256 = _sha256_of(self._source, encoding)
         if check is not None:
             check(self.sha256)
-        self._kept: list[Json] | None = None
-        if self._stamp[0] < _KEEP_BELOW_BYTES:
-            self._kept = list(self._read(self._source))
-            self._count = len(self._kept)
-        else:
-            self._count = sum(1 for _ in self._read(self._source))
+        oddities = Oddities()
+        rows = self._read(self._source, oddities)
+        self._kept = list(rows) if self._stamp[0] < _KEEP_BELOW_BYTES else None
+        self._count = sum(1 for _ in rows) if self._kept is None else len(self._kept)
+        self.warnings = [
+            *misread_problems(shown_as, encoding.found()),
+            *oddities.problems(shown_as),
+        ]
 
     def __len__(self) -> int:
         return self._count
@@ -122,7 +127,7 @@ class DataFile:
             return iter(self._kept)
         if self._state() != self._stamp:
             raise _error(self.name, 0, "the file changed while dsrun was reading it; start again")
-        return self._read(self._source)
+        return self._read(self._source, Oddities())
 
     def open(self) -> BufferedReader:
         """Open the file, to copy its bytes. Raises ManifestError."""
@@ -224,12 +229,14 @@ def text_sha256(path: Path, *, shown_as: str) -> str:
     return _sha256_of(Source(path, shown_as))
 
 
-def _sha256_of(source: Source) -> str:
+def _sha256_of(source: Source, encoding: EncodingDoubt | None = None) -> str:
     state = hashlib.sha256()
     try:
         with TextIOWrapper(source.open(), encoding="utf-8-sig") as file:
             while chunk := file.read(_CHUNK):
                 state.update(chunk.encode())
+                if encoding is not None:
+                    encoding.see(chunk)
     except UnicodeDecodeError as error:
         raise _not_utf8(source) from error
     except OSError as error:
@@ -248,7 +255,7 @@ def decoded(data: bytes) -> str:
     return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _reader(path: Path, name: str) -> Callable[[Source], Iterator[Json]]:
+def _reader(path: Path, name: str) -> Callable[[Source, Oddities], Iterator[Json]]:
     readers = {
         ".csv": _read_csv,
         ".tsv": _read_tsv,
@@ -264,50 +271,100 @@ def _reader(path: Path, name: str) -> Callable[[Source], Iterator[Json]]:
     return readers[path.suffix.lower()]
 
 
-def _read_csv(source: Source) -> Iterator[Json]:
-    return map(itemgetter(1), _iter_table(source, delimiter=","))
+def _read_csv(source: Source, oddities: Oddities) -> Iterator[Json]:
+    return map(itemgetter(1), _iter_table(source, _csv_rows, oddities))
 
 
-def _read_tsv(source: Source) -> Iterator[Json]:
-    return map(itemgetter(1), _iter_table(source, delimiter="\t"))
+def _read_tsv(source: Source, oddities: Oddities) -> Iterator[Json]:
+    return map(itemgetter(1), _iter_table(source, _tsv_rows, oddities))
 
 
 def _line(source: Source, position: int) -> int:
-    kind = source.path.suffix.lower()
+    kind, unseen = source.path.suffix.lower(), Oddities()
     if kind in (".csv", ".tsv"):
-        rows = _iter_table(source, delimiter="\t" if kind == ".tsv" else ",")
+        rows = _iter_table(source, _tsv_rows if kind == ".tsv" else _csv_rows, unseen)
         return next(islice(rows, position, None), (0, None))[0]
-    if kind in (".txt", ".jsonl", ".ndjson"):
+    if kind == ".txt":
+        return next(islice(_iter_txt(source, unseen), position, None), (0, None))[0]
+    if kind in (".jsonl", ".ndjson"):
         lines = (number for number, line in enumerate(source.lines(), start=1) if line.strip())
         return next(islice(lines, position, None), 0)
     return parse_yaml(source.text(), file=source.name).place((position,))[0]  # JSON is YAML
 
 
-def _iter_table(source: Source, *, delimiter: str) -> Iterator[tuple[int, Json]]:
-    """Each row with the line where it begins."""
+_Cells = Iterator[tuple[int, list[str]]]  # of each row, with the line where it begins
+
+
+def _csv_rows(source: Source, lines: Iterator[str], oddities: Oddities) -> _Cells:
+    del oddities
+    rows = csv.reader(lines, strict=True)
+    begins = 1
+    try:
+        for row in rows:
+            yield begins, row
+            begins = rows.line_num + 1
+    except csv.Error as error:
+        words = str(error).replace("unexpected end of data", "a quote here is never closed")
+        raise _error(source.name, begins, f"not CSV: {words}") from error
+
+
+def _tsv_rows(source: Source, lines: Iterator[str], oddities: Oddities) -> _Cells:
+    """In TSV a quote is a character, and a line is a row."""
+    del source
+    for number, line in enumerate(lines, start=1):
+        text = line.rstrip("\n")
+        cells = text.split("\t") if text else []
+        if '"' in text:
+            oddities.look_at_quotes(number, cells)
+        yield number, cells
+
+
+def _iter_table(
+    source: Source,
+    rows_of: Callable[[Source, Iterator[str], Oddities], _Cells],
+    oddities: Oddities,
+) -> Iterator[tuple[int, Json]]:
+    """Each row that is not blank, with the line where it begins."""
     # Line ends are made one kind, within quotes too: they are no part of the digest either.
     name, lines = source.name, source.lines()
+    header: list[str] = []
+    count, width = -1, 0  # of the named columns, and of all that the header has room for
     with closing(lines):
-        rows = csv.reader(lines, delimiter=delimiter, strict=True)
-        begins = 1
-        try:
-            header = next((row for row in rows if row), None)
-            if header is None:
-                raise _error(name, 1, "the file is empty; its first line must name the columns")
-            _check_header(header, name, rows.line_num)
-            while True:
-                begins = rows.line_num + 1
-                row = next(rows, None)
-                if row is None:
-                    return
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise _error(name, begins, _ragged_words(row, header))
+        for begins, row in rows_of(source, lines, oddities):
+            if len(row) == count and begins_plainly(row[0]):
                 yield begins, dict(zip(header, row, strict=True))
-        except csv.Error as error:
-            words = str(error).replace("unexpected end of data", "a quote here is never closed")
-            raise _error(name, begins, f"not CSV: {words}") from error
+            elif is_blank(row):
+                if row:
+                    oddities.note_blank(begins)
+            elif not header:
+                header, width = _named_columns(row), len(row)
+                count = len(header)
+                _check_header(header, name, begins)
+            else:
+                oddities.look_at(begins, row[0])
+                if len(row) != count:
+                    _check_width(row, header, width, name, begins)
+                yield begins, dict(zip(header, row, strict=False))
+    if not header:
+        raise _error(name, 1, "the file is empty; its first line must name the columns")
+
+
+def _named_columns(row: list[str]) -> list[str]:
+    """The header without the nameless columns that a spreadsheet leaves at its end."""
+    count = len(row)
+    while is_blank(row[count - 1 : count]):
+        count -= 1
+    return row[:count]
+
+
+def _check_width(row: list[str], header: list[str], width: int, name: str, line: int) -> None:
+    """Beyond the named columns there may be nothing. Raises ManifestError."""
+    if not len(header) <= len(row) <= width:
+        raise _error(name, line, _ragged_words(row, header))
+    for number, cell in enumerate(row[len(header) :], start=len(header) + 1):
+        if not is_blank([cell]):
+            words = f"column {number} holds {show(cell)}, but has no name in the first line"
+            raise _error(name, line, f"{words}; name the column, or empty it")
 
 
 def _ragged_words(row: list[str], header: list[str]) -> str:
@@ -327,12 +384,12 @@ def _check_header(header: list[str], name: str, line: int) -> None:
             raise _error(name, line, f"two columns are named {column}")
 
 
-def _read_json(source: Source) -> Iterator[Json]:
+def _read_json(source: Source, _: Oddities) -> Iterator[Json]:
     data = source.read(_JSON_BYTES).removeprefix(codecs.BOM_UTF8)
     yield from _as_list(_parse_json(data, source.name, 0), source.name)
 
 
-def _read_jsonl(source: Source) -> Iterator[Json]:
+def _read_jsonl(source: Source, _: Oddities) -> Iterator[Json]:
     with source.open() as file:
         for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
             if len(line) > _LONGEST_LINE:
@@ -367,14 +424,24 @@ def _is_deeper(value: Json, depth: int) -> bool:
     return True
 
 
-def _read_yaml(source: Source) -> Iterator[Json]:
+def _read_yaml(source: Source, _: Oddities) -> Iterator[Json]:
     yield from _as_list(parse_yaml(source.text(), file=source.name).value, source.name)
 
 
-def _read_txt(source: Source) -> Iterator[Json]:
-    for line in source.lines():
-        if line.strip():
-            yield line.rstrip("\n")
+def _read_txt(source: Source, oddities: Oddities) -> Iterator[Json]:
+    return map(itemgetter(1), _iter_txt(source, oddities))
+
+
+def _iter_txt(source: Source, oddities: Oddities) -> Iterator[tuple[int, Json]]:
+    for number, line in enumerate(source.lines(), start=1):
+        text = line.rstrip("\n")
+        if begins_plainly(text):
+            yield number, text
+        elif not is_blank([text]):
+            oddities.look_at(number, text)
+            yield number, text
+        elif text:
+            oddities.note_blank(number)
 
 
 def _as_list(value: Json, name: str) -> list[Json]:
@@ -403,6 +470,14 @@ def _not_utf8(source: Source) -> ManifestError:
 def _error(name: str, line: int, message: str, *, column: int = 1) -> ManifestError:
     problem = Problem(file=name, line=line, column=column if line else 0, where="", message=message)
     return ManifestError([problem])
+
+
+def misread_problems(file: str, found: Misread | None) -> Iterator[Problem]:
+    """The warning of a file that seems to be misread, if any."""
+    if found is not None:
+        yield Problem(
+            file=file, line=found.line, column=found.column, where="", message=found.message
+        )
 
 
 def near_file(root: Path, name: str) -> str:

@@ -376,6 +376,26 @@ class MatrixReader:
             )
 
 
+def axis_names(section: Json) -> list[str]:
+    """The names that a `matrix` section gives its axes, as they are written; `include`'s at last.
+
+    A row may have another order: axes that `zip` names stand together there. The section may come
+    from a lock file that was edited: what is no axis is passed over.
+    """
+    if not isinstance(section, dict):
+        return []
+    names: list[str] = []
+    for key, value in section.items():
+        names += _keys_of(value) if key == "zip" else [key] if key not in RULES else []
+    return list(dict.fromkeys([*names, *_keys_of(section.get("include"))]))
+
+
+def _keys_of(rows: Json) -> list[str]:
+    """The keys of all rows of a list."""
+    rows = rows if isinstance(rows, list) else []
+    return [key for row in rows if isinstance(row, dict) for key in row]
+
+
 def idle_axes(matrix: Matrix, used: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The axes that no template uses, each with the rule that it may be a misspelling of."""
     ruled = {name for rule in (*matrix.include, *matrix.exclude) for name in rule}

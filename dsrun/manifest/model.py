@@ -59,6 +59,7 @@ class Manifest:
     keep: int | None = None  # run directories that stay; None: all
     metadata: bool = True  # pictures carry their request
     problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def root(self) -> Path:

@@ -31,8 +31,16 @@ from dsrun.common.user_files import (
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.common.yaml_scalars import is_text
 from dsrun.manifest.execution import parse_execution
-from dsrun.manifest.files import DataFile, decoded, files_matching, near_file, read_text
+from dsrun.manifest.files import (
+    DataFile,
+    decoded,
+    files_matching,
+    misread_problems,
+    near_file,
+    read_text,
+)
 from dsrun.manifest.matrix import MatrixReader
+from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.notify import read_notify
 from dsrun.manifest.schedule import read_schedule, schedule_faults
@@ -100,6 +108,7 @@ def read_manifest(
             *(document.problem(at, words) for at, words in faults),
             *_key_problems(opened, params, catalog),
         ),
+        warnings=(*misread_problems(str(path), misread(decoded(opened.source))), *reader.warnings),
     )
 
 
@@ -161,6 +170,7 @@ class _StepReader:
 
     def __init__(self, document: YamlDocument, inputs: Inputs, catalog: Catalog) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self._document = document
         self._inputs = inputs
         self._catalog = catalog
@@ -251,6 +261,7 @@ class _StepReader:
             text = read_text(path, shown_as=str(path), folders=self._inputs.folders)
             sha256 = sha256_hex(text.encode())
             self._inputs.check(name, path, sha256)
+            self.warnings += misread_problems(str(path), misread(text))
             return Text(source=text, at=at, file=name, sha256=sha256)
         except Unreadable as error:
             self.complain((*at, "file"), error.about(name))
@@ -268,12 +279,14 @@ class _StepReader:
             return None
         try:
             if path not in self._data_files:
-                self._data_files[path] = DataFile(
+                data = DataFile(
                     path,
                     shown_as=str(path),
                     folders=self._inputs.folders,
                     check=partial(self._inputs.check, name, path),
                 )
+                self._data_files[path] = data
+                self.warnings += data.warnings
             return self._data_files[path]
         except Unreadable as error:
             self.complain(at, error.about(name))

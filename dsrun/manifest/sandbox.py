@@ -12,7 +12,6 @@ from jinja2 import (
     StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
-    Undefined,
     UndefinedError,
     nodes,
     pass_context,
@@ -22,6 +21,7 @@ from jinja2.lexer import TokenStream
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
 from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
 
 from dsrun.common.digest import canonical_sha256
 from dsrun.common.messages import nearest
@@ -42,6 +42,14 @@ from dsrun.manifest.charges import (
     weight,
 )
 from dsrun.manifest.files import decoded
+from dsrun.manifest.spelling import (
+    SPELLING_FILTERS,
+    EscapingFormatter,
+    Formatter,
+    formatted_values,
+    spelled,
+    spelled_arguments,
+)
 from dsrun.manifest.template_errors import TemplateProblem, numbered
 
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
@@ -85,7 +93,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, finalize=self._printable)
-        self.add_filters(self.filters)
+        self.add_filters({**self.filters, **SPELLING_FILTERS})
         self.filters |= {
             "_built": _in_context(self.sized),
             "_counted": _in_context(self._counted),
@@ -157,7 +165,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             self.spend(weight(left, MAX_TEXT) + weight(right, MAX_TEXT))
         self.spend(of_operator(operator, left, right))
+        if operator == "%" and isinstance(left, str):
+            right = formatted_values(right)
         return self.sized(super().call_binop(context, operator, left, right))
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`str.format` and `str.format_map`, whose values are spelled as in a text."""
+        if super().wrap_str_format(value) is None:
+            return None
+        text: str = value.__self__
+        own = Formatter(self)
+        if isinstance(text, Markup):
+            own = EscapingFormatter(self, escape=text.escape)
+
+        @wraps(value)
+        def formatted(*args: Any, **kwargs: Any) -> str:
+            if value.__name__ == "format_map":
+                (kwargs,), args = args, ()
+            return type(text)(own.vformat(text, args, kwargs))
+
+        return formatted
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
         """Jinja would write a traceback with as many empty lines as the error's line says."""
@@ -201,6 +228,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return function(*args)
             head, (read, kwargs) = args[:is_passed], self._read(args[is_passed:], kwargs)
             self.spend(_price(charge, read, kwargs))
+            read, kwargs = spelled_arguments(name, read, kwargs)
             return self.sized(function(*head, *read, **kwargs))
 
         return filtered
@@ -246,20 +274,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(texts)
 
     def _printable(self, value: Any) -> Any:
-        """What may stand in a text. A method or generator would print its place in memory."""
+        """What may stand in a text, in its spelling."""
         if type(value) is str:
             if len(value) > _SHORT:
                 self.spend(len(value) >> 2)
             return value
-        if value is None or isinstance(value, int | float | Undefined):
-            return value
-        if isinstance(value, str | list | tuple | dict):
+        if isinstance(value, str):
             self.spend(4 * weight(value, MAX_TEXT))
-            return value
-        raise SecurityError(
-            f"the expression gives a {type(value).__name__}, which is no text; end it with a "
-            "filter such as `| join(', ')` or `| list`"
-        )
+        return spelled(value)
 
 
 def _in_context(function: Callable[..., Any]) -> Callable[..., Any]:

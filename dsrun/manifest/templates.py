@@ -27,6 +27,7 @@ from dsrun.common.models import Json
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
 from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting
+from dsrun.manifest.spelling import spelled
 from dsrun.manifest.template_errors import TemplateProblem, misnamed, unreadable, unrendered
 
 _COMPUTED = (
@@ -272,7 +273,7 @@ def _plain_json(value: Any) -> Json:
 
 def _plain_parts(value: Any) -> Json:
     if isinstance(value, Mapping):
-        return {str(key): _plain_parts(item) for key, item in value.items()}
+        return {str(spelled(key)): _plain_parts(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain_parts(item) for item in value]
     if isinstance(value, str):
@@ -287,7 +288,7 @@ def _no_json(value: Any) -> NoReturn:
         str(value)  # raises UndefinedError with Jinja's words
     raise TemplateProblem(
         f"the expression gives a {type(value).__name__}, which is no JSON value; "
-        "end it with a filter such as `| list` or `| string`"
+        "end it with a filter such as `| list` or `| join`"
     )
 
 

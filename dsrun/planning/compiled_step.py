@@ -1,6 +1,6 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.matrix import Row, idle_axes
 from dsrun.manifest.model import Manifest, Step
+from dsrun.manifest.spelling import NoText
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_text import Builder, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
@@ -106,6 +107,15 @@ class CompiledStep:
                 yield self.job(row, index=index, replica=replica)
             except RowProblem as error:
                 yield RowProblem(error.problems, index=index, row=row)
+
+    def jobs_at(self, indexes: Collection[int]) -> Iterator[Job]:
+        """The jobs of some rows, in order. Raises RowProblem."""
+        last = max(indexes, default=-1)
+        for row, index, replica in self._numbered_rows():
+            if index > last:
+                return
+            if index in indexes:
+                yield self.job(row, index=index, replica=replica)
 
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
@@ -280,4 +290,6 @@ class CompiledStep:
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         problem = self._texts.problem(failure.text, failure.error)
-        return Finding("template", name_known(problem, variables))
+        cause = failure.error.__cause__
+        rule = f"no text: {cause.kind}" if isinstance(cause, NoText) else "template"
+        return Finding(rule, name_known(problem, variables))

@@ -7,6 +7,7 @@ to disk.
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -23,11 +24,13 @@ class Clash(NamedTuple):
     second_index: int
 
 
-class ChosenJob(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ChosenJob:
     """The fields of a Job that are kept when a selection picks it."""
 
     job_id: str
     step: str
+    index: int
     units: int
 
 
@@ -42,7 +45,7 @@ class ChosenJobs:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
-            "units INT, lot BLOB); BEGIN;"
+            "idx INT, units INT, lot BLOB); BEGIN;"
         )
         self._count = 0
 
@@ -54,8 +57,8 @@ class ChosenJobs:
 
     def add(self, job: Job, *, lot: bytes | None = None) -> None:
         """Add a job unless it is here already; a sample takes the smallest lots."""
-        values = (job.job_id, job.step, job.units, lot)
-        sql = "INSERT OR IGNORE INTO job (id, step, units, lot) VALUES (?, ?, ?, ?)"
+        values = (job.job_id, job.step, job.index, job.units, lot)
+        sql = "INSERT OR IGNORE INTO job (id, step, idx, units, lot) VALUES (?, ?, ?, ?, ?)"
         self._count += self._db.execute(sql, values).rowcount
 
     def keep_sample(self, size: int) -> None:
@@ -69,10 +72,11 @@ class ChosenJobs:
 
     def pages(self) -> Iterator[list[ChosenJob]]:
         last = 0
-        sql = "SELECT id, step, units, number FROM job WHERE number > ? ORDER BY number LIMIT ?"
+        columns = "id, step, idx, units, number"
+        sql = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
         while rows := self._db.execute(sql, (last, _PAGE)).fetchall():
-            yield [ChosenJob(*row[:3]) for row in rows]
-            last = rows[-1][3]
+            yield [ChosenJob(*row[:-1]) for row in rows]
+            last = rows[-1][-1]
 
     def ids(self) -> Iterator[list[str]]:
         """The ids of each page."""

@@ -7,6 +7,8 @@ from itertools import islice
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
+from dsrun.manifest.files import misread_problems
+from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
@@ -152,6 +154,8 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             *_key_problems(manifest, templates),
         ),
         warnings=[
+            *manifest.warnings,
+            *_misread_includes(manifest, templates),
             *_rate_warnings(manifest, catalog),
             *(warning for compiled in steps for warning in compiled.warnings),
         ],
@@ -255,6 +259,11 @@ def _key_problems(manifest: Manifest, templates: Templates) -> Iterator[Problem]
     for name, text in templates.files.items():
         if holds_key(text) or is_key_file(manifest.inputs.place(name)):
             yield manifest.document.problem(("steps",), f"the included file {name} {KEPT_KEY}")
+
+
+def _misread_includes(manifest: Manifest, templates: Templates) -> Iterator[Problem]:
+    for name, text in templates.files.items():
+        yield from misread_problems(str(manifest.root / name), misread(text))
 
 
 def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:

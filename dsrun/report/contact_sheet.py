@@ -1,34 +1,48 @@
-"""A contact sheet: the pictures of a run, arranged by two axes, as one PNG."""
+"""A contact sheet: the pictures of a run, arranged by two axes, as one PNG or JPEG."""
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from dsrun.common.errors import UsageError
-from dsrun.common.messages import nearest
-from dsrun.report.entries import Picture, pictures_of, thumb_of
+from dsrun.common.lockfile import read_lockfile
+from dsrun.ledger import lookup
+from dsrun.ledger.reader import LedgerReader
+from dsrun.report.entries import Picture, entries_of, order_axes, thumb_of
+from dsrun.report.results import iter_results
+from dsrun.report.sheet_places import (
+    Cells,
+    Place,
+    cells_of,
+    choose_axes,
+    find_places,
+    labels_of,
+    values_of,
+)
 from dsrun.report.thumbs import open_small
+from dsrun.service.catalog import load_catalog
 from dsrun.storage.files import write_whole
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-_SIDES = (
-    256,
-    192,
-    128,
-    96,
-    64,
-)  # of a picture; the largest that keeps the sheet within bounds is taken
+_FORMATS = {"": "PNG", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_QUALITY = 85  # of a JPEG
+_WIDTH = 2400  # pixels, where nobody asks for another and no picture gets too small
 _LONGEST = 12_000  # pixels a side: what viewers and chats still open
+_LARGEST, _SMALL, _SMALLEST = 256, 48, 24  # pixels a picture
 _MOST_IN_CELL = 4
 _GAP = 8
-_TYPE = 17
+_TYPE, _LABEL = 17, 12  # pixels
 _LINES = 3  # of a heading
+_LABEL_LINES = 2
+_TOP = _LINES * (_TYPE + 4) + 2 * _GAP
 _PAPER, _INK, _SOFT, _EMPTY = (255, 255, 255), (29, 28, 26), (99, 96, 90), (239, 236, 230)
+_ALARM = (160, 30, 20)
 # Searched by name in the system's font folders; none of them has to be installed.
 _FONTS = (
     "NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "wqy-microhei.ttc", "msyh.ttc",
@@ -36,115 +50,139 @@ _FONTS = (
 )  # fmt: skip
 _FOREIGN = re.compile("[^\\x20-\\x7e]")  # what Pillow's built-in font may lack
 
-Cells = dict[tuple[str, str], list[Picture]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grid:
+    """Where everything stands, in pixels. A cell has room for `wide` pictures, side by side."""
+
+    rows: Sequence[str]
+    cols: Sequence[str]
+    wide: int
+    side: int
+    left: int  # how wide the headings of rows are
+    strip: int  # how high the labels are
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """From a cell to the next one."""
+        return self.wide * (self.side + _GAP), self.side + _GAP + self.strip
+
+    @property
+    def size(self) -> tuple[int, int]:
+        x, y = self.corner(len(self.rows), len(self.cols))
+        return x, y
+
+    def corner(self, row: int, column: int) -> tuple[int, int]:
+        step_x, step_y = self.step
+        return self.left + 2 * _GAP + column * step_x, _TOP + row * step_y
 
 
 def write_sheet(
     path: Path,
+    view: LedgerReader,
     run_dir: Path,
-    entries: Sequence[dict[str, Any]],
     *,
     rows: str | None,
     cols: str | None,
+    width: int | None = None,
 ) -> None:
-    """Write the sheet as PNG. Axes that are None are chosen.
+    """Write the sheet, at most `width` pixels wide. Axes that are None are chosen.
 
     Raises UsageError for an unknown axis, or where there are no pictures or too many for a sheet;
     SetupError where the file cannot be written.
     """
-    pictures = list(pictures_of(entries))
-    if not pictures:
+    form = _FORMATS.get(path.suffix.lower())
+    if form is None:
+        allowed = ", ".join(filter(None, _FORMATS))
+        raise UsageError(f"--sheet {path}: found {path.suffix}; allowed: {allowed}")
+    places = _places(view, run_dir)
+    if not any(place.picture for place in places):
         raise UsageError(f"{run_dir} has no pictures, so there is no contact sheet")
-    rows, cols = _choose(pictures, rows, cols)
-    shown = [p for p in pictures if rows in p.axes and cols in p.axes]
-    row_names, col_names = (_values(axis, entries, shown) for axis in (rows, cols))
-    cells: Cells = {}
-    for picture in shown:
-        cells.setdefault((picture.axes[rows], picture.axes[cols]), []).append(picture)
-    wide = min(_MOST_IN_CELL, max(map(len, cells.values())))
-    side = _side(len(row_names), len(col_names) * wide)
-    image = _draw(run_dir, cells, row_names, col_names, side=side, wide=wide)
-    _write(ImageDraw.Draw(image), (_GAP, _GAP), f"{rows} \\ {cols}", width=_left(side), ink=_SOFT)
+    rows, cols = choose_axes(places, rows, cols)
+    cells = cells_of(places, rows, cols)
+    labels = {key: labels_of(cell, (rows, cols)) for key, cell in cells.items()}
+    grid = _fit(
+        values_of(rows, places, (row for row, _ in cells)),
+        values_of(cols, places, (column for _, column in cells)),
+        wide=min(_MOST_IN_CELL, max(map(len, cells.values()))),
+        lines=_LABEL_LINES if any(map(any, labels.values())) else 0,
+        width=width,
+    )
+    image = _draw(run_dir, cells, labels, grid)
+    _write(ImageDraw.Draw(image), (_GAP, _GAP), f"{rows} \\ {cols}", width=grid.left, ink=_SOFT)
     data = io.BytesIO()
-    image.save(data, format="PNG")
+    image.save(data, format=form, quality=_QUALITY)
     write_whole(path, [data.getvalue()])
 
 
-def axes_of(pictures: Iterable[Picture]) -> dict[str, int]:
-    """The axes of pictures and their number of values, those of the matrix first."""
-    values: dict[str, set[str]] = {}
-    for picture in pictures:
-        for name, value in picture.axes.items():
-            values.setdefault(name, set()).add(value)
-    own = ("step", "seed", "picture")
-    order = sorted(values, key=lambda name: name in own)
-    return {name: len(values[name]) for name in order}
+def _places(view: LedgerReader, run_dir: Path) -> list[Place]:
+    entries = [entry for line in iter_results(view) for entry in entries_of(line)]
+    order_axes(entries, read_lockfile(run_dir).get("manifest"))
+    asked = {job.job_id: job for job in lookup.asked_jobs(view)}
+    catalog = load_catalog()
+
+    def makes_pictures(operation: str) -> bool:
+        """An operation of the user's own, of which nothing has come, may."""
+        return operation not in catalog or catalog[operation].artifacts.media == "image"
+
+    return list(find_places(entries, asked, makes_pictures=makes_pictures))
 
 
-def _values(axis: str, entries: Iterable[dict[str, Any]], shown: Iterable[Picture]) -> list[str]:
-    """The values that have a picture, in the order of the matrix, even if earlier jobs failed."""
-    order = {entry["axes"][axis]: None for entry in entries if axis in entry["axes"]}
-    pictured = {picture.axes[axis]: None for picture in shown}
-    return [value for value in order | pictured if value in pictured]
+def _fit(
+    rows: Sequence[str], cols: Sequence[str], *, wide: int, lines: int, width: int | None
+) -> _Grid:
+    """The grid with the largest pictures that its bounds allow; a label has so many `lines`.
+
+    Raises UsageError.
+    """
+    strip = lines * (_LABEL + 3) + (3 if lines else 0)
+
+    def side_in(bound: int) -> int:
+        across = (bound - _left(bound) - 2 * _GAP) // (len(cols) * wide) - _GAP
+        down = (_LONGEST - _TOP) // len(rows) - _GAP - strip
+        return min(_LARGEST, across, down)
+
+    bound = width or _WIDTH
+    side = side_in(bound)
+    if width is None and side < _SMALL:  # rather a wide sheet than one on which nothing is seen
+        bound, side = _LONGEST, min(_SMALL, side_in(_LONGEST))
+    if side < _SMALLEST:
+        more = " or a larger --width" if side_in(_LONGEST) >= _SMALLEST else ""
+        raise UsageError(
+            f"{len(rows)} rows and {len(cols)} columns, with up to {wide} pictures side by side, "
+            f"are too many for a contact sheet {bound} pixels wide; "
+            f"choose axes with fewer values{more}"
+        )
+    strip = strip if side >= _SMALL else 0  # below that no label can be read
+    return _Grid(rows=rows, cols=cols, wide=wide, side=side, left=_left(bound), strip=strip)
 
 
-def _choose(pictures: Sequence[Picture], rows: str | None, cols: str | None) -> tuple[str, str]:
-    axes = axes_of(pictures)
-    for option, name in (("--rows", rows), ("--cols", cols)):
-        if name is not None and name not in axes:
-            raise UsageError(
-                f"{option} {name}: there is no such axis{nearest(name, list(axes))}; "
-                f"allowed: {', '.join(axes)}"
-            )
-
-    def arranges_nothing(name: str) -> bool:
-        """One value only, or a seed for each picture, which would make the sheet a diagonal."""
-        return axes[name] == 1 or (name == "seed" and axes[name] == len(pictures))
-
-    free = [name for name in sorted(axes, key=arranges_nothing) if name != rows]
-    cols = cols or free[0]
-    rows = rows or next(name for name in [*free, "step"] if name != cols)
-    if not any(rows in picture.axes and cols in picture.axes for picture in pictures):
-        raise UsageError(f"no picture has both axes, {rows} and {cols}; choose others")
-    return rows, cols
-
-
-def _side(rows: int, columns: int) -> int:
-    for side in _SIDES:
-        if max(rows, columns) * (side + _GAP) + 2 * side <= _LONGEST:
-            return side
-    raise UsageError(
-        f"a contact sheet of {rows} rows and {columns} columns of pictures is too large; "
-        "choose axes with fewer values"
-    )
+def _left(bound: int) -> int:
+    return min(140, bound // 5)
 
 
 def _draw(
-    run_dir: Path, cells: Cells, rows: list[str], cols: list[str], *, side: int, wide: int
+    run_dir: Path, cells: Cells, labels: dict[tuple[str, str], list[str]], grid: _Grid
 ) -> Image.Image:
-    left, top = _left(side) + 2 * _GAP, _LINES * (_TYPE + 4) + 2 * _GAP
-    step_x, step_y = wide * (side + _GAP), side + _GAP
-    image = Image.new("RGB", (left + len(cols) * step_x, top + len(rows) * step_y), _PAPER)
+    image = Image.new("RGB", grid.size, _PAPER)
     draw = ImageDraw.Draw(image)
-    for number, name in enumerate(cols):
-        _write(draw, (left + number * step_x, _GAP), name, width=step_x - _GAP)
-    for number, name in enumerate(rows):
-        _write(draw, (_GAP, top + number * step_y), name, width=_left(side))
-    for y, row in enumerate(rows):
-        for x, column in enumerate(cols):
-            inside = cells.get((row, column), [])
-            corner = (left + x * step_x, top + y * step_y)
-            for number, picture in enumerate(inside[:wide]):
-                at = (corner[0] + number * (side + _GAP), corner[1])
-                _paste(image, run_dir, picture, at, side)
-            if len(inside) > wide:
-                _note_more(draw, (corner[0] + step_x - _GAP, corner[1]), len(inside) - wide)
+    side, (step_x, _) = grid.side, grid.step
+    for number, name in enumerate(grid.cols):
+        _write(draw, (grid.corner(0, number)[0], _GAP), name, width=step_x - _GAP)
+    for number, name in enumerate(grid.rows):
+        _write(draw, (_GAP, grid.corner(number, 0)[1]), name, width=grid.left)
+    for y, row in enumerate(grid.rows):
+        for x, column in enumerate(grid.cols):
+            cell, words = cells.get((row, column), []), labels.get((row, column), [])
+            left, top = grid.corner(y, x)
+            for number, place in enumerate(cell[: grid.wide]):
+                at = (left + number * (side + _GAP), top)
+                _place(image, run_dir, place, at, side)
+                if grid.strip:
+                    _label(draw, (at[0], top + side + 2), words[number], side)
+            if len(cell) > grid.wide:
+                _note_more(draw, (left + step_x - _GAP, top), len(cell) - grid.wide)
     return image
-
-
-def _left(side: int) -> int:
-    """How wide the headings of rows are."""
-    return max(140, side // 2)
 
 
 def _note_more(draw: ImageDraw.ImageDraw, corner: tuple[int, int], number: int) -> None:
@@ -156,16 +194,40 @@ def _note_more(draw: ImageDraw.ImageDraw, corner: tuple[int, int], number: int) 
     draw.text((at[0] + 4, at[1] + 2), words, _INK, _font(words))
 
 
-def _paste(
-    image: Image.Image, run_dir: Path, picture: Picture, corner: tuple[int, int], side: int
+def _place(
+    image: Image.Image, run_dir: Path, place: Place, corner: tuple[int, int], side: int
 ) -> None:
+    """Draw a picture, or a grey place that says why there is none."""
+    small = None if place.picture is None else _open(run_dir, place.picture, side)
+    if small is not None:
+        x, y = corner
+        image.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
+        return
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), _EMPTY)
+    font, words = _font(place.words, _LABEL), place.words or "cannot be read"
+    lines = _wrapped(words, font, side - 8)[: max(1, (side - 4) // (_LABEL + 3))]
+    for number, line in enumerate(lines):
+        at = (corner[0] + 4, corner[1] + 4 + number * (_LABEL + 3))
+        draw.text(at, line, _SOFT if place.is_open else _ALARM, font)
+
+
+def _open(run_dir: Path, picture: Picture, side: int) -> Image.Image | None:
     thumb = run_dir / thumb_of(picture.sha256)  # faster to read, and never smaller than `side`
     try:
-        small = open_small(thumb if thumb.is_file() else run_dir / picture.path, side)
+        return open_small(thumb if thumb.is_file() else run_dir / picture.path, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        small = Image.new("RGB", (side, side), _EMPTY)  # missing or damaged: its place stays empty
-    x, y = corner
-    image.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
+        return None
+
+
+def _label(draw: ImageDraw.ImageDraw, at: tuple[int, int], words: str, width: int) -> None:
+    """Write below a picture what tells it from its neighbours."""
+    font = _font(words, _LABEL)
+    lines = _wrapped(words, font, width)
+    if len(lines) > _LABEL_LINES:
+        lines = [*lines[: _LABEL_LINES - 1], f"{lines[_LABEL_LINES - 1][:-2]}..."]
+    for number, line in enumerate(lines):
+        draw.text((at[0], at[1] + number * (_LABEL + 3)), line, _SOFT, font)
 
 
 def _write(
@@ -178,6 +240,14 @@ def _write(
 ) -> None:
     """Write a heading, wrapped to the width and cut after `_LINES` lines."""
     font = _font(text)
+    lines = _wrapped(text, font, width)
+    if len(lines) > _LINES:
+        lines = [*lines[: _LINES - 1], lines[_LINES - 1][:-1] + "..."]
+    for number, line in enumerate(lines):
+        draw.text((at[0], at[1] + number * (_TYPE + 4)), line, ink, font)
+
+
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
     lines = [""]
     for sign in " ".join(text.split()):
         if font.getlength(lines[-1] + sign) <= width:
@@ -189,16 +259,18 @@ def _write(
             lines.append(tail + sign)
         else:
             lines.append(sign.strip())
-    if len(lines) > _LINES:
-        lines = [*lines[: _LINES - 1], lines[_LINES - 1][:-1] + "..."]
-    for number, line in enumerate(lines):
-        draw.text((at[0], at[1] + number * (_TYPE + 4)), line, ink, font)
+    return lines
 
 
-def _font(text: str) -> Font:
-    for name in _FONTS if _FOREIGN.search(text) else ():
+def _font(text: str, size: int = _TYPE) -> Font:
+    return _loaded(bool(_FOREIGN.search(text)), size)
+
+
+@lru_cache
+def _loaded(is_foreign: bool, size: int) -> Font:
+    for name in _FONTS if is_foreign else ():
         try:
-            return ImageFont.truetype(name, _TYPE)
+            return ImageFont.truetype(name, size)
         except OSError:
             continue
-    return ImageFont.load_default(_TYPE)
+    return ImageFont.load_default(size)

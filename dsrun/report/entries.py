@@ -1,12 +1,13 @@
 """What a report shows: an entry for every row of the matrix, and advice on what failed."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
 from dsrun.common.models import Json
+from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
 from dsrun.storage.layout import THUMBS
 
@@ -72,11 +73,10 @@ _DIGITS = 24  # of an artifact's SHA-256, in the name of its thumbnail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One image of a run: its path below the run directory, and its values of the axes."""
+    """One image of a run; its path is below the run directory."""
 
     path: str
     sha256: str
-    axes: dict[str, str]
 
 
 def thumb_of(sha256: str) -> str:
@@ -108,17 +108,25 @@ def entries_of(line: Json) -> Iterator[dict[str, Json]]:
         yield own | {"row": yaml_text(row["matrix"])} | shared
 
 
+def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] | None) -> None:
+    """Put the axes of each entry in the order in which the manifest of the lock file has them."""
+    sections = {} if manifest is None else manifest["steps"]
+    orders = {name: axis_names(step.get("matrix")) for name, step in sections.items()}
+    for entry in entries:
+        axes, order = entry["axes"], orders.get(entry["step"], [])
+        entry["axes"] = {name: axes[name] for name in (*order, *axes) if name in axes}
+
+
 def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
-    """Every image of these entries, with its values of the axes as text."""
+    """Every image of these entries."""
     for entry in entries:
         for file in entry["files"]:
-            if file["media_type"].startswith("image/"):
-                own = {
-                    "step": entry["step"],
-                    "seed": str(file["seed"]),
-                    "picture": str(file["index"]),
-                }
-                yield Picture(path=file["path"], sha256=file["sha256"], axes=own | entry["axes"])
+            if is_image(file):
+                yield Picture(path=file["path"], sha256=file["sha256"])
+
+
+def is_image(file: Mapping[str, Json]) -> bool:
+    return str(file["media_type"]).startswith("image/")
 
 
 def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:

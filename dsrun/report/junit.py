@@ -13,6 +13,7 @@ from dsrun.common.escaping import escaped
 from dsrun.common.models import OPEN, JobStatus
 from dsrun.common.redaction import mask
 from dsrun.ledger.history import seconds_between
+from dsrun.report.entries import label_of
 
 # Characters that `escaped` leaves alone and XML 1.0 cannot hold, not even escaped.
 _NO_XML = re.compile("[\ufffe\uffff]")
@@ -47,7 +48,7 @@ def _opening(tag: str, name: str, counts: Iterable[Mapping[JobStatus, int]]) -> 
 
 
 def _case(name: str, job: Mapping[str, Any]) -> ET.Element:
-    values = ", ".join(f"{axis}={value}" for axis, value in job["matrix"].items())
+    values = ", ".join(f"{axis}={label_of(value)}" for axis, value in job["matrix"].items())
     title = f"{job['index']}: {values}" if values else str(job["index"])
     taken = seconds_between(job["submitted_at"], job["ended_at"]) if job["submitted_at"] else None
     case = ET.Element(

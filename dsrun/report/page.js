@@ -43,11 +43,11 @@ const cards = [];
 for (const entry of data.entries) {
   const files = entry.files.length ? entry.files : [null];
   for (const file of files) {
-    const axes = new Map();
-    axes.set("step", entry.step);
-    if (file && file.seed !== null) axes.set("seed", String(file.seed));
-    if (file) axes.set("picture", String(file.index));
-    for (const [name, value] of Object.entries(entry.axes)) axes.set(name, value);
+    const axes = new Map(Object.entries(entry.axes)); // in the order of the manifest
+    const add = (name, value) => { if (!axes.has(name)) axes.set(name, value); };
+    add("step", entry.step);
+    if (file && file.seed !== null) add("seed", String(file.seed));
+    if (file) add("picture", String(file.index));
     const words = [
       promptOf(entry.request), ...axes.values(), entry.job_id, entry.task_id, entry.request_id,
       file && file.path, entry.error && `${entry.error.code} ${entry.error.message}`,
@@ -240,7 +240,8 @@ function short(text) {
 }
 
 function caption(card) {
-  const shown = axes.filter((name) => card.axes.has(name) && ![state.rows, state.cols, state.split].includes(name));
+  const arranged = [state.rows, state.cols, state.split];
+  const shown = [...card.axes.keys()].filter((name) => axes.includes(name) && !arranged.includes(name));
   const words = shown.map((name) => short(card.axes.get(name)));
   return words.length ? words : [`${card.entry.step} ${card.entry.index}`];
 }

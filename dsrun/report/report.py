@@ -10,9 +10,10 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import JobStatus, Json
+from dsrun.common.units import duration_words
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import Entries, add_thumbs, pictures_of
+from dsrun.report.entries import Entries, add_thumbs, order_axes, pictures_of
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
 from dsrun.storage.files import write_whole
@@ -60,6 +61,7 @@ def write_report(
 
 def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> None:
     lockfile = read_lockfile(run_dir)
+    order_axes(entries, lockfile.get("manifest"))
     thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
     head = _head(view, run_dir, lockfile, entries)
@@ -103,11 +105,11 @@ def _head(
     manifest = lockfile.get("manifest") or {}
     digest = lockfile.get("digest") or run_dir.name
     emulated = is_emulated(run_dir)
-    spent = ", ".join(map(str, totals.spent(view))) or "nothing"
+    spent = "" if emulated else ", ".join(map(str, totals.spent(view)))
     total = view.row_count()
     facts = {
-        "cost": f"{spent} (emulated)" if emulated else spent,
-        "duration": _words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
+        "cost": spent or f"nothing{' (emulated)' if emulated else ''}",
+        "duration": duration_words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
         "last run": runs[-1].started_at if runs else "never",
         "digest": digest,
     }
@@ -134,11 +136,3 @@ def _seconds(started_at: str, ended_at: str | None) -> float:
         return 0.0
     took = datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)
     return max(0.0, took.total_seconds())
-
-
-def _words(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
+from dsrun.service.agreement import disagreements
 from dsrun.service.families import members, models_of
 from dsrun.service.operation import (
     ArtifactSpec,
@@ -34,6 +35,7 @@ from dsrun.service.operation import (
     UploadField,
     Uploads,
 )
+from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
     SchemaFault,
@@ -48,6 +50,7 @@ from dsrun.service.short_form import Part, ShortForm
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
 _WORKSPACE = "x-dashscope-workspace"
+_ASYNC = ("X-DashScope-Async", "enable")
 
 _DAY_S = 86400.0
 _MOST = 1_000_000
@@ -85,10 +88,10 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._operations
 
-    def own_schemas(self) -> tuple[str, ...]:
-        """The schemas of the user's operation files, with every reference resolved."""
+    def own_schemas(self, used: Container[str]) -> tuple[str, ...]:
+        """The schemas of the user's operation files in use, with every reference resolved."""
         own = (one for one in self._operations.values() if one.family in self.own)
-        return tuple(json_text(one.schema) for one in own)
+        return tuple(json_text(one.schema) for one in own if one.name in used)
 
     def validator(self, name: str) -> SchemaValidator:
         if name not in self._validators:
@@ -113,20 +116,21 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
             bundled[schema["$id"]] = schema
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
-    texts = {}
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
     taken = {name for one in operations for name in (one.name, one.family)}
     for path in sorted(own.glob("*.json")) if own else ():
-        raw = _read_own(path, folders)
-        if path.stem in taken:
-            words = "dsrun has one of this name; rename the file"
-            raise _not_an_operation(path, raw, [Fault((), words)])
-        more = _parse_own(path, raw, bundled)
-        if clash := sorted(taken & {one.name for one in more}):
-            words = f"dsrun has an operation {clash[0]} already; take that model out of the enum"
-            raise _not_an_operation(path, raw, [Fault(("properties", "model"), words)])
+        try:
+            raw = _read_own(path, folders)
+            more = _parse_own(path, raw, bundled, taken=taken)
+        except ManifestError as error:
+            problems += error.problems
+            continue
         operations += more
         taken |= {path.stem, *(one.name for one in more)}
         texts[path.stem] = raw.decode()
+    if problems:
+        raise ManifestError(problems)
     return Catalog(operations, own=texts)
 
 
@@ -148,13 +152,18 @@ def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
         raise ManifestError([problem]) from error
 
 
-def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> list[Operation]:
+def _parse_own(
+    path: Path, raw: bytes, bundled: Mapping[str, Json], *, taken: Container[str]
+) -> list[Operation]:
     try:
         schema = orjson.loads(raw)
         faults = list(_faults(schema, bundled))
         if not faults:
             check_endpoint(schema["x-dsrun"]["endpoint"])
-            return _parse_inlined(path.stem, inlined(schema, bundled))
+            more, faults = _parse_inlined(path.stem, inlined(schema, bundled))
+            faults += _clashes(path.stem, more, taken)
+            if not faults:
+                return more
     except SchemaFault as error:
         faults = [Fault(error.path, str(error))]
     except KeyError as error:
@@ -166,16 +175,35 @@ def _parse_own(path: Path, raw: bytes, bundled: Mapping[str, Json]) -> list[Oper
     raise _not_an_operation(path, raw, faults)
 
 
-def _parse_inlined(name: str, schema: Mapping[str, Json]) -> list[Operation]:
-    """The operations of a user's file. Raises SchemaFault and what `parse_file` raises."""
-    if not models_of(schema):
-        return [parse_operation(name, linear(schema))]
-    operations = []
-    for model, own in members(schema):
-        for fault in _schema_faults(own):
-            raise SchemaFault((), f"for {model}: {fault.message}")
-        operations.append(parse_operation(model, linear(own), family=name))
-    return operations
+def _parse_inlined(name: str, schema: Mapping[str, Json]) -> tuple[list[Operation], list[Fault]]:
+    """The operations of a user's file, and what is wrong with it.
+
+    Raises SchemaFault and what `parse_file` raises.
+    """
+    family = models_of(schema)
+    operations: list[Operation] = []
+    faults: list[Fault] = []
+    for model, each in members(schema) if family else [(name, schema)]:
+        if family and (unsound := list(_schema_faults(each))):
+            faults += [Fault((), f"for {model}: {fault.message}") for fault in unsound]
+            continue
+        whole = linear(each)
+        wrong = [*unrunnable(whole), *disagreements(whole)]
+        faults += [fault for fault in wrong if fault not in faults]
+        if not wrong:
+            operations.append(parse_operation(model, whole, family=name))
+    return operations, faults
+
+
+def _clashes(name: str, operations: Sequence[Operation], taken: Container[str]) -> list[Fault]:
+    """Names of a user's file that dsrun, or another file, has already."""
+    if name in taken:
+        return [Fault((), "dsrun has one of this name; rename the file")]
+    return [
+        Fault(("properties", "model"), f"{one.name} is an operation already; take it out")
+        for one in operations
+        if one.name in taken
+    ]
 
 
 def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
@@ -198,8 +226,15 @@ def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
         return
     named = list(name_faults(schema, bundled))
     yield from named
-    if not named:
-        yield from _schema_faults(schema)
+    if named:
+        return
+    unsound = list(_schema_faults(schema))
+    yield from unsound
+    if not unsound:
+        try:
+            inlined(schema, bundled)
+        except SchemaFault as error:
+            yield Fault(error.path, str(error))
 
 
 def _pattern_faults(schema: Json) -> Iterator[Fault]:
@@ -229,24 +264,24 @@ def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> Manife
 
 
 def check_endpoint(endpoint: Mapping[str, Json]) -> None:
-    """A path below the base URL, and no header of ours. Raises ValueError.
+    """A path below the base URL, and no header of ours. Raises SchemaFault.
 
     The key goes with each request, so a file of a user's cannot choose the host.
     """
     path, headers = endpoint["path"], endpoint["headers"]
     if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
-        raise ValueError(
+        raise SchemaFault(
+            ("x-dsrun", "endpoint", "path"),
             f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
-            "below the base URL"
+            "below the base URL",
         )
-    for name, value in headers.items():
+    for name in headers:
         if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
-            raise ValueError(
+            raise SchemaFault(
+                ("x-dsrun", "endpoint", "headers", name),
                 f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
-                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names"
+                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names",
             )
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-            raise ValueError(f"header {show(name)} has a value that no header can have")
 
 
 def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
@@ -261,7 +296,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         protocol=about["protocol"],
         method=endpoint["method"],
         path=endpoint["path"],
-        headers=endpoint["headers"],
+        headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=_parse_artifacts(about["artifacts"]),
@@ -275,6 +310,12 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
         short=_parse_short(about.get("short")),
     )
+
+
+def _headers(headers: Mapping[str, Json], protocol: str) -> Mapping[str, Json]:
+    """A create makes a task only with the header that asks for one."""
+    is_asked = protocol != "task" or any(name.lower() == _ASYNC[0].lower() for name in headers)
+    return headers if is_asked else {**headers, _ASYNC[0]: _ASYNC[1]}
 
 
 def constants(schema: Mapping[str, Json]) -> Json:
@@ -406,6 +447,7 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
             max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
             min_side=_whole_in(item, "min_side", least=0, default=0),
             max_side=_whole_in(item, "max_side", least=0, default=0),
+            max_ratio=_number_in(item, "max_ratio", least=1.0, most=_MOST, default=0.0),
         )
         for item in about["fields"]
     )

@@ -135,9 +135,10 @@ class _Inliner:
         if key in _VALUES:
             return value
         if key in _MAPS and isinstance(value, dict):
-            return {
-                name: self.schema(part, (*path, name), open_, own) for name, part in value.items()
-            }
+            whole = (
+                (name, self.schema(part, (*path, name), open_, own)) for name, part in value.items()
+            )
+            return {name: _written_out(part) for name, part in whole}
         if isinstance(value, list):
             return [self.schema(part, (*path, i), open_, own) for i, part in enumerate(value)]
         return self.schema(value, path, open_, own)
@@ -149,6 +150,13 @@ class _Inliner:
             raise SchemaFault(path[:1], message)
         if len(path) > MAX_DEPTH:
             raise SchemaFault(path[:1], f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _written_out(schema: Json) -> Json:
+    """A schema as a mapping, also where `true` or `false` stands for it."""
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
+    return schema
 
 
 def _joined(parts: dict[str, Json], target: Json) -> dict[str, Json]:

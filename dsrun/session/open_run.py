@@ -110,7 +110,7 @@ async def open_run(
 async def _start_emulator(stack: AsyncExitStack, plan: Plan, *, quiet: bool) -> Settings:
     from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up
 
-    own = plan.catalog.own_schemas()
+    own = plan.catalog.own_schemas({step.operation for step in plan.manifest.steps})
     emulator = await start_emulator(EmulatorOptions(task_time_s=_EMULATED_TASK_S, operations=own))
     stack.push_async_callback(emulator.aclose)
     if not quiet:

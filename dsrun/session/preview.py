@@ -1,27 +1,35 @@
 """What a run would do: one pass over a plan, and how people and programs are shown it."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from dsrun.common.console import count_of, say
+from dsrun.common.console import say
 from dsrun.common.errors import Problem, SetupError
 from dsrun.common.models import Job, JobStatus, Json
-from dsrun.common.units import Money, Rate, first_as_json, sum_money
+from dsrun.common.units import Money, first_as_json
 from dsrun.ledger import lookup, totals
+from dsrun.ledger.durations import task_times
 from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
-from dsrun.service.operation import Operation
-from dsrun.session.diff import EarlierRun, open_earlier
+from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
+from dsrun.session.estimate import (
+    Estimate,
+    busy_operations,
+    likely_time,
+    shortest_time,
+    slow_services,
+)
 from dsrun.session.options import RunOptions
+from dsrun.session.outlook import Outlook, StepOutlook
 from dsrun.session.permit import notice_json
 from dsrun.storage.cache import ResultCache, read_cache
 from dsrun.storage.cache_index import CacheFault
@@ -29,6 +37,7 @@ from dsrun.storage.layout import RunLayout
 from dsrun.storage.precedence import living_runs
 
 _BATCH = 500
+_EXAMPLES, _MOST_CHANGES = 5, 20  # jobs that a plan shows: any, and those to send after an edit
 _NEW = Standing(status=JobStatus.PENDING, attempts=0, error_code=None)
 _REASONS = {
     JobStatus.PENDING: "not sent yet",
@@ -47,109 +56,6 @@ _AGAIN = {
 }
 
 
-@dataclass(slots=True)
-class StepOutlook:
-    """Sums over the selected jobs of a step; `units` and cost are of those to send."""
-
-    operation: Operation
-    jobs: int = 0
-    done: int = 0
-    cached: int = 0
-    to_send: int = 0
-    units: int = 0
-    other: Counter[JobStatus] = field(default_factory=Counter)  # neither done nor to send
-
-    def add(self, status: JobStatus, *, units: int, is_cached: bool = False) -> None:
-        """Count a job. `is_cached`: pending, but another run has left its result."""
-        self.jobs += 1
-        if status is JobStatus.SUCCEEDED:
-            self.done += 1
-        elif status is not JobStatus.PENDING:
-            self.other[status] += 1
-        elif is_cached:
-            self.cached += 1
-        else:
-            self.to_send += 1
-            self.units += units
-
-    @property
-    def cost(self) -> Money:
-        return self.operation.price.of(self.units)
-
-
-class Outlook:
-    """The outlook of every step of a plan."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.steps = {
-            step.name: StepOutlook(plan.catalog[step.operation]) for step in plan.manifest.steps
-        }
-
-    def total(self, name: str) -> int:
-        """The sum of a column: jobs, done, cached or to_send."""
-        return sum(getattr(step, name) for step in self.steps.values())
-
-    @property
-    def other(self) -> Counter[JobStatus]:
-        return sum((step.other for step in self.steps.values()), Counter())
-
-    @property
-    def costs(self) -> list[Money]:
-        """By currency, in the order of the steps; empty where nothing is sent."""
-        return sum_money(step.cost for step in self.steps.values() if step.to_send)
-
-
-class Bound(NamedTuple):
-    """The least time in seconds, and the limit that makes it so."""
-
-    seconds: float
-    words: str
-
-
-def shortest_time(plan: Plan, outlook: Outlook) -> Bound:
-    """The least time that the rate limits allow; operations run side by side."""
-    execution = plan.manifest.execution
-    bounds = []
-    tasks = 0
-    for operation, count in _to_send(outlook):
-        rate = execution.rate or operation.rate
-        limit = f"{operation.name}: {count_of(rate.requests, 'request')} {_each(rate.per_s)}"
-        bounds.append(Bound(_least_s(count, rate), limit))
-        tasks += count if operation.protocol == "task" else 0
-    rate = execution.poll_rate
-    asked = f"{count_of(rate.requests, 'question')} about tasks {_each(rate.per_s)}"
-    bounds.append(Bound(_least_s(tasks, rate), asked))
-    return max(bounds, key=lambda bound: bound.seconds)
-
-
-def slow_services(outlook: Outlook) -> Iterator[str]:
-    """Advice on operations whose tasks queue at the service."""
-    for operation, count in _to_send(outlook):
-        running = operation.running_tasks
-        if running is not None and count > running:
-            yield (
-                f"{operation.name} runs {count_of(running, 'task')} at a time, so these "
-                f"{count_of(count, 'task')} take {count // running} times as long as one"
-            )
-
-
-def _to_send(outlook: Outlook) -> list[tuple[Operation, int]]:
-    counts: dict[str, tuple[Operation, int]] = {}
-    for step in outlook.steps.values():
-        name = step.operation.name
-        counts[name] = (step.operation, counts.get(name, (step.operation, 0))[1] + step.to_send)
-    return list(counts.values())
-
-
-def _least_s(count: int, rate: Rate) -> float:
-    return round(max(0, count - rate.requests) * rate.per_s / rate.requests, 3)
-
-
-def _each(seconds: float) -> str:
-    named = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour"}
-    return named.get(seconds, f"in {seconds:g} s")
-
-
 class _Counted(Protocol):
     """A Job, or what is kept of one."""
 
@@ -157,6 +63,8 @@ class _Counted(Protocol):
     def job_id(self) -> str: ...
     @property
     def step(self) -> str: ...
+    @property
+    def index(self) -> int: ...
     @property
     def units(self) -> int: ...
 
@@ -174,6 +82,15 @@ class _State:
     is_cached: bool
 
 
+class PlannedJob(NamedTuple):
+    """A job, why it would be sent or not, and how it differs from the job that it replaces."""
+
+    job: Job
+    reason: str
+    to_send: bool
+    changes: Sequence[FieldChange] = ()
+
+
 class Survey:
     """Counts and explains the jobs of a plan. A context manager: it holds ledgers open."""
 
@@ -185,6 +102,8 @@ class Survey:
         self.difference: Difference | None = None
         self.files_missing = 0
         self.in_hand = 0  # jobs to send that other running runs have in hand
+        self._first_to_send: list[tuple[str, int]] = []  # step and index
+        self._first_of_the_rest: list[tuple[str, int]] = []
         self._layout = RunLayout.for_plan(
             out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
         )
@@ -231,8 +150,38 @@ class Survey:
         elif self.ledger is not None:
             self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
 
-    def jobs(self) -> Iterator[tuple[Job, str, bool]]:
-        """The selected jobs in order: reason, and whether it would be sent."""
+    @cached_property
+    def estimate(self) -> Estimate:
+        """How long the run would take, from what earlier runs took."""
+        operations = busy_operations(self.outlook)
+        options = self.options
+        times = task_times(options.out, operations, emulated=options.emulate) if operations else {}
+        return likely_time(self.plan, self.outlook, times, concurrency=options.concurrency)
+
+    @property
+    def edits(self) -> Sequence[FieldChange]:
+        """What the manifest says in another way than in the last run."""
+        return self.earlier.changes.edits if self.earlier else ()
+
+    def first_jobs(self) -> Iterator[PlannedJob]:
+        """Some of the selected jobs: those to send, and only then others.
+
+        More of them after an edit, when a person looks at each change.
+        """
+        most = _MOST_CHANGES if self.earlier else _EXAMPLES
+        places = self._first_to_send[:most]
+        places += self._first_of_the_rest[: max(0, _EXAMPLES - len(places))]
+        jobs: dict[tuple[str, int], Job] = {}
+        for step in self.plan.steps:
+            name = step.step.name
+            for job in step.jobs_at({index for of, index in places if of == name}):
+                jobs[name, job.index] = job
+        states = self._states([job.job_id for job in jobs.values()])
+        for place in places:
+            yield self._planned(jobs[place], states[jobs[place].job_id])
+
+    def jobs(self) -> Iterator[PlannedJob]:
+        """The selected jobs in order."""
         left = None if self._chosen is None else len(self._chosen)
         for batch in batched(self.plan.distinct_jobs(), _BATCH):
             ids = [job.job_id for job in batch]
@@ -240,7 +189,7 @@ class Survey:
             states = self._states(ids)
             for job in batch:
                 if chosen is None or job.job_id in chosen:
-                    yield job, *self._reason(job, states[job.job_id])
+                    yield self._planned(job, states[job.job_id])
             if left is not None and chosen is not None:
                 left -= len(chosen)
                 if not left:
@@ -273,6 +222,9 @@ class Survey:
             )
             if status is JobStatus.PENDING and not state.is_cached:
                 to_send.append(job.job_id)
+                _keep_first(self._first_to_send, job, most=_MOST_CHANGES)
+            else:
+                _keep_first(self._first_of_the_rest, job, most=_EXAMPLES)
         in_hand = (
             self._claims.in_hand(to_send, run.run_dir, planned=run.is_earlier)
             for run in self._living
@@ -324,21 +276,27 @@ class Survey:
             return status
         return JobStatus.PENDING if status in self.options.sent_again else status
 
-    def _reason(self, job: Job, state: _State) -> tuple[str, bool]:
+    def _planned(self, job: Job, state: _State) -> PlannedJob:
         status = self._status(state)
+        if status is JobStatus.PENDING and not state.is_cached and state.standing is None:
+            reason, changes = self.earlier.reason(job) if self.earlier else ("new", [])
+            return PlannedJob(job, reason, True, changes)
         to_send = status is JobStatus.PENDING and not state.is_cached
+        return PlannedJob(job, self._reason(state, to_send=to_send), to_send)
+
+    def _reason(self, state: _State, *, to_send: bool) -> str:
+        """Of a job that the ledger or the cache knows."""
+        status = self._status(state)
         if state.missing is not None:
-            return f"file missing: {state.missing}", to_send
-        if state.is_cached and status is JobStatus.PENDING:
-            return "cached", to_send
-        if state.standing is None:
-            return (self.earlier.reason(job) if self.earlier else "new"), to_send
+            return f"file missing: {state.missing}"
+        if state.standing is None or (state.is_cached and status is JobStatus.PENDING):
+            return "cached"
         words = _REASONS[state.standing.status]
         if state.standing.error_code and status is not JobStatus.SUCCEEDED:
             words += f": {state.standing.error_code}"
         if state.standing.status in _AGAIN and not to_send:
             words += f"; {_AGAIN[state.standing.status]} sends it again"
-        return words, to_send
+        return words
 
     def _open_ledger(self) -> LedgerReader | None:
         try:
@@ -361,6 +319,11 @@ class Survey:
             say(f"warning: the last run cannot be compared: {error}")
             return None
         return earlier and self._exits.enter_context(closing(earlier))
+
+
+def _keep_first(places: list[tuple[str, int]], job: _Counted, *, most: int) -> None:
+    if len(places) < most:
+        places.append((job.step, job.index))
 
 
 def all_warnings(survey: Survey) -> list[Problem]:
@@ -412,8 +375,13 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "cost": first_as_json(outlook.costs, currency=_currency(survey)),
         "shortest_time_s": bound.seconds,
         "bound_by": bound.words,
+        "estimated_time_s": survey.estimate.seconds,
+        "estimated_by": survey.estimate.words,
         "steps": {name: _step_json(step) for name, step in outlook.steps.items()},
         "difference": _difference_json(survey),
+        "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
+        if survey.earlier
+        else [],
         "advice": list(slow_services(outlook)),
         "warnings": [str(warning) for warning in warnings],
         "notify": None if options.emulate else notice_json(plan.manifest.notify),
@@ -453,7 +421,7 @@ def _difference_json(survey: Survey) -> Json:
 
 def job_list(survey: Survey) -> Iterator[dict[str, Json]]:
     """The items of `job_list` of `plan --json --full`."""
-    for job, reason, to_send in survey.jobs():
+    for job, reason, to_send, changes in survey.jobs():
         yield {
             "job_id": job.job_id,
             "step": job.step,
@@ -462,4 +430,5 @@ def job_list(survey: Survey) -> Iterator[dict[str, Json]]:
             "request": job.request,
             "reason": reason,
             "to_send": to_send,
+            "changes": [change.as_json() for change in changes],
         }

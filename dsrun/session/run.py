@@ -305,5 +305,5 @@ async def _finish(run: OpenRun, control: RunControl, *, began_at: float) -> Endi
         write_results(view, layout.results, readers=(crate.add, entries.add))
     took_s = run.clock.monotonic() - began_at
     try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)
-    spent = tuple(totals.spent(view))
+    spent = () if run.options.emulate else tuple(totals.spent(view))
     return Ending(code, layout, run.plan.digest, counts, spent, control.reason, cached)

@@ -12,6 +12,7 @@
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -173,6 +174,19 @@ def run_dirs(out: Path, *, pipeline: str = "*", holding: str = LEDGER) -> list[P
     """The directories of a pipeline's runs that hold this file, sorted. `latest` is not one."""
     paths = sorted(out.glob(f"{pipeline}/*/{holding}"))
     return [path.parent for path in paths if not path.parent.is_symlink()]
+
+
+def recent_run_dirs(out: Path, *, emulated: bool, pipeline: str = "*") -> list[Path]:
+    """The directories of a pipeline's runs of one kind, the one that was written to last first.
+
+    A run may be removed meanwhile, so none of them has to be there any more.
+    """
+    dated = []
+    for folder in run_dirs(out, pipeline=pipeline):
+        if is_emulated(folder) == emulated:
+            with suppress(OSError):
+                dated.append(((folder / LEDGER).stat().st_mtime, folder))
+    return [folder for _, folder in sorted(dated, reverse=True)]
 
 
 def is_below(path: object) -> bool:

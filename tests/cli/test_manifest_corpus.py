@@ -72,7 +72,7 @@ steps:
   posters:
     operation: wanx-v1
     matrix: {{axis: [{value}]}}
-    input: {{prompt: "a {{{{ params.value }}}} and {{{{ axis }}}}"}}
+    input: {{prompt: "a {{{{ params.value | tojson }}}} and {{{{ axis | tojson }}}}"}}
 """,
         encoding="utf-8",
     )

@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import orjson
 import pytest
@@ -167,6 +169,140 @@ class TestPlan:
 
         monkeypatch.setattr(socket, "socket", refuse)
         assert work.dsrun("plan", work.posters(1000), "--json").answer["jobs"] == 1000
+
+
+class TestAfterAnEdit:
+    def rows(self, outcome):
+        """The step and index of each job that is shown, in order."""
+        return [words[0] for words in re.finditer(r"(?m)^posters \d+(?=  )", outcome.out)]
+
+    def test_what_will_be_sent_is_listed_before_what_is_cached(self, work, emulator):
+        assert work.dsrun(work.posters(16)).code == 0
+        work.posters(24)
+        shown = self.rows(work.dsrun("plan", "demo.yaml"))
+        assert shown == [f"posters {number}" for number in range(16, 24)]
+        everything = self.rows(work.dsrun("plan", "demo.yaml", "--full"))
+        assert everything == [f"posters {number}" for number in (*range(16, 24), *range(16))]
+
+    def test_a_selection_keeps_the_order(self, work, emulator):
+        work.dsrun(work.posters(3))
+        work.posters(6)
+        outcome = work.dsrun("plan", "demo.yaml", "--only", "number in [1, 4, 5]")
+        assert self.rows(outcome) == ["posters 4", "posters 5", "posters 1"]
+
+    def test_more_than_a_person_reads_is_counted(self, work, emulator):
+        work.dsrun(work.posters(2))
+        outcome = work.dsrun("plan", work.posters(30))
+        assert len(self.rows(outcome)) == 20
+        assert "... and 10 more, 8 of them to send; --full shows all" in outcome.out
+
+    def test_a_prompt_is_shown_as_it_was_and_as_it_is_with_its_place(self, work, emulator):
+        work.dsrun(work.posters(24))
+        work.posters(24, subject="paper moon")
+        outcome = work.dsrun("plan", "demo.yaml")
+        assert '~ input.prompt: "a lantern 7" -> "a paper moon 7"  (demo.yaml:8)' in outcome.out
+        assert "24 changed" in outcome.out
+        assert (
+            '  ~ steps.posters.input.prompt: "a lantern {{ number }}" -> '
+            '"a paper moon {{ number }}"  (demo.yaml:8)'
+        ) in outcome.out
+
+    def test_a_program_gets_the_same(self, work, emulator):
+        work.dsrun(work.posters(1, seed="3"))
+        work.posters(1, seed="3", subject="moon")
+        plan = work.dsrun("plan", "demo.yaml", "--json", "--full").answer
+        assert plan["job_list"][0]["changes"] == [
+            {
+                "field": "input.prompt", "change": "changed", "old": "a lantern 0",
+                "new": "a moon 0", "sources": ["demo.yaml:8"],
+            }
+        ]  # fmt: skip
+        assert [edit["field"] for edit in plan["edits"]] == ["steps.posters.input.prompt"]
+        assert work.dsrun("plan", "demo.yaml", "--emulate", "--json").answer["edits"] == []
+
+    def test_long_texts_stand_below_each_other(self, work, emulator):
+        long = "very " * 75
+        work.dsrun(work.posters(1, subject=f"{long}old {long}"))
+        work.posters(1, subject=f"{long}new {long}")
+        lines = work.dsrun("plan", "demo.yaml").out.splitlines()
+        at = lines.index("    ~ input.prompt:  (demo.yaml:8)")
+        assert re.fullmatch(r' +- "\.\.\.[very ]+ old [very ]+\.\.\."', lines[at + 1])
+        assert re.fullmatch(r' +\+ "\.\.\.[very ]+ new [very ]+\.\.\."', lines[at + 2])
+        whole = work.dsrun("plan", "demo.yaml", "--full").out
+        assert f'+ "a {long}new {long} 0"' in whole
+
+    def test_what_is_set_on_the_command_line_is_named_so(self, work, posters, emulator):
+        work.dsrun(posters(1, 1))
+        outcome = work.dsrun("plan", "demo.yaml", "--set", "tone=hard")
+        assert '~ input.prompt: "a lantern, soft" -> "a lantern, hard"  (--set)' in outcome.out
+
+    def test_an_emulated_run_is_compared_with_the_last_emulated_one(self, work, posters, emulator):
+        work.dsrun(posters(7, 7), "--emulate")
+        work.dsrun("demo.yaml")
+        posters(8, 8)
+        assert reasons(work, "--emulate") == ["seed 7 -> 8"] * 2
+        assert reasons(work) == ["seed 7 -> 8"] * 2
+
+
+class TestTime:
+    def date_tasks(self, work, *, seconds):
+        """Let the tasks of the last run have ended so many seconds apart."""
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db:
+            (start,) = db.execute("SELECT max(started_at) FROM run").fetchone()
+            db.execute(
+                "UPDATE job SET submitted_at = ?, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', ?, "
+                "((position + 1) * ?) || ' seconds')",
+                (start, start, seconds),
+            )
+            db.commit()
+
+    def test_is_that_of_the_tasks_of_earlier_runs_one_at_a_time(self, work, emulator):
+        work.dsrun(work.posters(4))
+        self.date_tasks(work, seconds=12)
+        plan = work.dsrun("plan", work.posters(2004, rate="15/s"), "--json").answer
+        assert plan["estimated_time_s"] == pytest.approx(2000 * 12)
+        assert plan["shortest_time_s"] < 200
+        assert plan["estimated_by"] == (
+            "wanx-v1: 1 task at a time, each about 12 s, the mean of 4 in earlier runs"
+        )
+        assert "\ntime: about 6 h 40 min (wanx-v1: 1 task" in work.dsrun("plan", "demo.yaml").out
+
+    def test_another_pipeline_tells_it_too_but_no_emulated_run(self, work, emulator):
+        work.dsrun(work.posters(4, name="other"), "--emulate")
+        plan = work.dsrun("plan", work.posters(4), "--json").answer
+        assert plan["estimated_time_s"] is None
+        assert "time: not known (wanx-v1: 1 task at a time, and no earlier run tells how long" in (
+            work.dsrun("plan", "demo.yaml").out
+        )
+        work.dsrun(work.posters(3, name="other"))
+        assert work.dsrun("plan", work.posters(9), "--json").answer["estimated_time_s"] > 0
+
+    def test_a_task_whose_end_only_the_next_run_saw_tells_nothing(self, work, emulator):
+        work.dsrun(work.posters(3))
+        self.date_tasks(work, seconds=12)
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db:
+            db.execute("UPDATE job SET ended_at = '2099-01-01T00:00:05.000Z' WHERE position = 2")
+            db.execute(
+                "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
+                "SELECT '2099-01-01T00:00:00.000Z', dsrun_version, endpoint, host, pid FROM run"
+            )
+            db.commit()
+        plan = work.dsrun("plan", work.posters(5), "--json").answer
+        assert plan["estimated_time_s"] == pytest.approx(24)
+
+    def test_a_ledger_that_cannot_be_read_is_passed_over(self, work, emulator):
+        work.dsrun(work.posters(3, name="other"))
+        work.dsrun(work.posters(3, name="spoilt", subject="moon"))
+        (work.run_dir("spoilt") / "ledger.sqlite3").write_bytes(b"damaged" * 1000)
+        outcome = work.dsrun("plan", work.posters(9, subject="river"), "--json")
+        assert outcome.code == 0
+        assert outcome.answer["estimated_by"].endswith("the mean of 3 in earlier runs")
+
+    def test_nothing_to_send_takes_no_time(self, work, emulator):
+        work.dsrun(work.posters(2))
+        plan = work.dsrun("plan", "demo.yaml", "--json").answer
+        assert (plan["estimated_time_s"], plan["estimated_by"]) == (0, "")
+        assert "\ntime:" not in work.dsrun("plan", "demo.yaml").out
 
 
 class TestTouchesNothing:

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -197,13 +198,52 @@ class TestSheet:
         assert made.dsrun("report", "outputs/demo", *arguments).code == 0
         assert headings == ["1", "2", "3", "<anime>", "<sketch>", "style \\ seed"]
 
+    @pytest.mark.parametrize("name", ["s.jpg", "s.jpeg", "S.JPG"])
+    def test_it_is_a_jpeg_by_its_suffix(self, made, name):
+        assert made.dsrun("report", "outputs/demo", "--sheet", name).code == 0
+        with Image.open(name) as sheet:
+            assert sheet.format == "JPEG"
+
+    @pytest.mark.parametrize("width", [200, 333, 900])
+    def test_it_is_no_wider_than_asked_for(self, made, width):
+        arguments = ("--rows", "style", "--cols", "seed", "--width", str(width))
+        assert made.dsrun("report", "outputs/demo", "--sheet", "s.png", *arguments).code == 0
+        with Image.open("s.png") as sheet:
+            assert width * 0.9 < sheet.width <= width
+
+    def test_many_pictures_stay_within_what_a_screen_shows(self, work, emulator):
+        steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {number: {range: [1, 24]}, part: [a, b]}
+    input: {prompt: "{{ number }} {{ part }}"}
+"""
+        work.dsrun(work.pipeline(steps))
+        arguments = ("--rows", "part", "--cols", "number")
+        assert work.dsrun("report", "outputs/demo", "--sheet", "s.jpg", *arguments).code == 0
+        with Image.open("s.jpg") as sheet:
+            assert sheet.width <= 2400
+        assert Path("s.jpg").stat().st_size < 300_000
+
+    def test_what_does_not_fit_is_told_with_a_way_out(self, work, emulator):
+        work.dsrun(work.posters(12))
+        arguments = ("--cols", "number", "--rows", "step", "--width", "300")
+        outcome = work.dsrun("report", "outputs/demo", "--sheet", "s.png", *arguments)
+        assert outcome.code == 2
+        assert "1 rows and 12 columns" in outcome.err
+        assert "choose axes with fewer values or a larger --width" in outcome.err
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
             (["--sheet", "s.png", "--rows", "styel"], "did you mean style"),
             (["--rows", "style"], "name its file with --sheet"),
+            (["--width", "900"], "name its file with --sheet"),
+            (["--sheet", "s.webp"], "found .webp; allowed: .png, .jpg, .jpeg"),
+            (["--sheet", "s.png", "--width", "12"], "200<=x<=12000"),
         ],
-        ids=["no such axis", "no file"],
+        ids=["no such axis", "no file", "no file for a width", "another format", "too narrow"],
     )
     def test_what_cannot_be_is_told(self, made, arguments, words):
         outcome = made.dsrun("report", "outputs/demo", *arguments)

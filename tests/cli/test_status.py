@@ -26,6 +26,19 @@ class TestStatus:
         assert status["running"] is False
         assert status["cost"] == {"amount": pytest.approx(0.32), "currency": "CNY"}
 
+    def test_an_emulated_run_has_cost_nothing(self, work):
+        pipeline = work.posters(2)
+        assert work.dsrun(pipeline, "--emulate").code == 0
+        status = work.dsrun("status", pipeline, "--emulate", "--json").answer
+        assert status["emulated"] is True
+        assert status["cost"] == status["may_be_paid"] == {"amount": 0.0, "currency": "CNY"}
+        assert work.dsrun("status", "outputs/demo", "--json").answer["cost"] == status["cost"]
+        words = work.dsrun("status", pipeline, "--emulate").out
+        assert "emulated, nothing was paid" in words
+        page = (work.run_dir() / "report.html").read_text()
+        assert "nothing (emulated)" in page
+        assert "0.32 CNY" not in page
+
     def test_text_goes_to_stdout(self, work, serve):
         serve("failed-task")
         work.dsrun(work.posters(2))

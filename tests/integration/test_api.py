@@ -90,6 +90,9 @@ class TestRunSync:
         assert result.costs == (dsrun.Money(amount=2 * first.cost.amount, currency="CNY"),)
         assert capsys.readouterr() == ("", "")
 
+    def test_an_emulated_run_has_cost_nothing(self, work):
+        assert dsrun.run_sync(work.posters(2), emulate=True).check().costs == ()
+
     def test_pays_nothing_twice_and_shares_the_ledger_with_the_command(self, work, emulator):
         file = work.posters(2)
         assert work.dsrun(file).code == 0

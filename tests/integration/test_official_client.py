@@ -7,13 +7,16 @@ the test says so.
 import asyncio
 import base64
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import dashscope
 import pytest
 import requests
 from dashscope import ImageSynthesis
+from dashscope.aigc.image_synthesis import AioImageSynthesis
+from dashscope.api_entities.aio_session import get_shared_aio_session
+from dashscope.client.base_api import BaseApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
 
@@ -66,6 +69,14 @@ def emulator(launch: Launch) -> Emulator:
     return launch()
 
 
+@pytest.fixture
+async def shared_session() -> AsyncIterator[None]:
+    """The package opens one HTTP session a loop, and leaves it open."""
+    yield
+    session = await get_shared_aio_session()
+    await session.close()
+
+
 def _create(**changes: Any) -> Any:
     words = {"model": "wanx-v1", "prompt": "a lantern", "n": 1, "api_key": KEY}
     return ImageSynthesis.async_call(**(words | changes))
@@ -102,6 +113,49 @@ def test_a_model_of_a_family_draws_as_it_is_asked(emulator, model):
 def test_each_model_has_its_own_limits(emulator, model, size):
     refused = _create(model=model, size=size)
     assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+
+
+@pytest.mark.usefixtures("shared_session")
+async def test_the_asynchronous_client_fetches_waits_and_cancels(emulator):
+    """It puts a slash behind the id of a task."""
+    created = await AioImageSynthesis.async_call(
+        model="wanx-v1", prompt="a lantern", n=2, api_key=KEY
+    )
+    fetched = await AioImageSynthesis.fetch(created, api_key=KEY)
+    waited = await AioImageSynthesis.wait(created, api_key=KEY)
+    cancelled = await AioImageSynthesis.cancel(created, api_key=KEY)
+    task_id = created.output.task_id
+    assert fetched.output.task_id == waited.output.task_id == task_id
+    assert [waited.output.task_status, len(waited.output.results)] == ["SUCCEEDED", 2]
+    assert (cancelled.status_code, cancelled.code) == (400, "UnsupportedOperation")
+    assert ("GET", f"/api/v1/tasks/{task_id}/") in emulator.requests
+
+
+@pytest.mark.usefixtures("shared_session")
+async def test_the_asynchronous_client_makes_a_picture_in_one_call(emulator):
+    made = await AioImageSynthesis.call(model="wanx-v1", prompt="a lantern", n=1, api_key=KEY)
+    assert (made.output.task_status, made.usage.image_count) == ("SUCCEEDED", 1)
+
+
+def test_the_1_x_calls_make_list_query_and_delete_a_voice(emulator):
+    def call(**words):
+        return BaseApi.call(
+            model="qwen-voice-design",
+            input=words,
+            task_group="audio",
+            task="tts",
+            function="customization",
+            api_key=KEY,
+        )
+
+    made = call(action="create", **GOOD_VOICE)
+    voice = made.output["voice"]
+    listed, queried = call(action="list"), call(action="query", voice=voice)
+    deleted = call(action="delete", voice=voice)
+    assert [row["voice"] for row in listed.output["voice_list"]] == [voice]
+    assert queried.output["voice_prompt"] == GOOD_VOICE["voice_prompt"]
+    assert deleted.output == {"voice": voice}
+    assert call(action="list").output["total_count"] == 0
 
 
 def test_a_result_address_needs_no_key(emulator):
@@ -175,6 +229,13 @@ def test_a_failed_task_is_http_200(launch):
     waited = ImageSynthesis.wait(_create(), api_key=KEY)
     assert (waited.status_code, waited.output.task_status) == (200, "FAILED")
     assert waited.output.code == "InternalError.Timeout"
+
+
+@pytest.mark.parametrize("size", ["1*1", "1024*1024"])
+def test_a_bad_size_that_the_create_has_taken_fails_inside_the_task(launch, size):
+    launch("bad-size")
+    waited = ImageSynthesis.wait(_create(size=size), api_key=KEY)
+    assert (waited.output.task_status, waited.output.code) == ("FAILED", "InvalidParameter")
 
 
 def test_a_local_reference_picture_is_uploaded_first(emulator, tmp_path):

@@ -375,6 +375,31 @@ def test_what_was_chosen_becomes_a_manifest_that_runs_just_that(read, report, wo
     assert plan["to_send"] == 0
 
 
+def test_captions_have_the_axes_in_the_order_of_each_step(read, work, emulator):
+    steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {seed: [3, 4], style: ["<anime>", "<sketch>"], mood: [calm, wild], zip: [seed, mood]}
+    input: {prompt: "a {{ mood }} lantern"}
+    parameters: {style: "{{ style }}", seed: "{{ seed }}"}
+  banners:
+    operation: wanx-v1
+    matrix: {mood: [calm, wild], style: ["<anime>"], seed: [5]}
+    input: {prompt: "a {{ mood }} river"}
+    parameters: {style: "{{ style }}", seed: "{{ seed }}"}
+"""
+    assert dsrun(work, work.pipeline(steps)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    assert reader.captions() == [
+        "3 · <anime> · calm · posters", "3 · <sketch> · calm · posters",
+        "4 · <anime> · wild · posters", "4 · <sketch> · wild · posters",
+        "calm · <anime> · 5 · banners", "wild · <anime> · 5 · banners",
+    ]  # fmt: skip
+    options = reader.page.locator("#arrange select").first.locator("option")
+    assert options.all_text_contents()[1:] == ["seed", "style", "mood", "step"]
+
+
 def test_numbers_of_a_row_stay_as_they_are_written(read, work, emulator):
     """A browser reads 1.0 as 1, and a template prints it as another text: another job."""
     steps = """

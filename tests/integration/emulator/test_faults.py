@@ -175,6 +175,43 @@ async def test_a_failed_task_gives_its_reason_and_no_usage(launch, clock):
     assert "usage" not in answer
 
 
+@pytest.mark.parametrize("size", ["512*512", "720*1280", 7, None])
+async def test_a_bad_size_fails_only_inside_the_task(launch, clock, size):
+    remote = await launch("bad-size")
+    created = await remote.create({"n": 4} | ({} if size is None else {"size": size}))
+    clock.advance(60)
+    answer = (await remote.query(created.json["output"]["task_id"])).json
+    assert (created.status, answer["output"]["task_status"]) == (200, "FAILED")
+    assert answer["output"]["code"] == "InvalidParameter"
+    for allowed in ("1024*1024", "720*1280", "768*1152", "1280*720"):
+        assert allowed in answer["output"]["message"]
+    assert answer["output"]["task_metrics"] == {"TOTAL": 4, "SUCCEEDED": 0, "FAILED": 4}
+    assert "usage" not in answer
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [({"size": "1*1", "n": 5}, {}), ({"size": "1*1", "style": "x"}, {}), ({}, {"prompt": ""})],
+)
+async def test_a_create_that_takes_any_size_takes_nothing_else(launch, parameters, words):
+    remote = await launch("bad-size")
+    assert (await remote.create(parameters, **words)).error == (400, "InvalidParameter")
+    assert remote.paid == 0
+
+
+async def test_a_bad_size_does_not_strike_what_has_no_size(launch):
+    remote = await launch("bad-size")
+    assert (await remote.voice("create", **GOOD_VOICE)).status == 200
+
+
+async def test_a_bad_size_strikes_some_of_the_tasks(launch, clock):
+    remote = await launch("bad-size=0.5", seed=1, limits=False)
+    tasks = [await remote.create_task({"n": 1}) for _ in range(12)]
+    clock.advance(60)
+    ends = [(await remote.query(task)).json["output"]["task_status"] for task in tasks]
+    assert set(ends) == {"FAILED", "SUCCEEDED"}
+
+
 async def test_a_stuck_task_keeps_running_and_lets_others_pass(launch, clock):
     remote = await launch("stuck-task=0.5", limits=True, seed=0)
     tasks = [await remote.create_task({"n": 1})]

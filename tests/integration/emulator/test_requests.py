@@ -321,3 +321,41 @@ async def test_a_create_by_another_host_is_not_made(remote):
         await remote.call("POST", WANX, json=body, headers=headers | {"Host": "localhost:1"})
     ).status == 200
     assert remote.paid == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answers"),
+    [
+        pytest.param("GET", "/tasks/{task_id}", 200, id="query"),
+        pytest.param("GET", "/tasks", 200, id="list"),
+        pytest.param("GET", "/tasks?page_no=1", 200, id="list-with-a-query"),
+        pytest.param("POST", "/tasks/{task_id}/cancel", 200, id="cancel"),
+        pytest.param("GET", "/uploads?action=getPolicy&model=wanx-v1", 200, id="policy"),
+        pytest.param("GET", "/uploads?action=other", 400, id="refused-policy"),
+        pytest.param("POST", WANX, 200, id="create-task"),
+        pytest.param("POST", VOICES, 200, id="create-voice"),
+        pytest.param("POST", WANX + "/more", 400, id="no-such-service"),
+        pytest.param("GET", "/models", 404, id="no-such-route"),
+    ],
+)
+async def test_a_slash_at_the_end_of_a_path_changes_nothing(launch, method, path, answers):
+    """Some calls of the official package's 1.x clients have one."""
+    remote = await launch(limits=False, queue_time_s=3600)
+    bodies = {
+        WANX: {"model": "wanx-v1", "input": {"prompt": "a lantern"}},
+        VOICES: {"model": "qwen-voice-design", "input": {"action": "create"} | GOOD_VOICE},
+    }
+    where, mark, query = path.partition("?")
+    body, headers = bodies.get(where, bodies[WANX]), KEY | (ASYNC if where != VOICES else {})
+    for slash in ("", "/"):
+        target = where.format(task_id=await remote.create_task()) + slash + mark + query
+        reply = await remote.call(method, target, json=body, headers=headers)
+        assert reply.status == answers
+        assert reply.json["request_id"]
+
+
+async def test_an_upload_form_may_be_posted_with_a_slash(remote):
+    """The host of the form is an address of its own, which clients join to paths as well."""
+    reply = await remote.call("POST", remote.origin + "/dashscope-file-mgr/", data=b"x")
+    assert reply.status == 400
+    assert b"MalformedPOSTRequest" in reply.content

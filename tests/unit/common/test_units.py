@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrun.common.units import Money, Price, first_as_json, parse_money, sum_money
+from dsrun.common.units import (
+    Money,
+    Price,
+    duration_words,
+    first_as_json,
+    parse_money,
+    sum_money,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +59,15 @@ def test_a_price_is_told_of_one_unit(unit: str, text: str) -> None:
     )
     assert str(price) == f"0.16 CNY {text}"
     assert str(price.of(5)) == "0.8 CNY"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0 s"), (0.553, "0.55 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 0 s"),
+        (200.0, "3 min 20 s"), (3599.7, "1 h 0 min"), (240_000.0, "66 h 40 min"),
+        (259_200.0, "3 d 0 h"), (1_200_000.0, "13 d 21 h"),
+    ],
+)  # fmt: skip
+def test_a_time_in_words(seconds: float, words: str) -> None:
+    assert duration_words(seconds) == words

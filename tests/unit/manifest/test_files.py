@@ -14,7 +14,10 @@ from dsrun.manifest.files import DataFile, read_text, text_sha256
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00\r"), max_size=8)
 
 
-@given(rows=st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=5))
+SEEN = st.builds("{}x".format, CELLS)  # a row without anything to see is none
+
+
+@given(rows=st.lists(st.tuples(CELLS, SEEN), min_size=1, max_size=5))
 def test_what_a_spreadsheet_writes_is_read_cell_by_cell(tmp_path_factory, rows):
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["a", "b"], *rows])
@@ -34,7 +37,20 @@ def test_what_a_spreadsheet_writes_is_read_cell_by_cell(tmp_path_factory, rows):
         pytest.param("a.csv", b"\n\nx\n\n1\n\n", [{"x": "1"}], id="csv: empty lines"),
         pytest.param("a.csv", b'x\n"1\n2"\n', [{"x": "1\n2"}], id="csv: a line end in a cell"),
         pytest.param("a.csv", b'x\n"1 ""2"""\n', [{"x": '1 "2"'}], id="csv: quotes in a cell"),
-        pytest.param("a.csv", b"x,y\n,\n", [{"x": "", "y": ""}], id="csv: empty cells"),
+        pytest.param("a.csv", b"x,y\n,1\n", [{"x": "", "y": "1"}], id="csv: an empty cell"),
+        pytest.param("a.csv", b"x,,,\n1,,,\n2\n", [{"x": "1"}, {"x": "2"}], id="csv: no names"),
+        pytest.param("a.csv", b"x, ,\n1,\xc2\xa0,\n", [{"x": "1"}], id="csv: blank names"),
+        pytest.param("a.csv", b",,\nx,y\n1,2\n", [{"x": "1", "y": "2"}], id="csv: blank first"),
+        pytest.param("a.csv", "\u3000x\n灯\n".encode(), [{"\u3000x": "灯"}], id="csv: wide"),
+        pytest.param("a.tsv", b"x\t\n1\t\n", [{"x": "1"}], id="tsv: no name"),
+        pytest.param(
+            "a.tsv",
+            b'x\ty\n"a\t1\nb\t2\nc"\t3\n',
+            [{"x": '"a', "y": "1"}, {"x": "b", "y": "2"}, {"x": 'c"', "y": "3"}],
+            id="tsv: a quote is a character",
+        ),
+        pytest.param("a.tsv", b'x\n"a"\n""\n', [{"x": '"a"'}, {"x": '""'}], id="tsv: in quotes"),
+        pytest.param("a.tsv", b'x\ny"\r\n"z', [{"x": 'y"'}, {"x": '"z'}], id="tsv: Windows"),
         pytest.param("a.csv", b"x\n 1 \n", [{"x": " 1 "}], id="csv: spaces stay"),
         pytest.param("a.CSV", b"x\n1\n", [{"x": "1"}], id="csv: capital letters"),
         pytest.param("a.csv", "名称\n灯\n".encode(), [{"名称": "灯"}], id="csv: Chinese"),
@@ -68,7 +84,16 @@ def test_rows_of_every_kind_of_file(tmp_path, name, content, rows):
         pytest.param("a.csv", b"x,y\n1\n", "a.csv:2:1: found 1 column; ", id="csv: too few"),
         pytest.param("a.csv", b"x\n\n1,2\n", "a.csv:3:1: found 2 columns; ", id="csv: too many"),
         pytest.param("a.csv", b"x,x\n", "a.csv:1:1: two columns are named x", id="csv: twice"),
-        pytest.param("a.csv", b"x, \n", "a.csv:1:1: column 2 has no name", id="csv: no name"),
+        pytest.param("a.csv", b"x, ,y\n", "a.csv:1:1: column 2 has no name", id="csv: no name"),
+        pytest.param(
+            "a.csv",
+            b"x,,\n1,,\n2,,z\n",
+            'a.csv:3:1: column 3 holds "z", but has no name in the first line; name the column',
+            id="csv: a cell without a name",
+        ),
+        pytest.param("a.csv", b"x,\n1,,\n", "a.csv:2:1: found 3 columns; ", id="csv: wider still"),
+        pytest.param("a.csv", b"x,y,\n1\n", "a.csv:2:1: found 1 column; ", id="csv: narrower"),
+        pytest.param("a.csv", b",,\n", "a.csv:1:1: the file is empty", id="csv: only blanks"),
         pytest.param("a.csv", b'x\n"1\n2\n', "a.csv:2:1: not CSV", id="csv: open quote"),
         pytest.param("a.csv", b'x\n"1"2\n', "a.csv:2:1: not CSV", id="csv: after a quote"),
         pytest.param("a.csv", b"x\n\xff\n", "a.csv:2:1: not UTF-8: byte 0xff", id="csv: bytes"),
@@ -193,3 +218,82 @@ def test_a_row_has_no_line_any_more_when_the_file_has_changed(tmp_path):
         if after is not None:
             path.write_text(after, encoding="utf-8")
         assert data.line_of(len(data) - 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows", "lines"),
+    [
+        pytest.param("a.csv", "x,y\n1,2\n,\n3,4\n", 2, "1 blank row (line 3)", id="commas"),
+        pytest.param("a.csv", 'x,y\n"",""\n1,2\n', 1, "1 blank row (line 2)", id="quotes"),
+        pytest.param("a.csv", 'x\n""\n1\n', 1, "1 blank row (line 2)", id="one column"),
+        pytest.param("a.csv", "x,y\n,,,\n1,2\n", 1, "1 blank row (line 2)", id="too wide"),
+        pytest.param("a.csv", 'x,y\n1,"\n"\n" \n",\t\n', 1, "1 blank row (line 4)", id="inside"),
+        pytest.param("a.csv", "x,y\n\u3000,\ufeff\n1,2\n", 1, "1 blank row (line 2)", id="wide"),
+        pytest.param("a.tsv", "x\ty\n\t\n1\t2\n", 1, "1 blank row (line 2)", id="a tab"),
+        pytest.param("a.tsv", "x\ty\n \n1\t2\n", 1, "1 blank row (line 2)", id="a space"),
+        pytest.param("a.txt", "one\n\u200b\ntwo\n", 2, "1 blank row (line 2)", id="zero width"),
+        pytest.param("a.txt", "\u00a0\none\n \n", 1, "2 blank rows (1, 3)", id="no-break space"),
+        pytest.param("a.txt", "one\n\u2800\n\u3164\n", 1, "2 blank rows (2, 3)", id="fillers"),
+        pytest.param(
+            "a.txt", "one\n" + "\t\n" * 5, 1, "5 blank rows (2, 3, 4, ...)", id="first few"
+        ),
+    ],
+)
+def test_a_row_with_nothing_to_see_is_skipped_and_said(tmp_path, name, content, rows, lines):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    data = DataFile(path, shown_as=name)
+    assert len(list(data)) == len(data) == rows
+    (warning,) = data.warnings
+    assert warning.message == f"{lines}; skipped: what is blank makes no job"
+
+
+def test_a_row_behind_blank_ones_keeps_its_line(tmp_path):
+    for name, content in (("a.csv", "x,y\n,\n1,2\n"), ("a.txt", "\u200b\n\none\n")):
+        path = tmp_path / name
+        path.write_bytes(content.encode())
+        assert DataFile(path, shown_as=name).line_of(0) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        pytest.param("a.txt", "# old\na\n  # b\n", "2 rows begin with # (1, 3)", id="txt"),
+        pytest.param("a.txt", "#cats\n", "1 row begins with # (line 1)", id="a hashtag"),
+        pytest.param("a.txt", "#face of a cat\n", "1 row begins with # (line 1)", id="hex word"),
+        pytest.param("a.csv", "x,y\n#a,b\n", "1 row begins with # (line 2)", id="csv"),
+        pytest.param("a.tsv", "x\n# a\n", "1 row begins with # (line 2)", id="tsv"),
+        pytest.param("a.tsv", 'x\ty\n1\t"a, b"\n', "1 row has a cell in quotes", id="quotes"),
+        pytest.param("a.tsv", '"x"\n"a ""b"""\n', "2 rows have cells in quotes", id="header"),
+    ],
+)
+def test_what_may_not_be_meant_is_said_once_a_file(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    (warning,) = DataFile(path, shown_as=name).warnings
+    assert warning.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("a.txt", "a # b\n#ff6600\n #FFF\n", id="colours, and a sign inside"),
+        pytest.param("a.csv", 'x,y\n"a","b"\n\n"#fff",1\n\n', id="quotes of CSV, empty lines"),
+        pytest.param("a.tsv", 'x\n"a" says "b"\n6" long\n', id="quotes inside a text"),
+        pytest.param("a.txt", "\n\na\n\n", id="empty lines"),
+        pytest.param("a.json", '["", null, "# a"]', id="what is written out in JSON"),
+    ],
+)
+def test_what_is_ordinary_is_not_said(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    assert DataFile(path, shown_as=name).warnings == []
+
+
+def test_bytes_of_another_encoding_are_found_in_a_long_file_too(tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"a line of some length\n" * 60_000 + "一只猫\n".encode("gbk"))
+    (warning,) = DataFile(path, shown_as="long.txt").warnings
+    assert (warning.line, warning.column) == (60_001, 1)
+    path.write_bytes(path.read_bytes() + "“so”\n".encode())  # no accident gives this
+    assert DataFile(path, shown_as="long.txt").warnings == []

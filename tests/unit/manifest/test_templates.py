@@ -31,7 +31,11 @@ def test_a_single_expression_keeps_the_value_and_its_type(templates, value):
     assert (type(result), same(result, value)) == (type(value), True)
 
 
-@given(value=VALUES, before=st.text("ab \n灯", max_size=3), after=st.text("ab 灯", max_size=3))
+@given(
+    value=st.integers() | st.text(),
+    before=st.text("ab \n灯", max_size=3),
+    after=st.text("ab 灯", max_size=3),
+)
 def test_an_expression_with_anything_beside_it_is_text(templates, value, before, after):
     result = render(templates, f"{before}{{{{ value }}}}{after}", value=value)
     if before or after:
@@ -130,7 +134,7 @@ def test_what_cannot_be_read_is_a_problem(templates, source):
             id="nested loops",
         ),
         pytest.param(
-            "{% for a in range(400) %}{% for b in range(400) %}{{ [1, 2] | map('upper') | list }}"
+            "{% for a in range(400) %}{% for b in range(400) %}{{ [1, 2] | map('upper') | join }}"
             "{% for c in range(9) %}{% endfor %}{% endfor %}{% endfor %}",
             "did not end within 200000 steps",
             id="loops around filters",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsrun.report.entries import advise, label_of
+from dsrun.report.entries import advise, label_of, order_axes
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,27 @@ def test_what_to_do_about_an_error(status, code, words):
 
 def test_a_success_needs_no_advice():
     assert advise("succeeded", None) is None
+
+
+@pytest.mark.parametrize(
+    ("matrix", "order"),
+    [
+        ({"seed": [1], "style": [2], "mood": [3]}, ["seed", "style", "mood"]),
+        (
+            {"seed": [1], "mood": [3], "style": [2], "zip": ["seed", "style"]},
+            ["seed", "mood", "style"],
+        ),
+        ({"mood": [3], "zip": [{"style": 2, "seed": 1}]}, ["mood", "style", "seed"]),
+        ({"mood": [3], "include": [{"seed": 1}]}, ["mood", "seed", "style"]),
+        ({}, ["style", "seed", "mood"]),
+        (None, ["style", "seed", "mood"]),
+        ([7], ["style", "seed", "mood"]),
+    ],
+    ids=["axes", "zipped by name", "zipped rows", "included", "none", "no matrix", "damaged"],
+)
+def test_axes_have_the_order_of_the_manifest(matrix, order):
+    """A row has it not always: axes that `zip` names stand together there."""
+    entries = [{"step": "s", "axes": {"style": "2", "seed": "1", "mood": "3"}}]
+    order_axes(entries, {"name": "demo", "steps": {"s": {"matrix": matrix}}})
+    assert list(entries[0]["axes"]) == order
+    order_axes(entries, None)

@@ -2,9 +2,13 @@
 
 from decimal import Decimal
 
+import pytest
+
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money
-from dsrun.session.preview import Outlook, shortest_time, slow_services
+from dsrun.ledger.durations import TaskTime
+from dsrun.session.estimate import likely_time, shortest_time, slow_services
+from dsrun.session.outlook import Outlook
 from tests.pipelines import one_step, plan_of
 
 STEP = "    input: {prompt: a lantern}\n"
@@ -73,3 +77,48 @@ def test_tasks_that_wait_for_each_other_are_advice(tmp_path):
     assert list(slow_services(outlook_of(plan, {JobStatus.PENDING: 1}))) == []
     (words,) = slow_services(outlook_of(plan, {JobStatus.PENDING: 4}))
     assert words == "wanx-v1 runs 1 task at a time, so these 4 tasks take 4 times as long as one"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "execution", "seconds"),
+    [
+        ({JobStatus.PENDING: 20_000}, "{rate: 1000/s}", 240_000.0),
+        ({JobStatus.PENDING: 1}, "{}", 12.0),
+        ({JobStatus.PENDING: 3, JobStatus.SUBMITTED: 2}, "{}", 60.0),
+        ({JobStatus.SUBMITTED: 2, JobStatus.SUCCEEDED: 9}, "{}", 24.0),
+        ({JobStatus.PENDING: 11}, "{rate: 1/min}", 612.0),
+        ({JobStatus.SUCCEEDED: 9, JobStatus.FAILED: 3}, "{}", 0.0),
+    ],
+    ids=["a long queue", "one", "with some under way", "only those", "a slow rate", "nothing"],
+)
+def test_a_likely_time_counts_the_tasks_that_run_at_a_time(tmp_path, jobs, execution, seconds):
+    plan = plan_of(tmp_path, f"{one_step(STEP)}execution: {execution}\n")
+    times = {"wanx-v1": TaskTime(12.0, 40)}
+    assert likely_time(plan, outlook_of(plan, jobs), times).seconds == seconds
+
+
+def test_a_likely_time_is_that_of_the_slowest_operation(tmp_path):
+    plan = plan_of(tmp_path, TWO)
+    outlook = outlook_of(plan, {JobStatus.PENDING: 2})
+    outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+    times = {"wanx-v1": TaskTime(12.0, 40), "qwen-voice-design": TaskTime(30.0, 1)}
+    assert likely_time(plan, outlook, times) == (
+        30.0,
+        "qwen-voice-design: 1 request at a time, each about 30 s, the mean of 1 in earlier runs",
+    )
+    assert likely_time(plan, outlook, {"wanx-v1": TaskTime(12.0, 40)}) == (
+        None,
+        "qwen-voice-design: 1 request at a time, and no earlier run tells how long one takes",
+    )
+
+
+@pytest.mark.parametrize(("concurrency", "seconds"), [(None, 90.0), (2, 180.0), (1, 360.0)])
+def test_as_many_calls_at_once_as_the_window_and_the_concurrency_allow(
+    tmp_path, concurrency, seconds
+):
+    plan = plan_of(tmp_path, TWO + "execution: {submit_window: 4, rate: 100/s}\n")
+    outlook = Outlook(plan)
+    for _ in range(12):
+        outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+    times = {"qwen-voice-design": TaskTime(30.0, 9)}
+    assert likely_time(plan, outlook, times, concurrency=concurrency).seconds == seconds

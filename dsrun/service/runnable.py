@@ -1,0 +1,101 @@
+"""What dsrun cannot run yet: an operation file that asks for it is refused when it is loaded.
+
+Each rule stands for something that dsrun has to learn, and goes when it has. What makes no sense in
+any operation file is told by `schemas/operation.json` and by `agreement`.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from dsrun.common.media import LARGEST
+from dsrun.common.messages import show
+from dsrun.common.models import Json
+from dsrun.common.pointer import EACH, KeyPath, pointer
+from dsrun.service.self_contained import Fault
+
+# Where the results of each protocol stand in its answer: what is needed, and what may be there.
+_NEEDED = {"task": ("list", "url"), "sync": ("base64",)}
+_OPTIONAL = {
+    "task": ("error_code", "error_message", "count", "url_hours"),
+    "sync": ("format", "sample_rate", "asked", "asked_rate"),
+}
+_READ = {
+    "task": "the results of a task are addresses, an item of a list each",
+    "sync": "the result of a sync operation is one file, as base64 text in the answer",
+}
+_WITH_EACH = (
+    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list")
+)  # fmt: skip
+_OTHER = {"task": "sync", "sync": "task"}
+
+_ASYNC_HEADER = "x-dashscope-async"
+_ENABLE = "enable"
+
+
+def unrunnable(schema: Mapping[str, Json]) -> Iterator[Fault]:
+    """What of a file with a sound frame dsrun cannot do; running it would lose what was paid."""
+    about = schema["x-dsrun"]
+    yield from _model_faults(schema["properties"].get("model"))
+    yield from _media_faults(about["artifacts"])
+    yield from _result_faults(about["artifacts"], about["protocol"])
+    yield from _header_faults(about["endpoint"]["headers"], about["protocol"])
+    yield from _each_faults(about, ("x-dsrun",))
+
+
+def _model_faults(model: Json) -> Iterator[Fault]:
+    name = model.get("const") if isinstance(model, Mapping) else None
+    if not isinstance(name, str) or not name:
+        words = f"found {show(model)}; allowed: the name of one model, as its const"
+        yield Fault(("properties", "model"), words + "; several stand in an enum")
+
+
+def _media_faults(artifacts: Json) -> Iterator[Fault]:
+    if artifacts["media"] not in LARGEST:
+        words = (
+            f"found {show(artifacts['media'])}; allowed: {', '.join(LARGEST)}; dsrun can check "
+            "and keep no other files yet"
+        )
+        yield Fault(("x-dsrun", "artifacts", "media"), words)
+
+
+def _result_faults(artifacts: Json, protocol: str) -> Iterator[Fault]:
+    for key in _NEEDED[protocol]:
+        if key not in artifacts:
+            words = f"missing; {_READ[protocol]}, and dsrun can fetch no others yet"
+            yield Fault(("x-dsrun", "artifacts", key), words)
+    other = _OTHER[protocol]
+    for key in (*_NEEDED[other], *_OPTIONAL[other]):
+        if key in artifacts:
+            allowed = ", ".join((*_NEEDED[protocol], *_OPTIONAL[protocol]))
+            words = (
+                f"found with the protocol {protocol}, where dsrun cannot use it yet: "
+                f"{_READ[protocol]}; allowed: {allowed}"
+            )
+            yield Fault(("x-dsrun", "artifacts", key), words)
+
+
+def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
+    for name, value in headers.items():
+        if name.lower() != _ASYNC_HEADER or (protocol == "task" and value == _ENABLE):
+            continue
+        words = (
+            f"found {show(value)}; allowed: {_ENABLE}, for a task"
+            if protocol == "task"
+            else "found with the protocol sync; it makes a task, whose result nobody would fetch"
+        )
+        yield Fault(("x-dsrun", "endpoint", "headers", name), words)
+
+
+def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
+    """`*` in pointers; it is understood in what a task repeats of its request alone."""
+    if path[1:] in _WITH_EACH:
+        return
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if key != "$comment":
+                yield from _each_faults(part, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _each_faults(part, (*path, index))
+    elif isinstance(value, str) and value.startswith("/") and EACH in (pointer(value) or ()):
+        words = f"found {show(value)}; dsrun understands * in artifacts.list and recovery.confirm"
+        yield Fault(path, words)

@@ -1,0 +1,61 @@
+"""What a plan comes to: the jobs of each step by what would become of them, and their cost."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from dsrun.common.models import JobStatus
+from dsrun.common.units import Money, sum_money
+from dsrun.planning.plan import Plan
+from dsrun.service.operation import Operation
+
+
+@dataclass(slots=True)
+class StepOutlook:
+    """Sums over the selected jobs of a step; `units` and cost are of those to send."""
+
+    operation: Operation
+    jobs: int = 0
+    done: int = 0
+    cached: int = 0
+    to_send: int = 0
+    units: int = 0
+    other: Counter[JobStatus] = field(default_factory=Counter)  # neither done nor to send
+
+    def add(self, status: JobStatus, *, units: int, is_cached: bool = False) -> None:
+        """Count a job. `is_cached`: pending, but another run has left its result."""
+        self.jobs += 1
+        if status is JobStatus.SUCCEEDED:
+            self.done += 1
+        elif status is not JobStatus.PENDING:
+            self.other[status] += 1
+        elif is_cached:
+            self.cached += 1
+        else:
+            self.to_send += 1
+            self.units += units
+
+    @property
+    def cost(self) -> Money:
+        return self.operation.price.of(self.units)
+
+
+class Outlook:
+    """The outlook of every step of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.steps = {
+            step.name: StepOutlook(plan.catalog[step.operation]) for step in plan.manifest.steps
+        }
+
+    def total(self, name: str) -> int:
+        """The sum of a column: jobs, done, cached or to_send."""
+        return sum(getattr(step, name) for step in self.steps.values())
+
+    @property
+    def other(self) -> Counter[JobStatus]:
+        return sum((step.other for step in self.steps.values()), Counter())
+
+    @property
+    def costs(self) -> list[Money]:
+        """By currency, in the order of the steps; empty where nothing is sent."""
+        return sum_money(step.cost for step in self.steps.values() if step.to_send)

@@ -1,0 +1,157 @@
+"""An operation file agrees with itself: what `x-dsrun` names is there, and of the right kind."""
+
+import json
+from copy import deepcopy
+
+import orjson
+import pytest
+
+from dsrun.common.errors import ManifestError
+from dsrun.common.resources import iter_operation_files
+from dsrun.service.agreement import disagreements
+from dsrun.service.catalog import load_catalog
+from dsrun.service.families import members
+
+BUNDLED = {name: orjson.loads(raw) for name, raw in iter_operation_files()}
+VOICE = "qwen-voice-design"
+GONE = object()
+
+
+@pytest.fixture
+def load(tmp_path):
+    """The catalog with one operation of the user's: `x-dsrun` of a bundled one, changed."""
+
+    def loader(path, value, *, base="wanx-v1", change=None):
+        schema = deepcopy(BUNDLED[base])
+        here = schema["x-dsrun"]
+        *above, last = [int(key) if key.isdecimal() else key for key in path.split(".")]
+        for key in above:
+            here = here[key]
+        if value is GONE:
+            del here[last]
+        else:
+            here[last] = value
+        if change:
+            change(schema)
+        (tmp_path / "mine.json").write_text(json.dumps(schema, indent=2), encoding="utf-8")
+        return load_catalog(tmp_path)["mine"]
+
+    return loader
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_bundled_files_agree(name):
+    for _, schema in [*members(BUNDLED[name])] or [(name, BUNDLED[name])]:
+        assert list(disagreements(schema)) == []
+
+
+NOWHERE = [
+    ("fill.0.at", "/parameters/m", "wanx-v1"),
+    ("fill.1.span", "/parameters/m", "wanx-v1"),
+    ("languages.0.at", "/input/promt", "wanx-v1"),
+    ("languages.0.named_by", "/input/lang", VOICE),
+    ("artifacts.count", "/parameters/m", "wanx-v1"),
+    ("artifacts.seed", "/seed", "wanx-v1"),
+    ("artifacts.asked", "/parameters/format", VOICE),
+    ("artifacts.asked_rate", "/parameters/rate", VOICE),
+    ("uploads.fields.0.at", "/input/image", "wanx-v1"),
+    ("uploads.fields.0.at", "/input/ref_img/url", "wanx-v1"),
+    ("recovery.size", "/size", "wanx-v1"),
+    ("recovery.confirm", {"/input/promt": "/output/a"}, "wanx-v1"),
+    ("recovery.match", {"/voice_prompt": "/voice_prompt"}, VOICE),
+    ("recovery.holds", {"/input/name": "/voice"}, VOICE),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "base"), NOWHERE)
+def test_a_place_that_no_request_can_have(load, path, value, base):
+    with pytest.raises(ManifestError) as caught:
+        load(path, value, base=base)
+    problem = next(p for p in caught.value.problems if "which no request can have" in p.message)
+    assert problem.where.replace("[", ".").replace("]", "").startswith(f"x-dsrun.{path}")
+    assert problem.line > 1
+    assert "allowed" in problem.message
+
+
+def test_the_nearest_place_is_named(load):
+    with pytest.raises(ManifestError) as caught:
+        load("recovery.size", "/parameters/sise")
+    assert "did you mean size?" in caught.value.problems[0].message
+    assert "allowed below parameters: style, size, n" in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("more", [{"additionalProperties": True}, {"patternProperties": {"x": {}}}])
+def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
+    def change(schema):
+        schema["properties"]["input"].update(more)
+
+    assert load("recovery.size", "/input/extra", change=change).recovery.size == "/input/extra"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("artifacts.seed", "/parameters/style", "of type string; allowed: a place of type integer"),
+        ("recovery.size", "/parameters/n", "of type integer; allowed: a place of type string"),
+        ("fill.1.at", "/input/prompt", "of type string; allowed: a place of type integer"),
+        ("fill.0.value", 5, "allowed: 1 to 4"),
+        ("fill.0.value", None, "not valid at /parameters/n"),
+        ("fill.0.value", GONE, "either value or derive"),
+        ("fill.1.value", 1, "either value or derive"),
+        ("fill.1", {"at": "/input/prompt", "derive": "name"}, "a derived name has a length"),
+        ("fill", [], "has no value for /parameters/n, where the service makes 4"),
+        ("languages.0.languages", GONE, "either languages"),
+        ("languages.0.languages", [], "either languages"),
+        ("price.count", "/parameters/seed", 'allowed: "/parameters/n", the count of artifacts'),
+        ("artifacts.count", GONE, "allowed: nothing, as in artifacts"),
+        ("uploads.fields.0.formats", ["jpeg"], "did you mean"),
+        ("uploads.fields.0.media", "audio", "allowed: mp3"),
+        ("uploads.fields.0.media", "video", "allowed: image, audio"),
+        ("uploads.fields.0.max_side", 100, "at least min_side, 256"),
+        ("recovery.confirm", {"prompt": "/output/a"}, "allowed: a JSON pointer"),
+        ("recovery", {"by": "voice-list"}, "found voice-list with the protocol task"),
+        ("price.bill", "/usage/n", "unknown key (did you mean billed?)"),
+        ("fills", [], "unknown key (did you mean fill?)"),
+        ("artifacts.urls", "/url", "unknown key (did you mean url?)"),
+        ("limits.per_m", 60, "unknown key"),
+        ("polling.first", 3, "unknown key"),
+        ("endpoint.root", "/api/v2", "unknown key"),
+        ("recovery.models", "a", "unknown key"),
+        ("uploads.hour", 3, "unknown key"),
+        ("stream", {}, "unknown key"),
+    ],
+)
+def test_what_does_not_agree_is_told_at_its_place(load, path, value, words):
+    with pytest.raises(ManifestError) as caught:
+        load(path, value)
+    found = [p for p in caught.value.problems if words in p.message]
+    assert found, [p.message for p in caught.value.problems]
+    assert all(p.where.startswith("x-dsrun.") and p.line > 1 for p in found)
+    assert "$comment" not in found[0].message
+
+
+@pytest.mark.parametrize("key", sorted(BUNDLED[VOICE]["x-dsrun"]["recovery"].keys() - {"by"}))
+def test_a_list_of_voices_needs_all_its_places(load, key):
+    if key == "$comment":
+        assert load(f"recovery.{key}", GONE, base=VOICE).recovery is not None
+        return
+    with pytest.raises(ManifestError) as caught:
+        load(f"recovery.{key}", GONE, base=VOICE)
+    assert [p.where for p in caught.value.problems] == [f"x-dsrun.recovery.{key}"]
+
+
+def test_a_derived_name_fits_into_its_field(load):
+    with pytest.raises(ManifestError, match="at most 16, the maxLength of /input/preferred_name"):
+        load("fill.0.length", 17, base=VOICE)
+
+
+def test_a_derived_seed_has_a_largest(load):
+    def change(schema):
+        del schema["properties"]["parameters"]["properties"]["seed"]["maximum"]
+
+    with pytest.raises(ManifestError, match="must state its maximum"):
+        load("limits.per_s", 1, change=change)
+
+
+def test_a_comment_may_stand_anywhere(load):
+    assert load("limits.$comment", ["any", {"thing": 1}]).rate.requests == 2
