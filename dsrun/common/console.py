@@ -129,10 +129,13 @@ def table(rows: Iterable[Iterable[str]]) -> Shown:
 
 
 def ask(question: str) -> bool:
-    """Whether the user at the terminal says yes."""
+    """Whether the user at the terminal says yes. Ctrl-C is a KeyboardInterrupt here too."""
     import click  # noqa: PLC0415  # start-up
 
-    return click.confirm(shown(question), err=True)
+    try:
+        return click.confirm(shown(question), err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
 
 
 def _width(text: str) -> int:

@@ -18,7 +18,7 @@ from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Difference, PlanDiff
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
-from dsrun.storage.layout import RunLayout
+from dsrun.storage.layout import RunLayout, is_emulated, newest_run
 
 _ABSENT = object()
 _MOST = 3  # changes of one job that are told
@@ -105,7 +105,7 @@ def _listed(words: list[str]) -> str:
 
 
 class EarlierRun:
-    """The run that `latest` names, if it is not the plan's own. Close it."""
+    """The newest run, if it is not the plan's own. Close it."""
 
     def __init__(self, run_dir: Path, plan: Plan) -> None:
         """Raises SetupError where its ledger cannot be read."""
@@ -135,10 +135,10 @@ class EarlierRun:
 
 def open_earlier(layout: RunLayout, plan: Plan) -> EarlierRun | None:
     """The last run of the same kind, emulated or not; None where there is none."""
-    run_dir = layout.latest.resolve()
-    if run_dir.name == layout.run_dir.name or not run_dir.is_dir():
+    run_dir = newest_run(layout.pipeline_dir)
+    if run_dir is None or run_dir.name == layout.run_dir.name:
         return None
-    if layout.emulated == layout.latest_is_real():
+    if layout.emulated != is_emulated(run_dir):
         return None
     try:
         return EarlierRun(run_dir, plan)
