@@ -3,9 +3,9 @@
 NTFS, exFAT and SMB refuse `Dune: Part Two`, eCryptfs refuses 144 bytes, Windows `con.png`. No list
 of rules covers them all, so the disk itself is asked, in a folder of `.tmp/`.
 
-A disk refuses characters, lengths, and some whole words. So a name is tried only where it has a
-character that no taken name had, is longer than all of them, or is odd: a plan of 100,000 names
-costs a few tries.
+A disk refuses characters, lengths, and what is odd about a name. So a name is tried only where it
+has something that no taken name had, or is longer than all of them: a plan of 100,000 names costs a
+few tries.
 """
 
 import os
@@ -16,15 +16,14 @@ from operator import le
 from pathlib import Path
 from typing import NamedTuple
 
-from dsrun.storage.files import disk_faults, make_folder
+from dsrun.storage.files import disk_faults
 from dsrun.storage.layout import ARTIFACTS, RunLayout
 
 # As long as the folder of the artifacts, so that whole paths are as long as theirs.
 _FOLDER = "n" * len(ARTIFACTS)
 # Words that Windows keeps for devices, and what it takes away from the end of a name.
 _ODD = re.compile(
-    r"(?:^|/)(?:con|prn|aux|nul|com.|lpt.|conin\$|conout\$|clock\$)(?:\.|/|$)|[ .](?:/|$)|(?:^|/) ",
-    re.IGNORECASE,
+    r"(?:^|/)(?:con|prn|aux|nul|com.|lpt.|conin\$|conout\$|clock\$)(?:\.|/|$)|[ .](?:/|$)|(?:^|/) "
 )
 _PLAIN = "posters/poster.png"
 
@@ -42,8 +41,8 @@ class NameTrial:
 
     def __init__(self, run_dir: Path) -> None:
         self._root = RunLayout.of(run_dir).temp / _FOLDER
-        self._empty = RunLayout.of(run_dir).temp / "empty"
-        self._taken: set[str] = set()  # characters of names that the disk takes
+        self._file: Path | None = None  # where the empty file is now
+        self._taken: set[str] = set()  # what names have had that the disk takes
         self._longest = _lengths("")  # of these
         self._proven: set[str] = set()  # words with which the disk refuses a name, and not all
 
@@ -52,11 +51,9 @@ class NameTrial:
 
         Raises SetupError where it takes no name at all.
         """
-        lengths = _lengths(name)
-        is_known = self._taken.issuperset(name) and not _ODD.search(name)
-        if is_known and all(map(le, lengths, self._longest)):
+        features, lengths = {*name, *_ODD.findall(name.lower())}, _lengths(name)
+        if features <= self._taken and all(map(le, lengths, self._longest)):
             return ""
-        make_folder(self._root)
         try:
             self._try(name)
         except (OSError, ValueError) as error:
@@ -66,24 +63,33 @@ class NameTrial:
                     self._try(_PLAIN)  # else it is the disk, not the name
                 self._proven.add(words)
             return words
-        self._taken.update(name)
+        self._taken |= features
         self._longest = _Lengths(*map(max, lengths, self._longest))
         return ""
 
     def _try(self, name: str) -> None:
-        """Make the file and its folders as an artifact is made. Raises OSError."""
-        path = self._root / name
-        self._empty.touch()
+        """Give the empty file this name, as an artifact gets its own. Raises OSError."""
+        path, old = self._root / name, self._file
+        if old is None or not old.exists():
+            self._root.mkdir(exist_ok=True)
+            old = self._root / "empty"
+            old.touch()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._empty.replace(path)
+            old.replace(path)
+            self._file = path
+            if old.parent != path.parent:
+                self._remove_folders(old)
             self._check_spelling(path)
-        finally:
+        except (OSError, ValueError):
+            self._remove_folders(path)
+            raise
+
+    def _remove_folders(self, path: Path) -> None:
+        """Remove the folders that a name has left, as far as they are empty."""
+        for folder in path.relative_to(self._root).parents[:-1]:
             with suppress(OSError):
-                path.unlink(missing_ok=True)
-            for folder in path.relative_to(self._root).parents[:-1]:
-                with suppress(OSError):
-                    (self._root / folder).rmdir()
+                (self._root / folder).rmdir()
 
     def _check_spelling(self, path: Path) -> None:
         """Raises OSError where the disk has kept the name in another spelling."""
