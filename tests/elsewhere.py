@@ -22,8 +22,8 @@ _NAMING = {"open": [0], "os.mkdir": [0], "os.rename": [0, 1], "os.link": [1]}
 _MISSING = [
     "O_CLOEXEC", "O_DIRECTORY", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "chown", "fchmod", "fchown",
     "fdatasync", "fork", "forkpty", "getegid", "geteuid", "getgid", "getuid", "killpg", "lchown",
-    "mkfifo", "nice", "posix_fallocate", "pread", "pwrite", "sched_getaffinity", "setsid", "statvfs",
-    "sync", "sysconf", "uname",
+    "mkfifo", "nice", "posix_fallocate", "pread", "pwrite", "sched_getaffinity", "setsid",
+    "statvfs", "sync", "sysconf", "uname",
 ]  # fmt: skip
 _MODULES = ["fcntl", "grp", "pwd", "pty", "resource", "syslog", "termios", "tty"]
 
