@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dsrun.storage.files import disk_faults
-from dsrun.storage.layout import ARTIFACTS, RunLayout
+from dsrun.storage.layout import RunLayout
 
-# As long as the folder of the artifacts, so that whole paths are as long as theirs.
-_FOLDER = "n" * len(ARTIFACTS)
+_FOLDER = "name"  # `.tmp/name` is as long as `artifacts`, and so are whole paths below them
 # Words that Windows keeps for devices, and what it takes away from the end of a name.
 _ODD = re.compile(
     r"(?:^|/)(?:con|prn|aux|nul|com.|lpt.|conin\$|conout\$|clock\$)(?:\.|/|$)|[ .](?:/|$)|(?:^|/) "

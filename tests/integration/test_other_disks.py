@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_full_disk import can_mount, unshared
+
 ELSEWHERE = Path(__file__).parents[1] / "elsewhere.py"
 REFUSED = [
     ("ntfs", "Dune: Part Two"),
@@ -197,6 +199,45 @@ class TestNoLinks:
         outcome = work.dsrun(work.posters(1))
         assert outcome.code == 0
         assert in_the_way == "file" or "latest cannot be made" in outcome.err
+
+
+class TestReadOnlyCheckout:
+    """A pipeline in a folder that nobody can write to, as in a container or a CI job."""
+
+    @pytest.fixture
+    def run(self, work):
+        if words := can_mount():
+            pytest.skip(f"no mount namespace here: {words}")
+        mounts = (
+            'for folder in . "$HOME"; do mount --bind "$folder" "$folder"; '
+            'mount -o remount,ro,bind "$folder" "$folder"; done; cd "$PWD"; exec "$@"'
+        )
+
+        def start(*arguments):
+            shell = [*unshared(as_root=False), mounts, "sh", *work.command]
+            outcome = work.spawn_command([*shell, *map(str, arguments)]).end()
+            assert outcome.code != 4, outcome.err
+            return outcome
+
+        return start
+
+    def test_it_is_planned_and_its_run_says_what_to_do(self, work, emulator, run):
+        pipeline = work.posters(2)
+        assert run("validate", pipeline).code == 0
+        assert run("plan", pipeline, "--json").answer["to_send"] == 2
+        outcome = run(pipeline)
+        assert outcome.code == 3
+        assert "--out" in outcome.err
+        assert "Free the disk" not in outcome.err
+        assert emulator.requests() == []
+
+    def test_it_runs_with_its_output_elsewhere(self, work, emulator, run, tmp_path):
+        pipeline, out = work.posters(2), tmp_path / "elsewhere"
+        outcome = run(pipeline, "-o", out)
+        assert outcome.code == 0, outcome.err
+        assert run("status", pipeline, "-o", out, "--json").answer["jobs"]["succeeded"] == 2
+        assert run(pipeline, "-o", out).code == 0
+        assert emulator.paid() == 2
 
 
 class TestAddresses:
