@@ -2,7 +2,7 @@
 
 import os
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
 from dsrun.engine.fetch import artifacts_of, file_names
 from dsrun.ledger import totals
+from dsrun.ledger.check import LostFacts
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
@@ -102,7 +103,8 @@ def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Mon
     The cost is left out where nobody has to agree to it.
     """
     if _wants_consent(plan.manifest.execution, options):
-        with Survey(plan, options, compares=False) as survey:
+        # A ledger that has lost something is put right by the run, which then looks at the cost.
+        with suppress(LostFacts), Survey(plan, options, compares=False) as survey:
             survey.take()
             return survey.take_chosen(), survey.outlook.costs
     if options.selection.is_all:
