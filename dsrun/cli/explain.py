@@ -17,7 +17,7 @@ from dsrun.planning.plan import Plan
 from dsrun.session.explain import job_facts
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
-from dsrun.storage.layout import RunLayout, latest_of
+from dsrun.storage.layout import RunLayout, newest_run
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
 _PLACE = re.compile(r"(.+)/([0-9]{1,9})").fullmatch
@@ -75,8 +75,7 @@ def _usable_plan(options: PlanOptions) -> Plan:
 
 def _of_folder(options: PlanOptions) -> _Source:
     """The ledger of a run directory, and its plan if the lock file can still be read."""
-    latest = latest_of(options.pipeline)
-    run_dir = latest.resolve() if latest.is_dir() else options.pipeline
+    run_dir = newest_run(options.pipeline) or options.pipeline
     layout = RunLayout.of(run_dir)
     ledger = LedgerReader(layout.ledger)
     plan: Plan | None = None

@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 import click
 
 from dsrun.common.errors import UsageError
-from dsrun.session.ranges import CATCH_UP_DAYS, CONCURRENCY, IF_RUNNING, LIMIT, SAMPLE
+from dsrun.session.ranges import (
+    CATCH_UP_DAYS,
+    CONCURRENCY,
+    IF_RUNNING,
+    LIMIT,
+    SAMPLE,
+    address_problem,
+)
 
 DEFAULT_PIPELINE = "dsrun.yaml"
 
@@ -20,7 +27,16 @@ class _Assignment(click.types.StringParamType):
     envvar_list_splitter = "\n"
 
 
-_FILE_TO_WRITE = click.Path(path_type=Path, dir_okay=False)
+class _Place(click.Path):
+    """A file or folder to write; no address."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if words := address_problem(value):
+            self.fail(words, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE_TO_WRITE = _Place(path_type=Path, dir_okay=False)
 
 
 def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -63,7 +79,7 @@ pipeline_argument = click.argument(
 )
 out_option = click.option(
     "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
-    type=click.Path(path_type=Path), help="Output directory.",
+    type=_Place(path_type=Path), help="Output directory.",
 )  # fmt: skip
 run_place_options = in_order(
     click.option(
@@ -204,7 +220,7 @@ report_options = in_order(
     click.argument("directory", type=click.Path(path_type=Path)),
     click.option(
         "--sheet",
-        type=click.Path(path_type=Path),
+        type=_Place(path_type=Path),
         metavar="FILE",
         help="Write a contact sheet, FILE.png or FILE.jpg, instead of the page.",
     ),
@@ -282,12 +298,12 @@ ledger_options = in_order(
     ),
     json_option,
     click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+        "-o", "--output", type=_Place(path_type=Path), metavar="FILE",
         help="Write to this file, not to stdout.",
     ),
     click.option(
         "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
-        type=click.Path(path_type=Path), help="Output directory, where DIR is a pipeline.",
+        type=_Place(path_type=Path), help="Output directory, where DIR is a pipeline.",
     ),
     click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run."),
     set_option,
@@ -304,7 +320,7 @@ cron_options = in_order(
     click.option(
         "--to",
         "folder",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=_Place(path_type=Path, file_okay=False),
         metavar="FOLDER",
         help="Write the units or CronJobs as files there.",
     ),

@@ -14,7 +14,7 @@ from dsrun.session.run import run_pipeline
 def run(options: RunOptions) -> int:
     """The exit code of design 1.2. Raises DsrunError where the run cannot begin."""
     ending = run_pipeline(options, TERMINAL)
-    if not ending.is_skipped:
+    if not (ending.is_skipped or ending.is_refused):
         try:
             answer_path(ending.layout.run_dir)
         except BrokenPipeError:  # nobody reads it; the exit code still says how the jobs ended

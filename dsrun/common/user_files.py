@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from dsrun.common.errors import FileChanged
 from dsrun.common.models import UploadFile
 from dsrun.common.names import path_fault
+from dsrun.common.systems import PLAIN, flag
 
 INPUTS = "inputs"  # folder of the copies, in a run directory
 
@@ -27,7 +28,7 @@ TEXT_BYTES = 16 * _MB  # a manifest, a prompt, an operation file: what is held i
 LOCKFILE_BYTES = 256 * _MB
 DATA_BYTES = 2 * 1024 * _MB  # a data file that is read row by row
 UPLOAD_BYTES = 16 * 1024 * _MB
-_FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
+_FLAGS = PLAIN | flag("O_NONBLOCK", "O_NOCTTY")
 _KINDS = {
     stat.S_IFDIR: "Is a directory",
     stat.S_IFIFO: "this is a pipe; allowed: a regular file",

@@ -19,6 +19,7 @@ from dsrun.session.ranges import (
     OutOfRange,
     Unreadable,
     check_number,
+    check_place,
 )
 
 DEFAULT_OUT = Path("outputs")
@@ -96,6 +97,7 @@ def run_options(
 
     Raises OutOfRange or Unreadable.
     """
+    check_place("out", out)
     return RunOptions(
         pipeline=Path(pipeline),
         out=Path(out),
