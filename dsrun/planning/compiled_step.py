@@ -1,7 +1,7 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
 from dsrun.common.credential import holds_key
@@ -14,6 +14,8 @@ from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_text import Builder, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
+from dsrun.planning.job_index import Seeds
+from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.request import artifact_count, fill_request, laid_over
@@ -62,6 +64,7 @@ class CompiledStep:
         self.operation = catalog[step.operation]
         self.uploads = UploadFields(self.operation.uploads, files)
         self._document = manifest.document
+        self._gives_seed = _is_given(step.body, self.operation.artifacts.seed)
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         schema = self.operation.schema
@@ -75,6 +78,7 @@ class CompiledStep:
             self._filename = self._texts.text(step.filename, "string")
         self._upload_parts = {at: part for at, part in parts.items() if at in self.uploads.places}
         self.warnings = self._texts.warnings
+        self._note_respelled(manifest, templates)
         problems = self._texts.problems or self._axis_problems()
         if problems:
             raise ManifestError(problems)
@@ -121,6 +125,19 @@ class CompiledStep:
             stems=self._stems(variables, request, job_id),
             units=artifact_count(request, self.operation),
         )
+
+    def seeds(self, job: Job) -> Seeds | None:
+        """The seeds that a job asks for; None where the manifest gives none."""
+        at = self.operation.artifacts.seed
+        seed = value_at(job.request, at) if self._gives_seed else None
+        if at is None or isinstance(seed, bool) or not isinstance(seed, int | float):
+            return None
+        # No text of the body can hold these: its quotes are escaped there.
+        body = job.body.replace(b'"%s":%d' % (str(at[-1]).encode(), int(seed)), b"", 1)
+        if count_at := self.operation.artifacts.count:
+            body = body.replace(b'"%s":%d' % (str(count_at[-1]).encode(), job.units), b"", 1)
+        key = blake2b(body, digest_size=16, person=self.operation.name.encode()[:16]).digest()
+        return Seeds(key, int(seed), job.units, self.step.name, job.replica)
 
     def variables(self, row: Mapping[str, Json], *, index: int, replica: int) -> dict[str, Any]:
         """What a template of this step sees in a row."""
@@ -174,6 +191,13 @@ class CompiledStep:
                 )
                 self.warnings.append(self._document.problem(at, words, of_key=True))
         return problems
+
+    def _note_respelled(self, manifest: Manifest, templates: Templates) -> None:
+        """Numbers that a text of the step shows in another spelling than they are written in."""
+        is_printed = printed_in([*self._texts.printing, *templates.files.values()])
+        if is_printed("params"):
+            self.warnings += respelled_params(manifest, is_printed)
+        self.warnings += respelled_axes(self._document, self.step, is_printed)
 
     def _request(self, variables: dict[str, Any]) -> dict[str, Json]:
         """The request that the manifest's texts give. Raises RowProblem."""
@@ -271,3 +295,12 @@ class CompiledStep:
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         problem = self._texts.problem(failure.text, failure.error)
         return Finding("template", name_known(problem, variables))
+
+
+def _is_given(body: Any, at: KeyPath | None) -> bool:
+    """Whether the manifest says something at a place of the body, or a template above it may."""
+    for step in at or ():
+        if not isinstance(body, Mapping):
+            break
+        body = body.get(step)
+    return at is not None and body is not None

@@ -4,10 +4,13 @@ All in little memory: temporary SQLite databases without a name live in their pa
 to disk.
 """
 
+import math
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -139,6 +142,81 @@ class PlanIndex:
             "SELECT step, min(idx), clash FROM stem WHERE clash IS NOT NULL GROUP BY step"
         )
         return [Clash(*row) for row in rows]
+
+
+class Seeds(NamedTuple):
+    """What a job asks for: `count` results from `seed` on. `key`: the request without both."""
+
+    key: bytes
+    seed: int
+    count: int
+    step: str
+    replica: int
+
+
+class Overlap(NamedTuple):
+    """Results of a step that are paid for, and how many seeds they have: fewer."""
+
+    step: str
+    paid: int
+    seeds: int
+    count: int  # of the largest request
+    is_repeated: bool  # whether `repeat` asks for equal seeds
+
+
+class SeedIndex:
+    """Takes the seeds of jobs, each job once; tells where two would make the same picture."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            f"{_SETTINGS} CREATE TABLE seeds (number INTEGER PRIMARY KEY, key BLOB, seed INT, "
+            "count INT, step TEXT, replica INT); BEGIN;"
+        )
+        self._can_overlap = False
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, seeds: Iterable[Seeds]) -> None:
+        rows = list(seeds)
+        # Different requests for one picture each differ in the seed, or in more.
+        self._can_overlap |= any(row.count > 1 or row.replica for row in rows)
+        sql = "INSERT INTO seeds (key, seed, count, step, replica) VALUES (?, ?, ?, ?, ?)"
+        self._db.executemany(sql, rows)
+
+    def overlaps(self) -> list[Overlap]:
+        """The overlaps by the step of the last job that takes part."""
+        if not self._can_overlap:
+            return []
+        sql = "SELECT key, seed, count, step, replica, number FROM seeds ORDER BY key, seed"
+        by_step: dict[str, Overlap] = {}
+        for _, group in groupby(self._db.execute(sql), key=itemgetter(0)):
+            found = _overlap([Seeds(*row[:5]) for row in sorted(group, key=itemgetter(5))])
+            if found is not None:
+                known = by_step.get(found.step)
+                by_step[found.step] = found if known is None else _sum(known, found)
+        return list(by_step.values())
+
+
+def _overlap(group: list[Seeds]) -> Overlap | None:
+    """The overlap of requests that differ in nothing else, in their order."""
+    paid, seeds, end = 0, 0, -math.inf
+    for item in sorted(group, key=attrgetter("seed")):
+        paid += item.count
+        seeds += max(0, item.seed + item.count - max(item.seed, end))
+        end = max(end, item.seed + item.count)
+    if seeds == paid:
+        return None
+    is_repeated = len({item.seed for item in group}) < len(group) and group[-1].replica > 0
+    return Overlap(group[-1].step, paid, int(seeds), max(x.count for x in group), is_repeated)
+
+
+def _sum(one: Overlap, other: Overlap) -> Overlap:
+    return Overlap(
+        one.step, one.paid + other.paid, one.seeds + other.seeds, max(one.count, other.count),
+        one.is_repeated or other.is_repeated,
+    )  # fmt: skip
 
 
 class EarlierJob(Protocol):

@@ -1,16 +1,19 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
-from dsrun.planning.job_index import PlanIndex
+from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
+from dsrun.planning.misread import cut_texts
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.uploads import UploadFiles
@@ -72,14 +75,17 @@ class Plan:
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct = 0
-        with PlanIndex() as index:
+        with PlanIndex() as index, closing(SeedIndex()) as seeds:
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
-                for job, is_new in zip(batch, index.add(batch), strict=True):
+                news = index.add(batch)
+                seeds.add(self._seeds(batch, news))
+                for job, is_new in zip(batch, news, strict=True):
                     distinct += is_new
                     if visit is not None:
                         visit(job, is_new)
+            self.warnings.extend(map(self._overlap_warning, seeds.overlaps()))
             findings.add_clashes(index.clashes(), self.manifest.document)
-        self._note_unused_rules()
+        self._note_rules()
         self.warnings.extend(notes.problems(self.steps))
         problems = (*self.problems, *findings.problems(self.steps))
         if problems:
@@ -117,12 +123,39 @@ class Plan:
                 if bad == MOST_BAD_JOBS:
                     break
 
-    def _note_unused_rules(self) -> None:
+    def _seeds(self, jobs: Iterable[Job], news: Iterable[bool]) -> Iterator[Seeds]:
+        """What the jobs that are new ask for, as far as the manifest gives their seeds."""
+        steps = {compiled.step.name: compiled for compiled in self.steps}
+        for job, is_new in zip(jobs, news, strict=True):
+            if is_new and (seeds := steps[job.step].seeds(job)):
+                yield seeds
+
+    def _overlap_warning(self, overlap: Overlap) -> Problem:
+        operation = next(c.operation for c in self.steps if c.step.name == overlap.step)
+        at = ("steps", overlap.step, *(operation.artifacts.seed or ()))
+        words = (
+            f"pays {overlap.paid:,} {operation.price.unit}s for {overlap.seeds:,} different seeds: "
+            f"{_overlap_cause(overlap)}, and one seed gives one {operation.price.unit}"
+        )
+        return self.manifest.document.problem(at, words)
+
+    def _note_rules(self) -> None:
+        """Rules of a matrix that do not what they seem to."""
         for compiled in self.steps:
+            at: KeyPath = ("steps", compiled.step.name, "matrix")
             for number in sorted(compiled.step.matrix.unused):
-                at = ("steps", compiled.step.name, "matrix", "exclude", number)
                 words = "this rule matches no row"
-                self.warnings.append(self.manifest.document.problem(at, words))
+                problem = self.manifest.document.problem((*at, "exclude", number), words)
+                self.warnings.append(problem)
+            for item, count in sorted(compiled.step.matrix.replaced.items()):
+                words = (
+                    f"replaces what include[{item.earlier}] gave {item.key} in {count:,} "
+                    f"row{'s' if count > 1 else ''}: a rule extends the rows that agree with it, "
+                    "and adds none of its own; for a row of each, make both values of an axis"
+                )
+                place = (*at, "include", item.number, item.key)
+                problem = self.manifest.document.problem(place, words, of_key=True)
+                self.warnings.append(problem)
 
 
 def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
@@ -153,12 +186,32 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         ),
         warnings=[
             *_rate_warnings(manifest, catalog),
-            *(warning for compiled in steps for warning in compiled.warnings),
+            *cut_texts(manifest, catalog),
+            *_once(warning for compiled in steps for warning in compiled.warnings),
         ],
     )
     if not plan.problems:
         _check_pinned(plan)
     return plan
+
+
+def _overlap_cause(overlap: Overlap) -> str:
+    if overlap.is_repeated:
+        return "`repeat` sends the same seed again; without a seed here each request gets its own"
+    last = overlap.count - 1
+    return (
+        f"a request for {overlap.count} uses the seeds from its own to seed + {last}, so let "
+        f"these be {overlap.count} apart, such as {{range: [1, 41, {overlap.count}]}}"
+    )
+
+
+def _once(warnings: Iterable[Problem]) -> list[Problem]:
+    """Several steps may use one param, and read one file."""
+    told: list[Problem] = []
+    for warning in warnings:
+        if warning not in told:
+            told.append(warning)
+    return told
 
 
 def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
