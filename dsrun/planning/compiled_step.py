@@ -1,6 +1,7 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, job_id_of, json_text
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
-from dsrun.common.pointer import KeyPath, dotted, value_at
+from dsrun.common.pointer import KeyPath, dotted, holder_at, value_at
 from dsrun.manifest.matrix import Row, idle_axes
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
@@ -208,17 +209,32 @@ class CompiledStep:
         return request
 
     def _failed(
-        self, request: Json, failures: list[TextFailure], variables: dict[str, Any]
+        self, request: dict[str, Json], failures: list[TextFailure], variables: dict[str, Any]
     ) -> list[Finding]:
         """What is wrong with each failed text, and with the rest of the request."""
-        failed = {dotted(failure.text.at) for failure in failures}
+        replica = variables["job"]["replica"]
+        failed = [failure.text.at[2:] for failure in failures]
+        # What follows from a text that failed is no problem of its own: neither is a value that
+        # dsrun would have added, nor one that is told only while the text is absent, or null.
+        others = [self._other_findings(request, replica)]
+        for at in failed:
+            _take_out(request, at)
+        others.append(self._other_findings(request, replica))
+        also = {(finding.rule, finding.problem.where) for finding in others[1]}
+        places = {dotted(failure.text.at) for failure in failures}
         rest = [
             finding
-            for finding in self._request_problems(request, self.uploads.take(request))
-            if finding.problem.where not in failed
+            for finding in others[0]
+            if finding.problem.where not in places and (finding.rule, finding.problem.where) in also
         ]
         stems = self._stem_problems(dict(variables))
         return [*(self._text_finding(failure, variables) for failure in failures), *rest, *stems]
+
+    def _other_findings(self, request: dict[str, Json], replica: int) -> list[Finding]:
+        """What is wrong with a request of which a text failed, once dsrun's own is added."""
+        with suppress(NotCanonical):  # the value that has no JSON is among the problems
+            fill_request(request, operation=self.operation, replica=replica)
+        return list(self._request_problems(request, self.uploads.take(request)))
 
     def _canonical(self, request: dict[str, Json], taken: Taken, row: Row, replica: int) -> bytes:
         """The canonical JSON of a request, with all that dsrun adds to it. Raises RowProblem."""
@@ -226,7 +242,13 @@ class CompiledStep:
             fill_request(request, operation=self.operation, replica=replica)
             body = canonical_json(request)
         except NotCanonical as error:
-            problems = list(self._request_problems(request, taken))
+            # What dsrun adds to a request is derived from its JSON, so it is not there either.
+            added = {dotted(("steps", self.step.name, *fill.at)) for fill in self.operation.fills}
+            problems = [
+                finding
+                for finding in self._request_problems(request, taken)
+                if finding.problem.where not in added
+            ]
             words = f"cannot be sent as JSON: {error}"
             other = self._row_problem("canonical", ("steps", self.step.name), words)
             raise RowProblem(problems or other.problems) from error
@@ -304,3 +326,10 @@ def _is_given(body: Any, at: KeyPath | None) -> bool:
             break
         body = body.get(step)
     return at is not None and body is not None
+
+
+def _take_out(request: Any, at: KeyPath) -> None:
+    """Remove a key of a request; an item of a list stays, or the others would move."""
+    holder = holder_at(request, at)
+    if isinstance(holder, dict):
+        holder.pop(str(at[-1]), None)

@@ -8,9 +8,10 @@ import math
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -145,33 +146,34 @@ class PlanIndex:
 
 
 class Seeds(NamedTuple):
-    """What a job asks for: `count` results from `seed` on. `key`: the request without both."""
+    """What a job asks for: `units` results from `seed` on. `key`: the request without both."""
 
     key: bytes
     seed: int
-    count: int
+    units: int
     step: str
     replica: int
 
 
-class Overlap(NamedTuple):
-    """Results of a step that are paid for, and how many seeds they have: fewer."""
+@dataclass(slots=True)
+class Overlap:
+    """The results that a step pays for, and how many seeds they have: fewer."""
 
     step: str
-    paid: int
-    seeds: int
-    count: int  # of the largest request
-    is_repeated: bool  # whether `repeat` asks for equal seeds
+    paid: int = 0
+    seeds: int = 0
+    most: int = 0  # units of one request
+    is_repeated: bool = False  # whether replicas have equal seeds
 
 
 class SeedIndex:
-    """Takes the seeds of jobs, each job once; tells where two would make the same picture."""
+    """Takes the seeds of jobs, each job once; tells where two ask for the same results."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE seeds (number INTEGER PRIMARY KEY, key BLOB, seed INT, "
-            "count INT, step TEXT, replica INT); BEGIN;"
+            "units INT, step TEXT, replica INT); BEGIN;"
         )
         self._can_overlap = False
 
@@ -180,43 +182,43 @@ class SeedIndex:
 
     def add(self, seeds: Iterable[Seeds]) -> None:
         rows = list(seeds)
-        # Different requests for one picture each differ in the seed, or in more.
-        self._can_overlap |= any(row.count > 1 or row.replica for row in rows)
-        sql = "INSERT INTO seeds (key, seed, count, step, replica) VALUES (?, ?, ?, ?, ?)"
+        # Different requests for one result each differ in the seed, or in more.
+        self._can_overlap |= any(row.units > 1 or row.replica for row in rows)
+        sql = "INSERT INTO seeds (key, seed, units, step, replica) VALUES (?, ?, ?, ?, ?)"
         self._db.executemany(sql, rows)
 
     def overlaps(self) -> list[Overlap]:
-        """The overlaps by the step of the last job that takes part."""
+        """The overlaps, each told of the last step that takes part."""
         if not self._can_overlap:
             return []
-        sql = "SELECT key, seed, count, step, replica, number FROM seeds ORDER BY key, seed"
-        by_step: dict[str, Overlap] = {}
-        for _, group in groupby(self._db.execute(sql), key=itemgetter(0)):
-            found = _overlap([Seeds(*row[:5]) for row in sorted(group, key=itemgetter(5))])
-            if found is not None:
-                known = by_step.get(found.step)
-                by_step[found.step] = found if known is None else _sum(known, found)
-        return list(by_step.values())
+        sql = "SELECT key, seed, units, step, replica, number FROM seeds ORDER BY key, seed"
+        told: dict[str, Overlap] = {}
+        for _, rows in groupby(self._db.execute(sql), key=itemgetter(0)):
+            found = _overlap((Seeds(*row[:5]), row[5]) for row in rows)
+            if found.seeds < found.paid:
+                total = told.setdefault(found.step, Overlap(found.step))
+                total.paid += found.paid
+                total.seeds += found.seeds
+                total.most = max(total.most, found.most)
+                total.is_repeated |= found.is_repeated
+        return list(told.values())
 
 
-def _overlap(group: list[Seeds]) -> Overlap | None:
-    """The overlap of requests that differ in nothing else, in their order."""
-    paid, seeds, end = 0, 0, -math.inf
-    for item in sorted(group, key=attrgetter("seed")):
-        paid += item.count
-        seeds += max(0, item.seed + item.count - max(item.seed, end))
-        end = max(end, item.seed + item.count)
-    if seeds == paid:
-        return None
-    is_repeated = len({item.seed for item in group}) < len(group) and group[-1].replica > 0
-    return Overlap(group[-1].step, paid, int(seeds), max(x.count for x in group), is_repeated)
-
-
-def _sum(one: Overlap, other: Overlap) -> Overlap:
-    return Overlap(
-        one.step, one.paid + other.paid, one.seeds + other.seeds, max(one.count, other.count),
-        one.is_repeated or other.is_repeated,
-    )  # fmt: skip
+def _overlap(group: Iterable[tuple[Seeds, int]]) -> Overlap:
+    """Paid results and seeds of requests that differ in nothing else, by rising seeds."""
+    total, last, end = Overlap(""), 0, -math.inf  # the seeds below `end` are counted
+    before: Seeds | None = None
+    for item, number in group:
+        if number > last:
+            total.step, last = item.step, number
+        item_end = item.seed + item.units
+        total.paid += item.units
+        total.seeds += int(max(0, item_end - max(item.seed, end)))
+        total.most = max(total.most, item.units)
+        if before is not None and before.seed == item.seed:
+            total.is_repeated |= before.replica != item.replica
+        end, before = max(end, item_end), item
+    return total
 
 
 class EarlierJob(Protocol):

@@ -133,9 +133,10 @@ class Plan:
     def _overlap_warning(self, overlap: Overlap) -> Problem:
         operation = next(c.operation for c in self.steps if c.step.name == overlap.step)
         at = ("steps", overlap.step, *(operation.artifacts.seed or ()))
+        unit = operation.price.unit.replace("image", "picture")
         words = (
-            f"pays {overlap.paid:,} {operation.price.unit}s for {overlap.seeds:,} different seeds: "
-            f"{_overlap_cause(overlap)}, and one seed gives one {operation.price.unit}"
+            f"pays {overlap.paid:,} {unit}s for {overlap.seeds:,} seeds, and one seed gives one "
+            f"{unit}: {_overlap_cause(overlap)}"
         )
         return self.manifest.document.problem(at, words)
 
@@ -198,10 +199,10 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
 def _overlap_cause(overlap: Overlap) -> str:
     if overlap.is_repeated:
         return "`repeat` sends the same seed again; without a seed here each request gets its own"
-    last = overlap.count - 1
+    most = overlap.most
     return (
-        f"a request for {overlap.count} uses the seeds from its own to seed + {last}, so let "
-        f"these be {overlap.count} apart, such as {{range: [1, 41, {overlap.count}]}}"
+        f"a request for {most} uses the seeds from its own to seed + {most - 1}; seeds that are "
+        f"{most} apart share none, such as {{range: [1, {1 + 3 * most}, {most}]}}"
     )
 
 
