@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 from yaml.resolver import BaseResolver
 
+from dsrun.common.digest import parse_integer
 from dsrun.common.models import Json
-
-_LONGEST_INTEGER = 100  # characters; what is longer is an id, not a number
 
 TAG = "tag:yaml.org,2002:"
 STR, INT, FLOAT, BOOL, NULL = (TAG + name for name in ("str", "int", "float", "bool", "null"))
@@ -60,7 +59,8 @@ def convert_scalar(tag: str, text: str) -> Json:
     if tag == BOOL:
         return text.lower() == "true"
     if tag == INT:
-        return _integer(text)
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return parse_integer(text, base)
     if tag == FLOAT:
         if text.lower().endswith(("inf", "nan")) or abs(float(text)) == float("inf"):
             raise ValueError(f"{text} is no finite number; JSON has none but finite numbers")
@@ -68,15 +68,6 @@ def convert_scalar(tag: str, text: str) -> Json:
     if tag == MERGE:
         return text
     raise ValueError(f"the tag {tag} has no JSON type; remove it")
-
-
-def _integer(text: str) -> int:
-    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-    if len(text) > _LONGEST_INTEGER:
-        raise ValueError(
-            f"an integer of {len(text)} characters is too long; put it in quotes to make it text"
-        )
-    return int(text, base)
 
 
 def is_text(text: str) -> bool:

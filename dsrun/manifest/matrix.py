@@ -106,7 +106,12 @@ class Matrix:
         return (row for number, row in enumerate(self._all_rows()) if number in chosen)
 
     def origins(self, number: int) -> dict[str, int]:
-        """For each axis of a file, which of the file's rows (from 0) stands in row `number`.
+        """For each axis of a file, which of the file's rows (from 0) stands in row `number`."""
+        files = {name for axis in self.axes for name in axis.data}
+        return {name: at for name, at in self.positions(number).items() if name in files}
+
+    def positions(self, number: int) -> dict[str, int]:
+        """For each axis, which of its values (from 0) stands in row `number`.
 
         Walks through the rows again: for the few that are wrong.
         """
@@ -116,6 +121,14 @@ class Matrix:
         rows = (row for i, row in enumerate(located.rows()) if chosen is None or i in chosen)
         row = next(islice(rows, number, None), {})
         return {name: row[_mark(name)] for name in row if _mark(name) in row}
+
+    def rule_of(self, row: Mapping[str, Json], name: str) -> int:
+        """The number of the last include rule that gives a row this value."""
+        return max(
+            number
+            for number, rule in enumerate(self.include)
+            if name in rule and all(same(row[key], rule[key]) for key in rule.keys() & row.keys())
+        )
 
     def _all_rows(self) -> Iterator[Row]:
         """The rows before sampling. GitHub Actions' rules of exclude and include."""
@@ -166,12 +179,12 @@ class Matrix:
 
 
 def _located(axis: Axis) -> Axis:
-    """The axis, with rows that also say which row of its file they come from."""
-    return Axis(names=axis.names, values=_Located(axis), zipped=True) if axis.data else axis
+    """The axis, with rows that also say which of its values they hold."""
+    return Axis(names=axis.names, values=_Located(axis), zipped=True)
 
 
 class _Located:
-    """Rows of a file axis, as often as they are asked for, each with its position."""
+    """Rows of an axis, as often as they are asked for, each with its position."""
 
     def __init__(self, axis: Axis) -> None:
         self._axis = axis
@@ -181,7 +194,7 @@ class _Located:
 
     def __iter__(self) -> Iterator[Row]:
         for position, row in enumerate(self._axis.rows()):
-            yield {**row, **{_mark(name): position for name in self._axis.data}}
+            yield {**row, **{_mark(name): position for name in self._axis.names}}
 
 
 def _mark(name: str) -> str:

@@ -64,7 +64,7 @@ class CompiledStep:
         self.step = step
         self.operation = catalog[step.operation]
         self.uploads = UploadFields(self.operation.uploads, files)
-        self._document = manifest.document
+        self.document = manifest.document
         self._gives_seed = _is_given(step.body, self.operation.artifacts.seed)
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
@@ -184,13 +184,13 @@ class CompiledStep:
             at = ("steps", self.step.name, "matrix", name)
             if rule:
                 words = f"no template uses this axis (did you mean the rule {rule}?)"
-                problems.append(self._document.problem(at, words, of_key=True))
+                problems.append(self.document.problem(at, words, of_key=True))
             else:
                 words = (
                     "no template uses this axis, so its rows make the same request; "
                     "`repeat` makes one several times"
                 )
-                self.warnings.append(self._document.problem(at, words, of_key=True))
+                self.warnings.append(self.document.problem(at, words, of_key=True))
         return problems
 
     def _note_respelled(self, manifest: Manifest, templates: Templates) -> None:
@@ -198,7 +198,7 @@ class CompiledStep:
         is_printed = printed_in([*self._texts.printing, *templates.files.values()])
         if is_printed("params"):
             self.warnings += respelled_params(manifest, is_printed)
-        self.warnings += respelled_axes(self._document, self.step, is_printed)
+        self.warnings += respelled_axes(self.document, self.step, is_printed)
 
     def _request(self, variables: dict[str, Any]) -> dict[str, Json]:
         """The request that the manifest's texts give. Raises RowProblem."""
@@ -212,29 +212,38 @@ class CompiledStep:
         self, request: dict[str, Json], failures: list[TextFailure], variables: dict[str, Any]
     ) -> list[Finding]:
         """What is wrong with each failed text, and with the rest of the request."""
-        replica = variables["job"]["replica"]
-        failed = [failure.text.at[2:] for failure in failures]
-        # What follows from a text that failed is no problem of its own: neither is a value that
-        # dsrun would have added, nor one that is told only while the text is absent, or null.
-        others = [self._other_findings(request, replica)]
-        for at in failed:
-            _take_out(request, at)
-        others.append(self._other_findings(request, replica))
-        also = {(finding.rule, finding.problem.where) for finding in others[1]}
+        taken, replica = self.uploads.take(request), variables["job"]["replica"]
+        # What follows from a text that failed is no problem of its own, and is told only while
+        # null stands in its place, or only while nothing does.
+        with_null = self._other_findings(request, taken, replica)
+        for failure in failures:
+            _take_out(request, failure.text.at[2:])
+        without = {
+            (finding.rule, finding.problem.where)
+            for finding in self._other_findings(request, taken, replica)
+        }
         places = {dotted(failure.text.at) for failure in failures}
         rest = [
             finding
-            for finding in others[0]
-            if finding.problem.where not in places and (finding.rule, finding.problem.where) in also
+            for finding in with_null
+            if finding.problem.where not in places
+            and (finding.rule, finding.problem.where) in without
         ]
         stems = self._stem_problems(dict(variables))
         return [*(self._text_finding(failure, variables) for failure in failures), *rest, *stems]
 
-    def _other_findings(self, request: dict[str, Json], replica: int) -> list[Finding]:
-        """What is wrong with a request of which a text failed, once dsrun's own is added."""
+    def _other_findings(
+        self, request: dict[str, Json], taken: Taken, replica: int
+    ) -> list[Finding]:
+        """What is wrong with a request, except that it lacks what dsrun would add."""
         with suppress(NotCanonical):  # the value that has no JSON is among the problems
             fill_request(request, operation=self.operation, replica=replica)
-        return list(self._request_problems(request, self.uploads.take(request)))
+        added = {dotted(("steps", self.step.name, *fill.at)) for fill in self.operation.fills}
+        return [
+            finding
+            for finding in self._request_problems(request, taken)
+            if not (finding.rule.startswith("required") and finding.problem.where in added)
+        ]
 
     def _canonical(self, request: dict[str, Json], taken: Taken, row: Row, replica: int) -> bytes:
         """The canonical JSON of a request, with all that dsrun adds to it. Raises RowProblem."""
@@ -242,13 +251,7 @@ class CompiledStep:
             fill_request(request, operation=self.operation, replica=replica)
             body = canonical_json(request)
         except NotCanonical as error:
-            # What dsrun adds to a request is derived from its JSON, so it is not there either.
-            added = {dotted(("steps", self.step.name, *fill.at)) for fill in self.operation.fills}
-            problems = [
-                finding
-                for finding in self._request_problems(request, taken)
-                if finding.problem.where not in added
-            ]
+            problems = self._other_findings(request, taken, replica)
             words = f"cannot be sent as JSON: {error}"
             other = self._row_problem("canonical", ("steps", self.step.name), words)
             raise RowProblem(problems or other.problems) from error
@@ -298,25 +301,26 @@ class CompiledStep:
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)]) from failures[0].error
         try:
-            return stem_of(text, step=self.step.name)
+            source = self.step.filename.source if self.step.filename else ""
+            return stem_of(text, step=self.step.name, is_slugged="slug" in source)
         except BadStem as bad:
             raise self._row_problem(bad.rule, at, str(bad)) from bad
 
     def _request_problems(self, request: Json, taken: Taken) -> Iterator[Finding]:
         for bad in taken.bad:
             place = ("steps", self.step.name, *bad.at)
-            yield Finding(bad.rule, self._document.problem(place, bad.message))
+            yield Finding(bad.rule, self.document.problem(place, bad.message))
         for broken in self._validator.problems(request):
             at = ("steps", self.step.name, *broken.path)
-            problem = self._document.problem(at, broken.message, of_key=broken.of_key)
+            problem = self.document.problem(at, broken.message, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
 
     def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
-        return RowProblem([Finding(rule, self._document.problem(at, message))])
+        return RowProblem([Finding(rule, self.document.problem(at, message))])
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         problem = self._texts.problem(failure.text, failure.error)
-        return Finding("template", name_known(problem, variables))
+        return Finding("template", name_known(problem, variables, failure.text.source))
 
 
 def _is_given(body: Any, at: KeyPath | None) -> bool:

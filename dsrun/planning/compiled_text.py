@@ -13,7 +13,7 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.model import Text
-from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.template_errors import LITERAL, TemplateProblem
 from dsrun.manifest.templates import Render, Templates
 from dsrun.service.catalog import schema_at
 
@@ -167,11 +167,14 @@ _UNDEFINED = re.compile(r"'(\w+)' is undefined").fullmatch
 _JINJAS_OWN = ("range", "dict", "namespace")
 
 
-def name_known(problem: Problem, names: Iterable[str]) -> Problem:
-    """The problem of an undefined variable, with the names that there are."""
+def name_known(problem: Problem, names: Iterable[str], source: str) -> Problem:
+    """The problem of an undefined variable of a template, with the names that there are."""
     undefined = _UNDEFINED(problem.message)
     if undefined is None:
         return problem
     known = sorted(name for name in names if name not in _JINJAS_OWN)
-    message = f"{undefined[1]} is undefined{nearest(undefined[1], known)}; defined here: "
-    return replace(problem, message=message + ", ".join(known))
+    near = nearest(undefined[1], known)
+    message = f"{undefined[1]} is undefined{near}; defined here: {', '.join(known)}"
+    # Other template languages write it so, whose text may be what is asked for.
+    is_literal = not near and f"{{{{{undefined[1]}}}}}" in source
+    return replace(problem, message=f"{message}; {LITERAL}" if is_literal else message)

@@ -135,8 +135,8 @@ class Plan:
         at = ("steps", overlap.step, *(operation.artifacts.seed or ()))
         unit = operation.price.unit.replace("image", "picture")
         words = (
-            f"pays {overlap.paid:,} {unit}s for {overlap.seeds:,} seeds, and one seed gives one "
-            f"{unit}: {_overlap_cause(overlap)}"
+            f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one seed "
+            f"gives one {unit}: {_overlap_cause(overlap)}"
         )
         return self.manifest.document.problem(at, words)
 
@@ -150,8 +150,8 @@ class Plan:
                 self.warnings.append(problem)
             for item, count in sorted(compiled.step.matrix.replaced.items()):
                 words = (
-                    f"replaces what include[{item.earlier}] gave {item.key} in {count:,} "
-                    f"row{'s' if count > 1 else ''}: a rule extends the rows that agree with it, "
+                    f"replaces what include[{item.earlier}] gave {item.key} in "
+                    f"{_counted(count, 'row')}: a rule extends the rows that agree with it, "
                     "and adds none of its own; for a row of each, make both values of an axis"
                 )
                 place = (*at, "include", item.number, item.key)
@@ -194,6 +194,10 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     if not plan.problems:
         _check_pinned(plan)
     return plan
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _overlap_cause(overlap: Overlap) -> str:
