@@ -187,10 +187,10 @@ class SeedIndex:
         sql = "INSERT INTO seeds (key, seed, units, step, replica) VALUES (?, ?, ?, ?, ?)"
         self._db.executemany(sql, rows)
 
-    def overlaps(self) -> list[Overlap]:
-        """The overlaps, each told of the last step that takes part."""
+    def overlaps(self) -> dict[str, Overlap]:
+        """The overlaps by the last step that takes part."""
         if not self._can_overlap:
-            return []
+            return {}
         sql = "SELECT key, seed, units, step, replica, number FROM seeds ORDER BY key, seed"
         told: dict[str, Overlap] = {}
         for _, rows in groupby(self._db.execute(sql), key=itemgetter(0)):
@@ -201,7 +201,7 @@ class SeedIndex:
                 total.seeds += found.seeds
                 total.most = max(total.most, found.most)
                 total.is_repeated |= found.is_repeated
-        return list(told.values())
+        return told
 
 
 def _overlap(group: Iterable[tuple[Seeds, int]]) -> Overlap:

@@ -83,7 +83,7 @@ class Plan:
                     distinct += is_new
                     if visit is not None:
                         visit(job, is_new)
-            self.warnings.extend(map(self._overlap_warning, seeds.overlaps()))
+            self.warnings.extend(self._overlap_warnings(seeds.overlaps()))
             findings.add_clashes(index.clashes(), self.manifest.document)
         self._note_rules()
         self.warnings.extend(notes.problems(self.steps))
@@ -130,15 +130,17 @@ class Plan:
             if is_new and (seeds := steps[job.step].seeds(job)):
                 yield seeds
 
-    def _overlap_warning(self, overlap: Overlap) -> Problem:
-        operation = next(c.operation for c in self.steps if c.step.name == overlap.step)
-        at = ("steps", overlap.step, *(operation.artifacts.seed or ()))
-        unit = operation.price.unit.replace("image", "picture")
-        words = (
-            f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one seed "
-            f"gives one {unit}: {_overlap_cause(overlap)}"
-        )
-        return self.manifest.document.problem(at, words)
+    def _overlap_warnings(self, overlaps: Mapping[str, Overlap]) -> Iterator[Problem]:
+        for compiled in self.steps:
+            overlap = overlaps.get(compiled.step.name)
+            if overlap is not None:
+                unit = compiled.operation.price.unit.replace("image", "picture")
+                words = (
+                    f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one "
+                    f"seed gives one {unit}: {_overlap_cause(overlap)}"
+                )
+                at = ("steps", compiled.step.name, *(compiled.operation.artifacts.seed or ()))
+                yield self.manifest.document.problem(at, words)
 
     def _note_rules(self) -> None:
         """Rules of a matrix that do not what they seem to."""
