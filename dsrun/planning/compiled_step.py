@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from dsrun.common.credential import holds_key
@@ -65,7 +65,9 @@ class CompiledStep:
         self.operation = catalog[step.operation]
         self.uploads = UploadFields(self.operation.uploads, files)
         self.document = manifest.document
-        self._gives_seed = _is_given(step.body, self.operation.artifacts.seed)
+        self.gives_seed = _is_given(step.body, self.operation.artifacts.seed)
+        self._seed_key = _key_of(self.operation.artifacts.seed)
+        self._count_key = _key_of(self.operation.artifacts.count)
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         schema = self.operation.schema
@@ -127,17 +129,23 @@ class CompiledStep:
             units=artifact_count(request, self.operation),
         )
 
+    @property
+    def may_overlap(self) -> bool:
+        """Whether two of the step's requests may ask for one seed, or one request for several."""
+        at = self.operation.artifacts.count
+        filled = {fill.at: fill.value for fill in self.operation.fills}
+        count = value_at(self.step.body, at) or filled.get(at or ())
+        return self.gives_seed and (self.step.repeat > 1 or (at is not None and count != 1))
+
     def seeds(self, job: Job) -> Seeds | None:
-        """The seeds that a job asks for; None where the manifest gives none."""
-        at = self.operation.artifacts.seed
-        seed = value_at(job.request, at) if self._gives_seed else None
-        if at is None or isinstance(seed, bool) or not isinstance(seed, int | float):
+        """The seeds that a job asks for; None where it names none."""
+        seed = value_at(job.request, self.operation.artifacts.seed)
+        if type(seed) is not int and not isinstance(seed, float):
             return None
         # No text of the body can hold these: its quotes are escaped there.
-        body = job.body.replace(b'"%s":%d' % (str(at[-1]).encode(), int(seed)), b"", 1)
-        if count_at := self.operation.artifacts.count:
-            body = body.replace(b'"%s":%d' % (str(count_at[-1]).encode(), job.units), b"", 1)
-        key = blake2b(body, digest_size=16, person=self.operation.name.encode()[:16]).digest()
+        body = job.body.replace(self._seed_key + b"%d" % seed, b"", 1)
+        body = body.replace(self._count_key + b"%d" % job.units, b"", 1)
+        key = hash((self.operation.name, body))
         return Seeds(key, int(seed), job.units, self.step.name, job.replica)
 
     def variables(self, row: Mapping[str, Json], *, index: int, replica: int) -> dict[str, Any]:
@@ -321,6 +329,11 @@ class CompiledStep:
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         problem = self._texts.problem(failure.text, failure.error)
         return Finding("template", name_known(problem, variables, failure.text.source))
+
+
+def _key_of(at: KeyPath | None) -> bytes:
+    """How the key of a number begins in canonical JSON."""
+    return b'"%s":' % str(at[-1]).encode() if at else b"\0"
 
 
 def _is_given(body: Any, at: KeyPath | None) -> bool:

@@ -4,14 +4,10 @@ All in little memory: temporary SQLite databases without a name live in their pa
 to disk.
 """
 
-import math
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import groupby
-from operator import itemgetter
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -146,24 +142,23 @@ class PlanIndex:
 
 
 class Seeds(NamedTuple):
-    """What a job asks for: `units` results from `seed` on. `key`: the request without both."""
+    """What a job asks for: `units` results from `seed` on. `key`: of the request without both."""
 
-    key: bytes
+    key: int
     seed: int
     units: int
     step: str
     replica: int
 
 
-@dataclass(slots=True)
-class Overlap:
-    """The results that a step pays for, and how many seeds they have: fewer."""
+class Overlap(NamedTuple):
+    """The results that requests of a step pay for, and how many seeds they have: fewer."""
 
     step: str
-    paid: int = 0
-    seeds: int = 0
-    most: int = 0  # units of one request
-    is_repeated: bool = False  # whether replicas have equal seeds
+    paid: int
+    seeds: int
+    most: int  # units of one request
+    is_repeated: bool  # whether replicas have equal seeds
 
 
 class SeedIndex:
@@ -172,53 +167,38 @@ class SeedIndex:
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
-            f"{_SETTINGS} CREATE TABLE seeds (number INTEGER PRIMARY KEY, key BLOB, seed INT, "
+            f"{_SETTINGS} CREATE TABLE seeds (number INTEGER PRIMARY KEY, key INT, seed INT, "
             "units INT, step TEXT, replica INT); BEGIN;"
         )
-        self._can_overlap = False
 
     def close(self) -> None:
         self._db.close()
 
     def add(self, seeds: Iterable[Seeds]) -> None:
-        rows = list(seeds)
-        # Different requests for one result each differ in the seed, or in more.
-        self._can_overlap |= any(row.units > 1 or row.replica for row in rows)
         sql = "INSERT INTO seeds (key, seed, units, step, replica) VALUES (?, ?, ?, ?, ?)"
-        self._db.executemany(sql, rows)
+        self._db.executemany(sql, seeds)
 
     def overlaps(self) -> dict[str, Overlap]:
-        """The overlaps by the last step that takes part."""
-        if not self._can_overlap:
-            return {}
-        sql = "SELECT key, seed, units, step, replica, number FROM seeds ORDER BY key, seed"
-        told: dict[str, Overlap] = {}
-        for _, rows in groupby(self._db.execute(sql), key=itemgetter(0)):
-            found = _overlap((Seeds(*row[:5]), row[5]) for row in rows)
-            if found.seeds < found.paid:
-                total = told.setdefault(found.step, Overlap(found.step))
-                total.paid += found.paid
-                total.seeds += found.seeds
-                total.most = max(total.most, found.most)
-                total.is_repeated |= found.is_repeated
-        return told
+        """The overlaps of each step; a request of several steps counts for the last of them."""
+        return {row[0]: Overlap(*row) for row in self._db.execute(_OVERLAPS)}
 
 
-def _overlap(group: Iterable[tuple[Seeds, int]]) -> Overlap:
-    """Paid results and seeds of requests that differ in nothing else, by rising seeds."""
-    total, last, end = Overlap(""), 0, -math.inf  # the seeds below `end` are counted
-    before: Seeds | None = None
-    for item, number in group:
-        if number > last:
-            total.step, last = item.step, number
-        item_end = item.seed + item.units
-        total.paid += item.units
-        total.seeds += int(max(0, item_end - max(item.seed, end)))
-        total.most = max(total.most, item.units)
-        if before is not None and before.seed == item.seed:
-            total.is_repeated |= before.replica != item.replica
-        end, before = max(end, item_end), item
-    return total
+# In each set of requests that differ in nothing else, by rising seeds: the seeds that none before
+# has asked for.
+_OVERLAPS = """
+    WITH asked AS (
+        SELECT *, lag(seed) OVER same AS before,
+            max(seed + units) OVER (same ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended
+        FROM seeds WINDOW same AS (PARTITION BY key ORDER BY seed)
+    ), sets AS (
+        SELECT max(number) AS last, sum(units) AS paid, max(units) AS most,
+            sum(max(0, seed + units - max(seed, ifnull(ended, seed)))) AS seeds,
+            max(replica) > 0 AND sum(seed = before) > 0 AS is_repeated
+        FROM asked GROUP BY key HAVING paid > seeds
+    )
+    SELECT step, sum(paid), sum(sets.seeds), max(most), max(is_repeated)
+    FROM sets JOIN seeds ON number = last GROUP BY step
+"""
 
 
 class EarlierJob(Protocol):

@@ -74,11 +74,12 @@ class Plan:
         Raises ManifestError with all problems, equal ones of different jobs told once.
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
-        distinct = 0
+        distinct, seeded = 0, self._with_seeds()
         with PlanIndex() as index, closing(SeedIndex()) as seeds:
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
                 news = index.add(batch)
-                seeds.add(self._seeds(batch, news))
+                if seeded:
+                    seeds.add(_iter_seeds(batch, news, seeded))
                 for job, is_new in zip(batch, news, strict=True):
                     distinct += is_new
                     if visit is not None:
@@ -123,12 +124,10 @@ class Plan:
                 if bad == MOST_BAD_JOBS:
                     break
 
-    def _seeds(self, jobs: Iterable[Job], news: Iterable[bool]) -> Iterator[Seeds]:
-        """What the jobs that are new ask for, as far as the manifest gives their seeds."""
-        steps = {compiled.step.name: compiled for compiled in self.steps}
-        for job, is_new in zip(jobs, news, strict=True):
-            if is_new and (seeds := steps[job.step].seeds(job)):
-                yield seeds
+    def _with_seeds(self) -> dict[str, CompiledStep]:
+        """The steps whose seeds the manifest gives, unless no two requests can share one."""
+        steps = {compiled.step.name: compiled for compiled in self.steps if compiled.gives_seed}
+        return steps if any(compiled.may_overlap for compiled in steps.values()) else {}
 
     def _overlap_warnings(self, overlaps: Mapping[str, Overlap]) -> Iterator[Problem]:
         for compiled in self.steps:
@@ -196,6 +195,17 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     if not plan.problems:
         _check_pinned(plan)
     return plan
+
+
+def _iter_seeds(
+    jobs: Iterable[Job], news: Iterable[bool], seeded: Mapping[str, CompiledStep]
+) -> Iterator[Seeds]:
+    """What the jobs that are new ask for."""
+    for job, is_new in zip(jobs, news, strict=True):
+        compiled = seeded.get(job.step) if is_new else None
+        seeds = None if compiled is None else compiled.seeds(job)
+        if seeds is not None:
+            yield seeds
 
 
 def _counted(count: int, noun: str) -> str:
