@@ -29,6 +29,7 @@ _ODD = re.compile(
     rb"(?<![\w.])(?:[-+]?0[0-9xo]|\+[0-9.]|-?\.[0-9]|-0(?![.\w])|[0-9]+\.[0-9]*0(?![0-9])|[0-9]+\.(?![0-9])"
     rb"|[0-9.]+[eE]|[0-9.]{16}|T(?:rue|RUE)|F(?:alse|ALSE))"
 )
+_EXPRESSION = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _COMMENT = re.compile(rb"[ \t]#")
 
 IsPrinted = Callable[[str], bool]  # whether some text of the step shows the value of this name
@@ -174,6 +175,7 @@ def _set_value(manifest: Manifest, name: str, text: str) -> YamlDocument | None:
 
 
 def printed_in(sources: Iterable[str]) -> IsPrinted:
-    """The test whether a name stands in one of some texts."""
-    words = {word for source in sources for word in re.findall(r"\w+", source)}
+    """The test whether a name stands in an expression of one of some templates."""
+    expressions = (part for source in sources for part in _EXPRESSION.findall(source))
+    words = {word for part in expressions for word in re.findall(r"\w+", part)}
     return words.__contains__

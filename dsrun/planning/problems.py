@@ -118,22 +118,21 @@ def _value_places(
     files = {name: data for axis in matrix.axes for name, data in axis.data.items()}
     if not files:
         return ()
-    positions = matrix.positions(first.index // compiled.step.repeat)
-    from_files = positions.keys() & files.keys()
-    if not from_files:
+    number = first.index // compiled.step.repeat
+    origins = matrix.origins(number)
+    if not origins:
         return ()
     own = used & first.row.keys() - files.keys()
-    if own and used.isdisjoint(_EVERY_ROW | from_files):
+    if own and used.isdisjoint(_EVERY_ROW | origins.keys()):
+        at = matrix.positions(number)
         places = [
-            _place_in_manifest(compiled, first, name, positions)
-            for name in first.row
-            if name in own
+            _place_in_manifest(compiled, first, name, at) for name in first.row if name in own
         ]
     else:
-        wanted = from_files & used or from_files
+        wanted = origins.keys() & used or origins.keys()
         places = [
             FileLine(files[name].name, files[name].line_of(position))
-            for name, position in positions.items()
+            for name, position in origins.items()
             if name in wanted
         ]
     return tuple(dict.fromkeys(place for place in places if place.line))
