@@ -95,7 +95,8 @@ def _raw_hint(jinjas: str, words: str, source: str, at: int) -> str:
         return ""
     opener = max(source.rfind(sign, 0, at + 1) for sign in _OPENERS)
     is_spaced = source[opener + 2 : opener + 3].isspace()  # as templates are written
-    return "" if is_spaced and jinjas.startswith("unexpected") else f"; {LITERAL}"
+    is_half = jinjas.startswith(("unexpected", "expected token 'name'"))
+    return "" if is_spaced and is_half else f"; {LITERAL}"
 
 
 def _plain_words(message: str, known: Mapping[str, Iterable[str]]) -> str:
