@@ -48,6 +48,7 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # an anchor, a tag
 _BLANK_ESCAPES = frozenset("tnvfr N_LP\n\t")
 # Blanks to the eye; YAML takes them for letters.
 _ODD_BLANK = re.compile(r"[\xa0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000\ufeff]")
+_CUT = re.compile(r"\s*[^#\s].*?(?:(?<=\S)(?= #)|(?=\s#\S))")
 _SURROGATE = re.compile(r".?\\u[dD][89a-fA-F]")  # half of a pair, as JSON writes it
 
 
@@ -130,15 +131,23 @@ def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     hint = _hint(text, line, column)
     if blank := _odd_blank_near(text, line):
         line, column, hint = blank
-    message = f"not YAML: {hint or reason + _comment_hint(text, line)}"
+    elif _lacks_more(error):
+        reason += _comment_hint(text, line)
+    message = f"not YAML: {hint or reason}"
     return Problem(file=file, line=line, column=column, where="", message=message)
 
 
+def _lacks_more(error: yaml.YAMLError) -> bool:
+    """Whether something is missing that a comment may hide."""
+    problem = str(getattr(error, "problem", ""))
+    return problem in _OPENERS or problem.startswith("did not find expected")
+
+
 def _comment_hint(text: str, line: int) -> str:
-    """A comment in the last line above that may hide what is missing."""
+    """Where the last line above ends in a comment that does not look like one."""
     lines = text.rstrip().split("\n")[: max(line - 1, 1)]
     number = next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip()), 0)
-    before = re.match(r"\s*[^#\s].*?(?=\s#)", lines[number - 1]) if number else None
+    before = _CUT.match(lines[number - 1]) if number else None
     if before is None or before[0].count('"') % 2 or before[0].count("'") % 2:
         return ""
     return f"; in line {number} a comment begins at ` #`, so put a text that holds it in quotes"
