@@ -33,7 +33,7 @@ def as_json(problem: Problem) -> dict[str, Any]:
     first = rows and {
         "index": rows.index,
         "matrix": rows.matrix,
-        "data": [{"file": file, "line": line} for file, line in rows.data],
+        "data": [{"file": place.file, "line": place.line} for place in rows.data],
     }
     return {
         "file": problem.file,
@@ -90,7 +90,7 @@ def problem_text(problem: Problem, *, color: bool = False, label: str = "") -> S
 
 def _lines(problem: Problem, paint: Paint) -> Iterator[str]:
     data = problem.rows.data if problem.rows else ()
-    gutter = len(str(max([problem.line, *(line for _, line in data)])))
+    gutter = len(str(max([problem.line, *(place.line for place in data)])))
     numbered = partial(_numbered, gutter=gutter, paint=paint)
     text = _line_of(problem.file, problem.line) if problem.line else ""
     if text.strip():
@@ -101,9 +101,13 @@ def _lines(problem: Problem, paint: Paint) -> Iterator[str]:
         return
     words = row_words(problem.rows.index, problem.rows.matrix)
     yield paint(_BLUE, f"  {'':{gutter}} = ") + shown(words)
-    for file, line in data:
-        yield paint(_BLUE, f"  {'':{gutter}} --> ") + shown(f"{file}:{line}")
-        yield numbered(str(line), _window(_line_of(file, line), 1, 0)[0])
+    for place in data:
+        yield paint(_BLUE, f"  {'':{gutter}} --> ") + shown(str(place))
+        text = _line_of(place.file, place.line)
+        part, before, _ = _window(text, place.column or 1, 0)
+        yield numbered(str(place.line), part)
+        if place.column:
+            yield numbered("", " " * before + paint(_RED, "^"))
 
 
 def _numbered(number: str, text: str, *, gutter: int, paint: Paint) -> str:

@@ -101,6 +101,7 @@ def read_manifest(
         keep=raw.get("keep"),
         metadata=raw.get("metadata", True),
         pinned=opened.pinned,
+        set_params=dict(set_params or {}),
         problems=(
             *frame_problems,
             *param_problems,
@@ -366,7 +367,8 @@ def _is_nameless(value: Json) -> bool:
 def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
     """The manifest without the parts that cannot be read; None where too little is left.
 
-    So that a slip in one place does not hide what is wrong in the others.
+    An `x-` key is only a place for anchors. A part is left out so that a slip in one place does
+    not hide what is wrong in the others.
     """
     places = {path[:1] for path in bad} | {path[:2] for path in bad if path[:1] == ("steps",)}
     if not isinstance(value, dict) or () in bad or ("steps",) in bad or ("params",) in places:
@@ -375,7 +377,7 @@ def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
     if not isinstance(steps, dict):
         return None
     readable = {name: step for name, step in steps.items() if ("steps", name) not in places}
-    kept = {key: item for key, item in value.items() if (key,) not in places}
+    kept = {k: v for k, v in value.items() if (k,) not in places and not k.startswith("x-")}
     return {"name": "", **kept, "steps": readable}
 
 
