@@ -32,7 +32,7 @@ def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], C
     return decorate
 
 
-def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     del ctx, param
     if path is not None:
         from dsrun.common.console import say
@@ -40,6 +40,7 @@ def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None
 
         for warning in load_env_file(path):
             say(f"warning: {warning}")
+    return path
 
 
 set_option = click.option(
@@ -68,7 +69,7 @@ out_option = click.option(
 run_place_options = in_order(
     click.option(
         "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
-        is_eager=True, expose_value=False, callback=_load_env_file,
+        is_eager=True, callback=_load_env_file,
         help="Read NAME=VALUE lines for what the environment does not set.",
     ),
     out_option,

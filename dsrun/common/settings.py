@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from dsrun.common.credential import KEY_FOLDER, guard, is_key_variable
 from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.redaction import keep_secret
+from dsrun.common.shell import command_line
 from dsrun.common.user_files import Unreadable, read_file, read_pipe
 
 _KEY = "DASHSCOPE_API_KEY"
@@ -182,6 +183,11 @@ def read_variable(name: str) -> str | None:
     return value or None
 
 
+def names_output() -> bool:
+    """Whether the environment names an output directory, so that a command without one has it."""
+    return bool(os.environ.get("DSRUN_OUT"))
+
+
 def step_summary_file() -> Path | None:
     """The file whose Markdown GitHub shows on the page of a workflow run, if any."""
     named = os.environ.get("GITHUB_STEP_SUMMARY")
@@ -271,7 +277,8 @@ def _open_to_others(path: Path) -> tuple[str, ...]:
         return ()
     if os.name == "nt" or not stat.S_ISREG(mode) or not mode & (stat.S_IROTH | stat.S_IWOTH):
         return ()
-    return (f"every user of this machine can read {path}; `chmod 600 {path}` keeps the key yours",)
+    command = command_line("chmod", "600", path)
+    return (f"every user of this machine can read {path}; `{command}` keeps the key yours",)
 
 
 def _read_key(path: Path, *, required: bool) -> str:

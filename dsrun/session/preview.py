@@ -20,6 +20,7 @@ from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
 from dsrun.service.operation import Operation
+from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, open_earlier
 from dsrun.session.options import RunOptions
 from dsrun.session.permit import notice_json
@@ -199,7 +200,7 @@ class Survey:
         self.earlier = self._open_earlier()
         self._chooser = None
         if not options.selection.is_all:
-            self._chooser = Chooser(plan, options.selection)
+            self._chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
         self._waiting: list[Job] = []
 
