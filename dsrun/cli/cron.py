@@ -89,7 +89,7 @@ def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | No
             if not path.is_relative_to(root):
                 raise UsageError(
                     f"{path} is not below the current folder, which the volume `dsrun` holds; "
-                    "start `dsrun cron` in a folder above all pipelines and outputs"
+                    "start this command in a folder above all pipelines and outputs"
                 )
         zone = item.schedule.zone(local_zone()).key or "UTC"
         files[f"dsrun-{item.name}.yaml"] = as_yaml(cronjob(item, image=image, root=root, zone=zone))

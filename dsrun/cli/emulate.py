@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from dsrun.common.console import answer, table
 from dsrun.common.errors import ExitCode, SetupError, UsageError
+from dsrun.common.shell import command_line
 from dsrun.emulator import FAULTS, EmulatorOptions, parse_fault, start_emulator
 
 ANY_KEY = "sk-emulator"
@@ -52,8 +53,9 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
     try:
         with _call_on_signals(stop.set):
             announce(f"emulator: {emulator.base_url}")
-            announce(f"export DASHSCOPE_HTTP_BASE_URL={emulator.base_url}")
-            announce(f"export DASHSCOPE_API_KEY={_show_key(options)}")
+            address = f"DASHSCOPE_HTTP_BASE_URL={emulator.base_url}"
+            announce(command_line("export", address))
+            announce(_key_words(options))
             with suppress(asyncio.CancelledError):
                 await stop.wait()
     finally:
@@ -61,9 +63,11 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
     return 0
 
 
-def _show_key(options: EmulatorOptions) -> str:
-    """A key that works. One that the user chose may be a real key, so it is not shown."""
-    return ANY_KEY if options.api_key is None else "...  # the key given to the emulator"
+def _key_words(options: EmulatorOptions) -> str:
+    """How to set a key that works. One that the user chose may be a real key, and is not shown."""
+    if options.api_key is None:
+        return command_line("export", f"DASHSCOPE_API_KEY={ANY_KEY}")
+    return "# and DASHSCOPE_API_KEY, the key that the emulator was given"
 
 
 @contextmanager

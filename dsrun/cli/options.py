@@ -53,7 +53,9 @@ allow_option = click.option(
     metavar="DIR", multiple=True, envvar="DSRUN_ALLOW_FILES",
     help="A folder beside the pipeline's own that it may read files of; repeatable.",
 )  # fmt: skip
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, envvar="DSRUN_JSON", help="Answer as JSON."
+)
 format_option = click.option(
     "--format", "form",
     type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
@@ -109,16 +111,7 @@ selection_options = in_order(
 )  # fmt: skip
 
 
-run_options = in_order(
-    click.option(
-        "-j",
-        "--max-concurrency",
-        "concurrency",
-        type=click.IntRange(*CONCURRENCY),
-        metavar="N",
-        envvar="DSRUN_MAX_CONCURRENCY",
-        help="Jobs in flight at once.",
-    ),
+sending_options = in_order(
     click.option(
         "--max-cost",
         metavar="AMOUNT",
@@ -137,6 +130,18 @@ run_options = in_order(
         envvar="DSRUN_RESUBMIT_UNKNOWN",
         help="Send jobs again whose answer was lost; they may be paid twice.",
     ),
+)
+run_options = in_order(
+    click.option(
+        "-j",
+        "--max-concurrency",
+        "concurrency",
+        type=click.IntRange(*CONCURRENCY),
+        metavar="N",
+        envvar="DSRUN_MAX_CONCURRENCY",
+        help="Jobs in flight at once.",
+    ),
+    sending_options,
     click.option(
         "-x",
         "--fail-fast",

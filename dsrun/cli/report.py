@@ -2,23 +2,29 @@
 
 from pathlib import Path
 
-from dsrun.common.console import answer_path
+from dsrun.common.console import answer_json, answer_path
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.reader import LedgerReader
 from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import RunLayout
 
 
-def run(directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None) -> int:
+def run(
+    directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None, as_json: bool
+) -> int:
     """Print the path of what was written. Raises UsageError or SetupError."""
     if sheet is None and (rows or cols):
         raise UsageError("--rows and --cols arrange a contact sheet: name its file with --sheet")
     run_dir = run_dir_of(directory)
     view = LedgerReader(RunLayout.of(run_dir).ledger)
     try:
-        answer_path(_write(view, run_dir, sheet=sheet, rows=rows, cols=cols))
+        path = _write(view, run_dir, sheet=sheet, rows=rows, cols=cols)
     finally:
         view.close()
+    if as_json:
+        answer_json({"directory": str(run_dir), "sheet" if sheet else "report": str(path)})
+    else:
+        answer_path(path)
     return ExitCode.OK
 
 

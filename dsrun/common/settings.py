@@ -174,6 +174,19 @@ def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> s
     return "json" if chosen == "json" else "text"
 
 
+def wants_json(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a command that fails, perhaps before its line is parsed, is to say so as JSON."""
+    env = os.environ if environ is None else environ
+    return "--json" in argv or env.get("DSRUN_JSON", "").lower() in (
+        "1",
+        "true",
+        "t",
+        "yes",
+        "y",
+        "on",
+    )
+
+
 def read_variable(name: str) -> str | None:
     """A secret that the manifest names; None where the variable is not set or holds the key."""
     if is_key_variable(name):

@@ -9,6 +9,7 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
+from dsrun.common.user_files import nearest_path
 from dsrun.manifest.model import Manifest
 from dsrun.manifest.reader import read_manifest
 from dsrun.manifest.schedule import Schedule
@@ -106,6 +107,8 @@ def run_dir_of(directory: Path) -> Path:
     try:
         if directory.is_file():
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
+        if not directory.is_dir() and (near := nearest_path(directory)):
+            raise SetupError(f"{directory}: no such directory (did you mean {near}?)")
         latest = directory / "latest"
         return latest.resolve() if latest.is_dir() else directory
     except PermissionError as error:

@@ -50,7 +50,7 @@ def say_summary(
         for line in why:
             say(line)
         return
-    head = _head(view, counts, options, cached=cached)
+    head = f"{_head(view, counts, options, cached=cached)}; to look at: {layout.report}"
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]

@@ -118,7 +118,12 @@ def test_every_variable_of_a_run_is_handed_on_or_has_a_reason_not_to_be():
         f"DSRUN_{option}"
         for option in ["OUT", "SET", "ALLOW_FILES", "ENV_FILE", "EMULATE", "CATCH_UP"]
     }  # options
-    names |= {"DSRUN_IF_RUNNING", "DSRUN_NO_PROGRESS", "DSRUN_JITTER"}  # are decided by dsrun cron
+    names |= {
+        "DSRUN_IF_RUNNING",
+        "DSRUN_NO_PROGRESS",
+        "DSRUN_JITTER",
+        "DSRUN_JSON",
+    }  # are decided by dsrun cron
     names |= {"DSRUN_DATE", "DSRUN_DRY_RUN", "DSRUN_RESUBMIT_UNKNOWN"}  # are for once
     of_run = {parameter.envvar for parameter in cli.commands["run"].params if parameter.envvar}
     every = dict.fromkeys(of_run, "x")
