@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dsrun import __version__
+from dsrun.cli.completion import complete_schema, complete_shipped
 from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage
 from dsrun.cli.options import (
     DEFAULT_PIPELINE,
@@ -214,7 +215,7 @@ def operations_command(where: Path, allow_files: tuple[Path, ...], as_json: bool
 
 
 @cli.command("schema")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_schema)
 @click.argument("where", default=".", type=click.Path(path_type=Path))
 @allow_option
 def schema_command(name: str | None, where: Path, allow_files: tuple[Path, ...]) -> int:
@@ -232,6 +233,7 @@ def schema_command(name: str | None, where: Path, allow_files: tuple[Path, ...])
     default="starter",
     show_default=True,
     metavar="PIPELINE",
+    shell_complete=complete_shipped,
     help="Which of the pipelines that ship with dsrun to copy.",
 )
 @json_option

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dsrun.cli.completion import complete_axis, complete_fault, complete_param, complete_step
 from dsrun.common.errors import UsageError
 from dsrun.session.ranges import CATCH_UP_DAYS, CONCURRENCY, IF_RUNNING, LIMIT, SAMPLE
 
@@ -46,6 +47,7 @@ def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None
 set_option = click.option(
     "--set", "set_params",
     type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
+    shell_complete=complete_param,
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
 allow_option = click.option(
@@ -94,6 +96,7 @@ selection_options = in_order(
     ),
     click.option(
         "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
+        shell_complete=complete_step,
         help="Only this step; repeatable.",
     ),
     click.option(
@@ -211,8 +214,15 @@ report_options = in_order(
     click.option(
         "--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Write this PNG."
     ),
-    click.option("--rows", metavar="AXIS", help="What the rows of the sheet are."),
-    click.option("--cols", metavar="AXIS", help="What its columns are."),
+    click.option(
+        "--rows",
+        metavar="AXIS",
+        shell_complete=complete_axis,
+        help="What the rows of the sheet are.",
+    ),
+    click.option(
+        "--cols", metavar="AXIS", shell_complete=complete_axis, help="What its columns are."
+    ),
 )
 emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
@@ -238,7 +248,8 @@ emulator_options = in_order(
         "faults",
         metavar="NAME[=P]",
         multiple=True,
-        help="Misbehave with probability P; repeatable; `--fault list` names all.",
+        shell_complete=complete_fault,
+        help="Misbehave with probability P; repeatable; `dsrun emulate --fault list` names all.",
     ),
     click.option(
         "--fault-seed", default=0, type=int, metavar="N", help="Seed of the faults' dice."

@@ -22,7 +22,7 @@ def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
     `where` is a pipeline or a folder: the operations beside it are known too.
     """
     catalog = catalog_of(where, allow_files)
-    known = [*_OWN, *catalog.names]
+    known = _names(catalog)
     if name is None:
         for each in known:
             answer(each)
@@ -31,6 +31,15 @@ def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
         raise UsageError(f"no schema {name}{nearest(name, known)}; allowed: {', '.join(known)}")
     answer_text(_schema_text(name, catalog))
     return ExitCode.OK
+
+
+def known_schemas(where: Path, allow_files: tuple[Path, ...]) -> list[str]:
+    """The names of all that can be printed. Raises UsageError, ManifestError."""
+    return _names(catalog_of(where, allow_files))
+
+
+def _names(catalog: Catalog) -> list[str]:
+    return [*_OWN, *catalog.names]
 
 
 def catalog_of(where: Path, allow_files: tuple[Path, ...]) -> Catalog:

@@ -114,6 +114,22 @@ def load_env_file(path: Path) -> tuple[str, ...]:
 
     Raises UsageError.
     """
+    bindings = _bindings(path)
+    for binding in bindings:
+        if binding.key is not None and binding.value is not None:
+            os.environ.setdefault(binding.key, binding.value)
+    _env_files.add(path.absolute())
+    keys = [item.value.strip() for item in bindings if item.key == _KEY and item.value]
+    _keys.update(keys)
+    return _open_to_others(path) if keys else ()
+
+
+def names_set_by(path: Path) -> frozenset[str]:
+    """The variables that an --env-file sets. Raises UsageError."""
+    return frozenset(item.key for item in _bindings(path) if item.key and item.value)
+
+
+def _bindings(path: Path) -> "list[Binding]":
     from dotenv.parser import parse_stream  # noqa: PLC0415  # few runs want it
 
     try:
@@ -130,13 +146,12 @@ def load_env_file(path: Path) -> tuple[str, ...]:
                 f"--env-file {path}: line {binding.original.line} is not NAME=VALUE; "
                 "quote a value that holds spaces or #"
             )
-    for binding in bindings:
-        if binding.key is not None and binding.value is not None:
-            os.environ.setdefault(binding.key, binding.value)
-    _env_files.add(path.absolute())
-    keys = [item.value.strip() for item in bindings if item.key == _KEY and item.value]
-    _keys.update(keys)
-    return _open_to_others(path) if keys else ()
+    return bindings
+
+
+def time_rule() -> str:
+    """What TZ says: the name of a zone, a file, or a rule such as CST-8."""
+    return os.environ.get("TZ", "")
 
 
 def guard_key(environ: Mapping[str, str] | None = None) -> None:
@@ -177,14 +192,12 @@ def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> s
 def wants_json(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> bool:
     """Whether a command that fails, perhaps before its line is parsed, is to say so as JSON."""
     env = os.environ if environ is None else environ
-    return "--json" in argv or env.get("DSRUN_JSON", "").lower() in (
-        "1",
-        "true",
-        "t",
-        "yes",
-        "y",
-        "on",
-    )
+    return "--json" in argv or is_on(env.get("DSRUN_JSON"))
+
+
+def is_on(value: str | None) -> bool:
+    """Whether the value of a variable switches its option on, as click reads it."""
+    return (value or "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def read_variable(name: str) -> str | None:
