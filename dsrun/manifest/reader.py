@@ -317,7 +317,7 @@ def _read_bytes(path: Path, shown: str) -> bytes:
 
 def missing_words(path: Path) -> str:
     """That there is no such file, the nearest one, and a command that writes one."""
-    near = nearest_path(path, suffixes=PIPELINE_SUFFIXES)
+    near = nearest_path(path, suffixes=PIPELINE_SUFFIXES) or nearest_path(path)
     hint = f" (did you mean {near}?)" if near else ""
     init = [] if not Path("dsrun.yaml").exists() else [path.stem]
     is_free = not init or (path.parent == Path() and not Path(f"{path.stem}.yaml").exists())
