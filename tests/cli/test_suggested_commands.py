@@ -41,7 +41,8 @@ def paste(work, monkeypatch):
 
 
 def run_dirs(work, out="outputs"):
-    return sorted((work.folder / out).glob("*/*/ledger.sqlite3"))
+    found = sorted((work.folder / out).glob("*/*/ledger.sqlite3"))
+    return [ledger for ledger in found if not ledger.parent.is_symlink()]
 
 
 def interrupted(work, serve, clock, *arguments):
@@ -197,7 +198,7 @@ class TestOfAnotherCommand:
         shown = paste(hint(outcome.err, "lists all jobs with their ids"))
         first = work.results()[0]["job_id"]
         assert shown.code == 0
-        assert first in shown.out
+        assert first[:12] in shown.out
 
     def test_repairs_the_ledger_that_is_damaged(self, work, emulator, paste):
         work.dsrun(work.posters(2), "-o", "my outputs")
