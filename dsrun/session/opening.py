@@ -108,7 +108,7 @@ def run_dir_of(directory: Path) -> Path:
         if directory.is_file():
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
         if not directory.is_dir() and (near := nearest_path(directory)):
-            raise SetupError(f"{directory}: no such directory (did you mean {near}?)")
+            raise UsageError(f"{directory}: no such directory (did you mean {near}?)")
         latest = directory / "latest"
         return latest.resolve() if latest.is_dir() else directory
     except PermissionError as error:
