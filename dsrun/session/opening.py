@@ -16,7 +16,7 @@ from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.service.catalog import Catalog, load_catalog
 from dsrun.session.options import PlanOptions
-from dsrun.storage.layout import RunLayout
+from dsrun.storage.layout import RunLayout, latest_of
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 
@@ -109,7 +109,7 @@ def run_dir_of(directory: Path) -> Path:
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
         if not directory.is_dir() and (near := nearest_path(directory)):
             raise UsageError(f"{directory}: no such directory (did you mean {near}?)")
-        latest = directory / "latest"
+        latest = latest_of(directory)
         return latest.resolve() if latest.is_dir() else directory
     except PermissionError as error:
         raise _unreadable(directory, error) from error
