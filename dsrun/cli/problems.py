@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dsrun.common.console import is_terminal, say
+from dsrun.common.console import answer_json, is_terminal, say
 from dsrun.common.errors import Problem
 from dsrun.common.escaping import Shown, escaped, shown, shown_lines
 from dsrun.common.messages import row_words
@@ -44,6 +45,15 @@ def as_json(problem: Problem) -> dict[str, Any]:
         "message": mask(problem.message),
         "jobs": rows and {"count": rows.count, "of": rows.of, "first": first},
     }
+
+
+def answer_error(words: str, problems: Sequence[Problem], *, code: int) -> None:
+    """Why a command has no answer, as JSON on stdout."""
+    told = [as_json(problem) for problem in problems]
+    with suppress(BrokenPipeError):  # nobody reads it, and stderr has said it
+        answer_json(
+            {"valid": False, "exit_code": int(code), "error": mask(words), "problems": told}
+        )
 
 
 def annotations(problems: Sequence[Problem], *, level: str) -> Iterable[str]:

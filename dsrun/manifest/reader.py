@@ -1,5 +1,6 @@
 """Reads a manifest, and the files that it names, into a frozen `Manifest`."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from dsrun.common.names import path_fault, read_back
 from dsrun.common.pointer import KeyPath
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
+from dsrun.common.shell import command_line
 from dsrun.common.user_files import (
     INPUTS,
     LOCKFILE_BYTES,
@@ -26,6 +28,7 @@ from dsrun.common.user_files import (
     TEXT_BYTES,
     Inputs,
     Unreadable,
+    nearest_path,
     read_file,
 )
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
@@ -48,6 +51,8 @@ from dsrun.service.catalog import Catalog, constants
 from dsrun.service.operation import Operation
 
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
+PIPELINE_SUFFIXES = (".yaml", ".yml")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}").fullmatch  # that `dsrun init` takes
 _MOST_PROBLEMS = 1000  # nobody reads more
 
 
@@ -324,9 +329,20 @@ def _read_bytes(path: Path, shown: str) -> bytes:
     try:
         return read_file(path, most=most)
     except Unreadable as error:
-        hint = "no such file; `dsrun init` writes a pipeline to start from"
-        words = hint if error.kind == "missing" else str(error)
+        words = missing_words(path) if error.kind == "missing" else str(error)
         raise ManifestError([_file_problem(shown, words)]) from error
+
+
+def missing_words(path: Path) -> str:
+    """That there is no such file, the nearest one, and a command that writes one."""
+    near = nearest_path(path, suffixes=PIPELINE_SUFFIXES) or nearest_path(path)
+    hint = f" (did you mean {near}?)" if near else ""
+    init = [] if not Path("dsrun.yaml").exists() else [path.stem]
+    is_free = not init or (path.parent == Path() and not Path(f"{path.stem}.yaml").exists())
+    if not is_free or (init and not _NAME(path.stem)):
+        return f"no such file{hint}"
+    command = command_line("dsrun", "init", *init)
+    return f"no such file{hint}; `{command}` writes a pipeline to start from"
 
 
 def _text_of(source: bytes, shown: str) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dsrun import __version__
+from dsrun.common.lockfile import read_lockfile
 from dsrun.common.names import written
 from dsrun.common.settings import Settings
 from dsrun.common.user_files import INPUTS, can_be_kept, is_file
@@ -24,13 +25,24 @@ _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def write_manifest(
-    plan: Plan, layout: RunLayout, settings: Settings, *, warn: Callable[[str], None]
+    plan: Plan,
+    layout: RunLayout,
+    settings: Settings,
+    *,
+    command: str,
+    warn: Callable[[str], None],
 ) -> None:
-    """The manifest as it was read, everything resolved beside it, and `latest`."""
+    """The manifest as it was read, everything resolved beside it, and `latest`.
+
+    `command` goes on with the run; the report and `dsrun status` show it.
+    """
+    if plan.manifest.pinned is not None and layout.lockfile.is_file():
+        command = read_lockfile(layout.run_dir).get("command", command)  # of the run before
     content = {
         "digest": plan.digest,
         "dsrun_version": __version__,
         "endpoint": settings.base_url,
+        "command": command,
         "root": written(plan.manifest.root.resolve()),
         "run": dict(plan.run_values),
         "files": file_digests(plan.manifest, plan.included) | plan.files.digests,

@@ -10,6 +10,7 @@ from dsrun.common.console import say
 from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
 from dsrun.common.names import path_fault
+from dsrun.common.user_files import nearest_path
 from dsrun.manifest.model import Manifest
 from dsrun.manifest.reader import read_manifest
 from dsrun.manifest.schedule import Schedule
@@ -114,6 +115,8 @@ def run_dir_of(directory: Path) -> Path:
     try:
         if directory.is_file():
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
+        if not directory.is_dir() and (near := nearest_path(directory)):
+            raise UsageError(f"{directory}: no such directory (did you mean {near}?)")
         return newest_run(directory) or directory
     except PermissionError as error:
         raise _unreadable(directory, error) from error

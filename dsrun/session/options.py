@@ -37,6 +37,7 @@ class PlanOptions:
     emulate: bool = False
     no_cache: bool = False
     day: date | None = None  # whose run.date; None: today
+    env_file: Path | None = None  # has been read; the commands that are suggested name it
 
     def __post_init__(self) -> None:
         check_number("sample", self.selection.sample, SAMPLE)

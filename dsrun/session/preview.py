@@ -20,6 +20,7 @@ from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
+from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import (
     Estimate,
@@ -118,7 +119,7 @@ class Survey:
         self.earlier = self._open_earlier() if compares else None
         self._chooser = None
         if not options.selection.is_all:
-            self._chooser = Chooser(plan, options.selection)
+            self._chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
         self._waiting: list[Job] = []
 

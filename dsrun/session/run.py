@@ -32,6 +32,7 @@ from dsrun.service.catalog import asked_value
 from dsrun.service.request import ranges_of
 from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
+from dsrun.session.commands import plan_all, run_again
 from dsrun.session.comparing import Comparison
 from dsrun.session.driver import Sender
 from dsrun.session.host import Ending, Host
@@ -110,7 +111,7 @@ def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Mon
     if options.selection.is_all:
         plan.check()
         return None, []
-    chooser = Chooser(plan, options.selection)
+    chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
     plan.check(chooser.visit)
     return chooser.end(), []
 
@@ -211,7 +212,8 @@ async def _record_start(run: OpenRun) -> None:
         if not run.options.quiet:
             say(f"warning: {words}")
 
-    write_manifest(run.plan, run.layout, run.settings, warn=warn)
+    command = run_again(run.plan, run.options, run.layout)
+    write_manifest(run.plan, run.layout, run.settings, command=command, warn=warn)
     await run.ledger.start_run(
         at=run.now(), version=__version__, endpoint=run.settings.base_url,
         host=socket.gethostname(), pid=os.getpid(), live_since=run.live_since,
@@ -357,9 +359,10 @@ async def _finish(run: OpenRun, control: RunControl, *, began_at: float) -> Endi
         raise GroundLost(lost)
     counts, cached = totals.counts(view), totals.cached_count(view)
     code = exit_code_of(counts, control)
-    say_summary(view, counts, control, run.options, cached=cached)
+    again = run_again(run.plan, run.options, layout)
+    say_summary(view, counts, control, run.options, layout=layout, again=again, cached=cached)
     await ledger.end_run(at=run.now(), exit_code=code, reason=control.reason)
-    entries = Entries()
+    entries = Entries(again=again)
     with writing_crate(
         layout.run_dir, name=layout.name, version=__version__, at=run.now()
     ) as crate:

@@ -282,7 +282,15 @@ def test_a_keyword_that_cannot_be_is_told(work, words, message):
 
 def test_every_option_of_the_command_that_a_program_needs_has_its_keyword():
     of_command = {parameter.name for parameter in cli.commands["run"].params}
-    for_terminals = {"pipeline", "dry_run", "quiet", "verbose", "no_progress", "env_file"}
+    for_terminals = {
+        "pipeline",
+        "dry_run",
+        "quiet",
+        "verbose",
+        "no_progress",
+        "env_file",
+        "as_json",
+    }
     for_schedulers = {"catch_up", "jitter", "junit", "log_file", "log_format", "textfile"}
     keywords = {*RunWords.__annotations__, *PlanWords.__annotations__}
     assert of_command - for_terminals - for_schedulers == keywords - {"progress"}
