@@ -4,12 +4,13 @@ import difflib
 import getpass
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from dsrun.cli.crontab import Scheduled, agrees_with_machine, crontab_lines, merged
 from dsrun.cli.kubernetes import as_yaml, cronjob
@@ -17,12 +18,23 @@ from dsrun.cli.systemd import systemd_units
 from dsrun.cli.user_crontab import read_crontab, write_crontab
 from dsrun.common.clock import SystemClock, local_zone, zone_of_cron
 from dsrun.common.console import answer, answer_json, answer_path, answer_text, ask, say, table
-from dsrun.common.errors import ExitCode, SetupError, UsageError
-from dsrun.common.settings import has_bare_key, key_file, lasting_environment
+from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
+from dsrun.common.models import Job
+from dsrun.common.settings import (
+    has_bare_key,
+    is_on,
+    key_file,
+    lasting_environment,
+    names_set_by,
+)
+from dsrun.common.units import Money, sum_money
 from dsrun.manifest.notify import Notify
 from dsrun.manifest.reader import load_manifest
-from dsrun.session.opening import check_out, own_catalog
+from dsrun.session.opening import check_out, open_plan, own_catalog
+from dsrun.session.options import PlanOptions
 from dsrun.session.permit import calls_of
+
+_KEY_VARIABLES = {"DASHSCOPE_API_KEY", "DASHSCOPE_API_KEY_FILE_PATH"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +85,12 @@ def print_units(options: CronOptions, *, folder: Path | None) -> int:
     files: dict[str, str] = {}
     if not options.out.is_dir():
         say(f"warning: {options.out} must be there before a service starts; create it")
-    for item in _scheduled(options):
+    items = _scheduled(options)
+    for item in items:
         files |= systemd_units(item, user=_user())
+    if not all(item.schedule.timezone for item in items):
+        _note_zone("systemd")
+    _note_key(options, "systemd")
     _deliver(files, folder)
     return ExitCode.OK
 
@@ -90,21 +106,23 @@ def print_cronjobs(options: CronOptions, *, image: str | None, folder: Path | No
             if not path.is_relative_to(root):
                 raise UsageError(
                     f"{path} is not below the current folder, which the volume `dsrun` holds; "
-                    "start `dsrun cron` in a folder above all pipelines and outputs"
+                    "start this command in a folder above all pipelines and outputs"
                 )
-        zone = item.schedule.zone(local_zone()).key or "UTC"
-        files[f"dsrun-{item.name}.yaml"] = as_yaml(cronjob(item, image=image, root=root, zone=zone))
+        job = cronjob(item, image=image, root=root, zone=_zone_name(item))
+        files[f"dsrun-{item.name}.yaml"] = as_yaml(job)
+    if not options.emulate:
+        say("the CronJobs read the key from the secret `dashscope`, where it is `api_key`")
     _deliver(files, folder, separator="---")
     return ExitCode.OK
 
 
 def print_times(options: CronOptions, *, number: int, as_json: bool) -> int:
     """The next `number` times of each pipeline, in order of time."""
-    local, now = local_zone(), SystemClock().now()
+    now = SystemClock().now()
     coming = [
         (moment, item)
         for item in _scheduled(options)
-        for moment in islice(item.schedule.times(now, local=local), number)
+        for moment in islice(item.schedule.times(now, local=_zone(item)), number)
     ]
     coming.sort(key=lambda pair: (pair[0].astimezone(ZoneInfo("UTC")), pair[1].name))
     if as_json:
@@ -132,22 +150,58 @@ def _blocks(options: CronOptions) -> dict[Path, str]:
                 f"zone only, {local.key}; use --systemd or --kubernetes, or leave timezone out"
             )
         blocks[item.pipeline] = crontab_lines(item)
-    cron = zone_of_cron()
-    if cron is not None and not agrees_with_machine(local, cron, since=today):
-        say(
-            f"warning: {local.key}, the TZ of this shell, is not the zone of the machine; where "
-            "cron was started without it, runs come at the machine's times"
-        )
-    _note_key(options)
+    _note_zone("cron")
+    _note_key(options, "cron")
     return blocks
 
 
-def _note_key(options: CronOptions) -> None:
-    if has_bare_key() and options.env_file is None and not options.emulate and not _key_file():
+def _zone(item: Scheduled) -> ZoneInfo:
+    """The zone of a schedule. Raises SetupError where it is the machine's, and unknown."""
+    named = item.schedule.timezone
+    return ZoneInfo(named) if named else local_zone()
+
+
+def _zone_name(item: Scheduled) -> str:
+    """The same by a name that Kubernetes knows. Raises UsageError where it has none."""
+    zone, today = _zone(item), SystemClock().now().date()
+    if zone.key in available_timezones():
+        return zone.key
+    for name in (f"Etc/GMT{hours:+}" for hours in range(-14, 13)):
+        if agrees_with_machine(ZoneInfo(name), zone, since=today):
+            return name
+    raise UsageError(
+        f"{item.pipeline}: Kubernetes wants the name of a zone, and that of this machine "
+        f"({zone.key}) has none; give the schedule a timezone"
+    )
+
+
+def _note_zone(program: str) -> None:
+    """`program` counts in the machine's zone, whatever TZ of this shell says."""
+    try:
+        local = local_zone()
+    except SetupError:
+        return  # nothing here depends on it
+    cron, today = zone_of_cron(), SystemClock().now().date()
+    if cron is not None and not agrees_with_machine(local, cron, since=today):
         say(
-            "warning: cron will not see DASHSCOPE_API_KEY of this shell; put the key into "
+            f"warning: {local.key}, the TZ of this shell, is not the zone of the machine; where "
+            f"{program} was started without it, runs come at the machine's times"
+        )
+
+
+def _note_key(options: CronOptions, program: str) -> None:
+    """A key that stands in this shell alone is a key that no scheduled run has."""
+    is_given = options.emulate or _key_file() or _names_given(options) & _KEY_VARIABLES
+    if has_bare_key() and not is_given:
+        say(
+            f"warning: {program} will not see DASHSCOPE_API_KEY of this shell; put the key into "
             f"{key_file()} (chmod 600), or into a file for --env-file"
         )
+
+
+def _names_given(options: CronOptions) -> frozenset[str]:
+    """The variables that --env-file gives to each run."""
+    return names_set_by(options.env_file) if options.env_file else frozenset()
 
 
 def _key_file() -> Path | None:
@@ -179,8 +233,8 @@ def _one(path: Path, options: CronOptions) -> Scheduled:
     )
     if manifest.schedule is None:
         raise UsageError(f'{path} has no schedule; add a line such as `schedule: "0 3 * * *"`')
-    if manifest.notify is not None and manifest.notify.variables and options.env_file is None:
-        names = ", ".join(manifest.notify.variables)
+    wanted = manifest.notify.variables if manifest.notify else ()
+    if names := ", ".join(name for name in wanted if name not in _names_given(options)):
         say(f"warning: a run by itself will not see {names}, which notify wants; use --env-file")
     script = Path(sys.executable).with_name("dsrun")
     program = (str(script),) if script.exists() else (sys.executable, "-P", "-m", "dsrun")
@@ -189,7 +243,11 @@ def _one(path: Path, options: CronOptions) -> Scheduled:
         pipeline=path.absolute(),
         schedule=manifest.schedule,
         program=program,
-        arguments=(*_arguments(path, options), *_allowed(path, manifest.notify, options)),
+        arguments=(
+            *_arguments(path, options),
+            *_allowed(path, manifest.notify, options),
+            *_agreed(path, manifest.execution.confirm_above, options),
+        ),
         environment=lasting_environment(),
         out=options.out.absolute(),
         key_file=None if options.emulate else _key_file(),
@@ -227,6 +285,43 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def _agreed(path: Path, above: Money | None, options: CronOptions) -> list[str]:
+    """`--yes` where a run may cost more than `confirm_above`; whoever schedules it sees that."""
+    is_agreed = is_on(lasting_environment().get("DSRUN_YES"))
+    if above is None or options.emulate or is_agreed:
+        return []
+    try:
+        costs = _costs(path, options)
+    except ManifestError as error:
+        say(
+            f"warning: {path}: what a run costs cannot be told yet: {error.problems[0]}; one that "
+            f"costs more than confirm_above ({above}) is refused"
+        )
+        return []
+    if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
+        return []
+    say(
+        f"warning: {path}: each run may cost {', '.join(map(str, costs))}, more than confirm_above "
+        f"({above}), and nobody can be asked: it gets --yes; execution.max_cost bounds it"
+    )
+    return ["--yes"]
+
+
+def _costs(path: Path, options: CronOptions) -> list[Money]:
+    """What all jobs of the pipeline cost where none is done. Raises ManifestError."""
+    asked = PlanOptions(
+        pipeline=path, set_params=options.set_params, allow_files=tuple(options.allow_files)
+    )
+    plan, units = open_plan(asked), Counter[str]()
+
+    def count(job: Job, is_new: bool) -> None:
+        units[job.step] += job.units if is_new else 0
+
+    plan.check(count)
+    prices = {step.name: plan.catalog[step.operation].price for step in plan.manifest.steps}
+    return sum_money(price.of(units[name]) for name, price in prices.items())
 
 
 def _deliver(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:

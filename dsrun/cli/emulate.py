@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dsrun.common.console import answer, table
 from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.settings import read_proxies
+from dsrun.common.shell import command_line
 from dsrun.emulator import FAULTS, EmulatorOptions, parse_fault, start_emulator
 
 ANY_KEY = "sk-emulator"
@@ -55,8 +56,9 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
     try:
         with _call_on_signals(stop.set):
             announce(f"emulator: {emulator.base_url}")
-            announce(f"export DASHSCOPE_HTTP_BASE_URL={emulator.base_url}")
-            announce(f"export DASHSCOPE_API_KEY={_show_key(options)}")
+            address = f"DASHSCOPE_HTTP_BASE_URL={emulator.base_url}"
+            announce(command_line("export", address))
+            announce(_key_words(options))
             if read_proxies().has_any_for("http"):  # other clients do not spare loopback
                 announce(f'export no_proxy="{options.host}${{no_proxy:+,$no_proxy}}"')
             with suppress(asyncio.CancelledError):
@@ -66,9 +68,11 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
     return 0
 
 
-def _show_key(options: EmulatorOptions) -> str:
-    """A key that works. One that the user chose may be a real key, so it is not shown."""
-    return ANY_KEY if options.api_key is None else "...  # the key given to the emulator"
+def _key_words(options: EmulatorOptions) -> str:
+    """How to set a key that works. One that the user chose may be a real key, and is not shown."""
+    if options.api_key is None:
+        return command_line("export", f"DASHSCOPE_API_KEY={ANY_KEY}")
+    return "# and DASHSCOPE_API_KEY, the key that the emulator was given"
 
 
 @contextmanager

@@ -10,14 +10,16 @@ from dsrun.common.console import answer, answer_json, say, table
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
+from dsrun.common.shell import command_line
 from dsrun.ledger import lookup
 from dsrun.ledger.lookup import JobRecord
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.plan import Plan
+from dsrun.session.commands import plan_all
 from dsrun.session.explain import job_facts
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
-from dsrun.storage.layout import RunLayout, latest_of
+from dsrun.storage.layout import RunLayout, newest_run
 
 _ID = re.compile(r"[0-9a-f]{1,64}").fullmatch
 _PLACE = re.compile(r"(.+)/([0-9]{1,9})").fullmatch
@@ -32,6 +34,7 @@ class _Source:
     ledger: LedgerReader | None
     run_dir: Path
     shown: str
+    lists_all: str  # the command that shows all jobs
 
 
 def run(job: str, options: PlanOptions, *, as_json: bool) -> int:
@@ -63,7 +66,10 @@ def _of_pipeline(options: PlanOptions) -> _Source:
     except NoLedger:
         ledger = None
     shown = str(options.pipeline)
-    return _Source(plan=plan, ledger=ledger, run_dir=layout.run_dir, shown=shown)
+    lists_all = plan_all(plan, options)
+    return _Source(
+        plan=plan, ledger=ledger, run_dir=layout.run_dir, shown=shown, lists_all=lists_all
+    )
 
 
 def _usable_plan(options: PlanOptions) -> Plan:
@@ -75,8 +81,7 @@ def _usable_plan(options: PlanOptions) -> Plan:
 
 def _of_folder(options: PlanOptions) -> _Source:
     """The ledger of a run directory, and its plan if the lock file can still be read."""
-    latest = latest_of(options.pipeline)
-    run_dir = latest.resolve() if latest.is_dir() else options.pipeline
+    run_dir = newest_run(options.pipeline) or options.pipeline
     layout = RunLayout.of(run_dir)
     ledger = LedgerReader(layout.ledger)
     plan: Plan | None = None
@@ -84,7 +89,10 @@ def _of_folder(options: PlanOptions) -> _Source:
         plan = _usable_plan(replace(options, pipeline=layout.lockfile))
     except (ManifestError, SetupError) as error:
         say(f"warning: templates cannot be shown: {error}")
-    return _Source(plan=plan, ledger=ledger, run_dir=run_dir, shown=str(options.pipeline))
+    lists_all = command_line("dsrun", "ledger", run_dir, "--columns=step,index,job_id")
+    return _Source(
+        plan=plan, ledger=ledger, run_dir=run_dir, shown=str(options.pipeline), lists_all=lists_all
+    )
 
 
 def _find(text: str, source: _Source) -> tuple[Job | None, JobRecord | None]:
@@ -127,8 +135,7 @@ def _with_prefix(prefix: str, source: _Source) -> tuple[Job | None, JobRecord | 
 
 
 def _hint(source: _Source) -> str:
-    name = source.shown if Path(source.shown).is_file() else "PIPELINE"
-    return f"`dsrun plan {name} --full` lists all jobs with their ids"
+    return f"`{source.lists_all}` lists all jobs with their ids"
 
 
 def _walk(plan: Plan, prefix: str) -> dict[str, Job]:

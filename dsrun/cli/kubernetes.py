@@ -62,7 +62,7 @@ def _container(item: Scheduled, *, image: str, root: Path) -> dict[str, Any]:
     """What runs the pipeline, with a read-only root file system and no capabilities."""
     jitter = [f"--jitter={item.schedule.jitter_s:g}s"] if item.schedule.jitter_s else []
     environment = {
-        **{name: _mounted(value, root) for name, value in item.environment.items()},
+        **{name: _literal(_mounted(value, root)) for name, value in item.environment.items()},
         "DASHSCOPE_API_KEY_FILE_PATH": f"{_KEY_FOLDER}/api_key",
         "HOME": "/tmp",  # noqa: S108  # the container's own, on a volume of its own
     }
@@ -70,7 +70,7 @@ def _container(item: Scheduled, *, image: str, root: Path) -> dict[str, Any]:
         "name": "dsrun",
         "image": image,
         "command": ["dsrun"],
-        "args": [*(_mounted(word, root) for word in item.arguments), *jitter],
+        "args": [*(_literal(_mounted(word, root)) for word in item.arguments), *jitter],
         "workingDir": _mounted(str(item.pipeline.parent), root),
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "resources": {
@@ -118,6 +118,11 @@ def as_yaml(document: dict[str, Any]) -> str:
     if is_plain(text.replace("\n", "")):
         return text
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _literal(text: str) -> str:
+    """The text as Kubernetes leaves it: it puts a variable in the place of `$(NAME)`."""
+    return text.replace("$", "$$")
 
 
 def _mounted(word: str, root: Path) -> str:

@@ -4,7 +4,7 @@ import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dsrun import __version__
+from dsrun.cli.completion import complete_schema, complete_shipped
 from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage
 from dsrun.cli.options import (
     DEFAULT_PIPELINE,
@@ -29,14 +30,19 @@ from dsrun.cli.options import (
     run_options,
     run_place_options,
     selection_options,
+    sending_options,
     set_option,
     unattended_options,
     watch_options,
 )
 from dsrun.cli.utf8_mode import enter_utf8_mode
 from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
-from dsrun.common.errors import DsrunError, ExitCode, ManifestError, UsageError
-from dsrun.common.settings import log_form
+from dsrun.common.errors import DsrunError, ExitCode, ManifestError, Problem, UsageError
+from dsrun.common.messages import closest
+from dsrun.common.settings import log_form, wants_json
+from dsrun.common.user_files import nearest_path
+
+_SAME_WORD = 0.75  # how alike a mistyped option is to the one that was meant
 
 
 class _PipelineFirst(click.Group):
@@ -71,11 +77,15 @@ class _PipelineFirst(click.Group):
         """A word that names no file is probably a misspelt command."""
         if word.startswith("-") or Path(word).suffix or Path(word).exists():
             return
-        near = get_close_matches(word, list(self.commands), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        from dsrun.manifest.reader import PIPELINE_SUFFIXES, missing_words
+
+        near = nearest_path(Path(word), suffixes=PIPELINE_SUFFIXES)
+        meant = [closest(word, self.commands), str(near or "")]
+        hint = f" (did you mean {' or '.join(filter(None, meant))}?)" if any(meant) else ""
+        init = missing_words(Path(word)).partition("; ")[2]
+        more = ("`dsrun --help` lists the commands", init)
         raise UsageError(
-            f"{word} is neither a command nor a file{hint}; `dsrun --help` lists the commands, "
-            "`dsrun init` writes a pipeline to start from"
+            f"{word} is neither a command nor a file{hint}; {', '.join(filter(None, more))}"
         )
 
 
@@ -98,9 +108,11 @@ def cli() -> None:
 @run_options
 @watch_options
 @unattended_options
+@json_option
 def run_command(
-    *, set_params: tuple[str, ...], dry_run: bool, no_progress: bool, log_format: str,
-    log_file: Path | None, verbose: bool, catch_up: int | None, jitter: str | None, **words: Any,
+    *, set_params: tuple[str, ...], dry_run: bool, no_progress: bool, as_json: bool,
+    log_format: str, log_file: Path | None, verbose: bool, catch_up: int | None,
+    jitter: str | None, **words: Any,
 ) -> int:  # fmt: skip
     """Run a pipeline, or go on with it."""
     from dsrun.cli import plan, run
@@ -112,13 +124,14 @@ def run_command(
         start_logs(form=log_format, file=log_file, verbose=verbose)
     options = options_of(set_params=params, progress=not no_progress, **words)
     if dry_run:
-        return plan.run(options)
+        return plan.run(options, as_json=as_json)
     options = replace(options, jitter_s=jitter_seconds(jitter))
+    run_day = partial(run.run, as_json=True) if as_json else run.run
     if catch_up is None:
-        return run.run(options)
+        return run_day(options)
     if options.day is not None:
         raise UsageError("--catch-up ends with today; --date names one day: take one of them")
-    return run_missed(options, most=catch_up, run_day=run.run)
+    return run_missed(options, most=catch_up, run_day=run_day)
 
 
 @cli.command("validate")
@@ -148,6 +161,7 @@ def validate_command(
 @cli.command("plan")
 @pipeline_argument
 @selection_options
+@sending_options
 @click.option("--full", is_flag=True, help="Every job, with its request.")
 @json_option
 def plan_command(set_params: tuple[str, ...], full: bool, as_json: bool, **words: Any) -> int:
@@ -191,16 +205,18 @@ def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> in
 
 
 @cli.command("operations")
+@click.argument("where", default=".", type=click.Path(path_type=Path))
+@allow_option
 @json_option
-def operations_command(as_json: bool) -> int:
-    """List the APIs that dsrun can call, with limits and prices."""
+def operations_command(where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
+    """List the APIs that dsrun can call, with limits and prices, also those beside WHERE."""
     from dsrun.cli import operations
 
-    return operations.run(as_json=as_json)
+    return operations.run(where=where, allow_files=allow_files, as_json=as_json)
 
 
 @cli.command("schema")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_schema)
 @click.argument("where", default=".", type=click.Path(path_type=Path))
 @allow_option
 def schema_command(name: str | None, where: Path, allow_files: tuple[Path, ...]) -> int:
@@ -218,13 +234,15 @@ def schema_command(name: str | None, where: Path, allow_files: tuple[Path, ...])
     default="starter",
     show_default=True,
     metavar="PIPELINE",
+    shell_complete=complete_shipped,
     help="Which of the pipelines that ship with dsrun to copy.",
 )
-def init_command(name: str | None, source: str) -> int:
+@json_option
+def init_command(name: str | None, source: str, as_json: bool) -> int:
     """Write a commented pipeline to start from, NAME.yaml."""
     from dsrun.cli import init
 
-    return init.run(name, source=source)
+    return init.run(name, source=source, as_json=as_json)
 
 
 @cli.command("emulate")
@@ -268,6 +286,7 @@ def ledger_command(
 
 @cli.command("report")
 @report_options
+@json_option
 def report_command(**words: Any) -> int:
     """Write report.html of a run directory again, or a contact sheet of its pictures."""
     from dsrun.cli import report
@@ -367,29 +386,37 @@ def cron_command(
     return cron.print_lines(options)
 
 
+def _with_owners(error: click.NoSuchOption) -> click.NoSuchOption:
+    """The error with a near spelling, or else with the commands that have the option."""
+    name = error.option_name
+    known = error.possibilities or ()
+    begun = next((word for word in known if word.startswith(name)), "")
+    near = begun or closest(name, known, cutoff=_SAME_WORD)
+    owners = [
+        command.name
+        for command in cli.commands.values()
+        if command.name and any(name in parameter.opts for parameter in command.params)
+    ]
+    hint = f" It is an option of {', '.join(owners)}." if owners and not near else ""
+    near_words = [near] if near else None
+    return click.NoSuchOption(name, f"{error.message}{hint}", near_words, error.ctx)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
+    words = sys.argv[1:] if argv is None else argv
     if argv is None:
         enter_utf8_mode()
     open_streams()
-    start_logs(form=log_form(sys.argv[1:] if argv is None else argv), file=None, verbose=False)
+    start_logs(form=log_form(words), file=None, verbose=False)
     try:
         code = cli.main(args=argv, prog_name="dsrun", standalone_mode=False)
         return int(code or 0)
-    except click.ClickException as error:
-        say_usage(error)
-        return ExitCode.INVALID
     except (click.Abort, KeyboardInterrupt):
         say_last("interrupted")
         return ExitCode.INTERRUPTED
-    except ManifestError as error:
-        from dsrun.cli.problems import tell
-
-        tell(error.problems)
-        return error.exit_code
-    except DsrunError as error:
-        say_last(str(error))
-        return error.exit_code
+    except (click.ClickException, DsrunError) as error:
+        return _told(error, as_json=wants_json(words))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             return report_bug(error)
@@ -400,3 +427,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_bug(error)
     finally:
         end_logs()
+
+
+def _told(error: click.ClickException | DsrunError, *, as_json: bool) -> ExitCode:
+    """Say what is wrong, to a program that asked for JSON on stdout too."""
+    problems: Sequence[Problem] = ()
+    if isinstance(error, click.ClickException):
+        code = ExitCode.INVALID
+        say_usage(_with_owners(error) if isinstance(error, click.NoSuchOption) else error)
+    elif isinstance(error, ManifestError):
+        from dsrun.cli.problems import tell
+
+        code, problems = error.exit_code, error.problems
+        tell(problems)
+    else:
+        code = error.exit_code
+        say_last(str(error))
+    if as_json:
+        from dsrun.cli.problems import answer_error
+
+        words = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        answer_error(words, problems, code=code)
+    return code

@@ -1,13 +1,17 @@
 """`dsrun operations`: the catalog with limits and prices."""
 
+from pathlib import Path
+
+from dsrun.cli.schema import catalog_of
 from dsrun.common.console import answer, answer_json, table
 from dsrun.common.errors import ExitCode
-from dsrun.service.catalog import load_catalog
+from dsrun.common.shell import command_line, option
 from dsrun.service.operation import Operation
 
 
-def run(*, as_json: bool) -> int:
-    catalog = load_catalog()
+def run(*, where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
+    """List those of dsrun and of `where`, a pipeline or a folder. Raises UsageError for another."""
+    catalog = catalog_of(where, allow_files)
     operations = [catalog[name] for name in catalog.names]
     if as_json:
         answer_json([_report(item) for item in operations])
@@ -18,7 +22,10 @@ def run(*, as_json: bool) -> int:
         answer("")
         answer(f"{item.name}: {item.description}")
     answer("")
-    answer("`dsrun schema NAME` prints every field with its limits.")
+    folders = [option("allow-files", folder) for folder in allow_files]
+    place = [where] if where != Path() else []
+    command = command_line("dsrun", "schema", catalog.names[0], *place, *folders)
+    answer(f"`{command}` prints every field of {catalog.names[0]} with its limits.")
     return ExitCode.OK
 
 

@@ -6,8 +6,16 @@ from typing import Any, TypeVar
 
 import click
 
+from dsrun.cli.completion import complete_axis, complete_fault, complete_param, complete_step
 from dsrun.common.errors import UsageError
-from dsrun.session.ranges import CATCH_UP_DAYS, CONCURRENCY, IF_RUNNING, LIMIT, SAMPLE
+from dsrun.session.ranges import (
+    CATCH_UP_DAYS,
+    CONCURRENCY,
+    IF_RUNNING,
+    LIMIT,
+    SAMPLE,
+    address_problem,
+)
 
 DEFAULT_PIPELINE = "dsrun.yaml"
 
@@ -20,7 +28,16 @@ class _Assignment(click.types.StringParamType):
     envvar_list_splitter = "\n"
 
 
-_FILE_TO_WRITE = click.Path(path_type=Path, dir_okay=False)
+class _Place(click.Path):
+    """A file or folder to write; no address."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if words := address_problem(value):
+            self.fail(words, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE_TO_WRITE = _Place(path_type=Path, dir_okay=False)
 
 
 def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -32,7 +49,7 @@ def in_order(*decorators: Callable[[Command], Command]) -> Callable[[Command], C
     return decorate
 
 
-def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     del ctx, param
     if path is not None:
         from dsrun.common.console import say
@@ -40,11 +57,13 @@ def _load_env_file(ctx: click.Context, param: click.Parameter, path: Path | None
 
         for warning in load_env_file(path):
             say(f"warning: {warning}")
+    return path
 
 
 set_option = click.option(
     "--set", "set_params",
     type=_Assignment(), metavar="KEY=VALUE", multiple=True, envvar="DSRUN_SET",
+    shell_complete=complete_param,
     help="Replace a param of the manifest; repeatable.",
 )  # fmt: skip
 allow_option = click.option(
@@ -52,7 +71,9 @@ allow_option = click.option(
     metavar="DIR", multiple=True, envvar="DSRUN_ALLOW_FILES",
     help="A folder beside the pipeline's own that it may read files of; repeatable.",
 )  # fmt: skip
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, envvar="DSRUN_JSON", help="Answer as JSON."
+)
 format_option = click.option(
     "--format", "form",
     type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
@@ -63,12 +84,12 @@ pipeline_argument = click.argument(
 )
 out_option = click.option(
     "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
-    type=click.Path(path_type=Path), help="Output directory.",
+    type=_Place(path_type=Path), help="Output directory.",
 )  # fmt: skip
 run_place_options = in_order(
     click.option(
         "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
-        is_eager=True, expose_value=False, callback=_load_env_file,
+        is_eager=True, callback=_load_env_file,
         help="Read NAME=VALUE lines for what the environment does not set.",
     ),
     out_option,
@@ -91,6 +112,7 @@ selection_options = in_order(
     ),
     click.option(
         "--step", "steps", metavar="NAME", multiple=True, envvar="DSRUN_STEP",
+        shell_complete=complete_step,
         help="Only this step; repeatable.",
     ),
     click.option(
@@ -108,16 +130,7 @@ selection_options = in_order(
 )  # fmt: skip
 
 
-run_options = in_order(
-    click.option(
-        "-j",
-        "--max-concurrency",
-        "concurrency",
-        type=click.IntRange(*CONCURRENCY),
-        metavar="N",
-        envvar="DSRUN_MAX_CONCURRENCY",
-        help="Jobs in flight at once.",
-    ),
+sending_options = in_order(
     click.option(
         "--max-cost",
         metavar="AMOUNT",
@@ -136,6 +149,18 @@ run_options = in_order(
         envvar="DSRUN_RESUBMIT_UNKNOWN",
         help="Send jobs again whose answer was lost; they may be paid twice.",
     ),
+)
+run_options = in_order(
+    click.option(
+        "-j",
+        "--max-concurrency",
+        "concurrency",
+        type=click.IntRange(*CONCURRENCY),
+        metavar="N",
+        envvar="DSRUN_MAX_CONCURRENCY",
+        help="Jobs in flight at once.",
+    ),
+    sending_options,
     click.option(
         "-x",
         "--fail-fast",
@@ -204,12 +229,19 @@ report_options = in_order(
     click.argument("directory", type=click.Path(path_type=Path)),
     click.option(
         "--sheet",
-        type=click.Path(path_type=Path),
+        type=_Place(path_type=Path),
         metavar="FILE",
         help="Write a contact sheet, FILE.png or FILE.jpg, instead of the page.",
     ),
-    click.option("--rows", metavar="AXIS", help="What the rows of the sheet are."),
-    click.option("--cols", metavar="AXIS", help="What its columns are."),
+    click.option(
+        "--rows",
+        metavar="AXIS",
+        shell_complete=complete_axis,
+        help="What the rows of the sheet are.",
+    ),
+    click.option(
+        "--cols", metavar="AXIS", shell_complete=complete_axis, help="What its columns are."
+    ),
     click.option(
         "--width",
         type=click.IntRange(200, 12_000),
@@ -241,7 +273,8 @@ emulator_options = in_order(
         "faults",
         metavar="NAME[=P]",
         multiple=True,
-        help="Misbehave with probability P; repeatable; `--fault list` names all.",
+        shell_complete=complete_fault,
+        help="Misbehave with probability P; repeatable; `dsrun emulate --fault list` names all.",
     ),
     click.option(
         "--fault-seed", default=0, type=int, metavar="N", help="Seed of the faults' dice."
@@ -282,12 +315,12 @@ ledger_options = in_order(
     ),
     json_option,
     click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+        "-o", "--output", type=_Place(path_type=Path), metavar="FILE",
         help="Write to this file, not to stdout.",
     ),
     click.option(
         "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
-        type=click.Path(path_type=Path), help="Output directory, where DIR is a pipeline.",
+        type=_Place(path_type=Path), help="Output directory, where DIR is a pipeline.",
     ),
     click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run."),
     set_option,
@@ -304,7 +337,7 @@ cron_options = in_order(
     click.option(
         "--to",
         "folder",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=_Place(path_type=Path, file_okay=False),
         metavar="FOLDER",
         help="Write the units or CronJobs as files there.",
     ),

@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dsrun.common.console import is_terminal, say
+from dsrun.common.console import answer_json, is_terminal, say
 from dsrun.common.errors import Problem
 from dsrun.common.escaping import Shown, escaped, shown, shown_lines
 from dsrun.common.messages import row_words
@@ -33,7 +34,7 @@ def as_json(problem: Problem) -> dict[str, Any]:
     first = rows and {
         "index": rows.index,
         "matrix": rows.matrix,
-        "data": [{"file": file, "line": line} for file, line in rows.data],
+        "data": [{"file": place.file, "line": place.line} for place in rows.data],
     }
     return {
         "file": problem.file,
@@ -44,6 +45,15 @@ def as_json(problem: Problem) -> dict[str, Any]:
         "message": mask(problem.message),
         "jobs": rows and {"count": rows.count, "of": rows.of, "first": first},
     }
+
+
+def answer_error(words: str, problems: Sequence[Problem], *, code: int) -> None:
+    """Why a command has no answer, as JSON on stdout."""
+    told = [as_json(problem) for problem in problems]
+    with suppress(BrokenPipeError):  # nobody reads it, and stderr has said it
+        answer_json(
+            {"valid": False, "exit_code": int(code), "error": mask(words), "problems": told}
+        )
 
 
 def annotations(problems: Sequence[Problem], *, level: str) -> Iterable[str]:
@@ -90,7 +100,7 @@ def problem_text(problem: Problem, *, color: bool = False, label: str = "") -> S
 
 def _lines(problem: Problem, paint: Paint) -> Iterator[str]:
     data = problem.rows.data if problem.rows else ()
-    gutter = len(str(max([problem.line, *(line for _, line in data)])))
+    gutter = len(str(max([problem.line, *(place.line for place in data)])))
     numbered = partial(_numbered, gutter=gutter, paint=paint)
     text = _line_of(problem.file, problem.line) if problem.line else ""
     if text.strip():
@@ -101,9 +111,13 @@ def _lines(problem: Problem, paint: Paint) -> Iterator[str]:
         return
     words = row_words(problem.rows.index, problem.rows.matrix)
     yield paint(_BLUE, f"  {'':{gutter}} = ") + shown(words)
-    for file, line in data:
-        yield paint(_BLUE, f"  {'':{gutter}} --> ") + shown(f"{file}:{line}")
-        yield numbered(str(line), _window(_line_of(file, line), 1, 0)[0])
+    for place in data:
+        yield paint(_BLUE, f"  {'':{gutter}} --> ") + shown(str(place))
+        text = _line_of(place.file, place.line)
+        part, before, _ = _window(text, place.column or 1, 0)
+        yield numbered(str(place.line), part)
+        if place.column:
+            yield numbered("", " " * before + paint(_RED, "^"))
 
 
 def _numbered(number: str, text: str, *, gutter: int, paint: Paint) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dsrun.common.console import answer_path
+from dsrun.common.console import answer_json, answer_path
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.reader import LedgerReader
 from dsrun.session.opening import run_dir_of
@@ -10,7 +10,13 @@ from dsrun.storage.layout import RunLayout
 
 
 def run(
-    directory: Path, *, sheet: Path | None, rows: str | None, cols: str | None, width: int | None
+    directory: Path,
+    *,
+    sheet: Path | None,
+    rows: str | None,
+    cols: str | None,
+    width: int | None,
+    as_json: bool,
 ) -> int:
     """Print the path of what was written. Raises UsageError or SetupError."""
     if sheet is None and (rows or cols or width):
@@ -23,12 +29,16 @@ def run(
         if sheet is None:
             from dsrun.report.report import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
 
-            answer_path(write_report(view, run_dir))
+            path = write_report(view, run_dir)
         else:
             from dsrun.report.contact_sheet import write_sheet  # noqa: PLC0415  # Pillow
 
             write_sheet(sheet, view, run_dir, rows=rows, cols=cols, width=width)
-            answer_path(sheet)
+            path = sheet
     finally:
         view.close()
+    if as_json:
+        answer_json({"directory": str(run_dir), "sheet" if sheet else "report": str(path)})
+    else:
+        answer_path(path)
     return ExitCode.OK

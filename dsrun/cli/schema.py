@@ -8,6 +8,7 @@ from dsrun.common.console import answer, answer_text
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.resources import read_schema
+from dsrun.common.user_files import nearest_path
 from dsrun.service.catalog import Catalog
 from dsrun.service.editor_schema import manifest_schema
 from dsrun.session.opening import own_catalog
@@ -20,11 +21,8 @@ def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
 
     `where` is a pipeline or a folder: the operations beside it are known too.
     """
-    if not where.exists():
-        raise UsageError(f"{where}: no such pipeline or folder")
-    folder = where if where.is_dir() else where.parent
-    catalog = own_catalog(folder, allow_files)
-    known = [*_OWN, *catalog.names, *catalog.families]
+    catalog = catalog_of(where, allow_files)
+    known = _names(catalog)
     if name is None:
         for each in known:
             answer(each)
@@ -33,6 +31,24 @@ def run(name: str | None, *, where: Path, allow_files: tuple[Path, ...]) -> int:
         raise UsageError(f"no schema {name}{nearest(name, known)}; allowed: {', '.join(known)}")
     answer_text(_schema_text(name, catalog))
     return ExitCode.OK
+
+
+def known_schemas(where: Path, allow_files: tuple[Path, ...]) -> list[str]:
+    """The names of all that can be printed. Raises UsageError, ManifestError."""
+    return _names(catalog_of(where, allow_files))
+
+
+def _names(catalog: Catalog) -> list[str]:
+    return [*_OWN, *catalog.names, *catalog.families]
+
+
+def catalog_of(where: Path, allow_files: tuple[Path, ...]) -> Catalog:
+    """The operations that a pipeline, or one in a folder, can use. Raises UsageError."""
+    if not where.exists():
+        near = nearest_path(where)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise UsageError(f"{where}: no such pipeline or folder{hint}")
+    return own_catalog(where if where.is_dir() else where.parent, allow_files)
 
 
 def _schema_text(name: str, catalog: Catalog) -> str:

@@ -11,6 +11,7 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader, RunRow
+from dsrun.report.resuming import resuming_command
 from dsrun.session.opening import find_run_dir
 from dsrun.session.summary import unknown_lines
 from dsrun.storage.layout import RunLayout, is_emulated
@@ -67,7 +68,7 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
     for line in unknown_lines(view):
         answer(line)
     if last:
-        answer(f"last run: started {last.started_at}{_end_of(last, running=running)}")
+        answer(f"last run: started {last.started_at}{_end_of(last, run_dir, running=running)}")
 
 
 def _cost_words(view: LedgerReader) -> str:
@@ -77,7 +78,7 @@ def _cost_words(view: LedgerReader) -> str:
     return words
 
 
-def _end_of(last: RunRow, *, running: bool) -> str:
+def _end_of(last: RunRow, run_dir: Path, *, running: bool) -> str:
     if last.ended_at:
         return f" ended {last.ended_at} with exit code {last.exit_code}"
-    return "" if running else ", and was killed: run the pipeline again, and it goes on"
+    return "" if running else f", and was killed: `{resuming_command(run_dir)}` goes on with it"

@@ -4,11 +4,17 @@ import asyncio
 import time
 from datetime import UTC, date, datetime
 from datetime import time as datetime_time
+from io import BytesIO
 from pathlib import Path
+from struct import pack
 from typing import Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from dsrun.common.errors import SetupError
+from dsrun.common.messages import nearest
+from dsrun.common.settings import time_rule
+
+_USUAL_SUMMER = ",M3.2.0,M11.1.0"  # of PST8PDT and its like, which name no days
 
 
 class Clock(Protocol):
@@ -46,10 +52,35 @@ def local_zone() -> ZoneInfo:
     try:
         return get_localzone()
     except (LookupError, ValueError, OSError) as error:
-        raise SetupError(
-            f"the machine's time zone cannot be told ({error}); set TZ, or give the schedule a "
-            "timezone"
-        ) from error
+        rule = time_rule()
+        if zone := zone_of_rule(rule):
+            return zone
+        what = (
+            f"TZ is {rule!r}, which is no time zone{nearest(rule, available_timezones())}; set it "
+            "to a name such as Asia/Shanghai"
+            if rule
+            else f"the machine's time zone cannot be told ({error}); set TZ"
+        )
+        raise SetupError(f"{what}, or give the schedule a timezone") from error
+
+
+def zone_of_rule(rule: str) -> ZoneInfo | None:
+    """The zone of a rule of POSIX, such as CST-8, as TZ may hold one; None where it is none."""
+    for text in (rule, f"{rule}{_USUAL_SUMMER}") if rule else ():
+        try:
+            zone = ZoneInfo.from_file(BytesIO(_tzif(text)), key=rule)
+            datetime.now(UTC).astimezone(zone)  # an offset of a day or more is refused here
+        except (ValueError, UnicodeEncodeError):
+            continue
+        return zone
+    return None
+
+
+def _tzif(rule: str) -> bytes:
+    """A file of a zone that has this rule from the first day on (RFC 8536)."""
+    kind = pack(">lBB", 0, 0, 0) + b"UTC\0"  # is asked of no moment
+    head = b"TZif2" + bytes(15) + pack(">6l", 0, 0, 0, 0, 1, 4)
+    return head + kind + head + kind + b"\n" + rule.encode("ascii") + b"\n"
 
 
 def zone_of_cron() -> ZoneInfo | None:

@@ -7,6 +7,7 @@ becomes one line without hidden characters here, and all that goes to stderr pas
 import json
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from dsrun.common.settings import terminal_encoding
 
 WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
 FILE_BYTES = 10_000_000
+_LOOK_UP_S = 0.1
 FILES_KEPT = 5  # beside the current one
 
 _root = logging.getLogger("dsrun")
@@ -133,10 +135,26 @@ def table(rows: Iterable[Iterable[str]]) -> Shown:
 
 
 def ask(question: str) -> bool:
-    """Whether the user at the terminal says yes."""
-    import click  # noqa: PLC0415  # start-up
+    """Whether the user at the terminal says yes. Ctrl-C is a KeyboardInterrupt, at any moment."""
+    while True:
+        print(f"{shown(question)} [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201  # the console prints
+        word = _typed_line().strip().lower()
+        if word in ("y", "yes"):
+            return True
+        if word in ("n", "no", ""):
+            return False
+        print("please answer y or n", file=sys.stderr, flush=True)  # noqa: T201  # as above
 
-    return click.confirm(shown(question), err=True)
+
+def _typed_line() -> str:
+    """A line of the terminal; an empty text at its end.
+
+    Python does not see a signal that comes right before it begins to read: it looks up for that.
+    """
+    with suppress(OSError, ValueError):  # Windows selects sockets alone
+        while not select.select([sys.stdin], [], [], _LOOK_UP_S)[0]:
+            pass
+    return sys.stdin.readline()
 
 
 def _width(text: str) -> int:

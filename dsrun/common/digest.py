@@ -12,7 +12,9 @@ import rfc8785
 
 from dsrun.common.models import Json
 
+_LONGEST_INTEGER = 100  # characters; what is longer is an id, not a number
 _MAX_SAFE = 2**53 - 1
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _BELOW_SURROGATES = re.compile(r"[^\ud800-\U0010ffff]*").fullmatch
 
 
@@ -36,6 +38,23 @@ def json_text(value: Json) -> str:
         return orjson.dumps(value).decode()
     except TypeError:
         return json.dumps(value, ensure_ascii=False)
+
+
+def parse_json(text: bytes | str) -> Json:
+    """The value of JSON, integers of any size. Raises ValueError."""
+    data = text.encode() if isinstance(text, str) else text
+    value = orjson.loads(data)
+    # orjson makes a float of an integer past 64 bits.
+    return json.loads(data, parse_int=parse_integer) if _LONG_NUMBER.search(data) else value
+
+
+def parse_integer(text: str, base: int = 10) -> int:
+    """Raises ValueError."""
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError(
+            f"an integer of {len(text)} characters is too long; put it in quotes to make it text"
+        )
+    return int(text, base)
 
 
 def sha256_hex(data: bytes) -> str:

@@ -36,13 +36,15 @@ class ExitCode(IntEnum):
 
 
 class FileLine(NamedTuple):
-    """A line of a file, from 1."""
+    """A line of a file, from 1; `column` too, from 1, where not the whole line is meant."""
 
     file: str
     line: int
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        place = f"{self.file}:{self.line}"
+        return f"{place}:{self.column}" if self.column else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Rows:
     of: int
     index: int  # of the first
     matrix: Mapping[str, Any]  # of the first
-    data: tuple[FileLine, ...] = ()  # the data-file rows of the first
+    data: tuple[FileLine, ...] = ()  # where the values of the first stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

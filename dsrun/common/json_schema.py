@@ -221,8 +221,9 @@ def _iter_words(error: "ValidationError") -> Iterator[SchemaProblem]:
 
 def _unknown_keys(violation: _Violation) -> Iterator[SchemaProblem]:
     known = sorted(key for key in violation.properties if key != "$comment")
+    patterns = tuple(violation.schema.get("patternProperties", {}))
     for key in violation.value:
-        if key not in violation.properties:
+        if key not in violation.properties and not any(matcher(p)(key) for p in patterns):
             message = f"unknown key{nearest(key, known)}; allowed: {', '.join(known)}"
             yield SchemaProblem(
                 path=(*violation.path, key),

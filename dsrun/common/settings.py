@@ -19,6 +19,7 @@ from dsrun.common.credential import KEY_FOLDER, guard, is_key_variable
 from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.proxies import Proxies, is_loopback
 from dsrun.common.redaction import keep_secret
+from dsrun.common.shell import command_line
 from dsrun.common.user_files import Unreadable, read_file, read_pipe
 
 _KEY = "DASHSCOPE_API_KEY"
@@ -142,6 +143,22 @@ def load_env_file(path: Path) -> tuple[str, ...]:
 
     Raises UsageError.
     """
+    bindings = _bindings(path)
+    for binding in bindings:
+        if binding.key is not None and binding.value is not None:
+            os.environ.setdefault(binding.key, binding.value)
+    _env_files.add(path.absolute())
+    keys = [item.value.strip() for item in bindings if item.key == _KEY and item.value]
+    _keys.update(keys)
+    return _open_to_others(path) if keys else ()
+
+
+def names_set_by(path: Path) -> frozenset[str]:
+    """The variables that an --env-file sets. Raises UsageError."""
+    return frozenset(item.key for item in _bindings(path) if item.key and item.value)
+
+
+def _bindings(path: Path) -> "list[Binding]":
     from dotenv.parser import parse_stream  # noqa: PLC0415  # few runs want it
 
     try:
@@ -158,13 +175,12 @@ def load_env_file(path: Path) -> tuple[str, ...]:
                 f"--env-file {path}: line {binding.original.line} is not NAME=VALUE; "
                 "quote a value that holds spaces or #"
             )
-    for binding in bindings:
-        if binding.key is not None and binding.value is not None:
-            os.environ.setdefault(binding.key, binding.value)
-    _env_files.add(path.absolute())
-    keys = [item.value.strip() for item in bindings if item.key == _KEY and item.value]
-    _keys.update(keys)
-    return _open_to_others(path) if keys else ()
+    return bindings
+
+
+def time_rule() -> str:
+    """What TZ says: the name of a zone, a file, or a rule such as CST-8."""
+    return os.environ.get("TZ", "")
 
 
 def guard_key(environ: Mapping[str, str] | None = None) -> None:
@@ -214,6 +230,17 @@ def log_form(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> s
     return "json" if chosen == "json" else "text"
 
 
+def wants_json(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a command that fails, perhaps before its line is parsed, is to say so as JSON."""
+    env = os.environ if environ is None else environ
+    return "--json" in argv or is_on(env.get("DSRUN_JSON"))
+
+
+def is_on(value: str | None) -> bool:
+    """Whether the value of a variable switches its option on, as click reads it."""
+    return (value or "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+
+
 def read_variable(name: str) -> str | None:
     """A secret that the manifest names; None where the variable is not set or holds the key."""
     if is_key_variable(name):
@@ -221,6 +248,11 @@ def read_variable(name: str) -> str | None:
     value = os.environ.get(name, "").strip()
     keep_secret(value)
     return value or None
+
+
+def names_output() -> bool:
+    """Whether the environment names an output directory, so that a command without one has it."""
+    return bool(os.environ.get("DSRUN_OUT"))
 
 
 def step_summary_file() -> Path | None:
@@ -312,7 +344,8 @@ def _open_to_others(path: Path) -> tuple[str, ...]:
         return ()
     if os.name == "nt" or not stat.S_ISREG(mode) or not mode & (stat.S_IROTH | stat.S_IWOTH):
         return ()
-    return (f"every user of this machine can read {path}; `chmod 600 {path}` keeps the key yours",)
+    command = command_line("chmod", "600", path)
+    return (f"every user of this machine can read {path}; `{command}` keeps the key yours",)
 
 
 def _read_key(path: Path, *, required: bool) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dsrun.common.errors import SetupError
+from dsrun.common.shell import command_line
 
 _LOG_HEAD = struct.Struct(">8I")  # its last two numbers are the checksum of the others
 _LOG_MAGIC = 0x377F0682
@@ -160,12 +161,12 @@ class DamagedLedger(SetupError):
 
     def __init__(self, path: Path, what: str) -> None:
         self.what = what
+        verify = command_line("dsrun", "verify", path.parent)
         super().__init__(
             f"the ledger {path} is damaged: {what}. Nothing was sent, and nothing in it was "
-            f"changed. `dsrun verify {path.parent}` tells what can be saved, and `dsrun verify "
-            f"--repair {path.parent}` saves it: it writes a new ledger from what can still be "
-            "read, from the files and from results.jsonl, keeps the damaged one, and takes "
-            "whatever may be paid for paid."
+            f"changed. `{verify}` tells what can be saved, and `{verify} --repair` saves it: it "
+            "writes a new ledger from what can still be read, from the files and from "
+            "results.jsonl, keeps the damaged one, and takes whatever may be paid for paid."
         )
 
 

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from dsrun.common.errors import SetupError
+from dsrun.common.systems import PLAIN
 
 _MODE, _FOLDER_MODE = 0o600, 0o700
 _BIGGEST = 1_000_000  # bytes; a larger file is not ours
@@ -35,7 +36,7 @@ class StateFile:
             self._file.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             if os.path.lexists(self._file) and not _is_own(self._file):
                 self._file.unlink()
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _MODE)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | PLAIN, _MODE)
             try:
                 # A line feed before it too, so that a truncated line spoils no other.
                 os.write(descriptor, b"\n" + line + b"\n")
@@ -53,6 +54,6 @@ def _is_own(file: Path) -> bool:
         return False
     if not stat.S_ISREG(state.st_mode) or state.st_size > _BIGGEST:
         return False
-    if os.name == "nt":
+    if not hasattr(os, "getuid"):  # Windows
         return True
     return state.st_uid == os.getuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsrun.common.errors import FileChanged
+from dsrun.common.messages import closest
 from dsrun.common.models import UploadFile
 from dsrun.common.names import path_fault
+from dsrun.common.systems import PLAIN, flag
 
 INPUTS = "inputs"  # folder of the copies, in a run directory
 
@@ -27,7 +29,7 @@ TEXT_BYTES = 16 * _MB  # a manifest, a prompt, an operation file: what is held i
 LOCKFILE_BYTES = 256 * _MB
 DATA_BYTES = 2 * 1024 * _MB  # a data file that is read row by row
 UPLOAD_BYTES = 16 * 1024 * _MB
-_FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
+_FLAGS = PLAIN | flag("O_NONBLOCK", "O_NOCTTY")
 _KINDS = {
     stat.S_IFDIR: "Is a directory",
     stat.S_IFIFO: "this is a pipe; allowed: a regular file",
@@ -46,6 +48,21 @@ class Unreadable(Exception):
 
     def about(self, name: str) -> str:
         return f"{name} {self}" if self.kind in ("outside", "changed") else f"{name}: {self}"
+
+
+def nearest_path(path: Path, *, suffixes: Sequence[str] = ()) -> Path | None:
+    """What a mistyped path may have meant: a name in its folder, or its name in a like folder."""
+    folder = path.parent if path.parent.is_dir() else nearest_path(path.parent)
+    if folder is None or not folder.is_dir():
+        return None
+    if folder != path.parent and (folder / path.name).exists():
+        return folder / path.name
+    try:
+        found = [each for each in folder.iterdir() if not suffixes or each.suffix in suffixes]
+    except OSError:
+        return None
+    names = {each.stem: each for each in found} | {each.name: each for each in found}
+    return names.get(closest(path.name, sorted(names)))
 
 
 class Inputs(NamedTuple):

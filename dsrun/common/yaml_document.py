@@ -4,7 +4,7 @@ Types are those of the YAML 1.2 core schema, as editors read them: `no` is a wor
 is text. Whatever JSON cannot express (tags, NaN, keys that are no strings) is a problem.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -12,9 +12,11 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
+from dsrun.common.yaml_misread import Cut, iter_cuts, iter_respelled, respelled_words
 from dsrun.common.yaml_positions import (
     PAIR,
     end_column,
+    odd_blank,
     offset_in_scalar,
     place_at,
     place_of,
@@ -35,6 +37,7 @@ MAX_VALUES = 2_000_000  # once anchors are expanded
 MAX_NODES = 500_000  # before
 _CHARACTERS_OF_A_VALUE = 100
 _MOST_PROBLEMS = 1000  # nobody reads more
+_SECOND_MERGE = "this key stands here a second time; `<<: [*one, *other]` merges several"
 
 
 class YamlDocument:
@@ -70,6 +73,26 @@ class YamlDocument:
                 break
             key, node = child
         return key if of_key and key is not None else node
+
+    def cuts(self, path: KeyPath) -> Iterator[tuple[Cut, Problem]]:
+        """The texts at or below `path` that a comment cuts, each told at its `#`."""
+        if " #" not in self._text and "\t#" not in self._text:
+            return
+        for cut in iter_cuts(self._node(path), path, self._text):
+            line, column = place_at(self._text, cut.offset)
+            yield cut, Problem(
+                file=self.file, line=line, column=column,
+                where=dotted(cut.path), message=cut.message,
+            )  # fmt: skip
+
+    def respelled(self, path: KeyPath, is_printed: Callable[[KeyPath], bool]) -> Problem | None:
+        """The first number at or below `path` that is printed otherwise than it is written."""
+        all_found = iter_respelled(self._node(path), path)
+        found = [item for item in all_found if is_printed(item.path)]
+        if not found:
+            return None
+        words = respelled_words([(item.written, item.printed) for item in found])
+        return _problem(found[0].node, found[0].path, words, text=self._text, file=self.file)
 
     def part(self, key: str) -> "YamlDocument":
         """The document below one key of its top mapping."""
@@ -117,6 +140,7 @@ class _Builder:
         self._text = text
         self._built: dict[int, tuple[Json, int]] = {}
         self._open: set[int] = set()
+        self._has_odd_blank = False
 
     def build(self, root: Node, path: KeyPath) -> Json:
         return self._build(root, path)[0]
@@ -156,9 +180,12 @@ class _Builder:
         self._check_tag(node, path, "map")
         own: dict[str, Json] = {}
         merged: dict[str, Json] = {}
-        size = 1
+        size, has_merge = 1, False
         for key_node, value_node in node.value:
             if key_node.tag == MERGE:
+                if has_merge:
+                    self._complain(key_node, (*path, "<<"), _SECOND_MERGE)
+                has_merge = True
                 value, grown = self._build(value_node, path)
                 self._merge(merged, value, value_node, path)
                 size += grown
@@ -182,6 +209,9 @@ class _Builder:
 
     def _key(self, node: Node, path: KeyPath) -> str | None:
         if isinstance(node, ScalarNode) and is_text(node.value):
+            if not node.style and (blank := odd_blank(node.value)) and not self._has_odd_blank:
+                self._has_odd_blank = True  # in most cases all lines have it; one tells enough
+                self._complain(node, path, blank)
             return str(node.value)
         hint = "; put a value that starts with `{{` in quotes" if _is_bare_template(node) else ""
         self._complain(node, path, f"a key must be text{hint}")

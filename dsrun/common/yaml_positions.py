@@ -1,6 +1,7 @@
 """Turns YAML marks into lines and columns as an editor counts them, also inside a scalar."""
 
 import re
+import unicodedata
 from typing import Protocol
 
 import yaml
@@ -45,6 +46,9 @@ _ESCAPE = re.compile(
 )
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # an anchor, a tag
 _BLANK_ESCAPES = frozenset("tnvfr N_LP\n\t")
+# Blanks to the eye; YAML takes them for letters.
+_ODD_BLANK = re.compile(r"[\xa0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000\ufeff]")
+_CUT = re.compile(r"\s*[^#\s].*?(?:(?<=\S)(?= #)|(?=\s#\S))")
 _SURROGATE = re.compile(r".?\\u[dD][89a-fA-F]")  # half of a pair, as JSON writes it
 
 
@@ -124,8 +128,52 @@ def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     else:
         line, column = place_at(text, getattr(error, "position", 0))
         reason = str(getattr(error, "reason", error))
-    message = f"not YAML: {_hint(text, line, column) or reason}"
+    hint = _hint(text, line, column)
+    if blank := _odd_blank_near(text, line):
+        line, column, hint = blank
+    elif _lacks_more(error):
+        reason += _comment_hint(text, line)
+    message = f"not YAML: {hint or reason}"
     return Problem(file=file, line=line, column=column, where="", message=message)
+
+
+def _lacks_more(error: yaml.YAMLError) -> bool:
+    """Whether something is missing that a comment may hide."""
+    problem = str(getattr(error, "problem", ""))
+    return problem in _OPENERS or problem.startswith("did not find expected")
+
+
+def _comment_hint(text: str, line: int) -> str:
+    """Where the last line above ends in a comment that does not look like one."""
+    lines = text.rstrip().split("\n")[: max(line - 1, 1)]
+    number = next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip()), 0)
+    before = _CUT.match(lines[number - 1]) if number else None
+    if before is None or before[0].count('"') % 2 or before[0].count("'") % 2:
+        return ""
+    return f"; in line {number} a comment begins at ` #`, so put a text that holds it in quotes"
+
+
+def odd_blank(text: str) -> str:
+    """Words about the sign that a text begins with, if it only looks like a blank."""
+    if not _ODD_BLANK.match(text):
+        return ""
+    sign = f"{unicodedata.name(text[0])} (U+{ord(text[0]):04X})"
+    return f"found {sign}, which YAML takes for a letter; here it wants plain spaces"
+
+
+def _odd_blank_near(text: str, line: int) -> tuple[int, int, str] | None:
+    """Place and words of such a blank in the line of an error, or in the one above.
+
+    It counts in the indentation, and behind a `:` or `-`, where a plain space must stand.
+    """
+    lines = text.split("\n")[:line]
+    above = next((number for number in range(len(lines) - 1, 0, -1) if lines[number - 1]), 0)
+    for number in (line, above):
+        here = lines[number - 1] if 0 < number <= len(lines) else ""
+        place = re.match(rf" *(?:- +)*(?:[\w-]+:|-)?(?={_ODD_BLANK.pattern})", here)
+        if place is not None:
+            return number, place.end() + 1, odd_blank(here[place.end() :])
+    return None
 
 
 def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:

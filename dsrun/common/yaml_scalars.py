@@ -9,12 +9,11 @@ from typing import Any
 import yaml
 from yaml.resolver import BaseResolver
 
+from dsrun.common.digest import parse_integer
 from dsrun.common.models import Json
 
-_LONGEST_INTEGER = 100  # characters; what is longer is an id, not a number
-
 TAG = "tag:yaml.org,2002:"
-STR, _INT, _FLOAT, _BOOL, _NULL = (TAG + name for name in ("str", "int", "float", "bool", "null"))
+STR, INT, FLOAT, BOOL, NULL = (TAG + name for name in ("str", "int", "float", "bool", "null"))
 MERGE = TAG + "merge"
 
 if yaml.__with_libyaml__:
@@ -41,42 +40,34 @@ class PairLoader(yaml.Loader):
 
 
 for _tag, _pattern, _first in (
-    (_BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    (_INT, r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    (INT, r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     (
-        _FLOAT,
+        FLOAT,
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
-    (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    (NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     (MERGE, r"<<", "<"),
 ):
     CoreLoader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
 def convert_scalar(tag: str, text: str) -> Json:
-    if tag == _NULL:
+    if tag == NULL:
         return None
-    if tag == _BOOL:
+    if tag == BOOL:
         return text.lower() == "true"
-    if tag == _INT:
-        return _integer(text)
-    if tag == _FLOAT:
+    if tag == INT:
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return parse_integer(text, base)
+    if tag == FLOAT:
         if text.lower().endswith(("inf", "nan")) or abs(float(text)) == float("inf"):
             raise ValueError(f"{text} is no finite number; JSON has none but finite numbers")
         return float(text)
     if tag == MERGE:
         return text
     raise ValueError(f"the tag {tag} has no JSON type; remove it")
-
-
-def _integer(text: str) -> int:
-    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-    if len(text) > _LONGEST_INTEGER:
-        raise ValueError(
-            f"an integer of {len(text)} characters is too long; put it in quotes to make it text"
-        )
-    return int(text, base)
 
 
 def is_text(text: str) -> bool:

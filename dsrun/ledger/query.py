@@ -6,8 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from dsrun.common.digest import parse_json
 from dsrun.common.errors import UsageError
 from dsrun.common.sqlite import READ_FAULTS, disk_error
 from dsrun.ledger.reader import LedgerReader
@@ -165,5 +164,5 @@ def _authorize(
 def decoded(name: str, value: Any) -> Any:
     """A value as JSON has it, where SQLite keeps text or a number."""
     if name in JSON_COLUMNS and value is not None:
-        return orjson.loads(value)
+        return parse_json(value)
     return bool(value) if name == "cached" else value

@@ -62,9 +62,9 @@ class LedgerReader:
     """A connection that reads a ledger, and changes nothing in it.
 
     Every method raises DamagedLedger where the ledger is not as it was written, and SetupError
-    where it cannot be read; none leaves a cursor open while the caller works. `choose` and `hold`
-    narrow what `jobs` and `open_jobs` give. `totals`, `lookup` and `history` are functions of a
-    reader.
+    where it cannot be read; none leaves a cursor open while the caller works. `choose`, `hold`
+    and `bar` narrow what `jobs` and `open_jobs` give. `totals`, `lookup` and `history` are
+    functions of a reader.
     """
 
     def __init__(self, path: Path, *, live: bool = False, thorough: bool = False) -> None:
@@ -78,6 +78,7 @@ class LedgerReader:
         self._path = path
         self._has_chosen = False
         self._not_held = ""
+        self._not_barred = ""
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
@@ -156,6 +157,23 @@ class LedgerReader:
         self._not_held = "AND job.position NOT IN (SELECT position FROM held)" if number else ""
         return number
 
+    def bar(self, pages: Iterable[Sequence[str]]) -> None:
+        """From now on `open_jobs` and `open_steps` pass over these pending jobs too."""
+        self.rows("CREATE TEMP TABLE barred (position INTEGER PRIMARY KEY)")
+        for page in pages:
+            self.rows(
+                "INSERT OR IGNORE INTO barred SELECT position FROM job "
+                "WHERE job_id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(page).decode(),),
+            )
+        self._not_barred = (
+            "AND NOT (job.status = 'pending' AND job.position IN (SELECT position FROM barred))"
+        )
+
+    @property
+    def has_barred(self) -> bool:
+        return bool(self._not_barred)
+
     @property
     def jobs(self) -> str:
         """What to select from: the chosen jobs, or all."""
@@ -163,8 +181,8 @@ class LedgerReader:
 
     @property
     def not_held(self) -> str:
-        """A condition that leaves out the jobs that are held; empty where none is."""
-        return self._not_held
+        """A condition that leaves out the jobs that are held or barred; empty where none is."""
+        return f"{self._not_held} {self._not_barred}"
 
     def last_run_id(self) -> int:
         return int(self.row("SELECT max(run_id) FROM run")[0])
@@ -249,7 +267,7 @@ class LedgerReader:
         last = -1
         while rows := self.rows(
             f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
-            f"AND status = 'pending' {self._not_held} ORDER BY position LIMIT ?",
+            f"AND status = 'pending' {self.not_held} ORDER BY position LIMIT ?",
             (last, operation, _PAGE),
         ):
             for row in rows:
@@ -271,6 +289,28 @@ class LedgerReader:
                 "AND task_id IS NOT NULL ORDER BY position"
             )
         ]
+
+    def pending_names(self) -> Iterator[list[tuple[str, str, tuple[str, ...]]]]:
+        """Job id, operation and the names of the files of the pending jobs, page by page.
+
+        A job that several rows make is there once for each.
+        """
+        last = -1
+        while rows := self.rows(
+            f"SELECT position, job_id, operation, step, stems FROM {self.jobs} "  # noqa: S608
+            "WHERE position > ? AND status = 'pending' ORDER BY position LIMIT ?",
+            (last, _PAGE),
+        ):
+            ids = orjson.dumps([row["job_id"] for row in rows]).decode()
+            twins = self.rows(
+                "SELECT job_id, job.operation, twin.step, twin.stems FROM twin "
+                "JOIN job USING (job_id) WHERE job_id IN (SELECT value FROM json_each(?))",
+                (ids,),
+            )
+            with self.reading():
+                page = [(row["job_id"], row["operation"], names_of(row)) for row in (*rows, *twins)]
+            yield page
+            last = rows[-1]["position"]
 
     @checked
     def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
@@ -373,7 +413,7 @@ class LedgerReader:
         age, last = "", -1
         while rows := self.rows(
             f"SELECT * FROM {self.jobs} WHERE operation = ? AND status = ? "  # noqa: S608
-            f"AND (submitted_at, position) > (?, ?) {self._not_held} "
+            f"AND (submitted_at, position) > (?, ?) {self.not_held} "
             "ORDER BY submitted_at, position LIMIT ?",
             (operation, status, age, last, _PAGE),
         ):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.models import Json
-from dsrun.storage.files import sync
+from dsrun.common.systems import PLAIN, sync, sync_data, write_at
 from dsrun.storage.layout import RunLayout
 
 _HEAD_BYTES = 256
@@ -69,7 +69,7 @@ class Tail:
         """Begin anew after `head.facts`, and sync. Raises OSError."""
         path = _tail_of(ledger)
         is_new = not path.exists()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | PLAIN, 0o666)
         self._head = head
         self._end = _HEAD_BYTES
         self.restart()
@@ -96,7 +96,7 @@ class Tail:
         self._end = _HEAD_BYTES
 
     def sync(self) -> None:
-        os.fdatasync(self._file)
+        sync_data(self._file)
 
     def seal(self, seal: Seal | None) -> None:
         """Seal a ledger that is closed, and whose file is whole. Raises OSError."""
@@ -172,5 +172,5 @@ def _decoded(data: bytes) -> Head | None:
 
 def _write(file: int, data: bytes, at: int) -> None:
     while data:
-        done = os.pwrite(file, data, at)
+        done = write_at(file, data, at)
         data, at = data[done:], at + done

@@ -114,7 +114,7 @@ def cost_to_send(reader: LedgerReader) -> list[Money]:
     """What the pending jobs will cost, by currency."""
     rows = reader.rows(
         f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {reader.jobs} "  # noqa: S608
-        "WHERE status = 'pending' GROUP BY currency, unit_price"
+        f"WHERE status = 'pending' {reader.not_held} GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import orjson
 
+from dsrun.common.digest import parse_json
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.messages import closest, show
 from dsrun.common.models import Json
@@ -401,10 +402,12 @@ def _read_jsonl(source: Source, _: Oddities) -> Iterator[Json]:
 
 def _parse_json(data: bytes, name: str, line: int) -> Json:
     try:
-        value = orjson.loads(data)
+        value = parse_json(data)
     except orjson.JSONDecodeError as error:
         place = (line or error.lineno, error.colno)
         raise _error(name, place[0], f"not JSON: {error.msg}", column=place[1]) from error
+    except (ValueError, RecursionError) as error:
+        raise _error(name, line or 1, str(error)) from error
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _error(name, line or 1, f"nested more than {MAX_DEPTH} levels deep")
     return value

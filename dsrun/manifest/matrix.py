@@ -1,12 +1,13 @@
 """A step's matrix: its axes, and the rows that they make, lazily and in order."""
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
 from math import prod
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dsrun.common.digest import json_text
 from dsrun.common.messages import closest, nearest, show
@@ -83,7 +84,10 @@ class Matrix:
     sample: Sample | None = None
     files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
     globs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the names, by the pattern
-    unused: set[int] = field(default_factory=set)  # exclude rules that fit no row of the last pass
+    # Of the last pass: the exclude rules that fit no row, and in how many rows an include rule
+    # replaced a value of an earlier one.
+    unused: set[int] = field(default_factory=set)
+    replaced: Counter["Replaced"] = field(default_factory=Counter)
 
     @property
     def names(self) -> list[str]:
@@ -103,31 +107,48 @@ class Matrix:
         return (row for number, row in enumerate(self._all_rows()) if number in chosen)
 
     def origins(self, number: int) -> dict[str, int]:
-        """For each axis of a file, which of the file's rows (from 0) is in row `number`.
+        """For each axis of a file, which of the file's rows (from 0) is in row `number`."""
+        files = {name for axis in self.axes for name in axis.data}
+        return {name: at for name, at in self.positions(number).items() if name in files}
+
+    def positions(self, number: int) -> dict[str, int]:
+        """For each axis, which of its values (from 0) is in row `number`.
 
         It makes the rows again, which is slow, so it is only for the few that are wrong.
         """
-        located = replace(self, axes=tuple(map(_located, self.axes)), sample=None, unused=set())
+        axes = tuple(map(_located, self.axes))
+        located = replace(self, axes=axes, sample=None, unused=set(), replaced=Counter())
         chosen = None if self.sample is None else self.sample.choose(self._all_rows())
         rows = (row for i, row in enumerate(located.rows()) if chosen is None or i in chosen)
         row = next(islice(rows, number, None), {})
         return {name: row[_mark(name)] for name in row if _mark(name) in row}
+
+    def rule_of(self, row: Mapping[str, Json], name: str) -> int:
+        """The number of the last include rule that gives a row this value."""
+        return max(
+            number
+            for number, rule in enumerate(self.include)
+            if name in rule and all(same(row[key], rule[key]) for key in rule.keys() & row.keys())
+        )
 
     def _all_rows(self) -> Iterator[Row]:
         """The rows before sampling. GitHub Actions' rules of exclude and include."""
         axis_names = {name for axis in self.axes for name in axis.names}
         adds = [_Addition(rule, axis_names) for rule in self.include]
         unused = set(range(len(self.exclude)))
+        replaced = Counter[Replaced]()
         for row in self._product() if self._product_size() else ():
             if self.exclude and self._is_excluded(row, unused):
                 continue
             if adds:
-                original = dict(row)
-                for add in adds:
-                    add.apply(row, original)
+                original, given = dict(row), dict[str, int]()
+                for number, add in enumerate(adds):
+                    replaced.update(add.apply(row, original, given, number))
             yield row
         self.unused.clear()
         self.unused.update(unused)
+        self.replaced.clear()
+        self.replaced.update(replaced)
         for add in adds:
             if not add.applied:
                 yield dict(add.rule)
@@ -159,12 +180,12 @@ class Matrix:
 
 
 def _located(axis: Axis) -> Axis:
-    """The axis, with rows that also say which row of its file they come from."""
-    return Axis(names=axis.names, values=_Located(axis), zipped=True) if axis.data else axis
+    """The axis, with rows that also say which of its values they hold."""
+    return Axis(names=axis.names, values=_Located(axis), zipped=True)
 
 
 class _Located:
-    """Rows of a file axis, as often as they are asked for, each with its position."""
+    """Rows of an axis, as often as they are asked for, each with its position."""
 
     def __init__(self, axis: Axis) -> None:
         self._axis = axis
@@ -174,11 +195,19 @@ class _Located:
 
     def __iter__(self) -> Iterator[Row]:
         for position, row in enumerate(self._axis.rows()):
-            yield {**row, **{_mark(name): position for name in self._axis.data}}
+            yield {**row, **{_mark(name): position for name in self._axis.names}}
 
 
 def _mark(name: str) -> str:
     return f"{name} position"  # no axis can have this name
+
+
+class Replaced(NamedTuple):
+    """The `include` rule `number` gives `key` another value than the rule `earlier` did."""
+
+    number: int
+    earlier: int
+    key: str
 
 
 class _Addition:
@@ -191,10 +220,22 @@ class _Addition:
         self._extra = {key: value for key, value in rule.items() if key not in axis_names}
         self._can_extend = bool(axis_names)
 
-    def apply(self, row: Row, original: Row) -> None:
-        if self._can_extend and all(same(original.get(k), v) for k, v in self._on_axes.items()):
-            row.update(self._extra)
-            self.applied = True
+    def apply(
+        self, row: Row, original: Row, given: dict[str, int], number: int
+    ) -> Iterator["Replaced"]:
+        """Extend the row; yields what the rule, `number`, replaces of the rules before it.
+
+        `given`: the rule that gave each further value of the row.
+        """
+        if not self._can_extend:
+            return
+        if not all(same(original.get(key), value) for key, value in self._on_axes.items()):
+            return
+        self.applied = True
+        for key, value in self._extra.items():
+            if key in given and not same(row[key], value):
+                yield Replaced(number, given[key], key)
+            row[key], given[key] = value, number
 
 
 def same(left: Json, right: Json) -> bool:

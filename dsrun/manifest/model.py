@@ -1,7 +1,7 @@
 """A manifest as the other rooms know it: frozen, every file that it names read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Manifest:
     schedule: Schedule | None = None
     keep: int | None = None  # run directories that stay; None: all
     metadata: bool = True  # pictures carry their request
+    set_params: Mapping[str, str] = field(default_factory=dict)  # the texts of `--set`
     problems: tuple[Problem, ...] = ()  # `steps` lack what these are about
     warnings: tuple[Problem, ...] = ()
 

@@ -1,5 +1,6 @@
 """Reads a manifest, and the files that it names, into a frozen `Manifest`."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from dsrun.common.names import path_fault, read_back
 from dsrun.common.pointer import KeyPath
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
+from dsrun.common.shell import command_line
 from dsrun.common.user_files import (
     INPUTS,
     LOCKFILE_BYTES,
@@ -26,6 +28,7 @@ from dsrun.common.user_files import (
     TEXT_BYTES,
     Inputs,
     Unreadable,
+    nearest_path,
     read_file,
 )
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
@@ -48,6 +51,8 @@ from dsrun.service.catalog import Catalog, constants
 from dsrun.service.operation import Operation
 
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
+PIPELINE_SUFFIXES = (".yaml", ".yml")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}").fullmatch  # that `dsrun init` takes
 _MOST_PROBLEMS = 1000  # nobody reads more
 
 
@@ -101,6 +106,7 @@ def read_manifest(
         keep=raw.get("keep"),
         metadata=raw.get("metadata", True),
         pinned=opened.pinned,
+        set_params=dict(set_params or {}),
         problems=(
             *frame_problems,
             *param_problems,
@@ -342,9 +348,20 @@ def _read_bytes(path: Path, shown: str) -> bytes:
     try:
         return read_file(path, most=most)
     except Unreadable as error:
-        hint = "no such file; `dsrun init` writes a pipeline to start from"
-        words = hint if error.kind == "missing" else str(error)
+        words = missing_words(path) if error.kind == "missing" else str(error)
         raise ManifestError([_file_problem(shown, words)]) from error
+
+
+def missing_words(path: Path) -> str:
+    """That there is no such file, the nearest one, and a command that writes one."""
+    near = nearest_path(path, suffixes=PIPELINE_SUFFIXES) or nearest_path(path)
+    hint = f" (did you mean {near}?)" if near else ""
+    init = [] if not Path("dsrun.yaml").exists() else [path.stem]
+    is_free = not init or (path.parent == Path() and not Path(f"{path.stem}.yaml").exists())
+    if not is_free or (init and not _NAME(path.stem)):
+        return f"no such file{hint}"
+    command = command_line("dsrun", "init", *init)
+    return f"no such file{hint}; `{command}` writes a pipeline to start from"
 
 
 def _text_of(source: bytes, shown: str) -> str:
@@ -385,7 +402,8 @@ def _is_nameless(value: Json) -> bool:
 def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
     """The manifest without the parts that cannot be read; None where too little is left.
 
-    So that a slip in one place does not hide what is wrong in the others.
+    An `x-` key is only a place for anchors. A part is left out so that a slip in one place does
+    not hide what is wrong in the others.
     """
     places = {path[:1] for path in bad} | {path[:2] for path in bad if path[:1] == ("steps",)}
     if not isinstance(value, dict) or () in bad or ("steps",) in bad or ("params",) in places:
@@ -394,7 +412,7 @@ def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:
     if not isinstance(steps, dict):
         return None
     readable = {name: step for name, step in steps.items() if ("steps", name) not in places}
-    kept = {key: item for key, item in value.items() if (key,) not in places}
+    kept = {k: v for k, v in value.items() if (k,) not in places and not k.startswith("x-")}
     return {"name": "", **kept, "steps": readable}
 
 

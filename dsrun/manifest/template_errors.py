@@ -29,9 +29,16 @@ _TAGS = (
     *("macro", "endmacro", "include", "import", "from", "raw", "endraw", "filter", "endfilter"),
 )
 _BLOCK = re.compile(r"\{%[-+]?\s*(end)?(\w+)")
+_MAYBE_LITERAL = re.compile(
+    r"(?i)unexpected|expected token|expected an expression|missing end of|"
+    r"encountered unknown tag '(?!end)\w+'\.?\Z"
+)
 _CHAR = re.compile(r"^unexpected char (.+) at \d+$")
 _INNER = re.compile(r"[-+]?\s*(.*?)\s*[-+]?", re.DOTALL)
 _OPENERS, _CLOSERS = ("{{", "{%"), ("}}", "%}")
+
+
+LITERAL = "braces that are meant as such stand between {% raw %} and {% endraw %}"
 
 
 class TemplateProblem(Exception):
@@ -75,8 +82,21 @@ def unreadable(
     """
     jinjas = error.message or ""
     span = _unclosed(jinjas, source) or _word_at(source, _offset(error.lineno, source))
-    message = f"the template cannot be read: {_plain_words(jinjas, known)}"
+    words = _plain_words(jinjas, known)
+    words += _raw_hint(jinjas, words, source, span[0])
+    message = f"the template cannot be read: {words}"
     return TemplateProblem(message, file=file, source=source, span=span)
+
+
+def _raw_hint(jinjas: str, words: str, source: str, at: int) -> str:
+    """Advice for braces that look as if they were never meant as a template."""
+    is_known = _UNCLOSED.match(jinjas) or "did you mean" in words
+    if is_known or not _MAYBE_LITERAL.match(jinjas):
+        return ""
+    opener = max(source.rfind(sign, 0, at + 1) for sign in _OPENERS)
+    is_spaced = source[opener + 2 : opener + 3].isspace()  # as templates are written
+    is_half = jinjas.startswith(("unexpected", "expected token 'name'"))
+    return "" if is_spaced and is_half else f"; {LITERAL}"
 
 
 def _plain_words(message: str, known: Mapping[str, Iterable[str]]) -> str:

@@ -1,6 +1,7 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -8,13 +9,15 @@ from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, job_id_of, json_text
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
-from dsrun.common.pointer import KeyPath, dotted, value_at
+from dsrun.common.pointer import KeyPath, dotted, holder_at, value_at
 from dsrun.manifest.matrix import Row, idle_axes
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.spelling import NoText
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_text import Builder, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
+from dsrun.planning.job_index import Seeds
+from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
 from dsrun.service.catalog import Catalog, constants
 from dsrun.service.request import artifact_count, fill_request, laid_over
@@ -63,7 +66,10 @@ class CompiledStep:
         self.step = step
         self.operation = catalog[step.operation]
         self.uploads = UploadFields(self.operation.uploads, files)
-        self._document = manifest.document
+        self.document = manifest.document
+        self.gives_seed = _is_given(step.body, self.operation.artifacts.seed)
+        self._seed_key = _key_of(self.operation.artifacts.seed)
+        self._count_key = _key_of(self.operation.artifacts.count)
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         schema = self.operation.schema
@@ -78,6 +84,7 @@ class CompiledStep:
             self._filename = self._texts.text(step.filename, "string")
         self._upload_parts = {at: part for at, part in parts.items() if at in self.uploads.places}
         self.warnings = self._texts.warnings
+        self._note_respelled(manifest, templates)
         problems = self._texts.problems or self._axis_problems()
         if problems:
             raise ManifestError(problems)
@@ -88,7 +95,7 @@ class CompiledStep:
             return write_out(step.body, self.operation.short)
         except MixedForms as error:
             at = ("steps", step.name, "input")
-            raise ManifestError([self._document.problem(at, str(error))]) from error
+            raise ManifestError([self.document.problem(at, str(error))]) from error
 
     @property
     def uses(self) -> Mapping[str, frozenset[str]]:
@@ -142,6 +149,25 @@ class CompiledStep:
             units=artifact_count(request, self.operation),
         )
 
+    @property
+    def may_overlap(self) -> bool:
+        """Whether two of the step's requests may ask for one seed, or one request for several."""
+        at = self.operation.artifacts.count
+        filled = {fill.at: fill.value for fill in self.operation.fills}
+        count = value_at(self.step.body, at) or filled.get(at or ())
+        return self.gives_seed and (self.step.repeat > 1 or (at is not None and count != 1))
+
+    def seeds(self, job: Job) -> Seeds | None:
+        """The seeds that a job asks for; None where it names none."""
+        seed = value_at(job.request, self.operation.artifacts.seed)
+        if type(seed) is not int and not isinstance(seed, float):
+            return None
+        # No text of the body can hold these: its quotes are escaped there.
+        body = job.body.replace(self._seed_key + b"%d" % seed, b"", 1)
+        body = body.replace(self._count_key + b"%d" % job.units, b"", 1)
+        key = hash((self.operation.name, body))
+        return Seeds(key, int(seed), job.units, self.step.name, job.replica)
+
     def variables(self, row: Mapping[str, Json], *, index: int, replica: int) -> dict[str, Any]:
         """What a template of this step sees in a row."""
         job = {"index": index, "replica": replica}
@@ -186,14 +212,21 @@ class CompiledStep:
             at = ("steps", self.step.name, "matrix", name)
             if rule:
                 words = f"no template uses this axis (did you mean the rule {rule}?)"
-                problems.append(self._document.problem(at, words, of_key=True))
+                problems.append(self.document.problem(at, words, of_key=True))
             else:
                 words = (
                     "no template uses this axis, so its rows make the same request; "
                     "`repeat` makes one several times"
                 )
-                self.warnings.append(self._document.problem(at, words, of_key=True))
+                self.warnings.append(self.document.problem(at, words, of_key=True))
         return problems
+
+    def _note_respelled(self, manifest: Manifest, templates: Templates) -> None:
+        """Numbers that a text of the step shows in another spelling than they are written in."""
+        is_printed = printed_in([*self._texts.printing, *templates.files.values()])
+        if is_printed("params"):
+            self.warnings += respelled_params(manifest, is_printed)
+        self.warnings += respelled_axes(self.document, self.step, is_printed)
 
     def _request(self, variables: dict[str, Any]) -> dict[str, Json]:
         """The request that the manifest's texts give. Raises RowProblem."""
@@ -204,17 +237,41 @@ class CompiledStep:
         return request
 
     def _failed(
-        self, request: Json, failures: list[TextFailure], variables: dict[str, Any]
+        self, request: dict[str, Json], failures: list[TextFailure], variables: dict[str, Any]
     ) -> list[Finding]:
         """What is wrong with each failed text, and with the rest of the request."""
-        failed = {dotted(failure.text.at) for failure in failures}
+        taken, replica = self.uploads.take(request), variables["job"]["replica"]
+        # What follows from a text that failed is no problem of its own, and is told only while
+        # null stands in its place, or only while nothing does.
+        with_null = self._other_findings(request, taken, replica)
+        for failure in failures:
+            _take_out(request, failure.text.at[2:])
+        without = {
+            (finding.rule, finding.problem.where)
+            for finding in self._other_findings(request, taken, replica)
+        }
+        places = {dotted(failure.text.at) for failure in failures}
         rest = [
             finding
-            for finding in self._request_problems(request, self.uploads.take(request))
-            if finding.problem.where not in failed
+            for finding in with_null
+            if finding.problem.where not in places
+            and (finding.rule, finding.problem.where) in without
         ]
         stems = self._stem_problems(dict(variables))
         return [*(self._text_finding(failure, variables) for failure in failures), *rest, *stems]
+
+    def _other_findings(
+        self, request: dict[str, Json], taken: Taken, replica: int
+    ) -> list[Finding]:
+        """What is wrong with a request, except that it lacks what dsrun would add."""
+        with suppress(NotCanonical):  # the value that has no JSON is among the problems
+            fill_request(request, operation=self.operation, replica=replica)
+        added = {dotted(("steps", self.step.name, *fill.at)) for fill in self.operation.fills}
+        return [
+            finding
+            for finding in self._request_problems(request, taken)
+            if not (finding.rule.startswith("required") and finding.problem.where in added)
+        ]
 
     def _canonical(self, request: dict[str, Json], taken: Taken, row: Row, replica: int) -> bytes:
         """The canonical JSON of a request, with all that dsrun adds to it. Raises RowProblem."""
@@ -222,7 +279,7 @@ class CompiledStep:
             fill_request(request, operation=self.operation, replica=replica)
             body = canonical_json(request)
         except NotCanonical as error:
-            problems = list(self._request_problems(request, taken))
+            problems = self._other_findings(request, taken, replica)
             words = f"cannot be sent as JSON: {error}"
             other = self._row_problem("canonical", ("steps", self.step.name), words)
             raise RowProblem(problems or other.problems) from error
@@ -272,24 +329,46 @@ class CompiledStep:
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)]) from failures[0].error
         try:
-            return stem_of(text, step=self.step.name)
+            source = self.step.filename.source if self.step.filename else ""
+            return stem_of(text, step=self.step.name, is_slugged="slug" in source)
         except BadStem as bad:
             raise self._row_problem(bad.rule, at, str(bad)) from bad
 
     def _request_problems(self, request: Json, taken: Taken) -> Iterator[Finding]:
         for bad in taken.bad:
             place = ("steps", self.step.name, *bad.at)
-            yield Finding(bad.rule, self._document.problem(place, bad.message))
+            yield Finding(bad.rule, self.document.problem(place, bad.message))
         for broken in self._validator.problems(request):
             at = ("steps", self.step.name, *self._out.as_written(broken.path))
-            problem = self._document.problem(at, broken.message, of_key=broken.of_key)
+            problem = self.document.problem(at, broken.message, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
 
     def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
-        return RowProblem([Finding(rule, self._document.problem(at, message))])
+        return RowProblem([Finding(rule, self.document.problem(at, message))])
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         problem = self._texts.problem(failure.text, failure.error)
         cause = failure.error.__cause__
         rule = f"no text: {cause.kind}" if isinstance(cause, NoText) else "template"
-        return Finding(rule, name_known(problem, variables))
+        return Finding(rule, name_known(problem, variables, failure.text.source))
+
+
+def _key_of(at: KeyPath | None) -> bytes:
+    """How the key of a number begins in canonical JSON."""
+    return b'"%s":' % str(at[-1]).encode() if at else b"\0"
+
+
+def _is_given(body: Any, at: KeyPath | None) -> bool:
+    """Whether the manifest says something at a place of the body, or a template above it may."""
+    for step in at or ():
+        if not isinstance(body, Mapping):
+            break
+        body = body.get(step)
+    return at is not None and body is not None
+
+
+def _take_out(request: Any, at: KeyPath) -> None:
+    """Remove a key of a request; an item of a list stays, or the others would move."""
+    holder = holder_at(request, at)
+    if isinstance(holder, dict):
+        holder.pop(str(at[-1]), None)

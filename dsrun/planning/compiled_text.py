@@ -13,12 +13,14 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.model import Text
-from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.template_errors import LITERAL, TemplateProblem
 from dsrun.manifest.templates import Render, Templates
 from dsrun.service.catalog import schema_at
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 _DOLLAR = "${{"
+_BARE = re.compile(r"\s*\{\{[-+]?\s*\w+(?:\.\w+|\[[^\[\]]*\])*\s*[-+]?\}\}\s*").fullmatch
+_NUMBERS = ("integer", "number", "boolean")
 
 
 class TextFailure(NamedTuple):
@@ -47,6 +49,7 @@ class TextCompiler:
         """`schema` is that of the request: a rendered text becomes what it asks for."""
         self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
         self.run_values: set[str] = set()  # names that they read from `run`; "*": all of them
+        self.printing: list[str] = []  # the templates that show values within a text
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._templates = templates
@@ -73,6 +76,8 @@ class TextCompiler:
             return _constant(None)
         self.uses[dotted(text.at)] = template.uses
         self.run_values |= template.run_values
+        if not (template.native and _keeps_type(text, wanted)):
+            self.printing.append(text.source)
         return _rendered(text, template.render, wanted)
 
     def problem(self, text: Text, error: TemplateProblem) -> Problem:
@@ -109,6 +114,12 @@ class TextCompiler:
             items = [self.body(item, (*at, index), parts) for index, item in enumerate(value)]
             return lambda row, failures: [item(row, failures) for item in items]
         return _constant(value)
+
+
+def _keeps_type(text: Text, wanted: str | None) -> bool:
+    """Whether a single expression is sent as the value that it is; in a file name none is."""
+    is_filename = len(text.at) == 3  # noqa: PLR2004  # steps, the step, filename
+    return wanted in _NUMBERS or (not is_filename and bool(_BARE(text.source)))
 
 
 def _constant(value: Json) -> Builder:
@@ -156,11 +167,14 @@ _UNDEFINED = re.compile(r"'(\w+)' is undefined").fullmatch
 _JINJAS_OWN = ("range", "dict", "namespace")
 
 
-def name_known(problem: Problem, names: Iterable[str]) -> Problem:
-    """The problem of an undefined variable, with the names that there are."""
+def name_known(problem: Problem, names: Iterable[str], source: str) -> Problem:
+    """The problem of an undefined variable of a template, with the names that there are."""
     undefined = _UNDEFINED(problem.message)
     if undefined is None:
         return problem
     known = sorted(name for name in names if name not in _JINJAS_OWN)
-    message = f"{undefined[1]} is undefined{nearest(undefined[1], known)}; defined here: "
-    return replace(problem, message=message + ", ".join(known))
+    near = nearest(undefined[1], known)
+    message = f"{undefined[1]} is undefined{near}; defined here: {', '.join(known)}"
+    # Other template languages write it so, whose text may be what is asked for.
+    is_literal = not near and f"{{{{{undefined[1]}}}}}" in source
+    return replace(problem, message=f"{message}; {LITERAL}" if is_literal else message)

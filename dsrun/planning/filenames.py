@@ -6,6 +6,7 @@ import unicodedata
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.names import name_fault
+from dsrun.manifest.templates import slug
 
 _KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
 _EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
@@ -23,22 +24,36 @@ class BadStem(ValueError):
         self.rule = rule
 
 
-def stem_of(value: Json, *, step: str) -> str:
-    """The stem that a rendered `filename` stands for. Raises BadStem."""
+def stem_of(value: Json, *, step: str, is_slugged: bool = False) -> str:
+    """The stem that a rendered `filename` stands for. Raises BadStem.
+
+    `is_slugged`: its template uses the filter `slug` already.
+    """
     written = unicodedata.normalize("NFC", value if isinstance(value, str) else show(value))
     stem = _EXTENSION.sub("", written)  # dsrun adds the one that the file turns out to have
     if _BAD_STEM.search(stem):
+        way_out = _way_out(stem, is_slugged=is_slugged)
         raise BadStem(
             "path",
             f"found {show(stem)}; allowed: a path below artifacts/{step}/ without "
-            "empty parts, `.`, `..`, backslashes and control characters; `| slug` makes any "
-            "text fit",
+            f"empty parts, `.`, `..`, backslashes and control characters; {way_out}",
         )
     if fault := name_fault(stem):
         raise BadStem("path", f"found {show(stem)}: {fault}, or take a `filename` of ASCII letters")
     if len(stem) > _LONGEST_NAME // 4:
         _check_length(stem)
     return stem
+
+
+def _way_out(stem: str, *, is_slugged: bool) -> str:
+    """`slug` makes no name of an empty text, nor of an emoji."""
+    parts = stem.split("/")
+    if slug(stem) and "" not in parts[0 if is_slugged else 1 :]:
+        return "`| slug` makes any text fit"
+    return (
+        "`| slug` leaves nothing of a text without letters and digits, so add {{ job.index }}, "
+        "or write {{ NAME | slug or job.index }}"
+    )
 
 
 def _check_length(stem: str) -> None:

@@ -145,6 +145,66 @@ class PlanIndex:
         return [Clash(*row) for row in rows]
 
 
+class Seeds(NamedTuple):
+    """What a job asks for: `units` results from `seed` on. `key`: of the request without both."""
+
+    key: int
+    seed: int
+    units: int
+    step: str
+    replica: int
+
+
+class Overlap(NamedTuple):
+    """The results that requests of a step pay for, and how many seeds they have: fewer."""
+
+    step: str
+    paid: int
+    seeds: int
+    most: int  # units of one request
+    is_repeated: bool  # whether replicas have equal seeds
+
+
+class SeedIndex:
+    """Takes the seeds of jobs, each job once; tells where two ask for the same results."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            f"{_SETTINGS} CREATE TABLE seeds (number INTEGER PRIMARY KEY, key INT, seed INT, "
+            "units INT, step TEXT, replica INT); BEGIN;"
+        )
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, seeds: Iterable[Seeds]) -> None:
+        sql = "INSERT INTO seeds (key, seed, units, step, replica) VALUES (?, ?, ?, ?, ?)"
+        self._db.executemany(sql, seeds)
+
+    def overlaps(self) -> dict[str, Overlap]:
+        """The overlaps of each step; a request of several steps counts for the last of them."""
+        return {row[0]: Overlap(*row) for row in self._db.execute(_OVERLAPS)}
+
+
+# In each set of requests that differ in nothing else, by rising seeds: the seeds that none before
+# has asked for.
+_OVERLAPS = """
+    WITH asked AS (
+        SELECT *, lag(seed) OVER same AS before,
+            max(seed + units) OVER (same ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended
+        FROM seeds WINDOW same AS (PARTITION BY key ORDER BY seed)
+    ), sets AS (
+        SELECT max(number) AS last, sum(units) AS paid, max(units) AS most,
+            sum(max(0, seed + units - max(seed, ifnull(ended, seed)))) AS seeds,
+            max(replica) > 0 AND sum(seed = before) > 0 AS is_repeated
+        FROM asked GROUP BY key HAVING paid > seeds
+    )
+    SELECT step, sum(paid), sum(sets.seeds), max(most), max(is_repeated)
+    FROM sets JOIN seeds ON number = last GROUP BY step
+"""
+
+
 class EarlierJob(Protocol):
     """A job as an earlier run planned it; `matrix` is JSON text."""
 

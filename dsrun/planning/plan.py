@@ -1,18 +1,21 @@
 """The plan of a pipeline: its digest and its jobs, a lazy, pure function of manifest and files."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
-from dsrun.planning.job_index import PlanIndex
+from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
+from dsrun.planning.misread import cut_texts
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.uploads import UploadFiles
@@ -73,15 +76,19 @@ class Plan:
         Raises ManifestError with all problems, equal ones of different jobs told once.
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
-        distinct = 0
-        with PlanIndex() as index:
+        distinct, seeded = 0, self._with_seeds()
+        with PlanIndex() as index, closing(SeedIndex()) as seeds:
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
-                for job, is_new in zip(batch, index.add(batch), strict=True):
+                news = index.add(batch)
+                if seeded:
+                    seeds.add(_iter_seeds(batch, news, seeded))
+                for job, is_new in zip(batch, news, strict=True):
                     distinct += is_new
                     if visit is not None:
                         visit(job, is_new)
+            self.warnings.extend(self._overlap_warnings(seeds.overlaps()))
             findings.add_clashes(index.clashes(), self.manifest.document)
-        self._note_unused_rules()
+        self._note_rules()
         self.warnings.extend(notes.problems(self.steps))
         problems = (*self.problems, *findings.problems(self.steps))
         if problems:
@@ -119,12 +126,40 @@ class Plan:
                 if bad == MOST_BAD_JOBS:
                     break
 
-    def _note_unused_rules(self) -> None:
+    def _with_seeds(self) -> dict[str, CompiledStep]:
+        """The steps whose seeds the manifest gives, unless no two requests can share one."""
+        steps = {compiled.step.name: compiled for compiled in self.steps if compiled.gives_seed}
+        return steps if any(compiled.may_overlap for compiled in steps.values()) else {}
+
+    def _overlap_warnings(self, overlaps: Mapping[str, Overlap]) -> Iterator[Problem]:
         for compiled in self.steps:
+            overlap = overlaps.get(compiled.step.name)
+            if overlap is not None:
+                unit = compiled.operation.price.unit.replace("image", "picture")
+                words = (
+                    f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one "
+                    f"seed gives one {unit}: {_overlap_cause(overlap)}"
+                )
+                at = ("steps", compiled.step.name, *(compiled.operation.artifacts.seed or ()))
+                yield self.manifest.document.problem(at, words)
+
+    def _note_rules(self) -> None:
+        """Rules of a matrix that do not what they seem to."""
+        for compiled in self.steps:
+            at: KeyPath = ("steps", compiled.step.name, "matrix")
             for number in sorted(compiled.step.matrix.unused):
-                at = ("steps", compiled.step.name, "matrix", "exclude", number)
                 words = "this rule matches no row"
-                self.warnings.append(self.manifest.document.problem(at, words))
+                problem = self.manifest.document.problem((*at, "exclude", number), words)
+                self.warnings.append(problem)
+            for item, count in sorted(compiled.step.matrix.replaced.items()):
+                words = (
+                    f"replaces what include[{item.earlier}] gave {item.key} in "
+                    f"{_counted(count, 'row')}: a rule extends the rows that agree with it, "
+                    "and adds none of its own; for a row of each, make both values of an axis"
+                )
+                place = (*at, "include", item.number, item.key)
+                problem = self.manifest.document.problem(place, words, of_key=True)
+                self.warnings.append(problem)
 
 
 def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str, Json]) -> Plan:
@@ -157,12 +192,47 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             *manifest.warnings,
             *_misread_includes(manifest, templates),
             *_rate_warnings(manifest, catalog),
-            *(warning for compiled in steps for warning in compiled.warnings),
+            *cut_texts(manifest, catalog),
+            *_once(warning for compiled in steps for warning in compiled.warnings),
         ],
     )
     if not plan.problems:
         _check_pinned(plan)
     return plan
+
+
+def _iter_seeds(
+    jobs: Iterable[Job], news: Iterable[bool], seeded: Mapping[str, CompiledStep]
+) -> Iterator[Seeds]:
+    """What the jobs that are new ask for."""
+    for job, is_new in zip(jobs, news, strict=True):
+        compiled = seeded.get(job.step) if is_new else None
+        seeds = None if compiled is None else compiled.seeds(job)
+        if seeds is not None:
+            yield seeds
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _overlap_cause(overlap: Overlap) -> str:
+    if overlap.is_repeated:
+        return "`repeat` sends the same seed again; without a seed here each request gets its own"
+    most = overlap.most
+    return (
+        f"a request for {most} uses the seeds from its own to seed + {most - 1}; seeds that are "
+        f"{most} apart share none, such as {{range: [1, {1 + 3 * most}, {most}]}}"
+    )
+
+
+def _once(warnings: Iterable[Problem]) -> list[Problem]:
+    """Several steps may use one param, and read one file."""
+    told: list[Problem] = []
+    for warning in warnings:
+        if warning not in told:
+            told.append(warning)
+    return told
 
 
 def batched(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:

@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dsrun.common.errors import FileLine, Problem, Rows
+from dsrun.common.pointer import KeyPath
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
 from dsrun.planning.job_index import Clash
@@ -99,29 +100,56 @@ class Findings:
             of=total,
             index=first.index,
             matrix=first.row,
-            data=_data_lines(compiled, first, used),
+            data=_value_places(compiled, first, used),
         )
         cut = self._ends_at is not None and self._bad[name] >= self._ends_at
         message = _with_rows(_with_sizes(group), rows, is_mixed=group.is_mixed, is_cut=cut)
         return replace(group.problem, message=message, rows=rows)
 
 
-def _data_lines(
+def _value_places(
     compiled: CompiledStep, first: RowProblem, used: frozenset[str]
 ) -> tuple[FileLine, ...]:
-    """The lines of data files that a job's row comes from, if its template uses them."""
+    """The lines of data files that a job's row comes from, if its template uses them.
+
+    Where it uses values of the manifest alone, no line of a file is to blame, but their place.
+    """
     matrix = compiled.step.matrix
     files = {name: data for axis in matrix.axes for name, data in axis.data.items()}
     if not files:
         return ()
-    positions = matrix.origins(first.index // compiled.step.repeat)
-    wanted = positions.keys() & used or positions.keys()
-    places = [
-        FileLine(files[name].name, files[name].line_of(position))
-        for name, position in positions.items()
-        if name in wanted
-    ]
+    number = first.index // compiled.step.repeat
+    origins = matrix.origins(number)
+    if not origins:
+        return ()
+    own = used & first.row.keys() - files.keys()
+    if own and used.isdisjoint(_EVERY_ROW | origins.keys()):
+        at = matrix.positions(number)
+        places = [
+            _place_in_manifest(compiled, first, name, at) for name in first.row if name in own
+        ]
+    else:
+        wanted = origins.keys() & used or origins.keys()
+        places = [
+            FileLine(files[name].name, files[name].line_of(position))
+            for name, position in origins.items()
+            if name in wanted
+        ]
     return tuple(dict.fromkeys(place for place in places if place.line))
+
+
+def _place_in_manifest(
+    compiled: CompiledStep, first: RowProblem, name: str, positions: Mapping[str, int]
+) -> FileLine:
+    """The place of a value that is written in the manifest's matrix."""
+    step, document = compiled.step, compiled.document
+    section = document.value["steps"][step.name]["matrix"]
+    path: KeyPath
+    if name not in positions:
+        path = ("include", step.matrix.rule_of(first.row, name), name)
+    else:
+        path = (name, positions[name]) if name in section else ("zip", positions[name], name)
+    return FileLine(document.file, *document.place(("steps", step.name, "matrix", *path)))
 
 
 def _with_sizes(group: Group) -> str:

@@ -49,8 +49,12 @@ EVERYTHING = Selection()
 class Chooser:
     """Sees every row of a plan and holds the jobs that the selection picks."""
 
-    def __init__(self, plan: Plan, selection: Selection) -> None:
-        """Raises UsageError for an unknown step, and for an expression that cannot be compiled."""
+    def __init__(self, plan: Plan, selection: Selection, *, shows_all: str) -> None:
+        """`shows_all`: the command that shows the rows of all jobs.
+
+        Raises UsageError for an unknown step, and for an expression that cannot be compiled.
+        """
+        self._shows_all = shows_all
         known = [step.name for step in plan.manifest.steps]
         for name in () if plan.problems else selection.steps:
             if name not in known:
@@ -87,7 +91,7 @@ class Chooser:
         if not len(self._chosen):
             raise UsageError(
                 f"no job is selected: {' '.join(self._selection.words())} picks none of the "
-                f"{self._seen} jobs; `dsrun plan` without it shows their rows"
+                f"{self._seen} jobs; `{self._shows_all}` shows their rows"
             )
         return self._chosen
 

@@ -11,7 +11,7 @@ from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
 from dsrun.storage.layout import THUMBS
 
-_RETRY = "`dsrun PIPELINE --retry-failed` sends it again."
+_RETRY = "`{again} --retry-failed` sends it again."
 _BY_CODE = (
     (
         ("datainspectionfailed", "ipinfringementsuspect", "*datainspection"),
@@ -19,11 +19,11 @@ _BY_CODE = (
     ),
     (
         ("arrearage", "*overdue", "*unpurchased", "*budgetlimit*", "commoditynotpurchased"),
-        "The account is not in order: settle that at the service, then use --retry-failed.",
+        f"The account is not in order: settle that at the service; then {_RETRY}",
     ),
     (
         ("*freetieronly", "*allocationquota"),
-        "A quota of the account is used up: raise it at the service, then use --retry-failed.",
+        f"A quota of the account is used up: raise it at the service; then {_RETRY}",
     ),
     (
         ("invalidurl*", "*downloadfailed", "invalidfile*", "invalidimage*"),
@@ -35,7 +35,7 @@ _BY_CODE = (
     ),
     (
         ("invalidparameter*", "badrequest*", "invalid*"),
-        "The service refuses the request: compare it with `dsrun schema OPERATION` and change it.",
+        "The service refuses the request: change it; `dsrun schema` names the schemas with limits.",
     ),
     (
         ("internalerror*", "systemerror", "*timeout", "*unavailable", "modelservingerror"),
@@ -43,18 +43,26 @@ _BY_CODE = (
     ),
 )
 _BY_STATUS = {
-    "partial": "What came is kept. `dsrun PIPELINE --retry-failed` asks for the missing pictures.",
+    "partial": "What came is kept. `{again} --retry-failed` asks for the missing pictures.",
     "failed": _RETRY,
     "cancelled": _RETRY,
-    "unknown": "It may have been paid. Each run looks for it; `--resubmit-unknown` sends it again.",
-    "pending": "Not sent yet: run the pipeline again.",
-    "submitting": "dsrun stopped while sending: run the pipeline again, and it is looked for.",
-    "submitted": "Sent and not finished: run the pipeline again to fetch it.",
+    "unknown": "It may be paid. Each run looks for it; `{again} --resubmit-unknown` sends it anew.",
+    "pending": "Not sent yet: `{again}` sends it.",
+    "submitting": "dsrun stopped while sending: `{again}` looks for it.",
+    "submitted": "Sent and not finished: `{again}` fetches it.",
 }
 
 
-def advise(status: str, error: Json) -> str | None:
-    """What to do about a job; `error` is that of results.jsonl. None where there is nothing."""
+def advise(status: str, error: Json, *, again: str) -> str | None:
+    """What to do about a job; `error` is that of results.jsonl. None where there is nothing.
+
+    `again` is the command that goes on with its run.
+    """
+    words = _advice(status, error)
+    return words and words.replace("{again}", again)
+
+
+def _advice(status: str, error: Json) -> str | None:
     if error and status in ("failed", "cancelled"):
         code = error["code"].lower().replace("_", "")
         for patterns, words in _BY_CODE:
@@ -87,21 +95,23 @@ def thumb_of(sha256: str) -> str:
 class Entries:
     """The entries of a page, as many as a browser shows without trouble."""
 
-    def __init__(self, *, most: int = MOST_ROWS) -> None:
+    def __init__(self, *, again: str, most: int = MOST_ROWS) -> None:
+        """`again` is the command that goes on with the run."""
         self.rows: list[dict[str, Json]] = []
+        self._again = again
         self._most = most
 
     def add(self, line: Json) -> None:
         """Add a line of results.jsonl."""
         if len(self.rows) < self._most:
-            self.rows += islice(entries_of(line), self._most - len(self.rows))
+            self.rows += islice(entries_of(line, again=self._again), self._most - len(self.rows))
 
 
-def entries_of(line: Json) -> Iterator[dict[str, Json]]:
+def entries_of(line: Json, *, again: str = "dsrun") -> Iterator[dict[str, Json]]:
     """A line of results.jsonl as entries of the page, one for each row of the matrix."""
     files = _files(line["artifacts"])
     shared = {key: line[key] for key in _SHARED}
-    shared |= {"files": files, "advice": advise(line["status"], line["error"])}
+    shared |= {"files": files, "advice": advise(line["status"], line["error"], again=again)}
     for row in (line, *line.get("twins", ())):
         axes = {name: label_of(value) for name, value in row["matrix"].items()}
         own = {"step": row["step"], "index": row["index"], "axes": axes}

@@ -9,9 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from dsrun.common.console import table
+from dsrun.common.digest import json_text
 from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.escaping import escaped, shown, shown_json
 from dsrun.ledger.query import decoded
@@ -89,14 +88,14 @@ def _objects(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[dict[str, 
 
 def _as_jsonl(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     for item in _objects(columns, rows):
-        yield shown_json(orjson.dumps(item).decode()) + "\n"
+        yield shown_json(json_text(item)) + "\n"
 
 
 def _as_json(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     yield "["
     before = "\n"
     for item in _objects(columns, rows):
-        yield before + shown_json(orjson.dumps(item).decode())
+        yield before + shown_json(json_text(item))
         before = ",\n"
     yield "\n]\n"
 

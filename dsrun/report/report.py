@@ -10,12 +10,14 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import JobStatus, Json
+from dsrun.common.shell import command_line
 from dsrun.common.units import duration_words
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.report.entries import Entries, add_thumbs, order_axes, pictures_of
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
+from dsrun.report.resuming import resuming_command
 from dsrun.storage.files import write_whole
 from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
@@ -38,7 +40,7 @@ def write_report(
     cannot be written.
     """
     if entries is None:
-        entries = _read_entries(view)
+        entries = _read_entries(view, run_dir)
     pictures = list(pictures_of(entries))
     page = RunLayout.of(run_dir).report
     if pictures:
@@ -53,7 +55,7 @@ def write_report(
         if made.unread:
             say(
                 f"warning: {made.unread} of the report's pictures cannot be read; "
-                "`dsrun verify` tells more"
+                f"`{command_line('dsrun', 'verify', run_dir)}` tells more"
             )
     _write(page, view, run_dir, entries)
     return page
@@ -88,11 +90,12 @@ def try_report(
             view.close()
     except Exception as error:  # a report never fails a run
         logging.getLogger(__name__).debug("the report", exc_info=error)
-        say(f"warning: {REPORT} was not written: {error}; `dsrun report {run_dir}` tries again")
+        again = command_line("dsrun", "report", run_dir)
+        say(f"warning: {REPORT} was not written: {error}; `{again}` tries again")
 
 
-def _read_entries(view: LedgerReader) -> list[dict[str, Json]]:
-    entries = Entries()
+def _read_entries(view: LedgerReader, run_dir: Path) -> list[dict[str, Json]]:
+    entries = Entries(again=resuming_command(run_dir))
     for line in iter_results(view):
         entries.add(line)
     return entries.rows

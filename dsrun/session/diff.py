@@ -236,7 +236,7 @@ def _listed(words: list[str]) -> str:
 
 
 class EarlierRun:
-    """The run that `latest` names, if it is not the plan's own. Close it."""
+    """The newest run, if it is not the plan's own. Close it."""
 
     def __init__(self, run_dir: Path, plan: Plan) -> None:
         """Raises SetupError where its ledger cannot be read."""

@@ -16,6 +16,7 @@ from dsrun.ledger import totals
 from dsrun.ledger.totals import StepTotal
 from dsrun.report.background_thumbs import BackgroundThumbs
 from dsrun.session.host import draining_signals
+from dsrun.session.names import other_names
 from dsrun.session.open_run import OpenRun
 from dsrun.session.progress import Progress
 
@@ -37,7 +38,7 @@ class Sender:
         """Send every open job; jobs that another run has in hand, once it has left them."""
         steps = totals.open_steps(self.run.ledger.view)
         if not steps and not self.run.neighbours.held:
-            if not self.run.options.quiet:
+            if not self.run.options.quiet and not self.run.ledger.view.has_barred:
                 say("nothing to send: every job of the plan has ended")
             return
         if self.run.host.owns_process:
@@ -150,6 +151,8 @@ class Sender:
 def _news(job: OpenJob, result: JobResult | None) -> Iterator[str]:
     """The lines to show about a job that has ended; none where all is well."""
     name = job.stems[0][0]
+    if result is not None:
+        yield from other_names(job, result)
     if result is not None and result.warning:
         yield f"warning: {name}: {result.warning}"
     if result is not None and result.error is not None:

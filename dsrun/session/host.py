@@ -3,8 +3,9 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from dsrun.common.errors import ExitCode, Problem
@@ -19,6 +20,8 @@ _GRACE_S = 10.0  # for tasks that are paid and may end soon
 class Ending(NamedTuple):
     """How an invocation ended. `is_skipped`: another run had the directory.
 
+    `is_refused`: the user did not agree to what it costs, so there may be no directory at all.
+
     `counts` are of the selected jobs, `spent` of the whole directory.
     """
 
@@ -30,6 +33,7 @@ class Ending(NamedTuple):
     reason: str = ""
     cached: int = 0
     is_skipped: bool = False
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +77,24 @@ def draining_signals(
         control.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
         loop.call_later(_GRACE_S, control.end_grace)
 
-    before = {number: signal.getsignal(number) for number in codes}
-    for number, code in codes.items():
-        loop.add_signal_handler(number, on_signal, code)
+    with ExitStack() as stack:
+        for number, code in codes.items():
+            stack.enter_context(calling_on_signal(number, partial(on_signal, code)))
+        yield
+
+
+@contextmanager
+def calling_on_signal(number: int, action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` on the running loop for each signal. The handler of before is put back."""
+    loop, before = asyncio.get_running_loop(), signal.getsignal(number)
+    try:
+        loop.add_signal_handler(number, action)
+    except NotImplementedError:  # the loops of Windows
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(action))
     try:
         yield
     finally:
-        for number, handler in before.items():
+        with suppress(NotImplementedError):
             loop.remove_signal_handler(number)
-            if handler is not None:  # else it was not Python's, and nobody can put it back
-                signal.signal(number, handler)
+        if before is not None:  # else it was not Python's, and nobody can put it back
+            signal.signal(number, before)

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -63,7 +62,7 @@ def reported(plan: Plan, options: RunOptions, permit: Permit, run: Callable[[], 
         words = str(error).partition("\n")[0] if known else f"a bug: {type(error).__name__}"
         aftermath().tell(code, words, has_place=not isinstance(error, GroundLost))
         raise
-    aftermath().tell(ending.code, None)
+    aftermath().tell(ending.code, ending.reason if ending.is_refused else None)
     return ending
 
 
@@ -295,10 +294,10 @@ def _call(notify: Notify, end: RunEnd, body: bytes) -> None:
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    if sys.platform == "win32":
-        process.kill()
-    else:
+    if hasattr(os, "killpg"):
         os.killpg(process.pid, signal.SIGKILL)
+    else:  # Windows
+        process.kill()
     process.wait()
 
 

@@ -10,13 +10,14 @@ from dsrun.common.console import say
 from dsrun.common.errors import ManifestError, SetupError, UsageError
 from dsrun.common.models import Json
 from dsrun.common.names import path_fault
+from dsrun.common.user_files import nearest_path
 from dsrun.manifest.model import Manifest
 from dsrun.manifest.reader import read_manifest
 from dsrun.manifest.schedule import Schedule
 from dsrun.planning.plan import Plan, build_plan
 from dsrun.service.catalog import Catalog, load_catalog
 from dsrun.session.options import PlanOptions
-from dsrun.storage.layout import RunLayout, latest_of
+from dsrun.storage.layout import RunLayout, newest_run
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 
@@ -85,7 +86,7 @@ def find_run_dir(
     set_params: Mapping[str, str],
     allow_files: tuple[Path, ...] = (),
 ) -> Path:
-    """`where` is a run directory, a directory that holds `latest`, or a pipeline.
+    """`where` is a run directory, the directory of a pipeline's runs, or a pipeline.
 
     Raises ManifestError, SetupError.
     """
@@ -114,8 +115,9 @@ def run_dir_of(directory: Path) -> Path:
     try:
         if directory.is_file():
             raise UsageError(f"{directory} is a file; name the directory of a run: outputs/NAME")
-        latest = latest_of(directory)
-        return latest.resolve() if latest.is_dir() else directory
+        if not directory.is_dir() and (near := nearest_path(directory)):
+            raise UsageError(f"{directory}: no such directory (did you mean {near}?)")
+        return newest_run(directory) or directory
     except PermissionError as error:
         raise _unreadable(directory, error) from error
 

@@ -19,6 +19,7 @@ from dsrun.session.ranges import (
     OutOfRange,
     Unreadable,
     check_number,
+    check_place,
 )
 
 DEFAULT_OUT = Path("outputs")
@@ -36,6 +37,7 @@ class PlanOptions:
     emulate: bool = False
     no_cache: bool = False
     day: date | None = None  # whose run.date; None: today
+    env_file: Path | None = None  # has been read; the commands that are suggested name it
 
     def __post_init__(self) -> None:
         check_number("sample", self.selection.sample, SAMPLE)
@@ -96,6 +98,7 @@ def run_options(
 
     Raises OutOfRange or Unreadable.
     """
+    check_place("out", out)
     return RunOptions(
         pipeline=Path(pipeline),
         out=Path(out),

@@ -20,6 +20,7 @@ from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
+from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import (
     Estimate,
@@ -94,8 +95,8 @@ class PlannedJob(NamedTuple):
 class Survey:
     """Counts and explains the jobs of a plan. A context manager: it holds ledgers open."""
 
-    def __init__(self, plan: Plan, options: RunOptions) -> None:
-        """Raises UsageError, SetupError."""
+    def __init__(self, plan: Plan, options: RunOptions, *, compares: bool = True) -> None:
+        """`compares`: with the last run of the pipeline. Raises UsageError, SetupError."""
         self.plan = plan
         self.options = options
         self.outlook = Outlook(plan)
@@ -115,10 +116,10 @@ class Survey:
         self.ledger = self._open_ledger()
         self._parts = self._partial_jobs() if JobStatus.PARTIAL in options.sent_again else {}
         self._cache = None if options.no_cache else self._open_cache()
-        self.earlier = self._open_earlier()
+        self.earlier = self._open_earlier() if compares else None
         self._chooser = None
         if not options.selection.is_all:
-            self._chooser = Chooser(plan, options.selection)
+            self._chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
         self._waiting: list[Job] = []
 
@@ -131,6 +132,8 @@ class Survey:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        if self._chosen is not None:
+            self._chosen.close()
         self._exits.close()
 
     @property
@@ -142,13 +145,18 @@ class Survey:
         self.plan.check(self._visit)
         self._flush()
         if self._chooser is not None:
-            self._chosen = self._exits.enter_context(closing(self._chooser.end()))
+            self._chosen = self._chooser.end()
             for page in self._chosen.pages():
                 self._count(page)
         if self.earlier is not None:
             self.difference = self.earlier.end()
         elif self.ledger is not None:
             self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
+
+    def take_chosen(self) -> ChosenJobs | None:
+        """The selected jobs, which the caller closes from now on; None for all."""
+        chosen, self._chosen = self._chosen, None
+        return chosen
 
     @cached_property
     def estimate(self) -> Estimate:

@@ -3,6 +3,7 @@
 The command line imports this when it starts, so it stays light.
 """
 
+import re
 from typing import NamedTuple
 
 from dsrun.common.errors import UsageError
@@ -27,6 +28,7 @@ CATCH_UP_DAYS = Range(1, 366)
 YEARS = Range(1970, 2999)
 IF_RUNNING = ("fail", "skip", "wait")
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/").match
 _FLAGS = {"concurrency": "--max-concurrency"}  # whose keyword is another word
 
 
@@ -59,6 +61,26 @@ def check_number(keyword: str, number: int | None, allowed: Range) -> None:
     """None is the default. Raises OutOfRange."""
     if number is not None and not allowed.holds(number):
         raise OutOfRange(keyword, number, allowed)
+
+
+def address_problem(path: object) -> str:
+    """Why nothing can be written there, if that is an address such as s3://bucket; else empty.
+
+    A Path has only one of the slashes. The drives of Windows have one letter.
+    """
+    if not _ADDRESS(str(path)):
+        return ""
+    return (
+        f"{path} is an address, and dsrun writes to folders of this machine alone: name one, and "
+        "copy it there afterwards, or mount the store (a folder of that very name: write its "
+        "absolute path)"
+    )
+
+
+def check_place(keyword: str, path: object) -> None:
+    """Raises Unreadable for an address."""
+    if words := address_problem(path):
+        raise Unreadable(keyword, words)
 
 
 def _flag(keyword: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
 from dsrun.engine.fetch import artifacts_of, file_names
 from dsrun.ledger import totals
+from dsrun.ledger.check import LostFacts
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
@@ -29,7 +30,9 @@ from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
 from dsrun.service.catalog import asked_value
 from dsrun.service.request import ranges_of
+from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
+from dsrun.session.commands import plan_all, run_again
 from dsrun.session.comparing import Comparison
 from dsrun.session.driver import Sender
 from dsrun.session.host import Ending, Host
@@ -39,12 +42,14 @@ from dsrun.session.open_run import OpenRun, open_run
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.permit import Permit
+from dsrun.session.preview import Survey
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.metadata.pictures import untagged
 from dsrun.storage.run_lock import run_lock
 
+_NOT_AGREED = "not confirmed; nothing was sent"
 _EMULATED_FIRST_POLL_S = 0.8  # its tasks do not take the minute that real ones may
 
 
@@ -57,14 +62,19 @@ def run_pipeline(options: RunOptions, host: Host) -> Ending:
 
 def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     _check_currency(plan, options.max_cost)
-    chosen = _check(plan, options)
+    chosen, cost = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
     settings = None if options.emulate else _read_settings()
-    wait_jitter(options)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
+    if cost and not _is_agreed(cost, plan.manifest.execution, host):
+        say(_NOT_AGREED)
+        if chosen is not None:
+            chosen.close()
+        return Ending(ExitCode.INCOMPLETE, layout, plan.digest, reason=_NOT_AGREED, is_refused=True)
+    wait_jitter(options)
     make_folder(layout.run_dir)
     with run_lock(
         layout.lock,
@@ -75,7 +85,9 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     ) as is_held:
         if not is_held:
             return Ending(ExitCode.OK, layout, plan.digest, is_skipped=True)
-        ending = host.drive(_session(plan, options, layout, settings, chosen, host=host))
+        ending = host.drive(
+            _session(plan, options, layout, settings, chosen, agreed=cost, host=host)
+        )
         retire_old_runs(plan, options, layout, ending.code)
         return ending
 
@@ -86,14 +98,46 @@ def _check_currency(plan: Plan, max_cost: Money | None) -> None:
         raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
 
 
-def _check(plan: Plan, options: RunOptions) -> ChosenJobs | None:
-    """Validate every job. Returns the jobs to run, or None for all."""
+def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money]]:
+    """Validate every job. Returns the jobs to run, or None for all, and what they cost.
+
+    The cost is left out where nobody has to agree to it.
+    """
+    if _wants_consent(plan.manifest.execution, options):
+        # A ledger that has lost something is put right by the run, which then looks at the cost.
+        with suppress(LostFacts), Survey(plan, options, compares=False) as survey:
+            survey.take()
+            return survey.take_chosen(), survey.outlook.costs
     if options.selection.is_all:
         plan.check()
-        return None
-    chooser = Chooser(plan, options.selection)
+        return None, []
+    chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
     plan.check(chooser.visit)
-    return chooser.end()
+    return chooser.end(), []
+
+
+def _wants_consent(execution: Execution, options: RunOptions) -> bool:
+    return execution.confirm_above is not None and not (options.yes or options.emulate)
+
+
+def _is_agreed(cost: list[Money], execution: Execution, host: Host) -> bool:
+    """Ask where the run costs more than `confirm_above`; without a terminal --yes decides.
+
+    That is before anything is made: a run that is refused leaves nothing behind.
+    """
+    above = execution.confirm_above
+    if above is None or _is_within(cost, [above]):
+        return True
+    words = f"this run costs {', '.join(map(str, cost))}, more than confirm_above ({above})"
+    return host.confirm(words)
+
+
+def _is_within(cost: list[Money], limits: list[Money]) -> bool:
+    """Whether no amount is above all limits in its currency."""
+    return all(
+        any(one.currency == limit.currency and one.amount <= limit.amount for limit in limits)
+        for one in cost
+    )
 
 
 def _read_settings() -> Settings:
@@ -125,9 +169,13 @@ async def _session(
     settings: Settings | None,
     chosen: ChosenJobs | None,
     *,
+    agreed: list[Money],
     host: Host,
 ) -> Ending:
-    """From an open ledger to the results. Without `settings` it is emulated."""
+    """From an open ledger to the results. Without `settings` it is emulated.
+
+    `agreed` is what the run costs as far as the user knows.
+    """
     began_at = SystemClock().monotonic()
     async with AsyncExitStack() as stack:
         run = await open_run(
@@ -135,15 +183,17 @@ async def _session(
             execution=_execution_of(plan.manifest.execution, options), host=host,
         )  # fmt: skip
         await _record_start(run)
-        await _prepare(run)
-        is_agreed = _is_agreed(run)
-        if is_agreed:
+        refused = await _prepare(run)
+        dearer = _dearer(run, agreed)
+        if not dearer:
             await run.neighbours.enter(run.ledger, run.reuse)
         control = _control(run)
-        if not is_agreed:
-            control.stop("not confirmed; nothing was sent", ExitCode.INCOMPLETE)
+        if dearer:
+            control.stop(dearer, ExitCode.INCOMPLETE)
         elif await _find_lost(run, control):
             await Sender(run=run, control=control).send()
+        if refused:
+            control.stop(refused, ExitCode.INCOMPLETE)
         return await _finish(run, control, began_at=began_at)
 
 
@@ -158,17 +208,22 @@ def _execution_of(execution: Execution, options: RunOptions) -> Execution:
 
 
 async def _record_start(run: OpenRun) -> None:
-    write_manifest(run.plan, run.layout, run.settings)
+    def warn(words: str) -> None:
+        if not run.options.quiet:
+            say(f"warning: {words}")
+
+    command = run_again(run.plan, run.options, run.layout)
+    write_manifest(run.plan, run.layout, run.settings, command=command, warn=warn)
     await run.ledger.start_run(
         at=run.now(), version=__version__, endpoint=run.settings.base_url,
         host=socket.gethostname(), pid=os.getpid(), live_since=run.live_since,
     )  # fmt: skip
 
 
-async def _prepare(run: OpenRun) -> None:
+async def _prepare(run: OpenRun) -> str:
     """Bring the ledger to where an invocation starts: the plan, lost files, what is sent again.
 
-    Raises SetupError.
+    Returns why jobs have to wait, if any. Raises SetupError.
     """
     plan, ledger, view = run.plan, run.ledger, run.ledger.view
     prices = {name: plan.catalog[name].price for name in plan.catalog.names}
@@ -186,7 +241,9 @@ async def _prepare(run: OpenRun) -> None:
         await _reopen_failed(run)
     if run.options.resubmit_unknown:
         await ledger.reopen([JobStatus.UNKNOWN], among=run.chosen.ids() if run.chosen else None)
+    refused = names.bar_refused(view, run.layout, plan.catalog)
     await run.reuse.bring_in(ledger)
+    return refused
 
 
 async def _settle_answered(run: OpenRun) -> None:
@@ -246,16 +303,22 @@ async def _reopen_partial(run: OpenRun, *, asking_since: str | None) -> None:
             await ledger.reopen_part(job_id, first=first, count=count)
 
 
-def _is_agreed(run: OpenRun) -> bool:
-    """Ask where the run costs more than `confirm_above`; without a terminal --yes decides."""
+def _dearer(run: OpenRun, agreed: list[Money]) -> str:
+    """Why nothing is sent, where the run costs more than was known when the user agreed.
+
+    A cached file may have turned out to be damaged. It is too late to ask: a question would hold
+    up the loop that answers Ctrl-C.
+    """
     above = run.execution.confirm_above
-    if above is None or run.options.yes or run.options.emulate:
-        return True
-    costs = totals.cost_to_send(run.ledger.view)
-    if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
-        return True
-    words = f"this run costs {', '.join(map(str, costs))}, more than confirm_above ({above})"
-    return run.host.confirm(words)
+    if above is None or not _wants_consent(run.execution, run.options):
+        return ""
+    cost = totals.cost_to_send(run.ledger.view)
+    if _is_within(cost, [above, *agreed]):
+        return ""
+    return (
+        f"the run costs {', '.join(map(str, cost))} now, more than was known before; nothing was "
+        "sent. Run the same command again to be asked about it"
+    )
 
 
 def _control(run: OpenRun) -> RunControl:
@@ -296,9 +359,10 @@ async def _finish(run: OpenRun, control: RunControl, *, began_at: float) -> Endi
         raise GroundLost(lost)
     counts, cached = totals.counts(view), totals.cached_count(view)
     code = exit_code_of(counts, control)
-    say_summary(view, counts, control, run.options, cached=cached)
+    again = run_again(run.plan, run.options, layout)
+    say_summary(view, counts, control, run.options, layout=layout, again=again, cached=cached)
     await ledger.end_run(at=run.now(), exit_code=code, reason=control.reason)
-    entries = Entries()
+    entries = Entries(again=again)
     with writing_crate(
         layout.run_dir, name=layout.name, version=__version__, at=run.now()
     ) as crate:

@@ -1,16 +1,17 @@
 """How a run ended: the exit code and the closing words."""
 
-import shlex
 import sys
 from collections.abc import Mapping
 
 from dsrun.common.console import count_of, is_terminal, say
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import OPEN, JobStatus
+from dsrun.common.shell import command_line
 from dsrun.engine.control import RunControl
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.session.options import DEFAULT_OUT, RunOptions
+from dsrun.session.options import RunOptions
+from dsrun.storage.layout import RunLayout
 
 _UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
 _ERRORS_TOLD = 3
@@ -33,9 +34,14 @@ def say_summary(
     control: RunControl,
     options: RunOptions,
     *,
+    layout: RunLayout,
+    again: str,
     cached: int,
 ) -> None:
-    """Counts, cost, the commonest errors, and what to do next; five lines where nobody watches."""
+    """Counts, cost, the commonest errors, and what to do next; five lines where nobody watches.
+
+    `again` is the command that goes on with this run.
+    """
     why = [f"stopped: {control.reason}"] if control.reason else []
     why += [f"no more jobs of {name}: {why}" for name, why in control.closed_operations.items()]
     if control.unfetched:
@@ -44,12 +50,12 @@ def say_summary(
         for line in why:
             say(line)
         return
-    head = _head(view, counts, options, cached=cached)
+    head = f"{_head(view, counts, options, cached=cached)}; to look at: {layout.report}"
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]
     details = errors + unknown_lines(view)
-    advice = _advice(counts, options)
+    advice = _advice(counts, control, again=again)
     lines = [head, *details, *why, *advice]
     if len(lines) > _LINES_UNWATCHED and not is_terminal(sys.stderr):
         # The commonest error and the first advice before all others.
@@ -57,9 +63,8 @@ def say_summary(
         kept = set(ranked[: _LINES_UNWATCHED - 1])
         more = len(lines) - len(kept)
         lines = [line for line in lines if line in kept]
-        lines.append(
-            f"{count_of(more, 'more line')}: `{shlex.join(_words('dsrun status', options))}`"
-        )
+        status = command_line("dsrun", "status", layout.run_dir)
+        lines.append(f"{count_of(more, 'more line')}: `{status}`")
     for line in lines:
         say(line)
 
@@ -85,32 +90,23 @@ def unknown_lines(view: LedgerReader) -> list[str]:
     ]
 
 
-def _advice(counts: Mapping[JobStatus, int], options: RunOptions) -> list[str]:
-    command = shlex.join([*_words("dsrun", options), *options.selection.words()])
+def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str) -> list[str]:
     advice = []
     left = sum(counts.get(status, 0) for status in OPEN)
     if left:
-        advice.append(f"{left} left: `{command}` goes on where this run stopped")
+        first = "raise max_cost; then " if control.reason.startswith("max_cost") else ""
+        advice.append(f"{left} left: {first}`{again}` goes on where this run stopped")
     if counts.get(JobStatus.UNKNOWN):
         advice.append(
             "unknown jobs may have been accepted and paid: the console's records and bill of the "
-            "time of each tell; each run looks for them again, and `--resubmit-unknown` sends "
-            "those that it does not find"
+            f"time of each tell; each run looks for them again, and `{again} --resubmit-unknown` "
+            "sends those that it does not find"
         )
     if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
-        advice.append("`--retry-failed` sends failed and cancelled jobs again")
+        advice.append(f"`{again} --retry-failed` sends failed and cancelled jobs again")
     if counts.get(JobStatus.PARTIAL):
         advice.append(
-            "partial jobs keep the files that came; `--retry-failed` asks again for missing "
-            "pictures alone, but a voice that was made is not made twice"
+            f"partial jobs keep the files that came; `{again} --retry-failed` asks again for "
+            "missing pictures alone, but a voice that was made is not made twice"
         )
     return advice
-
-
-def _words(command: str, options: RunOptions) -> list[str]:
-    return (
-        [*command.split(), str(options.pipeline)]
-        + (["--emulate"] if options.emulate else [])
-        + (["--out", str(options.out)] if options.out != DEFAULT_OUT else [])
-        + [f"--set={key}={value}" for key, value in options.set_params.items()]
-    )

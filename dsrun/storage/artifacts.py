@@ -4,8 +4,10 @@ A file is written in `.tmp/` of the run directory, identified, hashed, synced an
 crash leaves files only in `.tmp/`, which the next run removes.
 """
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,13 +27,18 @@ from dsrun.common.media import (
     kind_of,
 )
 from dsrun.common.models import Saved
-from dsrun.storage.files import disk_faults, own_folder, sync
+from dsrun.common.systems import PLAIN, sync
+from dsrun.common.user_files import is_file
+from dsrun.storage.files import disk_faults, own_folder
 from dsrun.storage.ground import Ground
 from dsrun.storage.layout import ARTIFACTS, RunLayout
 from dsrun.storage.metadata.splice import Change, Written, ends_of, rewrite
 
 _KEEP_IN_MEMORY = 1 << 20
 _TAIL_BYTES = 8  # as long as the longest end mark
+_NOT_THE_NAME = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
+_PLAIN_LENGTH = 60
 
 
 class Incoming:
@@ -82,11 +89,11 @@ class Incoming:
             return self.write(change)
         os.close(self.write())
         self._written = rewrite(self.path, change)
-        return os.open(self.path, os.O_RDONLY)
+        return os.open(self.path, os.O_RDWR | PLAIN)
 
     def write(self, change: Change | None = None) -> int:
         """Write what is held, changed where it is the whole file; returns the open descriptor."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAIN, 0o666)
         try:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._hash.update(data)
@@ -225,17 +232,32 @@ class ArtifactStore:
         finally:
             os.close(descriptor)
         source = str(item.incoming.path)
-        targets = [_target(stem, kind.extension) for stem in item.stems]
-        for target in targets[1:]:
+        targets = []
+        for stem in item.stems[1:]:
             copy = f"{source}-copy"
             shutil.copyfile(source, copy)
             sync(copy)
-            self._move(copy, target, folders)
-        self._move(source, targets[0], folders)
+            targets.append(self._move(copy, stem, kind.extension, folders))
+        targets.insert(0, self._move(source, item.stems[0], kind.extension, folders))
         sha256, size = item.incoming.written
         return Saved(tuple(targets), sha256, size, kind.media_type, item.incoming.source_sha256)
 
-    def _move(self, source: str, target: str, folders: set[str]) -> None:
+    def _move(self, source: str, stem: str, extension: str, folders: set[str]) -> str:
+        """Give a file its name, or another one where the disk refuses that: it may be paid."""
+        target = _target(stem, extension)
+        try:
+            self._rename(source, target, folders)
+        except OSError as error:
+            if error.errno in _NOT_THE_NAME:
+                raise
+            target = _target(_other_name(stem), extension)
+            try:
+                self._rename(source, target, folders)
+            except OSError:
+                raise error from None
+        return target
+
+    def _rename(self, source: str, target: str, folders: set[str]) -> None:
         path = f"{self._root}/{target}"
         folder = path.rpartition("/")[0]
         if folder not in self._made:
@@ -253,18 +275,31 @@ class ArtifactStore:
 def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
     """The file of these names in a run directory; `undo` takes a tag out again."""
     for extension in extensions_of(media):
-        path = run_dir / _target(stems[0], extension)
-        if not path.is_file():
+        paths = tuple(_found(run_dir, stem, extension) for stem in stems)
+        path = run_dir / paths[0]
+        if not is_file(path):
             continue
         with disk_faults(path), path.open("rb") as file:
             data = file.read()
         kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
-        paths = tuple(_target(stem, extension) for stem in stems)
         digest = hashlib.sha256(data).hexdigest()
         splice = undo(ends_of(data))
         source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
         return Saved(paths, digest, len(data), kind.media_type, source)
     return None
+
+
+def _found(run_dir: Path, stem: str, extension: str) -> str:
+    """The name that `keep` gave, if it did."""
+    other = _target(_other_name(stem), extension)
+    return other if is_file(run_dir / other) else _target(stem, extension)
+
+
+def _other_name(stem: str) -> str:
+    """A stem in the same step that every disk takes, the same each time."""
+    step, _, rest = stem.partition("/")
+    plain = _NOT_PLAIN.sub("-", rest)[:_PLAIN_LENGTH].strip("-")
+    return f"{step}/{plain}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
 
 
 def _target(stem: str, extension: str) -> str:

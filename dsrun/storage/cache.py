@@ -12,7 +12,6 @@ an edit in place may cost a cached result, but never gives a wrong picture.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -26,8 +25,8 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from dsrun.common.errors import SetupError
+from dsrun.common.systems import fcntl, sync
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheIndex, faults
-from dsrun.storage.files import sync
 
 _FICLONE = 0x40049409  # Linux; Python names it from 3.12 on
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS}
@@ -53,7 +52,7 @@ class Cloner:
     """
 
     def __init__(self) -> None:
-        self.has_reflinks = True
+        self.has_reflinks = fcntl is not None
 
     def clone(self, source: str, target: str) -> None:
         """Raises OSError."""

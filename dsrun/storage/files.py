@@ -1,13 +1,39 @@
 """Files that are written aside, synced and renamed: a reader sees the old bytes or the new ones."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from dsrun.common.errors import SetupError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_NAME = {errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ}
+
+
+class NoLink(SetupError):
+    """The disk takes no symbolic link here."""
+
+
+class NameRefused(SetupError):
+    """The disk takes no file of this name."""
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in _FULL:
+        return "Free the disk"
+    if error.errno in _FORBIDDEN:
+        return "Make the folder writable, or write to another one (--out)"
+    if error.errno in _IN_THE_WAY:
+        return "Move away what is in its place"
+    if error.errno in _NAME:
+        return "This disk refuses the name: choose another one, or another disk"
+    return "Free the disk or make the folder writable"
 
 
 class disk_faults:  # noqa: N801  # read as a word after `with`
@@ -21,9 +47,10 @@ class disk_faults:  # noqa: N801  # read as a word after `with`
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise SetupError(
-                f"cannot write {self._path}: {error.strerror or error}. Free the disk "
-                "or make the folder writable, then run the same command again; nothing is lost."
+            kind = NameRefused if error.errno in _NAME else SetupError
+            raise kind(
+                f"cannot write {self._path}: {error.strerror or error}. {_advice(error)}, then run "
+                "the same command again; nothing is lost."
             ) from error
 
 
@@ -71,21 +98,22 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def point_latest(link: Path, target: str) -> None:
-    """Make the symbolic link `latest` name the newest run, in one step. Raises SetupError."""
+    """Make the symbolic link `latest` name the newest run, in one step.
+
+    Where that cannot be, no link names an older one. Raises NoLink.
+    """
     temporary = link.with_name(f".{link.name}.tmp")
-    with disk_faults(link):
+    try:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target, target_is_directory=True)
         temporary.replace(link)
-
-
-def sync(path: str) -> None:
-    """Make a file or folder survive a crash of the machine. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except (OSError, NotImplementedError) as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            if link.is_symlink():
+                link.unlink()
+        words = getattr(error, "strerror", None) or error
+        raise NoLink(f"{link} cannot be made: {words}") from error
 
 
 def sha256_of(path: Path) -> str | None:

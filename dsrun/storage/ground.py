@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from dsrun.common.systems import flag
+
 
 class Ground:
     """Names, each with the file or folder that it first stood for. Close it with `close()`."""
@@ -48,6 +50,6 @@ class Ground:
 
     def _note(self, name: str, status: os.stat_result) -> None:
         if name in self._folders:
-            with suppress(OSError):
-                self._held.append(os.open(name, os.O_RDONLY | os.O_DIRECTORY))
+            with suppress(OSError):  # Windows opens no folder, and removes none that is in use
+                self._held.append(os.open(name, os.O_RDONLY | flag("O_DIRECTORY")))
         self._known[name] = (status.st_dev, status.st_ino)

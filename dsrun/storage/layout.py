@@ -155,6 +155,19 @@ def latest_of(pipeline_dir: Path) -> Path:
     return pipeline_dir / "latest"
 
 
+def newest_run(pipeline_dir: Path) -> Path | None:
+    """The run that `latest` names. Without a link, the one that began last, real ones first."""
+    latest = latest_of(pipeline_dir)
+    if latest.is_dir():
+        return latest.resolve()
+    began = [
+        (not is_emulated(file.parent), file.stat().st_mtime_ns, file.parent)
+        for file in pipeline_dir.glob(f"*/{lockfile.NAME}")
+        if is_run_name(file.parent.name)
+    ]
+    return max(began)[-1] if began else None
+
+
 def removed_of(pipeline_dir: Path) -> Path:
     """The notes about run directories that were removed."""
     return pipeline_dir / ".removed.jsonl"

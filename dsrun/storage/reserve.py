@@ -12,13 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from dsrun.common.errors import SetupError
+from dsrun.common.systems import PLAIN, flag, write_at
 from dsrun.storage.layout import RunLayout
 
 _MARGIN = 256 << 10  # for how jobs and the run end
 _A_CREATE = 64 << 10  # the pages that an intent and its answer touch, twice
 _STEP = 128 << 10  # moved at once, so at most so much can be snatched by another writer
 _NO_FALLOCATE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV}
-_OWN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_OWN = os.O_RDWR | PLAIN | flag("O_NOFOLLOW")
 
 
 class Reserve:
@@ -94,11 +95,11 @@ def _allocate(descriptor: int, start: int, length: int) -> None:
     """Give real blocks to a part of a file. Raises OSError."""
     try:
         os.posix_fallocate(descriptor, start, length)
-    except (AttributeError, OSError) as error:  # macOS has no such function
+    except (AttributeError, OSError) as error:  # macOS and Windows have no such function
         if isinstance(error, OSError) and error.errno not in _NO_FALLOCATE:
             raise
         for at in range(start, start + length, _STEP):
             piece = bytes(min(_STEP, start + length - at))
-            if os.pwrite(descriptor, piece, at) < len(piece):
+            if write_at(descriptor, piece, at) < len(piece):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         os.fsync(descriptor)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dsrun.common.errors import RunLocked, SetupError
-
-if sys.platform != "win32":
-    import fcntl
+from dsrun.common.systems import fcntl
 
 _WAIT_S = 0.5  # between two checks that the run is still wanted
 _LOOK_S = 0.25  # `dsrun status` holds the lock for a moment when it looks
@@ -64,7 +61,7 @@ def _try(lock: FileLock, *, timeout_s: float) -> bool:
 
 def is_locked(path: Path) -> bool:
     """Whether a run holds the lock now. The file is only read: its folder may be read-only."""
-    if sys.platform == "win32":
+    if fcntl is None:
         return _cannot_be_acquired(path)
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -88,5 +85,7 @@ def _cannot_be_acquired(path: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:  # the folder may be read-only
+        return False
     lock.release()
     return False

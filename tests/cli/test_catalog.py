@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from jsonschema import Draft202012Validator
 
 
@@ -18,6 +19,21 @@ class TestCatalog:
         wanx = found["wanx-v1"]
         assert (wanx["requests"], wanx["per_s"], wanx["running_tasks"]) == (2, 1, 1)
         assert wanx["price"]["amount"] == 0.16
+
+    @pytest.mark.parametrize(
+        ("folder", "arguments"),
+        [(".", []), ("far off", ["far off"]), ("far off", ["far off/demo.yaml"])],
+    )
+    def test_operations_beside_the_pipeline_are_listed_too(self, work, folder, arguments):
+        own = work.folder / folder / "operations"
+        own.mkdir(parents=True)
+        text = work.dsrun("schema", "wanx-v1").out.replace("wanx-v1", "a-mine")
+        (own / "a-mine.json").write_text(text)
+        work.posters(1, path=f"{folder}/demo.yaml")
+        assert "a-mine" in work.dsrun("operations", *arguments).out
+        names = [item["name"] for item in work.dsrun("operations", *arguments, "--json").answer]
+        assert {"a-mine", "wanx-v1"} <= set(names)
+        assert ("a-mine" in work.dsrun("operations").out) is (folder == ".")
 
     def test_schema_without_a_name_lists_the_names(self, work):
         outcome = work.dsrun("schema")

@@ -81,6 +81,79 @@ class TestShellCompletion:
         )  # fmt: skip
         assert (set(done.stdout.split()), done.stderr) == (offered, "")
 
+    @pytest.mark.parametrize(
+        ("typed", "offered"),
+        [
+            ("dsrun demo.yaml --step ", {"posters", "voices"}),
+            ("dsrun plan -o there demo.yaml --step v", {"voices"}),
+            ("dsrun --emulate --step ", {"of-dsrun-yaml"}),
+            ("dsrun gone.yaml --step ", {"of-dsrun-yaml"}),
+            ("dsrun broken.yaml --step ", set()),
+            ("dsrun plan demo.yaml --set ", {"tone=", "light="}),
+            ("dsrun cron demo.yaml --set l", {"light="}),
+            ("dsrun schema ", {"manifest", "results", "qwen-voice-design", "wanx-v1"}),
+            ("dsrun init --from st", {"starter", "style-sheet"}),
+            ("dsrun emulate --fault lost", {"lost-answer"}),
+            ("dsrun report outputs/demo --rows n", {"number"}),
+            ("dsrun report nowhere --rows s", {"step", "seed"}),
+        ],
+    )
+    def test_offers_names_of_the_pipeline_and_the_catalog(self, work, typed, offered):
+        file = work.posters_and_voices("warm")
+        file.write_text(f"{file.read_text()}params: {{tone: a, light: b}}\n")
+        work.dsrun(file, "--emulate", "--step", "posters")
+        (work.folder / "dsrun.yaml").write_text("steps: {of-dsrun-yaml: {}}\n")
+        (work.folder / "broken.yaml").write_text("steps: {a: [\n")
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        done = subprocess.run(
+            [Path(sys.executable).with_name("dsrun")],
+            env=os.environ | words | {"_DSRUN_COMPLETE": "bash_complete"},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        names = {line.removeprefix("plain,") for line in done.stdout.split()}
+        assert (names, done.stderr) == (offered, "")
+
+
+class TestMistypedNames:
+    @pytest.mark.parametrize(
+        ("line", "meant"),
+        [
+            ("demu.yaml", "demo.yaml"),
+            ("demo.yml", "demo.yaml"),
+            ("demu", "demo.yaml"),
+            ("plan nested/poster.yaml", "nested/posters.yaml"),
+            ("validate nestde/posters.yaml", "nested/posters.yaml"),
+            ("report outputs/demi", "outputs/demo"),
+            ("verify output/demo", "outputs/demo"),
+            ("status outputs/demi", "outputs/demo"),
+            ("schema wanx-v1 nestedd", "nested"),
+            ("plam", "plan"),
+        ],
+    )
+    def test_are_told_what_was_meant(self, work, line, meant):
+        (work.folder / "nested").mkdir()
+        work.posters(1, path="nested/posters.yaml")
+        work.dsrun(work.posters(1), "--emulate")
+        outcome = work.dsrun(*line.split())
+        assert outcome.code == 2
+        assert f"(did you mean {meant}" in outcome.err
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("plan demo.yaml --yes", "It is an option of run, cron."),
+            ("validate demo.yaml --retry-failed", "It is an option of run, plan."),
+            ("plan demo.yaml --retry-faild", "Did you mean '--retry-failed'?"),
+            ("plan demo.yaml --env-fil x", "Did you mean '--env-file'?"),
+        ],
+    )
+    def test_of_options_are_not_confused_with_other_options(self, work, line, words):
+        work.posters(1)
+        outcome = work.dsrun(*line.split())
+        assert outcome.code == 2
+        assert words in outcome.err
+        assert outcome.err.count("--") == 2 or "Did" in outcome.err
+
 
 class TestWrongWords:
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import tzlocal
+import yaml
 
 from dsrun.cli.main import cli
 from dsrun.common.settings import lasting_environment
@@ -118,7 +120,12 @@ def test_every_variable_of_a_run_is_handed_on_or_has_a_reason_not_to_be():
         f"DSRUN_{option}"
         for option in ["OUT", "SET", "ALLOW_FILES", "ENV_FILE", "EMULATE", "CATCH_UP"]
     }  # options
-    names |= {"DSRUN_IF_RUNNING", "DSRUN_NO_PROGRESS", "DSRUN_JITTER"}  # are decided by dsrun cron
+    names |= {
+        "DSRUN_IF_RUNNING",
+        "DSRUN_NO_PROGRESS",
+        "DSRUN_JITTER",
+        "DSRUN_JSON",
+    }  # are decided by dsrun cron
     names |= {"DSRUN_DATE", "DSRUN_DRY_RUN", "DSRUN_RESUBMIT_UNKNOWN"}  # are for once
     of_run = {parameter.envvar for parameter in cli.commands["run"].params if parameter.envvar}
     every = dict.fromkeys(of_run, "x")
@@ -258,3 +265,143 @@ def test_the_json_of_times_has_the_pipeline(work):
     (item,) = json.loads(work.dsrun("cron", nightly(work), "--next", "1", "--json").out)
     assert item.keys() == {"name", "pipeline", "at"}
     assert item["pipeline"] == str(work.folder / "demo.yaml")
+
+
+DEAR = """
+schedule: {schedule}
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {{number: {{range: [1, 50]}}}}
+    input: {{prompt: "a lantern {{{{ number }}}}"}}
+"""
+K8S = ["--kubernetes", "--image", "dsrun:1"]
+FORMS = pytest.mark.parametrize("form", [[], ["--systemd"], K8S], ids=["cron", "unit", "cronjob"])
+
+
+class TestCost:
+    @FORMS
+    def test_of_a_run_above_confirm_above_is_told_and_agreed_to(self, work, form):
+        work.pipeline(DEAR.format(schedule='"@daily"'), confirm_above="1 CNY")
+        outcome = work.dsrun("cron", "demo.yaml", *form)
+        assert "--yes" in outcome.out
+        assert re.search(
+            r"warning: demo\.yaml: each run may cost [\d.]+ CNY, more than confirm_above \(1 CNY\)",
+            outcome.err,
+        )
+
+    @FORMS
+    @pytest.mark.parametrize("above", ["100 CNY", None])
+    def test_of_a_run_below_it_is_not(self, work, form, above):
+        work.pipeline(DEAR.format(schedule='"@daily"'), confirm_above=above)
+        outcome = work.dsrun("cron", "demo.yaml", *form)
+        assert "--yes" not in outcome.out
+        assert "may cost" not in outcome.err
+
+    def test_is_none_of_an_emulated_run(self, work):
+        work.pipeline(DEAR.format(schedule='"@daily"'), confirm_above="1 CNY")
+        assert "--yes" not in work.dsrun("cron", "demo.yaml", "--emulate").out
+
+    @pytest.mark.parametrize(("value", "is_said"), [("1", False), ("0", True)])
+    def test_that_dsrun_yes_agrees_to_is_not_told_again(self, work, monkeypatch, value, is_said):
+        monkeypatch.setenv("DSRUN_YES", value)
+        work.pipeline(DEAR.format(schedule='"@daily"'), confirm_above="1 CNY")
+        assert ("may cost" in work.dsrun("cron", "demo.yaml").err) is is_said
+
+    def test_that_cannot_be_told_yet_is_a_warning(self, work):
+        text = DEAR.format(schedule='"@daily"').replace("{{ number", "{{ nope")
+        work.pipeline(text, confirm_above="1 CNY")
+        outcome = work.dsrun("cron", "demo.yaml")
+        assert outcome.code == 0
+        assert "what a run costs cannot be told yet" in outcome.err
+
+
+class TestKey:
+    @pytest.mark.parametrize("form", [[], ["--systemd"]], ids=["cron", "unit"])
+    @pytest.mark.parametrize(
+        ("text", "is_said"),
+        [("HOOK=x", True), ("DASHSCOPE_API_KEY=", True), ("DASHSCOPE_API_KEY=sk-x", False),
+         ("DASHSCOPE_API_KEY_FILE_PATH=/run/key", False)],
+    )  # fmt: skip
+    def test_of_the_shell_alone_is_missed_in_every_form(
+        self, work, monkeypatch, form, text, is_said
+    ):
+        monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-of-the-shell")
+        nightly(work)
+        assert "will not see DASHSCOPE_API_KEY" in work.dsrun("cron", "demo.yaml", *form).err
+        (work.folder / "env").write_text(text)
+        err = work.dsrun("cron", "demo.yaml", *form, "--env-file", "env").err
+        assert ("will not see DASHSCOPE_API_KEY" in err) is is_said
+
+    def test_in_a_file_is_all_that_is_needed(self, work, monkeypatch, key):
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        (work.folder / "key").write_text(key)
+        monkeypatch.setenv("DASHSCOPE_API_KEY_FILE_PATH", "key")
+        outcome = work.dsrun("cron", nightly(work), "--systemd")
+        assert "will not see" not in outcome.err
+        assert f"LoadCredential=api_key:{work.folder}/key" in outcome.out
+
+    def test_of_a_cronjob_is_said_to_come_from_a_secret(self, work):
+        assert "from the secret `dashscope`" in work.dsrun("cron", nightly(work), *K8S).err
+
+
+def test_kubernetes_puts_no_variable_into_a_word(work, monkeypatch):
+    monkeypatch.setenv("DSRUN_ONLY", "tone == '$(HOME)'")
+    work.pipeline(STEPS.format(schedule='"@daily"') + "params: {tone: a}\n")
+    out = work.dsrun(
+        "cron", "demo.yaml", *K8S, "--set", "tone=$(HOME) $$y", "-o", "$(PWD)"
+    ).out  # fmt: skip
+    job = yaml.safe_load(out)["spec"]["jobTemplate"]["spec"]["template"]
+    (container,) = job["spec"]["containers"]
+    assert "tone=$$(HOME) $$$$y" in container["args"]
+    assert "/pipelines/$$(PWD)" in container["args"]
+    assert {"name": "DSRUN_ONLY", "value": "tone == '$$(HOME)'"} in container["env"]
+
+
+class TestZone:
+    """TZ may hold a rule of POSIX, as a shell in China has CST-8."""
+
+    def answer(self, work, zone, *arguments):
+        command = [*work.command, "cron", "demo.yaml", *arguments]
+        return work.spawn_command(command, env=os.environ | {"TZ": zone}).end()
+
+    @pytest.mark.parametrize(
+        ("zone", "offset"),
+        [("CST-8", "+0800"), ("<+0530>-5:30", "+0530"), ("UTC0", "+0000"), ("MST7", "-0700")],
+    )
+    def test_is_read_from_a_rule(self, work, zone, offset):
+        nightly(work)
+        shown = self.answer(work, zone, "--next", "1")
+        assert (shown.code, shown.err) == (0, "")
+        assert f" 02:30 {offset} " in shown.out
+        assert self.answer(work, zone).code == 0
+
+    def test_of_a_rule_with_summer_time_has_both_offsets(self, work):
+        nightly(work, schedule='"0 3 1 1,7 *"')
+        shown = self.answer(work, "PST8PDT,M3.2.0,M11.1.0", "--next", "2").out
+        assert {line.split()[3] for line in shown.splitlines()} == {"-0800", "-0700"}
+
+    @pytest.mark.parametrize(("zone", "name"), [("CST-8", "Etc/GMT-8"), ("XYZ3", "Etc/GMT+3")])
+    def test_has_a_name_for_kubernetes(self, work, zone, name):
+        nightly(work)
+        assert f"timeZone: {name}\n" in self.answer(work, zone, *K8S).out
+
+    def test_without_a_name_is_refused_for_kubernetes(self, work):
+        nightly(work)
+        shown = self.answer(work, "IST-5:30", *K8S)
+        assert shown.code == 2
+        assert "give the schedule a timezone" in shown.err
+
+    def test_that_is_none_is_told_with_what_was_meant(self, work):
+        nightly(work)
+        shown = self.answer(work, "Asia/Shanghay")
+        assert shown.code == 3
+        assert "TZ is 'Asia/Shanghay', which is no time zone (did you mean Asia/Shanghai?)" in (
+            shown.err
+        )
+
+    def test_of_the_schedule_is_all_that_counts_where_it_has_one(self, work):
+        nightly(work, schedule='{cron: "@daily", timezone: Asia/Tokyo}')
+        assert self.answer(work, "nowhere", "--next", "1").code == 0
+        assert "timeZone: Asia/Tokyo\n" in self.answer(work, "nowhere", *K8S).out
+        assert self.answer(work, "nowhere", "--systemd").code == 0

@@ -231,3 +231,17 @@ class TestViews:
         assert looking.out.split() == ["status", "submitted", "submitted", "submitted"]
         standing_clock.release()
         assert child.end().code == 0
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_integers_past_64_bits_keep_their_digits(work, emulator, form):
+    number = 12345678901234567890123
+    (work.folder / "rows.json").write_text(f'[{{"id": {number}}}]', encoding="utf-8")
+    work.pipeline(
+        "steps:\n  posters:\n    operation: wanx-v1\n    matrix: {row: {file: rows.json}}\n"
+        '    input: {prompt: "a {{ row.id }}"}\n'
+    )
+    assert work.dsrun("demo.yaml").code == 0
+    text = work.dsrun("ledger", "outputs/demo", "--format", form).out
+    assert f'"id": {number}' in text
+    assert f'"prompt": "a {number}"' in text

@@ -107,6 +107,47 @@ def test_a_question_on_a_terminal_can_be_answered(work, emulator):
         assert emulator.paid() == paid
 
 
+QUESTION = """
+import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.executable, [sys.executable, "-m", "dsrun", *sys.argv[1:]])
+shown = b""
+while b"[y/N]" not in shown:
+    shown += os.read(fd, 1024)
+os.write(fd, b"\\x03")
+try:
+    while part := os.read(fd, 1024):
+        shown += part
+except OSError:
+    pass
+sys.stdout.write(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_the_first_ctrl_c_at_a_question_ends_the_run_and_leaves_nothing(work, emulator):
+    pipeline = work.posters(3, confirm_above="0.1 CNY")
+    child = work.spawn_command([sys.executable, "-c", QUESTION, pipeline])
+    outcome = child.end()
+    assert outcome.code == 130
+    assert "interrupted" in outcome.out
+    assert emulator.requests() == []
+    assert not (work.folder / "outputs").exists()
+
+
+def test_ctrl_c_at_the_question_about_notices_is_no_bug(work, emulator, tmp_path):
+    work.pipeline(
+        "notify: {on: [failure], command: [touch, told]}\n"
+        "steps: {a: {operation: wanx-v1, input: {prompt: a cat}}}"
+    )
+    outcome = work.spawn_command([sys.executable, "-c", QUESTION, "demo.yaml"]).end()
+    assert outcome.code == 130
+    assert "bug" not in outcome.out
+    assert emulator.requests() == []
+    assert not (work.folder / "told").exists()
+
+
 def test_a_bug_is_one_line_and_its_traceback_is_in_the_file_that_it_names(capsys):
     def fail():
         raise LookupError("nobody thought of this")

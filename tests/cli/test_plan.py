@@ -305,6 +305,26 @@ class TestTime:
         assert "\ntime:" not in work.dsrun("plan", "demo.yaml").out
 
 
+class TestWhatIsSentAgain:
+    def test_retry_failed_plans_the_failed_jobs(self, work, serve, posters):
+        serve("failed-task")
+        work.dsrun(posters(1, 2))
+        assert work.dsrun("plan", "demo.yaml", "--json").answer["to_send"] == 0
+        again = work.dsrun("plan", "demo.yaml", "--retry-failed", "--json").answer
+        assert again["to_send"] == again["jobs"] > 0
+
+    def test_resubmit_unknown_plans_the_unknown_ones(self, work, serve, posters):
+        serve("lost-answer", "no-list")
+        work.dsrun(posters(1, 2))
+        assert work.dsrun("plan", "demo.yaml", "--json").answer["to_send"] == 0
+        again = work.dsrun("plan", "demo.yaml", "--resubmit-unknown", "--json").answer
+        assert again["to_send"] == again["jobs"] > 0
+
+    def test_max_cost_is_that_of_the_run(self, work, posters):
+        outcome = work.dsrun("plan", posters(1, 2), "--max-cost", "0.1 CNY")
+        assert "max_cost is 0.1 CNY" in outcome.err
+
+
 class TestTouchesNothing:
     @pytest.mark.parametrize("command", ["plan", "status", "verify", "explain"])
     def test_of_a_run_that_has_ended(self, work, posters, emulator, command):
@@ -330,7 +350,7 @@ class TestTouchesNothing:
         before = tree(work.folder / "outputs")
         killed = work.dsrun("status", "demo.yaml", "--json").answer
         assert (killed["jobs"]["submitted"], killed["running"]) == (4, False)
-        assert "and was killed: run the pipeline again" in work.dsrun("status", "demo.yaml").out
+        assert "and was killed" in work.dsrun("status", "demo.yaml").out
         assert work.dsrun("plan", "demo.yaml", "--json").answer["other"] == {"submitted": 4}
         assert tree(work.folder / "outputs") == before
 

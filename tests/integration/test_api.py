@@ -128,7 +128,15 @@ class TestRunSync:
     def test_never_asks(self, work, emulator):
         result = dsrun.run_sync(work.posters(2, confirm_above="0.1 CNY"))
         assert (result.exit_code, emulator.paid()) == (3, 0)
+        assert "nothing was sent" in result.reason
+        assert not result.run_dir.exists()
         assert dsrun.run_sync(work.posters(2, confirm_above="0.1 CNY"), yes=True).ok
+
+    @pytest.mark.parametrize("out", ["s3://bucket/x", Path("gs://bucket")])
+    def test_an_address_is_no_output_directory(self, work, emulator, out):
+        with pytest.raises(dsrun.UsageError, match="address"):
+            dsrun.run_sync(work.posters(1), out=out)
+        assert not (work.folder / str(out)).exists()
 
     def test_without_a_key_raises_what_the_command_says(self, work, monkeypatch):
         with pytest.raises(dsrun.SetupError, match="DASHSCOPE_API_KEY"):
@@ -274,7 +282,15 @@ def test_a_keyword_that_cannot_be_is_told(work, words, message):
 
 def test_every_option_of_the_command_that_a_program_needs_has_its_keyword():
     of_command = {parameter.name for parameter in cli.commands["run"].params}
-    for_terminals = {"pipeline", "dry_run", "quiet", "verbose", "no_progress", "env_file"}
+    for_terminals = {
+        "pipeline",
+        "dry_run",
+        "quiet",
+        "verbose",
+        "no_progress",
+        "env_file",
+        "as_json",
+    }
     for_schedulers = {"catch_up", "jitter", "junit", "log_file", "log_format", "textfile"}
     keywords = {*RunWords.__annotations__, *PlanWords.__annotations__}
     assert of_command - for_terminals - for_schedulers == keywords - {"progress"}

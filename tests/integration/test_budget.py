@@ -1,5 +1,7 @@
 """A run never spends more than `max_cost`, and asks before it spends much."""
 
+import pytest
+
 
 class TestBudget:
     def test_max_cost_stops_before_the_request_that_would_pass_it(self, work, emulator):
@@ -44,6 +46,50 @@ class TestBudget:
         assert "--yes" in refused.err
         assert emulator.requests() == []
         assert work.dsrun(pipeline, "--yes").code == 0
+
+    @pytest.mark.parametrize("option", [[], ["--limit", "3"], ["--step", "posters"]])
+    def test_a_run_that_is_not_agreed_to_leaves_nothing_behind(self, work, emulator, option):
+        outcome = work.dsrun(work.posters(4, confirm_above="0.40 CNY"), *option)
+        assert outcome.code == 3
+        assert outcome.out == ""
+        assert "nothing was sent" in outcome.err
+        assert {path.name for path in work.folder.iterdir()} == {"demo.yaml"}
+        assert emulator.requests() == []
+
+    def test_nor_does_it_take_the_place_of_the_newest_run(self, work, emulator):
+        work.dsrun(work.posters(1))
+        newest, before = work.run_dir(), sorted((work.folder / "outputs").rglob("*"))
+        assert work.dsrun(work.posters(5, confirm_above="0.40 CNY")).code == 3
+        assert work.run_dir() == newest
+        assert sorted((work.folder / "outputs").rglob("*")) == before
+
+    def test_what_is_made_already_is_not_asked_about(self, work, emulator):
+        work.dsrun(work.posters(3))
+        assert work.dsrun(work.posters(5, confirm_above="0.40 CNY")).code == 0
+        assert emulator.paid() == 5
+
+    def test_what_is_sent_again_is_asked_about(self, work, serve):
+        serve("failed-task")
+        pipeline = work.posters(3, confirm_above="0.40 CNY")
+        assert work.dsrun(pipeline, "--yes").code == 1
+        assert work.dsrun(pipeline).code == 1  # failed jobs are not sent again by themselves
+        refused = work.dsrun(pipeline, "--retry-failed")
+        assert refused.code == 3
+        assert "0.48 CNY" in refused.err
+
+    def test_a_run_that_turns_out_dearer_than_was_agreed_sends_nothing(self, work, emulator):
+        """The cache has the results, but they are damaged."""
+        work.dsrun(work.posters(3))
+        for file in (work.folder / "outputs/.cache/objects").rglob("*-0"):
+            file.chmod(0o644)
+            file.write_bytes(b"x" * file.stat().st_size)
+        paid = emulator.paid()
+        outcome = work.dsrun(work.posters(4, confirm_above="0.40 CNY"))
+        assert outcome.code == 3
+        assert "0.64 CNY" in outcome.err
+        assert emulator.paid() == paid
+        assert "--yes" in work.dsrun("demo.yaml").err
+        assert work.dsrun("demo.yaml", "--yes").code == 0
 
     def test_a_cheap_run_is_not_asked_about(self, work, emulator):
         assert work.dsrun(work.posters(2, confirm_above="0.40 CNY")).code == 0

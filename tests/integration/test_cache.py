@@ -62,7 +62,7 @@ def objects(work, cache=".cache"):
 
 def _has_files(work, child, number):
     """Whether a child has brought in so many files, or has ended."""
-    files = list((work.folder / "outputs/demo").rglob("*.png"))
+    files = list((work.folder / "outputs/demo").glob("*/artifacts/**/*.png"))
     return len(files) >= number or child.process.poll() is not None
 
 

@@ -107,6 +107,13 @@ class TestWithTheTail:
         assert work.statuses() == {"succeeded": JOBS}
         assert "put back" not in work.dsrun("demo.yaml").err
 
+    def test_what_is_paid_already_needs_no_consent(self, work, killed):
+        gone(work)
+        outcome = work.dsrun(work.posters(JOBS, confirm_above="0.10 CNY"))
+        assert outcome.code == 0
+        assert "were put back" in outcome.err
+        assert paid(killed) == [1] * JOBS
+
     @pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name__)
     @pytest.mark.parametrize("command", ["status", "verify", "report", "ledger"])
     def test_nobody_is_shown_what_is_not_true_any_more(self, work, killed, lose, command):

@@ -292,7 +292,7 @@ class TestSummary:
         assert closing[0].startswith("8 unknown; cost so far: ")
         assert closing[1].startswith("  8 x ")
         assert "--resubmit-unknown" in closing[3]
-        assert re.fullmatch(r"\d more lines: `dsrun status \S+demo.yaml`", closing[4])
+        assert re.fullmatch(r"\d more lines: `dsrun status outputs/demo/\w+`", closing[4])
 
 
 class TestLogs:

@@ -9,7 +9,14 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dsrun.common.digest import NotCanonical, canonical_json, canonical_sha256, sha256_hex, tagged
+from dsrun.common.digest import (
+    NotCanonical,
+    canonical_json,
+    canonical_sha256,
+    parse_json,
+    sha256_hex,
+    tagged,
+)
 from dsrun.manifest.matrix import same
 
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(
@@ -124,3 +131,24 @@ def test_same_is_what_the_digest_says_of_plain_values():
     assert same(1, 1.0)
     assert not same(1, True)
     assert not same([1], {"0": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("18446744073709551616", 2**64),
+        ("-9223372036854775809", -(2**63) - 1),
+        ("9223372036854775807", 2**63 - 1),
+        ('{"a": ["12345678901234567890", 123456789012345678901, 1.5]}',
+         {"a": ["12345678901234567890", 123456789012345678901, 1.5]}),
+    ],
+)  # fmt: skip
+def test_json_is_read_with_all_digits(text, value):
+    for given_text in (text, text.encode()):
+        assert repr(parse_json(given_text)) == repr(value)
+
+
+@pytest.mark.parametrize("text", ["1" * 101, "[NaN, 12345678901234567890]", '"\\ud800" 1'])
+def test_json_that_is_none_or_too_long_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)

@@ -282,3 +282,73 @@ def test_numbers_that_fit_no_float_exactly_keep_their_value():
 
 def parsed(text):
     return parse_yaml(text, file="f.yaml").value
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        pytest.param("a:\n  <<: {b: 1}\n  <<: {c: 1}\n", [(3, 3)], id="a block"),
+        pytest.param("{<<: {b: 1}, x: 1, <<: {b: 1}}", [(1, 20)], id="in braces, equal ones"),
+        pytest.param("<<: {}\n<<: [{}]\n<<: {}\n", [(2, 1), (3, 1)], id="three"),
+        pytest.param("- {<<: {<<: {a: 1}, <<: {b: 1}}}", [(1, 21)], id="within another"),
+        pytest.param("a: {<<: {b: 1}}\nc: {<<: {b: 1}}\n", [], id="one in each mapping"),
+        pytest.param("<<: [{a: 1}, {b: 2}]\n'<<': 1\n", [], id="a list, and a key of that name"),
+    ],
+)
+def test_a_second_merge_key_is_a_duplicate_key(text, places):
+    problems = problems_of(text)
+    assert [(problem.line, problem.column) for problem in problems] == places
+    assert all("stands here a second time" in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "sign"),
+    [
+        pytest.param("a:\n\xa0\xa0b: 1\n", (2, 1), "NO-BREAK SPACE (U+00A0)", id="a key"),
+        pytest.param("a:\n  b: 1\n \u2003c: 2\n", (3, 2), "EM SPACE (U+2003)", id="within"),
+        pytest.param("a:\n\u3000b: 1\n\u3000c: 1\n", (2, 1), "IDEOGRAPHIC SPACE", id="each line"),
+        pytest.param("a:\xa0b\nc: d\n", (1, 3), "NO-BREAK SPACE (U+00A0)", id="behind a colon"),
+        pytest.param("a:\n  - x\n  -\xa0y\nb: 1\n", (3, 4), "NO-BREAK SPACE", id="behind a dash"),
+        pytest.param("a: {\u202fb: 1}", (1, 5), "NARROW NO-BREAK SPACE", id="in braces"),
+        pytest.param("a:\n\xa0 b: x\n   c: y\n", (2, 1), "NO-BREAK SPACE", id="the line above"),
+    ],
+)
+def test_a_blank_that_yaml_takes_for_a_letter_is_named_at_its_place(text, place, sign):
+    (problem,) = problems_of(text)
+    assert (problem.line, problem.column) == place
+    assert f"found {sign}" in problem.message
+
+
+def test_such_a_blank_within_a_text_or_quoted_key_is_none_of_our_business():
+    text = 'a: |\n  \u3000\u3000x\n"\xa0b": x\xa0y\n'
+    value = {"a": "\u3000\u3000x\n", "\xa0b": "x\xa0y"}
+    assert parse_yaml(text, file="f").value == value
+    (problem,) = problems_of(text + "c: [1,\n")
+    assert "U+3000" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        pytest.param("a: [red #1, blue]\nb: 1\n", True, id="a list that does not end"),
+        pytest.param("a: text #1\n  goes on\n", True, id="a text that goes on"),
+        pytest.param("a: {b: red #1, c: d}\n\ne: f\n", True, id="an empty line between"),
+        pytest.param("a: [red, blue\nb: 1\n", False, id="no comment"),
+        pytest.param("a: [red,  # a comment\n  blue\nb: 1\n", False, id="a line before the last"),
+        pytest.param("a: [red  # a comment\nb: 1\n", False, id="two blanks before it"),
+        pytest.param('a: red #1\nb: "x\n', False, id="a quote that is never closed"),
+        pytest.param("# a comment\na: [red, blue\nb: 1\n", False, id="a line of its own"),
+        pytest.param('a: ["red #1", blue\nb: 1\n', False, id="in quotes"),
+    ],
+)
+def test_a_comment_that_may_hide_what_is_missing_is_named(text, hint):
+    (problem,) = problems_of(text)
+    assert ("; in line 1 a comment begins at ` #`" in problem.message) == hint
+
+
+def problems_of(text):
+    try:
+        parse_yaml(text, file="f")
+    except ManifestError as error:
+        return error.problems
+    return ()

@@ -66,6 +66,28 @@ def test_the_example_of_github_s_documentation():
     ]
 
 
+@pytest.mark.parametrize(
+    ("includes", "replaced"),
+    [
+        pytest.param(
+            [{"a": 1, "x": 1}, {"a": 1, "x": 2}], {(1, 0, "x"): 2}, id="the same rows twice"
+        ),
+        pytest.param([{"x": 1}, {"a": 1, "x": 2}], {(1, 0, "x"): 2}, id="some of all rows"),
+        pytest.param([{"x": 1}, {"x": 2}, {"x": 3}], {(1, 0, "x"): 4, (2, 1, "x"): 4}, id="three"),
+        pytest.param([{"x": 1, "y": 1}, {"y": 2}], {(1, 0, "y"): 4}, id="one key of two"),
+        pytest.param([{"x": 1}, {"x": True}], {(1, 0, "x"): 4}, id="another type"),
+        pytest.param([{"x": 1}, {"x": 1.0}, {"x": 1}], {}, id="the same value"),
+        pytest.param([{"a": 1, "x": 1}, {"a": 2, "x": 2}], {}, id="other rows"),
+        pytest.param([{"a": 3, "x": 1}, {"a": 3, "x": 2}], {}, id="rows of their own"),
+    ],
+)
+def test_what_an_include_replaces_of_another_is_counted_on_each_pass(includes, replaced):
+    made = matrix({"a": [1, 2], "b": [1, 2]}, include=includes)
+    for _ in range(2):
+        list(made.rows())
+        assert made.replaced == replaced
+
+
 def test_the_last_axis_is_the_fastest():
     made = matrix({"a": [1, 2], "b": ["x", "y"]})
     assert [(row["a"], row["b"]) for row in made.rows()] == [
@@ -285,3 +307,18 @@ def test_equal_rows_of_a_file_are_told_apart(tmp_path):
     data = DataFile(path, shown_as="rows.txt")
     made = Matrix(axes=(Axis(names=("a",), values=data, data={"a": data}),))
     assert [made.origins(number) for number in range(3)] == [{"a": 0}, {"a": 1}, {"a": 2}]
+
+
+def test_every_row_knows_which_values_of_the_manifest_it_is_made_of():
+    made = Matrix(
+        axes=(
+            Axis(names=("a",), values=["x", "x"]),
+            Axis(names=("b", "c"), values=[{"b": 1, "c": 2}, {"b": 1, "c": 2}], zipped=True),
+        ),
+        exclude=({"a": "y"},),
+        include=({"more": 1}, {"a": "x", "more": 1}, {"a": "z", "more": 1}),
+    )
+    assert made.positions(1) == {"a": 0, "b": 1, "c": 1}
+    rows = list(made.rows())
+    assert made.rule_of(rows[1], "more") == 1
+    assert (made.positions(4), made.rule_of(rows[4], "more")) == ({}, 2)

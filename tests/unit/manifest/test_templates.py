@@ -440,3 +440,31 @@ def test_a_column_comes_before_a_method_of_the_same_name(templates):
 def test_what_would_be_huge_is_refused_before_it_is_made(templates, source):
     with pytest.raises(TemplateProblem, match=r"characters or items|more than 1000000"):
         render(templates, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        pytest.param("a sign {{your name here}}", True, id="words"),
+        pytest.param("a sign {{ your name }}", True, id="words and blanks"),
+        pytest.param('{"a": {{"b": 1}}}', True, id="JSON"),
+        pytest.param("x{{a}^2}", True, id="TeX"),
+        pytest.param("{{}}", True, id="nothing"),
+        pytest.param("100 {% off", True, id="a percent sign"),
+        pytest.param("a {# tag", True, id="a number sign"),
+        pytest.param("{{ a | }}", False, id="half an expression"),
+        pytest.param("{{ a | uper }}", False, id="a filter"),
+        pytest.param("{% inclde 'x' %}", False, id="a tag misspelt"),
+        pytest.param("{% if a %} b", False, id="a block without end"),
+        pytest.param("{% endif %}", False, id="an end without block"),
+    ],
+)
+def test_braces_that_look_literal_get_the_way_to_write_them(source, hint, tmp_path):
+    with pytest.raises(TemplateProblem) as caught:
+        Templates(Inputs(tmp_path)).compile(source)
+    assert ("between {% raw %} and {% endraw %}" in str(caught.value)) == hint
+
+
+def test_that_way_gives_the_braces(tmp_path):
+    source = "{% raw %}a sign {{your name here}}{% endraw %}"
+    assert Templates(Inputs(tmp_path)).compile(source).render({}) == "a sign {{your name here}}"

@@ -206,3 +206,36 @@ def test_a_file_name_may_use_the_seed_of_a_request_that_is_wrong_elsewhere(tmp_p
         (7, 21),
         (8, 30),
     ]
+
+
+@pytest.mark.parametrize(
+    ("filename", "advises_slug"),
+    [
+        pytest.param("../{{ a }}", True, id="a folder above"),
+        pytest.param("/{{ a }}", True, id="absolute"),
+        pytest.param('"one\\n{{ a }}"', True, id="a control character"),
+        pytest.param("{{ '🎈' | slug }}", False, id="an emoji"),
+        pytest.param("{{ '..' }}", False, id="dots alone"),
+        pytest.param("{{ a }}/{{ '🎈🎉' | slug }}", False, id="the second part"),
+        pytest.param("{{ '—' | slug }}/{{ a }}", False, id="the first part"),
+        pytest.param("{{ a }}//x", False, id="an empty part"),
+    ],
+)
+def test_slug_is_advised_only_where_it_leaves_something(tmp_path, filename, advises_slug):
+    name = filename if filename.startswith('"') else json.dumps(filename)
+    text = one_step(
+        f'    matrix: {{a: [x]}}\n    input: {{prompt: "{{{{ a }}}}"}}\n    filename: {name}\n'
+    )
+    with pytest.raises(ManifestError) as caught:
+        plan_of(tmp_path, text).check()
+    (problem,) = caught.value.problems
+    assert problem.message.endswith("`| slug` makes any text fit") == advises_slug
+    assert ("{{ NAME | slug or job.index }}" in problem.message) != advises_slug
+
+
+def test_the_advice_for_a_slug_of_nothing_gives_a_name(tmp_path):
+    text = one_step(
+        '    matrix: {a: [🎈, x]}\n    input: {prompt: "{{ a }}"}\n'
+        '    parameters: {n: 1}\n    filename: "{{ a | slug or job.index }}"\n'
+    )
+    assert [job.stems for job in jobs_of(tmp_path, text)] == [("0",), ("x",)]

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsrun.common.digest import sha256_hex
 from dsrun.common.models import Job
-from dsrun.planning.job_index import Clash, PlanIndex
+from dsrun.planning.job_index import Clash, Overlap, PlanIndex, SeedIndex, Seeds
 
 STEMS = st.lists(
     st.sampled_from(["a", "A", "a/b", "a/B", "é", "e\u0301", "ß", "SS", "灯"]),
@@ -55,6 +56,48 @@ def test_rows_of_the_same_job_may_share_a_file():
 def test_steps_have_folders_of_their_own():
     made = [job(1, step="s", index=0, stems=["a"]), job(2, step="t", index=0, stems=["a"])]
     assert indexed(made, 500)[1] == []
+
+
+@given(
+    st.lists(
+        st.builds(
+            Seeds,
+            key=st.integers(-2, 2),
+            seed=st.integers(0, 9),
+            units=st.integers(1, 4),
+            step=st.just("s"),
+            replica=st.integers(0, 1),
+        ),
+        max_size=12,
+    )
+)
+def test_overlapping_seeds_are_those_of_a_plain_count(asked):
+    paid = seeds = 0
+    for key in {item.key for item in asked}:
+        group = [item for item in asked if item.key == key]
+        all_seeds = [item.seed + i for item in group for i in range(item.units)]
+        if len(set(all_seeds)) < len(all_seeds):
+            paid, seeds = paid + len(all_seeds), seeds + len(set(all_seeds))
+    found = overlaps(asked).get("s")
+    assert (found and (found.paid, found.seeds)) == ((paid, seeds) if paid else None)
+
+
+def test_overlapping_seeds_count_for_the_last_step_that_asks():
+    one, other = Seeds(1, 5, 4, "one", 0), Seeds(1, 7, 1, "other", 0)
+    assert overlaps([one, other]) == {"other": Overlap("other", 5, 4, 4, False)}
+    assert overlaps([other, one]) == {"one": Overlap("one", 5, 4, 4, False)}
+
+
+def test_replicas_of_one_seed_are_known_from_neighbours():
+    first, again, near = Seeds(1, 5, 1, "s", 0), Seeds(1, 5, 1, "s", 1), Seeds(1, 6, 1, "s", 1)
+    assert overlaps([first, again])["s"].is_repeated
+    assert overlaps([first, near]) == {}
+
+
+def overlaps(asked):
+    with closing(SeedIndex()) as index:
+        index.add(asked)
+        return index.overlaps()
 
 
 def indexed(jobs, batch):

@@ -78,6 +78,7 @@ def test_comments_key_order_and_line_ends_do_not_count(
         pytest.param({("description",): "other words"}, id="description"),
         pytest.param({("description",): None}, id="no description"),
         pytest.param({("schedule",): "@daily"}, id="schedule"),
+        pytest.param({("x-notes",): {"a": [1, None]}}, id="a place for anchors"),
         pytest.param({("execution",): {"concurrency": 9, "max_cost": "1 CNY"}}, id="execution"),
         pytest.param({("execution",): None}, id="no execution"),
         pytest.param({("steps", "posters", "model"): "wanx-v1"}, id="the operation's own model"),

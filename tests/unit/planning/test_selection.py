@@ -29,7 +29,7 @@ FILES = {"p.csv": "name,price\ncup,3\npot,12\n"}
 
 def chosen(folder, text=TEXT, **words):
     plan = plan_of(folder, text, files=FILES)
-    chooser = Chooser(plan, Selection(**words))
+    chooser = Chooser(plan, Selection(**words), shows_all="dsrun plan demo.yaml --full")
     plan.check(chooser.visit)
     ids = [job_id for page in chooser.end().ids() for job_id in page]
     places = {job.job_id: f"{job.step}/{job.index}" for job in reversed(list(plan.jobs()))}

@@ -33,11 +33,13 @@ def test_a_value_of_an_axis_in_words(value, label):
     ],
 )
 def test_what_to_do_about_an_error(status, code, words):
-    assert words in advise(status, {"code": code, "message": "", "class": "job"})
+    assert words in advise(
+        status, {"code": code, "message": "", "class": "job"}, again="dsrun demo.yaml"
+    )
 
 
 def test_a_success_needs_no_advice():
-    assert advise("succeeded", None) is None
+    assert advise("succeeded", None, again="dsrun demo.yaml") is None
 
 
 @pytest.mark.parametrize(
