@@ -79,7 +79,7 @@ def _create_task(call: Call, operation: Operation, body: Mapping[str, Any]) -> w
     world, now = call.world, call.world.now()
     references = find_references(body)
     check_resolve_header(references, call.request.headers)
-    ailment = find_ailment(references, store=world.uploads, model=operation.model)
+    ailment = find_ailment(references, store=world.uploads, operation=operation)
     parts = operation.count_parts(body)
     task = Task(
         task_id=new_id(),

@@ -406,6 +406,7 @@ def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
             max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
             min_side=_whole_in(item, "min_side", least=0, default=0),
             max_side=_whole_in(item, "max_side", least=0, default=0),
+            max_ratio=_number_in(item, "max_ratio", least=1.0, most=_MOST, default=0.0),
         )
         for item in about["fields"]
     )

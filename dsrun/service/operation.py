@@ -64,7 +64,8 @@ class LanguageRule:
 class UploadField:
     """A place of the request that takes a local file, and what that file may be.
 
-    Formats are extensions, told by content; sides are in pixels, 0 where nothing is published.
+    Formats are extensions, told by content; sides are in pixels, 0 where nothing is published, as
+    is `max_ratio` of the longer side to the shorter one.
     """
 
     at: KeyPath
@@ -73,6 +74,7 @@ class UploadField:
     max_bytes: int
     min_side: int
     max_side: int
+    max_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

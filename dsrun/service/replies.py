@@ -307,9 +307,9 @@ def _done(operation: Operation, payload: Json) -> Done:
 
 
 def _addresses(operation: Operation, payload: Json) -> list[Result]:
-    """The results that an answer names, in its order."""
+    """The results that an answer names, in its order; without a list, the one of the answer."""
     spec = operation.artifacts
-    lists = resolve_each(payload, spec.list) if spec.list else []
+    lists = resolve_each(payload, spec.list) if spec.list else [[payload]]
     results: list[Result] = []
     for item in (item for items in lists if isinstance(items, list) for item in items):
         url = resolve(item, spec.url)
