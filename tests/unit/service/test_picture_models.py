@@ -214,9 +214,7 @@ class TestFunctions:
         assert broken(self.MODEL, changes) == ["input.mask_image_url"]
 
     def test_its_own_function_needs_a_mask(self):
-        assert broken(self.MODEL, {"input.function": MASK["function"]}) == [
-            "input.mask_image_url"
-        ]
+        assert broken(self.MODEL, {"input.function": MASK["function"]}) == ["input.mask_image_url"]
         given = {f"input.{name}": value for name, value in MASK.items()}
         assert broken(self.MODEL, given) == []
 
