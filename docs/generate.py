@@ -95,7 +95,8 @@ def _operation_parts(operation: Operation) -> Iterator[str]:
         section = operation.schema["properties"].get(name)
         if section is not None:
             yield f"### {name} of {operation.name}\n\n{section['description']}\n"
-            yield _table(section, operation.schema, operation=operation, at=(name,))
+            if section["properties"]:
+                yield _table(section, operation.schema, operation=operation, at=(name,))
             yield from _inner_parts(operation, name, section)
     if operation.short is not None:
         keys = ", ".join(f"`{key}`" for key in operation.short.keys)

@@ -508,7 +508,7 @@ def rate_words(operation: Operation) -> str:
     """`2 requests a second, 1 task running at once`."""
     rate = operation.rate
     span = "a second" if rate.per_s == 1 else f"in {rate.per_s:g} s"
-    words = f"{rate.requests} requests {span}"
+    words = f"{rate.requests} request{'s' * (rate.requests > 1)} {span}"
     running = operation.running_tasks
     if running is None:
         return words

@@ -143,9 +143,10 @@ def test_what_they_do_not_take_is_refused(emulator, words):
 
 
 def test_local_pictures_are_uploaded_into_a_list(emulator, tmp_path):
-    picture = tmp_path / "a.png"
-    Image.new("RGB", (600, 600)).save(picture)
-    waited = ImageSynthesis.wait(_create(**MIX | {"images": [str(picture)] * 2}), api_key=KEY)
+    pictures = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    for picture in pictures:
+        Image.new("RGB", (600, 600)).save(picture)
+    waited = ImageSynthesis.wait(_create(**MIX | {"images": pictures}), api_key=KEY)
     assert waited.output.task_status == "SUCCEEDED"
     assert next(iter(emulator.creates)).count("oss://") == 2
 
