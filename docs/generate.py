@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dsrun.common.resources import read_schema
-from dsrun.service.catalog import limits_of, load_catalog, price_words, rate_words
+from dsrun.service.catalog import load_catalog
+from dsrun.service.catalog_words import limits_of, price_words, rate_words
 from dsrun.service.operation import Operation
 
 HERE = Path(__file__).resolve().parent

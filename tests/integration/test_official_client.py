@@ -151,6 +151,15 @@ def test_local_pictures_are_uploaded_into_a_list(emulator, tmp_path):
     assert next(iter(emulator.creates)).count("oss://") == 2
 
 
+@pytest.mark.parametrize(("side", "status"), [(511, "FAILED"), (512, "SUCCEEDED")])
+def test_a_task_holds_a_picture_to_the_limits_of_its_own_field(emulator, tmp_path, side, status):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (side, 600)).save(picture)
+    waited = ImageSynthesis.wait(_create(**EDIT | {"base_image_url": str(picture)}), api_key=KEY)
+    assert waited.output.task_status == status
+    assert waited.output.get("code", "InvalidImageResolution") == "InvalidImageResolution"
+
+
 def test_a_translated_picture_stands_in_no_list(emulator):
     """The package has no class of its own for it: the body goes through the one of all tasks."""
     created = BaseAsyncApi.async_call(
