@@ -9,6 +9,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.pointer import put_at
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.service.catalog import load_catalog
+from dsrun.service.families import models_of
 
 CATALOG = load_catalog()
 ADDRESS = "https://pictures.example/a.png"
@@ -75,6 +76,30 @@ def test_every_bundled_file_has_the_form_of_operation_files():
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
     for name, raw in iter_operation_files():
         assert frame.problems(orjson.loads(raw)) == [], name
+
+
+def test_every_model_and_every_file_has_a_name_of_its_own():
+    names = []
+    for name, raw in iter_operation_files():
+        schema = orjson.loads(raw)
+        assert schema["title"] == name
+        models = models_of(schema)
+        assert models or schema["properties"]["model"]["const"] == name
+        names += [name, *models]
+    assert len(names) == len({*names})
+
+
+def test_a_ratio_is_told_with_its_sides():
+    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    schema = orjson.loads(dict(iter_operation_files())["qwen-mt-image"])
+    [field] = schema["x-dsrun"]["uploads"]["fields"]
+    for wrong in (0.5, "10", 0):
+        field["max_ratio"] = wrong
+        assert [problem.path[-1] for problem in frame.problems(schema)] == ["max_ratio"]
+    field["max_ratio"] = 1
+    assert frame.problems(schema) == []
+    del field["max_side"]
+    assert len(frame.problems(schema)) == 1
 
 
 @pytest.mark.parametrize("model", REQUESTS)
