@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dsrun.common.resources import read_schema
-from dsrun.service.catalog import limits_of, load_catalog, price_words, rate_words
+from dsrun.service.catalog import load_catalog
+from dsrun.service.catalog_words import limits_of, price_words, rate_words
 from dsrun.service.operation import Operation
 
 HERE = Path(__file__).resolve().parent
@@ -95,8 +96,9 @@ def _operation_parts(operation: Operation) -> Iterator[str]:
         section = operation.schema["properties"].get(name)
         if section is not None:
             yield f"### {name} of {operation.name}\n\n{section['description']}\n"
-            yield _table(section, operation.schema, operation=operation, at=(name,))
-            yield from _item_tables(operation, name, section)
+            if section["properties"]:
+                yield _table(section, operation.schema, operation=operation, at=(name,))
+            yield from _inner_parts(operation, name, section)
     if operation.short is not None:
         keys = ", ".join(f"`{key}`" for key in operation.short.keys)
         yield f"In `input`, {keys} may stand for the parts of the message:\n"
@@ -107,15 +109,15 @@ def _operation_parts(operation: Operation) -> Iterator[str]:
         yield ""
 
 
-def _item_tables(operation: Operation, name: str, schema: Schema) -> Iterator[str]:
-    """The fields of the items of lists, however deep."""
+def _inner_parts(operation: Operation, name: str, schema: Schema) -> Iterator[str]:
+    """The fields of mappings and of the items of lists, however deep."""
     for key, inner in schema["properties"].items():
-        items = inner.get("items", {})
-        if "properties" in items:
-            place = f"{name}.{key}[]"
+        place = f"{name}.{key}[]" if "items" in inner else f"{name}.{key}"
+        holder = inner.get("items", inner)
+        if "properties" in holder:
             yield f"#### {place} of {operation.name}\n"
-            yield _table(items, operation.schema)
-            yield from _item_tables(operation, place, items)
+            yield _table(holder, operation.schema)
+            yield from _inner_parts(operation, place, holder)
 
 
 def _table(

@@ -90,7 +90,7 @@ def _create_task(
     world, now = call.world, call.world.now()
     references = find_references(body)
     check_resolve_header(references, call.request.headers)
-    ailment = size_ailment or find_ailment(references, store=world.uploads, model=operation.model)
+    ailment = size_ailment or find_ailment(references, store=world.uploads, operation=operation)
     parts = operation.count_parts(body)
     task = Task(
         task_id=new_id(),

@@ -6,16 +6,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from dsrun.emulator.operations import Operation
 from dsrun.emulator.tasks import Ailment
 from dsrun.emulator.uploads import UploadedFile, UploadStore
 from dsrun.emulator.wire import Refusal
 
 RESOLVE_HEADER = "X-DashScope-OssResourceResolve"
 
-# Limits of ref_img, by the page of the wanx-v1 create call.
-LARGEST_BYTES = 10 * 2**20
-SHORTEST_SIDE = 256
-LONGEST_SIDE = 4096
+LARGEST_BYTES = 10 * 2**20  # of every published limit
 THUMBNAIL_SIDE = 256
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
@@ -27,25 +25,40 @@ _UNREACHABLE = Ailment(
 )
 
 
-def find_references(body: Mapping[str, Any]) -> list[str]:
-    """Addresses directly below `input` in fields that name a picture."""
-    fields = body["input"].items()
-    return [text for name, text in fields if isinstance(text, str) and _names_file(name)]
+def find_references(body: Mapping[str, Any]) -> dict[str, str]:
+    """Addresses below `input` in fields that name a picture, or a list of them; by pointer."""
+    found: dict[str, Any] = {}
+    for name, value in body["input"].items():
+        if not _names_file(name):
+            continue
+        if isinstance(value, list):
+            found |= {f"/input/{name}/{index}": item for index, item in enumerate(value)}
+        else:
+            found[f"/input/{name}"] = value
+    return {place: text for place, text in found.items() if isinstance(text, str)}
 
 
-def check_resolve_header(references: list[str], headers: Mapping[str, str]) -> None:
+def check_resolve_header(references: Mapping[str, str], headers: Mapping[str, str]) -> None:
     resolves = headers.get(RESOLVE_HEADER, "").lower() == "enable"
-    if not resolves and any(url.startswith("oss://") for url in references):
+    if not resolves and any(url.startswith("oss://") for url in references.values()):
         message = "Unable to download the media resource during the data inspection process."
         raise Refusal(400, "InvalidParameter.DataInspection", message)
 
 
-def find_ailment(references: list[str], *, store: UploadStore, model: str) -> Ailment | None:
+def find_ailment(
+    references: Mapping[str, str], *, store: UploadStore, operation: Operation
+) -> Ailment | None:
     """Why the task will fail: it fetches and checks its pictures only when it runs."""
-    for url in references:
+    fields = operation.rules.get("uploads", {}).get("fields", ())
+    limits = {field["at"]: field for field in fields}
+    for place, url in references.items():
         if url.startswith("oss://"):
-            uploaded = store.find(url, model=model)
-            ailment = _UNREACHABLE if uploaded is None else _judge_picture(uploaded)
+            uploaded = store.find(url, model=operation.model)
+            ailment = (
+                _UNREACHABLE
+                if uploaded is None
+                else _judge_picture(uploaded, limits.get(place, {}))
+            )
         else:
             ailment = None if _may_be_reached(url) else _UNREACHABLE
         if ailment is not None:
@@ -53,9 +66,9 @@ def find_ailment(references: list[str], *, store: UploadStore, model: str) -> Ai
     return None
 
 
-def find_thumbnail(references: list[str], *, store: UploadStore, model: str) -> bytes:
+def find_thumbnail(references: Mapping[str, str], *, store: UploadStore, model: str) -> bytes:
     """A small PNG of the first uploaded picture, to be drawn into the results; may be empty."""
-    for url in references:
+    for url in references.values():
         uploaded = store.find(url, model=model) if url.startswith("oss://") else None
         if uploaded is not None:
             return _thumbnail(uploaded.head)
@@ -86,10 +99,11 @@ def _may_be_reached(url: str) -> bool:
 
 
 def _names_file(field: str) -> bool:
-    return any(word in field.split("_") for word in ("img", "image", "url"))
+    return any(word in field.split("_") for word in ("img", "image", "images", "url"))
 
 
-def _judge_picture(uploaded: UploadedFile) -> Ailment | None:
+def _judge_picture(uploaded: UploadedFile, limits: Mapping[str, Any]) -> Ailment | None:
+    """`limits` are those of the field in the operation file; empty where it names none."""
     if uploaded.size > LARGEST_BYTES:
         return Ailment(
             code="BadRequest.TooLarge", message="The size of the input image exceeds 10 MB."
@@ -105,9 +119,11 @@ def _judge_picture(uploaded: UploadedFile) -> Ailment | None:
             code="InvalidImageFormat",
             message=f"The format of the input image must be one of {', '.join(FORMATS)}.",
         )
-    if min(sides) < SHORTEST_SIDE or max(sides) > LONGEST_SIDE:
+    shortest, longest = limits.get("min_side", 1), limits.get("max_side", max(sides))
+    ratio = limits.get("max_ratio", max(sides))
+    if min(sides) < shortest or max(sides) > longest or max(sides) > ratio * min(sides):
         return Ailment(
             code="InvalidImageResolution",
-            message=f"The input image must be {SHORTEST_SIDE} to {LONGEST_SIDE} pixels a side.",
+            message=f"The input image must be {shortest} to {longest} pixels a side.",
         )
     return None

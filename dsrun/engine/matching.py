@@ -13,9 +13,9 @@ from typing import NamedTuple
 from dsrun.common.doubt import LATE_S, Doubt, Span
 from dsrun.common.models import Json
 from dsrun.common.pointer import resolve
-from dsrun.service.catalog import asked_value
 from dsrun.service.lists import Caller, MadeRow, TaskRow
 from dsrun.service.operation import Operation
+from dsrun.service.operation_file import asked_value
 
 _EDGE_S = 0.05  # the error of the list's times where our own tasks date them
 _SURE_S = 2.0  # the same where a date, or tasks of another run, show how far clocks are apart

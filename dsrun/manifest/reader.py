@@ -47,8 +47,9 @@ from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.notify import read_notify
 from dsrun.manifest.schedule import read_schedule, schedule_faults
-from dsrun.service.catalog import Catalog, constants
+from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
+from dsrun.service.operation_file import constants
 
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
 PIPELINE_SUFFIXES = (".yaml", ".yml")

@@ -19,7 +19,8 @@ from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
-from dsrun.service.catalog import Catalog, constants
+from dsrun.service.catalog import Catalog
+from dsrun.service.operation_file import constants
 from dsrun.service.request import artifact_count, fill_request, laid_over
 from dsrun.service.short_form import MixedForms, WrittenOut, write_out
 

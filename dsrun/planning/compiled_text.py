@@ -15,7 +15,7 @@ from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.model import Text
 from dsrun.manifest.template_errors import LITERAL, TemplateProblem
 from dsrun.manifest.templates import Render, Templates
-from dsrun.service.catalog import schema_at
+from dsrun.service.operation_file import schema_at
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 _DOLLAR = "${{"

@@ -14,7 +14,8 @@ from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.common.yaml_misread import printed, respelled_words
 from dsrun.manifest.files import DataFile, decoded
 from dsrun.manifest.model import Manifest, Step
-from dsrun.service.catalog import Catalog, schema_at
+from dsrun.service.catalog import Catalog
+from dsrun.service.operation_file import schema_at
 
 _SECTIONS = ("matrix", "input", "parameters", "filename")
 _NAMES = ("file", "glob", "upload")  # the name of a file that is not there is told anyway

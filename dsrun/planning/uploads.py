@@ -211,7 +211,7 @@ def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str,
 def _check_sides(data: IO[bytes], extension: str, name: str, field: UploadField) -> None:
     from PIL import Image  # noqa: PLC0415  # start-up: only a plan with pictures pays for it
 
-    allowed = f"{field.min_side}x{field.min_side} to {field.max_side}x{field.max_side}"
+    allowed = _sides_words(field)
     try:
         # Only the header is read, so a picture of very many pixels is no danger here.
         with (
@@ -225,9 +225,16 @@ def _check_sides(data: IO[bytes], extension: str, name: str, field: UploadField)
     except Exception as error:  # a decoder may fail in any way on foreign bytes
         words = f"{show(name)}: the picture's header cannot be read: {error}"
         raise UploadFault("format", words) from error
-    if min(sides) < field.min_side or max(sides) > field.max_side:
+    is_even = not field.max_ratio or max(sides) <= field.max_ratio * min(sides)
+    if min(sides) < field.min_side or max(sides) > field.max_side or not is_even:
         words = f"{show(name)} has {sides[0]}x{sides[1]} pixels; allowed: {allowed}"
         raise UploadFault("sides", words)
+
+
+def _sides_words(field: UploadField) -> str:
+    words = f"{field.min_side}x{field.min_side} to {field.max_side}x{field.max_side}"
+    ratio = f"{field.max_ratio:g}"
+    return f"{words}, width:height from 1:{ratio} to {ratio}:1" if field.max_ratio else words
 
 
 def _alternatives(words: Sequence[str]) -> str:

@@ -1,12 +1,9 @@
-"""The operations that dsrun knows, read from their files; their limits and prices in words."""
+"""The operations that dsrun knows, read from their files."""
 
-import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -15,26 +12,16 @@ from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.picture_size import KEYWORD as SIZE
-from dsrun.common.picture_size import size_words
-from dsrun.common.pointer import KeyPath, dotted, pointer, resolve, value_at
+from dsrun.common.pointer import dotted
 from dsrun.common.resources import iter_operation_files, read_schema
-from dsrun.common.units import Price, Rate
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
 from dsrun.service.families import members, models_of
 from dsrun.service.operation import (
-    ArtifactSpec,
-    Fill,
-    LanguageRule,
-    MadeList,
     Operation,
-    Polling,
-    TaskList,
-    UploadField,
-    Uploads,
 )
+from dsrun.service.operation_file import parse_operation
 from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
@@ -45,18 +32,10 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
-from dsrun.service.short_form import Part, ShortForm
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
 _WORKSPACE = "x-dashscope-workspace"
-_ASYNC = ("X-DashScope-Async", "enable")
-
-_DAY_S = 86400.0
-_MOST = 1_000_000
-_NEEDED = object()
-_LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
-_LONGEST_NAME = 64
 
 
 class Catalog:
@@ -282,275 +261,3 @@ def check_endpoint(endpoint: Mapping[str, Json]) -> None:
                 f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
                 "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names",
             )
-
-
-def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
-    """The record of an operation file. Raises KeyError, TypeError or ValueError on a bad one."""
-    about = schema["x-dsrun"]
-    endpoint = about["endpoint"]
-    return Operation(
-        name=name,
-        family=family or name,
-        description=schema["description"],
-        schema=schema,
-        protocol=about["protocol"],
-        method=endpoint["method"],
-        path=endpoint["path"],
-        headers=_headers(endpoint["headers"], about["protocol"]),
-        timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
-        fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
-        artifacts=_parse_artifacts(about["artifacts"]),
-        outputs=about["outputs"],
-        price=_parse_price(about["price"]),
-        rate=_parse_rate(about["limits"]),
-        running_tasks=_whole_in(about["limits"], "running_tasks", default=None),
-        polling=_parse_polling(about.get("polling")),
-        languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
-        uploads=_parse_uploads(about.get("uploads")),
-        recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
-        short=_parse_short(about.get("short")),
-    )
-
-
-def _headers(headers: Mapping[str, Json], protocol: str) -> Mapping[str, Json]:
-    """A create makes a task only with the header that asks for one."""
-    is_asked = protocol != "task" or any(name.lower() == _ASYNC[0].lower() for name in headers)
-    return headers if is_asked else {**headers, _ASYNC[0]: _ASYNC[1]}
-
-
-def constants(schema: Mapping[str, Json]) -> Json:
-    """The part of a request that has only one legal value, such as `model`."""
-    fixed: dict[str, Json] = {}
-    for key, inner in schema.get("properties", {}).items():
-        if "const" in inner:
-            fixed[key] = inner["const"]
-        elif inner.get("type") == "object" and (below := constants(inner)):
-            fixed[key] = below
-    return fixed
-
-
-def schema_at(schema: Mapping[str, Json], path: KeyPath) -> Mapping[str, Json]:
-    """The sub-schema of the value at `path`; empty where the schema says nothing."""
-    for step in path:
-        below = (
-            schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
-        )
-        if not isinstance(below, Mapping):
-            return {}
-        schema = below
-    return schema
-
-
-def asked_value(request: Json, operation: Operation, at: str) -> Json:
-    """What a request asks for at a JSON pointer: its own value, else the schema's default."""
-    asked = resolve(request, at)
-    return schema_at(operation.schema, pointer(at) or ()).get("default") if asked is None else asked
-
-
-def _parse_rate(about: Mapping[str, Json]) -> Rate:
-    return Rate(
-        requests=_whole_in(about, "requests"), per_s=_number_in(about, "per_s", most=_DAY_S)
-    )
-
-
-def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
-    at = pointer(item["at"]) or ()
-    return Fill(
-        at=at,
-        value=item.get("value"),
-        derive=item.get("derive"),
-        span=pointer(item.get("span")),
-        length=_whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),
-        maximum=_parse_maximum(schema_at(schema, at), derives="derive" in item),
-    )
-
-
-def _parse_maximum(schema: Mapping[str, Json], *, derives: bool) -> int:
-    """What dsrun derives itself must be a number that the ledger can hold."""
-    if not derives:
-        return int(schema.get("maximum", 0))
-    return int(_whole_in(schema, "maximum", least=0, most=_LARGEST, default=0))
-
-
-def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> LanguageRule:
-    named_by = pointer(item.get("named_by"))
-    return LanguageRule(
-        at=pointer(item["at"]) or (),
-        languages=tuple(item.get("languages", ())),
-        named_by=named_by,
-        default=schema_at(schema, named_by or ()).get("default", ""),
-    )
-
-
-def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
-    names = (
-        "list",
-        "url",
-        "error_code",
-        "error_message",
-        "base64",
-        "format",
-        "sample_rate",
-        "asked",
-        "asked_rate",
-    )
-    return ArtifactSpec(
-        media=about["media"],
-        count=pointer(about.get("count")),
-        seed=pointer(about.get("seed")),
-        url_hours=_number_in(about, "url_hours", most=_MOST, default=24.0),
-        **{name: about.get(name) for name in names},
-    )
-
-
-def _parse_amount(value: Json) -> Decimal:
-    words = f'amount: found {value!r}; allowed: 0 up to {_MOST}, such as "0.16"'
-    try:
-        amount = Decimal("NaN" if isinstance(value, bool) else str(value))
-    except ArithmeticError:
-        raise ValueError(words) from None
-    if not (amount.is_finite() and 0 <= amount <= _MOST):
-        raise ValueError(words)
-    return amount
-
-
-def _parse_price(about: Mapping[str, Json]) -> Price:
-    return Price(
-        amount=_parse_amount(about["amount"]),
-        currency=about["currency"],
-        unit=about["unit"],
-        billed=about.get("billed"),
-        count=pointer(about.get("count")),
-        as_of=about["as_of"],
-    )
-
-
-def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
-    if about is None:
-        return None
-    return Polling(
-        first_s=_number_in(about, "first_s", least=0.0, most=_DAY_S),
-        factor=_number_in(about, "factor", least=1.0, most=_MOST),
-        max_s=_number_in(about, "max_s", most=_DAY_S),
-        timeout_s=_number_in(about, "timeout_s", most=_DAY_S * 365),
-    )
-
-
-def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
-    if about is None:
-        return None
-    fields = (
-        UploadField(
-            at=pointer(item["at"]) or (),
-            media=item["media"],
-            formats=tuple(item["formats"]),
-            max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
-            min_side=_whole_in(item, "min_side", least=0, default=0),
-            max_side=_whole_in(item, "max_side", least=0, default=0),
-            max_ratio=_number_in(item, "max_ratio", least=1.0, most=_MOST, default=0.0),
-        )
-        for item in about["fields"]
-    )
-    return Uploads(
-        fields=tuple(fields),
-        hours=_number_in(about, "hours", most=_MOST),
-        rate=_parse_rate(about),
-        lost=frozenset(about["lost"]),
-    )
-
-
-def _parse_short(about: Mapping[str, Json] | None) -> ShortForm | None:
-    if about is None:
-        return None
-    parts = (
-        Part(key=item["key"], becomes=item["as"], is_many=item.get("many", False))
-        for item in about["parts"]["from"]
-    )
-    content = tuple(int(k) if k.isdigit() else k for k in pointer(about["parts"]["at"]) or ())
-    form = ShortForm(base=about["base"], content=content, parts=tuple(parts))
-    if not isinstance(value_at({"input": form.base}, content), list):
-        raise ValueError("short.parts.at names no list of short.base")  # noqa: TRY004  # bad data
-    return form
-
-
-def _model_of(schema: Mapping[str, Json]) -> str | None:
-    return schema_at(schema, ("model",)).get("const")
-
-
-def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> TaskList | MadeList | None:
-    if about is None:
-        return None
-    if about["by"] == "task-list":
-        return TaskList(
-            model_name=about.get("model_name", model),
-            confirm=about.get("confirm", {}),
-            size=about.get("size"),
-        )
-    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
-    return MadeList(
-        page=pointer(about["page"]) or (),
-        page_size=pointer(about["page_size"]) or (),
-        **{name: about[name] for name in names},
-    )
-
-
-def _number_in(
-    about: Mapping[str, Json], key: str, *, most: float, least: float | None = None,
-    default: Any = _NEEDED,
-) -> Any:  # fmt: skip
-    """The number at a key: above 0, or from `least`, up to `most`. Raises KeyError, ValueError."""
-    if default is not _NEEDED and about.get(key) is None:
-        return default
-    value = about[key]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    is_enough = is_number and (value > 0 if least is None else value >= least)
-    if not (is_enough and math.isfinite(value) and value <= most):
-        range_ = "above 0" if least is None else f"from {least:g}"
-        raise ValueError(f"{key}: found {value!r}; allowed: a number {range_} up to {most:g}")
-    return value
-
-
-def _whole_in(
-    about: Mapping[str, Json], key: str, *, least: int = 1, most: int = _MOST,
-    default: Any = _NEEDED,
-) -> Any:  # fmt: skip
-    """The whole number at a key. Raises KeyError, ValueError."""
-    value = _number_in(about, key, least=least, most=most, default=default)
-    if value is not default and not isinstance(value, int):
-        raise ValueError(f"{key}: found {value!r}; allowed: a whole number")
-    return value
-
-
-def limits_of(schema: Mapping[str, Json]) -> str:
-    """`integer, 1 to 4`; an enum's values are shown by the caller."""
-    kind = schema.get("type", "")
-    words = [kind if isinstance(kind, str) else " or ".join(kind)]
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        words.append(f"{low} to {high}")
-    elif low is not None or high is not None:
-        words.append(f"at least {low}" if high is None else f"at most {high}")
-    if "minItems" in schema and "maxItems" in schema:
-        words.append(f"{schema['minItems']} to {schema['maxItems']} items")
-    if "maxLength" in schema:
-        words.append(f"at most {schema['maxLength']} characters")
-    if SIZE in schema:
-        words.append(size_words(schema[SIZE]))
-    return ", ".join(word for word in words if word)
-
-
-def price_words(operation: Operation) -> str:
-    """`0.16 CNY an image (2026-06)`."""
-    price = operation.price
-    return f"{price} ({price.as_of})"
-
-
-def rate_words(operation: Operation) -> str:
-    """`2 requests a second, 1 task running at once`."""
-    rate = operation.rate
-    span = "a second" if rate.per_s == 1 else f"in {rate.per_s:g} s"
-    words = f"{rate.requests} requests {span}"
-    running = operation.running_tasks
-    if running is None:
-        return words
-    return f"{words}, {running} task{'s' * (running > 1)} running at once"

@@ -12,7 +12,7 @@ from typing import Any
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
-from dsrun.service.catalog import limits_of, price_words, rate_words
+from dsrun.service.catalog_words import limits_of, price_words, rate_words
 from dsrun.service.operation import Fill, Operation
 from dsrun.service.short_form import ShortForm
 

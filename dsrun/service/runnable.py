@@ -13,13 +13,13 @@ from dsrun.common.pointer import EACH, KeyPath, pointer
 from dsrun.service.self_contained import Fault
 
 # Where the results of each protocol stand in its answer: what is needed, and what may be there.
-_NEEDED = {"task": ("list", "url"), "sync": ("base64",)}
+_NEEDED = {"task": ("url",), "sync": ("base64",)}
 _OPTIONAL = {
-    "task": ("error_code", "error_message", "count", "url_hours"),
+    "task": ("list", "error_code", "error_message", "count", "url_hours"),
     "sync": ("format", "sample_rate", "asked", "asked_rate"),
 }
 _READ = {
-    "task": "the results of a task are addresses, an item of a list each",
+    "task": "the results of a task are addresses, an item of a list each or the only one",
     "sync": "the result of a sync operation is one file, as base64 text in the answer",
 }
 _WITH_EACH = (

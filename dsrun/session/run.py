@@ -28,7 +28,7 @@ from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
-from dsrun.service.catalog import asked_value
+from dsrun.service.operation_file import asked_value
 from dsrun.service.request import ranges_of
 from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter

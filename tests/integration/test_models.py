@@ -1,6 +1,8 @@
-"""A family of models: each is an operation of its own, in its own lane."""
+"""A family of models: each is an operation of its own, in its own lane; and more picture models."""
 
 import orjson
+import pytest
+from PIL import Image
 
 STEPS = """\
 steps:
@@ -84,3 +86,60 @@ def test_a_problem_of_a_part_is_told_where_it_is_written(work):
     refused = work.dsrun("validate", work.pipeline(MESSAGES.replace("in oil", '""')))
     assert refused.code == 2
     assert "steps.edit.input.prompt: found an empty text" in refused.err
+
+
+PICTURES = """\
+steps:
+  draw:
+    operation: qwen-image-tasks
+    model: qwen-image-plus
+    matrix: {thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+  edit:
+    operation: wanx2.1-imageedit
+    input:
+      function: description_edit_with_mask
+      prompt: a red hat
+      base_image_url: {upload: a.png}
+      mask_image_url: {upload: mask.png}
+    parameters: {n: 2}
+  mix:
+    operation: wan2.5-i2i-preview
+    input: {prompt: both, images: ["https://pictures.example/a.png", "https://a.example/b.png"]}
+    parameters: {n: 2, size: 1280*1280}
+  translate:
+    operation: qwen-mt-image
+    matrix: {language: [en, ja]}
+    input: {image_url: {upload: a.png}, source_lang: zh, target_lang: "{{ language }}"}
+"""
+
+
+def test_pictures_are_drawn_edited_and_translated(work):
+    for name, colour in (("a.png", "red"), ("mask.png", "white")):
+        Image.new("RGB", (512, 600), colour).save(work.folder / name)
+    outcome = work.dsrun("run", work.pipeline(PICTURES), "--emulate", "--no-progress")
+    assert outcome.code == 0, outcome.err
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    rows = [orjson.loads(line) for line in (run_dir / "results.jsonl").read_bytes().splitlines()]
+    assert {row["status"] for row in rows} == {"succeeded"}
+    assert [len(row["artifacts"]) for row in rows] == [1, 1, 2, 2, 1, 1]
+    assert [row["cost"]["amount"] for row in rows] == [0.2, 0.2, 0.28, 0.4, 0.003, 0.003]
+    assert rows[0]["request"]["parameters"]["size"] == "1664*928"
+    assert rows[2]["request"]["input"]["mask_image_url"].keys() == {"upload"}
+
+
+def test_a_picture_at_the_edge_of_what_a_model_takes_is_worked_on(work):
+    Image.new("RGB", (15, 150)).save(work.folder / "a.png")
+    translate = "steps:\n" + PICTURES[PICTURES.index("  translate:") :]
+    outcome = work.dsrun("run", work.pipeline(translate), "--emulate", "--no-progress")
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize("size", [(511, 512), (512, 4097)], ids=str)
+def test_a_picture_that_a_model_does_not_take_is_not_sent(work, size):
+    Image.new("RGB", (512, 512)).save(work.folder / "a.png")
+    Image.new("RGB", size).save(work.folder / "mask.png")
+    refused = work.dsrun("validate", work.pipeline(PICTURES))
+    assert refused.code == 2
+    assert "steps.edit.input.mask_image_url.upload: " in refused.err
+    assert "512x512 to 4096x4096" in refused.err

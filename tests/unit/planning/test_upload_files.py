@@ -74,6 +74,25 @@ def test_one_pixel_less_or_more_is_refused(size, find):
     assert caught.value.kind == "sides"
 
 
+class TestRatio:
+    """The longer side is at most ten times the shorter one, where that is published."""
+
+    [FIELD] = load_catalog()["qwen-mt-image"].uploads.fields
+
+    @pytest.mark.parametrize("size", [(15, 15), (150, 15), (15, 150), (8192, 820)], ids=str)
+    def test_up_to_it_a_picture_is_good(self, size, find):
+        (find.root / "refs/a").write_bytes(picture(size=size))
+        assert find.files.find("refs/a", self.FIELD).extension == "png"
+
+    @pytest.mark.parametrize("size", [(151, 15), (15, 151), (8192, 819), (14, 15)], ids=str)
+    def test_beyond_it_a_picture_is_refused(self, size, find):
+        (find.root / "refs/a").write_bytes(picture(size=size))
+        words = "pixels; allowed: 15x15 to 8192x8192, width:height from 1:10 to 10:1"
+        with pytest.raises(UploadFault, match=words) as caught:
+            find.files.find("refs/a", self.FIELD)
+        assert caught.value.kind == "sides"
+
+
 def test_ten_megabytes_are_good_and_a_byte_more_is_not(find):
     content = picture()
     whole = content + bytes(FIELD.max_bytes - len(content))

@@ -10,8 +10,9 @@ from jsonschema import Draft202012Validator
 from dsrun.common.errors import ManifestError
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.units import Rate
-from dsrun.service.catalog import constants, load_catalog, parse_operation, schema_at
+from dsrun.service.catalog import load_catalog
 from dsrun.service.operation import Fill, Polling
+from dsrun.service.operation_file import constants, parse_operation, schema_at
 
 FILES = dict(iter_operation_files())
 

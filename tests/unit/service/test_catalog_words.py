@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from dsrun.common.units import Rate
-from dsrun.service.catalog import limits_of, load_catalog, price_words, rate_words
+from dsrun.service.catalog import load_catalog
+from dsrun.service.catalog_words import limits_of, price_words, rate_words
 
 WANX = load_catalog()["wanx-v1"]
 
@@ -40,5 +41,7 @@ def test_a_rate_has_its_span_and_the_running_tasks():
     assert rate_words(WANX) == "2 requests a second, 1 task running at once"
     slow = dataclasses.replace(WANX, rate=Rate(requests=2, per_s=60), running_tasks=None)
     assert rate_words(slow) == "2 requests in 60 s"
+    single = dataclasses.replace(WANX, rate=Rate(requests=1, per_s=1), running_tasks=None)
+    assert rate_words(single) == "1 request a second"
     wide = dataclasses.replace(WANX, running_tasks=5)
     assert rate_words(wide) == "2 requests a second, 5 tasks running at once"

@@ -40,6 +40,7 @@ POLICY = {
     "oss_access_key_id": "id", "x_oss_object_acl": "private", "x_oss_forbid_overwrite": "true",
 }  # fmt: skip
 VOICE = load_catalog()["qwen-voice-design"]
+TRANSLATION = load_catalog()["qwen-mt-image"]
 PARTIAL = {
     "request_id": "r-1",
     "output": {
@@ -211,6 +212,33 @@ class TestTasks:
     def test_a_result_of_no_known_shape_is_missing_and_no_crash(self, item):
         done = task({"output": {"task_status": "SUCCEEDED", "results": [item]}})
         assert done.results == (Missing("NoResult", "no address given"),)
+
+    @pytest.mark.parametrize(
+        ("output", "result"),
+        [
+            pytest.param({"image_url": "http://a/b.jpg"}, Address("http://a/b.jpg"), id="there"),
+            pytest.param(
+                {"image_url": "http://a/b.jpg", "message": "No text detected for translation"},
+                Address("http://a/b.jpg"),
+                id="there, with a message",
+            ),
+            pytest.param(
+                {"code": "C", "message": "m"}, Missing("C", "m"), id="missing, with a reason"
+            ),
+            pytest.param({"image_url": ""}, Missing("NoResult", "no address given"), id="empty"),
+            pytest.param({"image_url": None}, Missing("NoResult", "no address given"), id="null"),
+            pytest.param({"image_url": [7]}, Missing("NoResult", "no address given"), id="a list"),
+            pytest.param(
+                {"results": [{"url": "http://a/b.jpg"}]},
+                Missing("NoResult", "no address given"),
+                id="elsewhere",
+            ),
+        ],
+    )
+    def test_the_one_result_of_an_answer_stands_in_no_list(self, output, result):
+        payload = {"output": {"task_status": "SUCCEEDED", **output}, "usage": {"image_count": 1}}
+        done = read_task(TRANSLATION, reply(payload))
+        assert (done.results, done.billed) == ((result,), 1)
 
     def test_what_it_repeats_of_its_request(self):
         results = [{"orig_prompt": "a lantern"}, {"orig_prompt": ""}, {"url": "u"}]
