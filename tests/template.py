@@ -27,6 +27,8 @@ from typing import IO
 
 import dsrun
 
+# The encodings of its streams are those of its start, whatever the test that needs it first has set.
+_ENVIRONMENT = dict(os.environ)
 MOST_BYTES = 1 << 20  # of one order, with its whole environment
 APART = ("dsrun.__main__", "dsrun.emulator")  # what runs when imported, what a run does not need
 
@@ -83,6 +85,7 @@ class Template:
             self._process = subprocess.Popen(
                 [sys.executable, str(Path(__file__)), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
+                env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C at pytest is not for it

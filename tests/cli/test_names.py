@@ -291,7 +291,7 @@ class TestOutput:
         work.pipeline(CAT, confirm_above="0.01 CNY")
         code, told = on_terminal(work, "demo.yaml", typed=b"\xe9\xff\nn\n", LC_ALL="C.UTF-8")
         assert code == 3
-        assert b"invalid input" in told
+        assert b"please answer y or n" in told
         assert emulator.requests() == []
 
 

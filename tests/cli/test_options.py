@@ -9,7 +9,7 @@ params: {tone: noon sun, count: 2, warm: false, ratio: 0.5, tags: [a, b]}
 steps:
   posters:
     operation: wanx-v1
-    input: {prompt: "{{ params.tone }} {{ params.warm }} {{ params.ratio }} {{ params.tags }}"}
+    input: {prompt: "{{ params.tone }} {{ params.warm }} {{ params.ratio }} {{ params.tags | tojson }}"}
     parameters: {n: "{{ params.count }}"}
 """
 
@@ -22,12 +22,12 @@ class TestSet:
         return job["request"]["input"]["prompt"], job["request"]["parameters"]["n"]
 
     def test_without_it_the_manifest_counts(self, work):
-        assert self.prompt(work) == ("noon sun False 0.5 ['a', 'b']", 2)
+        assert self.prompt(work) == ('noon sun false 0.5 ["a", "b"]', 2)
 
     def test_values_take_the_type_that_the_manifest_gives(self, work):
         options = ["count=3", "warm=true", "ratio=2", "tags=[c]", "tone=7"]
         arguments = [word for option in options for word in ("--set", option)]
-        assert self.prompt(work, *arguments) == ("7 True 2 ['c']", 3)
+        assert self.prompt(work, *arguments) == ('7 true 2 ["c"]', 3)
 
     def test_a_value_may_hold_any_sign(self, work):
         assert self.prompt(work, "--set", "tone=a=b: #c, {d}")[0].startswith("a=b: #c, {d} ")

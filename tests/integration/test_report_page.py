@@ -410,7 +410,7 @@ steps:
     matrix:
       weight: [0.5, 1.0, 1.0e+3]
       item: [{sku: 9007199254740993, 1: one, 0: nought}]
-    input: {prompt: "{{ weight }} {{ item }} {{ params.strength }}"}
+    input: {prompt: "{{ weight }} {{ item | tojson }} {{ params.strength }}"}
 """
     assert dsrun(work, work.pipeline(steps)).code == 0
     reader = read(work.run_dir() / "report.html")
