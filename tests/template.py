@@ -27,7 +27,7 @@ from typing import IO
 
 import dsrun
 
-# The encodings of its streams are those of its start, whatever the test that needs it first has set.
+# Its streams are encoded as at its start, whatever the test that needs it first has set.
 _ENVIRONMENT = dict(os.environ)
 MOST_BYTES = 1 << 20  # of one order, with its whole environment
 APART = ("dsrun.__main__", "dsrun.emulator")  # what runs when imported, what a run does not need

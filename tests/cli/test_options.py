@@ -9,7 +9,8 @@ params: {tone: noon sun, count: 2, warm: false, ratio: 0.5, tags: [a, b]}
 steps:
   posters:
     operation: wanx-v1
-    input: {prompt: "{{ params.tone }} {{ params.warm }} {{ params.ratio }} {{ params.tags | tojson }}"}
+    input:
+      prompt: "{{ params.tone }} {{ params.warm }} {{ params.ratio }} {{ params.tags | tojson }}"
     parameters: {n: "{{ params.count }}"}
 """
 
