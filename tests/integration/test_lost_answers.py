@@ -77,7 +77,7 @@ class TestLostAnswer:
 
     def test_voices_that_were_not_made_are_made(self, work, serve):
         service = serve("server-error")
-        service.strike_only(2)
+        service.strike_only(1)
         assert work.dsrun(work.pipeline(LOST_VOICES)).code == 0
         assert list(service.creates().values()) == [1, 1, 1]
         assert work.query("SELECT 1 FROM attempt WHERE outcome = 'lost'")
