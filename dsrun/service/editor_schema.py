@@ -106,12 +106,12 @@ def _choice(operations: list[Operation]) -> Schema:
 
 
 def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """The operations of each file that serves several models."""
+    """The operations of each file that serves several models, by the name of the file."""
     families: dict[str, list[Operation]] = {}
     for item in operations:
         if item.family != item.name:
             families.setdefault(item.family, []).append(item)
-    return families
+    return dict(sorted(families.items()))
 
 
 def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dsrun.service.catalog import load_catalog
 from tests.language_server import LanguageServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -19,6 +20,8 @@ VALID = [
     *ROOT.glob("examples/**/*.yaml"),
     *ROOT.glob("pipelines/*.yaml"),
 ]
+CATALOG = load_catalog()
+OPERATIONS = ", ".join(f'"{name}"' for name in (*CATALOG.names, *CATALOG.families))
 HEAD = """\
 version: 1
 name: posters
@@ -100,7 +103,7 @@ STYLES = (
                 (
                     5,
                     "wanx-v9",
-                    'Value is not accepted. Valid values: "qwen-voice-design", "wanx-v1".',
+                    f"Value is not accepted. Valid values: {OPERATIONS}.",
                 )
             ],
             id="an operation that is none",
@@ -178,7 +181,8 @@ def test_a_problem_is_marked_where_it_stands(step, problems, editor):
 
 def test_operations_are_proposed_with_their_price_and_limits(editor):
     found = editor.completions(HEAD + "    operation: |\n")
-    assert found.keys() == {"qwen-voice-design", "wanx-v1"}
+    assert found.keys() == {*CATALOG.names, *CATALOG.families}
+    assert {"qwen-voice-design", "wanx-v1", "wan-t2i"} < found.keys()
     words = found["wanx-v1"]["documentation"]["value"]
     assert "0.16 CNY an image (2026-06)" in words
     assert "2 requests a second, 1 task running at once" in words
