@@ -47,8 +47,8 @@ def _params(given: Sequence[Any]) -> Iterator[str]:
 
 def _raw(given: Sequence[Any]) -> Any:
     """The first pipeline as YAML, whatever is wrong with it otherwise."""
-    from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file  # noqa: PLC0415
-    from dsrun.common.yaml_document import parse_yaml  # noqa: PLC0415
+    from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
+    from dsrun.common.yaml_document import parse_yaml
 
     path = next((path for path in map(_path, given) if path.is_file()), None)
     if path is None:
@@ -73,8 +73,8 @@ def _mapping(value: Any, name: str) -> dict[str, Any]:
 
 def _axes(given: Sequence[Any]) -> Iterator[str]:
     """What the rows and columns of a contact sheet of this run can be."""
-    from dsrun.common.lockfile import read_lockfile  # noqa: PLC0415
-    from dsrun.session.opening import run_dir_of  # noqa: PLC0415
+    from dsrun.common.lockfile import read_lockfile
+    from dsrun.session.opening import run_dir_of
 
     yield from ("step", "seed", "picture")
     manifest = read_lockfile(run_dir_of(_path(given[0]))).get("manifest") if given else None
@@ -83,21 +83,21 @@ def _axes(given: Sequence[Any]) -> Iterator[str]:
 
 
 def _schemas(given: Sequence[Any]) -> Iterable[str]:
-    from dsrun.cli.schema import known_schemas  # noqa: PLC0415
+    from dsrun.cli.schema import known_schemas
 
     del given
     return known_schemas(Path(), ())
 
 
 def _shipped(given: Sequence[Any]) -> Iterable[str]:
-    from dsrun.cli.init import shipped  # noqa: PLC0415
+    from dsrun.cli.init import shipped
 
     del given
     return shipped()
 
 
 def _faults(given: Sequence[Any]) -> Iterable[str]:
-    from dsrun.emulator import FAULTS  # noqa: PLC0415
+    from dsrun.emulator import FAULTS
 
     del given
     return ["list", *FAULTS]

@@ -66,7 +66,7 @@ def slow_services(outlook: Outlook) -> Iterator[str]:
         if running is not None and count > running:
             yield (
                 f"{operation.name} runs {count_of(running, 'task')} at a time, so these "
-                f"{count_of(count, 'task')} take {count // running} times as long as one"
+                f"{count_of(count, 'task')} take {-(-count // running)} times as long as one"
             )
 
 
