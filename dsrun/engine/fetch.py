@@ -95,7 +95,7 @@ class Fetcher:
 
     async def write(self, job: OpenJob, operation: Operation, content: Content) -> Fetched:
         """Write a result that came in the answer itself."""
-        spec = operation.artifacts
+        spec = operation.main
         declared = content.format or resolve(orjson.loads(job.body), spec.asked)
         incoming = self._sink.incoming()
         incoming.add(content.data)
@@ -112,7 +112,7 @@ class Fetcher:
         return Fetched(tuple(artifacts_of(saved, 0, sample_rate=content.sample_rate)), "")
 
     def _change(self, job: OpenJob, operation: Operation, index: int, seed: int | None) -> Any:
-        if self._tagging is None or operation.artifacts.media != "image":
+        if self._tagging is None or operation.main.media != "image":
             return None
         return self._tagging(job, index, seed=seed)
 
@@ -143,7 +143,7 @@ class Fetcher:
             incoming = self._sink.incoming()
             try:
                 async with self._control.interruptible(paid=True):
-                    await self._api.fetch(url, incoming, most=LARGEST[operation.artifacts.media])
+                    await self._api.fetch(url, incoming, most=LARGEST[operation.main.media])
                 if attempt < self._max_attempts:
                     # On the last try a file without its end is kept: the service has no better one.
                     _check_end(incoming)
@@ -152,7 +152,7 @@ class Fetcher:
                 saved = await self._sink.keep(
                     incoming,
                     stems=file_names(job, index),
-                    media=operation.artifacts.media,
+                    media=operation.main.media,
                     change=change,
                 )
             except _OtherSize as error:

@@ -355,5 +355,5 @@ def _unsuccessful(answer: Failed | Gone) -> JobResult:
 
 
 def _first_seed(request: Json, operation: Operation) -> int | None:
-    seed = value_at(request, operation.artifacts.seed)
+    seed = value_at(request, operation.main.seed)
     return seed if isinstance(seed, int) else None

@@ -6,8 +6,6 @@ from pathlib import Path
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import disk_error
 
-VERSION = 7
-
 _MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
 WANTED_UNITS = f"max(0, min(wanted, {_MOST_UNITS}))"
 
@@ -170,6 +168,8 @@ MIGRATIONS = (
         WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
 )
+
+VERSION = len(MIGRATIONS)
 
 _SINCE_SOURCES = 5
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent

@@ -68,9 +68,9 @@ class CompiledStep:
         self.operation = catalog[step.operation]
         self.uploads = UploadFields(self.operation.uploads, files)
         self.document = manifest.document
-        self.gives_seed = _is_given(step.body, self.operation.artifacts.seed)
-        self._seed_key = _key_of(self.operation.artifacts.seed)
-        self._count_key = _key_of(self.operation.artifacts.count)
+        self.gives_seed = _is_given(step.body, self.operation.main.seed)
+        self._seed_key = _key_of(self.operation.main.seed)
+        self._count_key = _key_of(self.operation.main.count)
         self._validator = catalog.validator(step.operation)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         schema = self.operation.schema
@@ -153,14 +153,14 @@ class CompiledStep:
     @property
     def may_overlap(self) -> bool:
         """Whether two of the step's requests may ask for one seed, or one request for several."""
-        at = self.operation.artifacts.count
+        at = self.operation.main.count
         filled = {fill.at: fill.value for fill in self.operation.fills}
         count = value_at(self.step.body, at) or filled.get(at or ())
         return self.gives_seed and (self.step.repeat > 1 or (at is not None and count != 1))
 
     def seeds(self, job: Job) -> Seeds | None:
         """The seeds that a job asks for; None where it names none."""
-        seed = value_at(job.request, self.operation.artifacts.seed)
+        seed = value_at(job.request, self.operation.main.seed)
         if type(seed) is not int and not isinstance(seed, float):
             return None
         # No text of the body can hold these: its quotes are escaped there.
@@ -292,17 +292,17 @@ class CompiledStep:
     def _stems(self, variables: dict[str, Any], request: Json, job_id: str) -> tuple[str, ...]:
         count = artifact_count(request, self.operation)
         if count > _MOST_ARTIFACTS:
-            at = ("steps", self.step.name, *(self.operation.artifacts.count or ()))
+            at = ("steps", self.step.name, *(self.operation.main.count or ()))
             words = f"found {count}; allowed: up to {_MOST_ARTIFACTS} results of one request"
             raise self._row_problem("count", at, words)
         if self._filename is None:
             index = variables["job"]["index"]
             stem = f"{index:05d}-{job_id[:8]}"
-            if self.operation.artifacts.count is None:
+            if self.operation.main.count is None:
                 return (stem,)
             return tuple(f"{stem}-{i}" for i in range(count))
         variables["job"] = {**variables["job"], "id": job_id}
-        seed = value_at(request, self.operation.artifacts.seed)
+        seed = value_at(request, self.operation.main.seed)
         own_seed = "seed" not in variables["matrix"] and isinstance(seed, int | float)
         stems = []
         for i in range(count):
@@ -314,7 +314,7 @@ class CompiledStep:
 
     def _stem_problems(self, variables: dict[str, Any]) -> list[Finding]:
         """What is wrong with the file names of a job whose request is not valid."""
-        if self.operation.artifacts.seed is not None:
+        if self.operation.main.seed is not None:
             variables.setdefault("seed", 0)
         try:
             self._stems(variables, {}, "0" * 64)

@@ -140,7 +140,7 @@ class Plan:
                     f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one "
                     f"seed gives one {unit}: {_overlap_cause(overlap)}"
                 )
-                at = ("steps", compiled.step.name, *(compiled.operation.artifacts.seed or ()))
+                at = ("steps", compiled.step.name, *(compiled.operation.main.seed or ()))
                 yield self.manifest.document.problem(at, words)
 
     def _note_rules(self) -> None:

@@ -123,7 +123,7 @@ def _places(view: LedgerReader, run_dir: Path) -> list[Place]:
 
     def makes_pictures(operation: str) -> bool:
         """An operation of the user's own, of which nothing has come, may."""
-        return operation not in catalog or catalog[operation].artifacts.media == "image"
+        return operation not in catalog or catalog[operation].main.media == "image"
 
     return list(find_places(entries, asked, makes_pictures=makes_pictures))
 

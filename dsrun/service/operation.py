@@ -1,4 +1,4 @@
-"""What the catalog says of one API, read from its operation file. Frozen; no behaviour."""
+"""What the catalog says of one API, read from its operation file. Frozen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +132,7 @@ class Operation:
     headers: Mapping[str, str]
     timeout_s: float
     fills: tuple[Fill, ...]
-    artifacts: ArtifactSpec
+    artifacts: tuple[ArtifactSpec, ...]  # the main kind first
     outputs: Mapping[str, str]
     price: Price
     rate: Rate
@@ -142,3 +142,8 @@ class Operation:
     uploads: Uploads | None = None
     recovery: TaskList | MadeList | None = None
     short: ShortForm | None = None
+
+    @property
+    def main(self) -> ArtifactSpec:
+        """The kind of results that alone decides whether a job is partial or failed."""
+        return self.artifacts[0]

@@ -44,7 +44,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
-        artifacts=_parse_artifacts(about["artifacts"]),
+        artifacts=(_parse_artifacts(about["artifacts"]),),
         outputs=about["outputs"],
         price=_parse_price(about["price"]),
         rate=_parse_rate(about["limits"]),

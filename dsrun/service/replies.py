@@ -290,7 +290,7 @@ def _task_id(payload: Json) -> str | None:
 
 def _holds_result(operation: Operation, payload: Json) -> bool:
     """Whether an answer has anything of what the operation makes at once."""
-    spec = operation.artifacts
+    spec = operation.main
     places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
     return any(resolve(payload, at) not in (None, "") for at in places)
 
@@ -308,7 +308,7 @@ def _done(operation: Operation, payload: Json) -> Done:
 
 def _addresses(operation: Operation, payload: Json) -> list[Result]:
     """The results that an answer names, in its order; without a list, the one of the answer."""
-    spec = operation.artifacts
+    spec = operation.main
     lists = resolve_each(payload, spec.list) if spec.list else [[payload]]
     results: list[Result] = []
     for item in (item for items in lists if isinstance(items, list) for item in items):
@@ -326,7 +326,7 @@ def _addresses(operation: Operation, payload: Json) -> list[Result]:
 
 
 def _content(operation: Operation, payload: Json) -> Content | Missing:
-    spec = operation.artifacts
+    spec = operation.main
     try:
         data = _decoded(resolve(payload, spec.base64))
     except ValueError as error:

@@ -48,7 +48,7 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 
 def artifact_count(request: Json, operation: Operation) -> int:
     """How many artifacts, and billed units, a request asks for."""
-    count = value_at(request, operation.artifacts.count)
+    count = value_at(request, operation.main.count)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 
@@ -69,7 +69,7 @@ def part_request(request: Request, operation: Operation, *, first: int, count: i
     Where the operation has seeds, they are those that these artifacts would have had.
     """
     part: Request = copy.deepcopy(request)
-    count_at, seed_at = operation.artifacts.count, operation.artifacts.seed
+    count_at, seed_at = operation.main.count, operation.main.seed
     if count_at:
         put_at(part, count_at, count)
     seed = value_at(request, seed_at)

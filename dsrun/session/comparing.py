@@ -41,7 +41,7 @@ class Comparison:
         await ledger.reopen([JobStatus.UNKNOWN], among=[ledger.view.lost_rows()])
         number = 0
         for job in self._pending():
-            media = self._run.plan.catalog[job.operation].artifacts.media
+            media = self._run.plan.catalog[job.operation].main.media
             made = pictures_of(job, self._run.layout.run_dir, media=media)
             if made:
                 units = len({item.index for item in made})

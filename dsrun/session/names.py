@@ -51,9 +51,7 @@ def _refusals(
 ) -> Iterator[tuple[str, str, str]]:
     """Job id, path and reason of each name that is refused."""
     trial = NameTrial(layout.run_dir)
-    endings = {
-        name: _ENDINGS.get(catalog[name].artifacts.media, _ANY_ENDING) for name in catalog.names
-    }
+    endings = {name: _ENDINGS.get(catalog[name].main.media, _ANY_ENDING) for name in catalog.names}
     for page in view.pending_names():
         for job_id, operation, names in page:
             for name in names:

@@ -122,7 +122,7 @@ class _Repair:
         known = replace(known, **restoring.kept(job.job_id))
         known = _of_attempts(known, restoring.attempts(job.job_id))
         known = replace(known, **self._late.get(job.job_id, {}))
-        artifacts = self._files_of(job, known, restoring, media=operation.artifacts.media)
+        artifacts = self._files_of(job, known, restoring, media=operation.main.media)
         wanted = len(job.stems[0])
         made = {item.index for item in artifacts}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:

@@ -255,12 +255,12 @@ async def _settle_answered(run: OpenRun) -> None:
 
 def _settled(run: OpenRun, job: OpenJob) -> JobResult:
     operation = run.plan.catalog[job.operation]
-    saved = run.store.find(file_names(job, 0), media=operation.artifacts.media, undo=untagged)
+    saved = run.store.find(file_names(job, 0), media=operation.main.media, undo=untagged)
     if saved is None:
         words = "dsrun was stopped between reading the answer and writing its file"
         error = JobError(code="NotWritten", message=words, kind="partial")
         return JobResult(status=JobStatus.PARTIAL, error=error)
-    asked = operation.artifacts.asked_rate
+    asked = operation.main.asked_rate
     rate = asked_value(orjson.loads(job.body), operation, asked) if asked else None
     artifacts = tuple(artifacts_of(saved, 0, sample_rate=rate))
     return JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts)
@@ -294,7 +294,7 @@ async def _reopen_partial(run: OpenRun, *, asking_since: str | None) -> None:
     """Ask again for what is missing, where an operation can make it alone."""
     ledger = run.ledger
     for job_id, operation, missing in ledger.view.partial_jobs():
-        if not (run.plan.catalog[operation].artifacts.count and missing):
+        if not (run.plan.catalog[operation].main.count and missing):
             continue
         if asking_since and ledger.view.can_be_fetched(job_id, since=asking_since):
             await ledger.reopen_task(job_id)
