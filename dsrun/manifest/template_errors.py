@@ -81,7 +81,7 @@ def unreadable(
     `known`: the names that there are of each kind, `filter` and `test`.
     """
     jinjas = error.message or ""
-    span = _unclosed(jinjas, source) or _word_at(source, _offset(error.lineno, source))
+    span = _unclosed(jinjas, source) or _word_at(source, offset_of(error.lineno, source))
     words = _plain_words(jinjas, known)
     words += _raw_hint(jinjas, words, source, span[0])
     message = f"the template cannot be read: {words}"
@@ -119,7 +119,7 @@ def _plain_words(message: str, known: Mapping[str, Iterable[str]]) -> str:
 
 def unrendered(message: str, number: int, source: str, file: str) -> TemplateProblem:
     """The problem of a template that fails while it is rendered, in the expression at `number`."""
-    start, end = _tag_around(source, _offset(number, source))
+    start, end = _tag_around(source, offset_of(number, source))
     for match in _NAMED.finditer(message):
         name = match[1] or match[2]
         word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)").search(source, start, end)
@@ -141,7 +141,7 @@ def misnamed(message: str, tree: nodes.Template, name: str, source: str, file: s
     return TemplateProblem(message, file=file)
 
 
-def _offset(number: int, source: str) -> int:
+def offset_of(number: int, source: str) -> int:
     """The offset that a number of Jinja's stands for: a token's, or that of a line's start."""
     if number >= _BASE:
         return number - _BASE

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from jinja2 import (
@@ -26,6 +27,7 @@ from dsrun.common.digest import NotCanonical, canonical_sha256
 from dsrun.common.models import Json
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
+from dsrun.manifest.late_values import LateParts, Reference, StepAxis
 from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting
 from dsrun.manifest.spelling import spelled
 from dsrun.manifest.template_errors import TemplateProblem, misnamed, unreadable, unrendered
@@ -39,6 +41,7 @@ _SHORT = 200  # characters of a slug that is kept
 _LONG_NUMBER = re.compile(r"[0-9][0-9a-fA-FxXoObB_]{1000,}")
 _NO_WORD = re.compile(r"[\W_]+")
 
+_NO_AXES: Mapping[str, StepAxis] = MappingProxyType({})
 _REPEATING: tuple[type[nodes.Node], ...] = (nodes.For, nodes.Call, nodes.CallBlock, nodes.Include)
 
 Variables = Mapping[str, Any]
@@ -49,9 +52,16 @@ class Template:
     """One compiled template: call it with variables."""
 
     def __init__(
-        self, render: Render, uses: frozenset[str], run_values: frozenset[str], *, native: bool
+        self,
+        render: Render,
+        uses: frozenset[str],
+        run_values: frozenset[str],
+        *,
+        native: bool,
+        late: tuple[Reference, ...] = (),
     ) -> None:
         self.render = render
+        self.late = late  # what it takes of steps above, known once they have run
         self.uses = uses  # names of the variables that it reads
         self.run_values = run_values  # names that it reads from `run`; "*": all of them
         self.native = native  # a single expression, whose value keeps its type
@@ -81,11 +91,14 @@ class Templates:
         """The variables of a rendering: the values, and below them Jinja's own names."""
         return {**self._env.globals, **values}
 
-    def compile(self, source: str) -> Template:
-        """Compile a template. Raises TemplateProblem."""
+    def compile(self, source: str, *, axes: Mapping[str, StepAxis] = _NO_AXES) -> Template:
+        """Compile a template; `axes` are those whose values are rows of steps above.
+
+        Raises TemplateProblem.
+        """
         try:
             with self._env.reading():
-                return self._compiled(source)
+                return self._compiled(source, axes)
         except TemplateSyntaxError as error:
             raise self._unreadable(error, source, error.name or "") from error
         except (RecursionError, SyntaxError, MemoryError) as error:
@@ -94,15 +107,32 @@ class Templates:
         except ValueError as error:
             raise _too_long_a_number(source) from error
 
-    def _compiled(self, source: str) -> Template:
+    def _compiled(self, source: str, axes: Mapping[str, StepAxis]) -> Template:
         tree = self._env.parse(source)
         parts = self._with_includes(tree, source)
         uses = frozenset(name for part in parts for name in self._names(*part, source))
         run_values = frozenset(name for _, part in parts for name in _run_values(part))
         expression = _single_expression(tree)
+        late = self._late_parts(parts, axes, source, is_single=expression is not None)
         if expression is None:
-            return Template(self._text(tree, source), uses, run_values, native=False)
-        return Template(self._value(expression, source), uses, run_values, native=True)
+            render = _filling(self._text(tree, source), late)
+            return Template(render, uses, run_values, native=False, late=tuple(late.references))
+        render = self._value(expression, source) if late.alone is None else late.alone.value
+        return Template(render, uses, run_values, native=True, late=tuple(late.references))
+
+    def _late_parts(
+        self,
+        parts: Iterable[tuple[str, nodes.Template]],
+        axes: Mapping[str, StepAxis],
+        own: str,
+        *,
+        is_single: bool,
+    ) -> LateParts:
+        """The late values of the template; a file that it includes can have none."""
+        (_, tree), *included = parts
+        for file, part in included:
+            LateParts(part, axes, source=self._source(file, own), file=file, takes_none=True)
+        return LateParts(tree, axes, source=own, is_single=is_single)
 
     def _names(self, file: str, tree: nodes.Template, own: str) -> set[str]:
         try:
@@ -182,6 +212,13 @@ class Templates:
                 raise self._failed(error, source, place) from error
 
         return _once_if_too_costly(render)
+
+
+def _filling(render: Render, late: LateParts) -> Render:
+    """The rendering, with late values in place of their marks."""
+    if not late.references:
+        return render
+    return lambda variables: late.filled(str(render(variables)), variables)
 
 
 def _once_if_too_costly(render: Render) -> Render:

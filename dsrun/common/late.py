@@ -1,0 +1,133 @@
+"""Late values: what a request takes of another job, known once that job has ended. Pure.
+
+A plan has a late value in place of the value itself. It names the job that gives it, so that a
+request and its identity are known before any job has run; `resolved` puts the values in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dsrun.common.models import Json
+
+_LONGEST = 255  # characters, as Jinja's truncate has it
+_LEEWAY = 5  # characters that truncate lets stand
+
+
+class LateFilter(NamedTuple):
+    """A filter that is applied once the value is known, with its arguments in order."""
+
+    name: str
+    args: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A value of a job: of its output at the JSON pointer `at`, or its file of that number."""
+
+    job_id: str
+    at: str | None = None
+    file: int | None = None
+    filters: tuple[LateFilter, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """As it stands in a planned request; it enters the job's id."""
+        told: dict[str, Json] = {"from": self.job_id}
+        if self.at is not None:
+            told["at"] = self.at
+        else:
+            told["file"] = self.file
+        if self.filters:
+            told["filters"] = [[one.name, *one.args] for one in self.filters]
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class LateText:
+    """A text of which some parts are late."""
+
+    parts: tuple[str | Late, ...]
+
+    def as_json(self) -> dict[str, Json]:
+        return {"parts": [part if isinstance(part, str) else part.as_json() for part in self.parts]}
+
+
+def late_of(value: Json) -> Late | LateText:
+    """A late value from its JSON form. Raises KeyError, TypeError where it is none."""
+    if "parts" in value:
+        parts = (part if isinstance(part, str) else _one_of(part) for part in value["parts"])
+        return LateText(tuple(parts))
+    return _one_of(value)
+
+
+def _one_of(value: Json) -> Late:
+    filters = tuple(LateFilter(name, tuple(args)) for name, *args in value.get("filters", ()))
+    return Late(job_id=value["from"], at=value.get("at"), file=value.get("file"), filters=filters)
+
+
+def iter_late(value: Late | LateText) -> Iterator[Late]:
+    """Each value that a late value, or a late text, is made of."""
+    if isinstance(value, Late):
+        yield value
+    else:
+        yield from (part for part in value.parts if isinstance(part, Late))
+
+
+def resolved(value: Late | LateText, known: Callable[[Late], Json]) -> Json:
+    """The value itself; `known` gives that of a job. Within a text it must be a text or a number.
+
+    Raises TypeError where a filter, or a text, meets anything else.
+    """
+    if isinstance(value, Late):
+        return _filtered(known(value), value.filters)
+    parts = (
+        part if isinstance(part, str) else _text(_filtered(known(part), part.filters))
+        for part in value.parts
+    )
+    return "".join(parts)
+
+
+def _filtered(value: Json, filters: tuple[LateFilter, ...]) -> Json:
+    for one in filters:
+        if not isinstance(value, str):
+            raise TypeError(f"the filter {one.name} takes a text, and this is {value!r:.40}")
+        value = FILTERS[one.name](value, *one.args)
+    return value
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"a text takes texts and numbers, and this is {value!r:.40}")
+
+
+def _trim(text: str, characters: str | None = None) -> str:
+    return text.strip(characters)
+
+
+def _truncate(
+    text: str,
+    length: int = _LONGEST,
+    killwords: bool = False,  # Jinja's own arguments
+    end: str = "...",
+    leeway: int = _LEEWAY,
+) -> str:
+    if len(text) <= length + leeway:
+        return text
+    kept = text[: length - len(end)]
+    return (kept if killwords else kept.rsplit(" ", 1)[0]) + end
+
+
+def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    return text.replace(old, new, count)
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {  # they do what Jinja's filters of these names do
+    "trim": _trim,
+    "truncate": _truncate,
+    "replace": _replace,
+    "lower": str.lower,
+    "upper": str.upper,
+}

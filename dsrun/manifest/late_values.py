@@ -1,0 +1,329 @@
+"""Finds what a template takes of a step above: values that nobody knows before that step has run.
+
+A late value may stand alone or within a text, with a few filters. It is never tested, counted,
+looped over or set: that is decided on the template's syntax tree, since a stand-in for the value
+would let a template work on its own text.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+from dsrun.common.late import FILTERS, Late, LateFilter, LateText
+from dsrun.common.messages import nearest
+from dsrun.common.models import Json
+from dsrun.manifest.template_errors import TemplateProblem, offset_of
+
+OUTPUT, FILE, FILES = "output", "artifact", "artifacts"
+LATE_WORDS = frozenset({OUTPUT, FILE, FILES})
+_KNOWN_OF_FILE = frozenset({"index", "seed"})
+_ARGUMENTS = {  # the names of the filters' arguments, in Jinja's order
+    "trim": ("chars",),
+    "truncate": ("length", "killwords", "end", "leeway"),
+    "replace": ("s", "old", "new", "count"),
+}
+_SPELLED = re.compile(r"\w+(?:\.\w+|\[[^\[\]]*\])*")
+_TOKEN = secrets.token_hex(8)  # so that no text of a row can be taken for a mark
+_MARK = re.compile(rf"\x02{_TOKEN}:(\d+)\x03")
+_CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
+_ALLOWED = (
+    "it may stand alone, or within a text, with the filters " + ", ".join(sorted(FILTERS)) + " and "
+    "constant arguments; nothing can be computed from it before it is there"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepAxis:
+    """What a template can read of an axis whose values are the rows of a step.
+
+    `kind` is `row`, `file` (`each: artifact`) or `group`. `axes` are the step's own, by name, with
+    a StepAxis where one is a step again; `files` is how many a row asks for, None where the model
+    chooses.
+    """
+
+    step: str
+    kind: str = "row"
+    axes: Mapping[str, "StepAxis | None"] = field(default_factory=dict)
+    outputs: Mapping[str, Json] = field(default_factory=dict)  # schemas, by name
+    files: int | None = 1
+
+
+class Reference(NamedTuple):
+    """A late value as a template names it: the axes down to its job, and what of that it takes."""
+
+    axes: tuple[str, ...]
+    axis: StepAxis
+    what: str  # one of LATE_WORDS
+    output: str | None
+    number: int | None  # of a file
+    filters: tuple[LateFilter, ...]
+
+    @property
+    def is_list(self) -> bool:
+        return self.what == FILES and self.number is None
+
+    def value(self, variables: Mapping[str, Any]) -> Late | list[Late]:
+        """The late value of a row. `variables` has the value of each axis, with its `job_id`."""
+        return self.many(variables) if self.is_list else self.one(variables)
+
+    def one(self, variables: Mapping[str, Any]) -> Late:
+        row = self._row(variables)
+        if self.what == OUTPUT:
+            at = f"/{OUTPUT}/{self.output}"
+            return Late(job_id=row["job_id"], at=at, filters=self.filters)
+        own = row[FILE]["index"] if self.axis.kind == "file" else self.number or 0
+        return Late(job_id=row["job_id"], file=own, filters=self.filters)
+
+    def many(self, variables: Mapping[str, Any]) -> list[Late]:
+        """Every file of a row, or of all members of a group."""
+        row, files = self._row(variables), range(self.axis.files or 0)
+        members = row["members"] if self.axis.kind == "group" else [row]
+        return [Late(job_id=member["job_id"], file=n) for member in members for n in files]
+
+    def _row(self, variables: Mapping[str, Any]) -> Any:
+        row: Any = variables
+        for name in self.axes:
+            row = row[name]
+        return row
+
+
+class LateParts:
+    """The late values of one template; in its tree a mark stands in place of each."""
+
+    def __init__(
+        self,
+        tree: nodes.Template,
+        axes: Mapping[str, StepAxis],
+        *,
+        source: str,
+        file: str = "",
+        is_single: bool = False,
+        takes_none: bool = False,
+    ) -> None:
+        """`is_single`: the template is one expression and nothing else, so that it may be a list.
+
+        `takes_none`: no late value may stand here at all.
+
+        Raises TemplateProblem where a late value is used for anything that needs it now.
+        """
+        self._axes = axes
+        self._is_single = is_single
+        self._source, self._file = source, file
+        self.references: list[Reference] = []
+        if axes:
+            self._refuse_shadows(tree)
+            if not takes_none:
+                _Marker(self._mark_of).visit(tree)
+            self._refuse_rest(tree)
+
+    @property
+    def alone(self) -> Reference | None:
+        """The late value that the template is, where it is nothing else."""
+        return self.references[0] if self._is_single and self.references else None
+
+    def filled(self, text: str, variables: Mapping[str, Any]) -> str | LateText:
+        """A rendered text with the late values of a row in place of the marks."""
+        pieces = _MARK.split(text)
+        if len(pieces) == 1:
+            return text
+        parts: list[str | Late] = []
+        for number, piece in enumerate(pieces):
+            if number % 2:
+                parts.append(self.references[int(piece)].one(variables))
+            elif piece:
+                parts.append(piece)
+        return LateText(tuple(parts))
+
+    def _mark_of(self, node: nodes.Expr) -> nodes.Const | None:
+        reference = self._reference(node)
+        if reference is None:
+            return None
+        if reference.is_list and not self._is_single:
+            raise self._problem(
+                node, "artifacts is a list of files; a text takes one: artifacts[0]"
+            )
+        if reference.is_list and reference.filters:
+            raise self._problem(node, "artifacts is a list of files, which no filter takes")
+        self.references.append(reference)
+        mark = f"\x02{_TOKEN}:{len(self.references) - 1}\x03"
+        return nodes.Const(mark, lineno=node.lineno)
+
+    def _reference(self, node: nodes.Expr) -> Reference | None:
+        """The late value that an expression is, with its filters; None where it is none."""
+        filters: list[LateFilter] = []
+        while isinstance(node, nodes.Filter) and node.name in FILTERS and node.node is not None:
+            arguments = _constant_arguments(node)
+            if arguments is None:
+                return None
+            filters.insert(0, LateFilter(node.name, arguments))
+            node = node.node
+        chain = _chain(node)
+        return None if chain is None else self._resolved(node, chain, tuple(filters))
+
+    def _resolved(
+        self, node: nodes.Node, chain: list[Json], filters: tuple[LateFilter, ...] = ()
+    ) -> Reference | None:
+        """What a chain of names reads. Raises TemplateProblem where it reads what is not there."""
+        name, *rest = chain
+        axis = self._axes.get(name) if isinstance(name, str) else None
+        if name == "matrix" and rest and isinstance(rest[0], str):
+            name, *rest = rest
+            axis = self._axes.get(name)
+        way: tuple[str, ...] = (str(name),)
+        while axis is not None and rest:
+            head, *tail = rest
+            if head in LATE_WORDS:
+                return self._late(node, way, axis, str(head), tail, filters)
+            if head == "matrix" and tail:
+                head, *tail = tail
+            axis = axis.axes.get(head) if isinstance(head, str) else None
+            way, rest = (*way, str(head)), tail
+        return None
+
+    def _late(  # noqa: PLR0917  # the parts of one reference
+        self, node: nodes.Node, way: tuple[str, ...], axis: StepAxis, what: str,
+        tail: list[Json], filters: tuple[LateFilter, ...],
+    ) -> Reference | None:  # fmt: skip
+        spelled = ".".join(way)
+        if what == OUTPUT:
+            return self._output(node, way, axis, tail, filters)
+        if axis.kind == "file" and what == FILE and tail and tail[0] in _KNOWN_OF_FILE:
+            return None  # known before the run
+        if axis.kind == "file" and what == FILES:
+            raise self._problem(node, f"{spelled} is one file of a row: {spelled}.artifact")
+        if axis.kind == "group" and what == FILE:
+            raise self._problem(node, f"{spelled} is a group: {spelled}.artifacts are its files")
+        index = None
+        if what == FILES and tail:
+            index, *tail = tail
+        if tail:
+            raise self._problem(node, f"{tail[0]} of a file is not known before it is there")
+        if what == FILE and axis.kind == "row" and axis.files != 1:
+            words = (
+                f"{spelled} has {axis.files or 'any number of'} files; name one, "
+                f"{spelled}.artifacts[0], or make each a value: each: artifact"
+            )
+            raise self._problem(node, words)
+        if index is not None:
+            self._check_index(node, spelled, axis, index)
+        elif what == FILES and axis.files is None:
+            raise self._problem(node, f"the model chooses how many files {spelled} has")
+        return Reference(way, axis, what, None, index, filters)
+
+    def _check_index(self, node: nodes.Node, spelled: str, axis: StepAxis, index: Json) -> None:
+        most = axis.files
+        is_index = isinstance(index, int) and not isinstance(index, bool) and index >= 0
+        if not is_index or (most is not None and index >= most):
+            allowed = "0" if most == 1 else f"0 to {most - 1}" if most else "a number from 0"
+            raise self._problem(node, f"{spelled}.artifacts[{index}]: allowed: {allowed}")
+
+    def _output(
+        self, node: nodes.Node, way: tuple[str, ...], axis: StepAxis, tail: list[Json],
+        filters: tuple[LateFilter, ...],
+    ) -> Reference:  # fmt: skip
+        known = sorted(axis.outputs)
+        allowed = f"{axis.step} gives {', '.join(known) or 'no output'}"
+        if not tail or axis.kind == "group":
+            raise self._problem(node, f"an output is named: {'.'.join(way)}.output.NAME; {allowed}")
+        name, *rest = tail
+        if name not in axis.outputs:
+            near = nearest(str(name), known)
+            raise self._problem(node, f"{axis.step} has no output {name}{near}; {allowed}")
+        if rest:
+            raise self._problem(node, f"parts of the output {name} cannot be read; {allowed}")
+        return Reference(way, axis, OUTPUT, str(name), None, filters)
+
+    def _refuse_shadows(self, tree: nodes.Template) -> None:
+        for name in tree.find_all(nodes.Name):
+            if name.ctx in ("store", "param") and name.name in self._axes:
+                words = f"{name.name} is an axis of this step; give this variable another name"
+                raise self._problem(name, words)
+
+    def _refuse_rest(self, tree: nodes.Template) -> None:
+        """What is late and has no mark stands where it would be needed now."""
+        for node, chain in _iter_chains(tree):
+            late = self._resolved(node, chain)
+            if late is not None:
+                where = "it cannot stand in an included file" if self._file else _ALLOWED
+                words = f"this is known only once {late.axis.step} has run: {where}"
+                raise self._problem(node, words)
+
+    def _problem(self, node: nodes.Node, words: str) -> TemplateProblem:
+        """A problem with what begins at a node's variable."""
+        while not isinstance(node, nodes.Name) and isinstance(below := _below(node), nodes.Node):
+            node = below
+        begin = offset_of(node.lineno, self._source)
+        spelled = _SPELLED.match(self._source, begin)
+        span = (begin, len(spelled[0]) if spelled else 1)
+        return TemplateProblem(words, file=self._file, source=self._source, span=span)
+
+
+class _Marker(NodeTransformer):
+    """Puts marks in place of late values that are printed as they are."""
+
+    def __init__(self, mark_of: Callable[[nodes.Expr], nodes.Const | None]) -> None:
+        self._mark_of = mark_of
+        self._capturing = 0
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802  # the name is Jinja's
+        if not self._capturing:
+            node.nodes = [self._mark_of(part) or part for part in node.nodes]
+        return node
+
+    def generic_visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
+        is_capturing = isinstance(node, _CAPTURING)
+        self._capturing += is_capturing
+        super().generic_visit(node, *args, **kwargs)
+        self._capturing -= is_capturing
+        return node
+
+
+def _constant_arguments(node: nodes.Filter) -> tuple[Json, ...] | None:
+    """The arguments of a filter in order; None where one is no constant, or has no such name."""
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        return None
+    values = [arg.value if isinstance(arg, nodes.Const) else _MISSING for arg in node.args]
+    names = _ARGUMENTS.get(node.name, ())
+    names = names[1:] if node.name == "replace" else names
+    for pair in node.kwargs:
+        if pair.key not in names or names.index(pair.key) != len(values):
+            return None
+        values.append(pair.value.value if isinstance(pair.value, nodes.Const) else _MISSING)
+    return None if _MISSING in values or len(values) > len(names) else tuple(values)
+
+
+_MISSING = object()
+
+
+def _iter_chains(node: nodes.Node) -> Iterator[tuple[nodes.Node, list[Json]]]:
+    """Every longest chain of names in a tree."""
+    chain = _chain(node)
+    if chain is not None:
+        yield node, chain
+        return
+    for below in node.iter_child_nodes():
+        yield from _iter_chains(below)
+
+
+def _below(node: nodes.Node) -> nodes.Node | None:
+    return getattr(node, "node", None)
+
+
+def _chain(node: nodes.Node) -> list[Json] | None:
+    """The names of `a.b[0].c`, from the variable on; None for anything else."""
+    names: list[Json] = []
+    while True:
+        if isinstance(node, nodes.Getattr):
+            names.append(node.attr)
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+            names.append(node.arg.value)
+        elif isinstance(node, nodes.Name):
+            return [node.name, *reversed(names)]
+        else:
+            return None
+        node = node.node

@@ -1,0 +1,73 @@
+"""A late value in a request: its JSON form, and what it becomes once it is known."""
+
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsrun.common.late import FILTERS, Late, LateFilter, LateText, iter_late, late_of, resolved
+
+VOICE = Late(job_id="v", at="/output/voice")
+FILE = Late(job_id="p", file=3)
+CUT = Late(job_id="t", at="/output/text", filters=(LateFilter("truncate", (5, True, "")),))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (VOICE, {"from": "v", "at": "/output/voice"}),
+        (FILE, {"from": "p", "file": 3}),
+        (CUT, {"from": "t", "at": "/output/text", "filters": [["truncate", 5, True, ""]]}),
+        (LateText(("a ", VOICE)), {"parts": ["a ", {"from": "v", "at": "/output/voice"}]}),
+    ],
+)
+def test_a_late_value_is_written_and_read_again(value, told):
+    assert value.as_json() == told
+    assert late_of(told) == value
+
+
+def test_a_text_names_each_value_that_it_waits_for():
+    assert list(iter_late(LateText(("a", VOICE, "b", FILE)))) == [VOICE, FILE]
+    assert list(iter_late(CUT)) == [CUT]
+
+
+def test_a_value_alone_keeps_its_type():
+    assert resolved(VOICE, lambda _: ["x", 1]) == ["x", 1]
+
+
+def test_a_text_is_put_together():
+    values = {"v": "Mia", "p": 7}
+    text = LateText(("I am ", VOICE, ", no. ", FILE))
+    assert resolved(text, lambda late: values[late.job_id]) == "I am Mia, no. 7"
+
+
+@pytest.mark.parametrize("value", [None, True, ["a"], {"a": 1}])
+def test_what_is_no_text_cannot_stand_in_one(value):
+    with pytest.raises(TypeError, match="a text takes texts and numbers"):
+        resolved(LateText(("a", VOICE)), lambda _: value)
+
+
+@pytest.mark.parametrize("value", [None, 1, ["a"]])
+def test_a_filter_takes_a_text_alone(value):
+    with pytest.raises(TypeError, match="the filter truncate takes a text"):
+        resolved(CUT, lambda _: value)
+
+
+CALLS = st.one_of(
+    st.just(("trim", ())),
+    st.tuples(st.just("trim"), st.tuples(st.sampled_from([" x", "a"]))),
+    st.tuples(
+        st.just("truncate"),
+        st.tuples(st.integers(3, 30), st.booleans(), st.sampled_from(["", "...", "…"])),
+    ),
+    st.tuples(st.just("truncate"), st.tuples(st.integers(4, 30))),
+    st.tuples(st.just("replace"), st.tuples(st.sampled_from(["a", " "]), st.text(max_size=2))),
+    st.just(("lower", ())),
+    st.just(("upper", ())),
+)
+
+
+@given(st.text("ab Ä ß", max_size=40), CALLS)
+def test_each_filter_does_what_jinja_does(text, call):
+    name, args = call
+    assert FILTERS[name](text, *args) == jinja2.Environment().call_filter(name, text, args)

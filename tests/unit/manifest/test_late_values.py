@@ -1,0 +1,202 @@
+"""What a template may take of a step above, and what it may do with that before it is there."""
+
+import pytest
+
+from dsrun.common.late import Late, LateFilter, LateText
+from dsrun.common.user_files import Inputs
+from dsrun.manifest.late_values import StepAxis
+from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.templates import Templates
+
+HEARD = StepAxis(step="listen", axes={"clip": None}, outputs={"text": {}})
+AXES = {
+    "voice": StepAxis(step="cast", axes={"who": None}, outputs={"voice": {}}),
+    "still": StepAxis(step="shots", axes={}, files=4),
+    "pick": StepAxis(step="drafts", kind="file", axes={}, files=4),
+    "group": StepAxis(step="portraits", kind="group", axes={"who": None}),
+    "said": StepAxis(step="speak", axes={"heard": HEARD, "output": None}),
+    "free": StepAxis(step="chosen", files=None),
+}
+ROW = {
+    "voice": {"job_id": "v", "who": {"name": "Mia"}, "request": {"input": {"model": "m"}}},
+    "still": {"job_id": "s"},
+    "pick": {"job_id": "p", "artifact": {"index": 2, "seed": 9}},
+    "group": {"key": 3, "members": [{"job_id": "g1"}, {"job_id": "g2"}]},
+    "said": {"job_id": "d", "heard": {"job_id": "h", "clip": "a.wav"}, "matrix": {"output": 5}},
+    "line": {"text": "Hello"},
+    "flag": True,
+}
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory):
+    return Templates(Inputs(tmp_path_factory.mktemp("empty")))
+
+
+def rendered(templates, source):
+    row = {**ROW, "matrix": ROW}
+    return templates.compile(source, axes=AXES).render(templates.variables(row))
+
+
+VOICE = Late(job_id="v", at="/output/voice")
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("{{ voice.output.voice }}", VOICE),
+        ("{{ voice['output']['voice'] }}", VOICE),
+        ("{{ matrix.voice.output.voice }}", VOICE),
+        ("{{ voice.artifact }}", Late(job_id="v", file=0)),
+        ("{{ still.artifacts[3] }}", Late(job_id="s", file=3)),
+        ("{{ pick.artifact }}", Late(job_id="p", file=2)),
+        ("{{ said.heard.output.text }}", Late(job_id="h", at="/output/text")),
+        ("{{ said.matrix.heard.artifact }}", Late(job_id="h", file=0)),
+        ("{{ voice.artifacts }}", [Late(job_id="v", file=0)]),
+        ("{{ group.artifacts }}", [Late(job_id="g1", file=0), Late(job_id="g2", file=0)]),
+        ("{{ free.artifacts[7] }}", "KeyError"),
+    ],
+)
+def test_a_late_value_that_stands_alone_is_that_value(templates, source, value):
+    if value == "KeyError":  # the model chooses how many there are, so any number may be named
+        assert templates.compile(source, axes=AXES).late[0].number == 7
+        return
+    assert rendered(templates, source) == value
+
+
+def test_filters_wait_for_the_value(templates):
+    source = "{{ said.heard.output.text | trim | truncate(440, true, '') }}"
+    filters = (LateFilter("trim"), LateFilter("truncate", (440, True, "")))
+    assert rendered(templates, source) == Late(job_id="h", at="/output/text", filters=filters)
+
+
+def test_the_arguments_of_a_filter_may_be_named(templates):
+    source = "{{ said.heard.output.text | truncate(length=9, killwords=true) }}"
+    assert rendered(templates, source).filters == (LateFilter("truncate", (9, True)),)
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("{{ line.text }}: {{ voice.output.voice }}!", ("Hello: ", VOICE, "!")),
+        ("{% if flag %}{{ voice.output.voice }}{% endif %}", (VOICE,)),
+        ("{{ voice.output.voice }}{{ voice.output.voice | upper }}",
+         (VOICE, Late(job_id="v", at="/output/voice", filters=(LateFilter("upper"),)))),
+        ("{% for _ in range(2) %}{{ voice.output.voice }},{% endfor %}", (VOICE, ",", VOICE, ",")),
+    ],
+)  # fmt: skip
+def test_a_late_value_within_a_text_makes_a_text_of_parts(templates, source, parts):
+    assert rendered(templates, source) == LateText(parts)
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("{{ voice.who.name }}", "Mia"),
+        ("{{ voice.request.input.model | upper }}", "M"),
+        ("{{ pick.artifact.index + 1 }}", 3),
+        ("{{ group.members | length }}", 2),
+        ("{{ said.matrix.output }}", 5),
+    ],
+)
+def test_what_a_row_is_made_of_is_known_before(templates, source, value):
+    template = templates.compile(source, axes=AXES)
+    assert rendered(templates, source) == value
+    assert template.late == ()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "{% if voice.output.voice %}a{% endif %}",
+        "{% if voice.output.voice == 'x' %}a{% endif %}",
+        "{{ 'a' if voice.artifact else 'b' }}",
+        "{% for x in voice.output.voice %}{{ x }}{% endfor %}",
+        "{% set v = voice.output.voice %}{{ v }}",
+        "{% set v %}{{ voice.output.voice }}{% endset %}{{ v | length }}",
+        "{% macro m() %}{{ voice.output.voice }}{% endmacro %}{{ m() | upper }}",
+        "{% filter upper %}{{ voice.output.voice }}{% endfilter %}",
+        "{{ (voice.output.voice ~ '') | length }}",
+        "{{ voice.output.voice ~ 'x' }}",
+        "{{ voice.output.voice + 'x' }}",
+        "{{ voice.output.voice | slug }}",
+        "{{ voice.output.voice | digest }}",
+        "{{ voice.output.voice | truncate(line.n) }}",
+        "{{ [voice.output.voice] }}",
+        "{{ voice.output.voice is defined }}",
+        "{{ voice.output.voice | default('x') }}",
+        "{{ line[voice.output.voice] }}",
+        "{{ range(voice.output.voice) }}",
+        "{% with v = voice.output.voice %}{{ v }}{% endwith %}",
+    ],
+)
+def test_a_late_value_is_never_tested_counted_looped_over_or_set(templates, use):
+    with pytest.raises(TemplateProblem, match="known only once cast has run"):
+        templates.compile(use, axes=AXES)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% set x = voice %}{{ x.output.voice }}",
+        "{{ (voice | attr('output')).voice }}",
+        "{% for m in group.members %}{{ m.artifact }}{% endfor %}",
+    ],
+)
+def test_a_late_value_that_is_reached_another_way_is_not_there(templates, source):
+    with pytest.raises(TemplateProblem, match=r"output|artifact"):
+        rendered(templates, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ voice.output.voise }}", r"cast has no output voise \(did you mean voice\?\)"),
+        ("{{ voice.output.voice[0] }}", "parts of the output voice cannot be read"),
+        ("{{ voice.output.voice.upper() }}", "parts of the output voice cannot be read"),
+        ("{{ voice.output }}", r"an output is named: voice\.output\.NAME; cast gives voice"),
+        ("{{ still.artifact }}", r"still has 4 files; name one, still\.artifacts\[0\].*each: art"),
+        ("{{ still.artifacts[4] }}", r"still\.artifacts\[4\]: allowed: 0 to 3"),
+        ("{{ still.artifacts[-1] }}", "allowed: 0 to 3|known only once"),
+        ("a {{ still.artifacts }}", r"a text takes one: artifacts\[0\]"),
+        ("{{ group.artifact }}", r"group is a group: group\.artifacts"),
+        ("{{ pick.artifacts }}", r"one file of a row: pick\.artifact"),
+        ("{{ free.artifacts }}", "the model chooses how many files free has"),
+        ("{{ pick.artifact.sha256 }}", "sha256 of a file is not known"),
+        ("{% set voice = 1 %}{{ voice }}", "voice is an axis of this step"),
+        ("{% for voice in line %}{{ voice }}{% endfor %}", "voice is an axis of this step"),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_is(templates, source, words):
+    with pytest.raises(TemplateProblem, match=words):
+        templates.compile(source, axes=AXES)
+
+
+def test_a_problem_is_told_at_its_place(templates):
+    source = "one\n{% if voice.output.voice %}a{% endif %}"
+    with pytest.raises(TemplateProblem) as caught:
+        templates.compile(source, axes=AXES)
+    assert (caught.value.line, caught.value.column) == (2, 7)
+
+
+def test_a_late_value_in_an_included_file_is_refused_there(tmp_path):
+    (tmp_path / "part.j2").write_text("Say\n{{ voice.output.voice }}")
+    templates = Templates(Inputs(tmp_path))
+    with pytest.raises(TemplateProblem, match="cannot stand in an included file") as caught:
+        templates.compile("{% include 'part.j2' %}", axes=AXES)
+    assert (caught.value.file, caught.value.line) == ("part.j2", 2)
+
+
+def test_no_text_of_a_row_can_pass_for_a_mark(templates):
+    first = templates.compile("x{{ voice.output.voice }}", axes=AXES)
+    row = templates.variables({**ROW, "matrix": ROW})
+    mark_like = "\x02" + "0" * 16 + ":0\x03"
+    source = templates.compile("{{ line.text }}{{ voice.output.voice }}", axes=AXES)
+    value = source.render({**row, "line": {"text": mark_like}})
+    assert first.render(row) == LateText(("x", VOICE))
+    assert value == LateText((mark_like, VOICE))
+
+
+def test_without_axes_of_steps_nothing_is_late(templates):
+    row = templates.variables({"voice": {"output": {"voice": "Cherry"}}})
+    assert templates.compile("{{ voice.output.voice }}").render(row) == "Cherry"
