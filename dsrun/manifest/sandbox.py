@@ -367,6 +367,13 @@ class _Bounds(NodeTransformer):
         return node if is_plain else _filter(node, "_built", node.lineno)
 
 
+def unweighed(operand: nodes.Expr) -> nodes.Expr:
+    """The operand of a comparison without the charge around it."""
+    if isinstance(operand, nodes.Filter) and operand.name == "_weighed" and operand.node:
+        return operand.node
+    return operand
+
+
 def _begin_with_charge(node: _Body) -> _Body:
     """A body that may run many times is charged for its length each time."""
     units = nodes.Const(UNITS_OF_A_STEP + _size(node.body))

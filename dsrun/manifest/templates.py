@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import (
     StrictUndefined,
@@ -28,7 +28,7 @@ from dsrun.common.models import Json
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
 from dsrun.manifest.late_values import LateParts, Reference, StepAxis
-from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting
+from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting, unweighed
 from dsrun.manifest.spelling import spelled
 from dsrun.manifest.template_errors import TemplateProblem, misnamed, unreadable, unrendered
 
@@ -65,6 +65,13 @@ class Template:
         self.uses = uses  # names of the variables that it reads
         self.run_values = run_values  # names that it reads from `run`; "*": all of them
         self.native = native  # a single expression, whose value keeps its type
+
+
+class Condition(NamedTuple):
+    """An expression over a row, and the equalities that must hold where it is true."""
+
+    whole: Template
+    equal: tuple[tuple[Template, Template], ...]
 
 
 class Templates:
@@ -106,6 +113,31 @@ class Templates:
             raise TemplateProblem("the template is nested too deeply") from error
         except ValueError as error:
             raise _too_long_a_number(source) from error
+
+    def condition(self, source: str, *, axes: Mapping[str, StepAxis] = _NO_AXES) -> "Condition":
+        """Compile an expression that is true or false for a row. Raises TemplateProblem."""
+        try:
+            return self._condition(f"{{{{{source}}}}}", axes)
+        except TemplateProblem as problem:
+            span = (max(0, problem.offset - 2), problem.width) if problem.offset >= 0 else None
+            raise TemplateProblem(str(problem), source=source, span=span) from problem
+
+    def _condition(self, source: str, axes: Mapping[str, StepAxis]) -> "Condition":
+        whole = self.compile(source, axes=axes)
+        tree = self._env.parse(source)
+        expression = _single_expression(tree)
+        if expression is None:
+            raise TemplateProblem("found a text; allowed: one expression, without braces")
+        if whole.late:
+            words = f"{whole.late[0].what} is known only once {whole.late[0].axis.step} has run"
+            raise TemplateProblem(f"{words}; the rows are known before", source=source, span=(2, 1))
+        sides = [(self._side(a, source), self._side(b, source)) for a, b in _equalities(expression)]
+        return Condition(whole, tuple(sides))
+
+    def _side(self, expression: nodes.Expr, source: str) -> Template:
+        output = nodes.Output([expression], lineno=expression.lineno)
+        uses = frozenset(_undeclared(nodes.Template([output], lineno=1), self._env))
+        return Template(self._value(expression, source), uses, frozenset(), native=True)
 
     def _compiled(self, source: str, axes: Mapping[str, StepAxis]) -> Template:
         tree = self._env.parse(source)
@@ -272,6 +304,15 @@ def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
         if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
             return parts[0]
     return None
+
+
+def _equalities(expression: nodes.Expr) -> Iterator[tuple[nodes.Expr, nodes.Expr]]:
+    """The sides of each `==` that `and` joins."""
+    if isinstance(expression, nodes.And):
+        yield from _equalities(expression.left)
+        yield from _equalities(expression.right)
+    elif isinstance(expression, nodes.Compare) and [one.op for one in expression.ops] == ["eq"]:
+        yield unweighed(expression.expr), unweighed(expression.ops[0].expr)
 
 
 def _undeclared(tree: nodes.Template, env: Sandbox) -> set[str]:

@@ -1,0 +1,201 @@
+"""`where`: keeps the rows of a matrix for which an expression is true, and joins its axes.
+
+An equality that ties an axis to earlier ones is looked up in an index, so that a join of many rows
+takes no time for the pairs that do not fit. The expression itself has the last word on each row.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from dsrun.common.messages import closest
+from dsrun.common.models import Json
+from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.templates import Condition, Render, Variables
+
+Row = dict[str, Json]
+
+
+class AxisRows(Protocol):
+    """An axis: its names, and its values as rows of these names."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def rows(self) -> Iterator[Row]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tie:
+    """An equality: what an axis has (`own`) is what earlier axes have (`other`).
+
+    `depth` is the number of the axis, `partner` that of the earlier one where there is only one.
+    """
+
+    depth: int
+    partner: int | None
+    own: Render
+    other: Render
+
+
+class Partnerless(NamedTuple):
+    """A value that an equality leaves without partner: the axis, its position, and what it has.
+
+    `near` is the nearest key of the other side; of another type than `key` where both read alike.
+    """
+
+    depth: int
+    position: int
+    key: Json
+    near: Json | None
+    other_depth: int
+
+
+class RowFailure(Exception):
+    """The expression cannot be worked out for a row."""
+
+    def __init__(self, problem: TemplateProblem, row: Row) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.row = row
+
+
+class Join:
+    """The rows of some axes for which a condition is true, in the order of their product."""
+
+    def __init__(
+        self, condition: Condition, axes: Sequence[AxisRows], *, constants: Mapping[str, Any]
+    ) -> None:
+        """`constants`: the variables that no row changes, with Jinja's own names."""
+        self._axes = axes
+        self._constants = constants
+        self._whole = condition.whole.render
+        self.ties = list(_ties(condition, [axis.names for axis in axes]))
+        self._indexes = {tie.depth: _Index(axes[tie.depth], tie, self._with) for tie in self.ties}
+
+    def rows(self) -> Iterator[Row]:
+        """Every row that is kept. Raises RowFailure."""
+        return self._below(0, {})
+
+    def partnerless(self) -> Iterator[Partnerless]:
+        """Each value of an axis that an equality with one other axis leaves without partner."""
+        for tie in self.ties:
+            if tie.partner is None:
+                continue
+            ours = self._keys(tie.depth, tie.own)
+            theirs = self._keys(tie.partner, tie.other)
+            yield from _without(ours, theirs, depth=tie.depth, other_depth=tie.partner)
+            yield from _without(theirs, ours, depth=tie.partner, other_depth=tie.depth)
+
+    def _below(self, depth: int, head: Row) -> Iterator[Row]:
+        if depth == len(self._axes):
+            if self._keeps(head):
+                yield head
+            return
+        index = self._indexes.get(depth)
+        rows = self._axes[depth].rows() if index is None else index.rows(head)
+        for row in rows:
+            yield from self._below(depth + 1, {**head, **row})
+
+    def _keeps(self, row: Row) -> bool:
+        try:
+            return bool(self._whole(self._with(row)))
+        except TemplateProblem as problem:
+            raise RowFailure(problem, row) from problem
+
+    def _with(self, row: Row) -> Variables:
+        return {**self._constants, **row, "matrix": row}
+
+    def _keys(self, depth: int, side: Render) -> list[Json]:
+        """What each value of an axis has; a value for which that fails has none."""
+        keys = []
+        for row in self._axes[depth].rows():
+            try:
+                keys.append(side(self._with(row)))
+            except TemplateProblem:
+                keys.append(_NONE)
+        return keys
+
+
+_NONE = object()
+
+
+class _Index:
+    """The values of an axis by what they must be equal to."""
+
+    def __init__(self, axis: AxisRows, tie: Tie, variables: Any) -> None:
+        self._axis = axis
+        self._tie = tie
+        self._variables = variables
+        self._values: list[Row] | None = None
+        self._places: dict[Any, list[int]] = {}
+        self._wild: list[int] = []  # values for which the side fails: the whole expression decides
+
+    def rows(self, head: Row) -> Iterator[Row]:
+        """The values that may be kept with the values of the earlier axes, in order."""
+        values = self._read() if self._values is None else self._values
+        try:
+            key = frozen(self._tie.other(self._variables(head)))
+        except TemplateProblem:
+            return iter(values)
+        places = self._places.get(key, [])
+        if self._wild:
+            places = sorted({*places, *self._wild})
+        return (values[place] for place in places)
+
+    def _read(self) -> list[Row]:
+        self._values = list(self._axis.rows())
+        for place, row in enumerate(self._values):
+            try:
+                key = frozen(self._tie.own(self._variables(row)))
+            except TemplateProblem:
+                self._wild.append(place)
+            else:
+                self._places.setdefault(key, []).append(place)
+        return self._values
+
+
+def frozen(value: Json) -> Any:
+    """A key of a dict that is equal exactly where the JSON values are equal to a template."""
+    if isinstance(value, list):
+        return ("list", *map(frozen, value))
+    if isinstance(value, Mapping):
+        return ("map", frozenset((key, frozen(item)) for key, item in value.items()))
+    return value
+
+
+def _ties(condition: Condition, names: Sequence[tuple[str, ...]]) -> Iterator[Tie]:
+    """The equalities that an index can answer, at most one for each axis."""
+    depth_of = {name: depth for depth, own in enumerate(names) for name in own}
+    tied = set[int]()
+    for left, right in condition.equal:
+        if "matrix" in left.uses | right.uses:
+            continue
+        depths = [{depth_of[n] for n in side.uses if n in depth_of} for side in (left, right)]
+        later = 0 if max(depths[0], default=-1) > max(depths[1], default=-1) else 1
+        own, others = depths[later], depths[1 - later]
+        if len(own) != 1 or max(others, default=-1) >= max(own) or own <= tied:
+            continue
+        tied |= own
+        sides = (left.render, right.render)
+        yield Tie(
+            depth=max(own),
+            partner=max(others) if len(others) == 1 else None,
+            own=sides[later],
+            other=sides[1 - later],
+        )
+
+
+def _without(
+    keys: Sequence[Json], others: Sequence[Json], *, depth: int, other_depth: int
+) -> Iterator[Partnerless]:
+    there = {frozen(key) for key in others if key is not _NONE}
+    texts: dict[str, Json] = {}
+    for key in others:
+        if key is not _NONE:
+            texts.setdefault(str(key), key)
+    for position, key in enumerate(keys):
+        if key is _NONE or (key is not None and frozen(key) in there):
+            continue
+        near = texts.get(str(key)) or texts.get(closest(str(key), list(texts)))
+        yield Partnerless(depth, position, key, near, other_depth)
