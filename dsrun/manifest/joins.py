@@ -61,41 +61,47 @@ class RowFailure(Exception):
 
 
 class Join:
-    """The rows of some axes for which a condition is true, in the order of their product."""
+    """Keeps the rows of some axes for which a condition is true, in the order of their product."""
 
-    def __init__(
-        self, condition: Condition, axes: Sequence[AxisRows], *, constants: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, condition: Condition, *, constants: Mapping[str, Any]) -> None:
         """`constants`: the variables that no row changes, with Jinja's own names."""
-        self._axes = axes
+        self._condition = condition
         self._constants = constants
         self._whole = condition.whole.render
-        self.ties = list(_ties(condition, [axis.names for axis in axes]))
-        self._indexes = {tie.depth: _Index(axes[tie.depth], tie, self._with) for tie in self.ties}
 
-    def rows(self) -> Iterator[Row]:
+    @property
+    def uses(self) -> frozenset[str]:
+        """The variables that the condition reads."""
+        return self._condition.whole.uses
+
+    def rows(self, axes: Sequence[AxisRows]) -> Iterator[Row]:
         """Every row that is kept. Raises RowFailure."""
-        return self._below(0, {})
+        indexes = {tie.depth: _Index(axes[tie.depth], tie, self._with) for tie in self._ties(axes)}
+        return self._below(axes, indexes, 0, {})
 
-    def partnerless(self) -> Iterator[Partnerless]:
+    def partnerless(self, axes: Sequence[AxisRows]) -> Iterator[Partnerless]:
         """Each value of an axis that an equality with one other axis leaves without partner."""
-        for tie in self.ties:
+        for tie in self._ties(axes):
             if tie.partner is None:
                 continue
-            ours = self._keys(tie.depth, tie.own)
-            theirs = self._keys(tie.partner, tie.other)
+            ours = self._keys(axes[tie.depth], tie.own)
+            theirs = self._keys(axes[tie.partner], tie.other)
             yield from _without(ours, theirs, depth=tie.depth, other_depth=tie.partner)
             yield from _without(theirs, ours, depth=tie.partner, other_depth=tie.depth)
 
-    def _below(self, depth: int, head: Row) -> Iterator[Row]:
-        if depth == len(self._axes):
+    def _ties(self, axes: Sequence[AxisRows]) -> Iterator[Tie]:
+        return _ties(self._condition, [axis.names for axis in axes])
+
+    def _below(
+        self, axes: Sequence[AxisRows], indexes: Mapping[int, "_Index"], depth: int, head: Row
+    ) -> Iterator[Row]:
+        if depth == len(axes):
             if self._keeps(head):
                 yield head
             return
-        index = self._indexes.get(depth)
-        rows = self._axes[depth].rows() if index is None else index.rows(head)
-        for row in rows:
-            yield from self._below(depth + 1, {**head, **row})
+        index = indexes.get(depth)
+        for row in axes[depth].rows() if index is None else index.rows(head):
+            yield from self._below(axes, indexes, depth + 1, {**head, **row})
 
     def _keeps(self, row: Row) -> bool:
         try:
@@ -106,10 +112,10 @@ class Join:
     def _with(self, row: Row) -> Variables:
         return {**self._constants, **row, "matrix": row}
 
-    def _keys(self, depth: int, side: Render) -> list[Json]:
+    def _keys(self, axis: AxisRows, side: Render) -> list[Json]:
         """What each value of an axis has; a value for which that fails has none."""
         keys = []
-        for row in self._axes[depth].rows():
+        for row in axis.rows():
             try:
                 keys.append(side(self._with(row)))
             except TemplateProblem:

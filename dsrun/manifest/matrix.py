@@ -14,10 +14,11 @@ from dsrun.common.messages import closest, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.manifest.files import DataFile
+from dsrun.manifest.joins import Join
 
 Row = dict[str, Json]
 
-RULES = ("zip", "exclude", "include", "sample")
+RULES = ("zip", "where", "exclude", "include", "sample")
 RESERVED = frozenset(
     {"matrix", "params", "run", "job", "steps", "index", *RULES}
     | {"true", "false", "none", "True", "False", "None"}
@@ -35,17 +36,32 @@ class Values(Protocol):
     def __iter__(self) -> Iterator[Json]: ...
 
 
+class StepSource(NamedTuple):
+    """The values of an axis are the rows of a step above; a plan makes them of its jobs.
+
+    `each`: one value for each file of a row. `group_by`: one for each key that this expression
+    gives. `only`: the name of a file with picks, which selects and defines nothing.
+    """
+
+    step: str
+    each: bool = False
+    group_by: str | None = None
+    only: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """One dimension: a name with its values, or several names that advance together.
 
     An item of `values` is the value of a single name, or a mapping of all names of a zipped axis.
+    Those of a `source` are put in once that step is planned.
     """
 
     names: tuple[str, ...]
     values: Values
     zipped: bool = False
     data: Mapping[str, DataFile] = field(default_factory=dict)  # the files of its names
+    source: StepSource | None = None
 
     def rows(self) -> Iterator[Row]:
         if self.zipped:
@@ -76,9 +92,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Product of the axes, the last one fastest; then `exclude`, `include` and `sample`."""
+    """Product of the axes, the last one fastest; then `where`, `exclude`, `include`, `sample`.
+
+    `where` is an expression as it is written; a plan makes the `join` of it.
+    """
 
     axes: tuple[Axis, ...] = ()
+    where: str | None = None
+    join: Join | None = None
     exclude: tuple[Mapping[str, Json], ...] = ()
     include: tuple[Mapping[str, Json], ...] = ()
     sample: Sample | None = None
@@ -137,7 +158,7 @@ class Matrix:
         adds = [_Addition(rule, axis_names) for rule in self.include]
         unused = set(range(len(self.exclude)))
         replaced = Counter[Replaced]()
-        for row in self._product() if self._product_size() else ():
+        for row in self._joined() if self._product_size() else ():
             if self.exclude and self._is_excluded(row, unused):
                 continue
             if adds:
@@ -157,6 +178,10 @@ class Matrix:
         if not self.axes and self.include:
             return 0
         return prod(len(axis.values) for axis in self.axes)
+
+    def _joined(self) -> Iterator[Row]:
+        """The rows of the axes; raises RowFailure where `where` cannot be worked out for one."""
+        return self._product() if self.join is None else self.join.rows(self.axes)
 
     def _product(self, depth: int = 0) -> Iterator[Row]:
         if depth == len(self.axes):
@@ -274,7 +299,10 @@ class MatrixReader:
         complain: Complain,
         load_file: Callable[[str, KeyPath], DataFile | None],
         find_files: Callable[[str], list[str]],
+        above: Sequence[str] = (),
     ) -> None:
+        """`above`: the steps whose rows an axis may run through."""
+        self._above = above
         self._at = at
         self._complain = complain
         self._load_file = load_file
@@ -304,6 +332,7 @@ class MatrixReader:
         self._check_rules(section, known)
         return Matrix(
             axes=tuple(ordered),
+            where=section.get("where"),
             exclude=tuple(section.get("exclude", ())),
             include=tuple(section.get("include", ())),
             files=self._files,
@@ -314,6 +343,8 @@ class MatrixReader:
     def _axis(self, name: str, value: Json) -> Axis | None:
         if isinstance(value, list):
             return Axis(names=(name,), values=value)
+        if "step" in value:
+            return self._step(name, value)
         if "range" in value:
             return self._range(name, value["range"])
         if "glob" in value:
@@ -326,6 +357,17 @@ class MatrixReader:
             self._complain((*self._at, name, "file"), f"{value['file']} has no rows; add one")
             return None
         return Axis(names=(name,), values=data, data={name: data})
+
+    def _step(self, name: str, value: Mapping[str, Json]) -> Axis | None:
+        step = value["step"]
+        if step not in self._above:
+            known = ", ".join(self._above)
+            allowed = f"a step that stands above: {known}" if known else "none: this step is first"
+            words = f"found {show(step)}{nearest(step, self._above)}; allowed: {allowed}"
+            self._complain((*self._at, name, "step"), words)
+            return None
+        source = StepSource(step, "each" in value, value.get("group_by"), value.get("only"))
+        return Axis(names=(name,), values=(), source=source)
 
     def _glob(self, name: str, pattern: str) -> Axis | None:
         at = (*self._at, name, "glob")
@@ -360,7 +402,13 @@ class MatrixReader:
                     f"found {show(name)}, which is no axis{nearest(name, list(axes))}; "
                     f"allowed: {', '.join(axes) or 'none, since there are no axes'}",
                 )
-        group = [axis for name in zipped if (axis := axes.get(name)) is not None]
+        for position, name in enumerate(zipped):
+            if (named := axes.get(name)) is not None and named.source is not None:
+                words = f"{name} runs through a step, and such an axis cannot be zipped; join it "
+                self._complain((*self._at, "zip", position), words + "with `where` instead")
+        group = [
+            axis for name in zipped if (axis := axes.get(name)) is not None and not axis.source
+        ]
         sizes = {axis.names[0]: len(axis.values) for axis in group}
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())

@@ -183,6 +183,7 @@ class _StepReader:
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
         self._upload_places: set[KeyPath] = set()
+        self._above: list[str] = []  # the names of the steps that were read before
 
     def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
         """The steps in which nothing is wrong; the problems of the others are noted."""
@@ -192,6 +193,7 @@ class _StepReader:
             if told >= _MOST_PROBLEMS:
                 break
             step = self._read(name, section)
+            self._above.append(name)
             if len(self.problems) == told:
                 steps.append(step)
         return tuple(steps)
@@ -204,6 +206,7 @@ class _StepReader:
             complain=self.complain,
             load_file=self._load_data,
             find_files=self._find_files,
+            above=self._above,
         ).read(section.get("matrix") or {})
         filename = section.get("filename")
         return Step(

@@ -58,7 +58,7 @@ def test_the_rows_of_a_section(tmp_path, matrix, rows):
     assert list(manifest.steps[0].matrix.rows()) == rows
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED - {"zip", "exclude", "include"}))
+@pytest.mark.parametrize("name", sorted(RESERVED - {"zip", "where", "exclude", "include"}))
 def test_a_reserved_name_is_no_axis(tmp_path, name):
     text = one_step(f"    matrix:\n      {name}: [1]\n    input: {{prompt: a}}\n")
     with pytest.raises(ManifestError):

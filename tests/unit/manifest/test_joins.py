@@ -23,8 +23,9 @@ def axes_of(values):
 
 
 def joined(templates, where, **values):
-    condition = templates.condition(where)
-    return Join(condition, axes_of(values), constants=templates.variables({}))
+    """The join of a condition, with the axes."""
+    join = Join(templates.condition(where), constants=templates.variables({}))
+    return join, axes_of(values)
 
 
 def naive(templates, where, values):
@@ -41,7 +42,8 @@ LINES = [{"by": "Mira", "n": 1}, {"by": "Mia", "n": 2}, {"by": "Mira", "n": 3}]
 
 
 def test_rows_of_two_axes_are_joined_in_the_order_of_their_product(templates):
-    rows = joined(templates, "voice.name == line.by", line=LINES, voice=CAST).rows()
+    join, axes = joined(templates, "voice.name == line.by", line=LINES, voice=CAST)
+    rows = join.rows(axes)
     assert [(row["line"]["n"], row["voice"]["name"]) for row in rows] == [
         (1, "Mira"), (2, "Mia"), (3, "Mira"),
     ]  # fmt: skip
@@ -74,7 +76,8 @@ def test_the_index_keeps_the_rows_that_the_expression_keeps_in_the_same_order(
 ):
     values = dict(zip("abc", lists, strict=True))
     expected = list(naive(templates, where, values))
-    rows = list(joined(templates, where, **values).rows())
+    join, axes = joined(templates, where, **values)
+    rows = list(join.rows(axes))
     assert [list(map(repr, row.values())) for row in rows] == [
         list(map(repr, row.values())) for row in expected
     ]
@@ -84,22 +87,23 @@ def test_an_equality_spares_the_pairs_that_do_not_fit(templates):
     lines = [{"by": f"v{n % 1000}"} for n in range(20_000)]
     cast = [{"name": f"v{n}"} for n in range(1000)]
     asked = []
-    join = joined(templates, "voice.name == line.by", line=lines, voice=cast)
+    join, axes = joined(templates, "voice.name == line.by", line=lines, voice=cast)
     whole = join._whole
     join._whole = lambda row: asked.append(1) or whole(row)
-    assert sum(1 for _ in join.rows()) == 20_000
+    assert sum(1 for _ in join.rows(axes)) == 20_000
     assert len(asked) == 20_000  # of 20 million pairs
 
 
 def test_a_value_whose_side_fails_is_left_to_the_whole_expression(templates):
     values = {"a": [1, 2], "b": [{"x": 1}, {}, {"x": 2}]}
     where = "b.x | default(a) == a"
-    rows = list(joined(templates, where, **values).rows())
-    assert [(row["a"], row["b"]) for row in rows] == [
+    join, axes = joined(templates, where, **values)
+    assert [(row["a"], row["b"]) for row in join.rows(axes)] == [
         (1, {"x": 1}), (1, {}), (2, {}), (2, {"x": 2}),
     ]  # fmt: skip
+    join, axes = joined(templates, "b.x == a", **values)
     with pytest.raises(RowFailure, match="x is undefined") as caught:
-        list(joined(templates, "b.x == a", **values).rows())
+        list(join.rows(axes))
     assert caught.value.row == {"a": 1, "b": {}}
 
 
@@ -116,14 +120,14 @@ def test_a_value_whose_side_fails_is_left_to_the_whole_expression(templates):
     ],
 )  # fmt: skip
 def test_values_without_partner_are_named_with_what_is_nearest(templates, lines, voices, found):
-    join = joined(templates, "voice == line", line=lines, voice=voices)
-    assert list(join.partnerless()) == found
+    join, axes = joined(templates, "voice == line", line=lines, voice=voices)
+    assert list(join.partnerless(axes)) == found
 
 
 def test_an_expression_with_one_axis_asks_for_no_partners(templates):
-    join = joined(templates, "line.n == 2", line=LINES)
-    assert [row["line"]["n"] for row in join.rows()] == [2]
-    assert list(join.partnerless()) == []
+    join, axes = joined(templates, "line.n == 2", line=LINES)
+    assert [row["line"]["n"] for row in join.rows(axes)] == [2]
+    assert list(join.partnerless(axes)) == []
 
 
 @pytest.mark.parametrize(
