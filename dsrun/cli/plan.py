@@ -15,7 +15,7 @@ from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import StepOutlook
+from dsrun.session.outlook import CallOutlook
 from dsrun.session.permit import notice_lines
 from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
 
@@ -152,16 +152,16 @@ def _rows(survey: Survey) -> list[list[str]]:
     return [
         [
             name,
-            step.operation.name,
-            *map(str, (step.jobs, step.done, step.cached, step.to_send, step.cost)),
-            f"{count_of(step.units, step.operation.price.unit)} at {_price(step)}",
+            call.operation.name,
+            *map(str, (call.jobs, call.done, call.cached, call.to_send, call.cost)),
+            f"{count_of(call.units, call.operation.price.unit)} at {_price(call)}",
         ]
-        for name, step in survey.outlook.steps.items()
+        for name, call in survey.outlook.calls()
     ]
 
 
-def _price(step: StepOutlook) -> str:
-    price = step.operation.price
+def _price(call: CallOutlook) -> str:
+    price = call.operation.price
     return f"{price.of(1)} (price of {price.as_of})"
 
 

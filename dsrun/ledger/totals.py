@@ -11,7 +11,10 @@ from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
 
 
 class StepTotal(NamedTuple):
-    """A step as the ledger has it: open jobs, what it has cost, and the price of one unit more."""
+    """A step, and an operation that it calls, as the ledger has them.
+
+    Open jobs, what it has cost, and the price of one unit more.
+    """
 
     step: str
     operation: str
@@ -41,12 +44,12 @@ def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 
 @checked
 def open_steps(reader: LedgerReader) -> list[StepTotal]:
-    """The steps that have open jobs, in plan order."""
+    """The steps that have open jobs, by the operation that these call, in plan order."""
     rows = reader.rows(
         "SELECT step, operation, "  # noqa: S608
         f"sum(status IN ('pending', 'submitting', 'submitted') {reader.not_held}) AS jobs, "
         f"sum({PAID_UNITS}), unit_price, currency FROM {reader.jobs} "
-        "GROUP BY step HAVING jobs ORDER BY min(position)"
+        "GROUP BY step, operation HAVING jobs ORDER BY min(position)"
     )
     return [
         StepTotal(

@@ -17,7 +17,6 @@ from dsrun.manifest.template_errors import LITERAL, TemplateProblem
 from dsrun.manifest.templates import Render, Templates
 from dsrun.service.operation_file import schema_at
 
-_TEMPLATE = re.compile(r"\{[{%#]")
 _DOLLAR = "${{"
 _BARE = re.compile(r"\s*\{\{[-+]?\s*\w+(?:\.\w+|\[[^\[\]]*\])*\s*[-+]?\}\}\s*").fullmatch
 _NUMBERS = ("integer", "number", "boolean")
@@ -52,6 +51,7 @@ class TextCompiler:
         self.printing: list[str] = []  # the templates that show values within a text
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.may_be_null = False  # whether some value of a request may be null
         self._templates = templates
         self._document = document
         self._root = root
@@ -65,7 +65,7 @@ class TextCompiler:
 
     def text(self, text: Text, wanted: str | None) -> Builder:
         """The builder of a text; `wanted` is the type that the schema asks for."""
-        if not _TEMPLATE.search(text.source):
+        if not text.is_template:
             return _constant(text.source.removesuffix("\n") if text.file else text.source)
         if _DOLLAR in text.source:
             self.warnings.append(self.problem(text, _dollar_hint(text.source)))
@@ -76,6 +76,7 @@ class TextCompiler:
             return _constant(None)
         self.uses[dotted(text.at)] = template.uses
         self.run_values |= template.run_values
+        self.may_be_null |= template.native
         if not (template.native and _keeps_type(text, wanted)):
             self.printing.append(text.source)
         return _rendered(text, template.render, wanted)
@@ -113,6 +114,7 @@ class TextCompiler:
         if isinstance(value, list):
             items = [self.body(item, (*at, index), parts) for index, item in enumerate(value)]
             return lambda row, failures: [item(row, failures) for item in items]
+        self.may_be_null |= value is None
         return _constant(value)
 
 

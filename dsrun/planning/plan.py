@@ -13,14 +13,16 @@ from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
-from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
+from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
+from dsrun.planning.request_form import Finding, RowProblem
 from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.language import language_notes
+from dsrun.service.operation import Operation
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
@@ -89,6 +91,9 @@ class Plan:
             self.warnings.extend(self._overlap_warnings(seeds.overlaps()))
             findings.add_clashes(index.clashes(), self.manifest.document)
         self._note_rules()
+        by_model = [one for one in self.steps if one.step.calls.model]
+        used = (operation for compiled in by_model for operation in compiled.called)
+        self.warnings.extend(_rate_warnings(self.manifest, used))
         self.warnings.extend(notes.problems(self.steps))
         problems = (*self.problems, *findings.problems(self.steps))
         if problems:
@@ -104,7 +109,8 @@ class Plan:
             if isinstance(job, RowProblem):
                 findings.add(name, job)
                 continue
-            for path, words in language_notes(job.request, compiled.operation.languages):
+            languages = self.catalog[job.operation].languages
+            for path, words in language_notes(job.request, languages):
                 problem = self.manifest.document.problem(("steps", name, *path), words)
                 finding = Finding(words, problem)
                 notes.add(name, RowProblem([finding], index=job.index, row=job.matrix))
@@ -135,12 +141,13 @@ class Plan:
         for compiled in self.steps:
             overlap = overlaps.get(compiled.step.name)
             if overlap is not None:
-                unit = compiled.operation.price.unit.replace("image", "picture")
+                operation = next(one for one in compiled.operations if one.main.seed)
+                unit = operation.price.unit.replace("image", "picture")
                 words = (
                     f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one "
                     f"seed gives one {unit}: {_overlap_cause(overlap)}"
                 )
-                at = ("steps", compiled.step.name, *(compiled.operation.main.seed or ()))
+                at = ("steps", compiled.step.name, *(operation.main.seed or ()))
                 yield self.manifest.document.problem(at, words)
 
     def _note_rules(self) -> None:
@@ -176,7 +183,9 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
-        digest=plan_digest(manifest, used, templates.files, catalog.own, _uploads(steps)),
+        digest=plan_digest(
+            manifest, used, templates.files, _own_operations(manifest, catalog), _uploads(steps)
+        ),
         run_values=used,
         included=templates.files,
         files=files,
@@ -191,7 +200,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         warnings=[
             *manifest.warnings,
             *_misread_includes(manifest, templates),
-            *_rate_warnings(manifest, catalog),
+            *_rate_warnings(manifest, _named(manifest, catalog)),
             *cut_texts(manifest, catalog),
             *_once(warning for compiled in steps for warning in compiled.warnings),
         ],
@@ -267,9 +276,21 @@ def _compiled(
     return steps, problems
 
 
+def called(manifest: Manifest, catalog: Catalog) -> Iterator[Operation]:
+    """Every operation that a step may call."""
+    for step in manifest.steps:
+        yield from (catalog[name] for name in step.calls.operations)
+
+
+def _own_operations(manifest: Manifest, catalog: Catalog) -> dict[str, str]:
+    """The texts of the user's operation files that the steps use."""
+    families = {one.family for one in called(manifest, catalog)}
+    return {name: text for name, text in catalog.own.items() if name in families}
+
+
 def _uploads(steps: Iterable[CompiledStep]) -> dict[str, StepUploads]:
     return {
-        compiled.step.name: StepUploads(compiled.uploads.places, compiled.uploads_sha256())
+        compiled.step.name: StepUploads(compiled.upload_places, compiled.uploads_sha256())
         for compiled in steps
     }
 
@@ -314,7 +335,7 @@ def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     """A limit in another currency than the prices would never be reached."""
-    currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
+    currencies = sorted({one.price.currency for one in called(manifest, catalog)})
     for name in ("max_cost", "confirm_above"):
         money = getattr(manifest.execution, name)
         if money is not None and currencies and currencies != [money.currency]:
@@ -336,10 +357,17 @@ def _misread_includes(manifest: Manifest, templates: Templates) -> Iterator[Prob
         yield from misread_problems(str(manifest.root / name), misread(text))
 
 
-def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
+def _named(manifest: Manifest, catalog: Catalog) -> Iterator[Operation]:
+    """The operations that steps name themselves; the others are known when rows are made."""
+    for step in manifest.steps:
+        if step.calls.model is None:
+            yield from (catalog[name] for name in step.calls.operations)
+
+
+def _rate_warnings(manifest: Manifest, operations: Iterable[Operation]) -> Iterator[Problem]:
     rate = manifest.execution.rate
-    for name in sorted({step.operation for step in manifest.steps}):
-        published = catalog[name].rate
+    rates = {one.name: one.rate for one in operations}
+    for name, published in sorted(rates.items()):
         if rate and rate.requests / rate.per_s > published.requests / published.per_s:
             yield manifest.document.problem(
                 ("execution", "rate"),

@@ -121,7 +121,7 @@ def entries_of(line: Json, *, again: str = "dsrun") -> Iterator[dict[str, Json]]
 def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] | None) -> None:
     """Put the axes of each entry in the order in which the manifest of the lock file has them."""
     sections = {} if manifest is None else manifest["steps"]
-    orders = {name: axis_names(step.get("matrix")) for name, step in sections.items()}
+    orders = {name: axis_names(step) for name, step in sections.items()}
     for entry in entries:
         axes, order = entry["axes"], orders.get(entry["step"], [])
         entry["axes"] = {name: axes[name] for name in (*order, *axes) if name in axes}

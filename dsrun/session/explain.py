@@ -91,7 +91,7 @@ def _place(plan: Plan, text: Text) -> dict[str, Json]:
 def _added(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     """What dsrun has added to the request because the manifest does not say it."""
     step = _step(plan, facts["step"])
-    for fill in step.operation.fills:
+    for fill in plan.catalog[facts["operation"]].fills:
         value = value_at(facts["request"], fill.at)
         if value is not None and value_at(step.step.body, fill.at) is None:
             why = "derived from the job" if fill.derive else "always sent"

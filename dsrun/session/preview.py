@@ -1,6 +1,6 @@
 """What a run would do: one pass over a plan, and how people and programs are shown it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 from dsrun.common.console import say
 from dsrun.common.errors import Problem, SetupError
 from dsrun.common.models import Job, JobStatus, Json
-from dsrun.common.units import Money, first_as_json
+from dsrun.common.units import Money, Rate, first_as_json
 from dsrun.ledger import lookup, totals
 from dsrun.ledger.durations import task_times
 from dsrun.ledger.lookup import Standing
@@ -30,7 +30,7 @@ from dsrun.session.estimate import (
     slow_services,
 )
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import Outlook, StepOutlook
+from dsrun.session.outlook import CallOutlook, Outlook, costs_of, sum_of
 from dsrun.session.permit import notice_json
 from dsrun.storage.cache import ResultCache, read_cache
 from dsrun.storage.cache_index import CacheFault
@@ -66,6 +66,8 @@ class _Counted(Protocol):
     def step(self) -> str: ...
     @property
     def index(self) -> int: ...
+    @property
+    def operation(self) -> str: ...
     @property
     def units(self) -> int: ...
 
@@ -225,7 +227,7 @@ class Survey:
             state = states[job.job_id]
             status = self._status(state)
             self.files_missing += state.missing is not None
-            self.outlook.steps[job.step].add(
+            self.outlook.of(job.step, job.operation).add(
                 status, units=state.part or job.units, is_cached=state.is_cached
             )
             if status is JobStatus.PENDING and not state.is_cached:
@@ -385,7 +387,8 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,
         "estimated_by": survey.estimate.words,
-        "steps": {name: _step_json(step) for name, step in outlook.steps.items()},
+        "steps": {name: _step_json(calls, survey) for name, calls in outlook.steps.items()},
+        "by_model": _by_model(survey),
         "difference": _difference_json(survey),
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
         if survey.earlier
@@ -397,21 +400,44 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
 
 
 def _currency(survey: Survey) -> str:
-    prices = [step.operation.price for step in survey.outlook.steps.values()]
+    prices = [call.operation.price for _, call in survey.outlook.calls()]
     return prices[0].currency if prices else "CNY"
 
 
-def _step_json(step: StepOutlook) -> dict[str, Json]:
+_COLUMNS = ("jobs", "done", "cached", "to_send", "units")
+
+
+def _step_json(calls: Mapping[str, CallOutlook], survey: Survey) -> dict[str, Json]:
+    """A step; with several operations, `operation` is their list, and there is no one price."""
+    names, prices = list(calls), [call.operation.price.as_json() for call in calls.values()]
     return {
-        "operation": step.operation.name,
-        "jobs": step.jobs,
-        "done": step.done,
-        "cached": step.cached,
-        "to_send": step.to_send,
-        "units": step.units,
-        "cost": step.cost.as_json(),
-        "price": step.operation.price.as_json(),
+        "operation": names[0] if len(names) == 1 else names,
+        **{name: sum_of(calls.values(), name) for name in _COLUMNS},
+        "cost": first_as_json(costs_of(calls.values()), currency=_currency(survey)),
+        "price": prices[0] if len(prices) == 1 else None,
     }
+
+
+def _by_model(survey: Survey) -> dict[str, Json]:
+    """What each operation, of any step, comes to; its price, its rate and its running tasks."""
+    calls: dict[str, list[CallOutlook]] = {}
+    for _, call in survey.outlook.calls():
+        calls.setdefault(call.operation.name, []).append(call)
+    rate = survey.plan.manifest.execution.rate
+    return {
+        name: {
+            **{column: sum_of(each, column) for column in _COLUMNS},
+            "cost": first_as_json(costs_of(each), currency=each[0].operation.price.currency),
+            "price": each[0].operation.price.as_json(),
+            "rate": _rate_json(rate or each[0].operation.rate),
+            "running_tasks": each[0].operation.running_tasks,
+        }
+        for name, each in calls.items()
+    }
+
+
+def _rate_json(rate: Rate) -> dict[str, Json]:
+    return {"requests": rate.requests, "per_s": rate.per_s}
 
 
 def _difference_json(survey: Survey) -> Json:

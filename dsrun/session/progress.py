@@ -70,7 +70,7 @@ class Progress:
         self._clock = clock
         self._quiet = quiet
         self._costs = costs
-        self._prices = {item.step: item for item in totals}
+        self._prices = {(item.step, item.operation): item for item in totals}
         self._lines = _lines(totals)  # of each step; steps may share one
         self._bars = list({id(line): line for line in self._lines.values()}.values())
         self._pace_of: PaceOf | None = None
@@ -116,7 +116,7 @@ class Progress:
 
     def job_ended(self, job: OpenJob, result: JobResult | None) -> None:
         """`result` is None where the job is left for a later run."""
-        line, priced = self._lines[_step(job)], self._prices[_step(job)]
+        line, priced = self._lines[_step(job)], self._prices[_step(job), job.operation]
         line.ended[result.status if result else "left"] += 1
         if result is not None:
             cost = Money(amount=priced.unit_price * result.units, currency=priced.spent.currency)
@@ -251,10 +251,10 @@ def _unbroken(before: int, now: int) -> str:
 
 
 def _lines(totals: list[StepTotal]) -> dict[str, _Line]:
-    shared = _Line(_SHARED, 0, []) if len(totals) > _MOST_BARS else None
-    lines = {}
+    shared = _Line(_SHARED, 0, []) if len({item.step for item in totals}) > _MOST_BARS else None
+    lines: dict[str, _Line] = {}
     for item in totals:
-        line = shared or _Line(item.step, 0, [])
+        line = shared or lines.get(item.step) or _Line(item.step, 0, [])
         line.total += item.jobs
         line.operations.add(item.operation)
         line.spent = sum_money([*line.spent, item.spent])
