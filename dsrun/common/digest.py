@@ -61,9 +61,13 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def job_id_of(operation: str, replica: int, body: bytes) -> str:
-    """SHA-256 of the canonical JSON of operation, replica and request (whose bytes are `body`)."""
-    return sha256_hex(_id_head(operation, replica) + b',"request":' + body + b"}")
+def job_id_of(operation: str, replica: int, body: bytes, *, take: int = 1) -> str:
+    """SHA-256 of the canonical JSON of operation, replica and request (whose bytes are `body`).
+
+    A further `take` of the same request is another job.
+    """
+    tail = b"}" if take == 1 else b',"take":%d}' % take
+    return sha256_hex(_id_head(operation, replica) + b',"request":' + body + tail)
 
 
 @lru_cache

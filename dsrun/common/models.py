@@ -53,6 +53,31 @@ class Job:
         str, ...
     ]  # file names without extension below artifacts/STEP/, one for each artifact
     units: int  # the number of images or voices asked for, each billed
+    late: tuple[
+        tuple[str | int, ...], ...
+    ] = ()  # where the request has values of other jobs, not known yet
+    parents: tuple["Parent", ...] = ()
+    depth: int = 0  # 1 more than the deepest job that it waits for
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether jobs of other steps have to end first."""
+        return bool(self.late)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """A row of a step above that a job is made of.
+
+    `takes` is what the job waits for, `output:NAME` or `file:NUMBER`; None where all that it takes
+    was known before.
+    """
+
+    axis: str
+    step: str
+    index: int
+    job_id: str
+    takes: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dsrun.common.messages import closest
 from dsrun.common.models import Json
+from dsrun.common.pointer import KeyPath
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Render, Variables
 
@@ -51,20 +52,31 @@ class Partnerless(NamedTuple):
     other_depth: int
 
 
-class RowFailure(Exception):
-    """The expression cannot be worked out for a row."""
+class Written(NamedTuple):
+    """An expression as a manifest has it, and where."""
 
-    def __init__(self, problem: TemplateProblem, row: Row) -> None:
+    source: str
+    at: KeyPath
+
+
+class RowFailure(Exception):
+    """An expression of a matrix cannot be worked out for a row."""
+
+    def __init__(self, problem: TemplateProblem, written: Written, row: Mapping[str, Json]) -> None:
         super().__init__(str(problem))
         self.problem = problem
+        self.written = written
         self.row = row
 
 
 class Join:
     """Keeps the rows of some axes for which a condition is true, in the order of their product."""
 
-    def __init__(self, condition: Condition, *, constants: Mapping[str, Any]) -> None:
+    def __init__(
+        self, condition: Condition, written: Written, *, constants: Mapping[str, Any]
+    ) -> None:
         """`constants`: the variables that no row changes, with Jinja's own names."""
+        self._written = written
         self._condition = condition
         self._constants = constants
         self._whole = condition.whole.render
@@ -107,7 +119,7 @@ class Join:
         try:
             return bool(self._whole(self._with(row)))
         except TemplateProblem as problem:
-            raise RowFailure(problem, row) from problem
+            raise RowFailure(problem, self._written, row) from problem
 
     def _with(self, row: Row) -> Variables:
         return {**self._constants, **row, "matrix": row}

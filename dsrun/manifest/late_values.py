@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
@@ -17,6 +17,7 @@ from jinja2.visitor import NodeTransformer
 from dsrun.common.late import FILTERS, Late, LateFilter, LateText
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
+from dsrun.manifest.step_rows import StepRow, files_of
 from dsrun.manifest.template_errors import TemplateProblem, offset_of
 
 OUTPUT, FILE, FILES = "output", "artifact", "artifacts"
@@ -42,8 +43,8 @@ class StepAxis:
     """What a template can read of an axis whose values are the rows of a step.
 
     `kind` is `row`, `file` (`each: artifact`) or `group`. `axes` are the step's own, by name, with
-    a StepAxis where one is a step again; `files` is how many a row asks for, None where the model
-    chooses.
+    a StepAxis where one is a step again; `files` is how many every row asks for, None where that
+    differs by row or the model chooses (`is_open`).
     """
 
     step: str
@@ -51,6 +52,7 @@ class StepAxis:
     axes: Mapping[str, "StepAxis | None"] = field(default_factory=dict)
     outputs: Mapping[str, Json] = field(default_factory=dict)  # schemas, by name
     files: int | None = 1
+    is_open: bool = False
 
 
 class Reference(NamedTuple):
@@ -67,29 +69,44 @@ class Reference(NamedTuple):
     def is_list(self) -> bool:
         return self.what == FILES and self.number is None
 
-    def value(self, variables: Mapping[str, Any]) -> Late | list[Late]:
-        """The late value of a row. `variables` has the value of each axis, with its `job_id`."""
-        return self.many(variables) if self.is_list else self.one(variables)
-
-    def one(self, variables: Mapping[str, Any]) -> Late:
-        row = self._row(variables)
-        if self.what == OUTPUT:
-            at = f"/{OUTPUT}/{self.output}"
-            return Late(job_id=row["job_id"], at=at, filters=self.filters)
-        own = row[FILE]["index"] if self.axis.kind == "file" else self.number or 0
-        return Late(job_id=row["job_id"], file=own, filters=self.filters)
-
-    def many(self, variables: Mapping[str, Any]) -> list[Late]:
-        """Every file of a row, or of all members of a group."""
-        row, files = self._row(variables), range(self.axis.files or 0)
-        members = row["members"] if self.axis.kind == "group" else [row]
-        return [Late(job_id=member["job_id"], file=n) for member in members for n in files]
-
-    def _row(self, variables: Mapping[str, Any]) -> Any:
+    def row(self, variables: Mapping[str, Any]) -> StepRow:
+        """The row of a step above that it reads. `variables` has the value of each axis."""
         row: Any = variables
         for name in self.axes:
             row = row[name]
-        return row
+        return cast("StepRow", row)
+
+    def value(self, variables: Mapping[str, Any]) -> Late | list[Late]:
+        """The late value of a row. Raises TemplateProblem where it has no such file."""
+        return self.many(variables) if self.is_list else self.one(variables)
+
+    def one(self, variables: Mapping[str, Any]) -> Late:
+        row = self.row(variables)
+        if self.what == OUTPUT:
+            at = f"/{OUTPUT}/{self.output}"
+            return Late(job_id=row["job_id"], at=at, filters=self.filters)
+        number = row[FILE]["index"] if self.axis.kind == "file" else self.number or 0
+        files = files_of(row)
+        if self.axis.kind == "row" and not self.axis.is_open:
+            if number >= files:
+                words = (
+                    f"found artifacts[{number}] of a row with {files}; allowed: up to {files - 1}"
+                )
+                raise TemplateProblem(words)
+            if self.what == FILE and files != 1:
+                words = f"the row has {files} files; name one: artifacts[0], or take each: artifact"
+                raise TemplateProblem(words)
+        return Late(job_id=row["job_id"], file=number, filters=self.filters)
+
+    def many(self, variables: Mapping[str, Any]) -> list[Late]:
+        """Every file of a row, or of all members of a group."""
+        row = self.row(variables)
+        members = row["members"] if self.axis.kind == "group" else [row]
+        return [
+            Late(job_id=member["job_id"], file=number)
+            for member in members
+            for number in range(files_of(member))
+        ]
 
 
 class LateParts:
@@ -203,7 +220,7 @@ class LateParts:
             index, *tail = tail
         if tail:
             raise self._problem(node, f"{tail[0]} of a file is not known before it is there")
-        if what == FILE and axis.kind == "row" and axis.files != 1:
+        if what == FILE and axis.kind == "row" and axis.files != 1 and (axis.files or axis.is_open):
             words = (
                 f"{spelled} has {axis.files or 'any number of'} files; name one, "
                 f"{spelled}.artifacts[0], or make each a value: each: artifact"
@@ -211,7 +228,7 @@ class LateParts:
             raise self._problem(node, words)
         if index is not None:
             self._check_index(node, spelled, axis, index)
-        elif what == FILES and axis.files is None:
+        elif what == FILES and axis.is_open:
             raise self._problem(node, f"the model chooses how many files {spelled} has")
         return Reference(way, axis, what, None, index, filters)
 

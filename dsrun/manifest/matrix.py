@@ -15,6 +15,7 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.manifest.files import DataFile
 from dsrun.manifest.joins import Join
+from dsrun.manifest.step_rows import plain_row
 
 Row = dict[str, Json]
 
@@ -97,7 +98,7 @@ class Sample:
         return {number for _, number in heapq.nsmallest(self.count, lots)}
 
     def _lot(self, row: Row) -> bytes:
-        return blake2b(f"{self.seed}:{json_text(row)}".encode(), digest_size=8).digest()
+        return blake2b(f"{self.seed}:{json_text(plain_row(row))}".encode(), digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +314,8 @@ class MatrixReader:
         has_models: bool = False,
         above: Sequence[str] = (),
     ) -> None:
-        """`operations`: of the axis of that name; `has_models`: the step's model may be an axis;
+        """`operations`: of the axis of that name; `has_models`: the step's model may be an axis.
+
         `above`: the steps whose rows an axis may run through.
         """
         self._above = above

@@ -61,6 +61,7 @@ class Step:
     repeat: int
     body: Mapping[str, Any]
     filename: Text | None
+    take: int | Text = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

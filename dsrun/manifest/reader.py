@@ -222,6 +222,7 @@ class _StepReader:
                 if section.get(part) is not None
             },
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
+            take=self._leaves(section.get("take", 1), (*at, "take")),
         )
 
     def _note_uploads(self, calls: Calls, at: KeyPath) -> None:

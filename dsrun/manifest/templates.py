@@ -122,6 +122,10 @@ class Templates:
             span = (max(0, problem.offset - 2), problem.width) if problem.offset >= 0 else None
             raise TemplateProblem(str(problem), source=source, span=span) from problem
 
+    def expression(self, source: str, *, axes: Mapping[str, StepAxis] = _NO_AXES) -> Template:
+        """Compile an expression, written without braces. Raises TemplateProblem."""
+        return self.condition(source, axes=axes).whole
+
     def _condition(self, source: str, axes: Mapping[str, StepAxis]) -> "Condition":
         whole = self.compile(source, axes=axes)
         tree = self._env.parse(source)

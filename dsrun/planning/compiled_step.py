@@ -1,29 +1,38 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from dsrun.common.digest import canonical_json, job_id_of
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.messages import nearest, show
-from dsrun.common.models import Job, Json
-from dsrun.common.pointer import KeyPath, value_at
+from dsrun.common.models import Job, Json, Parent
+from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.calls import own_name
-from dsrun.manifest.matrix import OPERATION, Row, idle_axes
-from dsrun.manifest.model import Manifest, Step
-from dsrun.manifest.templates import Templates
+from dsrun.manifest.joins import Join, RowFailure, Written
+from dsrun.manifest.late_values import StepAxis
+from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource, idle_axes
+from dsrun.manifest.model import Manifest, Step, Text
+from dsrun.manifest.step_rows import StepRow, plain_row
+from dsrun.manifest.template_errors import TemplateProblem
+from dsrun.manifest.templates import Condition, Templates
 from dsrun.planning.compiled_text import TextCompiler, TextFailure
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
+from dsrun.planning.late_requests import put_forms
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
-from dsrun.planning.request_form import Finding, RequestForm, RowProblem, text_finding
+from dsrun.planning.parents import Rows, StepValues, each_file, grouped, parents_of, step_row
+from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, text_finding
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
 from dsrun.service.request import artifact_count
 
 _MOST_ARTIFACTS = 1000  # of one request
+_MOST_TAKES = 1_000_000
 
 
 class CompiledStep:
@@ -38,9 +47,12 @@ class CompiledStep:
         templates: Templates,
         run_values: Mapping[str, Json],
         files: UploadFiles,
+        above: Mapping[str, "CompiledStep"],
     ) -> None:
-        """Raises ManifestError where a template cannot be compiled, or an axis is a rule."""
-        self.step = step
+        """`above`: the steps that an axis may run through.
+
+        Raises ManifestError where a template cannot be compiled, or an axis is a rule.
+        """
         self.operations = [catalog[name] for name in step.calls.operations]
         self.document = manifest.document
         self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
@@ -53,10 +65,18 @@ class CompiledStep:
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         self._compiled: dict[str, RequestForm] = {}  # by operation
         self._forms: dict[str, RequestForm] = {}  # those that rows have called
-        self._own = own = self._texts({})  # of what no operation says
+        self.axes = {
+            axis.names[0]: above[axis.source.step].shape(axis.source)
+            for axis in step.matrix.axes
+            if axis.source
+        }
+        self._own = own = self._texts({}, takes_late=False)  # of what no operation says
+        self.step = step
+        self.step = replace(step, matrix=self._expanded(step.matrix, above))
         calls = step.calls
         self._model = None if calls.model is None else own.text(calls.model, "string")
         self._filename = None if step.filename is None else own.text(step.filename, "string")
+        self._take = own.text(step.take, "integer") if isinstance(step.take, Text) else None
         problems = [*own.problems, *self._form_problems(own)]
         if not problems:
             problems = self._axis_problems()
@@ -78,11 +98,92 @@ class CompiledStep:
         """Whether the manifest says the seed of some request."""
         return any(_is_given(self.step.body, one.main.seed) for one in self.operations)
 
-    def _texts(self, schema: Mapping[str, Json]) -> TextCompiler:
+    def _texts(self, schema: Mapping[str, Json], *, takes_late: bool = True) -> TextCompiler:
         manifest = self._manifest
         return TextCompiler(
-            self._templates, document=manifest.document, root=manifest.root, schema=schema
-        )
+            self._templates, document=manifest.document, root=manifest.root, schema=schema,
+            axes=self.axes, takes_late=takes_late,
+        )  # fmt: skip
+
+    def shape(self, source: StepSource) -> StepAxis:
+        """What templates can read of an axis that runs through this step."""
+        axes = {name: self.axes.get(name) for name in self.step.matrix.names}
+        named = [one.outputs.keys() for one in self.operations]
+        common = [name for name in named[0] if all(name in other for other in named)]
+        kind = "file" if source.each else "group" if source.group_by else "row"
+        return StepAxis(
+            step=self.step.name, kind=kind, axes=axes, outputs={key: {} for key in common},
+            files=self._files_of_each(),
+        )  # fmt: skip
+
+    def step_rows(self) -> Iterator[StepRow]:
+        """Every row that gives a valid job, as later steps know it."""
+        with suppress(RowFailure):  # told, as is every RowProblem, where this step is checked
+            for row, index, replica in self._numbered_rows():
+                with suppress(RowProblem):
+                    yield step_row(self.job(row, index=index, replica=replica), row)
+
+    def _files_of_each(self) -> int | None:
+        """How many files every row asks for; None where that differs."""
+        counts = {self._constant_count(one) for one in self.operations}
+        return counts.pop() if len(counts) == 1 else None
+
+    def _constant_count(self, operation: Operation) -> int | None:
+        at = operation.main.count
+        if at is None:
+            return 1
+        filled = {fill.at: fill.value for fill in operation.fills}
+        count = value_at(self.step.body, at)
+        count = filled.get(at) if count is None else count
+        return count if isinstance(count, int) else None
+
+    def _expanded(self, matrix: Matrix, above: Mapping[str, "CompiledStep"]) -> Matrix:
+        """The matrix with the values of the axes that run through steps. Raises ManifestError."""
+        try:
+            axes = tuple(self._with_values(axis, above) for axis in matrix.axes)
+            where = self._where(matrix.where)
+        except RowFailure as bad:
+            raise ManifestError([self._expression_problem(bad)]) from bad
+        return replace(matrix, axes=axes, join=where)
+
+    def _with_values(self, axis: Axis, above: Mapping[str, "CompiledStep"]) -> Axis:
+        source = axis.source
+        if source is None:
+            return axis
+        parent = above[source.step]
+        rows: Rows = parent.step_rows
+        if source.each:
+            rows = each_file(rows, parent.seed_of)
+        if source.group_by is not None:
+            at = ("steps", self.step.name, "matrix", axis.names[0], "group_by")
+            written = Written(source.group_by, at)
+            key = self._compiled_expression(written, parent.axes)
+            rows = grouped(rows, key.whole.render, self._base, written)
+        return replace(axis, values=StepValues(rows))
+
+    def _where(self, source: str | None) -> Join | None:
+        if source is None:
+            return None
+        written = Written(source, ("steps", self.step.name, "matrix", "where"))
+        condition = self._compiled_expression(written, self.axes)
+        self.uses[dotted(written.at)] = condition.whole.uses
+        return Join(condition, written, constants=self._base)
+
+    def _compiled_expression(self, written: Written, axes: Mapping[str, StepAxis]) -> Condition:
+        """Raises RowFailure."""
+        try:
+            return self._templates.condition(written.source, axes=axes)
+        except TemplateProblem as error:
+            raise RowFailure(error, written, {}) from error
+
+    def _expression_problem(self, failure: RowFailure) -> Problem:
+        text = Text(source=failure.written.source, at=failure.written.at)
+        return self._own.problem(text, failure.problem)
+
+    def seed_of(self, row: StepRow) -> int | None:
+        """The seed of the first file of a row of this step."""
+        seed = value_at(row["request"], self._catalog[row["operation"]].main.seed)
+        return seed if isinstance(seed, int) else None
 
     def _form_problems(self, own: TextCompiler) -> list[Problem]:
         """What is wrong with the step's texts, as far as no row has to be known for it."""
@@ -119,11 +220,15 @@ class CompiledStep:
 
     def jobs(self) -> Iterator[Job | RowProblem]:
         """The job of every row, in order, or what is wrong with it."""
-        for row, index, replica in self._numbered_rows():
-            try:
-                yield self.job(row, index=index, replica=replica)
-            except RowProblem as error:
-                yield RowProblem(error.problems, index=index, row=row)
+        try:
+            for row, index, replica in self._numbered_rows():
+                try:
+                    yield self.job(row, index=index, replica=replica)
+                except RowProblem as error:
+                    yield RowProblem(error.problems, index=index, row=plain_row(row))
+        except RowFailure as failure:
+            finding = Finding("template", self._expression_problem(failure))
+            yield RowProblem([finding], row=plain_row(failure.row))
 
     def jobs_at(self, indexes: Collection[int]) -> Iterator[Job]:
         """The jobs of some rows, in order. Raises RowProblem."""
@@ -143,26 +248,52 @@ class CompiledStep:
         except RowProblem as error:
             stems = self._stem_problems(dict(variables), form)
             raise RowProblem([*error.problems, *stems]) from error
-        request, taken, _ = made
+        request, taken = made.request, made.taken
         body = form.canonical(made, row, replica)
         if not form.is_valid(made):
             raise RowProblem([*form.findings(made), *self._stem_problems(variables, form)])
         if taken.files:
             body = canonical_json(by_content(request, taken))
         operation = form.operation
-        job_id = job_id_of(operation.name, replica, body)
+        job_id = job_id_of(operation.name, replica, body, take=self._take_of(variables))
+        parents, depth = self._parents(form, made, variables)
+        if made.late:
+            put_forms(request, made.late)
         return Job(
             job_id=job_id,
             step=self.step.name,
             index=index,
             replica=replica,
             operation=operation.name,
-            matrix=row,
+            matrix=plain_row(row) if self.axes else row,
             request=request,
             body=body,
             stems=self._stems(variables, form, request, job_id),
             units=artifact_count(request, operation),
+            late=tuple(made.late),
+            parents=parents,
+            depth=depth,
         )
+
+    def _parents(
+        self, form: RequestForm, made: Made, variables: Mapping[str, Any]
+    ) -> tuple[tuple[Parent, ...], int]:
+        if not self.axes:
+            return (), 0
+        return parents_of(made.late.values(), form.references, self.axes, variables)
+
+    def _take_of(self, variables: Mapping[str, Any]) -> int:
+        """The number of the take. Raises RowProblem."""
+        if self._take is None:
+            return cast("int", self.step.take)
+        failures: list[TextFailure] = []
+        take = self._take(variables, failures)
+        if failures:
+            raise RowProblem([self._text_finding(failures[0], variables)])
+        if isinstance(take, int) and not isinstance(take, bool) and 1 <= take <= _MOST_TAKES:
+            return take
+        words = f"found {show(take)}; allowed: a whole number from 1 to {_MOST_TAKES}"
+        raise self._row_problem("take", ("take",), words)
 
     def _form_of(self, row: Mapping[str, Json], variables: Mapping[str, Any]) -> RequestForm:
         """The form of the operation that a row calls. Raises RowProblem."""

@@ -12,9 +12,10 @@ from dsrun.common.messages import nearest
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
 from dsrun.common.yaml_document import YamlDocument
+from dsrun.manifest.late_values import Reference, StepAxis
 from dsrun.manifest.model import Text
 from dsrun.manifest.template_errors import LITERAL, TemplateProblem
-from dsrun.manifest.templates import Render, Templates
+from dsrun.manifest.templates import Render, Template, Templates
 from dsrun.service.operation_file import schema_at
 
 _DOLLAR = "${{"
@@ -44,14 +45,22 @@ class TextCompiler:
         document: YamlDocument,
         root: Path,
         schema: Mapping[str, Json],
+        axes: Mapping[str, StepAxis],
+        takes_late: bool = True,
     ) -> None:
-        """`schema` is that of the request: a rendered text becomes what it asks for."""
+        """`schema` is that of the request: a rendered text becomes what it asks for.
+
+        `axes` run through steps; `takes_late`: the texts may take what these steps make.
+        """
         self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
         self.run_values: set[str] = set()  # names that they read from `run`; "*": all of them
         self.printing: list[str] = []  # the templates that show values within a text
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.late: list[Reference] = []  # what the templates take of steps above
         self.may_be_null = False  # whether some value of a request may be null
+        self._axes = axes
+        self._takes_late = takes_late
         self._templates = templates
         self._document = document
         self._root = root
@@ -70,7 +79,8 @@ class TextCompiler:
         if _DOLLAR in text.source:
             self.warnings.append(self.problem(text, _dollar_hint(text.source)))
         try:
-            template = self._templates.compile(text.source)
+            template = self._templates.compile(text.source, axes=self._axes)
+            self._note_late(text, template)
         except TemplateProblem as error:
             self.problems.append(self.problem(text, error))
             return _constant(None)
@@ -80,6 +90,14 @@ class TextCompiler:
         if not (template.native and _keeps_type(text, wanted)):
             self.printing.append(text.source)
         return _rendered(text, template.render, wanted)
+
+    def _note_late(self, text: Text, template: Template) -> None:
+        """Raises TemplateProblem where the text is needed before the run."""
+        self.late += template.late
+        if template.late and not self._takes_late:
+            step, what = template.late[0].axis.step, text.at[-1]
+            words = f"this is known only once {step} has run, and the {what} before; "
+            raise TemplateProblem(words + "use what is known of its row: its axes, its request")
 
     def problem(self, text: Text, error: TemplateProblem) -> Problem:
         """The problem of a text's template: in the manifest, a prompt file or an included file."""

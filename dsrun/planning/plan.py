@@ -259,20 +259,24 @@ def _compiled(
 ) -> tuple[list[CompiledStep], list[Problem]]:
     """The steps that can be compiled, and what is wrong with the others."""
     steps: list[CompiledStep] = []
+    above: dict[str, CompiledStep] = {}
     problems: list[Problem] = []
     for step in manifest.steps:
         if too_many := _size_problem(manifest, step):
             problems.append(too_many)
             continue
+        if not all(one.source is None or one.source.step in above for one in step.matrix.axes):
+            continue  # what is wrong with the step above is told
         try:
             compiled = CompiledStep(
                 step, manifest=manifest, catalog=catalog, templates=templates,
-                run_values=run_values, files=files,
+                run_values=run_values, files=files, above=above,
             )  # fmt: skip
         except ManifestError as error:
             problems += error.problems
         else:
             steps.append(compiled)
+            above[step.name] = compiled
     return steps, problems
 
 

@@ -7,14 +7,24 @@ from typing import Any, NamedTuple
 from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, json_text
 from dsrun.common.errors import ManifestError, Problem
+from dsrun.common.json_schema import SchemaProblem
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath, dotted, holder_at, value_at
 from dsrun.common.yaml_document import YamlDocument
+from dsrun.manifest.late_values import Reference
 from dsrun.manifest.matrix import Row
 from dsrun.manifest.model import Step
 from dsrun.manifest.spelling import NoText
 from dsrun.planning.compiled_text import Builder, TextCompiler, TextFailure, name_known
 from dsrun.planning.job_index import Seeds
+from dsrun.planning.late_requests import (
+    NO_LATE,
+    LateRules,
+    LateValues,
+    late_values,
+    put_forms,
+    put_stand_ins,
+)
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
@@ -51,11 +61,15 @@ class RowProblem(Exception):
 
 
 class Made(NamedTuple):
-    """A request, the files that it uploads, and what of its short form has sent nothing."""
+    """A request, the files that it uploads, and what of its short form has sent nothing.
+
+    `late` are the values that other jobs give; stand-ins take their places in the request.
+    """
 
     request: dict[str, Json]
     taken: Taken
     gone: Sequence[KeyPath] = ()
+    late: LateValues = NO_LATE
 
 
 class RequestForm:
@@ -81,6 +95,7 @@ class RequestForm:
         self._count_key = _key_of(self.operation.main.count)
         self._validator = catalog.validator(name)
         schema = self.operation.schema
+        self._late_rules = LateRules(schema)
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
         self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)
@@ -95,6 +110,11 @@ class RequestForm:
         except MixedForms as error:
             at = ("steps", self._step.name, "input")
             raise ManifestError([self._document.problem(at, str(error))]) from error
+
+    @property
+    def references(self) -> list[Reference]:
+        """What the texts take of steps above."""
+        return self._texts.late
 
     def make(self, variables: dict[str, Any]) -> Made:
         """The request that the manifest's texts give in a row. Raises RowProblem."""
@@ -111,16 +131,23 @@ class RequestForm:
             if in_parts or in_lists:
                 made = Made(request, self.uploads.take(request), gone)
                 raise RowProblem(self._null_findings([*in_parts, *in_lists], made))
-        return Made(request, self.uploads.take(request), gone)
+        if not self._texts.late:
+            return Made(request, self.uploads.take(request), gone)
+        late = late_values(request)
+        put_stand_ins(request, late)
+        return Made(request, self.uploads.take(request), gone, late)
 
     def is_valid(self, made: Made) -> bool:
-        return not made.taken.bad and self._validator.is_valid(made.request)
+        if made.taken.bad:
+            return False
+        if made.late:
+            return self._late_rules.is_valid(made.request, made.late)
+        return self._validator.is_valid(made.request)
 
     def canonical(self, made: Made, row: Row, replica: int) -> bytes:
         """The canonical JSON of a request, with all that dsrun adds to it. Raises RowProblem."""
         try:
-            fill_request(made.request, operation=self.operation, replica=replica)
-            body = canonical_json(made.request)
+            body = self._body(made, replica)
         except NotCanonical as error:
             words = f"cannot be sent as JSON: {error}"
             other = self._row_problem("canonical", (), words)
@@ -130,16 +157,38 @@ class RequestForm:
             raise self._row_problem("key", (), words)
         return body
 
+    def _body(self, made: Made, replica: int) -> bytes:
+        """The identity of a late value is that of the job that gives it, also for what is derived.
+
+        Raises NotCanonical.
+        """
+        if not made.late:
+            fill_request(made.request, operation=self.operation, replica=replica)
+            return canonical_json(made.request)
+        put_forms(made.request, made.late)
+        fill_request(made.request, operation=self.operation, replica=replica)
+        body = canonical_json(made.request)
+        put_stand_ins(made.request, made.late)
+        return body
+
     def findings(self, made: Made) -> Iterator[Finding]:
         """What is wrong with a request."""
         out = self._out.without(made.gone) if made.gone else self._out
         for bad in made.taken.bad:
             yield Finding(bad.rule, self._problem(bad.at, bad.message))
-        for broken in self._validator.problems(made.request):
+        for at, type_ in self._late_rules.misplaced(made.late):
+            words = f"found what another step makes; allowed: {type_}, known before the run"
+            yield Finding("late type", self._problem(out.as_written(at), words))
+        for broken in self._broken(made):
             problem = self._problem(
                 out.as_written(broken.path), broken.message, of_key=broken.of_key
             )
             yield Finding(broken.rule, problem, broken.size)
+
+    def _broken(self, made: Made) -> list[SchemaProblem]:
+        if made.late:
+            return self._late_rules.problems(made.request, made.late)
+        return self._validator.problems(made.request)
 
     def upload_contents(self, variables: Mapping[str, Any]) -> list[str]:
         """SHA-256 of every file that the job of a row uploads; empty for a bad one."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.common.user_files import Inputs
-from dsrun.manifest.joins import Join, Partnerless, RowFailure
+from dsrun.manifest.joins import Join, Partnerless, RowFailure, Written
 from dsrun.manifest.matrix import Axis
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Templates
@@ -24,7 +24,8 @@ def axes_of(values):
 
 def joined(templates, where, **values):
     """The join of a condition, with the axes."""
-    join = Join(templates.condition(where), constants=templates.variables({}))
+    written = Written(where, ("steps", "speech", "matrix", "where"))
+    join = Join(templates.condition(where), written, constants=templates.variables({}))
     return join, axes_of(values)
 
 

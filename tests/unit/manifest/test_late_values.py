@@ -5,6 +5,7 @@ import pytest
 from dsrun.common.late import Late, LateFilter, LateText
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.late_values import StepAxis
+from dsrun.manifest.step_rows import StepRow
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Templates
 
@@ -15,14 +16,23 @@ AXES = {
     "pick": StepAxis(step="drafts", kind="file", axes={}, files=4),
     "group": StepAxis(step="portraits", kind="group", axes={"who": None}),
     "said": StepAxis(step="speak", axes={"heard": HEARD, "output": None}),
-    "free": StepAxis(step="chosen", files=None),
+    "free": StepAxis(step="chosen", files=None, is_open=True),
+    "some": StepAxis(step="counted", files=None),
 }
+
+
+def row(job_id, files=1, **values):
+    values = {"job_id": job_id, **values}
+    return StepRow(values, plain=None, parent=None, files=files, depth=0)
+
+
 ROW = {
-    "voice": {"job_id": "v", "who": {"name": "Mia"}, "request": {"input": {"model": "m"}}},
-    "still": {"job_id": "s"},
-    "pick": {"job_id": "p", "artifact": {"index": 2, "seed": 9}},
-    "group": {"key": 3, "members": [{"job_id": "g1"}, {"job_id": "g2"}]},
-    "said": {"job_id": "d", "heard": {"job_id": "h", "clip": "a.wav"}, "matrix": {"output": 5}},
+    "voice": row("v", who={"name": "Mia"}, request={"input": {"model": "m"}}),
+    "still": row("s", files=4),
+    "pick": row("p", files=4, artifact={"index": 2, "seed": 9}),
+    "group": row("", key=3, members=[row("g1"), row("g2", files=2)]),
+    "said": row("d", heard=row("h", clip="a.wav"), matrix={"output": 5, "heard": row("h")}),
+    "some": row("t", files=2),
     "line": {"text": "Hello"},
     "flag": True,
 }
@@ -34,8 +44,8 @@ def templates(tmp_path_factory):
 
 
 def rendered(templates, source):
-    row = {**ROW, "matrix": ROW}
-    return templates.compile(source, axes=AXES).render(templates.variables(row))
+    values = templates.variables({**ROW, "matrix": ROW})
+    return templates.compile(source, axes=AXES).render(values)
 
 
 VOICE = Late(job_id="v", at="/output/voice")
@@ -53,7 +63,12 @@ VOICE = Late(job_id="v", at="/output/voice")
         ("{{ said.heard.output.text }}", Late(job_id="h", at="/output/text")),
         ("{{ said.matrix.heard.artifact }}", Late(job_id="h", file=0)),
         ("{{ voice.artifacts }}", [Late(job_id="v", file=0)]),
-        ("{{ group.artifacts }}", [Late(job_id="g1", file=0), Late(job_id="g2", file=0)]),
+        (
+            "{{ group.artifacts }}",
+            [Late(job_id="g1", file=0), Late(job_id="g2", file=0), Late(job_id="g2", file=1)],
+        ),
+        ("{{ some.artifacts }}", [Late(job_id="t", file=0), Late(job_id="t", file=1)]),
+        ("{{ some.artifacts[1] }}", Late(job_id="t", file=1)),
         ("{{ free.artifacts[7] }}", "KeyError"),
     ],
 )
@@ -172,6 +187,19 @@ def test_what_is_not_there_is_told_with_what_is(templates, source, words):
         templates.compile(source, axes=AXES)
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ some.artifacts[2] }}", r"found artifacts\[2\] of a row with 2; allowed: up to 1"),
+        ("{{ some.artifact }}", r"the row has 2 files; name one: artifacts\[0\]"),
+        ("a {{ some.artifact }}", "the row has 2 files"),
+    ],
+)
+def test_where_the_number_of_files_differs_by_row_each_row_is_asked(templates, source, words):
+    with pytest.raises(TemplateProblem, match=words):
+        rendered(templates, source)
+
+
 def test_a_problem_is_told_at_its_place(templates):
     source = "one\n{% if voice.output.voice %}a{% endif %}"
     with pytest.raises(TemplateProblem) as caught:
@@ -189,14 +217,14 @@ def test_a_late_value_in_an_included_file_is_refused_there(tmp_path):
 
 def test_no_text_of_a_row_can_pass_for_a_mark(templates):
     first = templates.compile("x{{ voice.output.voice }}", axes=AXES)
-    row = templates.variables({**ROW, "matrix": ROW})
+    values = templates.variables({**ROW, "matrix": ROW})
     mark_like = "\x02" + "0" * 16 + ":0\x03"
     source = templates.compile("{{ line.text }}{{ voice.output.voice }}", axes=AXES)
-    value = source.render({**row, "line": {"text": mark_like}})
-    assert first.render(row) == LateText(("x", VOICE))
+    value = source.render({**values, "line": {"text": mark_like}})
+    assert first.render(values) == LateText(("x", VOICE))
     assert value == LateText((mark_like, VOICE))
 
 
 def test_without_axes_of_steps_nothing_is_late(templates):
-    row = templates.variables({"voice": {"output": {"voice": "Cherry"}}})
-    assert templates.compile("{{ voice.output.voice }}").render(row) == "Cherry"
+    values = templates.variables({"voice": {"output": {"voice": "Cherry"}}})
+    assert templates.compile("{{ voice.output.voice }}").render(values) == "Cherry"
