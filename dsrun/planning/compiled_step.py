@@ -1,5 +1,6 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -13,7 +14,7 @@ from dsrun.manifest.calls import own_name
 from dsrun.manifest.matrix import OPERATION, Row, idle_axes
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
-from dsrun.planning.compiled_text import TextCompiler, TextFailure
+from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
@@ -23,6 +24,7 @@ from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
 from dsrun.service.request import artifact_count
 
+_AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 _MOST_ARTIFACTS = 1000  # of one request
 
 
@@ -56,8 +58,13 @@ class CompiledStep:
         self._own = own = self._texts({})  # of what no operation says
         calls = step.calls
         self._model = None if calls.model is None else own.text(calls.model, "string")
+        axis = _AXIS(calls.model.source) if calls.model else None
+        self._model_axis = axis[1] if axis else ""  # quicker than to render the text
         self._filename = None if step.filename is None else own.text(step.filename, "string")
         problems = [*own.problems, *self._form_problems(own)]
+        self._only_form = None
+        if step.calls.one in self._compiled:
+            self._only_form = self._forms[step.calls.one] = self._compiled[step.calls.one]
         if not problems:
             problems = self._axis_problems()
         if problems:
@@ -137,7 +144,7 @@ class CompiledStep:
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
         variables = self.variables(row, index=index, replica=replica)
-        form = self._form_of(row, variables)
+        form = self._only_form or self._form_of(row, variables)
         try:
             made = form.make(variables)
         except RowProblem as error:
@@ -151,6 +158,7 @@ class CompiledStep:
             body = canonical_json(by_content(request, taken))
         operation = form.operation
         job_id = job_id_of(operation.name, replica, body)
+        stems = self._stems(variables, form, request, job_id)
         return Job(
             job_id=job_id,
             step=self.step.name,
@@ -160,8 +168,8 @@ class CompiledStep:
             matrix=row,
             request=request,
             body=body,
-            stems=self._stems(variables, form, request, job_id),
-            units=artifact_count(request, operation),
+            stems=stems,
+            units=len(stems),
         )
 
     def _form_of(self, row: Mapping[str, Json], variables: Mapping[str, Any]) -> RequestForm:
@@ -186,8 +194,8 @@ class CompiledStep:
                 return own_name(str(row[OPERATION]), self._catalog)
             words = f"a rule of `include` makes a row that names none; allowed: {', '.join(known)}"
             raise self._row_problem("operation", (OPERATION,), words)
-        failures: list[TextFailure] = []
-        model = self._model(variables, failures)
+        failures = Failures()
+        model = row.get(self._model_axis) or self._model(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)])
         if isinstance(model, str) and model in known:
@@ -304,7 +312,7 @@ class CompiledStep:
 
     def _stem(self, variables: Mapping[str, Any]) -> str:
         assert self._filename is not None  # noqa: S101  # the caller has looked
-        failures: list[TextFailure] = []
+        failures = Failures()
         text = self._filename(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)]) from failures[0].error
