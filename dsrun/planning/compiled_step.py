@@ -148,8 +148,8 @@ class CompiledStep:
         try:
             made = form.make(variables)
         except RowProblem as error:
-            stems = self._stem_problems(dict(variables), form)
-            raise RowProblem([*error.problems, *stems]) from error
+            unnamed = self._stem_problems(dict(variables), form)
+            raise RowProblem([*error.problems, *unnamed]) from error
         request, taken, _ = made
         body = form.canonical(made, row, replica)
         if not form.is_valid(made):
