@@ -1,5 +1,6 @@
 """One step, compiled: from a row of its matrix to the request and the file names of a job."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,7 @@ from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Templates
-from dsrun.planning.compiled_text import TextCompiler, TextFailure
+from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import put_forms
@@ -31,6 +32,7 @@ from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
 from dsrun.service.request import artifact_count
 
+_AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 _MOST_ARTIFACTS = 1000  # of one request
 _MOST_TAKES = 1_000_000
 
@@ -75,9 +77,14 @@ class CompiledStep:
         self.step = replace(step, matrix=self._expanded(step.matrix, above))
         calls = step.calls
         self._model = None if calls.model is None else own.text(calls.model, "string")
+        axis = _AXIS(calls.model.source) if calls.model else None
+        self._model_axis = axis[1] if axis else ""  # quicker than to render the text
         self._filename = None if step.filename is None else own.text(step.filename, "string")
         self._take = own.text(step.take, "integer") if isinstance(step.take, Text) else None
         problems = [*own.problems, *self._form_problems(own)]
+        self._only_form = None
+        if step.calls.one in self._compiled:
+            self._only_form = self._forms[step.calls.one] = self._compiled[step.calls.one]
         if not problems:
             problems = self._axis_problems()
         if problems:
@@ -242,12 +249,12 @@ class CompiledStep:
     def job(self, row: Row, *, index: int, replica: int) -> Job:
         """The job of a row. Raises RowProblem."""
         variables = self.variables(row, index=index, replica=replica)
-        form = self._form_of(row, variables)
+        form = self._only_form or self._form_of(row, variables)
         try:
             made = form.make(variables)
         except RowProblem as error:
-            stems = self._stem_problems(dict(variables), form)
-            raise RowProblem([*error.problems, *stems]) from error
+            unnamed = self._stem_problems(dict(variables), form)
+            raise RowProblem([*error.problems, *unnamed]) from error
         request, taken = made.request, made.taken
         body = form.canonical(made, row, replica)
         if not form.is_valid(made):
@@ -259,6 +266,7 @@ class CompiledStep:
         parents, depth = self._parents(form, made, variables)
         if made.late:
             put_forms(request, made.late)
+        stems = self._stems(variables, form, request, job_id)
         return Job(
             job_id=job_id,
             step=self.step.name,
@@ -268,8 +276,8 @@ class CompiledStep:
             matrix=plain_row(row) if self.axes else row,
             request=request,
             body=body,
-            stems=self._stems(variables, form, request, job_id),
-            units=artifact_count(request, operation),
+            stems=stems,
+            units=len(stems),
             late=tuple(made.late),
             parents=parents,
             depth=depth,
@@ -286,7 +294,7 @@ class CompiledStep:
         """The number of the take. Raises RowProblem."""
         if self._take is None:
             return cast("int", self.step.take)
-        failures: list[TextFailure] = []
+        failures = Failures()
         take = self._take(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)])
@@ -317,8 +325,8 @@ class CompiledStep:
                 return own_name(str(row[OPERATION]), self._catalog)
             words = f"a rule of `include` makes a row that names none; allowed: {', '.join(known)}"
             raise self._row_problem("operation", (OPERATION,), words)
-        failures: list[TextFailure] = []
-        model = self._model(variables, failures)
+        failures = Failures()
+        model = row.get(self._model_axis) or self._model(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)])
         if isinstance(model, str) and model in known:
@@ -435,7 +443,7 @@ class CompiledStep:
 
     def _stem(self, variables: Mapping[str, Any]) -> str:
         assert self._filename is not None  # noqa: S101  # the caller has looked
-        failures: list[TextFailure] = []
+        failures = Failures()
         text = self._filename(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)]) from failures[0].error

@@ -21,6 +21,7 @@ from dsrun.service.operation_file import schema_at
 _DOLLAR = "${{"
 _BARE = re.compile(r"\s*\{\{[-+]?\s*\w+(?:\.\w+|\[[^\[\]]*\])*\s*[-+]?\}\}\s*").fullmatch
 _NUMBERS = ("integer", "number", "boolean")
+_MAY_HOLD_NULL = {type(None), dict, list}
 
 
 class TextFailure(NamedTuple):
@@ -30,9 +31,15 @@ class TextFailure(NamedTuple):
     error: TemplateProblem
 
 
+class Failures(list[TextFailure]):
+    """The texts of one row that have failed."""
+
+    may_hold_null = False  # whether the value of another text is null, or may hold one
+
+
 Variables = Mapping[str, Any]
-# Gives the value; where a text fails, it is noted in the list and None stands in its place.
-Builder = Callable[[Variables, list[TextFailure]], Json]
+# Gives the value; where a text fails, it is noted and None stands in its place.
+Builder = Callable[[Variables, Failures], Json]
 
 
 class TextCompiler:
@@ -58,9 +65,9 @@ class TextCompiler:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.late: list[Reference] = []  # what the templates take of steps above
-        self.may_be_null = False  # whether some value of a request may be null
         self._axes = axes
         self._takes_late = takes_late
+        self.has_null = False  # whether the manifest itself says null
         self._templates = templates
         self._document = document
         self._root = root
@@ -86,7 +93,6 @@ class TextCompiler:
             return _constant(None)
         self.uses[dotted(text.at)] = template.uses
         self.run_values |= template.run_values
-        self.may_be_null |= template.native
         if not (template.native and _keeps_type(text, wanted)):
             self.printing.append(text.source)
         return _rendered(text, template.render, wanted)
@@ -132,7 +138,7 @@ class TextCompiler:
         if isinstance(value, list):
             items = [self.body(item, (*at, index), parts) for index, item in enumerate(value)]
             return lambda row, failures: [item(row, failures) for item in items]
-        self.may_be_null |= value is None
+        self.has_null |= value is None
         return _constant(value)
 
 
@@ -147,13 +153,18 @@ def _constant(value: Json) -> Builder:
 
 
 def _rendered(text: Text, render: Render, wanted: str | None) -> Builder:
-    def build(variables: Variables, failures: list[TextFailure]) -> Json:
+    def build(variables: Variables, failures: Failures) -> Json:
         try:
             value = render(variables)
         except TemplateProblem as error:
             failures.append(TextFailure(text, error))
             return None
-        return coerce(value, wanted) if type(value) is str else value
+        kind = type(value)
+        if kind is str:
+            return coerce(value, wanted)
+        if kind in _MAY_HOLD_NULL:
+            failures.may_hold_null = True
+        return value
 
     return build
 

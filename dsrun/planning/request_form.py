@@ -15,7 +15,13 @@ from dsrun.manifest.late_values import Reference
 from dsrun.manifest.matrix import Row
 from dsrun.manifest.model import Step
 from dsrun.manifest.spelling import NoText
-from dsrun.planning.compiled_text import Builder, TextCompiler, TextFailure, name_known
+from dsrun.planning.compiled_text import (
+    Builder,
+    Failures,
+    TextCompiler,
+    TextFailure,
+    name_known,
+)
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import (
     NO_LATE,
@@ -118,19 +124,26 @@ class RequestForm:
 
     def make(self, variables: dict[str, Any]) -> Made:
         """The request that the manifest's texts give in a row. Raises RowProblem."""
-        failures: list[TextFailure] = []
+        failures = Failures()
         request: dict[str, Json] = self._build(variables, failures)
         if failures:
             raise RowProblem(self._failed(request, failures, variables))
-        gone: Sequence[KeyPath] = ()
-        if self._texts.may_be_null:
-            in_parts = self._out.null_items(request)
-            gone = self._out.drop_empty(request)
-            out = self._out.without(gone) if gone else self._out
-            in_lists = [out.as_written(at) for at in drop_nulls(request, self.operation)]
-            if in_parts or in_lists:
-                made = Made(request, self.uploads.take(request), gone)
-                raise RowProblem(self._null_findings([*in_parts, *in_lists], made))
+        if self._texts.has_null or failures.may_hold_null:
+            return self._without_nulls(request)
+        return self._made(request)
+
+    def _without_nulls(self, request: dict[str, Json]) -> Made:
+        """A null sends nothing. Raises RowProblem for one in a list."""
+        nulls = self._out.null_items(request)
+        gone = self._out.drop_empty(request)
+        out = self._out.without(gone) if gone else self._out
+        nulls += (out.as_written(at) for at in drop_nulls(request, self.operation))
+        made = self._made(request, gone)
+        if nulls:
+            raise RowProblem(self._null_findings(nulls, made))
+        return made
+
+    def _made(self, request: dict[str, Json], gone: Sequence[KeyPath] = ()) -> Made:
         if not self._texts.late:
             return Made(request, self.uploads.take(request), gone)
         late = late_values(request)
@@ -194,7 +207,7 @@ class RequestForm:
         """SHA-256 of every file that the job of a row uploads; empty for a bad one."""
         values = {}
         for at, build in self._upload_parts.items():
-            failures: list[TextFailure] = []
+            failures = Failures()
             value = build(variables, failures)
             if not failures:
                 values[at] = value
@@ -218,7 +231,7 @@ class RequestForm:
         return self._document.problem(("steps", self._step.name, *at), message, of_key=of_key)
 
     def _failed(
-        self, request: dict[str, Json], failures: list[TextFailure], variables: dict[str, Any]
+        self, request: dict[str, Json], failures: Failures, variables: dict[str, Any]
     ) -> list[Finding]:
         """What is wrong with each failed text, and with the rest of the request."""
         made, replica = Made(request, self.uploads.take(request)), variables["job"]["replica"]
