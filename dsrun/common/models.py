@@ -12,6 +12,7 @@ Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the sam
 class JobStatus(StrEnum):
     """Design 1.6."""
 
+    WAITING = "waiting"
     PENDING = "pending"
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
@@ -19,6 +20,7 @@ class JobStatus(StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"
     UNKNOWN = "unknown"
 
 

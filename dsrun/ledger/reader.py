@@ -14,6 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
+from dsrun.ledger.edges import READY, SLEEPY
 from dsrun.ledger.schema import VERSION
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
@@ -251,6 +252,22 @@ class LedgerReader:
         ):
             yield [row["job_id"] for row in rows]
             last = rows[-1]["position"]
+
+    def ready_ids(self, parents: Sequence[str] | None) -> list[str]:
+        """Some jobs that wait for nothing any more; of those that take of `parents`, or of all."""
+        ended = None if parents is None else orjson.dumps(list(parents)).decode()
+        return [row[0] for row in self.rows(READY, (ended,))]
+
+    def sleepy_ids(self) -> list[str]:
+        """Some skipped jobs that take something of a job that is open again."""
+        return [row[0] for row in self.rows(SLEEPY)]
+
+    def ids_among(self, ids: Sequence[str], status: JobStatus) -> list[str]:
+        """Those of some jobs that have this status."""
+        sql = (
+            "SELECT job_id FROM job WHERE status = ? AND job_id IN (SELECT value FROM json_each(?))"
+        )
+        return [row[0] for row in self.rows(sql, (status, orjson.dumps(list(ids)).decode()))]
 
     def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
         """Jobs that have not ended: those in doubt, then tasks, the oldest first, then the rest.

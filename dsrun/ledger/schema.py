@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import disk_error
+from dsrun.ledger.edges import EDGES
 
 _MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
 WANTED_UNITS = f"max(0, min(wanted, {_MOST_UNITS}))"
@@ -167,6 +168,7 @@ MIGRATIONS = (
     INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
         WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
+    EDGES,
 )
 
 VERSION = len(MIGRATIONS)
@@ -177,6 +179,7 @@ _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
     FIRST_COUNTED: {"mark"},
+    8: {"edge"},
 }
 
 

@@ -16,6 +16,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.common.units import Price
 from dsrun.ledger.commits import Commits
+from dsrun.ledger.edges import SLEEP, WAKE
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import PAID_UNITS
 from dsrun.ledger.transactions import Transactions
@@ -125,9 +126,30 @@ class Ledger:
                 for number, job in enumerate(batch)
             ]
             await self._write(*rows)
-            await self._write(*(Row(Kind.TWIN, row.values) for row in rows))
+            await self._write(*(Row(Kind.TWIN, row.values) for row in rows), *_edges(batch))
             position += len(batch)
         await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
+
+    async def wake(self, at: str, *, parents: Sequence[str] | None = None) -> list[str]:
+        """Wake what waits for nothing any more: of all jobs, or of those that take of `parents`.
+
+        Returns the ids of the jobs that are skipped, since a job did not give what they take.
+        """
+        skipped: list[str] = []
+        asked: list[Sequence[str] | None] = [parents]
+        while asked:
+            ended = asked.pop()
+            while ids := self.view.ready_ids(ended):
+                await self._write(Statement(WAKE, (at, json_text(ids))))
+                if lost := self.view.ids_among(ids, JobStatus.SKIPPED):
+                    skipped += lost
+                    asked.append(lost)
+        return skipped
+
+    async def let_wait(self) -> None:
+        """Skipped jobs wait again where a job that they take something of is open again."""
+        while ids := self.view.sleepy_ids():
+            await self._write(Statement(SLEEP, (json_text(ids),)))
 
     async def reopen(
         self,
@@ -349,4 +371,13 @@ def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
         job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
         json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
         str(price.amount), price.currency,
+        JobStatus.WAITING if job.is_waiting else JobStatus.PENDING,
+        json_text(list(map(list, job.late))) if job.late else None, job.depth,
     )  # fmt: skip
+
+
+def _edges(jobs: Iterable[Job]) -> Iterator[Row]:
+    for job in jobs:
+        for number, one in enumerate(job.parents):
+            values = (job.job_id, number, one.axis, one.step, one.index, one.job_id, one.takes)
+            yield Row(Kind.EDGE, values)

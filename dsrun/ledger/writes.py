@@ -36,8 +36,9 @@ class Kind(Enum):
 
     JOB = _insert(
         "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
-        "stems", "wanted", "unit_price", "currency",
+        "stems", "wanted", "unit_price", "currency", "status", "late", "depth",
     )  # fmt: skip
+    EDGE = _insert("edge", "job_id", "number", "axis", "step", "idx", "parent_id", "takes")
     TWIN = (
         "INSERT INTO twin SELECT row.step, row.idx, job.job_id, row.matrix, row.stems FROM ("
         "SELECT json_extract(value, '$[0]') AS job_id, json_extract(value, '$[2]') AS step, "
