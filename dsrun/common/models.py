@@ -1,7 +1,7 @@
 """The values that travel between rooms. Frozen; no behaviour beyond their own fields."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ class JobStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)  # a run goes on with these
+OPEN = (  # a run goes on with these
+    JobStatus.WAITING, JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,8 @@ class OpenJob:
     is_found: bool = False  # the task was found in the service's list; no answer named it
     is_retry: bool = False  # sent again where its task has no more to give
     have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
+    late: tuple[tuple[str | int, ...], ...] = ()  # where `body` has values of other jobs
+    sent: bytes | None = None  # `body` with these values, as it was sent last
 
 
 class SentElsewhere(NamedTuple):
@@ -173,3 +177,4 @@ class JobResult:
     units: int = 0
     request_id: str | None = None  # of an answer that is not in the ledger yet
     warning: str = ""
+    addresses: Mapping[int, str] = field(default_factory=dict)  # of its files at the service

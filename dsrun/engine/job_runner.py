@@ -22,11 +22,12 @@ from dsrun.engine.fetch import Fetcher
 from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
-from dsrun.engine.ports import JobUploads, Recorder
+from dsrun.engine.ports import JobUploads, LateRequests, Recorder
 from dsrun.engine.submit import Answered, Submitter
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, TaskList
 from dsrun.service.replies import (
+    Address,
     Content,
     Done,
     Failed,
@@ -53,6 +54,7 @@ class Runner:
     def __init__(
         self,
         *,
+        materials: LateRequests,
         uploads: JobUploads,
         submitter: Submitter,
         poller: Poller,
@@ -62,6 +64,7 @@ class Runner:
         control: RunControl,
         clock: Clock,
     ) -> None:
+        self._materials = materials
         self._uploads = uploads
         self._submitter = submitter
         self._poller = poller
@@ -88,9 +91,12 @@ class Runner:
 
     async def _run(self, job: OpenJob) -> JobResult:
         lane = self._lanes[job.operation]
-        if job.part is None:
-            return await self._run_request(job, lane)
-        return await self._run_parts(job, job.part, lane)
+        ready = self._materials.prepare(job, lane.operation)
+        if isinstance(ready, JobResult):
+            return await self._end(job, ready)
+        if ready.part is None:
+            return await self._run_request(ready, lane)
+        return await self._run_parts(ready, ready.part, lane)
 
     async def _run_parts(self, job: OpenJob, part: Part, lane: Lane) -> JobResult:
         """Ask for what is missing of a partial job, one request for each gap from `part` on."""
@@ -293,6 +299,7 @@ def _result(
     """How the job ended, of whose `asked` artifacts these were kept."""
     came = {*job.have, *(item.index for item in kept)}
     made = len(came)
+    first = job.part.first if job.part else 0
     status, error = JobStatus.SUCCEEDED, None
     is_whole = made >= asked if job.part is None else came.issuperset(job.part.missing)
     if not is_whole:
@@ -310,6 +317,11 @@ def _result(
         output=done.output,
         error=error,
         units=billed_units(done.billed, made=made, asked=asked),
+        addresses={
+            first + index: item.url
+            for index, item in enumerate(done.results)
+            if isinstance(item, Address)
+        },
         warning=overbilled(done.billed, unit=operation.price.unit, made=made, asked=asked),
     )
 

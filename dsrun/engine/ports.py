@@ -66,6 +66,12 @@ class JobUploads(Protocol):
     async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None: ...
 
 
+class LateRequests(Protocol):
+    """Puts what other jobs have made into the request of a job that waited for them."""
+
+    def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult: ...
+
+
 class KnownTasks(Protocol):
     """What the ledger of this run knows; it is asked with each create."""
 

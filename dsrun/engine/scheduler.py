@@ -6,12 +6,22 @@ is a value. An exception from here means a broken ledger, a broken disk or a bug
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
 
 from dsrun.common.models import JobResult, OpenJob
 from dsrun.engine.control import RunControl
 from dsrun.engine.places import held
 
-Source = AsyncIterator[OpenJob]
+
+class WakingSource(Protocol):
+    """A source whose jobs may wait for others: None stands for no job now, but perhaps later."""
+
+    async def __anext__(self) -> OpenJob | None: ...
+    async def ready(self) -> None:
+        """Returns once it is worth asking again."""
+
+
+Source = AsyncIterator[OpenJob] | WakingSource
 RunJob = Callable[[OpenJob], Awaitable[JobResult | None]]
 OnEnd = Callable[[OpenJob, JobResult | None], None]
 
@@ -27,9 +37,10 @@ async def run_jobs(
     """Run every job of every source, at most `concurrency` of them at once.
 
     Each source keeps its own order and has an even share of the places, so that slow jobs of one
-    never hold up another; what an ended source no longer needs goes to the others. When the run
-    stops no further job is taken, and the jobs under way end as `control` lets them. A job that
-    waits for others leaves its place to one of its own source.
+    never hold up another; what an ended source no longer needs goes to the others, and one that has
+    no job now lends its places. When the run stops no further job is taken, and the jobs under way
+    end as `control` lets them. A job that waits for others leaves its place to one of its own
+    source.
     """
     places = asyncio.Semaphore(concurrency)
     shares = _Shares(concurrency, sources=len(sources))
@@ -38,13 +49,15 @@ async def run_jobs(
         def let_in() -> None:
             group.create_task(work(source, share))
 
-        while True:
+        while not source.has_ended:
+            await source.ready()
             async with held(share, places, let_in=let_in):
-                job = None if control.is_stopping else await source.next()
-                if job is None:
-                    shares.close(share)
-                    return
-                on_end(job, await run_job(job))
+                if control.is_stopping:
+                    break
+                job = await source.next()
+                if job is not None:
+                    on_end(job, await run_job(job))
+        shares.close(share)
 
     async with asyncio.TaskGroup() as group:
         for source, share in zip(sources, tuple(shares.open), strict=True):
@@ -77,9 +90,19 @@ class _SharedSource:
     """Lets many workers draw from one iterator, one at a time."""
 
     def __init__(self, source: Source) -> None:
+        self.has_ended = False
         self._source = source
         self._turn = asyncio.Lock()  # an async generator cannot be asked twice at once
 
     async def next(self) -> OpenJob | None:
+        """The next job; None where there is none now, or `has_ended`."""
         async with self._turn:
-            return await anext(self._source, None)
+            try:
+                return await self._source.__anext__()
+            except StopAsyncIteration:
+                self.has_ended = True
+                return None
+
+    async def ready(self) -> None:
+        if not isinstance(self._source, AsyncIterator):
+            await self._source.ready()

@@ -16,6 +16,14 @@ EDGES = """
         PRIMARY KEY (job_id, number)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX edge_parent ON edge (parent_id);
+    CREATE TABLE address (
+        job_id        TEXT NOT NULL REFERENCES job,
+        idx           INTEGER NOT NULL,
+        url           TEXT NOT NULL,
+        endpoint      TEXT NOT NULL,
+        answered_at   TEXT NOT NULL,
+        PRIMARY KEY (job_id, idx)
+    ) STRICT, WITHOUT ROWID;
     ALTER TABLE job ADD COLUMN late TEXT;
     ALTER TABLE job ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE job ADD COLUMN sent TEXT;

@@ -47,6 +47,20 @@ class AskedJob(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFile:
+    """A file of a job, and the address that the service gave for it, while that is known."""
+
+    operation: str
+    path: str
+    sha256: str
+    size: int
+    media_type: str
+    address: str | None
+    endpoint: str | None
+    answered_at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """All that a ledger says of one job. `row` is its row of the table `job`."""
 
@@ -148,3 +162,29 @@ def _by_id(reader: LedgerReader, select: str, job_ids: Sequence[str]) -> list[sq
 
 def _as_dict(row: sqlite3.Row) -> dict[str, Any]:
     return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values
+
+
+@checked
+def output_of(reader: LedgerReader, job_id: str) -> Json:
+    """What a job gives to later steps by name; None where it has nothing."""
+    row = reader.row("SELECT output FROM job WHERE job_id = ?", (job_id,))
+    return None if row is None or row["output"] is None else orjson.loads(row["output"])
+
+
+@checked
+def kept_file(reader: LedgerReader, job_id: str, index: int) -> KeptFile | None:
+    """A file of a job, under the first of its names."""
+    row = reader.row(
+        "SELECT job.operation, path, sha256, size, media_type, url, endpoint, answered_at "
+        "FROM artifact AS made JOIN job USING (job_id) LEFT JOIN address AS at "
+        "ON at.job_id = made.job_id AND at.idx = made.idx "
+        "WHERE made.job_id = ? AND made.idx = ? ORDER BY path LIMIT 1",
+        (job_id, index),
+    )
+    if row is None:
+        return None
+    return KeptFile(
+        operation=row["operation"], path=path_below(row["path"]), sha256=row["sha256"],
+        size=row["size"], media_type=row["media_type"], address=row["url"],
+        endpoint=row["endpoint"], answered_at=row["answered_at"],
+    )  # fmt: skip

@@ -272,7 +272,8 @@ class LedgerReader:
     def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
         """Jobs that have not ended: those in doubt, then tasks, the oldest first, then the rest.
 
-        A result lives for a day, so the oldest is fetched before it is gone.
+        A result lives for a day, so the oldest is fetched before it is gone. Of the rest, jobs that
+        had to wait for others are left to `late_jobs`.
         """
         has_twins = bool(self.row("SELECT 1 FROM twin LIMIT 1"))
         yielded: set[str] = set()  # the caller sees a job through, whatever becomes of its row
@@ -284,13 +285,28 @@ class LedgerReader:
         last = -1
         while rows := self.rows(
             f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
-            f"AND status = 'pending' {self.not_held} ORDER BY position LIMIT ?",
+            f"AND status = 'pending' AND late IS NULL {self.not_held} ORDER BY position LIMIT ?",
             (last, operation, _PAGE),
         ):
             for row in rows:
                 if row["job_id"] not in yielded:
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
+
+    def has_edges(self) -> bool:
+        """Whether a job waits, or had to wait, for others."""
+        return self.row("SELECT 1 FROM edge WHERE takes IS NOT NULL LIMIT 1") is not None
+
+    def late_jobs(self, *, operation: str, but: Collection[str]) -> list[OpenJob]:
+        """Some pending jobs that had to wait, but those that are named; the deepest first."""
+        rows = self.rows(
+            f"SELECT * FROM {self.jobs} WHERE operation = ? AND status = 'pending' "  # noqa: S608
+            f"AND late IS NOT NULL {self.not_held} "
+            "AND job_id NOT IN (SELECT value FROM json_each(?)) "
+            "ORDER BY depth DESC, position LIMIT ?",
+            (operation, orjson.dumps(list(but)).decode(), _PAGE),
+        )
+        return [self._open_job(row, has_twins=True) for row in rows]
 
     def job(self, job_id: str) -> OpenJob:
         """One of the ledger's jobs, which may have ended."""
@@ -462,6 +478,8 @@ class LedgerReader:
             is_found=row["task_id"] is not None and row["lost_at"] is not None,
             is_retry=is_retry,
             have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
+            late=_late_places(row["late"]),
+            sent=None if row["sent"] is None else row["sent"].encode(),
         )
 
     def _part(self, row: sqlite3.Row) -> Part:
@@ -487,6 +505,10 @@ def names_of(row: sqlite3.Row) -> tuple[str, ...]:
     """The names of a job's files below `artifacts/`, without their extensions."""
     stems: list[Json] = orjson.loads(row["stems"])
     return tuple(path_below(f"{row['step']}/{stem}") for stem in stems)
+
+
+def _late_places(text: str | None) -> tuple[tuple[str | int, ...], ...]:
+    return () if text is None else tuple(map(tuple, orjson.loads(text)))
 
 
 def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:

@@ -179,7 +179,7 @@ _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
     FIRST_COUNTED: {"mark"},
-    8: {"edge"},
+    8: {"edge", "address"},
 }
 
 

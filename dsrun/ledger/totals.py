@@ -47,7 +47,8 @@ def open_steps(reader: LedgerReader) -> list[StepTotal]:
     """The steps that have open jobs, by the operation that these call, in plan order."""
     rows = reader.rows(
         "SELECT step, operation, "  # noqa: S608
-        f"sum(status IN ('pending', 'submitting', 'submitted') {reader.not_held}) AS jobs, "
+        "sum(status IN ('waiting', 'pending', 'submitting', 'submitted') "
+        f"{reader.not_held}) AS jobs, "
         f"sum({PAID_UNITS}), unit_price, currency FROM {reader.jobs} "
         "GROUP BY step, operation HAVING jobs ORDER BY min(position)"
     )
@@ -117,7 +118,7 @@ def cost_to_send(reader: LedgerReader) -> list[Money]:
     """What the pending jobs will cost, by currency."""
     rows = reader.rows(
         f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {reader.jobs} "  # noqa: S608
-        f"WHERE status = 'pending' {reader.not_held} GROUP BY currency, unit_price"
+        f"WHERE status IN ('waiting', 'pending') {reader.not_held} GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
 

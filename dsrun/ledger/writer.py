@@ -226,7 +226,9 @@ class Ledger:
 
     async def record_intent(self, job: OpenJob, *, at: str) -> None:
         """Before a create is sent: from now on it may be paid."""
-        await self._write(Row(Kind.INTENT, (job.job_id, at, self.run_id)))
+        intent = Row(Kind.INTENT, (job.job_id, at, self.run_id))
+        sent = () if job.sent is None else (Row(Kind.SENT, (job.job_id, job.sent.decode())),)
+        await self._write(intent, *sent)
 
     async def record_lost(
         self, job: OpenJob, *, at: str, message: str, request_id: str | None
@@ -299,6 +301,10 @@ class Ledger:
         await self._write(
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
+            *(
+                Row(Kind.ADDRESS, (job.job_id, index, url, self._endpoint, at))
+                for index, url in result.addresses.items()
+            ),
             self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
         )
 

@@ -53,6 +53,14 @@ class Kind(Enum):
         "at",
         "run",
     )
+    SENT = _update("sent = new.body", "body")
+    ADDRESS = (
+        "INSERT INTO address SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), "
+        "json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]') "
+        "FROM json_each(?) WHERE EXISTS (SELECT 1 FROM edge "
+        "WHERE edge.parent_id = json_extract(value, '$[0]')) ON CONFLICT DO UPDATE SET "
+        "url = excluded.url, endpoint = excluded.endpoint, answered_at = excluded.answered_at"
+    )  # of files that other jobs take
     LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
     TASK = _update(
         "status = 'submitted', task_id = new.task, request_id = new.request, "

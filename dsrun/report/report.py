@@ -9,7 +9,7 @@ from typing import Any
 from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.lockfile import read_lockfile
-from dsrun.common.models import JobStatus, Json
+from dsrun.common.models import OPEN, JobStatus, Json
 from dsrun.common.shell import command_line
 from dsrun.common.units import duration_words
 from dsrun.ledger import totals
@@ -23,7 +23,6 @@ from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
 _LEAST_S, _MOST_S = 0.1, 8.0  # seconds for thumbnails at the end of a run
 _SHARE = 30  # and at most this fraction of the run's own time
-_OPEN = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 
 
 def write_report(
@@ -126,7 +125,7 @@ def _head(
         "emulated": emulated,
         "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
         "facts": facts,
-        "open": sum(counts.get(status, 0) for status in _OPEN),
+        "open": sum(counts.get(status, 0) for status in OPEN),
         "jobs": sum(counts.values()),
         "shown": len(entries),
         "total": total,

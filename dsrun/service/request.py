@@ -11,8 +11,8 @@ from typing import Any
 
 from dsrun.common.digest import canonical_json
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, holder_at, put_at, value_at
-from dsrun.service.operation import Fill, Operation, Uploads
+from dsrun.common.pointer import EACH, KeyPath, holder_at, put_at, value_at
+from dsrun.service.operation import Fill, Operation, UploadField, Uploads
 
 Request = dict[str, Any]
 
@@ -129,3 +129,16 @@ def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[KeyPath, str
         value = value_at(request, field.at)
         if isinstance(value, dict):
             yield field.at, str(value[UPLOAD]).removeprefix(BY_CONTENT)
+
+
+def upload_field_at(operation: Operation, at: KeyPath) -> UploadField | None:
+    """The field that takes a file at a place of the request; None where none does."""
+    fields = operation.uploads.fields if operation.uploads else ()
+    return next((field for field in fields if _covers(field.at, at)), None)
+
+
+def _covers(pattern: KeyPath, at: KeyPath) -> bool:
+    """Whether a path with `*` stands for a path of a request, among others."""
+    return len(pattern) == len(at) and all(
+        wanted in (EACH, str(key)) for wanted, key in zip(pattern, at, strict=True)
+    )

@@ -19,6 +19,7 @@ from dsrun.session.host import draining_signals
 from dsrun.session.names import other_names
 from dsrun.session.open_run import OpenRun
 from dsrun.session.progress import Progress
+from dsrun.session.sources import Sources
 
 if TYPE_CHECKING:
     from dsrun.service.transport import Transport
@@ -98,16 +99,20 @@ class Sender:
     async def _run_jobs(
         self, transport: "Transport", progress: Progress, aside: BackgroundThumbs
     ) -> None:
-        from dsrun.session.wiring import build_runner, ledger_source  # noqa: PLC0415  # as above
+        from dsrun.session.wiring import build_runner  # noqa: PLC0415  # as above
 
         view = self.run.ledger.view
         operations = view.operations()
         runner = build_runner(transport, self.run, self.control, operations=operations)
         progress.watch(runner.pace)
+        sources = Sources(self.run.ledger, self.control, operations=operations, now=self.run.now)
 
         async def run_job(job: OpenJob) -> JobResult | None:
+            sources.begin()
             progress.job_started(job)
-            return await runner.run(job)
+            result = await runner.run(job)
+            await sources.end(job, result)
+            return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:
             self.run.reuse.note_end(job, result)
@@ -118,7 +123,7 @@ class Sender:
 
         with progress.kept_current():
             await run_jobs(
-                [ledger_source(view, name) for name in operations],
+                sources.all,
                 run_job=run_job, on_end=on_end, concurrency=self.run.execution.concurrency,
                 control=self.control,
             )  # fmt: skip

@@ -1,11 +1,12 @@
 """Builds the parts of the engine and joins them; the only place that knows them all."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
-from dsrun.common.models import Json, OpenJob
+from dsrun.common.models import Json, UploadFile
 from dsrun.common.units import Rate
 from dsrun.common.user_files import CheckedReader
 from dsrun.engine.backoff import PollEstimate
@@ -19,12 +20,12 @@ from dsrun.engine.reconcile import Reconciler
 from dsrun.engine.submit import Submitter
 from dsrun.engine.upload import Uploader
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
 from dsrun.service.operation import Operation
 from dsrun.service.transport import Transport
+from dsrun.session.materials import Materials
 from dsrun.session.open_run import OpenRun
 from dsrun.storage.metadata.pictures import tagging
 
@@ -38,8 +39,13 @@ def build_runner(
         run, control, api=ApiClient(transport, run.settings),
         questions=_poll_limiter(execution.poll_rate, clock, claims),
     )  # fmt: skip
-    uploader = wiring.uploader(_upload_limiters(catalog, operations, clock))
+    materials = Materials(
+        run.ledger.view, run.layout.run_dir, endpoint=run.settings.base_url, clock=clock,
+        url_hours={name: catalog[name].main.url_hours for name in catalog.names},
+    )  # fmt: skip
+    uploader = wiring.uploader(_upload_limiters(catalog, operations, clock), materials.files)
     return Runner(
+        materials=materials,
         uploads=uploader,
         submitter=wiring.submitter(uploader),
         poller=wiring.poller(),
@@ -71,11 +77,15 @@ class _Wiring:
         self._questions = questions
         self._rng = Random()  # noqa: S311  # jitter, no secret
 
-    def uploader(self, limiters: Mapping[str, RateLimiter]) -> Uploader:
+    def uploader(
+        self, limiters: Mapping[str, RateLimiter], made: dict[str, UploadFile]
+    ) -> Uploader:
+        """`made`: files of jobs that others take."""
         run = self._run
         return Uploader(
-            api=self._api, files=run.plan.files.by_content, open_file=CheckedReader,
-            recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
+            api=self._api, files=ChainMap({**run.plan.files.by_content}, made),
+            open_file=CheckedReader, recorder=run.ledger, control=self._control,
+            clock=run.clock, rng=self._rng,
             max_attempts=run.execution.max_attempts, limiters=limiters,
         )  # fmt: skip
 
@@ -128,12 +138,6 @@ def _upload_limiters(
         for name in operations
         if (uploads := catalog[name].uploads)
     }
-
-
-async def ledger_source(view: LedgerReader, operation: str) -> AsyncIterator[OpenJob]:
-    """The open jobs of one operation, read from the ledger page by page."""
-    for job in view.open_jobs(operation=operation):
-        yield job
 
 
 def _poll_limiter(rate: Rate, clock: SystemClock, claims: LedgerClaims) -> RateLimiter:

@@ -40,7 +40,7 @@ async def load(ledger, *jobs):
     await ledger.load_plan(iter(jobs), prices={"op": PRICE}, version="1")
 
 
-async def end(ledger, name, status=JobStatus.SUCCEEDED, output=None, files=(), error=None):
+async def end(ledger, name, *, status=JobStatus.SUCCEEDED, output=None, files=(), error=None):
     artifacts = tuple(
         Artifact(path=f"artifacts/{name}-{n}.png", sha256="0", source_sha256="0", size=1,
                  media_type="image/png", index=n)

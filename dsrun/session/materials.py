@@ -1,0 +1,104 @@
+"""What a job takes of others, once they have ended: the request as it is sent.
+
+A text or a number stands in the ledger. A file is named by the service's own address while that
+lives, else it is uploaded from where it lies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from dsrun.common.clock import Clock
+from dsrun.common.digest import canonical_json
+from dsrun.common.late import Late, late_of, resolved
+from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
+from dsrun.common.pointer import KeyPath, put_at, resolve, value_at
+from dsrun.ledger.lookup import KeptFile, kept_file, output_of
+from dsrun.ledger.reader import LedgerReader
+from dsrun.service.operation import Operation
+from dsrun.service.request import BY_CONTENT, UPLOAD, upload_field_at
+
+_SENT = (JobStatus.SUBMITTING, JobStatus.SUBMITTED)
+
+
+class _NotThere(Exception):
+    """What a job takes is not there, or cannot be sent."""
+
+
+class Materials:
+    """Puts what other jobs have made into requests."""
+
+    def __init__(
+        self,
+        view: LedgerReader,
+        run_dir: Path,
+        *,
+        endpoint: str,
+        clock: Clock,
+        url_hours: Mapping[str, float],
+    ) -> None:
+        """`url_hours`: how long an operation's addresses live, by its name."""
+        self.files: dict[str, UploadFile] = {}  # those that have to be uploaded, by SHA-256
+        self._view = view
+        self._run_dir = run_dir
+        self._endpoint = endpoint
+        self._clock = clock
+        self._url_hours = url_hours
+
+    def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
+        """The job with the request that it sends, or how it ended where it can send none."""
+        if not job.late:
+            return job
+        ready = self._ready(job, operation)
+        if job.sent is not None and job.status in _SENT:
+            return replace(job, body=job.sent)  # whatever the same parents would give now
+        return ready
+
+    def _ready(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
+        request = orjson.loads(job.body)
+        try:
+            for at in job.late:
+                put_at(request, at, self._resolved(value_at(request, at), at, operation))
+        except (_NotThere, TypeError) as error:
+            words = JobError(code="InvalidRequest", message=str(error), kind="job")
+            return JobResult(status=JobStatus.FAILED, error=words)
+        body = canonical_json(request)
+        return replace(job, body=body, sent=body)
+
+    def _resolved(self, form: Json, at: KeyPath, operation: Operation) -> Json:
+        """Raises _NotThere, TypeError."""
+        return resolved(late_of(form), lambda late: self._known(late, at, operation))
+
+    def _known(self, late: Late, at: KeyPath, operation: Operation) -> Json:
+        if late.at is not None:
+            value = resolve({"output": output_of(self._view, late.job_id)}, late.at)
+            if value is None:
+                raise _NotThere(f"job {late.job_id[:12]} gave no {late.at.rpartition('/')[2]}")
+            return value
+        file = kept_file(self._view, late.job_id, late.file or 0)
+        if file is None:
+            raise _NotThere(f"job {late.job_id[:12]} gave no file {late.file}")
+        if file.address is not None and self._is_fresh(file):
+            return file.address
+        if upload_field_at(operation, at) is None:
+            words = f"{'.'.join(map(str, at))} takes an address, and that of {file.path} is too old"
+            raise _NotThere(f"{words}; make that file again, with `take`")
+        return {UPLOAD: f"{BY_CONTENT}{self._upload(file)}"}
+
+    def _is_fresh(self, file: KeptFile) -> bool:
+        """Whether the address was given here, and more than half of its life is left."""
+        if file.endpoint != self._endpoint or file.answered_at is None:
+            return False
+        age = self._clock.now() - datetime.fromisoformat(file.answered_at)
+        return timedelta(0) <= age < timedelta(hours=self._url_hours.get(file.operation, 0.0)) / 2
+
+    def _upload(self, file: KeptFile) -> str:
+        path = self._run_dir / file.path
+        self.files[file.sha256] = UploadFile(
+            name=file.path, path=path, sha256=file.sha256, size=file.size,
+            extension=path.suffix.removeprefix("."), media_type=file.media_type,
+        )  # fmt: skip
+        return file.sha256

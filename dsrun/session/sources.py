@@ -1,0 +1,118 @@
+"""Where the jobs of a run come from: the ledger, page by page, and what wakes as others end."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+from dsrun.common.models import JobResult, JobStatus, OpenJob
+from dsrun.engine.control import Left, RunControl
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.writer import Ledger
+
+
+class Sources:
+    """The sources of all operations; they end together, since each may wake jobs of another."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        control: RunControl,
+        *,
+        operations: Sequence[str],
+        now: Callable[[], str],
+    ) -> None:
+        """`now` gives the time as the ledger has it."""
+        self._ledger = ledger
+        self._now = now
+        self._has_edges = ledger.view.has_edges()
+        self._under_way = 0
+        may_wake = self._may_wake if self._has_edges else None
+        self.all = [
+            LedgerSource(ledger.view, control, name, may_wake=may_wake) for name in operations
+        ]
+
+    def begin(self) -> None:
+        """A job begins."""
+        self._under_way += 1
+
+    async def end(self, job: OpenJob, result: JobResult | None) -> int:
+        """A job has ended, or is left: wake what waits for it. Returns how many are skipped."""
+        skipped: list[str] = []
+        if self._has_edges and result is not None and result.status is not JobStatus.UNKNOWN:
+            skipped = await self._ledger.wake(self._now(), parents=[job.job_id])
+        self._under_way -= 1
+        if self._has_edges:
+            for one in self.all:
+                one.call()
+        return len(skipped)
+
+    def _may_wake(self) -> bool:
+        """Whether a job may become ready that is not now; where none may, all sources end."""
+        if self._under_way or not all(one.is_empty for one in self.all):
+            return True
+        for one in self.all:
+            one.release()
+        return False
+
+
+class LedgerSource:
+    """The open jobs of one operation: what was sent first, then the deepest, then plan order."""
+
+    def __init__(
+        self,
+        view: LedgerReader,
+        control: RunControl,
+        operation: str,
+        *,
+        may_wake: Callable[[], bool] | None,
+    ) -> None:
+        """`may_wake`: whether jobs may still become ready; None where none waits for another."""
+        self.is_empty = False
+        self._view = view
+        self._control = control
+        self._operation = operation
+        self._may_wake = may_wake
+        self._early = view.open_jobs(operation=operation)
+        self._late: Iterator[OpenJob] = iter(())
+        self._is_stale = True  # jobs may have been woken since `_late` was read
+        self._given: set[str] = set()  # jobs that had waited, and that a worker has
+        self._called = asyncio.Event()
+        self._called.set()
+
+    def call(self) -> None:
+        """Jobs may have been woken, or none may be any more."""
+        self._is_stale, self.is_empty = True, False
+        self._called.set()
+
+    def release(self) -> None:
+        """Ask again, and end: no job can become ready any more."""
+        self._called.set()
+
+    async def ready(self) -> None:
+        """Until it is worth asking for a job, or the run stops."""
+        with suppress(Left):
+            async with self._control.interruptible():
+                await self._called.wait()
+
+    async def __anext__(self) -> OpenJob | None:
+        job = self._woken() if self._may_wake else None
+        job = job or next(self._early, None)
+        if job is not None:
+            return job
+        self.is_empty = True
+        if self._may_wake is None or not self._may_wake():
+            raise StopAsyncIteration
+        self._called.clear()
+        return None
+
+    def _woken(self) -> OpenJob | None:
+        """A job that has waited, the deepest first."""
+        job = next(self._late, None)
+        if job is None and self._is_stale:
+            page = self._view.late_jobs(operation=self._operation, but=self._given)
+            self._is_stale = bool(page)
+            self._late = iter(page)
+            job = next(self._late, None)
+        if job is not None:
+            self._given.add(job.job_id)
+        return job
