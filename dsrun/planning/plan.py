@@ -95,7 +95,11 @@ class Plan:
         used = (operation for compiled in by_model for operation in compiled.called)
         self.warnings.extend(_rate_warnings(self.manifest, used))
         self.warnings.extend(notes.problems(self.steps))
-        problems = (*self.problems, *findings.problems(self.steps))
+        problems = [*self.problems, *findings.problems(self.steps)]
+        for compiled in self.steps:
+            holes, spare = partner_problems(compiled.step, self.manifest.document)
+            problems += holes
+            self.warnings.extend(spare)
         if problems:
             raise ManifestError(problems)
         return distinct
