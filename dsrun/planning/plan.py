@@ -16,6 +16,7 @@ from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
+from dsrun.planning.partners import partner_problems
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.request_form import Finding, RowProblem
