@@ -7,6 +7,7 @@ lives, else it is uploaded from where it lies.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -15,7 +16,7 @@ from dsrun.common.clock import Clock
 from dsrun.common.digest import canonical_json
 from dsrun.common.late import Late, late_of, resolved
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
-from dsrun.common.pointer import KeyPath, put_at, resolve, value_at
+from dsrun.common.pointer import KeyPath, dotted, put_at, resolve, value_at
 from dsrun.ledger.lookup import KeptFile, kept_file, output_of
 from dsrun.ledger.reader import LedgerReader
 from dsrun.service.operation import Operation
@@ -49,44 +50,56 @@ class Materials:
         self._url_hours = url_hours
 
     def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
-        """The job with the request that it sends, or how it ended where it can send none."""
+        """The job with the request that it sends, or how it ended where it can send none.
+
+        What was sent before goes on as it was, whatever the same parents would give now.
+        """
         if not job.late:
             return job
-        ready = self._ready(job, operation)
-        if job.sent is not None and job.status in _SENT:
-            return replace(job, body=job.sent)  # whatever the same parents would give now
-        return ready
-
-    def _ready(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
-        request = orjson.loads(job.body)
         try:
-            for at in job.late:
-                put_at(request, at, self._resolved(value_at(request, at), at, operation))
+            return self._ready(job, operation)
         except (_NotThere, TypeError) as error:
+            if job.sent is not None and job.status in _SENT:
+                return replace(job, body=job.sent)
             words = JobError(code="InvalidRequest", message=str(error), kind="job")
             return JobResult(status=JobStatus.FAILED, error=words)
-        body = canonical_json(request)
-        return replace(job, body=body, sent=body)
 
-    def _resolved(self, form: Json, at: KeyPath, operation: Operation) -> Json:
+    def _ready(self, job: OpenJob, operation: Operation) -> OpenJob:
         """Raises _NotThere, TypeError."""
-        return resolved(late_of(form), lambda late: self._known(late, at, operation))
+        request, told = orjson.loads(job.body), orjson.loads(job.body)
+        for at in job.late:
+            late = late_of(value_at(request, at))
+            put_at(told, at, resolved(late, self._known))
+            put_at(request, at, resolved(late, partial(self._sendable, at, operation)))
+        return replace(job, body=canonical_json(request), sent=canonical_json(told))
 
-    def _known(self, late: Late, at: KeyPath, operation: Operation) -> Json:
+    def _known(self, late: Late) -> Json:
+        """A value as it is recorded: a file by its content, since addresses are secrets."""
+        if late.at is None:
+            return {UPLOAD: f"{BY_CONTENT}{self._file(late).sha256}"}
+        value = resolve({"output": output_of(self._view, late.job_id)}, late.at)
+        if value is None:
+            raise _NotThere(f"job {late.job_id[:12]} gave no {late.at.rpartition('/')[2]}")
+        return value
+
+    def _sendable(self, at: KeyPath, operation: Operation, late: Late) -> Json:
+        """A value as it is sent from a place of the request."""
         if late.at is not None:
-            value = resolve({"output": output_of(self._view, late.job_id)}, late.at)
-            if value is None:
-                raise _NotThere(f"job {late.job_id[:12]} gave no {late.at.rpartition('/')[2]}")
-            return value
-        file = kept_file(self._view, late.job_id, late.file or 0)
-        if file is None:
-            raise _NotThere(f"job {late.job_id[:12]} gave no file {late.file}")
+            return self._known(late)
+        file = self._file(late)
         if file.address is not None and self._is_fresh(file):
             return file.address
         if upload_field_at(operation, at) is None:
-            words = f"{'.'.join(map(str, at))} takes an address, and that of {file.path} is too old"
+            words = f"{dotted(at)} takes an address, and that of {file.path} is too old"
             raise _NotThere(f"{words}; make that file again, with `take`")
-        return {UPLOAD: f"{BY_CONTENT}{self._upload(file)}"}
+        self._upload(file)
+        return self._known(late)
+
+    def _file(self, late: Late) -> KeptFile:
+        file = kept_file(self._view, late.job_id, late.file or 0)
+        if file is None:
+            raise _NotThere(f"job {late.job_id[:12]} gave no file {late.file}")
+        return file
 
     def _is_fresh(self, file: KeptFile) -> bool:
         """Whether the address was given here, and more than half of its life is left."""
@@ -95,10 +108,9 @@ class Materials:
         age = self._clock.now() - datetime.fromisoformat(file.answered_at)
         return timedelta(0) <= age < timedelta(hours=self._url_hours.get(file.operation, 0.0)) / 2
 
-    def _upload(self, file: KeptFile) -> str:
+    def _upload(self, file: KeptFile) -> None:
         path = self._run_dir / file.path
         self.files[file.sha256] = UploadFile(
             name=file.path, path=path, sha256=file.sha256, size=file.size,
             extension=path.suffix.removeprefix("."), media_type=file.media_type,
         )  # fmt: skip
-        return file.sha256
