@@ -365,15 +365,13 @@ class CompiledStep:
         if not self.upload_places:
             return None
         state, has_any = sha256(), False
-        for row, index, replica in self._numbered_rows():
-            variables = self.variables(row, index=index, replica=replica)
-            try:
-                form = self._form_of(row, variables)
-            except RowProblem:
-                continue  # told when its job is made
-            for content in form.upload_contents(variables):
-                state.update(f"{index} {content}\n".encode())
-                has_any = True
+        with suppress(RowFailure):  # told, as each RowProblem, when the jobs are made
+            for row, index, replica in self._numbered_rows():
+                variables = self.variables(row, index=index, replica=replica)
+                with suppress(RowProblem):
+                    for content in self._form_of(row, variables).upload_contents(variables):
+                        state.update(f"{index} {content}\n".encode())
+                        has_any = True
         return state.hexdigest() if has_any else None
 
     def _numbered_rows(self) -> Iterator[tuple[Row, int, int]]:

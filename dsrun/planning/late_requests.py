@@ -6,7 +6,7 @@ says the shortest text. What only the value itself can show is checked again bef
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -43,8 +43,10 @@ def put_stand_ins(request: Any, late: LateValues) -> None:
 class LateRules:
     """Holds requests with late values to the schema of one operation."""
 
-    def __init__(self, schema: Mapping[str, Json]) -> None:
+    def __init__(self, schema: Mapping[str, Json], *, needed: Collection[KeyPath]) -> None:
+        """`needed`: places whose value must be known before the run."""
         self._schema = schema
+        self._needed = needed
         self._validators: dict[frozenset[tuple[KeyPath, bool]], SchemaValidator] = {}
 
     def is_valid(self, request: Json, late: LateValues) -> bool:
@@ -58,7 +60,11 @@ class LateRules:
     def misplaced(self, late: LateValues) -> list[tuple[KeyPath, str]]:
         """Each place that takes no late value of this kind, with the type that it takes."""
         types = ((at, value, schema_at(self._schema, at).get("type")) for at, value in late.items())
-        return [(at, str(type_)) for at, value, type_ in types if type_ and not _fits(value, type_)]
+        return [
+            (at, str(type_))
+            for at, value, type_ in types
+            if at in self._needed or (type_ and not _fits(value, type_))
+        ]
 
     def _validator(self, late: LateValues) -> SchemaValidator:
         """The schema, in which stand-ins may take the places of late values."""

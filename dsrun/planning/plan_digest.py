@@ -80,6 +80,8 @@ def _by_content(value: Json, matrix: Matrix) -> Json:
     if isinstance(value, dict) and "file" in value:
         data = matrix.files[value["file"]]
         return {"file": data.sha256, "kind": Path(data.name).suffix.lower()}
+    if isinstance(value, dict) and "step" in value:
+        return {key: part for key, part in value.items() if key != "only"}  # it selects
     if isinstance(value, dict) and "glob" in value:
         return {"glob": list(matrix.globs[value["glob"]])}
     return value

@@ -101,7 +101,9 @@ class RequestForm:
         self._count_key = _key_of(self.operation.main.count)
         self._validator = catalog.validator(name)
         schema = self.operation.schema
-        self._late_rules = LateRules(schema)
+        main = self.operation.main
+        needed = [at for at in (main.count, main.seed) if at]
+        self._late_rules = LateRules(schema, needed=needed)
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
         self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)

@@ -1,0 +1,241 @@
+"""Steps that build on steps in a plan: who is whose parent, and what makes a job another."""
+
+import pytest
+
+from dsrun.common.errors import ManifestError
+from tests.pipelines import jobs_of, plan_of
+
+HEAD = "version: 1\nname: book\nsteps:\n"
+SHOTS = """\
+  shots:
+    operation: wanx-v1
+    matrix: {beat: [a fox, an owl], n: [1, 2]}
+    input: {prompt: "{{ beat }}"}
+    parameters: {n: "{{ n }}"}
+"""
+EDIT = """\
+  edit:
+    operation: wan2.5-i2i-preview
+    matrix: {still: {step: shots, each: artifact}}
+    input: {prompt: "{{ still.beat }}", images: ["{{ still.artifact }}"]}
+"""
+CAST = """\
+  cast:
+    operation: qwen-voice-design
+    matrix: {who: [{name: Mia, says: warm}, {name: Mira, says: cold}]}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "{{ who.says }}"
+      preview_text: Good evening.
+      language: en
+"""
+LINES = """\
+  lines:
+    operation: wanx-v1
+    matrix:
+      line: [{by: Mira, text: Hello}, {by: Mia, text: Bye}, {by: Mira, text: Now}]
+      voice: {step: cast}
+      where: voice.who.name == line.by
+    input: {prompt: "{{ line.text }} by {{ voice.output.voice }}"}
+"""
+AUDIOBOOK = HEAD + CAST + LINES
+
+
+def by_step(folder, text):
+    steps = {}
+    for job in jobs_of(folder, text):
+        steps.setdefault(job.step, []).append(job)
+    return steps
+
+
+def ids(jobs):
+    return [job.job_id for job in jobs]
+
+
+def problems(folder, text):
+    with pytest.raises(ManifestError) as caught:
+        plan_of(folder, text).check()
+    return [f"{problem.where}: {problem.message}" for problem in caught.value.problems]
+
+
+def test_a_step_gives_one_value_for_each_file_of_its_rows(tmp_path):
+    steps = by_step(tmp_path, HEAD + SHOTS + EDIT)
+    shots, edit = steps["shots"], steps["edit"]
+    taken = [(job.parents[0].job_id, job.parents[0].takes) for job in edit]
+    assert taken == [
+        (shots[0].job_id, "file:0"),
+        (shots[1].job_id, "file:0"),
+        (shots[1].job_id, "file:1"),
+        (shots[2].job_id, "file:0"),
+        (shots[3].job_id, "file:0"),
+        (shots[3].job_id, "file:1"),
+    ]
+    assert edit[2].request["input"]["images"] == [{"from": shots[1].job_id, "file": 1}]
+    assert edit[2].matrix["still"]["artifact"]["index"] == 1
+    assert [job.depth for job in (*shots, *edit)] == [0] * 4 + [1] * 6
+
+
+def test_lines_find_the_voice_of_their_speaker(tmp_path):
+    steps = by_step(tmp_path, AUDIOBOOK)
+    mia, mira = ids(steps["cast"])
+    assert [job.parents[0].job_id for job in steps["lines"]] == [mira, mia, mira]
+    prompt = steps["lines"][0].request["input"]["prompt"]
+    assert prompt == {"parts": ["Hello by ", {"from": mira, "at": "/output/voice"}]}
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("cast", "people"),
+        ("lines", "speech"),
+        ("voice", "speaker"),
+        ("{{ voice.output.voice }}", "{{voice['output'].voice}}"),
+        ("where: voice.who.name == line.by", "where: (line.by == voice.who.name)"),
+    ],
+)
+def test_names_and_spelling_are_no_part_of_a_job(tmp_path, was, now):
+    kept = AUDIOBOOK.replace("output.voice }}", "output.VOICE }}") if was == "voice" else AUDIOBOOK
+    renamed = kept.replace(was, now).replace("output.VOICE", "output.voice")
+    assert renamed != AUDIOBOOK
+    renamed = renamed.replace(f"qwen-{now}-design", "qwen-voice-design")
+    renamed = renamed.replace(f"{now}_prompt", "voice_prompt")
+    assert ids(jobs_of(tmp_path, renamed)) == ids(jobs_of(tmp_path, AUDIOBOOK))
+
+
+def test_an_edited_row_changes_its_job_and_what_builds_on_it_alone(tmp_path):
+    before = by_step(tmp_path, AUDIOBOOK)
+    after = by_step(tmp_path, AUDIOBOOK.replace("says: cold", "says: icy"))
+    changed = {
+        name: [a != b for a, b in zip(ids(before[name]), ids(after[name]), strict=True)]
+        for name in before
+    }
+    assert changed == {"cast": [False, True], "lines": [True, False, True]}
+
+
+def test_two_rows_that_make_one_job_are_two_values_and_their_equal_children_one_job(tmp_path):
+    cast = CAST.replace("name: Mia, says: warm", "name: Mia, says: cold")
+    steps = by_step(tmp_path, HEAD + cast + LINES.replace("text: Bye", "text: Hello"))
+    assert len(set(ids(steps["cast"]))) == 1
+    assert [job.parents[0].index for job in steps["lines"]] == [1, 0, 1]
+    assert steps["lines"][0].job_id == steps["lines"][1].job_id != steps["lines"][2].job_id
+
+
+def test_each_replica_is_a_parent_of_its_own(tmp_path):
+    steps = by_step(tmp_path, HEAD + SHOTS.replace("    input", "    repeat: 2\n    input") + EDIT)
+    assert len({job.parents[0].job_id for job in steps["edit"]}) == 8
+
+
+def test_picks_are_no_part_of_ids_or_the_digest(tmp_path):
+    picked = EDIT.replace("each: artifact", "each: artifact, only: picks.txt")
+    plan, other = (plan_of(tmp_path, HEAD + SHOTS + edit) for edit in (EDIT, picked))
+    assert plan.digest == other.digest
+    assert ids(plan.jobs()) == ids(other.jobs())
+
+
+def test_another_take_changes_the_job_and_all_below_it_and_nothing_beside(tmp_path):
+    cast = CAST.replace(
+        "    input:\n", "    take: \"{{ 2 if who.name == 'Mira' else 1 }}\"\n    input:\n"
+    )
+    before, after = by_step(tmp_path, AUDIOBOOK), by_step(tmp_path, HEAD + cast + LINES)
+    assert [a == b for a, b in zip(ids(before["cast"]), ids(after["cast"]), strict=True)] == [
+        True, False,
+    ]  # fmt: skip
+    same = zip(ids(before["lines"]), ids(after["lines"]), strict=True)
+    assert [a == b for a, b in same] == [False, True, False]
+
+
+def test_the_first_take_is_the_request_as_it_is(tmp_path):
+    cast = CAST.replace("    input:\n", "    take: 1\n    input:\n")
+    assert ids(jobs_of(tmp_path, HEAD + cast)) == ids(jobs_of(tmp_path, HEAD + CAST))
+
+
+def test_a_parent_of_which_nothing_late_is_read_delays_nothing(tmp_path):
+    lines = LINES.replace("{{ voice.output.voice }}", "{{ voice.who.says }}")
+    alone = LINES.replace("by {{ voice.output.voice }}", "by cold").replace(
+        "      voice: {step: cast}\n      where: voice.who.name == line.by\n", ""
+    )
+    steps = by_step(tmp_path, HEAD + CAST + lines)
+    first = steps["lines"][0]
+    assert (first.late, first.depth, first.parents[0].takes) == ((), 0, None)
+    assert first.job_id == by_step(tmp_path, HEAD + CAST + alone)["lines"][0].job_id
+
+
+def test_three_generations(tmp_path):
+    third = """\
+  third:
+    operation: wan2.5-i2i-preview
+    matrix: {pic: {step: edit}}
+    input:
+      prompt: "{{ pic.still.beat }}"
+      images: ["{{ pic.artifact }}", "{{ pic.still.artifact }}"]
+"""
+    jobs = by_step(tmp_path, HEAD + SHOTS + EDIT + third)["third"]
+    assert jobs[0].depth == 2
+    assert [parent.axis for parent in jobs[0].parents] == ["pic", "pic.still"]
+    assert jobs[0].request["input"]["prompt"] == "a fox"
+
+
+def test_a_group_has_the_files_of_all_its_members(tmp_path):
+    group = """\
+  group:
+    operation: wan2.5-i2i-preview
+    matrix: {all: {step: shots, group_by: beat}, where: all.key == 'a fox'}
+    input: {prompt: "{{ all.key }}", images: "{{ all.artifacts }}"}
+"""
+    steps = by_step(tmp_path, HEAD + SHOTS + group)
+    shots = ids(steps["shots"])
+    assert [job.request["input"]["images"] for job in steps["group"]] == [
+        [
+            {"from": shots[0], "file": 0},
+            {"from": shots[1], "file": 0},
+            {"from": shots[1], "file": 1},
+        ]
+    ]
+
+
+def test_six_files_do_not_go_into_three_places(tmp_path):
+    group = """\
+  group:
+    operation: wan2.5-i2i-preview
+    matrix: {all: {step: shots, group_by: "'all'"}}
+    input: {prompt: many, images: "{{ all.artifacts }}"}
+"""
+    told = problems(tmp_path, HEAD + SHOTS + group)
+    assert any("steps.group.input.images" in words and "3" in words for words in told), told
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "words"),
+    [
+        ("voice.output.voice", "voice.output.voise", "no output voise (did you mean voice"),
+        ("voice.output.voice", "voice.artifacts[1]", "artifacts[1]: allowed: 0"),
+        ("{step: cast}", "{step: cats}", "did you mean cast?"),
+        ("{step: cast}", "{step: lines}", "a step that stands above: cast"),
+        ("voice.who.name ==", "voice.output.voice ==", "is known only once cast has run"),
+        ("voice.who.name == line.by", "voice.who.nam == line.by", "nam is undefined"),
+        ("voice.who.name == line.by", "voice.who.name ==", "cannot be read"),
+        ("    input", '    filename: "{{ voice.output.voice }}"\n    input',
+         "and the filename before"),
+        ("    input", '    parameters: {n: "{{ voice.output.voice }}"}\n    input',
+         "allowed: integer, known before the run"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken_is_told_with_its_place(tmp_path, was, now, words):
+    told = problems(tmp_path, HEAD + CAST + LINES.replace(was, now))
+    assert any(words in each for each in told), told
+
+
+def test_a_text_that_is_too_long_without_what_is_late_is_a_problem(tmp_path):
+    lines = LINES.replace("by {{", "x" * 900 + " {{")
+    told = problems(tmp_path, HEAD + CAST + lines)
+    assert any("steps.lines.input.prompt" in each and "800" in each for each in told), told
+
+
+def test_a_sample_uses_the_parent_s_row(tmp_path):
+    sampled = LINES.replace("      where", "      sample: {count: 2, seed: 1}\n      where")
+    first = [job.index for job in by_step(tmp_path, HEAD + CAST + sampled)["lines"]]
+    other = HEAD + CAST.replace("Good evening", "Good morning") + sampled
+    assert [job.matrix for job in by_step(tmp_path, HEAD + CAST + sampled)["lines"]] == [
+        job.matrix for job in by_step(tmp_path, other)["lines"]
+    ]
+    assert len(first) == 2
