@@ -44,6 +44,9 @@ class ResultFile:
     source_sha256: str
     seed: int | None = None
     sample_rate: int | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

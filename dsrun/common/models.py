@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dsrun.common.media import Facts
+
 Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
 
 
@@ -120,6 +122,9 @@ class Artifact:
     index: int
     seed: int | None = None
     sample_rate: int | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 LOST_ROW = "LedgerDamaged"  # error code of a job whose row of a damaged ledger is unreadable
@@ -133,6 +138,7 @@ class Saved(NamedTuple):
     size: int
     media_type: str
     source_sha256: str  # of the bytes as they came
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import orjson
 
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, Expired, NotSent, ProxyRefused
-from dsrun.common.media import LARGEST, ArtifactInvalid, picture_size
+from dsrun.common.media import MEDIA, ArtifactInvalid, picture_size
 from dsrun.common.models import Artifact, OpenJob, Saved
 from dsrun.common.pointer import resolve
 from dsrun.engine.backoff import retry_delay
@@ -105,6 +105,7 @@ class Fetcher:
                 stems=file_names(job, 0),
                 media=spec.media,
                 declared=declared if isinstance(declared, str) else None,
+                in_answer=True,
                 change=self._change(job, operation, 0, None),
             )
         except ArtifactInvalid as error:
@@ -112,7 +113,7 @@ class Fetcher:
         return Fetched(tuple(artifacts_of(saved, 0, sample_rate=content.sample_rate)), "")
 
     def _change(self, job: OpenJob, operation: Operation, index: int, seed: int | None) -> Any:
-        if self._tagging is None or operation.main.media != "image":
+        if self._tagging is None or not MEDIA[operation.main.media].is_tagged:
             return None
         return self._tagging(job, index, seed=seed)
 
@@ -143,7 +144,8 @@ class Fetcher:
             incoming = self._sink.incoming()
             try:
                 async with self._control.interruptible(paid=True):
-                    await self._api.fetch(url, incoming, most=LARGEST[operation.main.media])
+                    most = MEDIA[operation.main.media].largest
+                    await self._api.fetch(url, incoming, most=most)
                 if attempt < self._max_attempts:
                     # On the last try a file without its end is kept: the service has no better one.
                     _check_end(incoming)
@@ -200,6 +202,7 @@ def artifacts_of(
             index=index,
             seed=seed,
             sample_rate=sample_rate,
+            **saved.facts._asdict(),
         )
         for path in saved.paths
     ]

@@ -134,5 +134,6 @@ class ArtifactSink(Protocol[OwnIncoming, OwnChange_contra]):
         stems: Sequence[str],
         media: str,
         declared: str | None = None,
+        in_answer: bool = False,
         change: OwnChange_contra | None = None,
     ) -> Saved: ...

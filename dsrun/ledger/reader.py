@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 
 from dsrun.common.errors import ExitCode, SetupError
-from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
+from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
 from dsrun.ledger.schema import VERSION
@@ -464,6 +464,18 @@ def path_below(path: str) -> str:
             "Nothing was read or written there; restore the ledger from a backup."
         )
     return path
+
+
+def artifact_of(row: sqlite3.Row) -> Artifact:
+    """A row of the table `artifact`; the ledger of an older version lacks some columns."""
+    known = dict(row)
+    return Artifact(
+        path=row["path"], sha256=row["sha256"],
+        source_sha256=known.get("source_sha256") or row["sha256"],
+        size=row["size"], media_type=row["media_type"], index=row["idx"], seed=row["seed"],
+        sample_rate=row["sample_rate"], duration_s=known.get("duration_s"),
+        width=known.get("width"), height=known.get("height"),
+    )  # fmt: skip
 
 
 def names_of(row: sqlite3.Row) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Artifact, JobStatus, Json, OpenJob
 from dsrun.common.sqlite import READ_FAULTS, connect, merge_log
 from dsrun.ledger.check import rules_of
+from dsrun.ledger.reader import artifact_of
 from dsrun.ledger.schema import migrate
 from dsrun.ledger.writes import Kind, artifact_values
 from dsrun.storage.layout import RunLayout
@@ -140,18 +141,9 @@ class Restoring:
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         rows = self._db.execute(
-            "SELECT path, sha256, source_sha256, size, media_type, idx, seed, sample_rate "
-            "FROM artifact WHERE job_id = ? ORDER BY idx, path",
-            (job_id,),
+            "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path", (job_id,)
         )
-        return [
-            Artifact(
-                path=row["path"], sha256=row["sha256"], source_sha256=row["source_sha256"],
-                size=row["size"], media_type=row["media_type"], index=row["idx"],
-                seed=row["seed"], sample_rate=row["sample_rate"],
-            )
-            for row in rows
-        ]  # fmt: skip
+        return list(map(artifact_of, rows))
 
     def fill_in(self, job: OpenJob, known: Known) -> None:
         output = None if known.output is None else json_text(known.output)

@@ -31,9 +31,16 @@ _RESULTS = """
     SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
         (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
+        (SELECT duration_s FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY path LIMIT 1) AS file_duration_s,
+        (SELECT width FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY path LIMIT 1) AS file_width,
+        (SELECT height FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY path LIMIT 1) AS file_height,
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
             'media_type', media_type, 'index', artifact.idx, 'seed', seed,
-            'source_sha256', source_sha256))
+            'source_sha256', source_sha256, 'duration_s', duration_s, 'width', width,
+            'height', height))
             FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
         output,
         CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
@@ -167,11 +174,20 @@ MIGRATIONS = (
     INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
         WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
+    f"""
+    DROP VIEW results;
+    ALTER TABLE artifact ADD COLUMN duration_s REAL;
+    ALTER TABLE artifact ADD COLUMN width INTEGER;
+    ALTER TABLE artifact ADD COLUMN height INTEGER;
+    CREATE VIEW results AS {_RESULTS};
+    """,
 )
 
 VERSION = len(MIGRATIONS)
 
 _SINCE_SOURCES = 5
+_SINCE_FACTS = 8  # artifacts have the columns of _FACTS
+_FACTS = ("duration_s", "width", "height")
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
@@ -187,9 +203,14 @@ def tables_of(version: int) -> set[str]:
 
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
-    if version >= _SINCE_SOURCES:
-        return _RESULTS
-    return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+    view = _RESULTS
+    if version < _SINCE_FACTS:
+        for name in _FACTS:
+            view = view.replace(f"'{name}', {name}", f"'{name}', NULL")
+            view = view.replace(f"(SELECT {name} FROM", "(SELECT NULL FROM")
+    if version < _SINCE_SOURCES:
+        view = view.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+    return view
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> int:

@@ -74,10 +74,11 @@ class Kind(Enum):
     ARTIFACT = (
         _insert(
             "artifact", "job_id", "idx", "path", "sha256", "size", "media_type", "seed",
-            "sample_rate", "source_sha256",
+            "sample_rate", "source_sha256", "duration_s", "width", "height",
         ).removesuffix("DO NOTHING")
         + "DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, "
-        "media_type = excluded.media_type, source_sha256 = excluded.source_sha256"
+        "media_type = excluded.media_type, source_sha256 = excluded.source_sha256, "
+        "duration_s = excluded.duration_s, width = excluded.width, height = excluded.height"
     )  # fmt: skip
     ATTEMPT = _insert(
         "attempt", "run_id", "job_id", "phase", "at", "outcome", "error_code", "error_message",
@@ -103,5 +104,5 @@ Write = tuple[Row | Statement, ...]  # committed all or none
 def artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
     return (
         job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
-        item.sample_rate, item.source_sha256,
+        item.sample_rate, item.source_sha256, item.duration_s, item.width, item.height,
     )  # fmt: skip

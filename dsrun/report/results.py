@@ -67,7 +67,8 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
 
 
 def _artifact(item: Row) -> dict[str, Json]:
-    source = "source_sha256" if "source_sha256" in item.keys() else "sha256"  # noqa: SIM118  # a Row; old ledgers have none
+    known = item.keys()  # of a Row; old ledgers have fewer
+    source = "source_sha256" if "source_sha256" in known else "sha256"
     artifact = {
         "path": item["path"],
         "sha256": item["sha256"],
@@ -77,8 +78,9 @@ def _artifact(item: Row) -> dict[str, Json]:
         "seed": item["seed"],
         "source_sha256": item[source],
     }
-    if item["sample_rate"] is not None:
-        artifact["sample_rate"] = item["sample_rate"]
+    for name in ("sample_rate", "duration_s", "width", "height"):
+        if name in known and item[name] is not None:
+            artifact[name] = item[name]
     return artifact
 
 

@@ -25,7 +25,7 @@ class Fill:
 class ArtifactSpec:
     """Where the artifacts of an operation stand in its answer, as JSON pointers."""
 
-    media: str  # "image" or "audio"
+    media: str  # a key of `common.media.MEDIA`
     list: str | None = None
     url: str | None = None
     error_code: str | None = None
@@ -69,7 +69,7 @@ class UploadField:
     """
 
     at: KeyPath
-    media: str  # "image" or "audio"
+    media: str  # as above
     formats: tuple[str, ...]
     max_bytes: int
     min_side: int

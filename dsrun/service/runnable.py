@@ -6,7 +6,7 @@ any operation file is told by `schemas/operation.json` and by `agreement`.
 
 from collections.abc import Iterator, Mapping
 
-from dsrun.common.media import LARGEST
+from dsrun.common.media import MEDIA
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
@@ -49,9 +49,9 @@ def _model_faults(model: Json) -> Iterator[Fault]:
 
 
 def _media_faults(artifacts: Json) -> Iterator[Fault]:
-    if artifacts["media"] not in LARGEST:
+    if artifacts["media"] not in MEDIA:
         words = (
-            f"found {show(artifacts['media'])}; allowed: {', '.join(LARGEST)}; dsrun can check "
+            f"found {show(artifacts['media'])}; allowed: {', '.join(MEDIA)}; dsrun can check "
             "and keep no other files yet"
         )
         yield Fault(("x-dsrun", "artifacts", "media"), words)

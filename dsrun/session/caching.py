@@ -15,10 +15,11 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import SetupError
+from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
-from dsrun.ledger.reader import LedgerReader, Row
+from dsrun.ledger.reader import LedgerReader, Row, artifact_of
 from dsrun.ledger.writer import Ledger
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
@@ -58,6 +59,9 @@ def finished(ended: Ended, run_dir: str) -> Finished:
             extension=item.path.rpartition(".")[2],
             seed=item.seed,
             sample_rate=item.sample_rate,
+            duration_s=item.duration_s,
+            width=item.width,
+            height=item.height,
         )
         for item in first.values()
     )
@@ -91,19 +95,7 @@ def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[li
 
 
 def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
-    made = [
-        Artifact(
-            path=row["path"],
-            sha256=row["sha256"],
-            source_sha256=row["source_sha256"],
-            size=row["size"],
-            media_type=row["media_type"],
-            index=row["idx"],
-            seed=row["seed"],
-            sample_rate=row["sample_rate"],
-        )
-        for row in artifacts
-    ]
+    made = list(map(artifact_of, artifacts))
     output = None if job["output"] is None else orjson.loads(job["output"])
     return Ended(job["job_id"], output, made)
 
@@ -320,7 +312,8 @@ class Reuse:
             cache.discard(result)
 
     def _tag(self, job: OpenJob, file: CachedFile) -> Change | None:
-        if not self._metadata or not file.media_type.startswith("image/"):
+        media = MEDIA.get(media_of(file.media_type))
+        if not self._metadata or media is None or not media.is_tagged:
             return None
         return tagging(job, file.index, seed=file.seed)
 
@@ -347,6 +340,9 @@ def _artifact(file: CachedFile, path: str) -> Artifact:
         index=file.index,
         seed=file.seed,
         sample_rate=file.sample_rate,
+        duration_s=file.duration_s,
+        width=file.width,
+        height=file.height,
     )
 
 

@@ -258,6 +258,8 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
                 path=item["path"], sha256=item["sha256"], source_sha256=item["source_sha256"],
                 size=item["size"], media_type=item["media_type"], index=item["index"],
                 seed=item["seed"], sample_rate=item.get("sample_rate"),
+                duration_s=item.get("duration_s"), width=item.get("width"),
+                height=item.get("height"),
             )
             for item in line["artifacts"]
         ],

@@ -18,7 +18,7 @@ from dsrun.common.media import is_kind
 from dsrun.common.models import Json
 from dsrun.common.sqlite import UntouchedFile
 
-_VERSION = 2  # 1 has no `source_sha256`: no file of it bears a tag
+_VERSION = 3  # 1 has no `source_sha256`: no file of it bears a tag; 2 has no facts of files
 _BUSY_S = 30.0
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -57,6 +57,9 @@ class CachedFile:
     extension: str
     seed: int | None
     sample_rate: int | None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,11 +256,16 @@ def _file(values: dict[str, Json]) -> CachedFile:
 
 def _is_sane(file: CachedFile) -> bool:
     texts: tuple[Json, ...] = (file.sha256, file.source_sha256, file.media_type, file.extension)
-    numbers: tuple[Json, ...] = (file.index, file.size, file.seed or 0, file.sample_rate or 0)
+    numbers: tuple[Json, ...] = (
+        file.index, file.size, file.seed or 0, file.sample_rate or 0, file.width or 0,
+        file.height or 0,
+    )  # fmt: skip
+    seconds: Json = file.duration_s
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         and all(0 <= number <= _LARGEST for number in numbers)
+        and (seconds is None or (type(seconds) in (int, float) and 0 <= seconds <= _LARGEST))
         and all(_SHA256(text) for text in texts[:2])
         and is_kind(file.media_type, file.extension)
     )
