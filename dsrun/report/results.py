@@ -28,6 +28,8 @@ def write_results(
             for read in readers:
                 read(line)
 
+_FACTS = ("duration_s", "width", "height")
+
 
 def iter_results(view: LedgerReader) -> Iterator[Line]:
     """The lines of results.jsonl; their schema is `schemas/results.json`."""
@@ -78,9 +80,9 @@ def _artifact(item: Row) -> dict[str, Json]:
         "seed": item["seed"],
         "source_sha256": item[source],
     }
-    for name in ("sample_rate", "duration_s", "width", "height"):
-        if name in known and item[name] is not None:
-            artifact[name] = item[name]
+    artifact |= {name: item[name] if name in known else None for name in _FACTS}
+    if item["sample_rate"] is not None:
+        artifact["sample_rate"] = item["sample_rate"]
     return artifact
 
 

@@ -174,7 +174,7 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
             "contentSize": str(item["size"]),
             "sha256": item["sha256"],
         }
-        if "duration_s" in item:
+        if item.get("duration_s") is not None:
             file["duration"] = f"PT{item['duration_s']}S"  # ISO 8601
         yield file
 

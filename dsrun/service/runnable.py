@@ -6,7 +6,6 @@ any operation file is told by `schemas/operation.json` and by `agreement`.
 
 from collections.abc import Iterator, Mapping
 
-from dsrun.common.media import MEDIA
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
@@ -35,7 +34,6 @@ def unrunnable(schema: Mapping[str, Json]) -> Iterator[Fault]:
     """What of a file with a sound frame dsrun cannot do; running it would lose what was paid."""
     about = schema["x-dsrun"]
     yield from _model_faults(schema["properties"].get("model"))
-    yield from _media_faults(about["artifacts"])
     yield from _result_faults(about["artifacts"], about["protocol"])
     yield from _header_faults(about["endpoint"]["headers"], about["protocol"])
     yield from _each_faults(about, ("x-dsrun",))
@@ -46,15 +44,6 @@ def _model_faults(model: Json) -> Iterator[Fault]:
     if not isinstance(name, str) or not name:
         words = f"found {show(model)}; allowed: the name of one model, as its const"
         yield Fault(("properties", "model"), words + "; several stand in an enum")
-
-
-def _media_faults(artifacts: Json) -> Iterator[Fault]:
-    if artifacts["media"] not in MEDIA:
-        words = (
-            f"found {show(artifacts['media'])}; allowed: {', '.join(MEDIA)}; dsrun can check "
-            "and keep no other files yet"
-        )
-        yield Fault(("x-dsrun", "artifacts", "media"), words)
 
 
 def _result_faults(artifacts: Json, protocol: str) -> Iterator[Fault]:

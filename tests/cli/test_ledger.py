@@ -207,6 +207,8 @@ class TestViews:
         with closing(sqlite3.connect(path)) as db:
             db.executescript(
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
+                "ALTER TABLE artifact DROP COLUMN duration_s; "
+                "ALTER TABLE artifact DROP COLUMN width; ALTER TABLE artifact DROP COLUMN height; "
                 "ALTER TABLE job DROP COLUMN run_id; DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )

@@ -141,7 +141,8 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
     with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
         db.execute("DROP TABLE upload")
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
-        db.execute("ALTER TABLE artifact DROP COLUMN source_sha256")
+        for column in ("source_sha256", "duration_s", "width", "height"):
+            db.execute(f"ALTER TABLE artifact DROP COLUMN {column}")
         db.execute("ALTER TABLE job DROP COLUMN run_id")
     db.close()
     assert work.dsrun(pots).code == 0

@@ -105,7 +105,7 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("price.count", "/parameters/seed", 'allowed: "/parameters/n", the count of artifacts'),
         ("artifacts.count", GONE, "allowed: nothing, as in artifacts"),
         ("uploads.fields.0.formats", ["jpeg"], "did you mean"),
-        ("uploads.fields.0.media", "audio", "allowed: mp3"),
+        ("uploads.fields.0.media", "audio", "allowed: aac, amr, flac"),
         ("uploads.fields.0.media", "video", "allowed: image, audio"),
         ("uploads.fields.0.max_side", 100, "at least min_side, 256"),
         ("recovery.confirm", {"prompt": "/output/a"}, "allowed: a JSON pointer"),

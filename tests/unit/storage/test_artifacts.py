@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from dsrun.common.media import Facts
 from dsrun.common.models import Saved
 from dsrun.storage.artifacts import ArtifactStore
 from dsrun.storage.metadata.pictures import tagged, untagged
@@ -42,7 +43,8 @@ async def test_the_file_is_the_changed_one_under_each_name(tmp_path, store, data
     becomes = put_in(data) if change else data
     saved = await keep(store, data, change=change, stems=("a/b", "a/c"))
     paths = ("artifacts/a/b.png", "artifacts/a/c.png")
-    assert saved == Saved(paths, sha256(becomes), len(becomes), "image/png", sha256(data))
+    pixels = Facts(width=1, height=1)
+    assert saved == Saved(paths, sha256(becomes), len(becomes), "image/png", sha256(data), pixels)
     assert [(tmp_path / "run" / path).read_bytes() == becomes for path in paths] == [True, True]
     assert list((tmp_path / "run/.tmp").iterdir()) == []
 
