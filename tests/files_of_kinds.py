@@ -36,7 +36,9 @@ def model():
 
 
 TEXT = "The lantern rises.\n灯笼升起来了。\n".encode()
-JSON = '{ "text": "灯笼",\n"begin": 1.50, "id": 12345678901234567890123, "words": [1, 2] }\n'.encode()
+JSON = (
+    '{ "text": "灯笼",\n"begin": 1.50, "id": 12345678901234567890123, "words": [1, 2] }\n'.encode()
+)
 CAPTIONS = b"1\r\n00:00:00,000 --> 00:00:01,500\r\nThe lantern rises.\r\n\r\n"
 
 FILES = {  # bytes, extension, media type

@@ -28,6 +28,7 @@ def write_results(
             for read in readers:
                 read(line)
 
+
 _FACTS = ("duration_s", "width", "height")
 
 

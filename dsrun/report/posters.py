@@ -1,0 +1,42 @@
+"""Poster pictures of videos, where PyAV is installed (the extra `dsrun[video]`)."""
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+_AT_S = 0.1  # as the page shows a video that has no poster: the first picture may be black
+_MOST_FRAMES = 120
+_MOST_PIXELS = 4096 * 2304
+
+
+@cache
+def can_make_posters() -> bool:
+    return find_spec("av") is not None
+
+
+def poster_of(path: Path) -> Image.Image:
+    """An early picture of a video. Raises OSError, ValueError, or ImportError without PyAV."""
+    av: Any = import_module("av")  # heavy, and an extra: it has types only where it is installed
+
+    try:
+        with av.open(str(path)) as video:
+            stream = video.streams.video[0]
+            if stream.width * stream.height > _MOST_PIXELS:
+                raise ValueError(f"{stream.width}x{stream.height} pixels are too many to show")
+            poster: Image.Image | None = None
+            for number, frame in enumerate(video.decode(stream)):
+                if number >= _MOST_FRAMES:
+                    break
+                if poster is None or (frame.time or 0.0) >= _AT_S:
+                    poster = frame.to_image()
+                if (frame.time or 0.0) >= _AT_S:
+                    break
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f"the video cannot be decoded: {error}") from error
+    if poster is None:
+        raise ValueError("the video has no pictures")
+    return poster
