@@ -24,6 +24,8 @@ class Medium(NamedTuple):
     formats: Mapping[str, str]  # media types by extension, the commonest first
     largest: int  # bytes
     is_tagged: bool = False  # its files carry their request as metadata
+    is_picture: bool = False
+    is_movie: bool = False
     is_text: bool = False
     on_sheet: bool = True  # there is something to see
 
@@ -40,6 +42,7 @@ MEDIA: Mapping[str, Medium] = {
         },
         64 << 20,
         is_tagged=True,
+        is_picture=True,
     ),
     "audio": Medium(
         "audio",
@@ -51,7 +54,9 @@ MEDIA: Mapping[str, Medium] = {
         64 << 20,
         on_sheet=False,
     ),
-    "video": Medium("video", {"mp4": "video/mp4", "mov": "video/quicktime"}, 1 << 30),
+    "video": Medium(
+        "video", {"mp4": "video/mp4", "mov": "video/quicktime"}, 1 << 30, is_movie=True
+    ),
     "text": Medium("text", {"txt": "text/plain"}, 64 << 20, is_text=True),
     "json": Medium("JSON", {"json": "application/json"}, 64 << 20, is_text=True),
     "captions": Medium("SRT captions", {"srt": "application/x-subrip"}, 64 << 20, is_text=True),

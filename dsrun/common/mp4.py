@@ -8,7 +8,6 @@ from dsrun.common.media import ArtifactInvalid
 _MOST_BOXES = 100_000
 _LARGEST_INDEX = 64 << 20  # bytes of a `moov`: some hours of video
 _HEADER, _LONG_HEADER = 8, 16
-_FOLDERS = (b"trak", b"mdia", b"mvex")  # boxes of boxes that we look into
 _UNKNOWN = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}  # durations
 _FIXED = 1 << 16  # what 1 is in a track's width, height and matrix
 
@@ -87,22 +86,23 @@ def _movie(index: bytes) -> Movie:
 
 
 def _inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes inside of one. Raises ArtifactInvalid."""
+    """The boxes inside of one, up to the first that makes no sense: QuickTime ends with zeros."""
     at = 0
     while at + _HEADER <= len(content):
         length, name = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
         length = length or len(content) - at
         if length < _HEADER or at + length > len(content):
-            return  # QuickTime ends such lists with zeros, and what we need is checked by itself
+            return
         yield name, content[at + _HEADER : at + length]
         at += length
 
 
-def _all_inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _track_parts(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes of a track, and those of its `mdia`."""
     for name, inner in _inside(content):
         yield name, inner
-        if name in _FOLDERS:
-            yield from _all_inside(inner)
+        if name == b"mdia":
+            yield from _inside(inner)
 
 
 def _clock(content: bytes) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def _fragmented(extends: bytes, index: bytes) -> float | None:
 def _track(content: bytes) -> tuple[bytes, tuple[int, int] | None]:
     """What a track is (`vide`, `soun`), and its size as it is shown."""
     kind, size = b"", None
-    for name, inner in _all_inside(content):
+    for name, inner in _track_parts(content):
         if name == b"hdlr" and not kind:
             kind = inner[8:12]
         elif name == b"tkhd":

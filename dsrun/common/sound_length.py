@@ -7,6 +7,7 @@ from dsrun.common.mp4 import read_movie
 
 _OPUS_RATE = 48_000
 _LAST_PAGE = 1 << 16  # no page of an Ogg stream is longer
+_MOST_CHUNKS = 1000  # of a WAV
 _SYNC = 0x7FF  # eleven bits
 _BIT_RATES = {  # kbit/s of layer III, by whether it is MPEG 1
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -47,7 +48,9 @@ def _ratio(number: int, rate: int) -> float | None:
 def _of_wav(file: BinaryIO, size: int) -> float | None:
     """By the data that is there: a stream's header may promise any number of bytes."""
     at, rate = 12, 0
-    while at + 8 <= size:
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > size:
+            return None
         file.seek(at)
         name, length = file.read(4), int.from_bytes(file.read(4), "little")
         if name == b"fmt ":

@@ -213,7 +213,7 @@ def _place(
         return
     ink = _SOFT if place.is_open else _ALARM
     words = place.words or "cannot be read"
-    if place.picture is not None and place.picture.media != "image":
+    if place.picture is not None and not MEDIA[place.picture.media].is_picture:
         ink, words = _INK, _words_of(run_dir, place.picture)
     draw = ImageDraw.Draw(image)
     draw.rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), _EMPTY)

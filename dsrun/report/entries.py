@@ -147,8 +147,8 @@ def files_with_thumb(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, s
 
 def gets_thumb(media_type: str) -> bool:
     """Whether a small picture can be made of such a file here."""
-    media = media_of(media_type)
-    return media == "image" or (media == "video" and can_make_posters())
+    medium = MEDIA.get(media_of(media_type))
+    return medium is not None and (medium.is_picture or (medium.is_movie and can_make_posters()))
 
 
 def shown(file: Mapping[str, Any]) -> Shown | None:

@@ -534,7 +534,7 @@ at("main").addEventListener("click", (event) => {
 });
 // One voice at a time; a preview is silent. Such an event does not bubble, so it is caught on its way down.
 document.addEventListener("play", (event) => {
-  if (event.target.muted) return;
+  if (event.target.closest(".open")) return;
   for (const other of document.querySelectorAll("audio, .media video")) if (other !== event.target) other.pause();
 }, true);
 at("before").addEventListener("click", () => show(opened - 1));

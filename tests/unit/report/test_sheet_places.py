@@ -3,6 +3,7 @@
 import pytest
 
 from dsrun.common.errors import UsageError
+from dsrun.common.media import media_of
 from dsrun.ledger.lookup import AskedJob
 from dsrun.report.sheet_places import cells_of, choose_axes, find_places, labels_of, values_of
 
@@ -15,7 +16,7 @@ def entry(index, *made, status="succeeded", code=None, job=None, media="image/pn
         "request": {"parameters": {"seed": 100}},
         "files": [
             {"path": f"{index}-{i}", "sha256": "0", "media_type": media, "index": i,
-             "seed": 100 + i}
+             "seed": 100 + i, "size": 9, "media": media_of(media)}
             for i in made
         ],
     }  # fmt: skip
