@@ -1,6 +1,7 @@
 """A server that speaks the published API and serves any bytes as the result of a task."""
 
 import asyncio
+import json
 import threading
 
 from aiohttp import web
@@ -43,23 +44,37 @@ def operation(media):
     }
 
 
+def write_operations(folder, *kinds):
+    """Write an operation file of each kind; returns a step for each, whose prompt is the kind."""
+    (folder / "operations").mkdir(exist_ok=True)
+    steps = ""
+    for media in kinds:
+        path = folder / f"operations/any-{media}.json"
+        path.write_text(json.dumps(operation(media)), encoding="utf-8")
+        steps += f"  {media}:\n    operation: any-{media}\n    input: {{prompt: {media}}}\n"
+    return steps
+
+
 class Studio:
     """Serves `files` by prompt; `creates` are the prompts that were paid for."""
 
-    def __init__(self):
-        self.files = {}
+    def __init__(self, files):
+        self.files = files
         self.creates = []
         self.fetches = 0
         self._loop = asyncio.new_event_loop()
-        self._runner = web.AppRunner(self._app())
-        self._loop.run_until_complete(self._runner.setup())
-        self._loop.run_until_complete(web.TCPSite(self._runner, "127.0.0.1", 0).start())
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
+        self._runner = web.AppRunner(self._app())
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
 
     @property
     def address(self):
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}/api/v1"
+
+    async def _start(self):
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
 
     def close(self):
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)

@@ -2,11 +2,18 @@
 
 import hashlib
 import json
+import sqlite3
+import sys
+from contextlib import closing
 
 import pytest
+from PIL import Image
+from pyarrow import parquet
+from rocrate.rocrate import ROCrate
 
+from dsrun.report.posters import can_make_posters
 from tests.files_of_kinds import FILES, FILM, picture
-from tests.studio import Studio, operation
+from tests.studio import Studio, write_operations
 
 PAGE = b"<!DOCTYPE html><html><body>404 not found</body></html>"
 FACTS = {
@@ -18,23 +25,24 @@ FACTS = {
 
 @pytest.fixture
 def studio(monkeypatch, key):
-    server = Studio()
-    server.files = {media: data for media, (data, _, _) in FILES.items()}
+    server = Studio({media: data for media, (data, _, _) in FILES.items()})
     monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.address)
     monkeypatch.setenv("DASHSCOPE_API_KEY", key)
     yield server
     server.close()
 
 
-def pipeline(work, *kinds, name="demo", **execution):
+@pytest.fixture
+def without_pyav(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    can_make_posters.cache_clear()
+    yield
+    can_make_posters.cache_clear()
+
+
+def pipeline(work, *kinds, **execution):
     """A step for each kind, whose operation the user has a file of."""
-    (work.folder / "operations").mkdir(exist_ok=True)
-    steps = ""
-    for media in kinds:
-        path = work.folder / f"operations/any-{media}.json"
-        path.write_text(json.dumps(operation(media)), encoding="utf-8")
-        steps += f"  {media}:\n    operation: any-{media}\n    input: {{prompt: {media}}}\n"
-    return work.pipeline(f"steps:\n{steps}", name=name, **execution)
+    return work.pipeline(f"steps:\n{write_operations(work.folder, *kinds)}", **execution)
 
 
 def test_a_file_of_every_kind_is_kept_and_told_of(work, studio):
@@ -114,3 +122,105 @@ def test_a_damaged_ledger_is_made_anew_with_all_that_was_known(work, studio):
     assert work.dsrun("demo.yaml").code == 0
     assert [line["artifacts"] for line in work.results()] == before
     assert len(studio.creates) == len(FILES)
+
+
+def test_the_ledger_tells_how_long_and_large_each_file_is(work, studio):
+    work.dsrun(pipeline(work, *FILES))
+    columns = "step,file_duration_s,file_width,file_height"
+    outcome = work.dsrun("ledger", "demo.yaml", "--columns", columns, "--format", "json")
+    rows = {row.pop("step"): tuple(row.values()) for row in json.loads(outcome.out)}
+    assert rows == {media: FACTS.get(media, (None, None, None)) for media in FILES}
+    assert work.dsrun("ledger", "demo.yaml", "--format", "parquet", "-o", "x.parquet").code == 0
+    kinds = {
+        field.name: str(field.type) for field in parquet.read_schema(work.folder / "x.parquet")
+    }
+    assert [kinds[name] for name in columns.split(",")[1:]] == ["double", "int64", "int64"]
+    longest = work.query("SELECT step FROM results ORDER BY file_duration_s DESC LIMIT 1")
+    assert longest == [{"step": "video"}]
+
+
+def test_a_ledger_from_before_is_read_as_it_is_and_taken_further(work, studio):
+    work.dsrun(pipeline(work, "video"))
+    (work.run_dir() / ".ledger-tail").unlink()
+    with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db:
+        db.executescript(
+            "DROP VIEW results; ALTER TABLE artifact DROP COLUMN duration_s; "
+            "ALTER TABLE artifact DROP COLUMN width; ALTER TABLE artifact DROP COLUMN height; "
+            "CREATE VIEW results AS SELECT job_id FROM job; PRAGMA user_version = 7;"
+        )
+    outcome = work.dsrun("ledger", "demo.yaml", "--format", "json")
+    (row,) = json.loads(outcome.out)
+    assert (row["file_width"], row["artifacts"][0]["width"]) == (None, None)
+    for command in (["report", "outputs/demo"], ["verify", "outputs/demo"], ["demo.yaml"]):
+        assert work.dsrun(*command).code == 0
+    assert work.query("SELECT file_width FROM results") == [{"file_width": None}]
+    assert studio.creates == ["video"]
+
+
+def test_the_crate_says_of_what_kind_each_file_is(work, studio):
+    work.dsrun(pipeline(work, *FILES))
+    files = {e.id: e for e in ROCrate(work.run_dir()).data_entities if e.type == "File"}
+    for line in work.results():
+        (item,) = line["artifacts"]
+        file = files[item["path"]]
+        assert (file["encodingFormat"], file["contentSize"]) == (
+            item["media_type"], str(item["size"]),
+        )  # fmt: skip
+        seconds = item["duration_s"]
+        assert file.get("duration") == (None if seconds is None else f"PT{seconds}S")
+
+
+def test_junit_has_a_case_for_a_job_of_any_kind(work, studio):
+    assert work.dsrun(pipeline(work, *FILES), "--junit", "junit.xml").code == 0
+    text = (work.folder / "junit.xml").read_text(encoding="utf-8")
+    assert f'tests="{len(FILES)}" failures="0"' in text
+
+
+def sheet_of(work):
+    outcome = work.dsrun(
+        "report", "outputs/demo", "--sheet", "sheet.png", "--rows", "picture", "--cols", "step"
+    )
+    assert outcome.code == 0, outcome.err
+    with Image.open(work.folder / "sheet.png") as sheet:
+        return sheet.convert("RGB")
+
+
+def colours(sheet):
+    return {colour for number, colour in sheet.getcolors(1 << 24) if number > 200}
+
+
+def test_a_video_has_its_poster_on_the_contact_sheet(work, studio):
+    work.dsrun(pipeline(work, "video"))
+    assert len(list((work.run_dir() / ".thumbs").glob("*.jpg"))) == 1
+    blue = min(r + g + abs(b - 255) for r, g, b in colours(sheet_of(work)))
+    assert blue < 30  # of the bars
+
+
+def test_without_pyav_a_video_is_a_card_and_nothing_is_wrong(work, studio, without_pyav):
+    outcome = work.dsrun(pipeline(work, "video"))
+    assert (outcome.code, "warning" in outcome.err) == (0, False)
+    assert not (work.run_dir() / ".thumbs").exists()
+    assert colours(sheet_of(work)) == {(255, 255, 255), (239, 236, 230)}  # paper and card
+
+
+@pytest.mark.parametrize("media", ["text", "json", "captions", "model"])
+def test_a_text_or_a_model_is_a_card_on_the_contact_sheet(work, studio, media):
+    work.dsrun(pipeline(work, media))
+    assert colours(sheet_of(work)) == {(255, 255, 255), (239, 236, 230)}
+
+
+def test_a_sound_has_no_place_on_a_contact_sheet(work, studio):
+    work.dsrun(pipeline(work, "audio"))
+    outcome = work.dsrun("report", "outputs/demo", "--sheet", "sheet.png")
+    assert (outcome.code, "has no pictures, videos or texts" in outcome.err) == (2, True)
+
+
+def test_a_video_that_no_decoder_takes_keeps_the_report(work, studio):
+    at = FILM.index(b"mdat") + 4
+    studio.files["video"] = FILM[:at] + bytes(len(FILM) - at)
+    outcome = work.dsrun(pipeline(work, "video"))
+    assert outcome.code == 0
+    assert "1 of the report's files cannot be shown" in outcome.err
+    page = (work.run_dir() / "report.html").read_text(encoding="utf-8")
+    assert work.results()[0]["artifacts"][0]["path"] in page
+    assert colours(sheet_of(work)) == {(255, 255, 255), (239, 236, 230)}
