@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.schema import VERSION
+from dsrun.ledger.schema import VERSION, unit_columns
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -98,6 +98,8 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
+        self.units = unit_columns(has_planned=bool(has_planned))
         if not version:
             raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
@@ -445,6 +447,7 @@ class LedgerReader:
             is_found=row["task_id"] is not None and row["lost_at"] is not None,
             is_retry=is_retry,
             have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
+            planned=planned_of(row),
         )
 
     def _part(self, row: sqlite3.Row) -> Part:
@@ -454,6 +457,12 @@ class LedgerReader:
     def _made(self, job_id: str) -> set[int]:
         made = self.rows("SELECT idx FROM artifact WHERE job_id = ?", (job_id,))
         return {item[0] for item in made}
+
+
+def planned_of(row: sqlite3.Row) -> int:
+    """What a job was to cost, in units of its unit_price."""
+    planned = row["planned"] if "planned" in row.keys() else None  # noqa: SIM118  # a Row
+    return int(row["wanted"] if planned is None else planned)
 
 
 def path_below(path: str) -> str:

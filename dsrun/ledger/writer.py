@@ -14,12 +14,12 @@ import orjson
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
-from dsrun.common.units import Price
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import PAID_UNITS
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
+from dsrun.service.price import Price
 
 _PAGE = 500
 _REOPEN = (
@@ -347,6 +347,6 @@ def _task_words(pair: tuple[str, str]) -> str:
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
     return (
         job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
-        json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
-        str(price.amount), price.currency,
+        json_text(job.matrix), orjson.dumps(job.stems).decode(), len(job.stems),
+        job.units or 0, str(price.grain), price.currency,
     )  # fmt: skip

@@ -32,6 +32,7 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
+from dsrun.service.table_faults import table_faults
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
@@ -199,10 +200,12 @@ def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
 def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a user's file."""
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
-    for problem in frame.problems(schema):
-        yield Fault(problem.path, problem.message)
+    framed = [Fault(problem.path, problem.message) for problem in frame.problems(schema)]
+    yield from framed
     if not isinstance(schema, dict):
         return
+    if not framed:
+        yield from table_faults(schema, frame)
     named = list(name_faults(schema, bundled))
     yield from named
     if named:

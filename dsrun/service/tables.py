@@ -73,6 +73,14 @@ def row_of(rows: Mapping[str, Any], text: str) -> Any:
     raise KeyError("a table")
 
 
+def leaves_of(table: Mapping[str, Json]) -> Iterator[tuple[KeyPath, Json]]:
+    """Every leaf of a table of a file, with its place below the table."""
+    level: list[tuple[KeyPath, Any]] = [(("table",), table["table"])]
+    for _ in table["by"]:
+        level = [((*path, names), below) for path, rows in level for names, below in rows.items()]
+    yield from level
+
+
 def keys_in(rows: Mapping[str, Json]) -> list[str]:
     """Every key of a mapping of a table, with those that are joined apart."""
     return [key for names in rows for key in names.split(_OR)]
