@@ -33,10 +33,15 @@ class Money:
         return Money(amount=self.amount + other.amount, currency=self.currency)
 
     def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.currency}"
+        return f"{plain(self.amount)} {self.currency}"
 
     def as_json(self) -> dict[str, Json]:
         return {"amount": float(self.amount), "currency": self.currency}
+
+
+def plain(number: Decimal) -> str:
+    """A number without the zeros that end its fraction."""
+    return f"{number.normalize():f}"
 
 
 def sum_money(amounts: Iterable[Money]) -> list[Money]:

@@ -12,6 +12,7 @@ from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
+from dsrun.common.units import plain
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
@@ -344,7 +345,8 @@ class Submitter:
         if not budget.reserve(amount):
             self._control.stop(
                 f"max_cost of {budget.limit} {operation.price.currency} would be passed: "
-                f"{budget.spent} spent, {budget.under_way} under way, the next job costs {amount}",
+                f"{plain(budget.spent)} spent, {plain(budget.under_way)} under way, "
+                f"the next job costs {plain(amount)}",
                 ExitCode.INCOMPLETE,
             )
             raise Left

@@ -30,6 +30,9 @@ def unit_columns(*, has_planned: bool) -> UnitColumns:
     return UnitColumns(planned, f"({' + '.join(both)})")
 
 
+MAY_BE_REPRICED = (
+    "(units = 0 AND units_before = 0 AND status IN ('pending', 'failed', 'cancelled'))"
+)
 PAID_UNITS = unit_columns(has_planned=True).paid
 
 

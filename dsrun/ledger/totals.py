@@ -10,13 +10,12 @@ from dsrun.ledger.reader import LedgerReader, checked, names_of
 
 
 class StepTotal(NamedTuple):
-    """A step as the ledger has it: open jobs, what it has cost, and the price of one unit more."""
+    """A step as the ledger has it: its open jobs, of which operations, and what it has cost."""
 
     step: str
-    operation: str
+    operations: frozenset[str]
     jobs: int
-    spent: Money
-    unit_price: Decimal
+    spent: tuple[Money, ...]
 
 
 @checked
@@ -44,16 +43,22 @@ def open_steps(reader: LedgerReader) -> list[StepTotal]:
     rows = reader.rows(
         "SELECT step, operation, "  # noqa: S608
         f"sum(status IN ('pending', 'submitting', 'submitted') {reader.not_held}) AS jobs, "
-        f"sum({reader.units.paid}), unit_price, currency FROM {reader.jobs} "
-        "GROUP BY step HAVING jobs ORDER BY min(position)"
+        f"sum({reader.units.paid}) AS units, unit_price, currency FROM {reader.jobs} "
+        "GROUP BY step, operation, unit_price, currency ORDER BY min(position)"
     )
+    by_step: dict[str, list[Any]] = {}
+    for row in rows:
+        by_step.setdefault(row["step"], []).append(row)
     return [
         StepTotal(
-            step, operation, jobs, Money(amount=units * Decimal(price), currency=currency),
-            Decimal(price),
+            step,
+            frozenset(row["operation"] for row in of_step if row["jobs"]),
+            jobs,
+            tuple(sum_rows((row["currency"], row["unit_price"], row["units"]) for row in of_step)),
         )
-        for step, operation, jobs, units, price, currency in rows
-    ]  # fmt: skip
+        for step, of_step in by_step.items()
+        if (jobs := sum(row["jobs"] for row in of_step))
+    ]
 
 
 def cached_count(reader: LedgerReader) -> int:

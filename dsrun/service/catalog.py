@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from dsrun.service.operation import (
     Operation,
 )
 from dsrun.service.operation_file import parse_operation
+from dsrun.service.price import Price
 from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
@@ -61,6 +63,18 @@ class Catalog:
             if one.family != one.name:
                 families[one.family] = (*families.get(one.family, ()), one.name)
         return families
+
+    def with_prices(self, prices: Mapping[str, Price]) -> "Catalog":
+        """The same operations, some at another price."""
+        own = (
+            replace(one, price=prices.get(name, one.price))
+            for name, one in self._operations.items()
+        )
+        return Catalog(own, own=self.own)
+
+    @cached_property
+    def prices(self) -> Mapping[str, Price]:
+        return {name: one.price for name, one in self._operations.items()}
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]

@@ -185,17 +185,18 @@ def _parse_item(about: Mapping[str, Json]) -> PriceItem:
     )
 
 
-def _parse_measure(about: Mapping[str, Json]) -> Measure:
+def _parse_measure(about: Mapping[str, Json], *, is_factor: bool = False) -> Measure:
+    """`is_factor`: a list that is not there multiplies by one, and counts nothing by itself."""
     kind = measure_kind(about)
     places = about[kind] if kind not in ("count", "most") else []
-    most, absent = (about.get(key) for key in ("most", "else"))
+    most, absent = about.get("most"), about.get("else", int(is_factor) if kind == "items" else None)
     return Measure(
         kind=kind,
         at=tuple(pointer(at) or () for at in ([places] if isinstance(places, str) else places)),
         absent=None if absent is None else parse_amount(absent),
         wide=about.get("wide", 1),
         most=None if most is None else parse_amount(most),
-        times=_parse_measure(about["times"]) if "times" in about else None,
+        times=_parse_measure(about["times"], is_factor=True) if "times" in about else None,
     )
 
 

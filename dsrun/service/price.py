@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, iter_paths, value_at
-from dsrun.common.units import Money
+from dsrun.common.units import Money, plain
 from dsrun.service.tables import Table, lookup
 
 EXACT, AT_MOST, ABOUT, UNKNOWN = "exact", "at_most", "about", "unknown"
@@ -271,8 +271,8 @@ def _billed(
         return claim, ""
     promised = planned if planned is not None and not by_count else reason
     words = (
-        f"the answer bills {_plain(claim)} x {item.unit}, and {_plain(promised)} x {item.unit} "
-        f"was asked for; {_plain(promised)} counts"
+        f"the answer bills {plain(claim)} x {item.unit}, and {plain(promised)} x {item.unit} "
+        f"was asked for; {plain(promised)} counts"
     )
     return promised, words
 
@@ -292,10 +292,6 @@ def _item_json(item: PriceItem) -> dict[str, Json]:
         "sure": item.sure,
         "free_on_failure": item.is_free_on_failure,
     }
-
-
-def _plain(number: Decimal) -> str:
-    return f"{number.normalize():f}"
 
 
 def _spread(price: Price) -> int:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from dsrun.common.console import count_of
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.planning.plan import Plan
@@ -68,6 +69,17 @@ class Outlook:
     def costs(self) -> list[Money]:
         """By currency, in the order of the steps; empty where nothing is sent."""
         return sum_money(step.cost for step in self.steps.values() if step.to_send)
+
+    @property
+    def unknown_words(self) -> str:
+        """Of how many jobs nobody can tell the cost; an empty text for none."""
+        parts = [
+            f"{count_of(step.unknown, 'job')} of {name} ({step.operation.name}: "
+            f"{step.operation.price})"
+            for name, step in self.steps.items()
+            if step.unknown
+        ]
+        return f"nobody can tell what it costs to send {', '.join(parts)}" if parts else ""
 
     @property
     def sure(self) -> str:

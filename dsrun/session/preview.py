@@ -354,11 +354,27 @@ def all_warnings(survey: Survey) -> list[Problem]:
     return [*survey.plan.warnings, *_cost_warnings(survey)]
 
 
+def max_cost_of(plan: Plan, options: RunOptions) -> Money | None:
+    return options.max_cost or plan.manifest.execution.max_cost
+
+
+def unbounded(plan: Plan, options: RunOptions, unknown: str) -> str:
+    """Words for a run that max_cost refuses, since nobody can tell what it costs."""
+    return (
+        f"max_cost is {max_cost_of(plan, options)}, but {unknown}; take max_cost away, or bound "
+        "what a request may cost: `most` in execution.prices"
+    )
+
+
 def _cost_warnings(survey: Survey) -> Iterator[Problem]:
-    """Whether the run would reach `max_cost`."""
+    """Whether the run would reach `max_cost`, or be refused for it."""
     plan, options = survey.plan, survey.options
-    limit = options.max_cost or plan.manifest.execution.max_cost
-    if limit is None or options.emulate:
+    limit = max_cost_of(plan, options)
+    if limit is None:
+        return
+    if unknown := survey.outlook.unknown_words:
+        yield _of_max_cost(survey, f"{unbounded(plan, options, unknown)}; a run is refused")
+    if options.emulate:
         return
     cost = sum((c.amount for c in survey.outlook.costs if c.currency == limit.currency), Decimal(0))
     before = Decimal(0)
@@ -370,10 +386,13 @@ def _cost_warnings(survey: Survey) -> Iterator[Problem]:
             f"max_cost is {limit}, but what is left to send costs {_money(cost, limit)}{spent}; "
             "the run would stop before the request that passes it"
         )
-        if options.max_cost is None:
-            yield plan.manifest.document.problem(("execution", "max_cost"), words)
-        else:
-            yield Problem(file="--max-cost", line=0, column=0, where="", message=words)
+        yield _of_max_cost(survey, words)
+
+
+def _of_max_cost(survey: Survey, words: str) -> Problem:
+    if survey.options.max_cost is None:
+        return survey.plan.manifest.document.problem(("execution", "max_cost"), words)
+    return Problem(file="--max-cost", line=0, column=0, where="", message=words)
 
 
 def _money(amount: Decimal, like: Money) -> Money:

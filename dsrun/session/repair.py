@@ -179,8 +179,7 @@ async def _with_plan(new: Path, plan: Plan, saved: set[str]) -> list[OpenJob]:
     """Give every job of the plan a row; returns the jobs whose row was not saved."""
     ledger = Ledger(new)
     try:
-        prices = {name: plan.catalog[name].price for name in plan.catalog.names}
-        await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+        await ledger.load_plan(plan.jobs(), prices=plan.catalog.prices, version=__version__)
         pages = ledger.view.ids(*JobStatus)
         return [ledger.view.job(each) for page in pages for each in page if each not in saved]
     finally:
