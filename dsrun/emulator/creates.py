@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from dsrun.emulator.bills import write_bill
 from dsrun.emulator.call import Call
 from dsrun.emulator.limits import Limits
 from dsrun.emulator.media.orders import Order, order_picture, order_speech
@@ -120,18 +121,17 @@ async def answer_now(call: Call, operation: Operation, body: Mapping[str, Any]) 
             write_pointer(answer, operation.rules["outputs"]["voice"], voice)
     call.accept(body)
     if operation.artifacts["media"] == "audio":
-        billed = await _add_speech(call, operation, body, answer)
+        await _add_speech(call, operation, body, answer)
+        made = 1
     else:
-        billed = await _add_pictures(call, operation, body, answer)
-    price = operation.rules.get("price", {})
-    if "billed" in price:
-        write_pointer(answer, price["billed"], billed)
+        made = await _add_pictures(call, operation, body, answer)
+    write_bill(answer, operation, body, made=made)
     return call.answer(answer)
 
 
 async def _add_speech(
     call: Call, operation: Operation, body: Mapping[str, Any], answer: dict[str, Any]
-) -> int:
+) -> None:
     world, layout = call.world, operation.artifacts
     speech = order_speech(operation, body)
     if "base64" in layout:
@@ -143,8 +143,6 @@ async def _add_speech(
         write_pointer(answer, layout["format"], speech.response_format)
     if "sample_rate" in layout:
         write_pointer(answer, layout["sample_rate"], speech.sample_rate)
-    counts_characters = operation.rules.get("price", {}).get("unit") == "character"
-    return len(speech.text) if counts_characters else 1
 
 
 async def _add_pictures(

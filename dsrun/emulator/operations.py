@@ -158,9 +158,10 @@ def _of_tables(value: Any, model: str) -> Any:
         return [_of_tables(item, model) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.get("by") == ["/model"] and "table" in value:
+    if "table" in value and value.get("by", [])[:1] == ["/model"]:
         rows = {name: row for key, row in value["table"].items() for name in key.split(" | ")}
-        return rows[model] if model in rows else rows["*"]
+        row, rest = rows[model] if model in rows else rows["*"], value["by"][1:]
+        return {**value, "by": rest, "table": row} if rest else row
     return {key: _of_tables(item, model) for key, item in value.items()}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from dsrun.emulator.bills import write_bill
 from dsrun.emulator.call import Call
 from dsrun.emulator.limits import TASK_CALLS_PER_S
 from dsrun.emulator.media.orders import Order, order_picture, order_speech
@@ -97,8 +98,7 @@ def _describe_task(
         failed = len(task.fate.failed_parts)
         succeeded = task.parts - failed
         _add_results(answer, task, world=world, origin=origin)
-        if "billed" in (price := task.operation.rules["price"]):
-            write_pointer(answer, price["billed"], succeeded)
+        write_bill(answer, task.operation, task.body, made=succeeded)
     elif status is Status.FAILED and task.fate.ailment is not None:
         failed = task.parts
         output["code"] = task.fate.ailment.code

@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.schema import VERSION
+from dsrun.ledger.schema import VERSION, planned_of, unit_columns
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -98,6 +98,8 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
+        self.units = unit_columns(has_planned=bool(has_planned))
         if not version:
             raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
@@ -445,6 +447,7 @@ class LedgerReader:
             is_found=row["task_id"] is not None and row["lost_at"] is not None,
             is_retry=is_retry,
             have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
+            planned=planned_of(row),
         )
 
     def _part(self, row: sqlite3.Row) -> Part:

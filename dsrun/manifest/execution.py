@@ -1,7 +1,7 @@
 """The `execution` section: how a run is made. Never part of the digest."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dsrun.common.models import Json
@@ -29,6 +29,7 @@ class Execution:
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
+    prices: Mapping[str, Json] = field(default_factory=dict)  # of the account, by model
 
 
 def parse_execution(section: Mapping[str, Json]) -> Execution:
@@ -47,6 +48,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "max_cost": _maybe(parse_money, section.get("max_cost")),
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),
+        "prices": section.get("prices"),
     }
     return Execution(**{key: value for key, value in settings.items() if value is not None})
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from dsrun.service.operation import (
     Operation,
 )
 from dsrun.service.operation_file import parse_operation
+from dsrun.service.price import Price
 from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
@@ -32,6 +34,7 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
+from dsrun.service.table_faults import table_faults
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
@@ -60,6 +63,18 @@ class Catalog:
             if one.family != one.name:
                 families[one.family] = (*families.get(one.family, ()), one.name)
         return families
+
+    def with_prices(self, prices: Mapping[str, Price]) -> "Catalog":
+        """The same operations, some at another price."""
+        own = (
+            replace(one, price=prices.get(name, one.price))
+            for name, one in self._operations.items()
+        )
+        return Catalog(own, own=self.own)
+
+    @cached_property
+    def prices(self) -> Mapping[str, Price]:
+        return {name: one.price for name, one in self._operations.items()}
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]
@@ -199,10 +214,12 @@ def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
 def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a user's file."""
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
-    for problem in frame.problems(schema):
-        yield Fault(problem.path, problem.message)
+    framed = [Fault(problem.path, problem.message) for problem in frame.problems(schema)]
+    yield from framed
     if not isinstance(schema, dict):
         return
+    if not framed:
+        yield from table_faults(schema, frame)
     named = list(name_faults(schema, bundled))
     yield from named
     if named:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from dsrun.common.models import JobError, Json
@@ -88,7 +89,7 @@ class Done:
 
     results: tuple[Result, ...]
     output: Mapping[str, Json] | None = None  # what later steps may use
-    billed: int | None = None  # units that the service says it bills
+    billed: Sequence[Decimal | None] = ()  # units that the service says it bills, by price item
     echoes: Mapping[str, Sequence[Json]]  # by pointer into the request, what the answer repeats
     request_id: str = ""
     took_s: float | None = None  # from acceptance to end by the service's own clock
@@ -100,6 +101,7 @@ class Failed(NamedTuple):
     error: JobError
     is_cancelled: bool = False
     took_s: float | None = None
+    billed: Sequence[Decimal | None] = ()  # as in Done
 
 
 class Gone(NamedTuple):
@@ -196,7 +198,8 @@ def read_task(operation: Operation, reply: HttpReply) -> Running | Ended | Refus
         case "SUCCEEDED":
             return _done(operation, payload)
         case "FAILED":
-            return Failed(_task_error(payload), took_s=_task_duration_s(payload))
+            billed = _billed(operation, payload)
+            return Failed(_task_error(payload), took_s=_task_duration_s(payload), billed=billed)
         case "CANCELED" | "CANCELLED":
             error = _task_error(payload, code="Cancelled", message="its task was cancelled")
             return Failed(error, is_cancelled=True, took_s=_task_duration_s(payload))
@@ -252,23 +255,6 @@ def gravest(results: Sequence[Result]) -> Missing | None:
     """Why results are missing: the reason that reaches farthest, else the first."""
     missing = [result for result in results if isinstance(result, Missing)]
     return min(missing, key=_reach, default=None)
-
-
-def billed_units(claimed: int | None, *, made: int, asked: int) -> int:
-    """Units that the service says it bills, else what it made; what is beyond reason is not paid.
-
-    Reason ends at what was `asked` for, or `made` unasked.
-    """
-    return made if claimed is None else min(claimed, max(made, asked))
-
-
-def overbilled(claimed: int | None, *, unit: str, made: int, asked: int) -> str:
-    """Words for an answer that bills more than that; an empty text for any other."""
-    if claimed is None or claimed <= max(made, asked):
-        return ""
-    return (
-        f"the answer bills {claimed} x {unit}, and {asked} x {unit} was asked for; {asked} counts"
-    )
 
 
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
@@ -353,9 +339,19 @@ def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:
     return {name: resolve(payload, at) for name, at in operation.outputs.items()}
 
 
-def _billed(operation: Operation, payload: Json) -> int | None:
-    claimed = count_in(resolve(payload, operation.price.billed))
-    return claimed if claimed is None or claimed >= 0 else None
+def _billed(operation: Operation, payload: Json) -> tuple[Decimal | None, ...]:
+    """Of each item of the price, the first positive number among its places; else a zero there.
+
+    Empty where the answer claims nothing.
+    """
+    claimed = tuple(
+        next(filter(None, claims), Decimal(0) if Decimal(0) in claims else None)
+        for claims in (
+            [item.claim(resolve(payload, at)) for at in item.billed]
+            for item in operation.price.items
+        )
+    )
+    return claimed if any(claim is not None for claim in claimed) else ()
 
 
 def _echoes(recovery: TaskList, payload: Json) -> dict[str, Sequence[Json]]:

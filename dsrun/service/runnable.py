@@ -22,7 +22,7 @@ _READ = {
     "sync": "the result of a sync operation is one file, as base64 text in the answer",
 }
 _WITH_EACH = (
-    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list")
+    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list"),
 )  # fmt: skip
 _OTHER = {"task": "sync", "sync": "task"}
 
@@ -76,7 +76,7 @@ def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
 
 def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
     """`*` in pointers; it is understood in what a task repeats of its request alone."""
-    if path[1:] in _WITH_EACH:
+    if path[1:] in _WITH_EACH or (path[1:3] == ("price", "items") and "units" in path):
         return
     if isinstance(value, Mapping):
         for key, part in value.items():
@@ -86,5 +86,6 @@ def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
         for index, part in enumerate(value):
             yield from _each_faults(part, (*path, index))
     elif isinstance(value, str) and value.startswith("/") and EACH in (pointer(value) or ()):
-        words = f"found {show(value)}; dsrun understands * in artifacts.list and recovery.confirm"
+        places = "artifacts.list, price.items.units and recovery.confirm"
+        words = f"found {show(value)}; dsrun understands * in {places}"
         yield Fault(path, words)

@@ -209,7 +209,8 @@ class TestViews:
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
                 "ALTER TABLE artifact DROP COLUMN duration_s; "
                 "ALTER TABLE artifact DROP COLUMN width; ALTER TABLE artifact DROP COLUMN height; "
-                "ALTER TABLE job DROP COLUMN run_id; DROP TABLE mark; "
+                "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN planned; "
+                "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )
         before = path.read_bytes()
