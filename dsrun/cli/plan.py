@@ -57,7 +57,7 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     if survey.difference is not None:
         answer(_difference_words(survey))
     _answer_edits(survey, full=full)
-    for advice in slow_services(survey.outlook):
+    for advice in slow_services(survey.plan, survey.outlook):
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
@@ -181,7 +181,7 @@ def _time_words(survey: Survey) -> str:
     """How long it takes; nothing where nothing is to do, or none of it waits for another."""
     seconds, words = survey.estimate
     if seconds is None:
-        return f"time: not known ({words})" if any(slow_services(survey.outlook)) else ""
+        return f"time: not known ({words})" if any(slow_services(survey.plan, survey.outlook)) else ""
     return f"time: about {duration_words(seconds)} ({words})" if words else ""
 
 

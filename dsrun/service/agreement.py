@@ -41,6 +41,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"], about["artifacts"])
+    yield from limit_faults(about["limits"], about["protocol"])
     yield from _upload_faults(about.get("uploads"))
     yield from _recovery_faults(about.get("recovery"), about["protocol"])
 
@@ -167,6 +168,19 @@ def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
         yield Fault(
             ("x-dsrun", "price", "count"), f"found {show(price['count'])}; allowed: {allowed}"
         )
+
+
+def limit_faults(limits: Json, protocol: str) -> Iterator[Fault]:
+    """What contradicts itself in the limits of one model."""
+    path = ("x-dsrun", "limits")
+    for key in ("running_tasks", "queued_tasks"):
+        if key in limits and protocol != "task":
+            words = f"found with the protocol {protocol}, which makes no tasks; take it out"
+            yield Fault((*path, key), words)
+    running, queued = limits.get("running_tasks", 0), limits.get("queued_tasks")
+    if queued is not None and queued < running:
+        words = f"found {queued}; allowed: at least running_tasks, {running}: running ones count"
+        yield Fault((*path, "queued_tasks"), words)
 
 
 def _upload_faults(uploads: Json) -> Iterator[Fault]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+from dsrun.common.console import count_of
 from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.picture_size import size_words
+from dsrun.common.units import Rate
 from dsrun.service.operation import Operation
 
 
@@ -34,10 +36,14 @@ def price_words(operation: Operation) -> str:
 
 def rate_words(operation: Operation) -> str:
     """`2 requests a second, 1 task running at once`."""
-    rate = operation.rate
-    span = "a second" if rate.per_s == 1 else f"in {rate.per_s:g} s"
-    words = f"{rate.requests} request{'s' * (rate.requests > 1)} {span}"
-    running = operation.running_tasks
+    words = f"{count_of(operation.limits.rate.requests, 'request')} {each(operation.limits.rate)}"
+    running = operation.limits.running_tasks
     if running is None:
         return words
-    return f"{words}, {running} task{'s' * (running > 1)} running at once"
+    return f"{words}, {count_of(running, 'task')} running at once"
+
+
+def each(rate: Rate) -> str:
+    """`a second`, `in 6 s`."""
+    named = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour"}
+    return named.get(rate.per_s, f"in {rate.per_s:g} s")

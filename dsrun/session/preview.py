@@ -161,7 +161,7 @@ class Survey:
     @cached_property
     def estimate(self) -> Estimate:
         """How long the run would take, from what earlier runs took."""
-        operations = busy_operations(self.outlook)
+        operations = busy_operations(self.plan, self.outlook)
         options = self.options
         times = task_times(options.out, operations, emulated=options.emulate) if operations else {}
         return likely_time(self.plan, self.outlook, times, concurrency=options.concurrency)
@@ -390,7 +390,7 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
         if survey.earlier
         else [],
-        "advice": list(slow_services(outlook)),
+        "advice": list(slow_services(plan, outlook)),
         "warnings": [str(warning) for warning in warnings],
         "notify": None if options.emulate else notice_json(plan.manifest.notify),
     }
