@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 
+from dsrun.common.errors import Problem
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.common.units import Rate
 from dsrun.manifest.execution import Execution
 from dsrun.manifest.model import Manifest
-from dsrun.common.errors import Problem
 from dsrun.service.agreement import limit_faults
 from dsrun.service.catalog import Catalog
+from dsrun.service.catalog_words import limit_words
 from dsrun.service.operation import Limits
 
 _PLACE = ("execution", "limits")
@@ -47,6 +48,22 @@ def _faults(
 
 def _known(limits: Limits) -> dict[str, int | None]:
     return {"running_tasks": limits.running_tasks, "queued_tasks": limits.queued_tasks}
+
+
+def operation_notes(manifest: Manifest, catalog: Catalog) -> list[str]:
+    """What a user should know of the operations in use, and which limits are the user's own."""
+    notes = []
+    for name in sorted({step.operation for step in manifest.steps}):
+        operation = catalog[name]
+        if operation.note:
+            notes.append(f"{name}: {operation.note}")
+        if name in manifest.execution.limits:
+            own = manifest.execution.limits_of(name, operation.limits)
+            notes.append(
+                f"{name}: limits of your account: {limit_words(own)} "
+                f"(published: {limit_words(operation.limits)})"
+            )
+    return notes
 
 
 def rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:

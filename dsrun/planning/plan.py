@@ -13,10 +13,10 @@ from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
-from dsrun.planning.own_limits import limit_problems, rate_warnings
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
+from dsrun.planning.own_limits import limit_problems, rate_warnings
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.uploads import UploadFiles
@@ -186,7 +186,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         problems=(
             *manifest.problems,
             *_currency_problems(manifest, catalog),
-        *limit_problems(manifest, catalog),
+            *limit_problems(manifest, catalog),
             *step_problems,
             *_key_problems(manifest, templates),
         ),

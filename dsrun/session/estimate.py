@@ -84,9 +84,7 @@ def slow_services(plan: Plan, outlook: Outlook) -> Iterator[str]:
 def busy_operations(plan: Plan, outlook: Outlook) -> dict[str, int | None]:
     """The operations that have anything to do, and how many of their tasks the service runs."""
     loads = (load for load in _loads(outlook) if load.tasks)
-    return {
-        load.operation.name: _limits(plan, load.operation).running_tasks for load in loads
-    }
+    return {load.operation.name: _limits(plan, load.operation).running_tasks for load in loads}
 
 
 def likely_time(
@@ -139,7 +137,9 @@ def _at_a_time(operation: Operation, execution: Execution) -> int:
     """How many requests of an operation are worked on at once, by its limits and ours."""
     if operation.protocol == "task":
         limits = execution.limits_of(operation.name, operation.limits)
-        return int(min(limits.running_tasks or inf, limits.queued_tasks or inf, execution.concurrency))
+        return int(
+            min(limits.running_tasks or inf, limits.queued_tasks or inf, execution.concurrency)
+        )
     return min(execution.submit_window, execution.concurrency)
 
 

@@ -18,6 +18,7 @@ from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
+from dsrun.planning.own_limits import operation_notes
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
 from dsrun.session.commands import plan_all
@@ -390,6 +391,7 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
         if survey.earlier
         else [],
+        "notes": operation_notes(plan.manifest, plan.catalog),
         "advice": list(slow_services(plan, outlook)),
         "warnings": [str(warning) for warning in warnings],
         "notify": None if options.emulate else notice_json(plan.manifest.notify),

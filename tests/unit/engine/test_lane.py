@@ -11,8 +11,9 @@ from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import PATIENCE_S, Lane, RateLimiter
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict, judge
-from tests.fakes import ManualClock, settle
+from tests.fakes import ManualClock, open_job, settle
 
+JOB = open_job()
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 THROTTLED = Verdict(decision=Decision.THROTTLE, code="Throttling", message="too fast.")
 
@@ -40,7 +41,7 @@ class Creates:
 
     async def send(self):
         try:
-            async with self._lane.turn(self._control):
+            async with self._lane.turn(self._control, JOB):
                 self._now += 1
                 self.most = max(self.most, self._now)
                 await self._clock.sleep(1.0)
@@ -168,13 +169,13 @@ class TestAlone:
         events = []
 
         async def create(name, seconds):
-            async with lane.turn(control):
+            async with lane.turn(control, JOB):
                 events.append(f"{name} begins")
                 await clock.sleep(seconds)
                 events.append(f"{name} ends")
 
         async def lose(name):
-            async with lane.turn(control):
+            async with lane.turn(control, JOB):
                 events.append(f"{name} is lost")
             async with lane.alone(control):
                 events.append(f"{name} is looked for")
@@ -202,7 +203,7 @@ class TestAlone:
 
         async def lose():
             nonlocal looking, most
-            async with lane.turn(control):
+            async with lane.turn(control, JOB):
                 pass
             async with lane.alone(control):
                 looking += 1
