@@ -30,9 +30,10 @@ def _faults(
     if model not in catalog:
         if model in catalog.families:
             allowed = f"one of its models: {', '.join(catalog.families[model])}"
+            yield (), f"found {show(model)}, a file of several models; allowed: {allowed}"
         else:
-            allowed = "a model that `dsrun operations` lists"
-        yield (), f"found {show(model)}{nearest(model, catalog.names)}; allowed: {allowed}"
+            near = nearest(model, catalog.names)
+            yield (), f"found {show(model)}{near}; allowed: a model that `dsrun operations` lists"
         return
     operation = catalog[model]
     limits = execution.limits_of(model, operation.limits)

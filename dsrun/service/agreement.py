@@ -179,7 +179,10 @@ def limit_faults(limits: Json, protocol: str) -> Iterator[Fault]:
             yield Fault((*path, key), words)
     running, queued = limits.get("running_tasks", 0), limits.get("queued_tasks")
     if queued is not None and queued < running:
-        words = f"found {queued}; allowed: at least running_tasks, {running}: running ones count"
+        words = (
+            f"queued_tasks is {queued} and running_tasks {running}; allowed: at least as many "
+            "queued_tasks, since running ones count"
+        )
         yield Fault((*path, "queued_tasks"), words)
 
 
