@@ -77,8 +77,11 @@ def _answer_list(
         answer("")
     folders = [option("allow-files", folder) for folder in allow_files]
     place = [where] if where is not None else []
-    command = command_line("dsrun", "operations", operations[0].name, *place, *folders)
-    answer(f"`{command}` tells more about one.")
+    name = operations[0].name
+    tell = command_line("dsrun", "operations", name, *place, *folders)
+    show = command_line("dsrun", "schema", name, *place, *folders)
+    answer(f"`{tell}` tells more of {name}.")
+    answer(f"`{show}` prints every field of {name} as a JSON Schema.")
 
 
 def _heading(family: str, item: Operation) -> str:

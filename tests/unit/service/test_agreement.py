@@ -154,4 +154,4 @@ def test_a_derived_seed_has_a_largest(load):
 
 
 def test_a_comment_may_stand_anywhere(load):
-    assert load("limits.$comment", ["any", {"thing": 1}]).rate.requests == 2
+    assert load("limits.$comment", ["any", {"thing": 1}]).limits.rate.requests == 2
