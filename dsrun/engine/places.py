@@ -88,19 +88,27 @@ class Places:
 
     def _may_have(self, wait: _Wait, free: int) -> bool:
         source = wait.source
+        if wait.granted.done():
+            return False  # it has given up, and will know in a moment
         if not wait.is_back and self._aside[source] >= self._ahead:
             return False
         if self._held[source] < self._share:
             return True
-        return free > sum(self._kept_for(other) for other in self._open if other != source)
+        others = (other for other in range(len(self._held)) if other != source)
+        return free > sum(map(self._kept_for, others))
 
     def _kept_for(self, source: int) -> int:
+        """How many places of its share a source keeps free: all, or one where its lane is busy."""
         unused = max(0, self._share - self._held[source])
-        return min(1, unused) if self._aside[source] >= self._ahead else unused
+        if source in self._open and self._aside[source] < self._ahead:
+            return unused
+        return min(1, unused) if self._aside[source] else 0
 
     @property
     def _share(self) -> int:
-        return max(1, self._most // max(1, len(self._open)))
+        sources = range(len(self._held))
+        wanting = sum(each in self._open or self._aside[each] > 0 for each in sources)
+        return max(1, self._most // max(1, wanting))
 
 
 class Place:

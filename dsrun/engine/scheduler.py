@@ -51,6 +51,7 @@ async def run_jobs(
                 place.leave()
                 return
             group.create_task(see_through(job, place))
+            await asyncio.sleep(0)  # it begins, and steps aside if its lane is busy
 
     async with asyncio.TaskGroup() as group:
         for number, source in enumerate(sources):
