@@ -139,7 +139,7 @@ def _answer_one(item: Operation) -> None:
     answer("")
     answer("As a pipeline:")
     answer("")
-    for line in _example(item).splitlines():
+    for line in example_manifest(item).splitlines():
         answer(f"    {line}")
     answer("")
 
@@ -185,7 +185,8 @@ def _limits_and_values(schema: Mapping[str, Json]) -> str:
     return f"{words}: {', '.join(values[:_MOST_VALUES])}{rest}"
 
 
-def _example(item: Operation) -> str:
+def example_manifest(item: Operation) -> str:
+    """A pipeline of one job."""
     step = {"operation": item.name, **example_request(item)}
     whole = {"version": 1, "name": "example", "steps": {"one": step}}
     return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=_WIDTH)

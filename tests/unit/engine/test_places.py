@@ -95,9 +95,13 @@ async def test_a_job_that_has_left_for_good_takes_no_place_again():
 
     await clock.run(
         run_jobs(
-            [source("a", 2)], run_job=run, on_end=lambda job, result: None, concurrency=1,
-            ahead=1, control=RunControl(),
-        )  # fmt: skip
+            [source("a", 2)],
+            run_job=run,
+            on_end=lambda job, result: None,
+            concurrency=1,
+            ahead=1,
+            control=RunControl(),
+        )
     )
     assert begun == [("a0", 5.0), ("a1", 60.0)]
 
@@ -112,8 +116,12 @@ async def test_a_job_that_ends_while_it_waits_makes_room_for_the_next():
 
     await clock.run(
         run_jobs(
-            [source("a", 6)], run_job=run, on_end=lambda job, result: None, concurrency=1,
-            ahead=1, control=RunControl(),
-        )  # fmt: skip
+            [source("a", 6)],
+            run_job=run,
+            on_end=lambda job, result: None,
+            concurrency=1,
+            ahead=1,
+            control=RunControl(),
+        )
     )
     assert len(seen) == 6
