@@ -78,11 +78,9 @@ def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:
         if "properties" in inner:
             yield f"### {name}.{key}\n\n{inner['description']}\n"
             yield _table(inner, frame)
-        elif "$ref" in (each := inner.get("additionalProperties") or {}):
-            value = _resolved(each, frame)
-            if "properties" in value:
-                yield f"### {name}.{key}.NAME\n\n{inner['description']}\n"
-                yield _table(value, frame)
+        elif "$ref" in (by_name := inner.get("additionalProperties") or {}):
+            yield f"### {name}.{key}, by model\n\n{inner['description']}\n"
+            yield _table(_resolved(by_name, frame), frame)
 
 
 def _axis_forms(axis: Schema) -> Iterator[tuple[str, Schema]]:

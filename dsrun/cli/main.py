@@ -205,14 +205,20 @@ def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> in
 
 
 @cli.command("operations")
-@click.argument("where", default=".", type=click.Path(path_type=Path))
+@click.argument("name", required=False)
+@click.argument("where", required=False, type=click.Path(path_type=Path))
 @allow_option
 @json_option
-def operations_command(where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
-    """List the APIs that dsrun can call, with limits and prices, also those beside WHERE."""
+def operations_command(
+    name: str | None, where: Path | None, allow_files: tuple[Path, ...], as_json: bool
+) -> int:
+    """List the APIs that dsrun can call, with limits and prices, also those beside WHERE.
+
+    With the NAME of one it tells its fields too, and gives an example.
+    """
     from dsrun.cli import operations
 
-    return operations.run(where=where, allow_files=allow_files, as_json=as_json)
+    return operations.run(name, where=where, allow_files=allow_files, as_json=as_json)
 
 
 @cli.command("schema")

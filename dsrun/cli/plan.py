@@ -10,6 +10,7 @@ from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.units import Money, duration_words
+from dsrun.planning.own_limits import operation_notes
 from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
 from dsrun.session.diff import FieldChange
@@ -58,7 +59,9 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     if survey.difference is not None:
         answer(_difference_words(survey))
     _answer_edits(survey, full=full)
-    for advice in slow_services(survey.outlook):
+    for note in operation_notes(survey.plan.manifest, survey.plan.catalog):
+        answer(f"note: {note}")
+    for advice in slow_services(survey.plan, survey.outlook):
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
@@ -198,7 +201,9 @@ def _time_words(survey: Survey) -> str:
     """How long it takes; nothing where nothing is to do, or none of it waits for another."""
     seconds, words = survey.estimate
     if seconds is None:
-        return f"time: not known ({words})" if any(slow_services(survey.outlook)) else ""
+        return (
+            f"time: not known ({words})" if any(slow_services(survey.plan, survey.outlook)) else ""
+        )
     return f"time: about {duration_words(seconds)} ({words})" if words else ""
 
 

@@ -29,6 +29,7 @@ from dsrun.service.operation import Operation, TaskList
 from dsrun.service.replies import (
     Content,
     Done,
+    Ended,
     Failed,
     Gone,
     Missing,
@@ -134,7 +135,7 @@ class Runner:
         self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
     ) -> JobResult:
         operation = lane.operation
-        answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
+        answer = await self._see_out(job, task_id, lane, fresh=fresh)
         if answer is None:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
         if not isinstance(answer, Done):
@@ -145,6 +146,15 @@ class Runner:
         except _Foreign as foreign:
             return await self._disown(job, task_id, lane, str(foreign))
         return await self._end(job, result, operation=operation, reserved=reserved)
+
+    async def _see_out(
+        self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool
+    ) -> Ended | None:
+        """How the task ended; until then it counts as open in its lane."""
+        lane.add_task(job)
+        answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
+        lane.end_task(job)
+        return answer
 
     async def _disown(self, job: OpenJob, task_id: str, lane: Lane, words: str) -> JobResult:
         """Look again, since the task that was found for the job is another request's."""
@@ -158,7 +168,7 @@ class Runner:
     async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal) -> JobResult:
         """Ask for the task of a failed job once more, and send again what it does not have."""
         operation = lane.operation
-        answer = await self._poller.wait(job, task_id, lane, fresh=False)
+        answer = await self._see_out(job, task_id, lane, fresh=False)
         if isinstance(answer, Done):
             try:
                 result = await self._collect(job, task_id, lane, answer)
@@ -208,7 +218,7 @@ class Runner:
                 self._control.note_unfetched(fetched.missing)
                 raise Left
             # The task gives new addresses, or is gone.
-            answer = await self._poller.wait(job, task_id, lane, fresh=False)
+            answer = await self._see_out(job, task_id, lane, fresh=False)
             if not isinstance(answer, Done):
                 result = _unanswered() if answer is None else _unsuccessful(answer, job, operation)
                 return replace(result, artifacts=tuple(kept))

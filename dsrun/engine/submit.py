@@ -113,6 +113,8 @@ class Submitter:
             outcome = await self._try_once(ready, lane)
             if isinstance(outcome, _InDoubt):
                 outcome = await self._settle(ready, lane, outcome)
+            if not isinstance(outcome, Submitted):
+                lane.end_task(job)
             if not isinstance(outcome, Verdict):
                 return outcome
             if outcome.decision is Decision.THROTTLE:
@@ -153,7 +155,7 @@ class Submitter:
         The money set aside for it is released only once it is certain that nothing was paid.
         """
         operation = lane.operation
-        async with lane.turn(self._control):
+        async with lane.turn(self._control, job):
             self._control.check(operation.name)
             request = orjson.loads(job.body)
             if not self._is_valid(operation.name, request):

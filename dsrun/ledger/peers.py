@@ -139,6 +139,15 @@ class LedgerClaims:
                     number += db.execute(_RECENT, (operation, since)).fetchone()[0]
         return number
 
+    def open_tasks(self, operation: str, *, since: str) -> int:
+        """How many tasks of the operation other run directories have sent and not seen end."""
+        number = 0
+        for path in self._others():
+            with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
+                values = (self._endpoint, operation, since)
+                number += db.execute(_OPEN_TASKS, values).fetchone()[0]
+        return number
+
     def _ledgers(self) -> Iterator[sqlite3.Connection]:
         """Open ledgers, ours first. A ledger that cannot be read claims nothing."""
         for path in (self._own.resolve(), *self._others()):
@@ -240,6 +249,10 @@ _OPEN = (
     "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "  # noqa: S608  # ours
     f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
     "AND part_first IS NULL AND output IS NULL"
+)
+_OPEN_TASKS = (
+    f"SELECT count(*) FROM job WHERE {_HERE} AND operation = ? "  # noqa: S608  # ours
+    "AND status IN ('submitting', 'submitted') AND submitted_at > ?"
 )
 _IN_HAND = (  # one that was made there comes into the cache soon
     f"SELECT job_id FROM job WHERE {_HERE} AND job_id IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours

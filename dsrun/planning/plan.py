@@ -16,6 +16,7 @@ from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
+from dsrun.planning.own_limits import limit_problems, rate_warnings
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.uploads import UploadFiles
@@ -189,13 +190,14 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
             *manifest.problems,
             *_price_problems(manifest, price_faults),
             *_currency_problems(manifest, catalog),
+            *limit_problems(manifest, catalog),
             *step_problems,
             *_key_problems(manifest, templates),
         ),
         warnings=[
             *manifest.warnings,
             *_misread_includes(manifest, templates),
-            *_rate_warnings(manifest, catalog),
+            *rate_warnings(manifest, catalog),
             *cut_texts(manifest, catalog),
             *_once(warning for compiled in steps for warning in compiled.warnings),
         ],
@@ -344,15 +346,3 @@ def _key_problems(manifest: Manifest, templates: Templates) -> Iterator[Problem]
 def _misread_includes(manifest: Manifest, templates: Templates) -> Iterator[Problem]:
     for name, text in templates.files.items():
         yield from misread_problems(str(manifest.root / name), misread(text))
-
-
-def _rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
-    rate = manifest.execution.rate
-    for name in sorted({step.operation for step in manifest.steps}):
-        published = catalog[name].rate
-        if rate and rate.requests / rate.per_s > published.requests / published.per_s:
-            yield manifest.document.problem(
-                ("execution", "rate"),
-                f"more than the {published.requests} requests in {published.per_s:g} s that "
-                f"are published for {name}; right only if your account has more",
-            )

@@ -45,6 +45,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"])
     yield from uncovered(schema)
+    yield from limit_faults(about["limits"], about["protocol"])
     yield from _upload_faults(about.get("uploads"))
     yield from _recovery_faults(about.get("recovery"), about["protocol"])
 
@@ -226,6 +227,22 @@ def _measure_faults(measure: Json, path: KeyPath) -> Iterator[Fault]:
 
 def _has_bound(measure: Json) -> bool:
     return "most" in measure or ("times" in measure and _has_bound(measure["times"]))
+
+
+def limit_faults(limits: Json, protocol: str) -> Iterator[Fault]:
+    """What contradicts itself in the limits of one model."""
+    path = ("x-dsrun", "limits")
+    for key in ("running_tasks", "queued_tasks"):
+        if key in limits and protocol != "task":
+            words = f"found with the protocol {protocol}, which makes no tasks; take it out"
+            yield Fault((*path, key), words)
+    running, queued = limits.get("running_tasks", 0), limits.get("queued_tasks")
+    if queued is not None and queued < running:
+        words = (
+            f"queued_tasks is {queued} and running_tasks {running}; allowed: at least as many "
+            "queued_tasks, since running ones count"
+        )
+        yield Fault((*path, "queued_tasks"), words)
 
 
 def _upload_faults(uploads: Json) -> Iterator[Fault]:

@@ -42,6 +42,22 @@ class ArtifactSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the service allows one model; None where nothing is published.
+
+    `group` names a limit that several models share, of one file or of several.
+    """
+
+    rate: Rate  # of creates
+    running_tasks: int | None = None  # the service runs no more; further ones wait there
+    queued_tasks: int | None = None  # waiting or running; it takes no more
+    tokens: Rate | None = None
+    group: str = ""
+    group_running: int | None = None
+    scope: str = "account"  # or "key": whose requests are counted together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Polling:
     """When to ask for a task, in seconds: after `first_s`, then `factor` longer up to `max_s`."""
 
@@ -136,13 +152,13 @@ class Operation:
     artifacts: tuple[ArtifactSpec, ...]  # the main kind first
     outputs: Mapping[str, str]
     price: Price
-    rate: Rate
-    running_tasks: int | None
+    limits: Limits
     polling: Polling | None
     languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
     recovery: TaskList | MadeList | None = None
     short: ShortForm | None = None
+    note: str = ""  # what a user should know before choosing it
 
     @property
     def main(self) -> ArtifactSpec:

@@ -12,6 +12,7 @@ from dsrun.service.operation import (
     ArtifactSpec,
     Fill,
     LanguageRule,
+    Limits,
     MadeList,
     Operation,
     Polling,
@@ -30,6 +31,7 @@ _NEEDED = object()
 _LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
 _MOST_ZEROS = 9  # of the number of units that an amount is for
+_QUEUED_TASKS = 500  # of each model an account has no more waiting or running
 
 
 def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
@@ -50,13 +52,13 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         artifacts=(_parse_artifacts(about["artifacts"]),),
         outputs=about["outputs"],
         price=parse_price(about["price"]),
-        rate=_parse_rate(about["limits"]),
-        running_tasks=_whole_in(about["limits"], "running_tasks", default=None),
+        limits=parse_limits(about["limits"], protocol=about["protocol"]),
         polling=_parse_polling(about.get("polling")),
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
         short=_parse_short(about.get("short")),
+        note=about.get("note", ""),
     )
 
 
@@ -98,6 +100,29 @@ def asked_value(request: Json, operation: Operation, at: str) -> Json:
 def _parse_rate(about: Mapping[str, Json]) -> Rate:
     return Rate(
         requests=_whole_in(about, "requests"), per_s=_number_in(about, "per_s", most=_DAY_S)
+    )
+
+
+def parse_limits(about: Mapping[str, Json], *, protocol: str) -> Limits:
+    """The limits of one model. Raises KeyError, ValueError."""
+    is_task = protocol == "task"
+    return Limits(
+        rate=_parse_rate(about),
+        running_tasks=_whole_in(about, "running_tasks", default=None),
+        queued_tasks=_whole_in(about, "queued_tasks", default=_QUEUED_TASKS if is_task else None),
+        tokens=_parse_tokens(about),
+        group=about.get("group", ""),
+        group_running=_whole_in(about, "group_running", default=None),
+        scope=about.get("scope", "account"),
+    )
+
+
+def _parse_tokens(about: Mapping[str, Json]) -> Rate | None:
+    if "tokens" not in about:
+        return None
+    return Rate(
+        requests=_whole_in(about, "tokens", most=_LARGEST),
+        per_s=_number_in(about, "tokens_s", most=_DAY_S),
     )
 
 

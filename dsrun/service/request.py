@@ -56,6 +56,15 @@ def artifact_count(request: Json, operation: Operation) -> int:
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 
+def tokens_bound(request: Json) -> int:
+    """About the most tokens that the texts of a request are: one a character."""
+    if isinstance(request, str):
+        return 0 if request.startswith("data:") else len(request)
+    if isinstance(request, Mapping):
+        return sum(map(tokens_bound, request.values()))
+    return sum(map(tokens_bound, request)) if isinstance(request, list) else 0
+
+
 def ranges_of(indexes: Iterable[int]) -> list[tuple[int, int]]:
     """Rising indexes as runs without gaps: the first and the number of each."""
     ranges: list[tuple[int, int]] = []

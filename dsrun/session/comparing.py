@@ -113,7 +113,7 @@ class Comparison:
 
     async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
         """What was made is recognized by the texts of its request, which only one job has."""
-        limiter = RateLimiter(operation.rate, clock=self._run.clock)
+        limiter = RateLimiter(operation.limits.rate, clock=self._run.clock)
         since = self._run.ledger.mark.lost_since
         now = self._run.now()
         for job in self._run.ledger.view.open_jobs(operation=operation.name):

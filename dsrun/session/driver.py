@@ -120,7 +120,7 @@ class Sender:
             await run_jobs(
                 [ledger_source(view, name) for name in operations],
                 run_job=run_job, on_end=on_end, concurrency=self.run.execution.concurrency,
-                control=self.control,
+                ahead=self.run.execution.submit_window + 1, control=self.control,
             )  # fmt: skip
 
     def _stop_at_once(self) -> None:

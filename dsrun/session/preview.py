@@ -20,6 +20,7 @@ from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
+from dsrun.planning.own_limits import operation_notes
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
 from dsrun.service.request import part_request, price_of, ranges_of
@@ -165,7 +166,7 @@ class Survey:
     @cached_property
     def estimate(self) -> Estimate:
         """How long the run would take, from what earlier runs took."""
-        operations = busy_operations(self.outlook)
+        operations = busy_operations(self.plan, self.outlook)
         options = self.options
         times = task_times(options.out, operations, emulated=options.emulate) if operations else {}
         return likely_time(self.plan, self.outlook, times, concurrency=options.concurrency)
@@ -426,7 +427,8 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
         if survey.earlier
         else [],
-        "advice": list(slow_services(outlook)),
+        "notes": operation_notes(plan.manifest, plan.catalog),
+        "advice": list(slow_services(plan, outlook)),
         "warnings": [str(warning) for warning in warnings],
         "notify": None if options.emulate else notice_json(plan.manifest.notify),
     }

@@ -20,7 +20,7 @@ from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.lists import Page, TaskRow
 from dsrun.service.replies import Address, Done, Refused
-from tests.fakes import ManualClock, settle
+from tests.fakes import ManualClock, open_job, settle
 
 GRACE_S = 5.0
 RUN = 1
@@ -235,11 +235,11 @@ class TestAbsence:
         async def create_later():
             """Each takes ten seconds; only the sixth one is accepted."""
             for _ in range(6):
-                async with lane.turn(RunControl()):
+                async with lane.turn(RunControl(), open_job("later")):
                     await clock.sleep(10.0)
             service.tasks.append(task("later", clock.now().timestamp() - 5))
             ledgers.known["later"] = span(clock.now().timestamp(), -5)
-            async with lane.turn(RunControl()):
+            async with lane.turn(RunControl(), open_job("later")):
                 await clock.sleep(30.0)
 
         creating = asyncio.ensure_future(create_later())

@@ -34,6 +34,7 @@ def test_every_key_of_the_schema_is_read():
     section = {
         "concurrency": 1,
         "rate": "3/min",
+        "limits": {"wanx-v1": {"requests": 5}},
         "submit_window": 2,
         "grace": "3s",
         "max_attempts": 7,
@@ -47,6 +48,7 @@ def test_every_key_of_the_schema_is_read():
     assert parse_execution(section) == Execution(
         concurrency=1,
         rate=Rate(requests=3, per_s=60.0),
+        limits={"wanx-v1": {"requests": 5}},
         submit_window=2,
         grace_s=3.0,
         max_attempts=7,
@@ -58,7 +60,7 @@ def test_every_key_of_the_schema_is_read():
         confirm_above=Money(amount=Decimal("0.5"), currency="CNY"),
         max_failures=20,
     )
-    assert len(fields(Execution)) == 12
+    assert len(fields(Execution)) == 13
 
 
 @pytest.mark.parametrize(

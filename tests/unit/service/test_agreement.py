@@ -8,9 +8,11 @@ import pytest
 
 from dsrun.common.errors import ManifestError
 from dsrun.common.resources import iter_operation_files
+from dsrun.common.units import Rate
 from dsrun.service.agreement import disagreements
 from dsrun.service.catalog import load_catalog
 from dsrun.service.families import members
+from dsrun.service.operation import Limits
 
 BUNDLED = {name: orjson.loads(raw) for name, raw in iter_operation_files()}
 VOICE = "qwen-voice-design"
@@ -172,4 +174,41 @@ def test_a_derived_seed_has_a_largest(load):
 
 
 def test_a_comment_may_stand_anywhere(load):
-    assert load("limits.$comment", ["any", {"thing": 1}]).rate.requests == 2
+    assert load("limits.$comment", ["any", {"thing": 1}]).limits.rate.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "base", "words"),
+    [
+        ({"running_tasks": 1}, VOICE, "limits.running_tasks: .*makes no tasks; take it out"),
+        ({"queued_tasks": 9}, VOICE, "limits.queued_tasks: .*makes no tasks; take it out"),
+        ({"running_tasks": 9, "queued_tasks": 8}, "wanx-v1", "queued_tasks is 8 and running_tasks"),
+        ({"tokens": 9}, "wanx-v1", "tokens_s"),
+        ({"tokens_s": 9}, "wanx-v1", "tokens"),
+        ({"group_running": 9}, "wanx-v1", "group"),
+        ({"group": "a b"}, "wanx-v1", "limits.group: .*letters, digits"),
+        ({"scope": "acount"}, "wanx-v1", "limits.scope: .*did you mean account"),
+        ({"queued": 9}, "wanx-v1", "limits.queued: .*did you mean queued_tasks"),
+        ({"queued_tasks": 0}, "wanx-v1", "limits.queued_tasks: .*found 0; allowed: 1 to"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused_with_place_and_words(load, limits, base, words):
+    with pytest.raises(ManifestError, match=words):
+        load("limits", {"requests": 2, "per_s": 1} | limits, base=base)
+
+
+def test_limits_are_read_whole(load):
+    limits = {
+        "requests": 5, "per_s": 60, "running_tasks": 10, "queued_tasks": 20, "tokens": 1200,
+        "tokens_s": 6, "group": "kling", "group_running": 10, "scope": "key",
+    }  # fmt: skip
+    assert load("limits", limits).limits == Limits(
+        rate=Rate(requests=5, per_s=60), running_tasks=10, queued_tasks=20,
+        tokens=Rate(requests=1200, per_s=6), group="kling", group_running=10, scope="key",
+    )  # fmt: skip
+
+
+def test_a_model_takes_500_open_tasks_unless_its_file_says_otherwise(load):
+    assert load("limits", {"requests": 2, "per_s": 1}).limits.queued_tasks == 500
+    voice = load("limits", {"requests": 2, "per_s": 1}, base=VOICE)
+    assert voice.limits.queued_tasks is None

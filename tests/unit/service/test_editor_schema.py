@@ -197,7 +197,7 @@ class TestOwnOperations:
         choice = schema["$defs"]["step"]["properties"]["operation"]
         assert {"qwen-voice-design", "sketch", "wanx-v1", "wan-t2i"} <= set(choice["enum"])
         assert choice["enumDescriptions"][choice["enum"].index("sketch")] == (
-            "Sketches. 0.5 CNY an image (2026-11); 10 requests in 60 s."
+            "Sketches. 0.5 CNY an image (2026-11); 10 requests a minute."
         )
 
     @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_every_model_is_an_operation_of_its_own():
 def test_a_model_has_its_own_price_and_limits(model, amount, requests, running):
     operation = load_catalog()[model]
     assert str(operation.price.amount) == amount
-    assert (operation.rate.requests, operation.rate.per_s) == (requests, 1)
-    assert operation.running_tasks == running
+    assert (operation.limits.rate.requests, operation.limits.rate.per_s) == (requests, 1)
+    assert operation.limits.running_tasks == running
     assert operation.recovery.model_name == model
 
 
@@ -150,8 +150,8 @@ class TestOwnFiles:
         )
         catalog = load_catalog(self.write(tmp_path, own))
         assert catalog.families["mine"] == ("quick", "fine")
-        assert catalog["quick"].rate.requests == 4
-        assert catalog["fine"].rate.per_s == 2
+        assert catalog["quick"].limits.rate.requests == 4
+        assert catalog["fine"].limits.rate.per_s == 2
         assert len(catalog.own_schemas({"quick", "fine"})) == 2
 
     @pytest.mark.parametrize(

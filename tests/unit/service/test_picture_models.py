@@ -67,8 +67,8 @@ def test_each_has_its_price_and_its_rate_and_is_found_in_the_list_of_tasks(
 ):
     operation = CATALOG[model]
     assert (str(operation.price.amount), operation.price.unit) == (amount, "image")
-    assert (operation.rate.requests, operation.rate.per_s) == (requests, 1)
-    assert operation.running_tasks == running
+    assert (operation.limits.rate.requests, operation.limits.rate.per_s) == (requests, 1)
+    assert operation.limits.running_tasks == running
     assert operation.recovery.model_name == model
 
 
