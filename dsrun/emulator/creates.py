@@ -168,8 +168,6 @@ async def _answer_now(call: Call, operation: Operation, body: Mapping[str, Any])
         answer, making, host=world.files, publish=lambda _, order: _publish(call, order)
     )
     bill(operation, body, answer.document, made=operation.count(rules["artifacts"][0], body))
-    if "id" in answer.document:
-        answer.document["id"] = call.request_id
     return call.answer(answer.document)
 
 

@@ -57,10 +57,12 @@ def find_ailment(
     fields = operation.rules_for(body).get("uploads", {}).get("fields", ())
     limits = {place: field for field in fields for place in places(body, field["at"])}
     for place, url in references.items():
-        file = _fetch(url, store, operation.model)
-        ailment = _judge(file, limits.get(place, {})) if file else None
-        if file is None and (url.startswith(("oss://", "data:")) or not _may_be_reached(url)):
-            ailment = _UNREACHABLE
+        field, file = limits.get(place, {}), _fetch(url, store, operation.model)
+        if file is not None:
+            ailment = _judge(file, field, sent=len(url) if field.get("as") == "data" else file.size)
+        else:
+            is_gone = url.startswith(("oss://", "data:")) or not _may_be_reached(url)
+            ailment = _UNREACHABLE if is_gone else None
         if ailment is not None:
             return ailment
     return None
@@ -131,10 +133,13 @@ def _names_file(place: str) -> bool:
     return any(word in names[-1].split("_") for word in ("img", "image", "images", "url"))
 
 
-def _judge(file: UploadedFile, limits: Mapping[str, Any]) -> Ailment | None:
-    """`limits` are those of the field in the operation file; empty where it names none."""
+def _judge(file: UploadedFile, limits: Mapping[str, Any], *, sent: int) -> Ailment | None:
+    """`limits` are those of the field in the operation file; empty where it names none.
+
+    `sent` is the size that counts: that of the file, or of the text that a data URL is.
+    """
     largest = limits.get("max_bytes", LARGEST_BYTES)
-    if file.size > largest:
+    if sent > largest:
         size = f"{largest / 2**20:g} MB"
         message = f"The size of the input file exceeds {size}."
         return Ailment(code="BadRequest.TooLarge", message=message)

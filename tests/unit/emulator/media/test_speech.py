@@ -20,7 +20,6 @@ from dsrun.emulator.media.speech import (
 )
 
 
-
 def _tone(frequency: float) -> list[float]:
     """One second at 24 kHz."""
     return [math.sin(math.tau * frequency * at / 24000) for at in range(24000)]
