@@ -69,8 +69,8 @@ def bill(operation: Operation, body: Mapping[str, Any], document: Any, *, made: 
         stated = [place for place in billed if read_pointer(document, place) is not None]
         units = _measure(operation, body, item.get("units", {}), made)
         for place in stated or billed[:1]:
-            known = read_pointer(document, place)
-            write_pointer(document, place, known if units is None and known else units or 1)
+            stated_units = read_pointer(document, place) or 1
+            write_pointer(document, place, stated_units if units is None else units)
 
 
 def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:

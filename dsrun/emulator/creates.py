@@ -62,7 +62,7 @@ def _check_headers(request: web.Request, operation: Operation, rules: Rules) -> 
 
 def _limits_of(operation: Operation, rules: Rules, key_id: str) -> Rules:
     """The limits of a request, with the names of the counters that it is held to."""
-    limits = dict(rules.get("limits", {}))
+    limits = dict(rules.get("limits") or {})
     owner = f"{key_id} " if limits.get("scope") == "key" else ""
     limits["lane"] = owner + operation.model
     if "group" in limits:
