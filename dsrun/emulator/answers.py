@@ -5,6 +5,7 @@ put in by the caller, who makes it: `Answer.places` says where, and what.
 """
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from dsrun.emulator.tasks import Ailment
 
 # What stands for any text in a sample.
 ANY_TEXT = "\u2026"
+
+_IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 FRAME = ("request_id", "task_id", "task_status", "submit_time", "scheduled_time", "end_time")
 
@@ -102,7 +105,7 @@ def _measure(operation: Operation, body: Mapping[str, Any], measure: Rules, made
 
 
 def _width(text: str, wide: int) -> int:
-    return sum(wide if "\u4e00" <= sign <= "\u9fff" else 1 for sign in text)
+    return sum(wide if _IDEOGRAPH.match(sign) else 1 for sign in text)
 
 
 def _texts(body: Mapping[str, Any], pointers: list[str]) -> Iterator[str]:
