@@ -43,6 +43,25 @@ def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 
 
 @checked
+def model_counts(
+    reader: LedgerReader, *, compared: bool = False
+) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by operation, in plan order, and status.
+
+    `compared`: of those steps alone that call several operations.
+    """
+    several = "SELECT step FROM job GROUP BY step HAVING min(operation) < max(operation)"
+    which = f"WHERE step IN ({several})" if compared else ""
+    by_model: dict[str, dict[JobStatus, int]] = {}
+    for row in reader.rows(
+        "SELECT operation, status, count(*) AS jobs, min(position) AS first FROM job "  # noqa: S608
+        f"{which} GROUP BY operation, status ORDER BY first"
+    ):
+        by_model.setdefault(row["operation"], {})[JobStatus(row["status"])] = row["jobs"]
+    return by_model
+
+
+@checked
 def open_steps(reader: LedgerReader) -> list[StepTotal]:
     """The steps that have open jobs, by the operation that these call, in plan order."""
     rows = reader.rows(
@@ -78,11 +97,12 @@ def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -
 
 
 @checked
-def spent(reader: LedgerReader) -> list[Money]:
-    """What ended jobs cost, by currency."""
+def spent(reader: LedgerReader, *, operation: str | None = None) -> list[Money]:
+    """What ended jobs cost, by currency; all of them, or those of one operation."""
     rows = reader.rows(
         f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
-        "GROUP BY currency, unit_price"
+        "WHERE ?1 IS NULL OR operation = ?1 GROUP BY currency, unit_price",
+        (operation,),
     )
     return sum_rows(rows)
 

@@ -65,6 +65,7 @@ _COMPUTED: Schema = {"$ref": "#/$defs/computed"}
 _UPLOADED: Schema = {"$ref": "#/$defs/uploaded"}
 # Two, since an editor writes a single one out as the only way to give a value.
 _TEMPLATE_SNIPPET = {"label": "{{ template }}", "body": '"{{ $1 }}"'}
+_MODEL_SNIPPET = {"label": "{{ model }}", "body": '"{{ model }}"'}
 _TEXT_SNIPPETS: list[Schema] = [
     _TEMPLATE_SNIPPET,
     {"label": "file: NAME", "body": {"file": "${1:prompts/prompt.j2}"}},
@@ -86,20 +87,23 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     defs = schema["$defs"]
     defs |= _DEFS
     step = defs["step"]
-    step["properties"]["operation"] |= _choice(known)
-    step["allOf"] = [*map(_branch, known), *_family_branches(known)]
+    one, several = step["properties"]["operation"]["anyOf"]
+    one |= _choice(known)
+    several["items"] |= _choice(known, families=False)
+    step["allOf"] = [*map(_branch, known), *_family_branches(known), *map(_listed, known)]
     for operation in known:
         for section in _sections(operation):
             defs[_name(operation, section)] = _section(operation, section)
     return schema
 
 
-def _choice(operations: list[Operation]) -> Schema:
+def _choice(operations: list[Operation], *, families: bool = True) -> Schema:
+    """The names of a step's operation; in a list of them none stands for several models."""
     words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
-    families = _families(operations)
-    words += [f"{members[0].description} `model` says which." for members in families.values()]
+    further = _families(operations) if families else {}
+    words += [f"{members[0].description} `model` says which." for members in further.values()]
     return {
-        "enum": [*(item.name for item in operations), *families],
+        "enum": [*(item.name for item in operations), *further],
         "enumDescriptions": words,
         "markdownEnumDescriptions": words,
     }
@@ -115,13 +119,22 @@ def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
 
 
 def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
-    """A step may name the file and say the model; then it is as if it named the model."""
+    """A step may name the file and say the model; then it is as if it named the model.
+
+    A template may give the model, row by row.
+    """
     for name, members in _families(operations).items():
         chosen = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
-        models = {"enum": [item.name for item in members]}
+        names = {"title": "a model", "enum": [item.name for item in members]}
+        models = {"anyOf": [names, _COMPUTED], "defaultSnippets": [_MODEL_SNIPPET]}
         yield {
             "if": chosen,
             "then": {"required": ["model"], "properties": {"model": models}},
+        }
+        by_row = {"operation": {"const": name}, "model": _TEMPLATE}
+        yield {
+            "if": {"properties": by_row, "required": [*by_row]},
+            "then": _offered(members),
         }
         for item in members:
             both = {"operation": {"const": name}, "model": {"const": item.name}}
@@ -129,6 +142,24 @@ def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
                 "if": {"properties": both, "required": [*both]},
                 "then": _branch(item)["then"],
             }
+
+
+def _listed(operation: Operation) -> Schema:
+    """What a list of operations offers for one of them."""
+    has = {"type": "array", "contains": {"const": operation.name}}
+    chosen = {"properties": {"operation": has}, "required": ["operation"]}
+    return {"if": chosen, "then": _offered([operation])}
+
+
+def _offered(operations: list[Operation]) -> Schema:
+    """The fields of operations of which a row calls one: shown, and judged when rows are known."""
+    names: dict[str, list[Schema]] = {}
+    for operation in operations:
+        for section in _sections(operation):
+            field = {"$ref": f"#/$defs/{_name(operation, section)}"}
+            names.setdefault(section, []).append(field)
+    anything: Schema = {"title": "of another operation", "type": "object"}
+    return {"properties": {name: {"anyOf": [*refs, anything]} for name, refs in names.items()}}
 
 
 def _branch(operation: Operation) -> Schema:

@@ -190,11 +190,13 @@ class TestOwnOperations:
         return manifest_schema(frame, [catalog[name] for name in catalog.names])
 
     def test_are_a_choice_like_any_other(self, schema):
-        choice = schema["$defs"]["step"]["properties"]["operation"]
+        choice, several = schema["$defs"]["step"]["properties"]["operation"]["anyOf"]
         assert {"qwen-voice-design", "sketch", "wanx-v1", "wan-t2i"} <= set(choice["enum"])
         assert choice["enumDescriptions"][choice["enum"].index("sketch")] == (
             "Sketches. 0.5 CNY an image (2026-11); 10 requests in 60 s."
         )
+        assert {"sketch", "wan2.6-t2i"} <= set(several["items"]["enum"])
+        assert "wan-t2i" not in several["items"]["enum"]
 
     @pytest.mark.parametrize(
         ("messages", "parameters", "valid"),
