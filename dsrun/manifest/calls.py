@@ -1,7 +1,7 @@
 """Which operations a step calls: one, those of a list, or those models that rows name."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dsrun.common.messages import nearest, show
@@ -59,7 +59,7 @@ class _CallReader:
             words = f"found {show(model)}{nearest(str(model), models)}" if model else "missing"
             self._complain((*self._at, MODEL), f"{words}; allowed: {_models_words(models)}")
         else:
-            self._complain((*self._at, OPERATION), self._unknown(name))
+            self._complain((*self._at, OPERATION), self._unknown(name, self._catalog.families))
         return Called(Calls(operations=(name,)))
 
     def _listed(self, names: Sequence[str]) -> Called:
@@ -98,11 +98,12 @@ class _CallReader:
             )
             self._complain(place, words)
         else:
-            self._complain(place, self._unknown(name))
+            single = [one for one, models in self._catalog.families.items() if len(models) == 1]
+            self._complain(place, self._unknown(name, single))
         return False
 
-    def _unknown(self, name: Json) -> str:
-        known = [*self._catalog.names, *self._catalog.families]
+    def _unknown(self, name: Json, families: Iterable[str]) -> str:
+        known = [*self._catalog.names, *families]
         return f"found {show(name)}{nearest(str(name), known)}; allowed: {', '.join(known)}"
 
     def _check_model(self, name: str) -> None:

@@ -50,7 +50,9 @@ def _silently(*forms: Schema) -> Schema:
 
 _DEFS: Schema = {
     "computed": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}),
+    "computed_or_null": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}, {"type": "null"}),
     "uploaded": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}),
+    "uploaded_or_null": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}, {"type": "null"}),
     "file": _mapping_of(
         "file",
         "Stands for the text of this file, which is a template too; "
@@ -61,8 +63,13 @@ _DEFS: Schema = {
         "A file of yours, which dsrun checks and uploads; relative to the manifest's folder.",
     ),
 }
-_COMPUTED: Schema = {"$ref": "#/$defs/computed"}
-_UPLOADED: Schema = {"$ref": "#/$defs/uploaded"}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+_COMPUTED = _ref("computed")
 # Two, since an editor writes a single one out as the only way to give a value.
 _TEMPLATE_SNIPPET = {"label": "{{ template }}", "body": '"{{ $1 }}"'}
 _MODEL_SNIPPET = {"label": "{{ model }}", "body": '"{{ model }}"'}
@@ -202,7 +209,7 @@ def _short_fields(form: ShortForm) -> Schema:
         kind = {"type": ["array", "string"]} if part.is_many else {"type": "string"}
         fields[part.key] = {
             "markdownDescription": words,
-            "anyOf": [{"title": part.key, **kind}, _COMPUTED],
+            "anyOf": [{"title": part.key, **kind}, _ref("computed_or_null")],
         }
     return fields
 
@@ -230,11 +237,10 @@ def _part(
     if schema.get("type") == "object":
         judged = _object(operation, at, schema)
     elif isinstance(schema.get("items"), Mapping):
-        judged = {**_plain(schema), "items": _part(operation, (*at, "0"), schema["items"])}
+        item = _part(operation, (*at, "0"), schema["items"], needed=True)
+        judged = {**_plain(schema), "items": item}
     else:
         judged = _plain(schema)
-    if fill is not None and fill.derive and not needed:
-        judged["type"] = [judged["type"], "null"]  # null: derive none and send none
     part = {word: judged.pop(word) for word in _ABOUT if word in judged}
     if fill is not None and fill.derive is None:
         part["default"] = fill.value
@@ -244,7 +250,8 @@ def _part(
     )
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
-    other = _UPLOADED if is_upload else _COMPUTED
+    # Null sends nothing, so it may stand where nothing need be said.
+    other = _ref(("uploaded" if is_upload else "computed") + ("" if needed else "_or_null"))
     title = f"{operation.name} {dotted(at)}"
     return {**part, "anyOf": [{"title": title, **judged}, other]}
 
@@ -288,7 +295,7 @@ def _rule(schema: Mapping[str, Json]) -> Schema:
         inner = made.get(word)
         if isinstance(inner, dict) and "properties" in inner:
             inner["properties"] = {
-                key: {"anyOf": [{"title": key, **below}, _COMPUTED]}
+                key: {"anyOf": [{"title": key, **below}, _ref("computed_or_null")]}
                 for key, below in inner["properties"].items()
             }
     return made

@@ -132,7 +132,6 @@ def test_what_a_run_would_take_is_valid(manifest):
         pytest.param(wanx(n=5), id="past a limit"),
         pytest.param(wanx(n="2"), id="a number in quotes"),
         pytest.param(wanx(n=4, seed=2147483645), id="past a rule of two fields"),
-        pytest.param(wanx(n=None), id="null where nothing derives a value"),
         pytest.param(wanx(sample_rate=8000), id="a parameter of another operation"),
         pytest.param(reference({"file": "refs/teapot.jpg"}), id="the text of a picture"),
         pytest.param(wanx(style={"upload": "a.txt"}), id="an upload where none is taken"),
