@@ -100,7 +100,8 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     step["allOf"] = [*map(_branch, known), *_family_branches(known), *map(_listed, known)]
     for operation in known:
         for section in _sections(operation):
-            defs[_name(operation, section)] = _section(operation, section)
+            whole = defs[_name(operation, section)] = _section(operation, section)
+            defs[f"{_name(operation, section)}.fields"] = _fields(whole)
     return schema
 
 
@@ -163,10 +164,17 @@ def _offered(operations: list[Operation]) -> Schema:
     names: dict[str, list[Schema]] = {}
     for operation in operations:
         for section in _sections(operation):
-            field = {"$ref": f"#/$defs/{_name(operation, section)}"}
-            names.setdefault(section, []).append(field)
-    anything: Schema = {"title": "of another operation", "type": "object"}
-    return {"properties": {name: {"anyOf": [*refs, anything]} for name, refs in names.items()}}
+            names.setdefault(section, []).append(_ref(f"{_name(operation, section)}.fields"))
+    return {"properties": {name: {"allOf": refs} for name, refs in names.items()}}
+
+
+def _fields(section: Schema) -> Schema:
+    """The keys of a section with what they mean, and no rule."""
+    about = {
+        key: {word: field[word] for word in _ABOUT if word in field}
+        for key, field in section["properties"].items()
+    }
+    return {"properties": about}
 
 
 def _branch(operation: Operation) -> Schema:
