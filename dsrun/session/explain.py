@@ -71,7 +71,8 @@ def _step(plan: Plan, name: str) -> CompiledStep:
 def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     """Every text of the step, its place, and what it renders to."""
     step = _step(plan, facts["step"]).step
-    for text in iter_texts(step.body):
+    model = [] if step.calls.model is None else [step.calls.model]
+    for text in (*model, *iter_texts(step.body)):
         yield _place(plan, text) | {"value": value_at(facts["request"], text.at[2:])}
     if step.filename is not None:
         yield _place(plan, step.filename) | {"value": facts["filenames"]}
