@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dsrun.common.messages import nearest, show
+from dsrun.common.messages import closest, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.manifest.matrix import MODEL, OPERATION, Complain
@@ -12,8 +12,7 @@ from dsrun.manifest.model import Calls, Text
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 
-_EXPRESSION = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
-_NAMES_MODEL = re.compile(rf"\b{MODEL}\b")
+_WORD = re.compile(r"\w+")
 
 Section = Mapping[str, Json]
 
@@ -26,10 +25,9 @@ class Called(NamedTuple):
 
     @property
     def has_models(self) -> bool:
-        """Whether the step's model reads an axis of this name."""
-        text = self.calls.model
-        parts = _EXPRESSION.findall(text.source) if text else ()
-        return any(map(_NAMES_MODEL.search, parts))
+        """Whether the step's model reads an axis of this name, perhaps by a slip of the pen."""
+        words = _WORD.findall(self.calls.model.source) if self.calls.model else ()
+        return any(closest(word, [MODEL], cutoff=0.7) for word in words)
 
 
 def read_calls(section: Section, at: KeyPath, catalog: Catalog, complain: Complain) -> Called:

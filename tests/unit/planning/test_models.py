@@ -180,6 +180,17 @@ class TestAModel:
             "wan2.5-t2i-preview?) in 2 of 4 jobs, first in job 1; allowed: wan2.5-t2i-preview, "
         ) in problem
 
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [
+            ("{{ modle }}", "steps.s.model: modle is undefined (did you mean model?)"),
+            ("{{ model ", "steps.s.model: the template cannot be read"),
+        ],
+    )
+    def test_that_a_template_gets_wrong_is_told_at_its_place(self, tmp_path, model, words):
+        (problem,) = problems_of(tmp_path, FAMILY.replace("{{ model }}", model))
+        assert words in problem
+
     def test_of_another_family_is_refused(self, tmp_path):
         (problem,) = problems_of(tmp_path, FAMILY.replace("wan2.5-t2i-preview]", "wanx-v1]"))
         assert 'found "wanx-v1"' in problem
@@ -247,3 +258,13 @@ class TestNull:
         text = HEAD + (f"    operation: wan2.7-image\n    input: {{images: [{item}], prompt: a}}\n")
         (problem,) = problems_of(tmp_path, text)
         assert "steps.s.input.images[0]: found null in a list; elsewhere a null sends" in problem
+
+    def test_may_stand_for_a_picture_that_one_model_alone_takes(self, tmp_path):
+        text = HEAD + (
+            "    operation: [wanx-v1, qwen-image-plus]\n"
+            "    matrix: {include: [{operation: wanx-v1, look: 'https://a.example/a.png'}]}\n"
+            "    input: {prompt: a, ref_img: '{{ look | default(none) }}'}\n"
+        )
+        one, other = jobs_of(tmp_path, text)
+        assert one.request["input"] == {"prompt": "a", "ref_img": "https://a.example/a.png"}
+        assert other.request["input"] == {"prompt": "a"}
