@@ -196,16 +196,15 @@ def test_the_execution_record_has_the_defaults_of_its_schema():
 
 def test_the_records_of_a_manifest_name_every_key_of_its_schema():
     # Keys that become something else: the format's number and words for people; a step's input
-    # and parameters are its body.
+    # and parameters are its body, and its operation and model are its calls.
     unkept = {"version", "description"}
     top = {field.name for field in dataclasses.fields(Manifest)}
     assert set(MANIFEST_SCHEMA["properties"]) - unkept <= top
     step = {field.name for field in dataclasses.fields(Step)}
     in_schema = set(MANIFEST_SCHEMA["$defs"]["step"]["properties"])
-    assert step == in_schema - {"input", "parameters", "model"} | {
-        "name",
-        "body",
-    }  # model is only compared
+    assert step == in_schema - {"input", "parameters", "operation", "model"} | {
+        *("name", "body", "calls")
+    }
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)

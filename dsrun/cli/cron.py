@@ -314,14 +314,13 @@ def _costs(path: Path, options: CronOptions) -> list[Money]:
     asked = PlanOptions(
         pipeline=path, set_params=options.set_params, allow_files=tuple(options.allow_files)
     )
-    plan, units = open_plan(asked), Counter[str]()
+    plan, units = open_plan(asked), Counter[str]()  # by operation
 
     def count(job: Job, is_new: bool) -> None:
-        units[job.step] += (job.units or 0) if is_new else 0
+        units[job.operation] += (job.units or 0) if is_new else 0
 
     plan.check(count)
-    prices = {step.name: plan.catalog[step.operation].price for step in plan.manifest.steps}
-    return sum_money(price.of(units[name]) for name, price in prices.items())
+    return sum_money(plan.catalog[name].price.of(number) for name, number in units.items())
 
 
 def _deliver(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:

@@ -17,7 +17,7 @@ from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import Outlook, StepOutlook
+from dsrun.session.outlook import CallOutlook, Outlook
 from dsrun.session.permit import notice_lines
 from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
 
@@ -156,12 +156,12 @@ def _rows(survey: Survey) -> list[list[str]]:
     return [
         [
             name,
-            step.operation.name,
-            *map(str, (step.jobs, step.done, step.cached, step.to_send)),
-            _cost_words([step.cost], step.sure, step.unknown),
-            _price(step),
+            call.operation.name,
+            *map(str, (call.jobs, call.done, call.cached, call.to_send)),
+            _cost_words([call.cost], call.sure, call.unknown),
+            _price(call),
         ]
-        for name, step in survey.outlook.steps.items()
+        for name, call in survey.outlook.calls()
     ]
 
 
@@ -173,10 +173,10 @@ def _cost_words(costs: Sequence[Money], sure: str, unknown: int) -> str:
     return f"unknown{known and f', beside {known}'}"
 
 
-def _price(step: StepOutlook) -> str:
+def _price(call: CallOutlook) -> str:
     """`2 images at 0.16 CNY (price of 2026-06)`; the price alone where a count says nothing."""
-    price = step.operation.price
-    counted = price.counted(step.units)
+    price = call.operation.price
+    counted = price.counted(call.units)
     own = "price of the manifest" if price.is_own else f"price of {price.as_of}"
     if counted is None or price.items[0].per != 1:
         return f"{price} ({own})"
@@ -208,7 +208,7 @@ def _time_words(survey: Survey) -> str:
 
 
 def _whole_cost(outlook: Outlook) -> str:
-    unknown = sum(step.unknown for step in outlook.steps.values())
+    unknown = sum(call.unknown for _, call in outlook.calls())
     words = _cost_words(outlook.costs, outlook.sure, unknown) if outlook.costs else "nothing"
     return words.removeprefix(f"{SIGNS[EXACT]} ")  # nothing is surer than an amount alone
 

@@ -1,6 +1,7 @@
 """What a ledger adds up to: numbers of jobs by status, what they cost, and their errors."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -10,10 +11,10 @@ from dsrun.ledger.reader import LedgerReader, checked, names_of
 
 
 class StepTotal(NamedTuple):
-    """A step as the ledger has it: its open jobs, of which operations, and what it has cost."""
+    """A step as the ledger has it: its open jobs, those of each operation, and what it has cost."""
 
     step: str
-    operations: frozenset[str]
+    operations: Mapping[str, int]
     jobs: int
     spent: tuple[Money, ...]
 
@@ -38,8 +39,27 @@ def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 
 
 @checked
+def model_counts(
+    reader: LedgerReader, *, compared: bool = False
+) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by operation, in plan order, and status.
+
+    `compared`: of those steps alone that call several operations.
+    """
+    several = "SELECT step FROM job GROUP BY step HAVING min(operation) < max(operation)"
+    which = f"WHERE step IN ({several})" if compared else ""
+    by_model: dict[str, dict[JobStatus, int]] = {}
+    for row in reader.rows(
+        "SELECT operation, status, count(*) AS jobs, min(position) AS first FROM job "  # noqa: S608
+        f"{which} GROUP BY operation, status ORDER BY first"
+    ):
+        by_model.setdefault(row["operation"], {})[JobStatus(row["status"])] = row["jobs"]
+    return by_model
+
+
+@checked
 def open_steps(reader: LedgerReader) -> list[StepTotal]:
-    """The steps that have open jobs, in plan order."""
+    """The steps that have open jobs, by the operation that these call, in plan order."""
     rows = reader.rows(
         "SELECT step, operation, "  # noqa: S608
         f"sum(status IN ('pending', 'submitting', 'submitted') {reader.not_held}) AS jobs, "
@@ -52,13 +72,20 @@ def open_steps(reader: LedgerReader) -> list[StepTotal]:
     return [
         StepTotal(
             step,
-            frozenset(row["operation"] for row in of_step if row["jobs"]),
+            _by_operation(of_step),
             jobs,
             tuple(sum_rows((row["currency"], row["unit_price"], row["units"]) for row in of_step)),
         )
         for step, of_step in by_step.items()
         if (jobs := sum(row["jobs"] for row in of_step))
     ]
+
+
+def _by_operation(rows: Iterable[Any]) -> Mapping[str, int]:
+    jobs = Counter[str]()
+    for row in rows:
+        jobs[row["operation"]] += row["jobs"]
+    return +jobs
 
 
 def cached_count(reader: LedgerReader) -> int:
@@ -79,11 +106,12 @@ def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -
 
 
 @checked
-def spent(reader: LedgerReader) -> list[Money]:
-    """What ended jobs cost, by currency."""
+def spent(reader: LedgerReader, *, operation: str | None = None) -> list[Money]:
+    """What ended jobs cost, by currency; all of them, or those of one operation."""
     rows = reader.rows(
         f"SELECT currency, unit_price, sum({reader.units.paid}) FROM job "  # noqa: S608
-        "GROUP BY currency, unit_price"
+        "WHERE ?1 IS NULL OR operation = ?1 GROUP BY currency, unit_price",
+        (operation,),
     )
     return sum_rows(rows)
 

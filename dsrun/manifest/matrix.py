@@ -18,12 +18,22 @@ from dsrun.manifest.files import DataFile
 Row = dict[str, Json]
 
 RULES = ("zip", "exclude", "include", "sample")
+OPERATION = "operation"  # the axis that a list of operations is
+MODEL = "model"
 RESERVED = frozenset(
-    {"matrix", "params", "run", "job", "steps", "index", *RULES}
+    {"matrix", "params", "run", "job", "steps", "index", OPERATION, MODEL, *RULES}
     | {"true", "false", "none", "True", "False", "None"}
     | {"loop", "self", "not", "and", "or", "in", "is", "if", "else"}
 )
 
+_RESERVED = "this name is reserved; give the axis another"
+_RESERVED_WORDS = {
+    OPERATION: "this name is reserved; `operation: [...]` of the step is the axis of this name",
+    MODEL: (
+        'this name is reserved for the model of the step: `model: "{{ model }}"` beside '
+        "`input` takes it from here"
+    ),
+}
 _MOST_AXES = 100
 
 
@@ -274,8 +284,13 @@ class MatrixReader:
         complain: Complain,
         load_file: Callable[[str, KeyPath], DataFile | None],
         find_files: Callable[[str], list[str]],
+        operations: Sequence[str] = (),
+        has_models: bool = False,
     ) -> None:
+        """`operations`: of the axis of that name; `has_models`: the step's model may be an axis."""
         self._at = at
+        self._operations = operations
+        self._allowed = {*([OPERATION] if operations else []), *([MODEL] if has_models else [])}
         self._complain = complain
         self._load_file = load_file
         self._find_files = find_files
@@ -288,7 +303,7 @@ class MatrixReader:
             self._complain(self._at, f"found {len(names)} axes; allowed: at most {_MOST_AXES}")
             return Matrix()
         for name in names:
-            self._check_name(name, (name,))
+            self._check_name(name, (name,), is_axis=True)
         axes = {name: self._axis(name, section[name]) for name in names}
         zipped = section.get("zip", [])
         ordered = [axis for axis in axes.values() if axis is not None]
@@ -300,6 +315,8 @@ class MatrixReader:
                 1 for name in names if list(section).index(name) < list(section).index("zip")
             )
             ordered.insert(place, rows)
+        if self._operations:
+            ordered.insert(0, Axis(names=(OPERATION,), values=self._operations))
         known = {name for axis in ordered for name in axis.names}
         self._check_rules(section, known)
         return Matrix(
@@ -385,7 +402,7 @@ class MatrixReader:
                     f"names {', '.join(row)}; every row of zip must name {', '.join(keys)}",
                 )
         for key in keys:
-            self._check_name(key, ("zip", 0, key))
+            self._check_name(key, ("zip", 0, key), is_axis=True)
             if key in names:
                 at, message = (*self._at, "zip", 0, key), "is an axis of its own too; remove one"
                 self._complain(at, message, of_key=True)
@@ -405,10 +422,11 @@ class MatrixReader:
             for key in rule:
                 self._check_name(key, ("include", position, key))
 
-    def _check_name(self, name: str, at: KeyPath) -> None:
+    def _check_name(self, name: str, at: KeyPath, *, is_axis: bool = False) -> None:
+        if name in self._allowed and not (is_axis and name == OPERATION):
+            return
         if name in RESERVED:
-            message = "this name is reserved; give the axis another"
-            self._complain((*self._at, *at), message, of_key=True)
+            self._complain((*self._at, *at), _RESERVED_WORDS.get(name, _RESERVED), of_key=True)
         elif not name.isidentifier() or not name.isascii():
             self._complain(
                 (*self._at, *at),
@@ -417,15 +435,16 @@ class MatrixReader:
             )
 
 
-def axis_names(section: Json) -> list[str]:
-    """The names that a `matrix` section gives its axes, as they are written; `include`'s at last.
+def axis_names(step: Mapping[str, Json]) -> list[str]:
+    """The names that a step's section gives its axes, as they are written; `include`'s at last.
 
     A row may have another order: axes that `zip` names stand together there. The section may come
     from a lock file that was edited: what is no axis is passed over.
     """
+    names = [OPERATION] if isinstance(step.get(OPERATION), list) else []
+    section = step.get("matrix")
     if not isinstance(section, dict):
-        return []
-    names: list[str] = []
+        return names
     for key, value in section.items():
         names += _keys_of(value) if key == "zip" else [key] if key not in RULES else []
     return list(dict.fromkeys([*names, *_keys_of(section.get("include"))]))

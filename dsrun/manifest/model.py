@@ -1,5 +1,6 @@
 """A manifest as the other rooms know it: frozen, every file that it names read."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from dsrun.manifest.notify import Notify
 from dsrun.manifest.schedule import Schedule
 
 FORMAT_VERSION = 1
+_TEMPLATE = re.compile(r"\{[{%#]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +29,34 @@ class Text:
     file: str | None = None  # the prompt file, as the manifest spells it
     sha256: str | None = None  # of the prompt file
 
+    @property
+    def is_template(self) -> bool:
+        return bool(_TEMPLATE.search(self.source))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """The operations that a step may call: one for every row, or what each row names.
+
+    A row names one as its value of the axis `operation`, or by the text of `model`.
+    """
+
+    operations: tuple[str, ...]
+    by_axis: bool = False
+    model: Text | None = None
+
+    @property
+    def one(self) -> str | None:
+        """The operation that every row calls."""
+        return None if self.by_axis or self.model else self.operations[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One step. The leaves of `body` (input and parameters) are Text or constants."""
 
     name: str
-    operation: str
+    calls: Calls
     matrix: Matrix
     repeat: int
     body: Mapping[str, Any]

@@ -33,6 +33,7 @@ from dsrun.common.user_files import (
 )
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.common.yaml_scalars import is_text
+from dsrun.manifest.calls import read_calls, without_models
 from dsrun.manifest.execution import parse_execution
 from dsrun.manifest.files import (
     DataFile,
@@ -44,12 +45,10 @@ from dsrun.manifest.files import (
 )
 from dsrun.manifest.matrix import MatrixReader
 from dsrun.manifest.misread import misread
-from dsrun.manifest.model import Manifest, Step, Text
+from dsrun.manifest.model import Calls, Manifest, Step, Text
 from dsrun.manifest.notify import read_notify
 from dsrun.manifest.schedule import read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog
-from dsrun.service.operation import Operation
-from dsrun.service.operation_file import constants
 
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
 PIPELINE_SUFFIXES = (".yaml", ".yml")
@@ -97,7 +96,7 @@ def read_manifest(
         inputs=inputs,
         source=opened.source,
         document=document,
-        raw={**raw, "params": params, "steps": _without_models(raw["steps"], catalog)},
+        raw={**raw, "params": params, "steps": without_models(raw["steps"], catalog)},
         name=raw["name"],
         params=params,
         steps=steps,
@@ -198,17 +197,20 @@ class _StepReader:
 
     def _read(self, name: str, section: Mapping[str, Json]) -> Step:
         at: KeyPath = ("steps", name)
-        section = {**section, "operation": self._operation_name(section, at)}
+        called = read_calls(section, at, self._catalog, self.complain)
+        self._note_uploads(called.calls, at)
         matrix = MatrixReader(
             at=(*at, "matrix"),
             complain=self.complain,
             load_file=self._load_data,
             find_files=self._find_files,
+            operations=called.listed,
+            has_models=called.has_models,
         ).read(section.get("matrix") or {})
         filename = section.get("filename")
         return Step(
             name=name,
-            operation=section["operation"],
+            calls=called.calls,
             matrix=matrix,
             repeat=section.get("repeat", 1),
             body={
@@ -219,34 +221,10 @@ class _StepReader:
             filename=None if filename is None else Text(source=filename, at=(*at, "filename")),
         )
 
-    def _operation_name(self, section: Mapping[str, Json], at: KeyPath) -> str:
-        """The operation that a step calls; of a file with several models it says which."""
-        name = chosen_operation(section, self._catalog)
-        if name in self._catalog:
-            self._check_operation(section, self._catalog[name], at)
-        elif models := self._catalog.families.get(name):
-            asked = section.get("model")
-            words = f"found {show(asked)}{nearest(asked, models)}" if asked else "missing"
-            self.complain((*at, "model"), f"{words}; allowed: {', '.join(models)}")
-        else:
-            known = [*self._catalog.names, *self._catalog.families]
-            words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
-            self.complain((*at, "operation"), words)
-        return name
-
-    def _check_operation(
-        self, section: Mapping[str, Json], operation: Operation, at: KeyPath
-    ) -> None:
-        self._check_model(section, operation, at)
-        if operation.uploads:
-            self._upload_places |= {(*at, *field.at) for field in operation.uploads.fields}
-
-    def _check_model(self, section: Mapping[str, Json], operation: Operation, at: KeyPath) -> None:
-        """A request from the API's documentation is pasted with its `model`, which must be ours."""
-        model = constants(operation.schema).get("model", operation.name)
-        if section.get("model", model) != model:
-            words = f"found {show(section['model'])}; allowed: {model}, which the operation sends"
-            self.complain((*at, "model"), words)
+    def _note_uploads(self, calls: Calls, at: KeyPath) -> None:
+        for name in filter(self._catalog.__contains__, calls.operations):
+            if uploads := self._catalog[name].uploads:
+                self._upload_places |= {(*at, *field.at) for field in uploads.fields}
 
     def _leaves(self, value: Json, at: KeyPath) -> Any:
         if isinstance(value, str):
@@ -327,23 +305,6 @@ class _StepReader:
         self.problems.append(self._document.problem(at, message, of_key=of_key))
 
 
-def chosen_operation(section: Mapping[str, Json], catalog: Catalog) -> str:
-    """The name of the operation, where a file of several models and a `model` name it together."""
-    name, model = str(section["operation"]), section.get("model")
-    return str(model) if model in catalog.families.get(name, ()) else name
-
-
-def _without_models(sections: Mapping[str, Mapping[str, Json]], catalog: Catalog) -> Json:
-    """The operation says the model, so the digest does not count how a manifest spells it."""
-    return {
-        name: {
-            **{key: value for key, value in section.items() if key != "model"},
-            "operation": chosen_operation(section, catalog),
-        }
-        for name, section in sections.items()
-    }
-
-
 def _read_bytes(path: Path, shown: str) -> bytes:
     most = LOCKFILE_BYTES if path.name == lockfile.NAME else TEXT_BYTES
     try:
@@ -397,7 +358,7 @@ def _frame_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]
 def _is_nameless(value: Json) -> bool:
     """Whether `steps` holds the keys of one step, instead of steps by name."""
     steps = value.get("steps") if isinstance(value, dict) else None
-    return isinstance(steps, dict) and isinstance(steps.get("operation"), str)
+    return isinstance(steps, dict) and isinstance(steps.get("operation"), str | list)
 
 
 def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:

@@ -17,10 +17,10 @@ from dsrun.manifest.template_errors import LITERAL, TemplateProblem
 from dsrun.manifest.templates import Render, Templates
 from dsrun.service.operation_file import schema_at
 
-_TEMPLATE = re.compile(r"\{[{%#]")
 _DOLLAR = "${{"
 _BARE = re.compile(r"\s*\{\{[-+]?\s*\w+(?:\.\w+|\[[^\[\]]*\])*\s*[-+]?\}\}\s*").fullmatch
 _NUMBERS = ("integer", "number", "boolean")
+_MAY_HOLD_NULL = {type(None), dict, list}
 
 
 class TextFailure(NamedTuple):
@@ -30,9 +30,15 @@ class TextFailure(NamedTuple):
     error: TemplateProblem
 
 
+class Failures(list[TextFailure]):
+    """The texts of one row that have failed."""
+
+    may_hold_null = False  # whether the value of another text is null, or may hold one
+
+
 Variables = Mapping[str, Any]
-# Gives the value; where a text fails, it is noted in the list and None stands in its place.
-Builder = Callable[[Variables, list[TextFailure]], Json]
+# Gives the value; where a text fails, it is noted and None stands in its place.
+Builder = Callable[[Variables, Failures], Json]
 
 
 class TextCompiler:
@@ -52,6 +58,7 @@ class TextCompiler:
         self.printing: list[str] = []  # the templates that show values within a text
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.has_null = False  # whether the manifest itself says null
         self._templates = templates
         self._document = document
         self._root = root
@@ -65,7 +72,7 @@ class TextCompiler:
 
     def text(self, text: Text, wanted: str | None) -> Builder:
         """The builder of a text; `wanted` is the type that the schema asks for."""
-        if not _TEMPLATE.search(text.source):
+        if not text.is_template:
             return _constant(text.source.removesuffix("\n") if text.file else text.source)
         if _DOLLAR in text.source:
             self.warnings.append(self.problem(text, _dollar_hint(text.source)))
@@ -113,6 +120,7 @@ class TextCompiler:
         if isinstance(value, list):
             items = [self.body(item, (*at, index), parts) for index, item in enumerate(value)]
             return lambda row, failures: [item(row, failures) for item in items]
+        self.has_null |= value is None
         return _constant(value)
 
 
@@ -127,13 +135,18 @@ def _constant(value: Json) -> Builder:
 
 
 def _rendered(text: Text, render: Render, wanted: str | None) -> Builder:
-    def build(variables: Variables, failures: list[TextFailure]) -> Json:
+    def build(variables: Variables, failures: Failures) -> Json:
         try:
             value = render(variables)
         except TemplateProblem as error:
             failures.append(TextFailure(text, error))
             return None
-        return coerce(value, wanted) if type(value) is str else value
+        kind = type(value)
+        if kind is str:
+            return coerce(value, wanted)
+        if kind in _MAY_HOLD_NULL:
+            failures.may_hold_null = True
+        return value
 
     return build
 

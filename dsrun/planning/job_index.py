@@ -30,6 +30,7 @@ class ChosenJob:
 
     job_id: str
     step: str
+    operation: str
     index: int
     units: int | None
 
@@ -45,7 +46,7 @@ class ChosenJobs:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
-            "idx INT, units INT, lot BLOB); BEGIN;"
+            "operation TEXT, idx INT, units INT, lot BLOB); BEGIN;"
         )
         self._count = 0
 
@@ -57,8 +58,11 @@ class ChosenJobs:
 
     def add(self, job: Job, *, lot: bytes | None = None) -> None:
         """Add a job unless it is here already; a sample takes the smallest lots."""
-        values = (job.job_id, job.step, job.index, job.units, lot)
-        sql = "INSERT OR IGNORE INTO job (id, step, idx, units, lot) VALUES (?, ?, ?, ?, ?)"
+        values = (job.job_id, job.step, job.operation, job.index, job.units, lot)
+        sql = (
+            "INSERT OR IGNORE INTO job (id, step, operation, idx, units, lot) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
         self._count += self._db.execute(sql, values).rowcount
 
     def keep_sample(self, size: int) -> None:
@@ -72,7 +76,7 @@ class ChosenJobs:
 
     def pages(self) -> Iterator[list[ChosenJob]]:
         last = 0
-        columns = "id, step, idx, units, number"
+        columns = "id, step, operation, idx, units, number"
         sql = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
         while rows := self._db.execute(sql, (last, _PAGE)).fetchall():
             yield [ChosenJob(*row[:-1]) for row in rows]

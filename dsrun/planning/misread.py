@@ -50,7 +50,8 @@ def _cut_texts(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
             yield from _cuts(parsed, ())
     told: set[DataFile] = set()
     for step in manifest.steps:
-        section, schema = document.value["steps"][step.name], catalog[step.operation].schema
+        section = document.value["steps"][step.name]
+        schema = catalog[step.calls.operations[0]].schema
         for key in filter(section.__contains__, _SECTIONS):
             yield from _cuts(document, ("steps", step.name, key), schema)
         for data in (data for axis in step.matrix.axes for data in axis.data.values()):

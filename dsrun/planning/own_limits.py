@@ -1,6 +1,6 @@
 """What a manifest says of rates and limits, held against what is published."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dsrun.common.errors import Problem
 from dsrun.common.messages import nearest, show
@@ -12,7 +12,7 @@ from dsrun.manifest.model import Manifest
 from dsrun.service.agreement import limit_faults
 from dsrun.service.catalog import Catalog
 from dsrun.service.catalog_words import limit_words
-from dsrun.service.operation import Limits
+from dsrun.service.operation import Limits, Operation
 
 _PLACE = ("execution", "limits")
 
@@ -54,7 +54,7 @@ def _known(limits: Limits) -> dict[str, int | None]:
 def operation_notes(manifest: Manifest, catalog: Catalog) -> list[str]:
     """What a user should know of the operations in use, and which limits are the user's own."""
     notes = []
-    for name in sorted({step.operation for step in manifest.steps}):
+    for name in sorted({name for step in manifest.steps for name in step.calls.operations}):
         operation = catalog[name]
         if operation.note:
             notes.append(f"{name}: {operation.note}")
@@ -67,13 +67,14 @@ def operation_notes(manifest: Manifest, catalog: Catalog) -> list[str]:
     return notes
 
 
-def rate_warnings(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
+def rate_warnings(manifest: Manifest, used: Iterable[Operation]) -> Iterator[Problem]:
     """Rates above the published ones; right for an account that has more."""
     execution = manifest.execution
-    for name in sorted({step.operation for step in manifest.steps}):
-        published = catalog[name].limits.rate
+    limits = {operation.name: operation.limits for operation in used}
+    for name, known in sorted(limits.items()):
+        published = known.rate
         own = execution.limits.get(name, {})
-        rate = execution.limits_of(name, catalog[name].limits).rate
+        rate = execution.limits_of(name, known).rate
         if _per_s(rate) > _per_s(published):
             place: KeyPath = ("execution", "rate")
             if own.keys() & {"requests", "per_s"}:

@@ -13,15 +13,17 @@ from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.templates import Templates
-from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
+from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
 from dsrun.planning.own_limits import limit_problems, rate_warnings
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
+from dsrun.planning.request_form import Finding, RowProblem
 from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.language import language_notes
+from dsrun.service.operation import Operation
 from dsrun.service.own_prices import own_prices
 from dsrun.service.self_contained import Fault
 
@@ -92,6 +94,9 @@ class Plan:
             self.warnings.extend(self._overlap_warnings(seeds.overlaps()))
             findings.add_clashes(index.clashes(), self.manifest.document)
         self._note_rules()
+        by_model = [one for one in self.steps if one.step.calls.model]
+        used = (operation for compiled in by_model for operation in compiled.called)
+        self.warnings.extend(rate_warnings(self.manifest, used))
         self.warnings.extend(notes.problems(self.steps))
         problems = (*self.problems, *findings.problems(self.steps))
         if problems:
@@ -107,7 +112,8 @@ class Plan:
             if isinstance(job, RowProblem):
                 findings.add(name, job)
                 continue
-            for path, words in language_notes(job.request, compiled.operation.languages):
+            languages = self.catalog[job.operation].languages
+            for path, words in language_notes(job.request, languages):
                 problem = self.manifest.document.problem(("steps", name, *path), words)
                 finding = Finding(words, problem)
                 notes.add(name, RowProblem([finding], index=job.index, row=job.matrix))
@@ -138,12 +144,13 @@ class Plan:
         for compiled in self.steps:
             overlap = overlaps.get(compiled.step.name)
             if overlap is not None:
-                unit = compiled.operation.price.unit.replace("image", "picture")
+                operation = next(one for one in compiled.operations if one.main.seed)
+                unit = operation.price.unit.replace("image", "picture")
                 words = (
                     f"pays {overlap.paid:,} {unit}s for {_counted(overlap.seeds, 'seed')}, and one "
                     f"seed gives one {unit}: {_overlap_cause(overlap)}"
                 )
-                at = ("steps", compiled.step.name, *(compiled.operation.main.seed or ()))
+                at = ("steps", compiled.step.name, *(operation.main.seed or ()))
                 yield self.manifest.document.problem(at, words)
 
     def _note_rules(self) -> None:
@@ -180,7 +187,9 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     plan = Plan(
         manifest=manifest,
         catalog=catalog,
-        digest=plan_digest(manifest, used, templates.files, catalog.own, _uploads(steps)),
+        digest=plan_digest(
+            manifest, used, templates.files, _own_operations(manifest, catalog), _uploads(steps)
+        ),
         run_values=used,
         included=templates.files,
         files=files,
@@ -197,7 +206,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         warnings=[
             *manifest.warnings,
             *_misread_includes(manifest, templates),
-            *rate_warnings(manifest, catalog),
+            *rate_warnings(manifest, _named(manifest, catalog)),
             *cut_texts(manifest, catalog),
             *_once(warning for compiled in steps for warning in compiled.warnings),
         ],
@@ -273,9 +282,21 @@ def _compiled(
     return steps, problems
 
 
+def called(manifest: Manifest, catalog: Catalog) -> Iterator[Operation]:
+    """Every operation that a step may call."""
+    for step in manifest.steps:
+        yield from (catalog[name] for name in step.calls.operations)
+
+
+def _own_operations(manifest: Manifest, catalog: Catalog) -> dict[str, str]:
+    """The texts of the user's operation files that the steps use."""
+    families = {one.family for one in called(manifest, catalog)}
+    return {name: text for name, text in catalog.own.items() if name in families}
+
+
 def _uploads(steps: Iterable[CompiledStep]) -> dict[str, StepUploads]:
     return {
-        compiled.step.name: StepUploads(compiled.uploads.places, compiled.uploads_sha256())
+        compiled.step.name: StepUploads(compiled.upload_places, compiled.uploads_sha256())
         for compiled in steps
     }
 
@@ -326,7 +347,7 @@ def _price_problems(manifest: Manifest, faults: Iterable[Fault]) -> Iterator[Pro
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     """A limit in another currency than the prices would never be reached."""
-    currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
+    currencies = sorted({one.price.currency for one in called(manifest, catalog)})
     for name in ("max_cost", "confirm_above"):
         money = getattr(manifest.execution, name)
         if money is not None and currencies and currencies != [money.currency]:
@@ -346,3 +367,10 @@ def _key_problems(manifest: Manifest, templates: Templates) -> Iterator[Problem]
 def _misread_includes(manifest: Manifest, templates: Templates) -> Iterator[Problem]:
     for name, text in templates.files.items():
         yield from misread_problems(str(manifest.root / name), misread(text))
+
+
+def _named(manifest: Manifest, catalog: Catalog) -> Iterator[Operation]:
+    """The operations that steps name themselves; the others are known when rows are made."""
+    for step in manifest.steps:
+        if step.calls.model is None:
+            yield from (catalog[name] for name in step.calls.operations)

@@ -28,9 +28,11 @@ def plan_digest(
     own_operations: Mapping[str, str],
     uploads: Mapping[str, StepUploads],
 ) -> str:
-    """The digest of a pipeline. `uploads` are by step."""
+    """The digest of a pipeline.
+
+    `own_operations` are the user's files that are in use, by name; `uploads` are by step.
+    """
     sections = manifest.raw["steps"]
-    called = {step.operation for step in manifest.steps}
     source = {
         "format": FORMAT_VERSION,
         "name": manifest.name,
@@ -41,7 +43,7 @@ def plan_digest(
         },
         "run": dict(used),
         "included": dict(files),
-        "operations": {name: text for name, text in own_operations.items() if name in called},
+        "operations": dict(own_operations),
     }
     return canonical_sha256(tagged(source))
 
@@ -63,12 +65,14 @@ def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) 
     """What the digest counts of a step: files by their content, axes in their order."""
     matrix = section.get("matrix") or {}
     source = {
-        "operation": step.operation,
+        "operation": section["operation"],
         "matrix": [[key, _by_content(value, step.matrix)] for key, value in matrix.items()],
         "repeat": step.repeat,
         "body": _leaf_sources(step.body, (), uploads.places),
         "filename": section.get("filename"),
     }
+    if step.calls.model is not None:
+        source["model"] = step.calls.model.source
     return source if uploads.sha256 is None else {**source, "uploads": uploads.sha256}
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from dsrun.common.errors import FileLine, Problem, Rows
 from dsrun.common.pointer import KeyPath
 from dsrun.common.yaml_document import YamlDocument
-from dsrun.planning.compiled_step import CompiledStep, Finding, RowProblem
+from dsrun.manifest.matrix import OPERATION
+from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Clash
+from dsrun.planning.request_form import Finding, RowProblem
 
 MOST_BAD_JOBS = 10_000  # of one step; by then the message is clear
 _MOST_WORDS = 100  # groups of problems
@@ -145,6 +147,9 @@ def _place_in_manifest(
     step, document = compiled.step, compiled.document
     section = document.value["steps"][step.name]["matrix"]
     path: KeyPath
+    if name == OPERATION and name in positions:
+        place = document.place(("steps", step.name, OPERATION, positions[name]))
+        return FileLine(document.file, *place)
     if name not in positions:
         path = ("include", step.matrix.rule_of(first.row, name), name)
     else:

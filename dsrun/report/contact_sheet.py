@@ -5,10 +5,11 @@ Pictures and posters of videos are shown; other files are cards with their first
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,7 +18,14 @@ from dsrun.common.lockfile import read_lockfile
 from dsrun.common.media import MEDIA
 from dsrun.ledger import lookup
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import Shown, entries_of, gets_thumb, order_axes, thumb_of
+from dsrun.report.entries import (
+    Shown,
+    entries_of,
+    gets_thumb,
+    model_axis,
+    order_axes,
+    thumb_of,
+)
 from dsrun.report.results import iter_results
 from dsrun.report.sheet_places import (
     Cells,
@@ -101,12 +109,13 @@ def write_sheet(
     if form is None:
         allowed = ", ".join(filter(None, _FORMATS))
         raise UsageError(f"--sheet {path}: found {path.suffix}; allowed: {allowed}")
-    places = _places(view, run_dir)
+    entries = _entries(view, run_dir)
+    places = _places(view, entries)
     if not any(place.picture for place in places):
         raise UsageError(
             f"{run_dir} has no pictures, videos or texts, so there is no contact sheet"
         )
-    rows, cols = choose_axes(places, rows, cols)
+    rows, cols = choose_axes(places, rows, cols, models=model_axis(entries))
     cells = cells_of(places, rows, cols)
     labels = {key: labels_of(cell, (rows, cols)) for key, cell in cells.items()}
     grid = _fit(
@@ -123,9 +132,13 @@ def write_sheet(
     write_whole(path, [data.getvalue()])
 
 
-def _places(view: LedgerReader, run_dir: Path) -> list[Place]:
+def _entries(view: LedgerReader, run_dir: Path) -> list[dict[str, Any]]:
     entries = [entry for line in iter_results(view) for entry in entries_of(line)]
     order_axes(entries, read_lockfile(run_dir).get("manifest"))
+    return entries
+
+
+def _places(view: LedgerReader, entries: Iterable[dict[str, Any]]) -> list[Place]:
     asked = {job.job_id: job for job in lookup.asked_jobs(view)}
     catalog = load_catalog()
 

@@ -1,6 +1,6 @@
 """What a report shows: an entry for every row of the matrix, and advice on what failed."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -131,10 +131,40 @@ def entries_of(line: Json, *, again: str = "dsrun") -> Iterator[dict[str, Json]]
 def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] | None) -> None:
     """Put the axes of each entry in the order in which the manifest of the lock file has them."""
     sections = {} if manifest is None else manifest["steps"]
-    orders = {name: axis_names(step.get("matrix")) for name, step in sections.items()}
+    orders = {name: axis_names(step) for name, step in sections.items()}
     for entry in entries:
         axes, order = entry["axes"], orders.get(entry["step"], [])
         entry["axes"] = {name: axes[name] for name in (*order, *axes) if name in axes}
+
+
+def opening_of(entries: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """How a page is arranged at first: models side by side, where a step calls several."""
+    cols = model_axis(entries)
+    if cols is None:
+        return {}
+    others: dict[str, set[str]] = {}
+    for entry in entries:
+        for name, value in entry["axes"].items():
+            if name != cols and cols in entry["axes"]:
+                others.setdefault(name, set()).add(value)
+    rows = next((name for name, values in others.items() if len(values) > 1), "")
+    return {"cols": cols, "rows": rows}
+
+
+def model_axis(entries: Iterable[dict[str, Any]]) -> str | None:
+    """The axis that says which model makes a row, in the first step that calls several."""
+    steps: dict[str, dict[str, set[tuple[str, str]]]] = {}
+    for entry in entries:
+        axes = steps.setdefault(entry["step"], {})
+        model = str((entry.get("request") or {}).get("model", ""))
+        for name, value in entry["axes"].items():
+            axes.setdefault(name, set()).add((value, model))
+    for axes in steps.values():
+        for name, pairs in axes.items():
+            values, models = {value for value, _ in pairs}, {model for _, model in pairs}
+            if len(values) == len(models) == len(pairs) > 1:
+                return name
+    return None
 
 
 def files_with_thumb(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:

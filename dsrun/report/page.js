@@ -74,6 +74,8 @@ const axes = [...values.keys()]
   .sort((a, b) => isOwn(b) - isOwn(a));
 
 const state = { q: "", status: "", stars: false, rows: "", cols: "", split: "", filters: new Map() };
+const ARRANGED = ["rows", "cols", "split"];
+const opening = (name) => (axes.includes(data.opening[name]) ? data.opening[name] : "");
 let stars = new Set();
 let visible = [];
 let opened = -1;
@@ -82,8 +84,11 @@ const STORE = `dsrun-stars-${data.digest}`;
 
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
-  for (const name of ["q", "status", "rows", "cols", "split"]) state[name] = given.get(name) || "";
-  for (const name of ["rows", "cols", "split"]) if (!axes.includes(state[name])) state[name] = "";
+  for (const name of ["q", "status"]) state[name] = given.get(name) || "";
+  for (const name of ARRANGED) {
+    const asked = given.get(name);
+    state[name] = asked === null ? opening(name) : axes.includes(asked) ? asked : "";
+  }
   state.stars = given.get("only") === "stars";
   state.filters = new Map();
   for (const name of axes) {
@@ -102,7 +107,8 @@ function readAddress() {
 
 function writeAddress() {
   const now = new URLSearchParams();
-  for (const name of ["q", "status", "rows", "cols", "split"]) if (state[name]) now.set(name, state[name]);
+  for (const name of ["q", "status"]) if (state[name]) now.set(name, state[name]);
+  for (const name of ARRANGED) if (state[name] !== opening(name)) now.set(name, state[name]);
   if (state.stars) now.set("only", "stars");
   for (const [name, value] of state.filters) now.set(`f.${name}`, value);
   if (stars.size && stars.size <= MOST_IN_ADDRESS) now.set("stars", [...stars].join(","));
@@ -136,7 +142,7 @@ function draw() {
   const jobs = new Set(visible.map((card) => card.entry.job_id)).size;
   at("shown").textContent = `${visible.length} of ${cards.length} shown, ${jobs} ${jobs === 1 ? "job" : "jobs"}`;
   if (!visible.length) main.append(make("p", { className: "none" }, "Nothing fits. Reset shows all."));
-  at("reset").hidden = !(state.q || state.status || state.stars || state.rows || state.cols || state.split || state.filters.size);
+  at("reset").hidden = !(state.q || state.status || state.stars || ARRANGED.some((name) => state[name]) || state.filters.size);
   for (const chip of document.querySelectorAll(".chip")) {
     chip.setAttribute("aria-pressed", String(chip.dataset.status === state.status));
   }
@@ -468,7 +474,7 @@ function manifest() {
     if (!rows.size) continue;
     rows.delete("{}"); // a step without axes
     text += step;
-    if (rows.size) text += "    matrix:\n      include:\n";
+    if (rows.size) text += `    matrix:\n${data.picks.excludes[name] || ""}      include:\n`;
     for (const row of rows) text += `        - ${row}\n`;
   }
   return text;
@@ -617,7 +623,7 @@ addEventListener("scroll", () => {
 
 stars = readAddress();
 drawControls();
-at("more").open = Boolean(state.rows || state.cols || state.split || state.filters.size);
+at("more").open = Boolean(ARRANGED.some((name) => state[name] !== opening(name)) || state.filters.size);
 draw();
 showPicks();
 writeAddress();

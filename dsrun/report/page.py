@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -19,9 +20,13 @@ _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
 
 
 def build_page(
-    head: dict[str, Any], entries: Sequence[Json], manifest: dict[str, Any] | None
+    head: dict[str, Any],
+    entries: Sequence[Json],
+    manifest: dict[str, Any] | None,
+    *,
+    opening: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """The page. `head` is that of `head_of`; `manifest` is that of the lock file, or None."""
+    """The page. `manifest` is that of the lock file, or None; `opening`: its axes at first."""
     style, script = (read_page(name).decode() for name in ("page.css", "page.js"))
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -30,6 +35,7 @@ def build_page(
         "name": head["name"],
         "digest": head["digest"],
         "picks": picks_of(manifest),
+        "opening": dict(opening),
         "entries": entries,
     }
     # The template is ours, and the data has its markup escaped; autoescape does the rest.

@@ -10,6 +10,7 @@ from typing import Any
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
+from dsrun.manifest.matrix import OPERATION
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
 _WORDS = re.compile("y|n|yes|no|on|off|true|false|null", re.IGNORECASE).fullmatch
@@ -29,6 +30,8 @@ def yaml_text(value: Json) -> str:
 def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
     """The `head` and `steps` of a manifest as YAML, to which the page adds the rows of each step.
 
+    `excludes` take the place of the rows that a list of operations would make by itself.
+
     `manifest` comes from the lock file; None where there is none.
     """
     if not manifest:
@@ -39,7 +42,13 @@ def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
         name: "".join(_lines({name: {k: v for k, v in step.items() if k != "matrix"}}, "  "))
         for name, step in manifest["steps"].items()
     }
-    return {"head": _NOTE + "".join(_lines(head, "")) + "steps:\n", "steps": steps}
+    excludes = {
+        name: f"      exclude:\n        - {yaml_text({OPERATION: step[OPERATION]})}\n"
+        for name, step in manifest["steps"].items()
+        if isinstance(step.get(OPERATION), list)
+    }
+    head_text = _NOTE + "".join(_lines(head, "")) + "steps:\n"
+    return {"head": head_text, "steps": steps, "excludes": excludes}
 
 
 def _lines(mapping: dict[str, Any], indent: str) -> Iterator[str]:

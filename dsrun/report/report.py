@@ -14,7 +14,13 @@ from dsrun.common.shell import command_line
 from dsrun.common.units import duration_words
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import Entries, add_thumbs, files_with_thumb, order_axes
+from dsrun.report.entries import (
+    Entries,
+    add_thumbs,
+    files_with_thumb,
+    opening_of,
+    order_axes,
+)
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
 from dsrun.report.resuming import resuming_command
@@ -69,7 +75,8 @@ def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str
     thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
     head = _head(view, run_dir, lockfile, entries)
-    write_whole(page, [build_page(head, entries, lockfile.get("manifest"))])
+    opening = opening_of(entries)
+    write_whole(page, [build_page(head, entries, lockfile.get("manifest"), opening=opening)])
 
 
 def try_report(

@@ -63,8 +63,13 @@ def find_places(
             )
 
 
-def choose_axes(places: Sequence[Place], rows: str | None, cols: str | None) -> tuple[str, str]:
-    """The axes of rows and columns; those that are None are chosen. Raises UsageError."""
+def choose_axes(
+    places: Sequence[Place], rows: str | None, cols: str | None, *, models: str | None = None
+) -> tuple[str, str]:
+    """The axes of rows and columns; those that are None are chosen. Raises UsageError.
+
+    `models`: the axis of the models, where there are several; they stand side by side.
+    """
     axes = _axes_of(places)
     for option, name in (("--rows", rows), ("--cols", cols)):
         if name is not None and name not in axes:
@@ -77,6 +82,8 @@ def choose_axes(places: Sequence[Place], rows: str | None, cols: str | None) -> 
         """One value only, or a seed for each picture, which would make the sheet a diagonal."""
         return axes[name] == 1 or (name == "seed" and axes[name] == len(places))
 
+    if cols is None and models in axes and models != rows:
+        cols = models
     free = [name for name in sorted(axes, key=arranges_nothing) if name != rows]
     cols = cols or free[0]
     rows = rows or next(name for name in [*free, "step"] if name != cols)

@@ -50,7 +50,9 @@ def _silently(*forms: Schema) -> Schema:
 
 _DEFS: Schema = {
     "computed": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}),
+    "computed_or_null": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}, {"type": "null"}),
     "uploaded": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}),
+    "uploaded_or_null": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}, {"type": "null"}),
     "file": _mapping_of(
         "file",
         "Stands for the text of this file, which is a template too; "
@@ -61,10 +63,16 @@ _DEFS: Schema = {
         "A file of yours, which dsrun checks and uploads; relative to the manifest's folder.",
     ),
 }
-_COMPUTED: Schema = {"$ref": "#/$defs/computed"}
-_UPLOADED: Schema = {"$ref": "#/$defs/uploaded"}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+_COMPUTED = _ref("computed")
 # Two, since an editor writes a single one out as the only way to give a value.
 _TEMPLATE_SNIPPET = {"label": "{{ template }}", "body": '"{{ $1 }}"'}
+_MODEL_SNIPPET = {"label": "{{ model }}", "body": '"{{ model }}"'}
 _TEXT_SNIPPETS: list[Schema] = [
     _TEMPLATE_SNIPPET,
     {"label": "file: NAME", "body": {"file": "${1:prompts/prompt.j2}"}},
@@ -86,20 +94,24 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     defs = schema["$defs"]
     defs |= _DEFS
     step = defs["step"]
-    step["properties"]["operation"] |= _choice(known)
-    step["allOf"] = [*map(_branch, known), *_family_branches(known)]
+    one, several = step["properties"]["operation"]["anyOf"]
+    one |= _choice(known)
+    several["items"] |= _choice(known, families=False)
+    step["allOf"] = [*map(_branch, known), *_family_branches(known), *map(_listed, known)]
     for operation in known:
         for section in _sections(operation):
-            defs[_name(operation, section)] = _section(operation, section)
+            whole = defs[_name(operation, section)] = _section(operation, section)
+            defs[f"{_name(operation, section)}.fields"] = _fields(whole)
     return schema
 
 
-def _choice(operations: list[Operation]) -> Schema:
+def _choice(operations: list[Operation], *, families: bool = True) -> Schema:
+    """The names of a step's operation; in a list of them none stands for several models."""
     words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
-    families = _families(operations)
-    words += [f"{members[0].description} `model` says which." for members in families.values()]
+    further = _families(operations) if families else {}
+    words += [f"{members[0].description} `model` says which." for members in further.values()]
     return {
-        "enum": [*(item.name for item in operations), *families],
+        "enum": [*(item.name for item in operations), *further],
         "enumDescriptions": words,
         "markdownEnumDescriptions": words,
     }
@@ -115,13 +127,22 @@ def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
 
 
 def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
-    """A step may name the file and say the model; then it is as if it named the model."""
+    """A step may name the file and say the model; then it is as if it named the model.
+
+    A template may give the model, row by row.
+    """
     for name, members in _families(operations).items():
         chosen = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
-        models = {"enum": [item.name for item in members]}
+        names = {"title": "a model", "enum": [item.name for item in members]}
+        models = {"anyOf": [names, _COMPUTED], "defaultSnippets": [_MODEL_SNIPPET]}
         yield {
             "if": chosen,
             "then": {"required": ["model"], "properties": {"model": models}},
+        }
+        by_row = {"operation": {"const": name}, "model": _TEMPLATE}
+        yield {
+            "if": {"properties": by_row, "required": [*by_row]},
+            "then": _offered(members),
         }
         for item in members:
             both = {"operation": {"const": name}, "model": {"const": item.name}}
@@ -129,6 +150,31 @@ def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
                 "if": {"properties": both, "required": [*both]},
                 "then": _branch(item)["then"],
             }
+
+
+def _listed(operation: Operation) -> Schema:
+    """What a list of operations offers for one of them."""
+    has = {"type": "array", "contains": {"const": operation.name}}
+    chosen = {"properties": {"operation": has}, "required": ["operation"]}
+    return {"if": chosen, "then": _offered([operation])}
+
+
+def _offered(operations: list[Operation]) -> Schema:
+    """The fields of operations of which a row calls one: shown, and judged when rows are known."""
+    names: dict[str, list[Schema]] = {}
+    for operation in operations:
+        for section in _sections(operation):
+            names.setdefault(section, []).append(_ref(f"{_name(operation, section)}.fields"))
+    return {"properties": {name: {"allOf": refs} for name, refs in names.items()}}
+
+
+def _fields(section: Schema) -> Schema:
+    """The keys of a section with what they mean, and no rule."""
+    about = {
+        key: {word: field[word] for word in _ABOUT if word in field}
+        for key, field in section["properties"].items()
+    }
+    return {"properties": about}
 
 
 def _branch(operation: Operation) -> Schema:
@@ -171,7 +217,7 @@ def _short_fields(form: ShortForm) -> Schema:
         kind = {"type": ["array", "string"]} if part.is_many else {"type": "string"}
         fields[part.key] = {
             "markdownDescription": words,
-            "anyOf": [{"title": part.key, **kind}, _COMPUTED],
+            "anyOf": [{"title": part.key, **kind}, _ref("computed_or_null")],
         }
     return fields
 
@@ -199,11 +245,10 @@ def _part(
     if schema.get("type") == "object":
         judged = _object(operation, at, schema)
     elif isinstance(schema.get("items"), Mapping):
-        judged = {**_plain(schema), "items": _part(operation, (*at, "0"), schema["items"])}
+        item = _part(operation, (*at, "0"), schema["items"], needed=True)
+        judged = {**_plain(schema), "items": item}
     else:
         judged = _plain(schema)
-    if fill is not None and fill.derive and not needed:
-        judged["type"] = [judged["type"], "null"]  # null: derive none and send none
     part = {word: judged.pop(word) for word in _ABOUT if word in judged}
     if fill is not None and fill.derive is None:
         part["default"] = fill.value
@@ -213,7 +258,8 @@ def _part(
     )
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
-    other = _UPLOADED if is_upload else _COMPUTED
+    # Null sends nothing, so it may stand where nothing need be said.
+    other = _ref(("uploaded" if is_upload else "computed") + ("" if needed else "_or_null"))
     title = f"{operation.name} {dotted(at)}"
     return {**part, "anyOf": [{"title": title, **judged}, other]}
 
@@ -257,7 +303,7 @@ def _rule(schema: Mapping[str, Json]) -> Schema:
         inner = made.get(word)
         if isinstance(inner, dict) and "properties" in inner:
             inner["properties"] = {
-                key: {"anyOf": [{"title": key, **below}, _COMPUTED]}
+                key: {"anyOf": [{"title": key, **below}, _ref("computed_or_null")]}
                 for key, below in inner["properties"].items()
             }
     return made

@@ -30,11 +30,36 @@ def fill_request(request: Request, *, operation: Operation, replica: int) -> Non
             continue
         key = str(fill.at[-1])
         if fill.derive is None:
-            parent.setdefault(key, value)
+            if key not in parent and value is not None:
+                parent[key] = value
         elif key not in parent:
             parent[key] = _derive(fill, request, operation, replica)
         elif parent[key] is None:
             del parent[key]  # `seed: null` sends none
+
+
+def drop_nulls(request: Request, operation: Operation) -> list[KeyPath]:
+    """Take out every key whose value is null, which sends nothing; the nulls that are in lists.
+
+    What dsrun derives keeps its null until `fill_request` sees that none is wanted. A fixed fill
+    takes the place of a null: it says how many results are made and billed.
+    """
+    kept = {fill.at for fill in operation.fills if fill.derive}
+    in_lists: list[KeyPath] = []
+    _drop_nulls(request, (), kept, in_lists)
+    return in_lists
+
+
+def _drop_nulls(value: Any, at: KeyPath, kept: set[KeyPath], in_lists: list[KeyPath]) -> None:
+    if isinstance(value, dict):
+        for key in [key for key, item in value.items() if item is None]:
+            if (*at, key) not in kept and key != UPLOAD:
+                del value[key]
+    else:
+        in_lists += [(*at, index) for index, item in enumerate(value) if item is None]
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(item, dict | list):
+            _drop_nulls(item, (*at, key), kept, in_lists)
 
 
 def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:

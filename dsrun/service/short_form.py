@@ -45,6 +45,30 @@ class WrittenOut(NamedTuple):
 
     body: dict[str, Any]
     places: Mapping[KeyPath, KeyPath]
+    single: tuple[KeyPath, ...] = ()  # of the parts that a key gives alone, the last one first
+
+    def drop_empty(self, request: Any) -> tuple[KeyPath, ...]:
+        """Take out the parts whose value is null, which sends nothing; their paths."""
+        gone = [at for at in self.single if None in value_at(request, at).values()]
+        for *content, index in gone:
+            del value_at(request, tuple(content))[index]
+        return tuple(gone)
+
+    def null_items(self, request: Any) -> list[KeyPath]:
+        """Where the manifest has nulls in a list of parts, whose items cannot be left out."""
+        parts = {at: place for at, place in self.places.items() if isinstance(at[-1], int)}
+        return [
+            place
+            for at, place in parts.items()
+            if at not in self.single and None in value_at(request, at).values()
+        ]
+
+    def without(self, gone: Sequence[KeyPath]) -> "WrittenOut":
+        """The same for a request that lacks some parts."""
+        places = dict(self.places)
+        for at in gone:
+            places = dict(_closed_up(places, at))
+        return WrittenOut(self.body, places)
 
     def as_written(self, path: KeyPath) -> KeyPath:
         """The path in the manifest of what a path of the request names."""
@@ -66,11 +90,27 @@ def write_out(body: Mapping[str, Any], form: ShortForm | None) -> WrittenOut:
     made: dict[str, Any] = {**body, _INPUT: copy.deepcopy(dict(form.base)) | rest}
     places: dict[KeyPath, KeyPath] = {(_INPUT, key): (_INPUT, key) for key in rest}
     content = value_at(made, form.content)
+    single: list[KeyPath] = []
     for part, value, at in _items(written, form.parts):
         place = (*form.content, len(content))
+        if len(at) == len((_INPUT, part.key)):
+            single.insert(0, place)
         places[place] = places[(*place, part.becomes)] = at
         content.append({part.becomes: value})
-    return WrittenOut(made, places)
+    return WrittenOut(made, places, tuple(single))
+
+
+def _closed_up(
+    places: Mapping[KeyPath, KeyPath], gone: KeyPath
+) -> Iterator[tuple[KeyPath, KeyPath]]:
+    """The places where an item of a list is gone: what stood behind it has moved up."""
+    content, index = gone[:-1], int(gone[-1])
+    for path, written in places.items():
+        head, number, rest = path[: len(content)], path[len(content) :][:1], path[len(gone) :]
+        if head != content or not number or int(number[0]) < index:
+            yield path, written
+        elif int(number[0]) > index:
+            yield (*content, int(number[0]) - 1, *rest), written
 
 
 def _items(

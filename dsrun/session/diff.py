@@ -14,7 +14,7 @@ from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.ledger import lookup
 from dsrun.ledger.lookup import JobRecord
 from dsrun.ledger.reader import LedgerReader, NoLedger
-from dsrun.manifest.matrix import same
+from dsrun.manifest.matrix import OPERATION, same
 from dsrun.manifest.model import Text
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Difference, PlanDiff
@@ -98,7 +98,7 @@ class Changes:
     def _sources(self, job: Job, before: JobRecord, at: KeyPath, new: Any) -> Iterator[str]:
         step = self._steps[job.step]
         leaf = value_at(step.step.body, at)
-        if leaf is None and any(fill.at == at and fill.derive for fill in step.operation.fills):
+        if leaf is None and at in self._derived(job):
             yield "derived from the job"
             return
         found = list(self._of_template(step, leaf, job, before)) if isinstance(leaf, Text) else []
@@ -143,7 +143,8 @@ class Changes:
         for axis in step.step.matrix.axes:
             if name in axis.data:
                 return axis.data[name].name
-        return self._place("steps", step.step.name, "matrix", name)
+        below = () if name == OPERATION else ("matrix",)
+        return self._place("steps", step.step.name, *below, name)
 
     def _param_place(self, at: KeyPath) -> str:
         """`--set`, where the value is not the one that the manifest has."""
@@ -158,9 +159,13 @@ class Changes:
     def _of_request(self, job: Job, before: JobRecord) -> list[str]:
         step = self._steps[job.step]
         changes = list(_leaves(before.request, dict(job.request)))
-        derived = {fill.at for fill in step.operation.fills if fill.derive}
+        derived = self._derived(job)
         written = [change for change in changes if change[0] not in derived]
         return [self._of_leaf(step, *change) for change in written or changes]
+
+    def _derived(self, job: Job) -> set[KeyPath]:
+        """Where dsrun derives a value of the job's request."""
+        return {fill.at for fill in self._plan.catalog[job.operation].fills if fill.derive}
 
     def _of_leaf(self, step: CompiledStep, at: KeyPath, old: Any, new: Any) -> str:
         leaf = value_at(step.step.body, at)

@@ -144,13 +144,13 @@ def _at_a_time(operation: Operation, execution: Execution) -> int:
 
 
 def _loads(outlook: Outlook) -> list[_Load]:
-    """The sums of the steps, by operation."""
+    """The sums of all steps, by operation."""
     loads: dict[str, _Load] = {}
-    for step in outlook.steps.values():
-        before = loads.get(step.operation.name, _Load(step.operation, 0, 0))
-        under_way = sum(step.other[status] for status in _UNDER_WAY)
-        loads[step.operation.name] = _Load(
-            step.operation, before.to_send + step.to_send, before.under_way + under_way
+    for _, call in outlook.calls():
+        before = loads.get(call.operation.name, _Load(call.operation, 0, 0))
+        under_way = sum(call.other[status] for status in _UNDER_WAY)
+        loads[call.operation.name] = _Load(
+            call.operation, before.to_send + call.to_send, before.under_way + under_way
         )
     return list(loads.values())
 

@@ -71,7 +71,8 @@ def _step(plan: Plan, name: str) -> CompiledStep:
 def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     """Every text of the step, its place, and what it renders to."""
     step = _step(plan, facts["step"]).step
-    for text in iter_texts(step.body):
+    model = [] if step.calls.model is None else [step.calls.model]
+    for text in (*model, *iter_texts(step.body)):
         yield _place(plan, text) | {"value": value_at(facts["request"], text.at[2:])}
     if step.filename is not None:
         yield _place(plan, step.filename) | {"value": facts["filenames"]}
@@ -91,7 +92,7 @@ def _place(plan: Plan, text: Text) -> dict[str, Json]:
 def _added(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     """What dsrun has added to the request because the manifest does not say it."""
     step = _step(plan, facts["step"])
-    for fill in step.operation.fills:
+    for fill in plan.catalog[facts["operation"]].fills:
         value = value_at(facts["request"], fill.at)
         if value is not None and value_at(step.step.body, fill.at) is None:
             why = "derived from the job" if fill.derive else "always sent"

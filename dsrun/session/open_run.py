@@ -17,7 +17,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
-from dsrun.planning.plan import Plan
+from dsrun.planning.plan import Plan, called
 from dsrun.session.caching import Reuse
 from dsrun.session.host import Host
 from dsrun.session.options import RunOptions
@@ -110,7 +110,7 @@ async def open_run(
 async def _start_emulator(stack: AsyncExitStack, plan: Plan, *, quiet: bool) -> Settings:
     from dsrun.emulator import EmulatorOptions, start_emulator  # noqa: PLC0415  # start-up
 
-    own = plan.catalog.own_schemas({step.operation for step in plan.manifest.steps})
+    own = plan.catalog.own_schemas({one.name for one in called(plan.manifest, plan.catalog)})
     emulator = await start_emulator(EmulatorOptions(task_time_s=_EMULATED_TASK_S, operations=own))
     stack.push_async_callback(emulator.aclose)
     if not quiet:

@@ -1,6 +1,10 @@
-"""What a plan comes to: the jobs of each step by what would become of them, and their cost."""
+"""What a plan comes to: the jobs of each step by what would become of them, and their cost.
+
+A step may call several operations; each of them has its own sums.
+"""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dsrun.common.console import count_of
@@ -12,8 +16,11 @@ from dsrun.service.price import EXACT, UNKNOWN, weakest
 
 
 @dataclass(slots=True)
-class StepOutlook:
-    """Sums over the selected jobs of a step; `units` and cost are of those to send."""
+class CallOutlook:
+    """Sums over the selected jobs of a step that call one operation.
+
+    `units` and cost are of those to send.
+    """
 
     operation: Operation
     jobs: int = 0
@@ -50,38 +57,73 @@ class StepOutlook:
 
 
 class Outlook:
-    """The outlook of every step of a plan."""
+    """The outlook of every step of a plan, and of each operation that it calls."""
 
     def __init__(self, plan: Plan) -> None:
-        self.steps = {
-            step.name: StepOutlook(plan.catalog[step.operation]) for step in plan.manifest.steps
-        }
+        self._catalog = plan.catalog
+        self._steps: dict[str, dict[str, CallOutlook]] = {}
+        for step in plan.manifest.steps:
+            self._steps[step.name] = {}
+            for name in () if step.calls.model else step.calls.operations:
+                self.of(step.name, name)
+
+    @property
+    def steps(self) -> Mapping[str, Mapping[str, CallOutlook]]:
+        """By step, and then by operation."""
+        return self._steps
+
+    def of(self, step: str, operation: str) -> CallOutlook:
+        """What the jobs of a step come to that call an operation."""
+        calls = self._steps[step]
+        if operation not in calls:
+            calls[operation] = CallOutlook(self._catalog[operation])
+        return calls[operation]
+
+    def calls(self) -> Iterator[tuple[str, CallOutlook]]:
+        """Every step with each of its operations, in order."""
+        for step, calls in self._steps.items():
+            yield from ((step, call) for call in calls.values())
 
     def total(self, name: str) -> int:
         """The sum of a column: jobs, done, cached or to_send."""
-        return sum(getattr(step, name) for step in self.steps.values())
+        return sum_of((call for _, call in self.calls()), name)
 
     @property
     def other(self) -> Counter[JobStatus]:
-        return sum((step.other for step in self.steps.values()), Counter())
+        return sum((call.other for _, call in self.calls()), Counter())
 
     @property
     def costs(self) -> list[Money]:
         """By currency, in the order of the steps; empty where nothing is sent."""
-        return sum_money(step.cost for step in self.steps.values() if step.to_send)
+        return costs_of(call for _, call in self.calls())
 
     @property
     def unknown_words(self) -> str:
         """Of how many jobs nobody can tell the cost; an empty text for none."""
         parts = [
-            f"{count_of(step.unknown, 'job')} of {name} ({step.operation.name}: "
-            f"{step.operation.price})"
-            for name, step in self.steps.items()
-            if step.unknown
+            f"{count_of(call.unknown, 'job')} of {name} ({call.operation.name}: "
+            f"{call.operation.price})"
+            for name, call in self.calls()
+            if call.unknown
         ]
         return f"nobody can tell what it costs to send {', '.join(parts)}" if parts else ""
 
     @property
     def sure(self) -> str:
         """How sure the whole cost is: as sure as that of the least sure step."""
-        return weakest([step.sure for step in self.steps.values()])
+        return sure_of(call for _, call in self.calls())
+
+
+def sure_of(calls: Iterable[CallOutlook]) -> str:
+    """How sure the cost of all of these is."""
+    return weakest([call.sure for call in calls])
+
+
+def sum_of(calls: Iterable[CallOutlook], name: str) -> int:
+    """The sum of a column: jobs, done, cached, to_send or units."""
+    return sum(getattr(call, name) for call in calls)
+
+
+def costs_of(calls: Iterable[CallOutlook]) -> list[Money]:
+    """By currency; empty where nothing is sent."""
+    return sum_money(call.cost for call in calls if call.to_send)

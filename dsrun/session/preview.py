@@ -1,6 +1,6 @@
 """What a run would do: one pass over a plan, and how people and programs are shown it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,10 +19,12 @@ from dsrun.ledger.durations import task_times
 from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
+from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.own_limits import operation_notes
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
+from dsrun.service.operation import Operation
 from dsrun.service.request import part_request, price_of, ranges_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
@@ -34,7 +36,7 @@ from dsrun.session.estimate import (
     slow_services,
 )
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import Outlook, StepOutlook
+from dsrun.session.outlook import CallOutlook, Outlook, costs_of, sum_of, sure_of
 from dsrun.session.permit import notice_json
 from dsrun.storage.cache import ResultCache, read_cache
 from dsrun.storage.cache_index import CacheFault
@@ -70,6 +72,8 @@ class _Counted(Protocol):
     def step(self) -> str: ...
     @property
     def index(self) -> int: ...
+    @property
+    def operation(self) -> str: ...
     @property
     def units(self) -> int | None: ...
 
@@ -230,7 +234,7 @@ class Survey:
             state = states[job.job_id]
             status = self._status(state)
             self.files_missing += state.missing is not None
-            self.outlook.steps[job.step].add(
+            self.outlook.of(job.step, job.operation).add(
                 status,
                 units=job.units if state.part is None else state.part,
                 is_cached=state.is_cached,
@@ -422,7 +426,8 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,
         "estimated_by": survey.estimate.words,
-        "steps": {name: _step_json(step) for name, step in outlook.steps.items()},
+        "steps": {name: _step_json(calls, survey) for name, calls in outlook.steps.items()},
+        "by_model": _by_model(survey),
         "difference": _difference_json(survey),
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
         if survey.earlier
@@ -435,30 +440,59 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
 
 
 def _currency(survey: Survey) -> str:
-    prices = [step.operation.price for step in survey.outlook.steps.values()]
+    prices = [call.operation.price for _, call in survey.outlook.calls()]
     return prices[0].currency if prices else "CNY"
 
 
-def _step_json(step: StepOutlook) -> dict[str, Json]:
+_COLUMNS = ("jobs", "done", "cached", "to_send")
+
+
+def _step_json(calls: Mapping[str, CallOutlook], survey: Survey) -> dict[str, Json]:
+    """A step; with several operations, `operation` is their list, and there is no one price."""
+    names, prices = list(calls), [call.operation.price.as_json() for call in calls.values()]
     return {
-        "operation": step.operation.name,
-        "jobs": step.jobs,
-        "done": step.done,
-        "cached": step.cached,
-        "to_send": step.to_send,
-        "units": _counted(step),
-        "cost": step.cost.as_json(),
-        "cost_is": step.sure,
-        "price": step.operation.price.as_json(),
+        "operation": names[0] if len(names) == 1 else names,
+        **{name: sum_of(calls.values(), name) for name in _COLUMNS},
+        "units": _counted(calls.values()),
+        "cost": first_as_json(costs_of(calls.values()), currency=_currency(survey)),
+        "cost_is": sure_of(calls.values()),
+        "price": prices[0] if len(prices) == 1 else None,
     }
 
 
-def _counted(step: StepOutlook) -> Json:
+def _counted(calls: Collection[CallOutlook]) -> Json:
     """How many images, seconds or characters are paid for; null where they cost this or that."""
-    counted = step.operation.price.counted(step.units)
-    if counted is None:
+    counted = [call.operation.price.counted(call.units) for call in calls]
+    if None in counted or len({call.operation.price.unit for call in calls}) > 1:
         return None
-    return int(counted) if counted == int(counted) else float(counted)
+    total = sum(number for number in counted if number is not None)
+    return int(total) if total == int(total) else float(total)
+
+
+def _by_model(survey: Survey) -> dict[str, Json]:
+    """What each operation, of any step, comes to; its price, its rate and its running tasks."""
+    calls: dict[str, list[CallOutlook]] = {}
+    for _, call in survey.outlook.calls():
+        calls.setdefault(call.operation.name, []).append(call)
+    return {
+        name: {
+            **{column: sum_of(each, column) for column in _COLUMNS},
+            "units": _counted(each),
+            "cost": first_as_json(costs_of(each), currency=each[0].operation.price.currency),
+            "cost_is": sure_of(each),
+            "price": each[0].operation.price.as_json(),
+            **_limits_json(survey.plan.manifest.execution, each[0].operation),
+        }
+        for name, each in calls.items()
+    }
+
+
+def _limits_json(execution: Execution, operation: Operation) -> dict[str, Json]:
+    limits = execution.limits_of(operation.name, operation.limits)
+    return {
+        "rate": {"requests": limits.rate.requests, "per_s": limits.rate.per_s},
+        "running_tasks": limits.running_tasks,
+    }
 
 
 def _difference_json(survey: Survey) -> Json:

@@ -39,7 +39,7 @@ class _Line:
     name: str
     total: int
     spent: list[Money]
-    operations: set[str] = field(default_factory=set)
+    waiting: Counter[str] = field(default_factory=Counter)  # jobs not started, by operation
     bar: Any = None
     started: int = 0
     ended: Counter[str] = field(default_factory=Counter)
@@ -113,7 +113,9 @@ class Progress:
                 self._timer.cancel()
 
     def job_started(self, job: OpenJob) -> None:
-        self._lines[_step(job)].started += 1
+        line = self._lines[_step(job)]
+        line.started += 1
+        line.waiting[job.operation] -= 1
         self._show_now_and_then()
 
     def job_ended(self, job: OpenJob, result: JobResult | None) -> None:
@@ -197,19 +199,20 @@ class Progress:
     def _words(self, line: _Line) -> list[str]:
         """Most important first: a narrow terminal cuts off the last."""
         parts = [f"{line.ended[key]} {key}" for key in _UNHAPPY if line.ended[key]]
-        paces = [self._pace_of(name) for name in line.operations] if self._pace_of else []
+        paces = {name: self._pace_of(name) for name in line.waiting} if self._pace_of else {}
         if line.in_flight:
             parts.insert(0, self._time_to_go(line, paces))
             parts.append(f"{line.in_flight} in flight")
-        if any(pace.is_throttled for pace in paces):
+        if any(pace.is_throttled for pace in paces.values()):
             parts.append("throttled")
         if self._costs:
             parts += map(str, line.spent)
         return parts
 
-    def _time_to_go(self, line: _Line, paces: list[Pace]) -> str:
+    def _time_to_go(self, line: _Line, paces: Mapping[str, Pace]) -> str:
         """Estimated from the pace so far, but no less than the rate limits need."""
-        least = max((pace.interval_s for pace in paces), default=0.0) * (line.total - line.started)
+        waits = (pace.interval_s * line.waiting[name] for name, pace in paces.items())
+        least = max(waits, default=0.0)
         elapsed = self._clock.monotonic() - self._began_at
         by_now = elapsed / line.done * (line.total - line.done) if line.done else 0.0
         seconds = round(max(least, by_now))
@@ -253,12 +256,12 @@ def _unbroken(before: int, now: int) -> str:
 
 
 def _lines(totals: list[StepTotal]) -> dict[str, _Line]:
-    shared = _Line(_SHARED, 0, []) if len(totals) > _MOST_BARS else None
-    lines = {}
+    shared = _Line(_SHARED, 0, []) if len({item.step for item in totals}) > _MOST_BARS else None
+    lines: dict[str, _Line] = {}
     for item in totals:
-        line = shared or _Line(item.step, 0, [])
+        line = shared or lines.get(item.step) or _Line(item.step, 0, [])
         line.total += item.jobs
-        line.operations |= item.operations
+        line.waiting.update(item.operations)
         line.spent = sum_money([*line.spent, *item.spent])
         lines[item.step] = line
     return lines

@@ -22,7 +22,7 @@ from dsrun.ledger.check import LostFacts
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
-from dsrun.planning.plan import Plan
+from dsrun.planning.plan import Plan, called
 from dsrun.planning.selection import Chooser
 from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
@@ -93,7 +93,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
 
 
 def _check_currency(plan: Plan, max_cost: Money | None) -> None:
-    known = {plan.catalog[step.operation].price.currency for step in plan.manifest.steps}
+    known = {one.price.currency for one in called(plan.manifest, plan.catalog)}
     if max_cost is not None and known != {max_cost.currency}:
         raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
 
@@ -123,7 +123,7 @@ def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Mon
 
 def _may_be_unbounded(plan: Plan, options: RunOptions) -> bool:
     """Whether there is a max_cost, and a price that may not be known before the answer."""
-    used = (step.operation.price for step in plan.steps)
+    used = (operation.price for step in plan.steps for operation in step.operations)
     return max_cost_of(plan, options) is not None and any(price.steady is None for price in used)
 
 

@@ -621,3 +621,52 @@ class TestKinds:
             "() => document.querySelector('article audio').currentTime > 0"
         )
         assert reader.complaints == []
+
+
+COMPARE = """
+steps:
+  compare:
+    operation: [wan2.6-t2i, qwen-image-plus, wanx-v1]
+    matrix: {light: [at noon], thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }} {{ light }}"}
+"""
+
+
+def heads(reader, scope):
+    return reader.page.locator(f".sheet th[scope={scope}]").all_inner_texts()
+
+
+@pytest.fixture
+def compared(work, emulator):
+    assert dsrun(work, work.pipeline(COMPARE)).code == 0
+    return work.run_dir() / "report.html"
+
+
+def test_a_step_on_several_models_opens_with_the_models_as_columns(read, compared):
+    reader = read(compared)
+    assert heads(reader, "col") == ["wan2.6-t2i", "qwen-image-plus", "wanx-v1"]
+    assert heads(reader, "row") == ["a lamp", "a boat"]
+    assert reader.complaints == []
+
+
+def test_another_arrangement_than_the_first_is_in_the_address(read, compared):
+    reader = read(compared)
+    assert "cols" not in reader.page.url
+    reader.choose("Rows", "")
+    reader.choose("Columns", "")
+    assert reader.page.locator(".sheet").count() == 0
+    again = read(compared.as_uri() + "#" + reader.page.url.partition("#")[2])
+    assert again.page.locator(".sheet").count() == 0
+
+
+def test_starred_rows_of_several_operations_are_the_same_jobs(read, compared, work):
+    reader = read(compared)
+    picks = reader.page.locator(".pick")
+    for number in (0, 1, 5):
+        picks.nth(number).click()
+    reader.saved("Save manifest").save_as(work.folder / "picks.yaml")
+    plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
+    lines = (compared.parent / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    ids = {json.loads(line)["job_id"] for line in lines}
+    assert (plan["jobs"], plan["to_send"]) == (3, 0)
+    assert {job["job_id"] for job in plan["job_list"]} < ids

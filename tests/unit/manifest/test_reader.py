@@ -28,7 +28,7 @@ def test_a_manifest_in_full(tmp_path):
     (step,) = manifest.steps
     assert (manifest.name, manifest.params, manifest.root) == ("test", {"tone": "soft"}, tmp_path)
     assert manifest.source == text.encode()
-    assert (step.name, step.operation, step.repeat) == ("s", "wanx-v1", 2)
+    assert (step.name, step.calls.one, step.repeat) == ("s", "wanx-v1", 2)
     assert step.body == {
         "input": {"prompt": Text(source="{{ a }}", at=("steps", "s", "input", "prompt"))},
         "parameters": {"n": 2},

@@ -116,3 +116,10 @@ def test_axes_are_chosen_in_the_order_of_the_matrix_even_one_named_seed():
 def test_an_axis_that_is_not_there_is_told():
     with pytest.raises(UsageError, match=r"--cols lok: .*mean look\?\); allowed: look, step"):
         choose_axes(places(entry(0, 0, look="a")), None, "lok")
+
+
+def test_models_stand_side_by_side_unless_another_axis_is_asked_for():
+    some = places(entry(0, 0, thing="x", m="one"), entry(1, 0, thing="y", m="two"))
+    assert choose_axes(some, None, None, models="m") == ("thing", "m")
+    assert choose_axes(some, None, "thing", models="m") == ("m", "thing")
+    assert choose_axes(some, "m", None, models="m") == ("m", "thing")

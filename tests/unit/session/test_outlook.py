@@ -31,7 +31,8 @@ def outlook_of(plan, statuses, **more):
     outlook = Outlook(plan)
     for status, count in statuses.items():
         for _ in range(count):
-            outlook.steps["s"].add(status, units=2, **more)
+            name = plan.manifest.steps[0].calls.operations[0]
+            outlook.of("s", name).add(status, units=2, **more)
     return outlook
 
 
@@ -55,7 +56,7 @@ def test_operations_run_side_by_side_and_the_slowest_bounds(tmp_path):
     plan = plan_of(tmp_path, TWO)
     outlook = outlook_of(plan, {JobStatus.PENDING: 21})
     for _ in range(21):
-        outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+        outlook.of("voices", "qwen-voice-design").add(JobStatus.PENDING, units=1)
     assert shortest_time(plan, outlook) == (9.5, "wanx-v1: 2 requests a second")
     assert [cost.amount for cost in outlook.costs] == [Decimal("10.92")]
 
@@ -106,7 +107,7 @@ def test_a_likely_time_counts_the_tasks_that_run_at_a_time(tmp_path, jobs, execu
 def test_a_likely_time_is_that_of_the_slowest_operation(tmp_path):
     plan = plan_of(tmp_path, TWO)
     outlook = outlook_of(plan, {JobStatus.PENDING: 2})
-    outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+    outlook.of("voices", "qwen-voice-design").add(JobStatus.PENDING, units=1)
     times = {"wanx-v1": TaskTime(12.0, 40), "qwen-voice-design": TaskTime(30.0, 1)}
     assert likely_time(plan, outlook, times) == (
         30.0,
@@ -125,6 +126,6 @@ def test_as_many_calls_at_once_as_the_window_and_the_concurrency_allow(
     plan = plan_of(tmp_path, TWO + "execution: {submit_window: 4, rate: 100/s}\n")
     outlook = Outlook(plan)
     for _ in range(12):
-        outlook.steps["voices"].add(JobStatus.PENDING, units=1)
+        outlook.of("voices", "qwen-voice-design").add(JobStatus.PENDING, units=1)
     times = {"qwen-voice-design": TaskTime(30.0, 9)}
     assert likely_time(plan, outlook, times, concurrency=concurrency).seconds == seconds

@@ -36,9 +36,9 @@ def total(step, jobs, *, operation="wanx-v1", spent="0"):
     return StepTotal(step, frozenset([operation]), jobs, (paid,))
 
 
-def job(step):
+def job(step, *, operation="wanx-v1"):
     return OpenJob(
-        job_id="a" * 64, operation="wanx-v1", body=b"{}", status=JobStatus.PENDING, task_id=None,
+        job_id="a" * 64, operation=operation, body=b"{}", status=JobStatus.PENDING, task_id=None,
         submitted_at=None, attempts=0, stems=((f"{step}/name",),),
     )  # fmt: skip
 
@@ -90,6 +90,23 @@ def test_the_time_to_go_is_what_the_rate_asks_for_and_at_least_as_until_now(cloc
         clock.at += 1
         shown.job_started(job("posters"))
     assert stream.last["posters"] == "1/100, 2:46:39 to go, 2 in flight, throttled"
+
+
+def test_the_operations_of_a_step_share_its_bar_each_at_its_own_pace_and_price(clock):
+    stream = Terminal()
+    totals = [total("posters", 10, operation="slow", spent="1"), total("posters", 90)]
+    totals[0] = totals[0]._replace(unit_price=Decimal(2))
+    shown = progress(totals, clock, stream)
+    shown.watch(lambda name: Pace(interval_s=5.0 if name == "slow" else 0.1, is_throttled=False))
+    with shown:
+        shown.job_started(job("posters", operation="slow"))
+        clock.at += 1
+        shown.job_started(job("posters"))
+        assert stream.last["posters"] == "0/100, 0:45 to go, 2 in flight, 1 CNY"
+        shown.job_ended(job("posters"), SUCCEEDED)
+        clock.at += 1
+        shown.job_ended(job("posters", operation="slow"), SUCCEEDED)
+    assert stream.last["posters"] == "2/100, 5.32 CNY"
 
 
 def test_a_job_that_is_left_is_not_done(clock):

@@ -1,0 +1,240 @@
+"""The requests of one operation, as the texts of a step give them, row by row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from dsrun.common.credential import holds_key
+from dsrun.common.digest import NotCanonical, canonical_json, json_text
+from dsrun.common.errors import ManifestError, Problem
+from dsrun.common.models import Job, Json
+from dsrun.common.pointer import KeyPath, dotted, holder_at, value_at
+from dsrun.common.yaml_document import YamlDocument
+from dsrun.manifest.matrix import Row
+from dsrun.manifest.model import Step
+from dsrun.manifest.spelling import NoText
+from dsrun.planning.compiled_text import (
+    Builder,
+    Failures,
+    TextCompiler,
+    TextFailure,
+    name_known,
+)
+from dsrun.planning.job_index import Seeds
+from dsrun.planning.uploads import Taken, UploadFields, UploadFiles
+from dsrun.service.catalog import Catalog
+from dsrun.service.operation_file import constants
+from dsrun.service.request import drop_nulls, fill_request, laid_over
+from dsrun.service.short_form import MixedForms, WrittenOut, write_out
+
+_IN_LIST = (
+    "found null in a list; elsewhere a null sends nothing, but here it would move the others; "
+    "allowed: a value"
+)
+
+
+class Finding(NamedTuple):
+    """A problem of a job, with the rule that it breaks, by which equal ones are grouped.
+
+    `size` is the number that a limit was held against.
+    """
+
+    rule: str
+    problem: Problem
+    size: float | None = None
+
+
+class RowProblem(Exception):
+    """A row gives no valid job. `index` is the job's within its step."""
+
+    def __init__(
+        self, problems: list[Finding], *, index: int = 0, row: Mapping[str, Json] | None = None
+    ) -> None:
+        super().__init__()
+        self.problems = problems
+        self.index = index
+        self.row = row or {}
+
+
+class Made(NamedTuple):
+    """A request, the files that it uploads, and what of its short form has sent nothing."""
+
+    request: dict[str, Json]
+    taken: Taken
+    gone: Sequence[KeyPath] = ()
+
+
+class RequestForm:
+    """Makes the requests of one operation."""
+
+    def __init__(
+        self,
+        step: Step,
+        name: str,
+        *,
+        catalog: Catalog,
+        document: YamlDocument,
+        files: UploadFiles,
+        texts: TextCompiler,
+    ) -> None:
+        """Raises ManifestError where a template cannot be compiled."""
+        self.operation = catalog[name]
+        self.uploads = UploadFields(self.operation.uploads, files)
+        self._step = step
+        self._document = document
+        self._texts = texts
+        self._seed_key = _key_of(self.operation.main.seed)
+        self._count_key = _key_of(self.operation.main.count)
+        self._validator = catalog.validator(name)
+        schema = self.operation.schema
+        parts: dict[KeyPath, Builder] = {}
+        self._out = self._written_out()
+        self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)
+        self._upload_parts = {at: part for at, part in parts.items() if at in self.uploads.places}
+        if texts.problems:
+            raise ManifestError(texts.problems)
+
+    def _written_out(self) -> WrittenOut:
+        """The step's request as the API documents it. Raises ManifestError."""
+        try:
+            return write_out(self._step.body, self.operation.short)
+        except MixedForms as error:
+            at = ("steps", self._step.name, "input")
+            raise ManifestError([self._document.problem(at, str(error))]) from error
+
+    def make(self, variables: dict[str, Any]) -> Made:
+        """The request that the manifest's texts give in a row. Raises RowProblem."""
+        failures = Failures()
+        request: dict[str, Json] = self._build(variables, failures)
+        if failures:
+            raise RowProblem(self._failed(request, failures, variables))
+        if self._texts.has_null or failures.may_hold_null:
+            return self._without_nulls(request)
+        return Made(request, self.uploads.take(request))
+
+    def _without_nulls(self, request: dict[str, Json]) -> Made:
+        """A null sends nothing. Raises RowProblem for one in a list."""
+        nulls = self._out.null_items(request)
+        gone = self._out.drop_empty(request)
+        out = self._out.without(gone) if gone else self._out
+        nulls += (out.as_written(at) for at in drop_nulls(request, self.operation))
+        made = Made(request, self.uploads.take(request), gone)
+        if nulls:
+            raise RowProblem(self._null_findings(nulls, made))
+        return made
+
+    def is_valid(self, made: Made) -> bool:
+        return not made.taken.bad and self._validator.is_valid(made.request)
+
+    def canonical(self, made: Made, row: Row, replica: int) -> bytes:
+        """The canonical JSON of a request, with all that dsrun adds to it. Raises RowProblem."""
+        try:
+            fill_request(made.request, operation=self.operation, replica=replica)
+            body = canonical_json(made.request)
+        except NotCanonical as error:
+            words = f"cannot be sent as JSON: {error}"
+            other = self._row_problem("canonical", (), words)
+            raise RowProblem(self._other_findings(made, replica) or other.problems) from error
+        if holds_key(body) or holds_key(json_text(row)):
+            words = "the row, or its request, holds the API key; no pipeline may send it"
+            raise self._row_problem("key", (), words)
+        return body
+
+    def findings(self, made: Made) -> Iterator[Finding]:
+        """What is wrong with a request."""
+        out = self._out.without(made.gone) if made.gone else self._out
+        for bad in made.taken.bad:
+            yield Finding(bad.rule, self._problem(bad.at, bad.message))
+        for broken in self._validator.problems(made.request):
+            problem = self._problem(
+                out.as_written(broken.path), broken.message, of_key=broken.of_key
+            )
+            yield Finding(broken.rule, problem, broken.size)
+
+    def upload_contents(self, variables: Mapping[str, Any]) -> list[str]:
+        """SHA-256 of every file that the job of a row uploads; empty for a bad one."""
+        values = {}
+        for at, build in self._upload_parts.items():
+            failures = Failures()
+            value = build(variables, failures)
+            if not failures:
+                values[at] = value
+        return self.uploads.contents(values)
+
+    def seeds(self, job: Job) -> Seeds | None:
+        """The seeds that a job asks for; None where it names none."""
+        seed = value_at(job.request, self.operation.main.seed)
+        if type(seed) is not int and not isinstance(seed, float):
+            return None
+        # No text of the body can hold these: its quotes are escaped there.
+        body = job.body.replace(self._seed_key + b"%d" % seed, b"", 1)
+        body = body.replace(self._count_key + b"%d" % len(job.stems), b"", 1)
+        key = hash((self.operation.name, body))
+        return Seeds(key, int(seed), len(job.stems), self._step.name, job.replica)
+
+    def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
+        return RowProblem([Finding(rule, self._problem(at, message))])
+
+    def _problem(self, at: KeyPath, message: str, *, of_key: bool = False) -> Problem:
+        return self._document.problem(("steps", self._step.name, *at), message, of_key=of_key)
+
+    def _failed(
+        self, request: dict[str, Json], failures: Failures, variables: dict[str, Any]
+    ) -> list[Finding]:
+        """What is wrong with each failed text, and with the rest of the request."""
+        made, replica = Made(request, self.uploads.take(request)), variables["job"]["replica"]
+        # What follows from a text that failed is no problem of its own, and is told only while
+        # null stands in its place, or only while nothing does.
+        with_null = self._other_findings(made, replica)
+        for failure in failures:
+            _take_out(request, failure.text.at[2:])
+        without = {
+            (finding.rule, finding.problem.where) for finding in self._other_findings(made, replica)
+        }
+        places = {dotted(failure.text.at) for failure in failures}
+        rest = [
+            finding
+            for finding in with_null
+            if finding.problem.where not in places
+            and (finding.rule, finding.problem.where) in without
+        ]
+        return [*(text_finding(self._texts, failure, variables) for failure in failures), *rest]
+
+    def _null_findings(self, places: Sequence[KeyPath], made: Made) -> list[Finding]:
+        """The nulls that stand in lists, and what else is wrong with the request."""
+        nulls = [Finding("null", self._problem(at, _IN_LIST)) for at in dict.fromkeys(places)]
+        told = {finding.problem.where for finding in nulls}
+        rest = (item for item in self.findings(made) if item.problem.where not in told)
+        return [*nulls, *rest]
+
+    def _other_findings(self, made: Made, replica: int) -> list[Finding]:
+        """What is wrong with a request, except that it lacks what dsrun would add."""
+        with suppress(NotCanonical):  # the value that has no JSON is among the problems
+            fill_request(made.request, operation=self.operation, replica=replica)
+        added = {dotted(("steps", self._step.name, *fill.at)) for fill in self.operation.fills}
+        return [
+            finding
+            for finding in self.findings(made)
+            if not (finding.rule.startswith("required") and finding.problem.where in added)
+        ]
+
+
+def text_finding(
+    texts: TextCompiler, failure: TextFailure, variables: Mapping[str, Any]
+) -> Finding:
+    problem = texts.problem(failure.text, failure.error)
+    cause = failure.error.__cause__
+    rule = f"no text: {cause.kind}" if isinstance(cause, NoText) else "template"
+    return Finding(rule, name_known(problem, variables, failure.text.source))
+
+
+def _key_of(at: KeyPath | None) -> bytes:
+    """How the key of a number begins in canonical JSON."""
+    return b'"%s":' % str(at[-1]).encode() if at else b"\0"
+
+
+def _take_out(request: Any, at: KeyPath) -> None:
+    """Remove a key of a request; an item of a list stays, or the others would move."""
+    holder = holder_at(request, at)
+    if isinstance(holder, dict):
+        holder.pop(str(at[-1]), None)
