@@ -3,6 +3,7 @@
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,13 @@ def poster_of(path: Path) -> Image.Image:
             stream = video.streams.video[0]
             if stream.width * stream.height > _MOST_PIXELS:
                 raise ValueError(f"{stream.width}x{stream.height} pixels are too many to show")
-            poster: Image.Image | None = None
-            for number, frame in enumerate(video.decode(stream)):
-                if number >= _MOST_FRAMES:
-                    break
-                if poster is None or (frame.time or 0.0) >= _AT_S:
-                    poster = frame.to_image()
+            frame = None
+            for frame in islice(video.decode(stream), _MOST_FRAMES):
                 if (frame.time or 0.0) >= _AT_S:
                     break
+            if frame is None:
+                raise ValueError("the video has no pictures")
+            poster: Image.Image = frame.to_image()
+            return poster.rotate(getattr(frame, "rotation", 0), expand=True)  # as it is shown
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"the video cannot be decoded: {error}") from error
-    if poster is None:
-        raise ValueError("the video has no pictures")
-    return poster

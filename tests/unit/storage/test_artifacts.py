@@ -98,3 +98,8 @@ async def test_a_file_of_somebody_else_under_that_name_is_none(tmp_path, store, 
     assert found is None or media == "audio"  # whose answers are believed about it
     path.write_bytes(data)
     assert store.find(("a/b",), media=media, undo=untagged).sha256 == sha256(data)
+
+
+async def test_a_text_of_an_answer_may_be_empty(tmp_path, store):
+    saved = await store.keep(store.incoming(), stems=("a/b",), media="text", in_answer=True)
+    assert (saved.size, (tmp_path / "run" / saved.paths[0]).read_bytes()) == (0, b"")
