@@ -1,8 +1,6 @@
 """Poster pictures of videos, where PyAV is installed (the extra `dsrun[video]`)."""
 
-from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,6 @@ from PIL import Image
 _AT_S = 0.1  # as the page shows a video that has no poster: the first picture may be black
 _MOST_FRAMES = 120
 _MOST_PIXELS = 4096 * 2304
-
-
-@cache
-def can_make_posters() -> bool:
-    return find_spec("av") is not None
 
 
 def poster_of(path: Path) -> Image.Image:
