@@ -8,7 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+_STRAIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+_TURNED = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 FILM = (Path(__file__).parent / "media/film.mp4").read_bytes()  # 320x180, 2 s, with sound
+
+_MATRIX_AT = FILM.index(_STRAIGHT, FILM.index(b"tkhd"))
+TURNED_FILM = FILM[:_MATRIX_AT] + _TURNED + FILM[_MATRIX_AT + len(_TURNED) :]  # 180x320
 
 
 def picture(kind="PNG", size=(64, 48)):

@@ -96,7 +96,7 @@ def identify(
     The arguments are those of `kind_of`.
     """
     kind = kind_of(head, media=media, declared=declared, in_answer=in_answer)
-    return Identified(kind, _picture_facts(head) if media == "image" else Facts())
+    return Identified(kind, _picture_facts(head) if MEDIA[media].is_picture else Facts())
 
 
 def kind_of(

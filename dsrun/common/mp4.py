@@ -17,7 +17,6 @@ class Movie(NamedTuple):
 
     duration_s: float | None
     size: tuple[int, int] | None
-    has_sound: bool
 
 
 class _Box(NamedTuple):
@@ -72,7 +71,6 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[_Box]:
 def _movie(index: bytes) -> Movie:
     duration: float | None = None
     size: tuple[int, int] | None = None
-    has_sound = False
     for name, content in _inside(index):
         if name == b"mvhd":
             duration = _duration(content) or duration
@@ -80,9 +78,8 @@ def _movie(index: bytes) -> Movie:
             duration = duration or _fragmented(content, index)
         elif name == b"trak":
             kind, pixels = _track(content)
-            has_sound = has_sound or kind == b"soun"
             size = size or (pixels if kind == b"vide" else None)
-    return Movie(duration, size, has_sound)
+    return Movie(duration, size)
 
 
 def _inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:

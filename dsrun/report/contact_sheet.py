@@ -240,7 +240,7 @@ def _place(
 def _words_of(run_dir: Path, file: Shown) -> str:
     """The first words of a text; of another file what it is."""
     if is_text(file.media):
-        return beginning(run_dir / file.path, _MOST_SIGNS)[0]
+        return beginning(run_dir / file.path, _MOST_SIGNS)[0] or "(empty)"
     length = "" if file.duration_s is None else f"{file.duration_s:.1f} s"
     pixels = f"{file.width}x{file.height}" if file.width else ""
     return "\n".join(filter(None, (MEDIA[file.media].name, length, pixels, _size_words(file.size))))

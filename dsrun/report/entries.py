@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
@@ -10,7 +12,6 @@ from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Json
 from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
-from dsrun.report.posters import can_make_posters
 from dsrun.storage.layout import THUMBS
 
 _RETRY = "`{again} --retry-failed` sends it again."
@@ -179,6 +180,12 @@ def gets_thumb(media_type: str) -> bool:
     """Whether a small picture can be made of such a file here."""
     medium = MEDIA.get(media_of(media_type))
     return medium is not None and (medium.is_picture or (medium.is_movie and can_make_posters()))
+
+
+@cache
+def can_make_posters() -> bool:
+    """Whether PyAV is installed, the extra `dsrun[video]`."""
+    return find_spec("av") is not None
 
 
 def shown(file: Mapping[str, Any]) -> Shown | None:

@@ -1,8 +1,7 @@
 """Poster pictures of videos, where PyAV is installed (the extra `dsrun[video]`)."""
 
-from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,6 @@ from PIL import Image
 _AT_S = 0.1  # as the page shows a video that has no poster: the first picture may be black
 _MOST_FRAMES = 120
 _MOST_PIXELS = 4096 * 2304
-
-
-@cache
-def can_make_posters() -> bool:
-    return find_spec("av") is not None
 
 
 def poster_of(path: Path) -> Image.Image:
@@ -27,16 +21,13 @@ def poster_of(path: Path) -> Image.Image:
             stream = video.streams.video[0]
             if stream.width * stream.height > _MOST_PIXELS:
                 raise ValueError(f"{stream.width}x{stream.height} pixels are too many to show")
-            poster: Image.Image | None = None
-            for number, frame in enumerate(video.decode(stream)):
-                if number >= _MOST_FRAMES:
-                    break
-                if poster is None or (frame.time or 0.0) >= _AT_S:
-                    poster = frame.to_image()
+            frame = None
+            for frame in islice(video.decode(stream), _MOST_FRAMES):
                 if (frame.time or 0.0) >= _AT_S:
                     break
+            if frame is None:
+                raise ValueError("the video has no pictures")
+            poster: Image.Image = frame.to_image()
+            return poster.rotate(getattr(frame, "rotation", 0), expand=True)  # as it is shown
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"the video cannot be decoded: {error}") from error
-    if poster is None:
-        raise ValueError("the video has no pictures")
-    return poster

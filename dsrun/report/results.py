@@ -16,6 +16,7 @@ from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
 
 Line = dict[str, Any]
+_FACTS = ("duration_s", "width", "height")  # of files
 
 
 def write_results(
@@ -27,9 +28,6 @@ def write_results(
             file.write((json_text(line) + "\n").encode())
             for read in readers:
                 read(line)
-
-
-_FACTS = ("duration_s", "width", "height")
 
 
 def iter_results(view: LedgerReader) -> Iterator[Line]:

@@ -27,8 +27,8 @@ def write(work):
     return writer
 
 
-def film(schema):
-    schema["x-dsrun"]["artifacts"]["media"] = "video"
+def scent(schema):
+    schema["x-dsrun"]["artifacts"]["media"] = "scent"
 
 
 def pictures_at_once(schema):
@@ -43,7 +43,7 @@ def uses(work, name, words="input: {prompt: a cat}", **more):
     return work.pipeline(steps + "".join(f"    {k}: {v}\n" for k, v in more.items()))
 
 
-@pytest.fixture(params=[film, pictures_at_once])
+@pytest.fixture(params=[scent, pictures_at_once])
 def refused(request, write):
     """The name of a file that dsrun cannot run."""
     return write("mine", WANX, request.param)
@@ -69,12 +69,12 @@ def test_a_file_that_cannot_be_run_is_refused_used_or_not(work, emulator, refuse
 @pytest.mark.parametrize("command", ["report", "verify", "ledger", "explain s/0", "status"])
 def test_a_run_made_before_it_came_can_still_be_looked_at(work, emulator, write, command):
     assert work.dsrun(uses(work, "wanx-v1")).code == 0
-    write("mine", WANX, film)
+    write("mine", WANX, scent)
     assert work.dsrun(*command.split(), work.run_dir()).code == 0
 
 
 def test_all_files_that_are_wrong_are_told_at_once(work, write):
-    files = [write("film", WANX, film), write("talk", VOICE, film)]
+    files = [write("scent", WANX, scent), write("talk", VOICE, scent)]
     (work.folder / "operations/broken.json").write_text("{", encoding="utf-8")
     outcome = work.dsrun("validate", uses(work, "wanx-v1"))
     assert outcome.code == 2

@@ -11,7 +11,7 @@ from PIL import Image
 from pyarrow import parquet
 from rocrate.rocrate import ROCrate
 
-from dsrun.report.posters import can_make_posters
+from dsrun.report.entries import can_make_posters
 from tests.files_of_kinds import FILES, FILM, picture
 from tests.studio import Studio, write_operations
 

@@ -11,7 +11,17 @@ from PIL import Image
 
 from dsrun.common.media import HEAD_BYTES, MEDIA, ArtifactInvalid, Facts, identify
 from dsrun.common.whole_files import examine
-from tests.files_of_kinds import CAPTIONS, FILES, FILM, JSON, TEXT, model, picture, sound
+from tests.files_of_kinds import (
+    CAPTIONS,
+    FILES,
+    FILM,
+    JSON,
+    TEXT,
+    TURNED_FILM,
+    model,
+    picture,
+    sound,
+)
 
 
 def box(name, content):
@@ -95,11 +105,7 @@ class TestVideo:
         assert identify(head, media="video").kind == ("video/quicktime", "mov")
 
     def test_a_film_on_its_side_is_as_wide_as_it_is_shown(self, facts_of):
-        straight = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-        turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
-        at = FILM.index(straight, FILM.index(b"tkhd"))
-        data = FILM[:at] + turned + FILM[at + len(turned) :]
-        assert facts_of(data, "video") == Facts(duration_s=2.0, width=180, height=320)
+        assert facts_of(TURNED_FILM, "video") == Facts(duration_s=2.0, width=180, height=320)
 
     @given(
         changes=st.lists(st.tuples(st.integers(0, len(FILM) - 1), st.integers(0, 255)), max_size=9)
