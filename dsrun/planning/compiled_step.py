@@ -21,7 +21,7 @@ from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
-from dsrun.service.request import artifact_count, fill_request, laid_over, price_of
+from dsrun.service.request import artifact_count, fill_request, laid_over, planned_units
 from dsrun.service.short_form import MixedForms, WrittenOut, write_out
 
 _MOST_ARTIFACTS = 1000  # of one request
@@ -147,7 +147,7 @@ class CompiledStep:
             request=request,
             body=body,
             stems=self._stems(variables, request, job_id),
-            units=price_of(request, self.operation),
+            units=planned_units(request, self.operation, seconds=self.uploads.seconds_of),
         )
 
     @property

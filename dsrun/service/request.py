@@ -82,10 +82,21 @@ def part_request(request: Request, operation: Operation, *, first: int, count: i
     return part
 
 
-def price_of(request: Json, operation: Operation, *, seconds: Seconds | None = None) -> int | None:
-    """What the request costs when all of it succeeds, in grains; None where nobody can tell."""
+def planned_units(
+    request: Json, operation: Operation, *, seconds: Seconds | None = None
+) -> int | None:
+    """What the request costs when all of it succeeds, in grains; None where nobody can tell.
+
+    `seconds` tells how long a file of the request plays.
+    """
     asked = artifact_count(request, operation)
     return operation.price.planned(request, asked=asked, seconds=seconds)
+
+
+def price_of(request: Json, operation: Operation) -> Decimal | None:
+    """What the request costs when all of it succeeds, in the operation's currency."""
+    units = planned_units(request, operation)
+    return None if units is None else operation.price.of(units).amount
 
 
 def bill_of(
