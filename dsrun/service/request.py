@@ -106,10 +106,13 @@ def bill_of(
     *,
     made: int,
     reserved: int = 0,
+    is_failed: bool = False,
 ) -> Bill:
     """What the answer to a request bills that `made` so many artifacts."""
     asked = artifact_count(request, operation)
-    return operation.price.billed(request, claimed, asked=asked, made=made, reserved=reserved)
+    return operation.price.billed(
+        request, claimed, asked=asked, made=made, reserved=reserved, is_failed=is_failed
+    )
 
 
 def _filled(fill: Fill, request: Request) -> Json:
