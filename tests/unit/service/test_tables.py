@@ -4,8 +4,10 @@ import orjson
 import pytest
 
 from dsrun.common.errors import ManifestError
-from dsrun.common.resources import iter_operation_files
+from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.service.catalog import load_catalog
+from dsrun.service.editor_schema import manifest_schema
+from dsrun.service.request import fill_request
 from dsrun.service.tables import Table, lookup, parse_table, specialised
 
 _RATES = {
@@ -141,3 +143,27 @@ def test_a_filled_value_may_be_a_table_and_a_null_fills_nothing(told):
     by["table"]["2"] = "yes"
     (where,) = told("1", fill | {"value": by})
     assert where == "x-dsrun.fill[1].value.table.2"
+
+
+def test_what_is_filled_is_looked_up_with_the_request(tmp_path):
+    schema = orjson.loads(dict(iter_operation_files())["wan-t2i"])
+    schema["properties"]["model"]["enum"] = ["plain", "wise"]
+    about = schema["x-dsrun"]
+    about["vary"], about["limits"] = [], {"requests": 1, "per_s": 1}
+    about["price"]["items"][0]["amount"] = "1"
+    at = "/parameters/prompt_extend"
+    value = {"by": ["/model", "/parameters/size"], "table": {"wise": {"512*512": True, "*": None}}}
+    value["table"]["plain"] = {"*": None}
+    about["fill"] = [{"at": "/parameters/n", "value": 1}, {"at": at, "value": value}]
+    (tmp_path / "mine.json").write_bytes(orjson.dumps(schema))
+    catalog = load_catalog(tmp_path)
+    for model, size, found in [
+        ("wise", "512*512", True),
+        ("wise", "9*9", None),
+        ("plain", "", None),
+    ]:
+        request = {"model": model, "parameters": {"size": size}}
+        fill_request(request, operation=catalog[model], replica=0)
+        assert request["parameters"].get("prompt_extend") == found
+    frame = orjson.loads(read_schema("frame.json"))
+    assert b"True when absent" in orjson.dumps(manifest_schema(frame, [catalog["wise"]]))
