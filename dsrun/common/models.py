@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ class UploadFile:
     size: int
     extension: str
     media_type: str
+    seconds: Decimal | None = None  # how long it plays, where its header tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

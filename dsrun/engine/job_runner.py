@@ -360,9 +360,15 @@ def _unsuccessful(answer: Failed | Gone, job: OpenJob, operation: Operation) -> 
         return JobResult(
             status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")
         )
-    status = JobStatus.CANCELLED if answer.is_cancelled else JobStatus.FAILED
-    bill = bill_of(orjson.loads(job.body), operation, answer.billed, made=0, reserved=job.planned)
-    return JobResult(status=status, error=answer.error, units=bill.units, warning=bill.warning)
+    if answer.is_cancelled:
+        return JobResult(status=JobStatus.CANCELLED, error=answer.error)
+    bill = bill_of(
+        orjson.loads(job.body), operation, answer.billed, made=0, reserved=job.planned,
+        is_failed=True,
+    )  # fmt: skip
+    return JobResult(
+        status=JobStatus.FAILED, error=answer.error, units=bill.units, warning=bill.warning
+    )
 
 
 def _first_seed(request: Json, operation: Operation) -> int | None:

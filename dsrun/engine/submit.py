@@ -23,7 +23,7 @@ from dsrun.service.classify import Decision, Verdict
 from dsrun.service.lists import TaskRow
 from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
-from dsrun.service.request import bill_of, price_of
+from dsrun.service.request import bill_of, planned_units
 
 
 class Submitted(NamedTuple):
@@ -369,7 +369,7 @@ class Submitter:
 
 def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
     """What the request of a job is expected to cost; zero where nobody can tell."""
-    units = price_of(orjson.loads(job.body), operation)
+    units = planned_units(orjson.loads(job.body), operation)
     return operation.price.of(job.planned if units is None else units).amount
 
 

@@ -283,8 +283,8 @@ class Ledger:
     ) -> None:
         """What a `sync` operation made and billed, before its file is written."""
         named = None if output is None else json_text(dict(output))
-        rebased, units = self._in_row(job, units)
-        await self._write(*rebased, Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
+        units = await self._in_row(job, units)
+        await self._write(Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
 
     async def record_refusal(
         self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
@@ -313,10 +313,9 @@ class Ledger:
         error = result.error
         code, message, kind = (error.code, error.message, error.kind) if error else (None,) * 3
         output = None if result.output is None else orjson.dumps(result.output).decode()
-        rebased, units = self._in_row(job, result.units)
+        units = await self._in_row(job, result.units)
         values = (job.job_id, result.status, output, code, message, kind, units, at)
         await self._write(
-            *rebased,
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
             self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
@@ -358,23 +357,27 @@ class Ledger:
             rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]
         await self._write(*rows)
 
-    def _in_row(self, job: OpenJob, units: int) -> tuple[Sequence[Statement], int]:
-        """Grains of the price of now, in those of a job's row, which may get finer for them."""
+    async def _in_row(self, job: OpenJob, units: int) -> int:
+        """Grains of the price of now, in those of a job's row.
+
+        The row may get finer ones for them. That is a commit of its own: it changes no amount.
+        """
         if not units or job.operation not in self._repriced:
-            return (), units
+            return units
         price, row = self._prices[job.operation], price_of_job(self.view, job.job_id)
         before, currency, is_paid = Decimal(row[0]), row[1], bool(row[2])
         if _is_priced(price, row[0], currency):
-            return (), units
+            return units
         if not is_paid:
             values = (str(price.grain), price.currency, units, job.job_id)
-            return [Statement(_PRICE_OF_NOW, values)], units
+            await self._write(Statement(_PRICE_OF_NOW, values))
+            return units
         if currency != price.currency:
-            return (), job.planned  # in another currency only the price of then can be told
+            return job.planned  # in another currency only the price of then can be told
         grain = common_grain(before, price.grain)
         factor = int(before / grain) if grain else 1
-        finer = Statement(_FINER, (str(grain), factor, job.job_id))
-        return [finer], units * (int(price.grain / grain) if grain else 1)
+        await self._write(Statement(_FINER, (str(grain), factor, job.job_id)))
+        return units * (int(price.grain / grain) if grain else 1)
 
     def _attempt(
         self,

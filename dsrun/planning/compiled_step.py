@@ -22,7 +22,7 @@ from dsrun.planning.request_form import Finding, RequestForm, RowProblem, text_f
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
-from dsrun.service.request import artifact_count, price_of
+from dsrun.service.request import artifact_count, planned_units
 
 _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 _MOST_ARTIFACTS = 1000  # of one request
@@ -169,7 +169,7 @@ class CompiledStep:
             request=request,
             body=body,
             stems=stems,
-            units=price_of(request, operation),
+            units=planned_units(request, operation, seconds=form.uploads.seconds_of),
         )
 
     def _form_of(self, row: Mapping[str, Json], variables: Mapping[str, Any]) -> RequestForm:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from dsrun.common.messages import json_type, show
 from dsrun.common.models import Json, UploadFile
 from dsrun.common.pointer import KeyPath, put_at, value_at
 from dsrun.common.user_files import UPLOAD_BYTES, Inputs, Unreadable, open_file
+from dsrun.common.wav import wav_seconds
 from dsrun.manifest.files import near_file
 from dsrun.service.operation import UploadField, Uploads
 from dsrun.service.request import BY_CONTENT, UPLOAD
@@ -138,6 +140,12 @@ class UploadFields:
             put_at(request, field.at, stand_in)
         return Taken(files, bad)
 
+    def seconds_of(self, value: Json) -> Decimal | None:
+        """How long the file plays that stands for a value of a canonical request."""
+        name = value.get(UPLOAD) if isinstance(value, dict) else None
+        file = self._files.by_content.get(str(name).removeprefix(BY_CONTENT))
+        return file.seconds if file else None
+
     def contents(self, values: Mapping[KeyPath, Json]) -> list[str]:
         """SHA-256 of the files among the values of upload fields; nothing for a bad one."""
         contents = []
@@ -175,12 +183,15 @@ def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path])
             data.seek(0)
             real = Path(os.path.realpath(path))
             media_type, extension = _check_content(data, name, field)
+            data.seek(0)
+            seconds = wav_seconds(data) if extension == "wav" else None
     except OSError as error:
         words = error.strerror or str(error)
         raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
     return UploadFile(
-        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type
-    )
+        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type,
+        seconds=None if seconds is None else Decimal(str(seconds)),
+    )  # fmt: skip
 
 
 def _check_size(size: int, name: str, field: UploadField) -> None:

@@ -7,7 +7,8 @@ from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.picture_size import size_words
 from dsrun.common.units import Rate
-from dsrun.service.operation import Limits, Operation
+from dsrun.service.operation import Fill, Limits, Operation
+from dsrun.service.tables import Table
 
 
 def limits_of(schema: Mapping[str, Json]) -> str:
@@ -26,6 +27,16 @@ def limits_of(schema: Mapping[str, Json]) -> str:
     if SIZE in schema:
         words.append(size_words(schema[SIZE]))
     return ", ".join(word for word in words if word)
+
+
+def fill_words(fill: Fill) -> str:
+    """What dsrun adds where a request has nothing: `1`, `720P or 1080P`, `derived`."""
+    if fill.derive:
+        return "derived"
+    if not isinstance(fill.value, Table):
+        return str(fill.value)
+    values = dict.fromkeys(str(leaf) for leaf in fill.value.leaves() if leaf is not None)
+    return " or ".join(values)
 
 
 def price_words(operation: Operation) -> str:

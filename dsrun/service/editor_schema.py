@@ -12,9 +12,10 @@ from typing import Any
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
-from dsrun.service.catalog_words import limits_of, price_words, rate_words
+from dsrun.service.catalog_words import fill_words, limits_of, price_words, rate_words
 from dsrun.service.operation import Fill, Operation
 from dsrun.service.short_form import ShortForm
+from dsrun.service.tables import Table
 
 Schema = dict[str, Any]
 
@@ -251,7 +252,7 @@ def _part(
         judged = _plain(schema)
     part = {word: judged.pop(word) for word in _ABOUT if word in judged}
     if fill is not None and fill.derive is None:
-        part["default"] = fill.value
+        part |= {} if isinstance(fill.value, Table) else {"default": fill.value}
     part["markdownDescription"] = _hover(operation, at, schema, fill)
     is_upload = operation.uploads is not None and any(
         field.at == at for field in operation.uploads.fields
@@ -267,7 +268,7 @@ def _part(
 def _hover(operation: Operation, at: KeyPath, schema: Mapping[str, Json], fill: Fill | None) -> str:
     facts = [limits_of(schema)]
     if fill is not None:
-        facts.append("derived when absent" if fill.derive else f"{fill.value} when absent")
+        facts.append(f"{fill_words(fill)} when absent")
     elif "default" in schema:
         default = schema["default"]
         told = default if isinstance(default, str) else json_text(default)

@@ -10,7 +10,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, pointer
-from dsrun.service.tables import row_of, specialised
+from dsrun.service.tables import is_table, row_of, specialised
 
 
 def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
@@ -41,7 +41,13 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     known = own["properties"]["model"]
     own["properties"]["model"] = {k: v for k, v in known.items() if k != "enum"} | {"const": model}
     rules = own["x-dsrun"].pop("vary", ())
-    own["x-dsrun"] = specialised(own["x-dsrun"], model)
+    written = own["x-dsrun"]
+    own["x-dsrun"] = specialised(written, model)
+    own["x-dsrun"]["fill"] = [
+        fill
+        for fill, table in zip(own["x-dsrun"]["fill"], written["fill"], strict=True)
+        if fill.get("value") is not None or not is_table(table.get("value"))
+    ]
     for rule in rules:
         _narrow(own, rule["at"], row_of(rule["table"], model))
     return own

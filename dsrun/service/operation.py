@@ -15,7 +15,7 @@ class Fill:
     """A value that dsrun adds to a request where the manifest gives none."""
 
     at: KeyPath
-    value: Json = None
+    value: Json = None  # or a Table, which gives None where nothing is sent
     derive: str | None = None  # "seed" or "name"
     span: KeyPath | None = None  # count of images that use seed, seed+1, ...
     length: int = 0  # of a derived name

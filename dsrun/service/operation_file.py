@@ -130,7 +130,7 @@ def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
     at = pointer(item["at"]) or ()
     return Fill(
         at=at,
-        value=item.get("value"),
+        value=parse_table(item.get("value"), lambda leaf: leaf),
         derive=item.get("derive"),
         span=pointer(item.get("span")),
         length=_whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),

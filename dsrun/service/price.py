@@ -20,7 +20,7 @@ from dsrun.service.tables import Table, lookup
 EXACT, AT_MOST, ABOUT, UNKNOWN = "exact", "at_most", "about", "unknown"
 SURE = (EXACT, AT_MOST, ABOUT, UNKNOWN)  # from the surest
 SIGNS = {EXACT: "=", AT_MOST: "≤", ABOUT: "≈"}
-MOST_GRAINS = 10**12  # of a job; sums of so many stay within SQLite's 64 bits
+MOST_GRAINS = 10**12 - 1  # of a job: twelve digits, so that sums stay within SQLite's 64 bits
 _MOST_UNITS = 10**9
 _LARGEST = 2**53  # of a float that is a number of something
 _PART = Decimal("0.000001")  # of a unit that may be billed: a second's
@@ -164,15 +164,18 @@ class Price:
 
     def billed(
         self, request: Json, claimed: Sequence[Decimal | None], *, asked: int, made: int,
-        reserved: int = 0,
+        reserved: int = 0, is_failed: bool = False,
     ) -> Bill:  # fmt: skip
         """What an answer bills, by item as it claims, for `made` of `asked` artifacts.
 
         What is beyond reason is not paid: that ends at what was asked for where the price is exact,
         and elsewhere far above it. `reserved`: what the plan knew, of files too, in grains.
+        `is_failed`: the task has failed, and made nothing.
         """
         total, warnings = 0, []
         for number, item in enumerate(self.items):
+            if is_failed and item.is_free_on_failure:
+                continue
             claim = claimed[number] if number < len(claimed) else None
             planned = self._units(item, request, asked, None)
             if planned is None and reserved:

@@ -116,10 +116,21 @@ def part_request(request: Request, operation: Operation, *, first: int, count: i
     return part
 
 
-def price_of(request: Json, operation: Operation, *, seconds: Seconds | None = None) -> int | None:
-    """What the request costs when all of it succeeds, in grains; None where nobody can tell."""
+def planned_units(
+    request: Json, operation: Operation, *, seconds: Seconds | None = None
+) -> int | None:
+    """What the request costs when all of it succeeds, in grains; None where nobody can tell.
+
+    `seconds` tells how long a file of the request plays.
+    """
     asked = artifact_count(request, operation)
     return operation.price.planned(request, asked=asked, seconds=seconds)
+
+
+def price_of(request: Json, operation: Operation) -> Decimal | None:
+    """What the request costs when all of it succeeds, in the operation's currency."""
+    units = planned_units(request, operation)
+    return None if units is None else operation.price.of(units).amount
 
 
 def bill_of(
@@ -129,10 +140,13 @@ def bill_of(
     *,
     made: int,
     reserved: int = 0,
+    is_failed: bool = False,
 ) -> Bill:
     """What the answer to a request bills that `made` so many artifacts."""
     asked = artifact_count(request, operation)
-    return operation.price.billed(request, claimed, asked=asked, made=made, reserved=reserved)
+    return operation.price.billed(
+        request, claimed, asked=asked, made=made, reserved=reserved, is_failed=is_failed
+    )
 
 
 def _filled(fill: Fill, request: Request) -> Json:

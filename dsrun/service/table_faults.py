@@ -84,8 +84,9 @@ def _model_faults(
                 words = f"found {show(name)}{nearest(name, models)}; allowed: a model of the file: "
                 yield Fault((*path, names), words + ", ".join((*models, OTHERS)))
     if OTHERS not in rows:
-        for missing in sorted(set(models) - set(keys_in(rows))):
-            yield Fault(path, f"has no row for {missing}, and none for `{OTHERS}`")
+        missing = [name for name in models if name not in keys_in(rows)]
+        if missing:
+            yield Fault(path, f"has no row for {', '.join(missing)}, and none for `{OTHERS}`")
 
 
 def _leaf_faults(
@@ -98,10 +99,13 @@ def _leaf_faults(
             continue
         tried: Any = copy.deepcopy(dict(schema))
         value_at(tried, path[:-1])[path[-1]] = leaf
-        for problem in frame.problems(tried):
-            if problem.path[: len(path)] == path:
-                place = (*path, *below, *problem.path[len(path) :])
-                yield Fault(place, problem.message)
+        found = [one for one in frame.problems(tried) if one.path[: len(path)] == path]
+        if any(one.path == (*path, "by") for one in found):  # taken for a table, which it is not
+            words = f"found {show(leaf)}; allowed: a value, since `by` names {len(table['by'])}"
+            yield Fault((*path, *below), words)
+            continue
+        for one in found:
+            yield Fault((*path, *below, *one.path[len(path) :]), one.message)
 
 
 def _may_give_none(fill: Mapping[str, Json]) -> bool:

@@ -25,7 +25,7 @@ from dsrun.planning.own_limits import operation_notes
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
 from dsrun.service.operation import Operation
-from dsrun.service.request import part_request, price_of, ranges_of
+from dsrun.service.request import part_request, planned_units, ranges_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import (
@@ -279,7 +279,7 @@ class Survey:
                     part_request(request, operation, first=first, count=count)
                     for first, count in ranges_of(indexes)
                 )
-                parts[job_id] = sum(price_of(each, operation) or 0 for each in asked)
+                parts[job_id] = sum(planned_units(each, operation) or 0 for each in asked)
         return parts
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:

@@ -10,7 +10,8 @@ class TestCatalog:
     def test_operations_show_limits_and_prices(self, work):
         outcome = work.dsrun("operations")
         assert (outcome.code, outcome.err) == (0, "")
-        for words in ("wanx-v1", "qwen-voice-design", "0.16 CNY", "0.2 CNY"):
+        source = "price of 2026-06: model price list, Beijing"
+        for words in ("wanx-v1", "qwen-voice-design", "0.16 CNY", "0.2 CNY", source):
             assert words in outcome.out
 
     def test_operations_speak_json(self, work):

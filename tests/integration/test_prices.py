@@ -3,6 +3,7 @@
 import copy
 import json
 import sqlite3
+import wave
 from contextlib import closing
 
 import orjson
@@ -18,6 +19,10 @@ CHARS = {
 SECONDS = {
     "unit": "second", "amount": {"by": ["/parameters/size"], "table": {"*": "0.6"}},
     "units": {"value": "/parameters/duration"}, "billed": ["/usage/zero", "/usage/duration"],
+}  # fmt: skip
+BY_CHANNEL = {
+    "unit": "second", "amount": "0.00008", "billed": ["/usage/duration"],
+    "units": {"media_seconds": "/input/sound", "times": {"items": "/parameters/channels"}},
 }  # fmt: skip
 
 
@@ -187,3 +192,39 @@ class TestOwnPrices:
         assert work.dsrun(work.pipeline(both, prices=own)).code == 0
         assert costs(work) == [0.16, 0.1, 0.1]
         assert work.dsrun("status", "demo.yaml", "--json").answer["cost"]["amount"] == 0.36
+
+
+class TestRecordings:
+    @pytest.fixture
+    def plan(self, work, film):
+        """Plan one request with this sound; the file `a.wav` plays 1.5 s."""
+        film(BY_CHANNEL)
+        path = work.folder / "operations/film.json"
+        schema = json.loads(path.read_text())
+        properties = schema["properties"]
+        properties["input"]["properties"]["sound"] = {"type": "string"}
+        channels = {"type": "array", "items": {"type": "integer"}}
+        properties["parameters"]["properties"]["channels"] = channels
+        field = {"at": "/input/sound", "media": "audio", "formats": ["wav"], "max_bytes": 10**6}
+        schema["x-dsrun"]["uploads"]["fields"] = [field]
+        path.write_text(json.dumps(schema))
+        with wave.open(str(work.folder / "a.wav"), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(2 * 12000))
+
+        def planner(sound, parameters="{}"):
+            words = f"input: {{prompt: a, sound: {sound}}}, parameters: {parameters}"
+            pipeline = work.pipeline(f"steps:\n  s: {{operation: film, {words}}}\n")
+            return work.dsrun("plan", pipeline, "--json").answer
+
+        return planner
+
+    def test_a_local_file_is_measured(self, plan):
+        answer = plan("{upload: a.wav}")
+        assert (answer["cost"]["amount"], answer["cost_is"]) == (0.00012, "exact")
+
+    def test_each_channel_is_paid_for(self, plan):
+        assert plan("{upload: a.wav}", "{channels: [0, 1]}")["cost"]["amount"] == 0.00024
+
+    def test_nobody_can_tell_of_an_address(self, plan):
+        assert plan("https://example.com/a.wav")["cost_is"] == "unknown"

@@ -27,8 +27,8 @@ def cost(of, request=None, *, asked=1, seconds=None):
     return None if grains is None else of.of(grains).amount
 
 
-def bill(of, claimed, request=None, *, asked=1, made=1, reserved=0):
-    units, warning = of.billed(request or {}, claimed, asked=asked, made=made, reserved=reserved)
+def bill(of, claimed, request=None, *, asked=1, made=1, **more):
+    units, warning = of.billed(request or {}, claimed, asked=asked, made=made, **more)
     return of.of(units).amount, warning
 
 
@@ -141,9 +141,10 @@ class TestBills:
             price(item({"count": True}, "0.003", free_on_failure=is_free))
             for is_free in (True, False)
         )
-        assert bill(free, [], made=0) == (0, "")
-        assert bill(paid, [], made=0) == (Decimal("0.003"), "")
-        assert bill(paid, [Decimal(0)], made=0) == (0, "")
+        assert bill(free, [], made=0, is_failed=True) == (0, "")
+        assert bill(free, [Decimal(1)], made=0, is_failed=True) == (0, "")
+        assert bill(paid, [], made=0, is_failed=True) == (Decimal("0.003"), "")
+        assert bill(paid, [Decimal(0)], made=0, is_failed=True) == (0, "")
 
     def test_each_item_has_its_own_figure(self):
         both = price(item({"tokens": ["/t"]}, "0.001"), item({"most": 10}, "0.002", sure="at_most"))
