@@ -8,6 +8,7 @@ from dsrun.common.clock import Clock
 from dsrun.common.units import Rate
 
 _LOOK_S = 60.0  # between two looks at what other runs have open: each opens their ledgers
+_SMALL = 8  # a run with less than this part of the limit open does not look: so many fit in
 _LOOK_AGAIN_S = 5.0  # where it leaves no room
 _MARGIN = 1 / 64  # as of a rate
 
@@ -58,6 +59,8 @@ class OpenTasks:
             self._changed.clear()
             await self._changed.wait()
         # Nobody tells us when a task of another run ends; one of ours may always be open.
+        if len(self._jobs) < self._most // _SMALL:
+            return
         self._look(every_s=_LOOK_S)
         while self._jobs and len(self._jobs) + self._others >= self._most:
             await self._clock.sleep(_LOOK_AGAIN_S)
