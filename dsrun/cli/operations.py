@@ -1,7 +1,7 @@
 """`dsrun operations`: the catalog with limits and prices; `dsrun operations NAME`: one of it."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -93,9 +93,8 @@ def _heading(family: str, item: Operation) -> str:
 
 def _say(text: str, *, indent: int = 0) -> None:
     """Prints a text in lines that fit a terminal."""
-    begin = " " * indent
-    for line in textwrap.wrap(text, _WIDTH, initial_indent=begin, subsequent_indent=begin):
-        answer(line)
+    for line in textwrap.wrap(text, _WIDTH - indent, break_on_hyphens=False):
+        answer(f"{' ' * indent}{line}")
 
 
 def _row(item: Operation) -> list[str]:
@@ -146,7 +145,7 @@ def _answer_one(item: Operation) -> None:
 
 def _entry(key: str, words: str, *, width: int = 8) -> None:
     """A key, and words beside it in a column of their own."""
-    lines = textwrap.wrap(words, _WIDTH - width - 1) or [""]
+    lines = textwrap.wrap(words, _WIDTH - width - 1, break_on_hyphens=False) or [""]
     if len(key) > width:
         answer(key)
         key = ""
@@ -160,24 +159,30 @@ def _all_fields(item: Operation) -> Iterator[tuple[str, str]]:
     for part in short_parts(item):
         several = " each" if part.is_many else ""
         yield f"input.{part.key}", f"short for a part {{{part.becomes}: ...}}{several}"
+    filled = {tuple(map(str, fill.at)) for fill in item.fills}
     for section in ("input", "parameters"):
-        yield from _fields(item.schema["properties"].get(section, {}), (section,))
+        below = item.schema["properties"].get(section, {})
+        yield from _fields(below, (section,), filled)
 
 
-def _fields(schema: Mapping[str, Json], at: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _fields(
+    schema: Mapping[str, Json], at: tuple[str, ...], filled: Collection[tuple[str, ...]]
+) -> Iterator[tuple[str, str]]:
+    """`filled`: what dsrun gives where a step does not."""
     if isinstance(schema.get("items"), Mapping):
-        yield from _fields(schema["items"], (*at, "*"))
+        yield from _fields(schema["items"], (*at, "*"), filled)
     for key, inner in schema.get("properties", {}).items():
-        needed = "required; " if key in schema.get("required", ()) else ""
+        is_given = "const" in inner or (*at, key) in filled
+        needed = "required; " if key in schema.get("required", ()) and not is_given else ""
         yield ".".join((*at, key)), f"{needed}{_limits_and_values(inner)}"
-        yield from _fields(inner, (*at, key))
+        yield from _fields(inner, (*at, key), filled)
 
 
 def _limits_and_values(schema: Mapping[str, Json]) -> str:
     words = limits_of(schema)
-    values = [str(value) for value in schema.get("enum", ())]
     if "const" in schema:
-        values = [str(schema["const"])]
+        return f"always {schema['const']}"
+    values = [str(value) for value in schema.get("enum", ())]
     if not values:
         return words
     more = len(values) - _MOST_VALUES

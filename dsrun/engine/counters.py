@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dsrun.common.clock import Clock
 from dsrun.common.units import Rate
 
-_LOOK_AGAIN_S = 5.0  # at what other runs have open
+_LOOK_S = 60.0  # between two looks at what other runs have open: each opens their ledgers
+_SMALL = 8  # a run with less than this part of the limit open does not look: so many fit in
+_LOOK_AGAIN_S = 5.0  # where it leaves no room
 _MARGIN = 1 / 64  # as of a rate
 
 
@@ -25,6 +27,8 @@ class OpenTasks:
         self._most = most
         self._clock = clock
         self._elsewhere = elsewhere
+        self._others = 0  # as of the last look
+        self._looked_at: float | None = None
         self._jobs: set[str] = set()
         self._turn = asyncio.Lock()  # waiting creates keep their order
         self._changed = asyncio.Event()
@@ -55,8 +59,17 @@ class OpenTasks:
             self._changed.clear()
             await self._changed.wait()
         # Nobody tells us when a task of another run ends; one of ours may always be open.
-        while self._jobs and len(self._jobs) + self._elsewhere() >= self._most:
+        if len(self._jobs) < self._most // _SMALL:
+            return
+        self._look(every_s=_LOOK_S)
+        while self._jobs and len(self._jobs) + self._others >= self._most:
             await self._clock.sleep(_LOOK_AGAIN_S)
+            self._look(every_s=_LOOK_AGAIN_S)
+
+    def _look(self, *, every_s: float) -> None:
+        now = self._clock.monotonic()
+        if self._looked_at is None or now - self._looked_at >= every_s:
+            self._others, self._looked_at = self._elsewhere(), now
 
 
 class TokenWindow:

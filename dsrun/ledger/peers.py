@@ -144,8 +144,9 @@ class LedgerClaims:
         number = 0
         for path in self._others():
             with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
-                values = (self._endpoint, operation, since)
-                number += db.execute(_OPEN_TASKS, values).fetchone()[0]
+                if db.execute(_ACTIVE, (0, since)).fetchone()[0]:
+                    values = (self._endpoint, operation, since)
+                    number += db.execute(_OPEN_TASKS, values).fetchone()[0]
         return number
 
     def _ledgers(self) -> Iterator[sqlite3.Connection]:

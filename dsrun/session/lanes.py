@@ -15,7 +15,7 @@ from dsrun.manifest.shared_limits import SharedLimits, shared_limits
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
 
-_TASK_LIFE_S = 86400.0  # the service forgets a task after a day, so it is open no longer
+_OPEN_S = 10800.0  # the service ends a task that has no result within three hours
 
 
 def build_lanes(
@@ -83,5 +83,5 @@ class _Builder:
         return OpenTasks(most, clock=self._clock, elsewhere=partial(self._elsewhere, names))
 
     def _elsewhere(self, names: Sequence[str]) -> int:
-        since = stamp(self._clock.now() - timedelta(seconds=_TASK_LIFE_S))
+        since = stamp(self._clock.now() - timedelta(seconds=_OPEN_S))
         return sum(self._claims.open_tasks(name, since=since) for name in names)

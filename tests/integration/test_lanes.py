@@ -191,3 +191,19 @@ def test_tasks_of_an_earlier_run_count_as_open(work, draws):
     first.kill()
     assert work.dsrun(path).code in (0, 1)  # 1: killed while it sent one
     assert draws.most_open(FAST) == 2
+
+
+def test_tasks_of_another_run_below_the_output_root_count_as_open(work, draws):
+    draws.task_s.default_factory = lambda: 60.0
+    first = work.spawn(pipeline(work, {FAST: 3}, limits={FAST: {"requests": 100}}))
+    work.until(lambda: len(draws.tasks) == 3, what="three tasks")
+    first.kill()
+    draws.task_s.clear()
+    draws.task_s.default_factory = lambda: 0.5
+    limits = {FAST: {"requests": 100, "queued_tasks": 4}}
+    steps_of_another = steps({FAST: 4}).replace("a lantern", "a teapot")
+    settings = {"rate": None, "polling": {"first": "100ms", "max": "200ms"}, "submit_window": 4}
+    other = work.pipeline(steps_of_another, path="b.yaml", name="b", limits=limits, **settings)
+    assert work.dsrun(other).code == 0
+    assert len(draws.tasks) == 7
+    assert draws.most_open(FAST) == 4  # three of the first run, and one

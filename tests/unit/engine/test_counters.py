@@ -65,6 +65,19 @@ class TestOpenTasks:
         await clock.advance(5.0)
         await waiting
 
+    async def test_others_are_looked_at_once_a_minute_while_there_is_room(self):
+        clock, looks = ManualClock(), []
+        tasks = OpenTasks(400, clock=clock, elsewhere=lambda: looks.append(1) or 0)
+        for number in range(50):
+            await tasks.take(str(number))
+        assert looks == []  # an eighth of the limit: eight such runs fit in
+        for number in range(50, 100):
+            await tasks.take(str(number))
+        assert len(looks) == 1
+        await clock.advance(60.0)
+        await tasks.take("next")
+        assert len(looks) == 2
+
     async def test_one_of_ours_may_be_open_whatever_others_have(self):
         tasks = OpenTasks(4, clock=ManualClock(), elsewhere=lambda: 500)
         await tasks.take("a")
