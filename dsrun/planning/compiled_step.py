@@ -94,7 +94,7 @@ class CompiledStep:
     def _form_problems(self, own: TextCompiler) -> list[Problem]:
         """What is wrong with the step's texts, as far as no row has to be known for it."""
         problems: list[Problem] = []
-        printing = own.printing
+        printing = [*own.printing]
         self._take_facts(own)
         names = self.step.calls.operations
         for name in names[:1] if self.step.calls.model else names:
@@ -231,7 +231,8 @@ class CompiledStep:
 
         The names of the files do not count, nor where they lie.
         """
-        if not self.upload_places:
+        may_upload = any(form.may_upload for form in self._compiled.values())
+        if not may_upload and not (self._model and self.upload_places):
             return None
         state, has_any = sha256(), False
         for row, index, replica in self._numbered_rows():

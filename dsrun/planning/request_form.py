@@ -102,6 +102,11 @@ class RequestForm:
             at = ("steps", self._step.name, "input")
             raise ManifestError([self._document.problem(at, str(error))]) from error
 
+    @property
+    def may_upload(self) -> bool:
+        """Whether the manifest gives a value where a local file may stand."""
+        return bool(self._upload_parts)
+
     def make(self, variables: dict[str, Any]) -> Made:
         """The request that the manifest's texts give in a row. Raises RowProblem."""
         failures = Failures()

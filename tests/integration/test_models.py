@@ -260,3 +260,17 @@ def test_the_lock_file_runs_the_same_jobs(work):
         assert [job["job_id"] for job in again["job_list"]] == [
             job["job_id"] for job in first["job_list"]
         ]
+
+
+def test_no_model_waits_for_another(work, emulator):
+    text = SIDE_BY_SIDE.replace("[a lamp, a boat]", "{range: [1, 8]}").replace(
+        "{{ thing }}", "a {{ thing }}"
+    )
+    assert work.dsrun("run", work.pipeline(text), "--no-progress").code == 0
+    lines = (work.run_dir() / "results.jsonl").read_bytes().splitlines()
+    rows = [orjson.loads(line) for line in lines]
+    sent = {}
+    for row in rows:
+        sent.setdefault(row["request"]["model"], []).append(row["submitted_at"])
+    firsts, lasts = [min(times) for times in sent.values()], [max(times) for times in sent.values()]
+    assert max(firsts) < min(lasts)
