@@ -105,7 +105,7 @@ class Catalog:
             return next(allowing, rivals[-1])
         if model is None:
             raise _missing("Model")
-        if path not in self.paths or model in self._models:
+        if path not in self.paths or (isinstance(model, str) and model in self._models):
             raise invalid_parameter("url error, please check url!")
         raise invalid_parameter("Model not exist.")
 

@@ -23,7 +23,8 @@ _READ = {
     "sync": "the result of a sync operation is one file, as base64 text in the answer",
 }
 _WITH_EACH = (
-    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list")
+    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list"),
+    ("sample",),
 )  # fmt: skip
 _OTHER = {"task": "sync", "sync": "task"}
 
