@@ -18,10 +18,10 @@ from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
 from dsrun.service.families import members, models_of
-from dsrun.service.operation import (
-    Operation,
-)
+from dsrun.service.likeness import is_likeness, likeness_faults, models_like, place_of_model
+from dsrun.service.operation import Operation
 from dsrun.service.operation_file import parse_operation
+from dsrun.service.proof import Proof, prove
 from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
@@ -86,18 +86,10 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    operations: list[Operation] = []
-    bundled: dict[str, Json] = {}
-    for name, raw in iter_operation_files():
-        try:
-            schema = orjson.loads(raw)
-            operations += parse_file(name, schema)
-            bundled[schema["$id"]] = schema
-        except (KeyError, TypeError, ValueError) as error:
-            raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
+    operations, bundled = _load_bundled()
     texts: dict[str, str] = {}
     problems: list[Problem] = []
-    taken = {name for one in operations for name in (one.name, one.family)}
+    taken = _names_of(operations)
     for path in sorted(own.glob("*.json")) if own else ():
         try:
             raw = _read_own(path, folders)
@@ -111,6 +103,37 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
     if problems:
         raise ManifestError(problems)
     return Catalog(operations, own=texts)
+
+
+def prove_file(path: Path, *, folders: Sequence[Path] | None = None) -> list[Proof]:
+    """What the sample of a user's file shows, for each of its models.
+
+    Raises ManifestError where the file, or its sample, is wrong.
+    """
+    operations, bundled = _load_bundled()
+    raw = _read_own(path, folders)
+    shown = [prove(one) for one in _parse_own(path, raw, bundled, taken=_names_of(operations))]
+    if faults := [fault for one in shown for fault in one.faults]:
+        raise _not_an_operation(path, raw, faults)
+    return shown
+
+
+def _load_bundled() -> tuple[list[Operation], dict[str, Json]]:
+    """Dsrun's own operations, and the schemas of their files by id. Raises SetupError."""
+    operations: list[Operation] = []
+    schemas: dict[str, Json] = {}
+    for name, raw in iter_operation_files():
+        try:
+            schema = orjson.loads(raw)
+            operations += parse_file(name, schema)
+            schemas[schema["$id"]] = schema
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
+    return operations, schemas
+
+
+def _names_of(operations: Iterable[Operation]) -> set[str]:
+    return {name for one in operations for name in (one.name, one.family)}
 
 
 def parse_file(name: str, schema: Mapping[str, Json]) -> list[Operation]:
@@ -134,15 +157,17 @@ def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
 def _parse_own(
     path: Path, raw: bytes, bundled: Mapping[str, Json], *, taken: Container[str]
 ) -> list[Operation]:
+    """The operations of a user's file. Raises ManifestError."""
     try:
-        schema = orjson.loads(raw)
-        faults = list(_faults(schema, bundled))
+        content = orjson.loads(raw)
+        models, faults = _models_of_own(path.stem, content, bundled)
+        more = [parse_operation(model, own, family=path.stem) for model, own in models]
+        if path.stem in taken:
+            faults.append(Fault((), "dsrun has one of this name; rename the file"))
+        else:
+            faults += _clashes(content, models, taken)
         if not faults:
-            check_endpoint(schema["x-dsrun"]["endpoint"])
-            more, faults = _parse_inlined(path.stem, inlined(schema, bundled))
-            faults += _clashes(path.stem, more, taken)
-            if not faults:
-                return more
+            return more
     except SchemaFault as error:
         faults = [Fault(error.path, str(error))]
     except KeyError as error:
@@ -154,13 +179,30 @@ def _parse_own(
     raise _not_an_operation(path, raw, faults)
 
 
-def _parse_inlined(name: str, schema: Mapping[str, Json]) -> tuple[list[Operation], list[Fault]]:
-    """The operations of a user's file, and what is wrong with it.
+def _models_of_own(
+    name: str, content: Json, bundled: Mapping[str, Json]
+) -> tuple[list[tuple[str, Mapping[str, Json]]], list[Fault]]:
+    """Each model of a user's file with a schema of its own, and what is wrong with the file.
 
-    Raises SchemaFault and what `parse_file` raises.
+    Raises SchemaFault, and what `members` raises.
     """
+    if is_likeness(content):
+        families = {schema["title"]: schema for schema in bundled.values()}
+        faults = list(likeness_faults(content, families))
+        return ([] if faults else list(models_like(content, families))), faults
+    faults = list(_faults(content, bundled))
+    if faults:
+        return [], faults
+    check_endpoint(content["x-dsrun"]["endpoint"])
+    return _sound_models(name, inlined(content, bundled))
+
+
+def _sound_models(
+    name: str, schema: Mapping[str, Json]
+) -> tuple[list[tuple[str, Mapping[str, Json]]], list[Fault]]:
+    """As above, of a file whose references are written out."""
     family = models_of(schema)
-    operations: list[Operation] = []
+    models: list[tuple[str, Mapping[str, Json]]] = []
     faults: list[Fault] = []
     for model, each in members(schema) if family else [(name, schema)]:
         if family and (unsound := list(_schema_faults(each))):
@@ -169,20 +211,18 @@ def _parse_inlined(name: str, schema: Mapping[str, Json]) -> tuple[list[Operatio
         whole = linear(each)
         wrong = [*unrunnable(whole), *disagreements(whole)]
         faults += [fault for fault in wrong if fault not in faults]
-        if not wrong:
-            operations.append(parse_operation(model, whole, family=name))
-    return operations, faults
+        models.append((model, whole))
+    return ([] if faults else models), faults
 
 
-def _clashes(name: str, operations: Sequence[Operation], taken: Container[str]) -> list[Fault]:
-    """Names of a user's file that dsrun, or another file, has already."""
-    if name in taken:
-        return [Fault((), "dsrun has one of this name; rename the file")]
-    return [
-        Fault(("properties", "model"), f"{one.name} is an operation already; take it out")
-        for one in operations
-        if one.name in taken
-    ]
+def _clashes(
+    content: Json, models: Iterable[tuple[str, Json]], taken: Container[str]
+) -> Iterator[Fault]:
+    """Models of a user's file that dsrun, or another file, has already."""
+    for model, _ in models:
+        if model in taken:
+            words = f"{model} is an operation already; take it out"
+            yield Fault(place_of_model(content, model), words)
 
 
 def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ here, so that every other module knows operations of one model only.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
@@ -32,6 +32,14 @@ def members(schema: Mapping[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]
         except KeyError as missing:
             words = f"{missing.args[0]} has no row for {model}, and none for `*`"
             raise ValueError(words) from missing
+
+
+def each_model(name: str, schema: Mapping[str, Json]) -> Iterable[tuple[str, Mapping[str, Json]]]:
+    """The operations of a file by name: those of its family, else the one that the file is.
+
+    Raises what `members` raises.
+    """
+    return members(schema) if models_of(schema) else [(name, schema)]
 
 
 def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:

@@ -4,6 +4,7 @@ The documented request must be valid, and each limit must hold at its edge; the 
 must give the results, the outputs and the bill that the file says it has.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -14,9 +15,8 @@ from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, resolve, resolve_each
 from dsrun.service.edges import Edge, Limit, edges
-from dsrun.service.families import members, models_of
 from dsrun.service.operation import Operation
-from dsrun.service.operation_file import constants, parse_operation
+from dsrun.service.operation_file import constants
 from dsrun.service.replies import Done, HttpReply, Missing, read_created, read_task
 from dsrun.service.request import fill_request, laid_over
 from dsrun.service.self_contained import Fault, linear
@@ -35,30 +35,22 @@ class Proof(NamedTuple):
     unseen: tuple[Limit, ...] = ()
 
 
-def proofs(name: str, schema: Mapping[str, Json]) -> Iterator[Proof]:
-    """The proof of each model of an operation file that can be run."""
-    for model, own in members(schema) if models_of(schema) else [(name, schema)]:
-        whole = linear(own)
-        yield _proof(parse_operation(model, whole, family=name), whole)
-
-
-def _proof(operation: Operation, schema: Mapping[str, Json]) -> Proof:
+def prove(operation: Operation) -> Proof:
+    """Hold the operation of one model to the sample of its file."""
+    schema = linear(copy.deepcopy(operation.schema))
     sample = schema["x-dsrun"].get("sample")
     if sample is None:
         words = "missing; the documented request and answer prove the file"
         return Proof(operation, None, (Fault(_SAMPLE, words),))
     request = _as_sent(operation, sample["request"])
-    validator = SchemaValidator(operation.schema, is_foreign=True)
     wrong = [
-        Fault((*_SAMPLE, "request", *problem.path), _named(operation, problem.message))
-        for problem in validator.problems(request)
+        Fault((*_SAMPLE, "request", *problem.path), problem.message)
+        for problem in SchemaValidator(schema, is_foreign=True).problems(request)
     ]
-    faults = [
-        Fault(fault.path, _named(operation, fault.message))
-        for fault in _answer_faults(operation, schema["x-dsrun"])
-    ]
-    shown, unseen = ([], []) if wrong else edges(operation.schema, request)
-    return Proof(operation, request, (*wrong, *faults), tuple(shown), tuple(unseen))
+    faults = [*wrong, *_answer_faults(operation, schema["x-dsrun"])]
+    shown, unseen = ([], []) if wrong else edges(schema, request)
+    told = tuple(Fault(at, _named(operation, words)) for at, words in faults)
+    return Proof(operation, request, told, tuple(shown), tuple(unseen))
 
 
 def _named(operation: Operation, words: str) -> str:

@@ -1,17 +1,15 @@
 """Every bundled operation file proves itself, model by model: request, limits, answer and price."""
 
-import orjson
 import pytest
 
-from dsrun.common.resources import iter_operation_files
 from dsrun.emulator.operations import load_operations
 from dsrun.emulator.wire import Refusal
-from dsrun.service.proof import proofs
+from dsrun.service.catalog import load_catalog
+from dsrun.service.proof import prove
 from dsrun.service.request import artifact_count, price_of
 
-PROOFS = [
-    proof for name, raw in iter_operation_files() for proof in proofs(name, orjson.loads(raw))
-]
+CATALOG = load_catalog()
+PROOFS = [prove(CATALOG[name]) for name in CATALOG.names]
 # What only a request with pictures can reach, for a model that takes none.
 UNSEEN = {
     "wan2.6-t2i": {
