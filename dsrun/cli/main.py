@@ -205,14 +205,26 @@ def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> in
 
 
 @cli.command("operations")
-@click.argument("where", default=".", type=click.Path(path_type=Path))
+@click.argument("where", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--check", is_flag=True, help="WHERE are operation files: hold each to its own sample."
+)
 @allow_option
 @json_option
-def operations_command(where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
+def operations_command(
+    where: tuple[Path, ...], check: bool, allow_files: tuple[Path, ...], as_json: bool
+) -> int:
     """List the APIs that dsrun can call, with limits and prices, also those beside WHERE."""
-    from dsrun.cli import operations
+    from dsrun.cli import operation_check, operations
 
-    return operations.run(where=where, allow_files=allow_files, as_json=as_json)
+    if check and not where:
+        raise UsageError("dsrun operations --check wants the operation files that it checks")
+    if check:
+        return operation_check.run(where, wants_json=as_json)
+    if len(where) > 1:
+        raise UsageError("dsrun operations lists one place; several files go with --check")
+    place = where[0] if where else Path()
+    return operations.run(where=place, allow_files=allow_files, as_json=as_json)
 
 
 @cli.command("schema")
