@@ -82,28 +82,24 @@ WAN3 = "models.wan3.0-t2i"
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "where", "words"),
+    ("content", "place", "words"),
     [
-        (
-            LIKE | {"like": "wan-t2"},
-            2,
-            "like",
-            "no operation file of dsrun's (did you mean wan-t2i",
-        ),
-        (like(like="wan2.5-t2i"), 5, f"{WAN3}.like", "no model of wan-t2i"),
-        (like(like=None), 5, f"{WAN3}.like", "null"),
-        (LIKE | {"models": {}}, 3, "models", "at least 1"),
-        (LIKE | {"models": {"a": {}}}, 4, "models.a.like", "missing; allowed: a model of wan-t2i"),
-        (LIKE | {"models": {"wan2.2-t2i-flash": ONE}}, 4, "models.wan2.2-t2i-flash", "already"),
-        (LIKE | {"models": {"a b": ONE}}, 4, "models.a b", "the name of a model"),
-        (like(price={"amount": 0.3}), 7, f"{WAN3}.price.amount", "as text"),
-        (like(price={"cost": "0.3"}), 7, f"{WAN3}.price.cost", "unknown key"),
-        (like(limits={"requests": 0}), 11, f"{WAN3}.limits.requests", "1 to"),
-        (like(limits={}), 10, f"{WAN3}.limits", "at least 1"),
-        (LIKE | {"x-dsrun": {}}, 15, "x-dsrun", "unknown key"),
+        (LIKE | {"like": "wan-t2"}, "2 like", "dsrun's (did you mean wan-t2i"),
+        (like(like="wan2.5-t2i"), f"5 {WAN3}.like", "no model of wan-t2i"),
+        (like(like=None), f"5 {WAN3}.like", "null"),
+        (LIKE | {"models": {}}, "3 models", "at least 1"),
+        (LIKE | {"models": {"a": {}}}, "4 models.a.like", "missing; allowed: a model of wan-t2i"),
+        (LIKE | {"models": {"wan2.2-t2i-flash": ONE}}, "4 models.wan2.2-t2i-flash", "already"),
+        (LIKE | {"models": {"a b": ONE}}, "4 models.a b", "the name of a model"),
+        (like(price={"amount": 0.3}), f"7 {WAN3}.price.amount", "as text"),
+        (like(price={"cost": "0.3"}), f"7 {WAN3}.price.cost", "unknown key"),
+        (like(limits={"requests": 0}), f"11 {WAN3}.limits.requests", "1 to"),
+        (like(limits={}), f"10 {WAN3}.limits", "at least 1"),
+        (LIKE | {"x-dsrun": {}}, "15 x-dsrun", "unknown key"),
     ],
 )
-def test_a_wrong_file_is_told_with_place_and_words(work, own, content, line, where, words):
+def test_a_wrong_file_is_told_with_place_and_words(work, own, content, place, words):
+    line, _, where = place.partition(" ")
     own(content)
     refused = work.dsrun("validate", step(work, "wanx-v1"))
     assert refused.code == 2
