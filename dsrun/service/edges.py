@@ -86,24 +86,47 @@ class _Sample(NamedTuple):
     def known(self, at: KeyPath) -> list[Json]:
         """What stands at a place of the sample, once for each item of a list."""
         there = (value_at(self.request, path) for path in iter_paths(self.request, at))
-        return [value for value in there if value is not None]
+        found = [value for value in there if value is not None]
+        return [*found, *_grown(self._at(at), found)]
 
     def values(self, at: KeyPath) -> list[Json]:
         """What may stand at a place: the sample's own values, and plain ones."""
+        return [*self.known(at), *_values(self._at(at))]
+
+    def _at(self, at: KeyPath) -> Json:
         schema: Json = self.schema
         for step in at:
             below = schema if isinstance(schema, Mapping) else {}
             schema = below.get("items") if step == EACH else below.get("properties", {}).get(step)
-        return [*self.known(at), *_values(schema)]
+        return schema
+
+
+def _grown(schema: Json, known: Sequence[Json]) -> Iterator[list[Json]]:
+    """The lists with one item more, of each kind that its keys tell apart."""
+    items = schema.get("items") if isinstance(schema, Mapping) else None
+    for key, inner in (items or {}).get("properties", {}).items():
+        for value in _values(inner):
+            yield from ([{key: value}, *below] for below in known if isinstance(below, list))
 
 
 def _surroundings(schema: Schema, request: Json) -> Iterator[Json]:
     """The sample itself, and with each other value that a rule may hang on."""
     yield request
-    for at, value in _choices(schema, ()):
+    sample = _Sample(schema, request)
+    lists = [(at, grown) for at in _lists(schema, ()) for grown in sample.known(at)]
+    for at, value in [*lists, *_choices(schema, ())]:
         room = _with_room(request, at, schema)
         for place in iter_paths(room, at):
             yield _with(room, place, value)
+
+
+def _lists(schema: Json, at: KeyPath) -> Iterator[KeyPath]:
+    """The places of lists."""
+    if isinstance(schema, Mapping):
+        if "items" in schema:
+            yield at
+        for below, inner in _below(schema, at):
+            yield from _lists(inner, below)
 
 
 def _choices(schema: Json, at: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
