@@ -1,7 +1,7 @@
 """The operations that dsrun knows, read from their files."""
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import orjson
 from dsrun.common.digest import json_text
 from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
-from dsrun.common.messages import show
+from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import dotted
 from dsrun.common.resources import iter_operation_files, read_schema
@@ -19,7 +19,7 @@ from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
 from dsrun.service.families import members, models_of
 from dsrun.service.likeness import is_likeness, likeness_faults, models_like, place_of_model
-from dsrun.service.operation import Operation
+from dsrun.service.operation import Operation, families_of
 from dsrun.service.operation_file import parse_operation
 from dsrun.service.proof import Proof, prove
 from dsrun.service.runnable import unrunnable
@@ -55,11 +55,8 @@ class Catalog:
     @cached_property
     def families(self) -> Mapping[str, tuple[str, ...]]:
         """The operations of each file that serves several models, by the name of the file."""
-        families: dict[str, tuple[str, ...]] = {}
-        for one in self._operations.values():
-            if one.family != one.name:
-                families[one.family] = (*families.get(one.family, ()), one.name)
-        return families
+        families = families_of(self._operations.values())
+        return {name: tuple(one.name for one in members) for name, members in families.items()}
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]
@@ -67,7 +64,7 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._operations
 
-    def own_schemas(self, used: Container[str]) -> tuple[str, ...]:
+    def own_schemas(self, used: Collection[str]) -> tuple[str, ...]:
         """The schemas of the user's operation files in use, with every reference resolved."""
         own = (one for one in self._operations.values() if one.family in self.own)
         return tuple(json_text(one.schema) for one in own if one.name in used)
@@ -155,7 +152,7 @@ def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
 
 
 def _parse_own(
-    path: Path, raw: bytes, bundled: Mapping[str, Json], *, taken: Container[str]
+    path: Path, raw: bytes, bundled: Mapping[str, Json], *, taken: Collection[str]
 ) -> list[Operation]:
     """The operations of a user's file. Raises ManifestError."""
     try:
@@ -166,6 +163,7 @@ def _parse_own(
             faults.append(Fault((), "dsrun has one of this name; rename the file"))
         else:
             faults += _clashes(content, models, taken)
+            faults += _strangers(more, taken)
         if not faults:
             return more
     except SchemaFault as error:
@@ -216,13 +214,21 @@ def _sound_models(
 
 
 def _clashes(
-    content: Json, models: Iterable[tuple[str, Json]], taken: Container[str]
+    content: Json, models: Iterable[tuple[str, Json]], taken: Collection[str]
 ) -> Iterator[Fault]:
     """Models of a user's file that dsrun, or another file, has already."""
     for model, _ in models:
         if model in taken:
             words = f"{model} is an operation already; take it out"
             yield Fault(place_of_model(content, model), words)
+
+
+def _strangers(operations: Sequence[Operation], taken: Collection[str]) -> Iterator[Fault]:
+    """Models of other files that a user's file may be named with, and nobody has."""
+    for number, name in enumerate(operations[0].also if operations else ()):
+        if name not in taken:
+            words = f"found {show(name)}, which is no operation{nearest(name, sorted(taken))}"
+            yield Fault(("x-dsrun", "also", number), words)
 
 
 def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:

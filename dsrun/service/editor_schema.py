@@ -6,14 +6,14 @@ rendered and nothing is said; `dsrun validate` judges what comes out.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted
 from dsrun.service.catalog_words import limits_of, price_words, rate_words
-from dsrun.service.operation import Fill, Operation
+from dsrun.service.operation import Fill, Operation, families_of
 from dsrun.service.short_form import ShortForm
 
 Schema = dict[str, Any]
@@ -87,7 +87,9 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     defs |= _DEFS
     step = defs["step"]
     step["properties"]["operation"] |= _choice(known)
-    step["allOf"] = [*map(_branch, known), *_family_branches(known)]
+    shared = families_of(known).keys()
+    branches = (_branch(one, is_shared=one.name in shared) for one in known)
+    step["allOf"] = [*branches, *_family_branches(known)]
     for operation in known:
         for section in _sections(operation):
             defs[_name(operation, section)] = _section(operation, section)
@@ -95,44 +97,49 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
 
 
 def _choice(operations: list[Operation]) -> Schema:
-    words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
-    families = _families(operations)
-    words += [f"{members[0].description} `model` says which." for members in families.values()]
+    words = {
+        item.name: f"{item.description} {price_words(item)}; {rate_words(item)}."
+        for item in operations
+    }
+    for name, members in families_of(operations).items():
+        if name in words:
+            words[name] += " `model` may name another."
+        else:
+            words[name] = f"{members[0].description} `model` says which."
     return {
-        "enum": [*(item.name for item in operations), *families],
-        "enumDescriptions": words,
-        "markdownEnumDescriptions": words,
+        "enum": [*words],
+        "enumDescriptions": [*words.values()],
+        "markdownEnumDescriptions": [*words.values()],
     }
 
 
-def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """The operations of each file that serves several models, by the name of the file."""
-    families: dict[str, list[Operation]] = {}
-    for item in operations:
-        if item.family != item.name:
-            families.setdefault(item.family, []).append(item)
-    return dict(sorted(families.items()))
+def _family_branches(operations: Sequence[Operation]) -> Iterator[Schema]:
+    """A step may name the file and say the model; then it is as if it named the model.
 
-
-def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
-    """A step may name the file and say the model; then it is as if it named the model."""
-    for name, members in _families(operations).items():
+    Where a model has the name of the file, it is meant when the step says none.
+    """
+    models_by_name = {item.name for item in operations}
+    for name, members in families_of(operations).items():
         chosen = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
-        models = {"enum": [item.name for item in members]}
-        yield {
-            "if": chosen,
-            "then": {"required": ["model"], "properties": {"model": models}},
-        }
+        is_model = name in models_by_name
+        models = dict.fromkeys([*([name] if is_model else []), *(item.name for item in members)])
+        then: Schema = {"properties": {"model": {"enum": [*models]}}}
+        yield {"if": chosen, "then": then if is_model else {"required": ["model"], **then}}
         for item in members:
             both = {"operation": {"const": name}, "model": {"const": item.name}}
-            yield {
-                "if": {"properties": both, "required": [*both]},
-                "then": _branch(item)["then"],
-            }
+            if item.name != name:
+                yield {
+                    "if": {"properties": both, "required": [*both]},
+                    "then": _branch(item)["then"],
+                }
 
 
-def _branch(operation: Operation) -> Schema:
-    chosen = {"properties": {"operation": {"const": operation.name}}, "required": ["operation"]}
+def _branch(operation: Operation, *, is_shared: bool = False) -> Schema:
+    """What a step of this operation has; `is_shared`: a file has its name, and `model` tells."""
+    named: Schema = {"operation": {"const": operation.name}}
+    if is_shared:
+        named["model"] = {"const": operation.name}  # or none
+    chosen = {"properties": named, "required": ["operation"]}
     sections = _sections(operation)
     then: Schema = {
         "properties": {name: {"$ref": f"#/$defs/{_name(operation, name)}"} for name in sections}

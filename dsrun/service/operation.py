@@ -1,6 +1,6 @@
 """What the catalog says of one API, read from its operation file. Frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dsrun.common.models import Json
@@ -142,8 +142,27 @@ class Operation:
     uploads: Uploads | None = None
     recovery: TaskList | MadeList | None = None
     short: ShortForm | None = None
+    also: tuple[str, ...] = ()  # models of other files that its file may be named with
 
     @property
     def main(self) -> ArtifactSpec:
         """The kind of results that alone decides whether a job is partial or failed."""
         return self.artifacts[0]
+
+
+def families_of(operations: Iterable[Operation]) -> dict[str, tuple[Operation, ...]]:
+    """The operations of each file that serves several models, by the name of the file.
+
+    Those of other files that it may be named with come last.
+    """
+    known = {one.name: one for one in operations}
+    found: dict[str, dict[str, Operation]] = {}
+    for one in known.values():
+        found.setdefault(one.family, {})[one.name] = one
+    for one in known.values():
+        found[one.family] |= {name: known[name] for name in one.also if name in known}
+    return {
+        family: tuple(members.values())
+        for family, members in sorted(found.items())
+        if members.keys() != {family}
+    }

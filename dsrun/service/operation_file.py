@@ -54,6 +54,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
         short=_parse_short(about.get("short")),
+        also=tuple(about.get("also", ())),
     )
 
 
