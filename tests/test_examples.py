@@ -67,10 +67,10 @@ EXPECTED = {
     "pipelines/voice-casting.yaml": (
         4,
         [
-            "casting/captain-reed/1.mp3",
-            "casting/captain-reed/2.mp3",
-            "casting/captain-reed/3.mp3",
-            "casting/pip/1.mp3",
+            "casting/captain-reed/1.wav",
+            "casting/captain-reed/2.wav",
+            "casting/captain-reed/3.wav",
+            "casting/pip/1.wav",
         ],
     ),
 }

@@ -44,4 +44,6 @@ class Call:
         self.world.creates[orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()] += 1
 
     def answer(self, body: Mapping[str, Any]) -> web.Response:
-        return json_answer({"request_id": self.request_id, **body}, request_id=self.request_id)
+        """The body under the id of the request; a few calls name it `id`."""
+        name = "id" if "id" in body else "request_id"
+        return json_answer({**body, name: self.request_id}, request_id=self.request_id)

@@ -51,3 +51,23 @@ def schema_default(schema: Mapping[str, Any], pointer: str) -> Any:
         if not isinstance(here, Mapping):
             return None
     return here.get("default")
+
+
+def places(document: Any, pattern: str) -> list[str]:
+    """The pointers of all values that a pattern names: `*` stands for each item of an array."""
+    head, star, rest = pattern.partition("/*")
+    if not star or (rest and rest[0] != "/"):
+        return [] if read_pointer(document, pattern) is None else [pattern]
+    items = read_pointer(document, head)
+    count = len(items) if isinstance(items, list) else 0
+    return [place for at in range(count) for place in places(document, f"{head}/{at}{rest}")]
+
+
+def erase(document: Any, pointer: str) -> None:
+    """Take the value at the pointer away, where there is one."""
+    way, _, name = pointer.rpartition("/")
+    holder = read_pointer(document, way)
+    if isinstance(holder, dict):
+        holder.pop(split_pointer("/" + name)[0], None)
+    elif isinstance(holder, list) and name.isdecimal() and int(name) < len(holder):
+        del holder[int(name)]

@@ -101,8 +101,8 @@ async def test_a_request_of_a_further_operation_is_held_to_its_schema(launch):
 
 
 async def test_what_cannot_be_made_is_said_at_the_start():
-    text = _operation("task", {"media": "video", "url": "/output/video_url"})
-    with pytest.raises(ValueError, match="image and audio, not video"):
+    text = _operation("task", {"media": "smell", "url": "/output/smell_url"})
+    with pytest.raises(ValueError, match=r"image, audio, video, .* and captions, not smell"):
         await start_emulator(EmulatorOptions(operations=(text,)))
 
 
