@@ -38,7 +38,7 @@ class Operation:
     def keeps_voices(self) -> bool:
         """Whether what it makes is a voice with the texts that the list of voices shows."""
         texts = read_pointer(self.schema, "/properties/input/properties") or {}
-        is_listed = self.rules.get("recovery", {}).get("by") == "voice-list"
+        is_listed = self.rules.get("recovery", {}).get("by") == "made-list"
         return is_listed and texts.keys() >= VOICE_TEXTS
 
     @property

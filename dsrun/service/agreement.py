@@ -12,14 +12,17 @@ from dsrun.service.self_contained import Fault
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
-_RECOVERY = {"task-list": "task", "voice-list": "sync"}
+_RECOVERY = {"task-list": "task", "made-list": "sync", "repeat": "sync"}
 _RECOVERY_NEEDS = {
     "task-list": (),
-    "voice-list": (
-        "body", "page", "page_size", "items", "total", "match", "holds", "made_at", "outputs",
-        "lost",
-    ),
-}  # fmt: skip
+    "made-list": ("body", "page", "page_size", "items", "made_at", "outputs"),
+    "repeat": ("times",),
+}
+_RECOVERY_KEYS = {
+    "task-list": ("model_name", "confirm", "size"),
+    "made-list": (*_RECOVERY_NEEDS["made-list"], "total", "match", "holds", "filter", "lost"),
+    "repeat": ("times",),
+}
 
 
 class _Place(NamedTuple):
@@ -42,7 +45,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"], about["artifacts"])
     yield from _upload_faults(about.get("uploads"))
-    yield from _recovery_faults(about.get("recovery"), about["protocol"])
+    yield from _recovery_faults(about.get("recovery"), about["protocol"], schema)
 
 
 def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
@@ -62,7 +65,7 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
     recovery = about.get("recovery", {})
     yield from _named(recovery, ("x-dsrun", "recovery"), size="string")
-    for key in ("confirm", "match", "holds"):
+    for key in ("confirm", "match", "holds", "filter"):
         for at in recovery.get(key, ()):
             yield _Place(("x-dsrun", "recovery", key, at), at)
 
@@ -182,15 +185,49 @@ def _upload_faults(uploads: Json) -> Iterator[Fault]:
             yield Fault((*path, "max_side"), words)
 
 
-def _recovery_faults(recovery: Json, protocol: str) -> Iterator[Fault]:
+def _recovery_faults(recovery: Json, protocol: str, schema: Mapping[str, Json]) -> Iterator[Fault]:
     if recovery is None:
         return
     by = recovery["by"]
+    path = ("x-dsrun", "recovery")
     if _RECOVERY[by] != protocol:
-        words = f"found {by} with the protocol {protocol}; it finds what {_RECOVERY[by]} makes"
-        yield Fault(("x-dsrun", "recovery", "by"), words)
+        words = f"found {by} with the protocol {protocol}; it is for what {_RECOVERY[by]} makes"
+        yield Fault((*path, "by"), words)
         return
     for key in _RECOVERY_NEEDS[by]:
         if key not in recovery:
-            words = f"missing; recovery by {by} needs it"
-            yield Fault(("x-dsrun", "recovery", key), words)
+            yield Fault((*path, key), f"missing; recovery by {by} needs it")
+    allowed = _RECOVERY_KEYS[by]
+    for key in recovery:
+        if key not in ("by", "$comment", *allowed):
+            words = f"recovery by {by} has no such key; allowed: {', '.join(allowed)}"
+            yield Fault((*path, key), words)
+    yield from _BY[by](recovery, path, schema)
+
+
+def _task_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Tasks are listed under the model of their request; under another, none is ours."""
+    model, named = _field(schema, "/model").get("const"), recovery.get("model_name")
+    if named is not None and named != model:
+        words = f"found {show(named)}; allowed: {show(model)}, the model of the request, or nothing"
+        yield Fault((*path, "model_name"), words)
+
+
+def _made_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, _: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Without a text of the request in it, any item could be this request's."""
+    if not recovery.get("match") and not recovery.get("holds"):
+        words = "needs match or holds; without either, nothing tells whose an item of the list is"
+        yield Fault(path, words)
+
+
+def _no_faults(
+    _recovery: Mapping[str, Json], _path: KeyPath, _schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    return iter(())
+
+
+_BY = {"task-list": _task_list_faults, "made-list": _made_list_faults, "repeat": _no_faults}

@@ -110,12 +110,23 @@ class MadeList:
     page: KeyPath  # in the body, from 0
     page_size: KeyPath  # in the body
     items: str  # in the answer
-    total: str  # in the answer
+    total: str | None  # in the answer; without it the list ends with a page that is not full
     match: Mapping[str, str]  # what must be equal: in the request, in an item
     holds: Mapping[str, str]  # what an item's text must contain: in the request, in an item
+    filter: Mapping[str, str]  # what narrows the list: in the request, in the body
     made_at: str  # in an item
     outputs: Mapping[str, str]  # in an item
-    lost: str  # what of the answer cannot be had again
+    lost: str  # what of the answer cannot be had again; empty where all can
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A create whose answer was lost is sent again: it is cheap, and leaves nothing to be found."""
+
+    times: int  # at most, for each job
+
+
+Recovery = TaskList | MadeList | Repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +151,7 @@ class Operation:
     polling: Polling | None
     languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
-    recovery: TaskList | MadeList | None = None
+    recovery: Recovery | None = None
     short: ShortForm | None = None
 
     @property

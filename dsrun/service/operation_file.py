@@ -15,6 +15,8 @@ from dsrun.service.operation import (
     MadeList,
     Operation,
     Polling,
+    Recovery,
+    Repeat,
     TaskList,
     UploadField,
     Uploads,
@@ -27,6 +29,7 @@ _MOST = 1_000_000
 _NEEDED = object()
 _LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
+_MOST_REPEATS = 10
 
 
 def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
@@ -222,19 +225,22 @@ def _model_of(schema: Mapping[str, Json]) -> str | None:
     return schema_at(schema, ("model",)).get("const")
 
 
-def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> TaskList | MadeList | None:
+def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> Recovery | None:
     if about is None:
         return None
     if about["by"] == "task-list":
-        return TaskList(
-            model_name=about.get("model_name", model),
-            confirm=about.get("confirm", {}),
-            size=about.get("size"),
-        )
-    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+        return TaskList(model_name=model, confirm=about.get("confirm", {}), size=about.get("size"))
+    if about["by"] == "repeat":
+        return Repeat(times=_whole_in(about, "times", most=_MOST_REPEATS))
+    names = ("body", "items", "made_at", "outputs")
     return MadeList(
         page=pointer(about["page"]) or (),
         page_size=pointer(about["page_size"]) or (),
+        total=about.get("total"),
+        match=about.get("match", {}),
+        holds=about.get("holds", {}),
+        filter=about.get("filter", {}),
+        lost=about.get("lost", ""),
         **{name: about[name] for name in names},
     )
 
