@@ -1,6 +1,7 @@
 """Reference pictures: what a create refuses, and what only the task finds out."""
 
 import io
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 # A top-level domain that never exists (RFC 2606), to ask for a failed download.
 UNREACHABLE_DOMAIN = ".invalid"
 
+_INDEX = re.compile(r"/(?:[0-9]+|\*)(?=/|$)")  # of a list, in a pointer
+
 _UNREACHABLE = Ailment(
     code="BadRequest.InputDownloadFailed", message="Failed to download the input file."
 )
@@ -27,7 +30,7 @@ _UNREACHABLE = Ailment(
 
 def find_references(body: Mapping[str, Any]) -> dict[str, str]:
     """Addresses below `input` in fields that name a picture, or a list of them; by pointer."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = _find_in_messages(body["input"].get("messages"))
     for name, value in body["input"].items():
         if not _names_file(name):
             continue
@@ -36,6 +39,17 @@ def find_references(body: Mapping[str, Any]) -> dict[str, str]:
         else:
             found[f"/input/{name}"] = value
     return {place: text for place, text in found.items() if isinstance(text, str)}
+
+
+def _find_in_messages(messages: Any) -> dict[str, Any]:
+    """The addresses in the parts of messages, by pointer."""
+    return {
+        f"/input/messages/{number}/content/{index}/{kind}": part[kind]
+        for number, message in enumerate(messages if isinstance(messages, list) else ())
+        for index, part in enumerate(message.get("content", ()))
+        for kind in ("image", "audio", "video")
+        if isinstance(part, dict) and kind in part
+    }
 
 
 def check_resolve_header(references: Mapping[str, str], headers: Mapping[str, str]) -> None:
@@ -50,14 +64,14 @@ def find_ailment(
 ) -> Ailment | None:
     """Why the task will fail: it fetches and checks its pictures only when it runs."""
     fields = operation.rules.get("uploads", {}).get("fields", ())
-    limits = {field["at"]: field for field in fields}
+    limits = {_INDEX.sub("/*", field["at"]): field for field in fields}
     for place, url in references.items():
         if url.startswith("oss://"):
             uploaded = store.find(url, model=operation.model)
             ailment = (
                 _UNREACHABLE
                 if uploaded is None
-                else _judge_picture(uploaded, limits.get(place, {}))
+                else _judge_picture(uploaded, limits.get(_INDEX.sub("/*", place), {}))
             )
         else:
             ailment = None if _may_be_reached(url) else _UNREACHABLE
@@ -120,8 +134,9 @@ def _judge_picture(uploaded: UploadedFile, limits: Mapping[str, Any]) -> Ailment
             message=f"The format of the input image must be one of {', '.join(FORMATS)}.",
         )
     shortest, longest = limits.get("min_side", 1), limits.get("max_side", max(sides))
-    ratio = limits.get("max_ratio", max(sides))
-    if min(sides) < shortest or max(sides) > longest or max(sides) > ratio * min(sides):
+    flattest, steepest = limits.get("ratio", (0, max(sides)))
+    is_even = flattest <= sides[0] / sides[1] <= steepest
+    if min(sides) < shortest or max(sides) > longest or not is_even:
         return Ailment(
             code="InvalidImageResolution",
             message=f"The input image must be {shortest} to {longest} pixels a side.",

@@ -11,7 +11,7 @@ import orjson
 
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
-from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused, SetupError
+from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.common.units import Money
 from dsrun.engine.backoff import retry_delay
@@ -185,7 +185,11 @@ class Submitter:
         operation = lane.operation
         async with lane.turn(self._control):
             self._control.check(operation.name)
-            request = orjson.loads(job.body)
+            try:
+                body = self._uploads.body(job, operation)
+            except FileChanged as error:
+                return self._failed("FileChanged", str(error))
+            request = orjson.loads(body)
             if not self._is_valid(operation.name, request):
                 return self._failed(
                     "InvalidRequest", "the request does not meet the operation's schema"
@@ -193,7 +197,7 @@ class Submitter:
             reserved = self._reserve(request, operation)
             began = self._clock.now()
             await self._recorder.record_intent(job, at=stamp(began))
-            sent = await self._send(job, lane, reserved)
+            sent = await self._send(job, body, lane, reserved)
             if isinstance(sent, Lost):
                 in_doubt = await self._note_lost(job, sent, began, reserved)
                 lane.begin_doubt()  # before the next create can have its turn
@@ -297,10 +301,12 @@ class Submitter:
         finally:
             self._being_recorded.discard(task_id)
 
-    async def _send(self, job: OpenJob, lane: Lane, reserved: Decimal) -> Outcome | Verdict | Lost:
+    async def _send(
+        self, job: OpenJob, body: bytes, lane: Lane, reserved: Decimal
+    ) -> Outcome | Verdict | Lost:
         """Send one create; what became of it is on disk before anything else happens to the job."""
         try:
-            answer = await self._api.create(lane.operation, job.body)
+            answer = await self._api.create(lane.operation, body)
         except NotSent as error:
             tries = 1 if isinstance(error, ProxyRefused) else None
             verdict = Verdict(

@@ -7,7 +7,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.media import extensions_of
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted, pointer
+from dsrun.common.pointer import EACH, KeyPath, dotted, pointer
 from dsrun.service.self_contained import Fault
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
@@ -83,6 +83,8 @@ def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
         known = here.get("properties", {})
         if step in known:
             here = known[step]
+        elif isinstance(here.get("items"), Mapping) and _is_item(step):
+            here = here["items"]
         elif _may_hold(here, step):
             return None  # a request may have it: nothing is known about it
         else:
@@ -104,9 +106,13 @@ def _may_hold(schema: Mapping[str, Json], step: str) -> bool:
     if kinds and _SCALARS.issuperset(kinds):
         return False
     if kinds == ["array"]:
-        return step.isdecimal()
+        return _is_item(step)
     is_closed = schema.get("additionalProperties") is False
     return not is_closed or "patternProperties" in schema
+
+
+def _is_item(step: str) -> bool:
+    return step == EACH or step.isdecimal()
 
 
 def _kinds(schema: Mapping[str, Json]) -> list[str]:
@@ -175,14 +181,23 @@ def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
 def _upload_faults(uploads: Json) -> Iterator[Fault]:
     for number, field in enumerate(uploads["fields"] if uploads else ()):
         path = ("x-dsrun", "uploads", "fields", number)
+        yield from _order_faults(field, path)
         known = extensions_of(field["media"])
         for index, name in enumerate(field["formats"]):
             if name not in known:
                 words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
                 yield Fault((*path, "formats", index), words)
-        if 0 < field.get("max_side", 0) < field.get("min_side", 0):
-            words = f"found {field['max_side']}; allowed: at least min_side, {field['min_side']}"
-            yield Fault((*path, "max_side"), words)
+
+
+def _order_faults(field: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Bounds that no file is within."""
+    for least, most in (("min_side", "max_side"), ("min_s", "max_s")):
+        if field.get(least) and field.get(most) and field[most] < field[least]:
+            words = f"found {field[most]}; allowed: at least {least}, {field[least]}"
+            yield Fault((*path, most), words)
+    for key in ("ratio", "fps"):
+        if field.get(key) and field[key][0] > field[key][1]:
+            yield Fault((*path, key), f"found {show(field[key])}; allowed: the smaller one first")
 
 
 def _recovery_faults(recovery: Json, protocol: str, schema: Mapping[str, Json]) -> Iterator[Fault]:
@@ -210,7 +225,7 @@ def _task_list_faults(
 ) -> Iterator[Fault]:
     """Tasks are listed under the model of their request; under another, none is ours."""
     model, named = _field(schema, "/model").get("const"), recovery.get("model_name")
-    if named is not None and named != model:
+    if named is not None and isinstance(model, str) and named != model:
         words = f"found {show(named)}; allowed: {show(model)}, the model of the request, or nothing"
         yield Fault((*path, "model_name"), words)
 

@@ -62,19 +62,23 @@ class LanguageRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadField:
-    """A place of the request that takes a local file, and what that file may be.
+    """A place of the request that takes local files, and what such a file may be.
 
-    Formats are extensions, told by content; sides are in pixels, 0 where nothing is published, as
-    is `max_ratio` of the longer side to the shorter one.
+    Formats are extensions, told by content; sides are in pixels. What is None is not published.
     """
 
-    at: KeyPath
-    media: str  # "image" or "audio"
+    at: KeyPath  # `*`: each item of a list
+    media: str
     formats: tuple[str, ...]
-    max_bytes: int
-    min_side: int
-    max_side: int
-    max_ratio: float = 0.0
+    max_bytes: int  # of a data URL: with its head, as it is sent
+    when: tuple[tuple[str, tuple[str, ...]], ...] = ()  # keys beside the value: their values
+    is_data: bool = False  # it is sent as a data URL, and not uploaded
+    min_side: int | None = None
+    max_side: int | None = None
+    ratio: tuple[float, float] | None = None  # width to height
+    min_s: float | None = None
+    max_s: float | None = None
+    fps: tuple[float, float] | None = None  # told, and not checked: it stands in no header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
