@@ -134,7 +134,7 @@ def _judge_picture(uploaded: UploadedFile, limits: Mapping[str, Any]) -> Ailment
             message=f"The format of the input image must be one of {', '.join(FORMATS)}.",
         )
     shortest, longest = limits.get("min_side", 1), limits.get("max_side", max(sides))
-    flattest, steepest = limits.get("ratio", (0, max(sides)))
+    flattest, steepest = limits.get("ratio") or (0, max(sides))
     is_even = flattest <= sides[0] / sides[1] <= steepest
     if min(sides) < shortest or max(sides) > longest or not is_even:
         return Ailment(

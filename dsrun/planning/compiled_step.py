@@ -340,7 +340,7 @@ class CompiledStep:
 
     def _request_problems(self, request: Json, taken: Taken) -> Iterator[Finding]:
         for bad in taken.bad:
-            place = ("steps", self.step.name, *bad.at)
+            place = ("steps", self.step.name, *self._out.as_written(bad.at), *bad.below)
             yield Finding(bad.rule, self.document.problem(place, bad.message))
         for broken in self._validator.problems(request):
             at = ("steps", self.step.name, *self._out.as_written(broken.path))

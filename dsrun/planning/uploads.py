@@ -102,6 +102,7 @@ class BadUpload(NamedTuple):
     """What is wrong at a place of the request: the rule that is broken, and words."""
 
     at: KeyPath
+    below: KeyPath  # where in the value
     rule: str
     message: str
 
@@ -148,8 +149,8 @@ class UploadFields:
                 files.append((at, file))
                 stand_in = stand_in_of(file, field)
             except UploadFault as fault:
-                place = (*at, UPLOAD) if UPLOAD in value else at
-                bad.append(BadUpload(place, f"upload {fault.kind}", str(fault)))
+                below = (UPLOAD,) if UPLOAD in value else ()
+                bad.append(BadUpload(at, below, f"upload {fault.kind}", str(fault)))
             put_at(request, at, stand_in)
         return Taken(files, bad)
 
