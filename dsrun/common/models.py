@@ -77,6 +77,7 @@ class OpenJob:
     request_id: str | None = None
     lost_at: str | None = None  # when the create's answer was given up
     attempts: int
+    repeats: int = 0  # creates whose answers were lost, and which were sent again
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
     part: "Part | None" = None  # the part of a partial job that is asked for again
     whole: bytes | None = None  # the job's own request, where `body` asks for a part
@@ -94,6 +95,7 @@ class SentElsewhere(NamedTuple):
     request_id: str | None
     submitted_at: str
     lost_at: str | None
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_sha256("job_id"),
         **_count("position", "idx", "replica", "attempts", "wanted", "units", "units_before"),
+        **_count("repeats"),
         **_json("request", "matrix", "stems", "output"),
         **_moment("submitted_at", "ended_at", "lost_at"),
         "status": f"status IN ({_STATUSES})",

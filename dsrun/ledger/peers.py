@@ -14,7 +14,7 @@ import orjson
 from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
 from dsrun.common.models import SentElsewhere
 from dsrun.common.sqlite import READ_FAULTS, connect_readonly
-from dsrun.ledger.schema import SINCE_RUN_IDS
+from dsrun.ledger.schema import SINCE_REPEATS, SINCE_RUN_IDS
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 from dsrun.storage.precedence import Living
 
@@ -105,7 +105,7 @@ class LedgerClaims:
             run = alive.get(path.parent.resolve())
             if run is None or not run.is_earlier:
                 with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
-                    rows = db.execute(_OPEN, (self._endpoint, since)).fetchall()
+                    rows = db.execute(_of_version(db, _OPEN), (self._endpoint, since)).fetchall()
                     sent = [SentElsewhere(*row) for row in rows]
                     open_jobs += [job for job in sent if run is None or job.task_id is None]
         return open_jobs
@@ -184,13 +184,16 @@ def _doubt(row: sqlite3.Row, *, is_own: bool = False) -> Doubt:
 def _of_version(db: sqlite3.Connection, sql: str) -> str:
     """A statement for a ledger that may be of an older version, and stays as it is."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    return sql if version >= SINCE_RUN_IDS else sql.replace("job.run_id", "NULL")
+    for since, column, stand_in in _NEWER:
+        sql = sql if version >= since else sql.replace(column, stand_in)
+    return sql
 
 
 def _json(names: Collection[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
+_NEWER = ((SINCE_RUN_IDS, "job.run_id", "NULL"), (SINCE_REPEATS, "job.repeats", "0"))
 _TASKS = (  # an attempt `foreign` takes back what its job had found
     "SELECT task_id FROM attempt AS one WHERE task_id IN (SELECT value FROM json_each(?1)) "
     "AND iif(job_id = ?3 AND outcome = 'foreign', true, job_id <> ?2 AND NOT EXISTS ("
@@ -237,7 +240,7 @@ _ABANDONED = (  # of any job, the one in question too
 _RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
-    "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "  # noqa: S608  # ours
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats FROM job "  # noqa: S608  # ours
     f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
     "AND part_first IS NULL AND output IS NULL"
 )

@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.schema import VERSION
+from dsrun.ledger.schema import SINCE_REPEATS, VERSION
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -79,6 +79,7 @@ class LedgerReader:
         self._has_chosen = False
         self._not_held = ""
         self._not_barred = ""
+        self.repeats = "0"  # SQL: creates of a job that were sent again; a migrated ledger has them
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
@@ -98,6 +99,7 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        self.repeats = "job.repeats" if version >= SINCE_REPEATS else "0"
         if not version:
             raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
@@ -439,6 +441,7 @@ class LedgerReader:
             request_id=row["request_id"],
             lost_at=row["lost_at"],
             attempts=row["attempts"],
+            repeats=row["repeats"] if "repeats" in row.keys() else 0,  # noqa: SIM118  # no mapping
             stems=tuple(dict.fromkeys(stems)),
             part=None if row["part_first"] is None else self._part(row),
             run_id=row["run_id"],

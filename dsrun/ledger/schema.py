@@ -52,6 +52,9 @@ _SPEND = """
     GROUP BY substr(coalesce(ended_at, submitted_at), 1, 10), step, operation, currency
 """
 
+# Creates whose answers were lost, and which were sent again: each may be paid.
+_REPEATS = "ALTER TABLE job ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;"
+
 MIGRATIONS = (
     """
     CREATE TABLE run (
@@ -167,12 +170,14 @@ MIGRATIONS = (
     INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
         WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
+    _REPEATS,
 )
 
 VERSION = len(MIGRATIONS)
 
 _SINCE_SOURCES = 5
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
+SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},

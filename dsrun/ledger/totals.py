@@ -9,6 +9,8 @@ from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, checked, names_of
 from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
 
+_DOUBTFUL = "('submitting', 'unknown')"
+
 
 class StepTotal(NamedTuple):
     """A step as the ledger has it: open jobs, what it has cost, and the price of one unit more."""
@@ -86,12 +88,27 @@ def spent(reader: LedgerReader) -> list[Money]:
 
 @checked
 def in_doubt(reader: LedgerReader) -> list[Money]:
-    """What jobs would cost that may have been accepted and paid, by currency."""
+    """What creates would cost that may have been accepted and paid, by currency."""
     rows = reader.rows(
-        "SELECT currency, unit_price, sum(wanted) FROM job "
-        "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
+        "SELECT currency, unit_price, "  # noqa: S608  # ours
+        f"sum(wanted * ((status IN {_DOUBTFUL}) + {reader.repeats})) FROM job "
+        f"WHERE status IN {_DOUBTFUL} OR {reader.repeats} > 0 GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
+
+
+@checked
+def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
+    """How many creates were sent again after their answers were lost, and what the lost ones cost.
+
+    They cost that at most: nobody can tell which of them were accepted.
+    """
+    rows = reader.rows(
+        f"SELECT currency, unit_price, sum({WANTED_UNITS} * {reader.repeats}), "  # noqa: S608  # ours
+        f"sum({reader.repeats}) FROM job "
+        f"WHERE {reader.repeats} > 0 GROUP BY currency, unit_price"
+    )
+    return sum(row[3] for row in rows), sum_rows(row[:3] for row in rows)
 
 
 @checked
@@ -100,7 +117,8 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
     paid = under_way = Decimal(0)
     for price, units, wanted in reader.rows(
         f"SELECT unit_price, sum({PAID_UNITS}), "  # noqa: S608
-        f"sum(iif(status IN ('submitting', 'submitted', 'unknown'), {WANTED_UNITS}, 0)) "
+        f"sum({WANTED_UNITS} * "
+        f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) "
         "FROM job WHERE currency = ? GROUP BY unit_price",
         (currency,),
     ):

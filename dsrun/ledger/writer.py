@@ -173,10 +173,17 @@ class Ledger:
                 Statement(
                     "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
                     "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
-                    "run_id = NULL "
+                    "run_id = NULL, repeats = max(repeats, ?6) "
                     "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' "
                     "OR (status = 'submitting' AND output IS NULL AND ?1 IS NOT NULL))",
-                    (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
+                    (
+                        job.task_id,
+                        job.request_id,
+                        job.submitted_at,
+                        job.lost_at,
+                        job.job_id,
+                        job.repeats,
+                    ),
                 ),
                 Statement(
                     "INSERT INTO attempt (run_id, job_id, phase, at, outcome, task_id, request_id) "
@@ -256,6 +263,13 @@ class Ledger:
         await self._write(
             Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
             self._attempt(job, "create", at, "refused", code=code, message=message),
+        )
+
+    async def record_repeat(self, job: OpenJob, *, at: str) -> None:
+        """A create whose answer is lost is sent again; it stays possible that it was paid."""
+        await self._write(
+            Row(Kind.REPEAT, (job.job_id,)),
+            self._attempt(job, "create", at, "repeated"),
         )
 
     async def record_abandoned(self, job: OpenJob) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from dsrun.common.models import Json
@@ -10,6 +11,7 @@ from dsrun.common.units import Money, Rate, parse_duration, parse_money, parse_r
 T = TypeVar("T")
 
 
+_REPEAT_BELOW = Money(amount=Decimal("0.05"), currency="CNY")
 _POLL_RATE = Rate(requests=15, per_s=1.0)  # the account has 20; others may need some
 
 
@@ -29,6 +31,12 @@ class Execution:
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
+    repeat_below: Money | None = None  # as the default is in CNY, it may be of another currency
+
+    @property
+    def repeats_below(self) -> Money:
+        """The most that a create costs which is sent again after its answer was lost."""
+        return self.repeat_below or _REPEAT_BELOW
 
 
 def parse_execution(section: Mapping[str, Json]) -> Execution:
@@ -47,6 +55,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "max_cost": _maybe(parse_money, section.get("max_cost")),
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),
+        "repeat_below": _maybe(parse_money, section.get("repeat_below")),
     }
     return Execution(**{key: value for key, value in settings.items() if value is not None})
 

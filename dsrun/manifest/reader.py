@@ -16,7 +16,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.names import path_fault, read_back
-from dsrun.common.pointer import KeyPath
+from dsrun.common.pointer import KeyPath, fits
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.shell import command_line
@@ -50,6 +50,7 @@ from dsrun.manifest.schedule import read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
 from dsrun.service.operation_file import constants
+from dsrun.service.request import upload_places
 
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
 PIPELINE_SUFFIXES = (".yaml", ".yml")
@@ -182,7 +183,7 @@ class _StepReader:
         self._inputs = inputs
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
-        self._upload_places: set[KeyPath] = set()
+        self._upload_places: list[KeyPath] = []
 
     def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
         """The steps in which nothing is wrong; the problems of the others are noted."""
@@ -238,8 +239,7 @@ class _StepReader:
         self, section: Mapping[str, Json], operation: Operation, at: KeyPath
     ) -> None:
         self._check_model(section, operation, at)
-        if operation.uploads:
-            self._upload_places |= {(*at, *field.at) for field in operation.uploads.fields}
+        self._upload_places += [(*at, *place) for place in upload_places(operation)]
 
     def _check_model(self, section: Mapping[str, Json], operation: Operation, at: KeyPath) -> None:
         """A request from the API's documentation is pasted with its `model`, which must be ours."""
@@ -273,7 +273,7 @@ class _StepReader:
         except Unreadable as error:
             self.complain((*at, "file"), error.about(name))
         except ManifestError as error:
-            if at in self._upload_places:
+            if any(fits(at, place) for place in self._upload_places):
                 self.complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
             else:
                 self._complain_of_file(error, (*at, "file"), name)

@@ -9,7 +9,7 @@ from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, job_id_of, json_text
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
-from dsrun.common.pointer import KeyPath, dotted, holder_at, value_at
+from dsrun.common.pointer import KeyPath, dotted, holder_at, put_at, value_at
 from dsrun.manifest.matrix import Row, idle_axes
 from dsrun.manifest.model import Manifest, Step
 from dsrun.manifest.spelling import NoText
@@ -66,7 +66,7 @@ class CompiledStep:
         """Raises ManifestError where a template cannot be compiled, or an axis is a rule."""
         self.step = step
         self.operation = catalog[step.operation]
-        self.uploads = UploadFields(self.operation.uploads, files)
+        self.uploads = UploadFields(self.operation, files)
         self.document = manifest.document
         self.gives_seed = _is_given(step.body, self.operation.main.seed)
         self._seed_key = _key_of(self.operation.main.seed)
@@ -83,7 +83,9 @@ class CompiledStep:
         self._filename = None
         if step.filename is not None:
             self._filename = self._texts.text(step.filename, "string")
-        self._upload_parts = {at: part for at, part in parts.items() if at in self.uploads.places}
+        self._upload_parts = {
+            at: parts[at] for root in self.uploads.roots if (at := _holding(root, parts))
+        }
         self.warnings = self._texts.warnings
         self._note_respelled(manifest, templates)
         problems = self._texts.problems or self._axis_problems()
@@ -197,13 +199,14 @@ class CompiledStep:
 
     def _upload_contents(self, row: Row, *, index: int, replica: int) -> list[str]:
         """SHA-256 of every file that the job of a row uploads; empty for a bad one."""
-        variables, values = self.variables(row, index=index, replica=replica), {}
+        variables = self.variables(row, index=index, replica=replica)
+        request: dict[str, Json] = {}
         for at, build in self._upload_parts.items():
             failures: list[TextFailure] = []
             value = build(variables, failures)
             if not failures:
-                values[at] = value
-        return self.uploads.contents(values)
+                put_at(request, at, value)
+        return self.uploads.contents(request)
 
     def _axis_problems(self) -> list[Problem]:
         """An axis that no template uses is a rule misspelt, or makes the same request again."""
@@ -337,7 +340,7 @@ class CompiledStep:
 
     def _request_problems(self, request: Json, taken: Taken) -> Iterator[Finding]:
         for bad in taken.bad:
-            place = ("steps", self.step.name, *bad.at)
+            place = ("steps", self.step.name, *self._out.as_written(bad.at), *bad.below)
             yield Finding(bad.rule, self.document.problem(place, bad.message))
         for broken in self._validator.problems(request):
             at = ("steps", self.step.name, *self._out.as_written(broken.path))
@@ -352,6 +355,13 @@ class CompiledStep:
         cause = failure.error.__cause__
         rule = f"no text: {cause.kind}" if isinstance(cause, NoText) else "template"
         return Finding(rule, name_known(problem, variables, failure.text.source))
+
+
+def _holding(root: KeyPath, parts: Mapping[KeyPath, Builder]) -> KeyPath | None:
+    """The part of a step's request that is a root, or the one template that gives it."""
+    at = next(root[:end] for end in range(len(root), -1, -1) if root[:end] in parts)
+    is_inside = any(len(other) > len(at) and other[: len(at)] == at for other in parts)
+    return at if at == root or not is_inside else None
 
 
 def _key_of(at: KeyPath | None) -> bytes:

@@ -313,9 +313,9 @@ def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
 
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
-    """A limit in another currency than the prices would never be reached."""
+    """A limit in another currency than the prices would never be reached, or always."""
     currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
-    for name in ("max_cost", "confirm_above"):
+    for name in ("max_cost", "confirm_above", "repeat_below"):
         money = getattr(manifest.execution, name)
         if money is not None and currencies and currencies != [money.currency]:
             yield manifest.document.problem(

@@ -7,19 +7,22 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.media import extensions_of
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted, pointer
+from dsrun.common.pointer import EACH, KeyPath, dotted, pointer
 from dsrun.service.self_contained import Fault
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
-_RECOVERY = {"task-list": "task", "voice-list": "sync"}
+_RECOVERY = {"task-list": "task", "made-list": "sync", "repeat": "sync"}
 _RECOVERY_NEEDS = {
     "task-list": (),
-    "voice-list": (
-        "body", "page", "page_size", "items", "total", "match", "holds", "made_at", "outputs",
-        "lost",
-    ),
-}  # fmt: skip
+    "made-list": ("body", "page", "page_size", "items", "made_at", "outputs"),
+    "repeat": ("times",),
+}
+_RECOVERY_KEYS = {
+    "task-list": ("model_name", "confirm", "size"),
+    "made-list": (*_RECOVERY_NEEDS["made-list"], "total", "match", "holds", "filter", "lost"),
+    "repeat": ("times",),
+}
 
 
 class _Place(NamedTuple):
@@ -42,7 +45,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"], about["artifacts"])
     yield from _upload_faults(about.get("uploads"))
-    yield from _recovery_faults(about.get("recovery"), about["protocol"])
+    yield from _recovery_faults(about.get("recovery"), about["protocol"], schema)
 
 
 def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
@@ -62,7 +65,7 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
     recovery = about.get("recovery", {})
     yield from _named(recovery, ("x-dsrun", "recovery"), size="string")
-    for key in ("confirm", "match", "holds"):
+    for key in ("confirm", "match", "holds", "filter"):
         for at in recovery.get(key, ()):
             yield _Place(("x-dsrun", "recovery", key, at), at)
 
@@ -80,6 +83,8 @@ def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
         known = here.get("properties", {})
         if step in known:
             here = known[step]
+        elif isinstance(here.get("items"), Mapping) and _is_item(step):
+            here = here["items"]
         elif _may_hold(here, step):
             return None  # a request may have it: nothing is known about it
         else:
@@ -101,9 +106,13 @@ def _may_hold(schema: Mapping[str, Json], step: str) -> bool:
     if kinds and _SCALARS.issuperset(kinds):
         return False
     if kinds == ["array"]:
-        return step.isdecimal()
+        return _is_item(step)
     is_closed = schema.get("additionalProperties") is False
     return not is_closed or "patternProperties" in schema
+
+
+def _is_item(step: str) -> bool:
+    return step == EACH or step.isdecimal()
 
 
 def _kinds(schema: Mapping[str, Json]) -> list[str]:
@@ -172,25 +181,68 @@ def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
 def _upload_faults(uploads: Json) -> Iterator[Fault]:
     for number, field in enumerate(uploads["fields"] if uploads else ()):
         path = ("x-dsrun", "uploads", "fields", number)
+        yield from _order_faults(field, path)
         known = extensions_of(field["media"])
         for index, name in enumerate(field["formats"]):
             if name not in known:
                 words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
                 yield Fault((*path, "formats", index), words)
-        if 0 < field.get("max_side", 0) < field.get("min_side", 0):
-            words = f"found {field['max_side']}; allowed: at least min_side, {field['min_side']}"
-            yield Fault((*path, "max_side"), words)
 
 
-def _recovery_faults(recovery: Json, protocol: str) -> Iterator[Fault]:
+def _order_faults(field: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Bounds that no file is within."""
+    for least, most in (("min_side", "max_side"), ("min_s", "max_s")):
+        if field.get(least) and field.get(most) and field[most] < field[least]:
+            words = f"found {field[most]}; allowed: at least {least}, {field[least]}"
+            yield Fault((*path, most), words)
+    for key in ("ratio", "fps"):
+        if field.get(key) and field[key][0] > field[key][1]:
+            yield Fault((*path, key), f"found {show(field[key])}; allowed: the smaller one first")
+
+
+def _recovery_faults(recovery: Json, protocol: str, schema: Mapping[str, Json]) -> Iterator[Fault]:
     if recovery is None:
         return
     by = recovery["by"]
+    path = ("x-dsrun", "recovery")
     if _RECOVERY[by] != protocol:
-        words = f"found {by} with the protocol {protocol}; it finds what {_RECOVERY[by]} makes"
-        yield Fault(("x-dsrun", "recovery", "by"), words)
+        words = f"found {by} with the protocol {protocol}; it is for what {_RECOVERY[by]} makes"
+        yield Fault((*path, "by"), words)
         return
     for key in _RECOVERY_NEEDS[by]:
         if key not in recovery:
-            words = f"missing; recovery by {by} needs it"
-            yield Fault(("x-dsrun", "recovery", key), words)
+            yield Fault((*path, key), f"missing; recovery by {by} needs it")
+    allowed = _RECOVERY_KEYS[by]
+    for key in recovery:
+        if key not in ("by", "$comment", *allowed):
+            words = f"recovery by {by} has no such key; allowed: {', '.join(allowed)}"
+            yield Fault((*path, key), words)
+    yield from _BY[by](recovery, path, schema)
+
+
+def _task_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Tasks are listed under the model of their request; under another, none is ours."""
+    model, named = _field(schema, "/model").get("const"), recovery.get("model_name")
+    if named is not None and isinstance(model, str) and named != model:
+        words = f"found {show(named)}; allowed: {show(model)}, the model of the request, or nothing"
+        yield Fault((*path, "model_name"), words)
+
+
+def _made_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, _: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Without a text of the request in it, any item could be this request's."""
+    if not recovery.get("match") and not recovery.get("holds"):
+        words = "needs match or holds; without either, nothing tells whose an item of the list is"
+        yield Fault(path, words)
+
+
+def _no_faults(
+    _recovery: Mapping[str, Json], _path: KeyPath, _schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    return iter(())
+
+
+_BY = {"task-list": _task_list_faults, "made-list": _made_list_faults, "repeat": _no_faults}

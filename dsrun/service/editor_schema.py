@@ -11,7 +11,7 @@ from typing import Any
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted
+from dsrun.common.pointer import KeyPath, dotted, fits
 from dsrun.service.catalog_words import limits_of, price_words, rate_words
 from dsrun.service.operation import Fill, Operation, families_of
 from dsrun.service.short_form import ShortForm
@@ -216,7 +216,7 @@ def _part(
         part["default"] = fill.value
     part["markdownDescription"] = _hover(operation, at, schema, fill)
     is_upload = operation.uploads is not None and any(
-        field.at == at for field in operation.uploads.fields
+        fits(at, field.at) for field in operation.uploads.fields
     )
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS

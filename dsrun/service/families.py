@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import EACH, pointer
+from dsrun.common.pointer import EACH, KeyPath, pointer
 from dsrun.service.tables import for_model, specialised
 
 
@@ -51,8 +51,29 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     rules = own["x-dsrun"].pop("vary", ())
     own["x-dsrun"] = specialised(own["x-dsrun"], model)
     for rule in rules:
-        _narrow(own, rule["at"], for_model(rule["table"], model))
+        leaf = for_model(rule["table"], model)
+        _narrow(own, rule["at"], leaf)
+        if leaf is False:
+            _forget_uploads(own["x-dsrun"], pointer(rule["at"]) or ())
     return own
+
+
+def _forget_uploads(about: dict[str, Any], gone: KeyPath) -> None:
+    """A place that a model does not have takes no file."""
+    if "uploads" not in about:
+        return
+    fields = about["uploads"]["fields"]
+    left = [field for field in fields if not _is_within(pointer(field["at"]) or (), gone)]
+    if left:
+        about["uploads"]["fields"] = left
+    else:
+        del about["uploads"]
+
+
+def _is_within(at: KeyPath, above: KeyPath) -> bool:
+    """Whether one place is another one, or below it."""
+    pairs = zip(at, above, strict=False)
+    return len(at) >= len(above) and all(over in (key, EACH) for key, over in pairs)
 
 
 def _narrow(schema: dict[str, Any], at: str, leaf: Json) -> None:

@@ -62,19 +62,23 @@ class LanguageRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadField:
-    """A place of the request that takes a local file, and what that file may be.
+    """A place of the request that takes local files, and what such a file may be.
 
-    Formats are extensions, told by content; sides are in pixels, 0 where nothing is published, as
-    is `max_ratio` of the longer side to the shorter one.
+    Formats are extensions, told by content; sides are in pixels. What is None is not published.
     """
 
-    at: KeyPath
-    media: str  # "image" or "audio"
+    at: KeyPath  # `*`: each item of a list
+    media: str
     formats: tuple[str, ...]
-    max_bytes: int
-    min_side: int
-    max_side: int
-    max_ratio: float = 0.0
+    max_bytes: int  # of a data URL: with its head, as it is sent
+    when: tuple[tuple[str, tuple[str, ...]], ...] = ()  # keys beside the value: their values
+    is_data: bool = False  # it is sent as a data URL, and not uploaded
+    min_side: int | None = None
+    max_side: int | None = None
+    ratio: tuple[float, float] | None = None  # width to height
+    min_s: float | None = None
+    max_s: float | None = None
+    fps: tuple[float, float] | None = None  # told, and not checked: it stands in no header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +114,23 @@ class MadeList:
     page: KeyPath  # in the body, from 0
     page_size: KeyPath  # in the body
     items: str  # in the answer
-    total: str  # in the answer
+    total: str | None  # in the answer; without it the list ends with a page that is not full
     match: Mapping[str, str]  # what must be equal: in the request, in an item
     holds: Mapping[str, str]  # what an item's text must contain: in the request, in an item
+    filter: Mapping[str, str]  # what narrows the list: in the request, in the body
     made_at: str  # in an item
     outputs: Mapping[str, str]  # in an item
-    lost: str  # what of the answer cannot be had again
+    lost: str  # what of the answer cannot be had again; empty where all can
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A create whose answer was lost is sent again: it is cheap, and leaves nothing to be found."""
+
+    times: int  # at most, for each job
+
+
+Recovery = TaskList | MadeList | Repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +155,7 @@ class Operation:
     polling: Polling | None
     languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
-    recovery: TaskList | MadeList | None = None
+    recovery: Recovery | None = None
     short: ShortForm | None = None
     also: tuple[str, ...] = ()  # models of other files that its file may be named with
 

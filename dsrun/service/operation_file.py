@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, pointer, resolve, value_at
+from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, value_at
 from dsrun.common.units import Price, Rate
 from dsrun.service.operation import (
     ArtifactSpec,
@@ -15,6 +15,8 @@ from dsrun.service.operation import (
     MadeList,
     Operation,
     Polling,
+    Recovery,
+    Repeat,
     TaskList,
     UploadField,
     Uploads,
@@ -27,6 +29,10 @@ _MOST = 1_000_000
 _NEEDED = object()
 _LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
+_MOST_REPEATS = 10
+# Of every model, by the upload page: an address lives 48 h; 100 policies a second.
+_UPLOAD_HOURS = 40.0
+_POLICIES = 100
 
 
 def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
@@ -185,23 +191,31 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
 def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
     if about is None:
         return None
-    fields = (
-        UploadField(
-            at=pointer(item["at"]) or (),
-            media=item["media"],
-            formats=tuple(item["formats"]),
-            max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
-            min_side=_whole_in(item, "min_side", least=0, default=0),
-            max_side=_whole_in(item, "max_side", least=0, default=0),
-            max_ratio=_number_in(item, "max_ratio", least=1.0, most=_MOST, default=0.0),
-        )
-        for item in about["fields"]
-    )
     return Uploads(
-        fields=tuple(fields),
-        hours=_number_in(about, "hours", most=_MOST),
-        rate=_parse_rate(about),
-        lost=frozenset(about["lost"]),
+        fields=tuple(map(_parse_upload_field, about["fields"])),
+        hours=_number_in(about, "hours", most=_MOST, default=_UPLOAD_HOURS),
+        rate=Rate(
+            requests=_whole_in(about, "requests", default=_POLICIES),
+            per_s=_number_in(about, "per_s", most=_DAY_S, default=1.0),
+        ),
+        lost=frozenset(about.get("lost", ())),
+    )
+
+
+def _parse_upload_field(item: Mapping[str, Json]) -> UploadField:
+    return UploadField(
+        at=place_in_request(item["at"]),
+        media=item["media"],
+        formats=tuple(item["formats"]),
+        max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
+        when=tuple((key, tuple(words.split(" | "))) for key, words in item.get("when", {}).items()),
+        is_data=item.get("as") == "data",
+        min_side=_whole_in(item, "min_side", default=None),
+        max_side=_whole_in(item, "max_side", default=None),
+        ratio=_pair_in(item, "ratio"),
+        min_s=_number_in(item, "min_s", most=_DAY_S, default=None),
+        max_s=_number_in(item, "max_s", most=_DAY_S, default=None),
+        fps=_pair_in(item, "fps"),
     )
 
 
@@ -212,7 +226,7 @@ def _parse_short(about: Mapping[str, Json] | None) -> ShortForm | None:
         Part(key=item["key"], becomes=item["as"], is_many=item.get("many", False))
         for item in about["parts"]["from"]
     )
-    content = tuple(int(k) if k.isdigit() else k for k in pointer(about["parts"]["at"]) or ())
+    content = place_in_request(about["parts"]["at"])
     form = ShortForm(base=about["base"], content=content, parts=tuple(parts))
     if not isinstance(value_at({"input": form.base}, content), list):
         raise ValueError("short.parts.at names no list of short.base")  # noqa: TRY004  # bad data
@@ -223,19 +237,22 @@ def _model_of(schema: Mapping[str, Json]) -> str | None:
     return schema_at(schema, ("model",)).get("const")
 
 
-def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> TaskList | MadeList | None:
+def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> Recovery | None:
     if about is None:
         return None
     if about["by"] == "task-list":
-        return TaskList(
-            model_name=about.get("model_name", model),
-            confirm=about.get("confirm", {}),
-            size=about.get("size"),
-        )
-    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+        return TaskList(model_name=model, confirm=about.get("confirm", {}), size=about.get("size"))
+    if about["by"] == "repeat":
+        return Repeat(times=_whole_in(about, "times", most=_MOST_REPEATS))
+    names = ("body", "items", "made_at", "outputs")
     return MadeList(
         page=pointer(about["page"]) or (),
         page_size=pointer(about["page_size"]) or (),
+        total=about.get("total"),
+        match=about.get("match", {}),
+        holds=about.get("holds", {}),
+        filter=about.get("filter", {}),
+        lost=about.get("lost", ""),
         **{name: about[name] for name in names},
     )
 
@@ -254,6 +271,16 @@ def _number_in(
         range_ = "above 0" if least is None else f"from {least:g}"
         raise ValueError(f"{key}: found {value!r}; allowed: a number {range_} up to {most:g}")
     return value
+
+
+def _pair_in(about: Mapping[str, Json], key: str) -> tuple[float, float] | None:
+    """The least and the largest number at a key. Raises ValueError."""
+    if about.get(key) is None:
+        return None
+    low, high = (_number_in({key: number}, key, least=0.0, most=_MOST) for number in about[key])
+    if low > high:
+        raise ValueError(f"{key}: found {about[key]!r}; allowed: the smaller number first")
+    return low, high
 
 
 def _whole_in(

@@ -37,6 +37,7 @@ def unrunnable(schema: Mapping[str, Json]) -> Iterator[Fault]:
     about = schema["x-dsrun"]
     yield from _model_faults(schema["properties"].get("model"))
     yield from _media_faults(about["artifacts"])
+    yield from _upload_faults(about.get("uploads"))
     yield from _result_faults(about["artifacts"], about["protocol"])
     yield from _header_faults(about["endpoint"]["headers"], about["protocol"])
     yield from _each_faults(about, ("x-dsrun",))
@@ -56,6 +57,16 @@ def _media_faults(artifacts: Json) -> Iterator[Fault]:
             "and keep no other files yet"
         )
         yield Fault(("x-dsrun", "artifacts", "media"), words)
+
+
+def _upload_faults(uploads: Json) -> Iterator[Fault]:
+    for number, field in enumerate(uploads["fields"] if uploads else ()):
+        if field["media"] not in LARGEST:
+            words = (
+                f"found {show(field['media'])}; allowed: {', '.join(LARGEST)}; dsrun can check no "
+                "other files yet"
+            )
+            yield Fault(("x-dsrun", "uploads", "fields", number, "media"), words)
 
 
 def _result_faults(artifacts: Json, protocol: str) -> Iterator[Fault]:
@@ -88,7 +99,7 @@ def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
 
 def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
     """`*` in pointers; it is understood in what a task repeats of its request alone."""
-    if path[1:] in _WITH_EACH:
+    if path[1:] in _WITH_EACH or path[1:3] == ("uploads", "fields"):
         return
     if isinstance(value, Mapping):
         for key, part in value.items():

@@ -207,7 +207,8 @@ class TestViews:
         with closing(sqlite3.connect(path)) as db:
             db.executescript(
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
-                "ALTER TABLE job DROP COLUMN run_id; DROP TABLE mark; "
+                "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN repeats; "
+                "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )
         before = path.read_bytes()
