@@ -134,11 +134,11 @@ async def _add_speech(
 ) -> int:
     world, layout = call.world, operation.artifacts
     speech = order_speech(operation, body)
-    if "base64" in layout:
+    if operation.is_base64:
         data = base64.b64encode(await world.files.make(speech)).decode("ascii")
-        write_pointer(answer, layout["base64"], data)
-    if "url" in layout:
-        write_pointer(answer, layout["url"], _publish(call, speech))
+        write_pointer(answer, operation.place_of_part(0) + layout["at"], data)
+    else:
+        write_pointer(answer, operation.place_of_part(0) + layout["at"], _publish(call, speech))
     if "format" in layout:
         write_pointer(answer, layout["format"], speech.response_format)
     if "sample_rate" in layout:
@@ -157,11 +157,11 @@ async def _add_pictures(
             operation, body, seed=seed, index=index, scale=world.options.picture_scale
         )
         place = operation.place_of_part(index)
-        if "base64" in layout:
+        if operation.is_base64:
             data = base64.b64encode(await world.files.make(picture)).decode("ascii")
-            write_pointer(answer, place + layout["base64"], data)
+            write_pointer(answer, place + layout["at"], data)
         else:
-            write_pointer(answer, place + layout["url"], _publish(call, picture))
+            write_pointer(answer, place + layout["at"], _publish(call, picture))
     if "format" in layout:
         write_pointer(answer, layout["format"], "png")
     return count

@@ -31,8 +31,19 @@ class Operation:
 
     @property
     def artifacts(self) -> Mapping[str, Any]:
-        layout: Mapping[str, Any] = self.rules["artifacts"]
+        """The main kind of results."""
+        layout: Mapping[str, Any] = self.rules["artifacts"][0]
         return layout
+
+    @property
+    def is_base64(self) -> bool:
+        return self.artifacts.get("as") == "base64"
+
+    def place_of_error(self, index: int) -> tuple[str, str]:
+        """Where the code and the message of a failed result stand."""
+        code, message = self.artifacts.get("error", ("/code", "/message"))
+        place = self.place_of_part(index)
+        return place + code, place + message
 
     @property
     def keeps_voices(self) -> bool:
@@ -53,15 +64,15 @@ class Operation:
 
     def count_parts(self, body: Mapping[str, Any]) -> int:
         """How many results the request asks for; the service's default where it does not say."""
-        pointer = self.artifacts.get("count")
-        return int(self.setting(body, pointer) or 1) if pointer else 1
+        asked = self.artifacts.get("asked", 1)
+        if isinstance(asked, Mapping):
+            asked = asked["at"]
+        return int(self.setting(body, asked) or 1) if isinstance(asked, str) else int(asked)
 
     def place_of_part(self, index: int) -> str:
         """Where a result stands: an item of the list, or of the list of its own choice."""
-        places = str(self.artifacts.get("list", ""))
-        if "*" in places:
-            return f"{places.replace('*', str(index))}/0"
-        return f"{places}/{index}" if places else ""
+        places = str(self.artifacts.get("each", ""))
+        return places.replace("*", str(index), 1).replace("*", "0")
 
     def choose_seed(self, body: Mapping[str, Any]) -> int:
         """The seed of the first result: the request's, else a random one."""
@@ -194,7 +205,7 @@ class _SizeLimit:
 
 def _parse(schema: Mapping[str, Any]) -> Operation:
     rules = schema["x-dsrun"]
-    media = rules["artifacts"]["media"]
+    media = rules["artifacts"][0]["media"]
     if media not in MEDIA:
         raise ValueError(f"the emulator makes {' and '.join(MEDIA)}, not {media}")
     return Operation(

@@ -114,8 +114,9 @@ def _add_results(answer: dict[str, Any], task: Task, *, world: World, origin: st
         place = task.operation.place_of_part(index)
         ailment = task.fate.failed_parts.get(index)
         if ailment is not None:
-            write_pointer(answer, place + layout.get("error_code", "/code"), ailment.code)
-            write_pointer(answer, place + layout.get("error_message", "/message"), ailment.message)
+            code_at, message_at = task.operation.place_of_error(index)
+            write_pointer(answer, code_at, ailment.code)
+            write_pointer(answer, message_at, ailment.message)
             continue
         path = world.files.publish(
             f"{task.task_id}-{index + 1}",
@@ -123,7 +124,7 @@ def _add_results(answer: dict[str, Any], task: Task, *, world: World, origin: st
             made_at=made_at,
             is_expired=task.fate.has_expired_urls,
         )
-        write_pointer(answer, place + layout["url"], origin + path)
+        write_pointer(answer, place + layout["at"], origin + path)
 
 
 def _order_part(task: Task, index: int, scale: float) -> Order:
