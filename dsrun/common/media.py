@@ -8,7 +8,9 @@ HEAD_BYTES = 4096
 
 # The largest file of each kind. An incompressible picture of 4096x4096 pixels has 50 MB, and so
 # have 17 minutes of speech at 24 kHz: twice as much as any of the APIs makes.
-LARGEST = {"image": 64 << 20, "audio": 64 << 20}
+LARGEST = {
+    "image": 64 << 20, "audio": 64 << 20, "text": 64 << 20, "json": 64 << 20, "captions": 64 << 20,
+}  # fmt: skip
 _MOST_PIXELS = 1 << 27
 
 _EXTENSIONS = {
@@ -23,6 +25,11 @@ _EXTENSIONS = {
     "audio/mpeg": "mp3",
     "audio/ogg": "opus",
     "audio/pcm": "pcm",
+}
+_TEXTS = {
+    "text": ("text/plain", "txt"),
+    "json": ("application/json", "json"),
+    "captions": ("application/x-subrip", "srt"),
 }
 _PCM = "audio/pcm"
 _DECLARED = {"wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg"}
@@ -59,6 +66,8 @@ def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
 
     if not head:
         raise ArtifactInvalid("the file is empty")
+    if media in _TEXTS:
+        return Kind(*_TEXTS[media])
     if declared == "pcm" and not head.startswith((b"RIFF", b"OggS", b"ID3")):
         return Kind(_PCM, _EXTENSIONS[_PCM])
     matchers = filetype.image_matchers if media == "image" else filetype.audio_matchers
@@ -76,12 +85,14 @@ def kind_of(head: bytes, *, media: str, declared: str | None = None) -> Kind:
 
 def extensions_of(media: str) -> list[str]:
     """The extensions of image or audio files."""
+    if media in _TEXTS:
+        return [_TEXTS[media][1]]
     return sorted({ext for name, ext in _EXTENSIONS.items() if name.startswith(f"{media}/")})
 
 
 def is_kind(media_type: str, extension: str) -> bool:
     """Whether files of this type are kept under this extension."""
-    return _EXTENSIONS.get(media_type) == extension
+    return _EXTENSIONS.get(media_type) == extension or (media_type, extension) in _TEXTS.values()
 
 
 def end_mark(head: bytes) -> bytes:

@@ -73,6 +73,7 @@ class OpenJob:
     body: bytes
     status: JobStatus
     task_id: str | None
+    answer: str | None = None  # the text of the answer to a create that made no task
     submitted_at: str | None
     request_id: str | None = None
     lost_at: str | None = None  # when the create's answer was given up
@@ -88,7 +89,7 @@ class OpenJob:
 
 
 class SentElsewhere(NamedTuple):
-    """A create that another run directory sent; it has a `task_id` where it was answered."""
+    """A create that another run directory sent; answered, it has a `task_id` or an `answer`."""
 
     job_id: str
     task_id: str | None
@@ -96,6 +97,11 @@ class SentElsewhere(NamedTuple):
     submitted_at: str
     lost_at: str | None
     repeats: int = 0
+    answer: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        return self.task_id is not None or self.answer is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +117,8 @@ class JobError:
 class Artifact:
     """One file of a job; `path` is relative to the run directory, `size` in bytes.
 
+    `name` is that of its kind, empty for the main one, and `index` its place in that kind.
+
     `source_sha256` is that of the bytes as the service sent them, before metadata was added.
     """
 
@@ -122,6 +130,7 @@ class Artifact:
     index: int
     seed: int | None = None
     sample_rate: int | None = None
+    name: str = ""
 
 
 LOST_ROW = "LedgerDamaged"  # error code of a job whose row of a damaged ledger is unreadable

@@ -188,5 +188,9 @@ def _is_odd(job: OpenJob, answer: Running | Ended, operation: Operation) -> bool
     """Whether the same question may be answered differently a moment later."""
     if not isinstance(answer, Done):
         return isinstance(answer, Gone)
-    untold = sum(isinstance(each, Missing) and not each.is_told for each in answer.results)
-    return len(answer.results) - untold < artifact_count(orjson.loads(job.body), operation)
+    if answer.failure is not None:
+        return False
+    untold = sum(isinstance(each, Missing) and not each.is_told for each in answer.main)
+    is_bound = operation.main.asked.at_most
+    asked = 1 if is_bound else artifact_count(orjson.loads(job.body), operation)
+    return len(answer.main) - untold < asked

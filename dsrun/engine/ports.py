@@ -104,7 +104,13 @@ class Recorder(Protocol):
     async def record_abandoned(self, job: OpenJob) -> None: ...
     async def forget_task(self, job: OpenJob) -> None: ...
     async def record_answer(
-        self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
+        self,
+        job: OpenJob,
+        *,
+        answer: str,
+        output: Mapping[str, Json] | None,
+        request_id: str | None,
+        at: str,
     ) -> None: ...
     async def record_refusal(
         self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
@@ -129,6 +135,7 @@ class ArtifactSink(Protocol[OwnIncoming, OwnChange_contra]):
     """Takes back what it gave out by `incoming()`."""
 
     def incoming(self) -> OwnIncoming: ...
+    def read(self, path: str) -> bytes: ...
     async def keep(
         self,
         incoming: OwnIncoming,

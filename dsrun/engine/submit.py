@@ -21,6 +21,7 @@ from dsrun.engine.matching import Listed
 from dsrun.engine.ports import GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.kept_answer import KeptAnswer, addresses_of, write_answer
 from dsrun.service.lists import TaskRow
 from dsrun.service.operation import MadeList, Operation, Repeat
 from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
@@ -41,9 +42,9 @@ class Submitted(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An accepted create that was answered with its result."""
+    """An accepted create that was answered with its results; the ledger has them."""
 
-    done: Done
+    kept: KeptAnswer
     reserved: Decimal
 
 
@@ -322,10 +323,12 @@ class Submitter:
             self._heard.add(lane.operation.name)
             return await self._refused(job, lane, answer.verdict)
         if isinstance(answer, Done):
-            return self._take_done(lane.operation, answer, reserved)
+            return await self._take_done(job, lane.operation, answer, reserved)
         return await self._take_task(job, lane, answer, reserved)
 
-    def _take_done(self, operation: Operation, done: Done, reserved: Decimal) -> Answered | Lost:
+    async def _take_done(
+        self, job: OpenJob, operation: Operation, done: Done, reserved: Decimal
+    ) -> Answered | Lost:
         """Take the result of an answer, unless an earlier create was given the same one."""
         name = _name_of_made(operation, done)
         if name is not None:
@@ -336,7 +339,22 @@ class Submitter:
                 return Lost(f"the answer names {name}, which an earlier create was given")
             self._made[operation.name].add(name)
         self._heard.add(operation.name)
-        return Answered(done, reserved)
+        now = self._clock.now()
+        answer = write_answer(done, operation, at=now)
+        try:
+            await self._recorder.record_answer(
+                job,
+                answer=answer,
+                output=done.output,
+                request_id=done.request_id or None,
+                at=stamp(now),
+            )
+        except SetupError as error:
+            # The ledger has the intent alone, so the words are all that names the files.
+            named = ", ".join(addresses_of(answer)) or "files in the answer itself, which are lost"
+            words = f"Job {job.job_id[:12]} was answered with {named}."
+            raise SetupError(f"{error} {words}") from error
+        return Answered(KeptAnswer(done, now), reserved)
 
     async def _take_task(
         self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal

@@ -63,7 +63,7 @@ FORMS: Mapping[str, Mapping[str, str]] = {
         **_sha256("job_id"),
         **_count("position", "idx", "replica", "attempts", "wanted", "units", "units_before"),
         **_count("repeats"),
-        **_json("request", "matrix", "stems", "output"),
+        **_json("request", "matrix", "stems", "output", "answer"),
         **_moment("submitted_at", "ended_at", "lost_at"),
         "status": f"status IN ({_STATUSES})",
         "unit_price": "unit_price GLOB '[0-9]*' AND unit_price NOT GLOB '*[^0-9.E+-]*'",

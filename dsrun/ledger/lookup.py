@@ -11,10 +11,7 @@ import orjson
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked, path_below
 
-_MADE = (  # by name: the ledger of an older version may lack some columns
-    "SELECT idx, path, sha256, source_sha256, size, media_type, seed, sample_rate "
-    "FROM artifact WHERE job_id = ? ORDER BY idx, path"
-)
+_MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import orjson
 from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
 from dsrun.common.models import SentElsewhere
 from dsrun.common.sqlite import READ_FAULTS, connect_readonly
-from dsrun.ledger.schema import SINCE_REPEATS, SINCE_RUN_IDS
+from dsrun.ledger.schema import SINCE_ANSWERS, SINCE_REPEATS, SINCE_RUN_IDS
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 from dsrun.storage.precedence import Living
 
@@ -96,8 +96,8 @@ class LedgerClaims:
     def open_elsewhere(self, *, since: str, living: Iterable[Living]) -> list[SentElsewhere]:
         """Jobs of other run directories that were sent after `since` and have not ended.
 
-        A living run sees its own tasks through. A create whose answer it has lost is left to the
-        earliest run.
+        A living run sees its own tasks and answers through. A create whose answer it has lost is
+        left to the earliest run.
         """
         alive = {run.run_dir.resolve(): run for run in living}
         open_jobs: list[SentElsewhere] = []
@@ -105,9 +105,10 @@ class LedgerClaims:
             run = alive.get(path.parent.resolve())
             if run is None or not run.is_earlier:
                 with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
-                    rows = db.execute(_of_version(db, _OPEN), (self._endpoint, since)).fetchall()
+                    sql = _of_version(db, _OPEN)
+                    rows = db.execute(sql, (self._endpoint, since)).fetchall()
                     sent = [SentElsewhere(*row) for row in rows]
-                    open_jobs += [job for job in sent if run is None or job.task_id is None]
+                    open_jobs += [job for job in sent if run is None or not job.is_answered]
         return open_jobs
 
     def in_hand(self, job_ids: Sequence[str], run_dir: Path, *, planned: bool) -> set[str]:
@@ -193,7 +194,11 @@ def _json(names: Collection[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
-_NEWER = ((SINCE_RUN_IDS, "job.run_id", "NULL"), (SINCE_REPEATS, "job.repeats", "0"))
+_NEWER = (
+    (SINCE_RUN_IDS, "job.run_id", "NULL"),
+    (SINCE_REPEATS, "job.repeats", "0"),
+    (SINCE_ANSWERS, "job.answer", "NULL"),
+)
 _TASKS = (  # an attempt `foreign` takes back what its job had found
     "SELECT task_id FROM attempt AS one WHERE task_id IN (SELECT value FROM json_each(?1)) "
     "AND iif(job_id = ?3 AND outcome = 'foreign', true, job_id <> ?2 AND NOT EXISTS ("
@@ -228,8 +233,8 @@ _HERE = "coalesce(? = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), t
 _IN_DOUBT = (
     "SELECT job_id, submitted_at, lost_at, request_id, job.run_id AS run_id, "
     "(SELECT min(started_at) FROM run WHERE run.run_id > job.run_id) AS next_run_at "
-    "FROM job WHERE task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
-    "AND status IN ('submitting', 'unknown')"
+    "FROM job WHERE task_id IS NULL AND job.answer IS NULL AND output IS NULL "
+    "AND submitted_at IS NOT NULL AND status IN ('submitting', 'unknown')"
 )
 _ABANDONED = (  # of any job, the one in question too
     "SELECT attempt.job_id, attempt.at AS submitted_at, attempt.error_message AS lost_at, "
@@ -240,9 +245,10 @@ _ABANDONED = (  # of any job, the one in question too
 _RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
-    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats FROM job "  # noqa: S608  # ours
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer FROM job "  # noqa: S608  # ours
     f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
-    "AND part_first IS NULL AND output IS NULL"
+    "AND part_first IS NULL AND (output IS NULL OR json_extract(job.answer, '$.whole')) "
+    "AND coalesce(json_extract(job.answer, '$.whole'), true)"
 )
 _IN_HAND = (  # one that was made there comes into the cache soon
     f"SELECT job_id FROM job WHERE {_HERE} AND job_id IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours

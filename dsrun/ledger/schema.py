@@ -29,11 +29,12 @@ FIRST_COUNTED = 7  # the first version that counts its facts
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
     SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
-        (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
+        (SELECT path FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY name, path LIMIT 1) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
             'media_type', media_type, 'index', artifact.idx, 'seed', seed,
-            'source_sha256', source_sha256))
+            'source_sha256', source_sha256, 'name', name))
             FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
         output,
         CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
@@ -171,6 +172,20 @@ MIGRATIONS = (
         WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
     _REPEATS,
+    # `answer`: of a create that made no task, until its files are there and as long as they can be
+    # fetched again. What an older dsrun had read of an answer was in `output` and `units`.
+    f"""
+    ALTER TABLE job ADD COLUMN answer TEXT;
+    ALTER TABLE artifact ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    UPDATE job SET status = 'submitted', units = 0, answer = json_object(
+        'at', submitted_at, 'until', submitted_at, 'whole', json('false'), 'files', json('true'),
+        'results', json('[["unkept", null, null, 0, 0]]'), 'output', json(output),
+        'billed', units, 'failure', NULL, 'request_id', coalesce(request_id, ''))
+        WHERE status = 'submitting' AND submitted_at IS NOT NULL
+        AND (units > 0 OR output IS NOT NULL);
+    DROP VIEW results;
+    CREATE VIEW results AS {_RESULTS};
+    """,  # noqa: S608
 )
 
 VERSION = len(MIGRATIONS)
@@ -178,6 +193,7 @@ VERSION = len(MIGRATIONS)
 _SINCE_SOURCES = 5
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
+SINCE_ANSWERS = SINCE_REPEATS + 1  # jobs keep the answers of creates that make no task
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
@@ -192,9 +208,12 @@ def tables_of(version: int) -> set[str]:
 
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
-    if version >= _SINCE_SOURCES:
-        return _RESULTS
-    return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+    view = _RESULTS
+    if version < SINCE_ANSWERS:
+        view = view.replace(", 'name', name", "").replace("ORDER BY name, path", "ORDER BY path")
+    if version < _SINCE_SOURCES:
+        view = view.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+    return view
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> int:

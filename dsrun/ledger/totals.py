@@ -66,7 +66,7 @@ def cached_count(reader: LedgerReader) -> int:
 
 def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -> int:
     """How many jobs were sent and are not settled; `unknown` ones only after `since`."""
-    some = "AND task_id IS NOT NULL" if only_tasks else ""
+    some = "AND coalesce(task_id, answer) IS NOT NULL" if only_tasks else ""
     return int(
         reader.row(
             "SELECT count(*) FROM job WHERE (status IN ('submitting', 'submitted') "  # noqa: S608

@@ -77,6 +77,8 @@ def _artifact(item: Row) -> dict[str, Json]:
         "seed": item["seed"],
         "source_sha256": item[source],
     }
+    if "name" in item.keys() and item["name"]:  # noqa: SIM118  # as above
+        artifact["name"] = item["name"]
     if item["sample_rate"] is not None:
         artifact["sample_rate"] = item["sample_rate"]
     return artifact

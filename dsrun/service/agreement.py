@@ -1,6 +1,6 @@
 """Whether the parts of an operation file agree: its `x-dsrun` with its schema, and with itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dsrun.common.json_schema import SchemaValidator
@@ -41,6 +41,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     if not faults:
         for number, fill in enumerate(about["fill"]):
             yield from _fill_faults(fill, ("x-dsrun", "fill", number), schema)
+    yield from _kind_faults(about["artifacts"])
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"], about["artifacts"])
@@ -56,10 +57,10 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         yield from _named(fill, path, span="integer")
     for number, rule in enumerate(about.get("languages", ())):
         yield from _named(rule, ("x-dsrun", "languages", number), at="string", named_by="string")
-    yield from _named(
-        about["artifacts"], ("x-dsrun", "artifacts"),
-        count="integer", seed="integer", asked="string", asked_rate="integer",
-    )  # fmt: skip
+    for number, kind in enumerate(about["artifacts"]):
+        path = ("x-dsrun", "artifacts", number)
+        yield from _named(kind, path, seed="integer", asked_format="string", asked_rate="integer")
+        yield from _asked(kind, path)
     yield from _named(about["price"], ("x-dsrun", "price"), count="integer")
     for number, field in enumerate(about.get("uploads", {}).get("fields", ())):
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
@@ -74,6 +75,14 @@ def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_P
     for key, kind in kinds.items():
         if key in part:
             yield _Place((*path, key), part[key], kind)
+
+
+def _asked(kind: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
+    """Where a request says how many results it asks for."""
+    asked = kind.get("asked")
+    at = asked.get("at") if isinstance(asked, Mapping) else asked
+    if isinstance(at, str):
+        yield _Place((*path, "asked") if at is asked else (*path, "asked", "at"), at, "integer")
 
 
 def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
@@ -153,9 +162,59 @@ def _field(schema: Mapping[str, Json], at: str) -> Mapping[str, Json]:
     return here if isinstance(here, Mapping) else {}
 
 
+_CAPTION = ("each", "begin", "end", "text")
+_TEXTS = ("text", "json")  # what can stand in an answer as a value
+
+
+def _kind_faults(kinds: Sequence[Mapping[str, Json]]) -> Iterator[Fault]:
+    """The main kind is the first, and the only one without a name."""
+    names: list[str] = []
+    for number, kind in enumerate(kinds):
+        path, name = ("x-dsrun", "artifacts", number), kind.get("name", "")
+        if (name == "") is not (number == 0):
+            words = "the first kind is the main one, which has no name; every other one has a name"
+            yield Fault((*path, "name") if name else path, words)
+        elif name in names:
+            yield Fault((*path, "name"), f"found {show(name)} twice; allowed: a name of its own")
+        yield from _derived_faults(kind, path, names) if "of" in kind else _given_faults(kind, path)
+        names.append(name)
+
+
+def _given_faults(kind: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Of a kind that stands in the answer."""
+    if "at" not in kind:
+        yield Fault((*path, "at"), "missing; it says where the result stands in the answer")
+    if kind.get("as") == "value" and kind["media"] not in _TEXTS:
+        words = f"found value for {kind['media']}; allowed: url, base64; a value is a text or JSON"
+        yield Fault((*path, "as"), words)
+    if kind["media"] == "captions":
+        yield Fault((*path, "of"), "missing; captions are made of another kind's file")
+
+
+def _derived_faults(
+    kind: Mapping[str, Json], path: KeyPath, names: Sequence[str]
+) -> Iterator[Fault]:
+    """Of a kind that is made of the file of another one."""
+    if kind["of"] not in names:
+        allowed = ", ".join(map(show, names)) or "nothing here, since it is the main kind"
+        words = f"found {show(kind['of'])}; allowed: the name of a kind above: {allowed}"
+        yield Fault((*path, "of"), words)
+    if kind["media"] not in (*_TEXTS, "captions"):
+        words = f"found {kind['media']}; allowed where it is made of another: text, json, captions"
+        yield Fault((*path, "media"), words)
+    for key in _CAPTION if kind["media"] == "captions" else ("at",):
+        if key not in kind:
+            yield Fault((*path, key), f"missing; {kind['media']} made of another kind needs it")
+
+
+def _count_of(artifacts: Sequence[Mapping[str, Json]]) -> str | None:
+    """The place of a request that says how many results of the main kind it asks for."""
+    return next((place.at for place in _asked(artifacts[0], ())), None)
+
+
 def _count_faults(about: Mapping[str, Json], schema: Mapping[str, Json]) -> Iterator[Fault]:
     """A request without a count must not mean another number than the one that is planned."""
-    at = about["artifacts"].get("count")
+    at = _count_of(about["artifacts"])
     default = _field(schema, at).get("default", 1) if at else 1
     if default != 1 and at not in [fill["at"] for fill in about["fill"]]:
         words = f"has no value for {at}, where the service makes {default} when none is given"
@@ -170,9 +229,11 @@ def _language_faults(rules: Json) -> Iterator[Fault]:
 
 
 def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
-    if "count" in price and price["count"] != artifacts.get("count"):
-        asked = artifacts.get("count")
-        allowed = f"{show(asked)}, the count of artifacts" if asked else "nothing, as in artifacts"
+    asked = _count_of(artifacts)
+    if "count" in price and price["count"] != asked:
+        allowed = (
+            f"{show(asked)}, what artifacts.0.asked names" if asked else "nothing, as in artifacts"
+        )
         yield Fault(
             ("x-dsrun", "price", "count"), f"found {show(price['count'])}; allowed: {allowed}"
         )

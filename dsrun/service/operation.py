@@ -22,22 +22,58 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactSpec:
-    """Where the artifacts of an operation stand in its answer, as JSON pointers."""
+class Asked:
+    """How many results a request asks for: the number that stands `at` a place of it, or this one.
 
-    media: str  # "image" or "audio"
-    list: str | None = None
-    url: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    base64: str | None = None
-    format: str | None = None
-    sample_rate: str | None = None
-    asked: str | None = None  # the format, in the request
-    asked_rate: str | None = None  # the sample rate, in the request
-    count: KeyPath | None = None  # in the request
+    `at_most`: the model decides, and fewer are no failure.
+    """
+
+    at: KeyPath | None = None
+    number: int = 1
+    at_most: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSpec:
+    """One kind of results: where they stand in an answer, as JSON pointers, and what they are.
+
+    `each` names the items, and then the others are places in an item. A kind that is made `of`
+    another one has its places in the file of that.
+    """
+
+    media: str
+    name: str = ""  # suffix of its files; the main kind has none
+    each: str | None = None
+    at: str | None = None
+    given: str = "url"  # `as` in the file: url, base64 or value
+    error: tuple[str, str] | None = None  # code and message
+    asked: Asked = Asked()
     seed: KeyPath | None = None  # in the request
     url_hours: float = 24.0
+    format: str | None = None
+    sample_rate: str | None = None
+    asked_format: str | None = None  # in the request
+    asked_rate: str | None = None  # in the request
+    of: str | None = None  # the name of the kind that it is made of
+    begin: str | None = None  # of a caption, in milliseconds
+    end: str | None = None
+    text: str | None = None
+
+    @property
+    def count(self) -> KeyPath | None:
+        """Where a request says how many it asks for."""
+        return self.asked.at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Success:
+    """What an answer must say to be one: with anything else `at` this place its job has failed."""
+
+    at: str
+    value: Json
+    code: str | None = None
+    message: str | None = None
+    billed: bool = False  # whether such a failure costs what a result costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +194,7 @@ class Operation:
     recovery: Recovery | None = None
     short: ShortForm | None = None
     also: tuple[str, ...] = ()  # models of other files that its file may be named with
+    success: Success | None = None
 
     @property
     def main(self) -> ArtifactSpec:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, va
 from dsrun.common.units import Price, Rate
 from dsrun.service.operation import (
     ArtifactSpec,
+    Asked,
     Fill,
     LanguageRule,
     MadeList,
@@ -17,6 +19,7 @@ from dsrun.service.operation import (
     Polling,
     Recovery,
     Repeat,
+    Success,
     TaskList,
     UploadField,
     Uploads,
@@ -50,7 +53,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
-        artifacts=(_parse_artifacts(about["artifacts"]),),
+        artifacts=tuple(map(_parse_artifacts, about["artifacts"])),
         outputs=about["outputs"],
         price=_parse_price(about["price"]),
         rate=_parse_rate(about["limits"]),
@@ -61,6 +64,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
         short=_parse_short(about.get("short")),
         also=tuple(about.get("also", ())),
+        success=_parse_success(about.get("success")),
     )
 
 
@@ -135,23 +139,40 @@ def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Lan
 
 
 def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
+    error = about.get("error")
     names = (
-        "list",
-        "url",
-        "error_code",
-        "error_message",
-        "base64",
-        "format",
-        "sample_rate",
-        "asked",
-        "asked_rate",
-    )
+        "each", "at", "format", "sample_rate", "asked_format", "asked_rate", "of", "begin", "end",
+        "text",
+    )  # fmt: skip
     return ArtifactSpec(
         media=about["media"],
-        count=pointer(about.get("count")),
+        name=about.get("name", ""),
+        given=about.get("as", "url"),
+        error=(error[0], error[1]) if error else None,
+        asked=_parse_asked(about.get("asked", 1)),
         seed=pointer(about.get("seed")),
         url_hours=_number_in(about, "url_hours", most=_MOST, default=24.0),
         **{name: about.get(name) for name in names},
+    )
+
+
+def _parse_asked(about: Json) -> Asked:
+    if isinstance(about, Mapping):
+        return replace(_parse_asked(about["at"]), at_most=bool(about.get("at_most", False)))
+    if isinstance(about, str):
+        return Asked(at=pointer(about))
+    return Asked(number=_whole_in({"asked": about}, "asked"))
+
+
+def _parse_success(about: Mapping[str, Json] | None) -> Success | None:
+    if about is None:
+        return None
+    return Success(
+        at=about["at"],
+        value=about["is"],
+        code=about.get("code"),
+        message=about.get("message"),
+        billed=about.get("billed", False),
     )
 
 

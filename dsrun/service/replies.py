@@ -6,16 +6,18 @@ Each `read_` function takes one HTTP answer. What a later step of a pipeline may
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from dsrun.common.digest import NotCanonical, canonical_json, json_text
+from dsrun.common.messages import show
 from dsrun.common.models import JobError, Json
 from dsrun.common.pointer import resolve, resolve_each
 from dsrun.service.answer_json import cut, parse_answer
 from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
-from dsrun.service.operation import Operation, TaskList
+from dsrun.service.operation import ArtifactSpec, Operation, Success, TaskList
 
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
@@ -42,10 +44,16 @@ class HttpReply:
     through: str = ""
 
 
+# Every result knows its kind, as the operation file numbers them from 0, and its place among
+# those of its kind.
+
+
 class Address(NamedTuple):
     """A result that waits at the file host."""
 
     url: str
+    kind: int = 0
+    place: int = 0
 
 
 class Content(NamedTuple):
@@ -54,6 +62,17 @@ class Content(NamedTuple):
     data: bytes
     format: str | None = None
     sample_rate: int | None = None
+    kind: int = 0
+    place: int = 0
+
+
+class Unkept(NamedTuple):
+    """A result that came in an answer and was too large for the ledger: it is on disk, or lost."""
+
+    format: str | None = None
+    sample_rate: int | None = None
+    kind: int = 0
+    place: int = 0
 
 
 class Missing(NamedTuple):
@@ -61,6 +80,8 @@ class Missing(NamedTuple):
 
     code: str
     message: str
+    kind: int = 0
+    place: int = 0
 
     @property
     def is_told(self) -> bool:
@@ -68,7 +89,7 @@ class Missing(NamedTuple):
         return self.code != _NO_RESULT
 
 
-Result = Address | Content | Missing
+Result = Address | Content | Unkept | Missing
 
 
 class Accepted(NamedTuple):
@@ -84,7 +105,10 @@ class Running(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A task that has succeeded, or a create that was answered with its result."""
+    """A task that has succeeded, or a create that was answered with its result.
+
+    `failure`: the answer itself says that it is none, and `billed` is what it costs all the same.
+    """
 
     results: tuple[Result, ...]
     output: Mapping[str, Json] | None = None  # what later steps may use
@@ -92,6 +116,12 @@ class Done:
     echoes: Mapping[str, Sequence[Json]]  # by pointer into the request, what the answer repeats
     request_id: str = ""
     took_s: float | None = None  # from acceptance to end by the service's own clock
+    failure: JobError | None = None
+
+    @property
+    def main(self) -> tuple[Result, ...]:
+        """The results of the main kind."""
+        return tuple(result for result in self.results if result.kind == 0)
 
 
 class Failed(NamedTuple):
@@ -166,15 +196,10 @@ def read_created(operation: Operation, reply: HttpReply) -> Created:
         if task_id is None:
             return Lost("the answer names no task", is_foreign=True)
         return Accepted(task_id, request_id)
-    if not _holds_result(operation, payload):
+    done = replace(_done(operation, payload), request_id=request_id)
+    if done.failure is None and not _holds_result(operation, payload):
         return Lost("the answer holds nothing that was made", is_foreign=True)
-    return Done(
-        results=(_content(operation, payload),),
-        output=_output(operation, payload),
-        billed=_billed(operation, payload),
-        echoes={},
-        request_id=request_id,
-    )
+    return done
 
 
 def verdict_of(created: Created) -> Verdict:
@@ -249,8 +274,8 @@ def error_decision(error: JobError) -> Decision:
 
 
 def gravest(results: Sequence[Result]) -> Missing | None:
-    """Why results are missing: the reason that reaches farthest, else the first."""
-    missing = [result for result in results if isinstance(result, Missing)]
+    """Why results of the main kind are missing: what reaches farthest, else the first reason."""
+    missing = [each for each in results if isinstance(each, Missing) and each.kind == 0]
     return min(missing, key=_reach, default=None)
 
 
@@ -289,51 +314,121 @@ def _task_id(payload: Json) -> str | None:
 
 
 def _holds_result(operation: Operation, payload: Json) -> bool:
-    """Whether an answer has anything of what the operation makes at once."""
-    spec = operation.main
-    places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
-    return any(resolve(payload, at) not in (None, "") for at in places)
+    """Whether an answer has anything of what the operation makes at once, or says why not."""
+    given = [spec for spec in operation.artifacts if spec.of is None]
+    places = [
+        *(resolve(payload, at) for at in operation.outputs.values()),
+        *(value for spec in given for item in _items(spec, payload) for value in _at(spec, item)),
+        *(
+            resolve(item, spec.error[0])
+            for spec in given
+            if spec.error is not None
+            for item in _items(spec, payload)
+        ),
+    ]
+    return any(value not in (None, "") for value in places)
 
 
 def _done(operation: Operation, payload: Json) -> Done:
     recovery = operation.recovery
+    kinds = enumerate(operation.artifacts)
+    results = [each for number, spec in kinds for each in _results(spec, number, payload)]
+    failure = _failure(operation.success, payload)
+    if failure is not None:
+        results = []
     return Done(
-        results=tuple(_addresses(operation, payload)),
+        results=tuple(results),
         output=_output(operation, payload),
         billed=_billed(operation, payload),
         echoes=_echoes(recovery, payload) if isinstance(recovery, TaskList) else {},
         took_s=_task_duration_s(payload),
+        failure=failure,
     )
 
 
-def _addresses(operation: Operation, payload: Json) -> list[Result]:
-    """The results that an answer names, in its order; without a list, the one of the answer."""
-    spec = operation.main
-    lists = resolve_each(payload, spec.list) if spec.list else [[payload]]
-    results: list[Result] = []
-    for item in (item for items in lists if isinstance(items, list) for item in items):
-        url = resolve(item, spec.url)
-        if isinstance(url, str) and url:
-            results.append(Address(url))
-            continue
-        if spec.error_code is None:
-            continue  # an item of another kind, such as a text beside the pictures
-        code, message = resolve(item, spec.error_code), resolve(item, spec.error_message)
-        results.append(
-            Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
-        )
-    return results
+def _failure(success: Success | None, payload: Json) -> JobError | None:
+    """Why an answer is none, where its operation has a word for that."""
+    if success is None:
+        return None
+    found = resolve(payload, success.at)
+    if found == success.value and isinstance(found, bool) is isinstance(success.value, bool):
+        return None
+    code, message = resolve(payload, success.code), resolve(payload, success.message)
+    words = f"the answer has {show(found)} at {success.at}, where success is {show(success.value)}"
+    return JobError(
+        code=clean(str(code or "NotSuccessful")), message=clean(str(message or words)), kind="job"
+    )
 
 
-def _content(operation: Operation, payload: Json) -> Content | Missing:
-    spec = operation.main
+def _items(spec: ArtifactSpec, payload: Json) -> list[Json]:
+    """The parts of an answer that may hold a result each; without `each`, the whole answer."""
+    return [payload] if spec.each is None else resolve_each(payload, spec.each)
+
+
+def _at(spec: ArtifactSpec, item: Json) -> list[Json]:
+    """What stands where a result should; an empty text is none."""
+    found = resolve_each(item, spec.at or "")
+    return [value for value in found if value is not None and value != ""]
+
+
+def _results(spec: ArtifactSpec, kind: int, payload: Json) -> Iterator[Result]:
+    """The results of one kind, in the order of the answer."""
+    if spec.of is not None:
+        return
+    found = [each for item in _items(spec, payload) for each in _in_item(spec, item)]
+    for place, result in enumerate(found):
+        yield result._replace(kind=kind, place=place)
+
+
+def _in_item(spec: ArtifactSpec, item: Json) -> Iterator[Result]:
+    """What an item holds; one that tells no error of this kind may be an item of another kind."""
+    read = _READERS[spec.given]
+    results = [each for value in _at(spec, item) if (each := read(spec, item, value)) is not None]
+    if results:
+        yield from results
+    elif spec.error is not None:
+        code, message = (resolve(item, at) for at in spec.error)
+        yield Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
+    elif spec.each is None and not spec.name:
+        yield _no_base64(spec, "there is none") if spec.given == "base64" else _NOTHING
+
+
+_NOTHING = Missing(_NO_RESULT, "the answer holds no result")
+
+
+def _address(_: ArtifactSpec, __: Json, value: Json) -> Address | None:
+    return Address(value) if isinstance(value, str) else None
+
+
+def _content(spec: ArtifactSpec, item: Json, value: Json) -> Content | Missing:
     try:
-        data = _decoded(resolve(payload, spec.base64))
+        data = _decoded(value)
     except ValueError as error:
-        return Missing("NoAudio", f"the answer holds no base64 text: {error}")
-    named, rate = resolve(payload, spec.format), resolve(payload, spec.sample_rate)
+        return _no_base64(spec, str(error))
+    named, rate = resolve(item, spec.format), resolve(item, spec.sample_rate)
     is_rate = count_in(rate) is not None and 0 < rate <= _FASTEST_HZ
     return Content(data, named if isinstance(named, str) else None, rate if is_rate else None)
+
+
+def _no_base64(spec: ArtifactSpec, words: str) -> Missing:
+    return Missing(f"No{spec.media.capitalize()}", f"the answer holds no base64 text: {words}")
+
+
+def _value(_: ArtifactSpec, __: Json, value: Json) -> Content:
+    """A text as it is, anything else as canonical JSON."""
+    if isinstance(value, str):
+        return Content(value.encode("utf-8", "replace"))
+    try:
+        return Content(canonical_json(value))
+    except NotCanonical:  # a number that not every reader of JSON can tell apart
+        return Content(json_text(value).encode())
+
+
+_READERS: Mapping[str, Callable[[ArtifactSpec, Json, Json], Result | None]] = {
+    "url": _address,
+    "base64": _content,
+    "value": _value,
+}
 
 
 def _decoded(text: Json) -> bytes:

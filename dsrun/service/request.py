@@ -48,7 +48,8 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 
 def artifact_count(request: Json, operation: Operation) -> int:
     """How many artifacts, and billed units, a request asks for."""
-    count = value_at(request, operation.main.count)
+    asked = operation.main.asked
+    count = asked.number if asked.at is None else value_at(request, asked.at)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 

@@ -12,21 +12,9 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
 from dsrun.service.self_contained import Fault
 
-# Where the results of each protocol stand in its answer: what is needed, and what may be there.
-_NEEDED = {"task": ("url",), "sync": ("base64",)}
-_OPTIONAL = {
-    "task": ("list", "error_code", "error_message", "count", "url_hours"),
-    "sync": ("format", "sample_rate", "asked", "asked_rate"),
-}
-_READ = {
-    "task": "the results of a task are addresses, an item of a list each or the only one",
-    "sync": "the result of a sync operation is one file, as base64 text in the answer",
-}
 _WITH_EACH = (
-    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list"),
-    ("sample",),
+    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts",), ("sample",)
 )  # fmt: skip
-_OTHER = {"task": "sync", "sync": "task"}
 
 _ASYNC_HEADER = "x-dashscope-async"
 _ENABLE = "enable"
@@ -38,7 +26,6 @@ def unrunnable(schema: Mapping[str, Json]) -> Iterator[Fault]:
     yield from _model_faults(schema["properties"].get("model"))
     yield from _media_faults(about["artifacts"])
     yield from _upload_faults(about.get("uploads"))
-    yield from _result_faults(about["artifacts"], about["protocol"])
     yield from _header_faults(about["endpoint"]["headers"], about["protocol"])
     yield from _each_faults(about, ("x-dsrun",))
 
@@ -51,12 +38,13 @@ def _model_faults(model: Json) -> Iterator[Fault]:
 
 
 def _media_faults(artifacts: Json) -> Iterator[Fault]:
-    if artifacts["media"] not in LARGEST:
-        words = (
-            f"found {show(artifacts['media'])}; allowed: {', '.join(LARGEST)}; dsrun can check "
-            "and keep no other files yet"
-        )
-        yield Fault(("x-dsrun", "artifacts", "media"), words)
+    for number, kind in enumerate(artifacts):
+        if kind["media"] not in LARGEST:
+            words = (
+                f"found {show(kind['media'])}; allowed: {', '.join(LARGEST)}; dsrun can check and "
+                "keep no other files yet"
+            )
+            yield Fault(("x-dsrun", "artifacts", number, "media"), words)
 
 
 def _upload_faults(uploads: Json) -> Iterator[Fault]:
@@ -67,22 +55,6 @@ def _upload_faults(uploads: Json) -> Iterator[Fault]:
                 "other files yet"
             )
             yield Fault(("x-dsrun", "uploads", "fields", number, "media"), words)
-
-
-def _result_faults(artifacts: Json, protocol: str) -> Iterator[Fault]:
-    for key in _NEEDED[protocol]:
-        if key not in artifacts:
-            words = f"missing; {_READ[protocol]}, and dsrun can fetch no others yet"
-            yield Fault(("x-dsrun", "artifacts", key), words)
-    other = _OTHER[protocol]
-    for key in (*_NEEDED[other], *_OPTIONAL[other]):
-        if key in artifacts:
-            allowed = ", ".join((*_NEEDED[protocol], *_OPTIONAL[protocol]))
-            words = (
-                f"found with the protocol {protocol}, where dsrun cannot use it yet: "
-                f"{_READ[protocol]}; allowed: {allowed}"
-            )
-            yield Fault(("x-dsrun", "artifacts", key), words)
 
 
 def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
@@ -98,7 +70,7 @@ def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
 
 
 def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
-    """`*` in pointers; it is understood in what a task repeats of its request alone."""
+    """`*` in pointers; it is understood in results, and in what a task repeats of its request."""
     if path[1:] in _WITH_EACH or path[1:3] == ("uploads", "fields"):
         return
     if isinstance(value, Mapping):
@@ -109,5 +81,5 @@ def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
         for index, part in enumerate(value):
             yield from _each_faults(part, (*path, index))
     elif isinstance(value, str) and value.startswith("/") and EACH in (pointer(value) or ()):
-        words = f"found {show(value)}; dsrun understands * in artifacts.list and recovery.confirm"
+        words = f"found {show(value)}; dsrun understands * in artifacts and recovery.confirm"
         yield Fault(path, words)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
@@ -26,7 +27,7 @@ from dsrun.service.client import ApiClient
 from dsrun.service.operation import Operation
 from dsrun.service.transport import Transport
 from dsrun.session.open_run import OpenRun
-from dsrun.storage.metadata.pictures import tagging
+from dsrun.storage.metadata.pictures import tagging, untagged
 
 
 def build_runner(
@@ -111,8 +112,9 @@ class _Wiring:
     def fetcher(self) -> Fetcher:
         run = self._run
         return Fetcher(
-            api=self._api, sink=run.store, recorder=run.ledger, control=self._control,
-            clock=run.clock, rng=self._rng, max_attempts=run.execution.max_attempts,
+            api=self._api, sink=run.store, find=partial(run.store.find, undo=untagged),
+            recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
+            max_attempts=run.execution.max_attempts,
             tagging=tagging if run.plan.manifest.metadata else None,
         )  # fmt: skip
 
