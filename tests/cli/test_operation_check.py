@@ -98,7 +98,7 @@ def absent_and_there(schema):
         (failed, "x-dsrun.sample.answer", "failed (DataInspectionFailed: no)"),
         (running, "x-dsrun.sample.answer", "read as running"),
         (refused, "x-dsrun.sample.answer", "no answer with a result"),
-        (no_results, "x-dsrun.sample.answer", "holds none of the artifacts"),
+        (no_results, "x-dsrun.artifacts[0]", "the sample answer holds no image"),
         (half_failed, "x-dsrun.sample.answer", "InternalError.Timeout"),
         (no_bill, "x-dsrun.price.", '"/usage/image_count", where the sample answer has nothing'),
         (no_echo, "x-dsrun.recovery.confirm", "orig_prompt"),
