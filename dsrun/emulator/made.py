@@ -125,7 +125,8 @@ def answer_management(
     request_input = body["input"]
     suffix = _create_action(operation).removeprefix("create")
     key = split_pointer(name_place(operation))[-1]
-    match str(request_input.get("action")).removesuffix(suffix):
+    verbs = {verb + suffix: verb for verb in ("create", "list", "query", "delete")}
+    match verbs.get(str(request_input.get("action"))):
         case "list":
             return _list(store, operation, body)
         case "query":
@@ -136,8 +137,7 @@ def answer_management(
             store.delete(name)
             return {"output": {key: name}, "usage": {"count": 0}}
         case _:
-            actions = ", ".join(verb + suffix for verb in ("create", "list", "query", "delete"))
-            raise invalid_parameter(f"input.action: must be one of {actions}.")
+            raise invalid_parameter(f"input.action: must be one of {', '.join(verbs)}.")
 
 
 def check_language(rules: Rules, body: Mapping[str, Any]) -> None:
