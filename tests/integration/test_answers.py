@@ -379,9 +379,7 @@ class TestDerived:
         )
 
     @pytest.mark.parametrize("heard", [{"transcripts": []}, {"other": 1}, [], {"transcripts": 7}])
-    def test_what_cannot_be_made_is_told_and_the_job_succeeds(
-        self, work, service, pipeline, heard
-    ):
+    def test_what_cannot_be_made_is_told_and_the_job_succeeds(self, work, service, pipeline, heard):
         service.answer = lambda _, __: {"output": {"heard": heard or {"a": 1}}}
         outcome = work.dsrun(pipeline(*self.WORDS))
         assert (outcome.code, list(work.files())) == (0, ["artifacts/s/0-0.json"])
