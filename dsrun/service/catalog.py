@@ -1,6 +1,5 @@
 """The operations that dsrun knows, read from their files."""
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
+from dsrun.service.endpoint import check_endpoint
 from dsrun.service.families import members, models_of
 from dsrun.service.operation import (
     Operation,
@@ -32,10 +32,6 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
-
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
-_WORKSPACE = "x-dashscope-workspace"
 
 
 class Catalog:
@@ -138,7 +134,6 @@ def _parse_own(
         schema = orjson.loads(raw)
         faults = list(_faults(schema, bundled))
         if not faults:
-            check_endpoint(schema["x-dsrun"]["endpoint"])
             more, faults = _parse_inlined(path.stem, inlined(schema, bundled))
             faults += _clashes(path.stem, more, taken)
             if not faults:
@@ -167,6 +162,7 @@ def _parse_inlined(name: str, schema: Mapping[str, Json]) -> tuple[list[Operatio
             faults += [Fault((), f"for {model}: {fault.message}") for fault in unsound]
             continue
         whole = linear(each)
+        check_endpoint(whole["x-dsrun"]["endpoint"])
         wrong = [*unrunnable(whole), *disagreements(whole)]
         faults += [fault for fault in wrong if fault not in faults]
         if not wrong:
@@ -240,24 +236,3 @@ def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> Manife
             problem = Problem(file=str(path), line=1, column=1, where=dotted(at), message=words)
             problems.append(problem)
     return ManifestError(problems)
-
-
-def check_endpoint(endpoint: Mapping[str, Json]) -> None:
-    """A path below the base URL, and no header of ours. Raises SchemaFault.
-
-    The key goes with each request, so a file of a user's cannot choose the host.
-    """
-    path, headers = endpoint["path"], endpoint["headers"]
-    if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
-        raise SchemaFault(
-            ("x-dsrun", "endpoint", "path"),
-            f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
-            "below the base URL",
-        )
-    for name in headers:
-        if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
-            raise SchemaFault(
-                ("x-dsrun", "endpoint", "headers", name),
-                f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
-                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names",
-            )
