@@ -72,8 +72,7 @@ def own(work):
 
 
 def test_a_new_model_is_ten_lines_and_runs(work, own):
-    text = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0]
-    assert len(text.splitlines()) == 10
+    assert len(EXAMPLES[0].splitlines()) == 10
     assert work.dsrun("operations", "--check", own("next", LIKE)).code == 0
     words = "steps: {s: {operation: wan3.0-t2i, input: {prompt: a lamp}}}"
     outcome = work.dsrun("run", work.pipeline(words), "--emulate", "--no-progress")

@@ -1,6 +1,5 @@
 """The operations that dsrun knows, read from their files."""
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,8 @@ from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
-from dsrun.service.families import members, models_of
+from dsrun.service.endpoint import check_endpoint
+from dsrun.service.families import each_model
 from dsrun.service.likeness import is_likeness, likeness_faults, models_like, place_of_model
 from dsrun.service.operation import Operation, families_of
 from dsrun.service.operation_file import parse_operation
@@ -32,10 +32,6 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
-
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
-_WORKSPACE = "x-dashscope-workspace"
 
 
 class Catalog:
@@ -138,9 +134,7 @@ def parse_file(name: str, schema: Mapping[str, Json]) -> list[Operation]:
 
     Raises KeyError, TypeError or ValueError on a bad file.
     """
-    if not models_of(schema):
-        return [parse_operation(name, schema)]
-    return [parse_operation(model, own, family=name) for model, own in members(schema)]
+    return [parse_operation(model, own, family=name) for model, own in each_model(name, schema)]
 
 
 def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
@@ -191,7 +185,6 @@ def _models_of_own(
     faults = list(_faults(content, bundled))
     if faults:
         return [], faults
-    check_endpoint(content["x-dsrun"]["endpoint"])
     return _sound_models(name, inlined(content, bundled))
 
 
@@ -199,14 +192,14 @@ def _sound_models(
     name: str, schema: Mapping[str, Json]
 ) -> tuple[list[tuple[str, Mapping[str, Json]]], list[Fault]]:
     """As above, of a file whose references are written out."""
-    family = models_of(schema)
     models: list[tuple[str, Mapping[str, Json]]] = []
     faults: list[Fault] = []
-    for model, each in members(schema) if family else [(name, schema)]:
-        if family and (unsound := list(_schema_faults(each))):
+    for model, each in each_model(name, schema):
+        if model != name and (unsound := list(_schema_faults(each))):
             faults += [Fault((), f"for {model}: {fault.message}") for fault in unsound]
             continue
         whole = linear(each)
+        check_endpoint(whole["x-dsrun"]["endpoint"])
         wrong = [*unrunnable(whole), *disagreements(whole)]
         faults += [fault for fault in wrong if fault not in faults]
         models.append((model, whole))
@@ -286,24 +279,3 @@ def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> Manife
             problem = Problem(file=str(path), line=1, column=1, where=dotted(at), message=words)
             problems.append(problem)
     return ManifestError(problems)
-
-
-def check_endpoint(endpoint: Mapping[str, Json]) -> None:
-    """A path below the base URL, and no header of ours. Raises SchemaFault.
-
-    The key goes with each request, so a file of a user's cannot choose the host.
-    """
-    path, headers = endpoint["path"], endpoint["headers"]
-    if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
-        raise SchemaFault(
-            ("x-dsrun", "endpoint", "path"),
-            f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
-            "below the base URL",
-        )
-    for name in headers:
-        if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
-            raise SchemaFault(
-                ("x-dsrun", "endpoint", "headers", name),
-                f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
-                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names",
-            )

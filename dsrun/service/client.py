@@ -13,6 +13,7 @@ from dsrun.common.errors import AnswerLost, Expired, TooLong
 from dsrun.common.media import ArtifactInvalid
 from dsrun.common.models import Json
 from dsrun.common.pointer import pointer, put_at, resolve
+from dsrun.service.endpoint import address_of
 from dsrun.service.lists import MadeRow, Page, TaskRow, read_made, read_tasks
 from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import (
@@ -122,7 +123,7 @@ class ApiClient:
             headers["X-DashScope-OssResourceResolve"] = "enable"
         reply = await self._transport.request(
             operation.method,
-            self._base_url + operation.path,
+            address_of(operation, self._base_url),
             headers=headers,
             body=body,
             timeout_s=operation.timeout_s,
@@ -182,7 +183,7 @@ class ApiClient:
         put_at(body, recovery.page_size, size)
         reply = await self._transport.request(
             operation.method,
-            self._base_url + operation.path,
+            address_of(operation, self._base_url),
             headers={**self._headers, "Content-Type": "application/json"},
             body=orjson.dumps(body),
             timeout_s=_QUERY_TIMEOUT_S,

@@ -180,6 +180,7 @@ class Operation:
     protocol: str  # "task" or "sync"
     method: str
     path: str
+    root: str  # before the path, at the host of the base URL
     headers: Mapping[str, str]
     timeout_s: float
     fills: tuple[Fill, ...]

@@ -9,6 +9,7 @@ from typing import Any
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, value_at
 from dsrun.common.units import Price, Rate
+from dsrun.service.endpoint import ROOT
 from dsrun.service.operation import (
     ArtifactSpec,
     Asked,
@@ -50,6 +51,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         protocol=about["protocol"],
         method=endpoint["method"],
         path=endpoint["path"],
+        root=endpoint.get("root", ROOT),
         headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),

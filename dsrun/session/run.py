@@ -25,6 +25,7 @@ from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
+from dsrun.service.endpoint import address_of
 from dsrun.service.request import ranges_of
 from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
@@ -60,7 +61,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     chosen, cost = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
-    settings = None if options.emulate else _read_settings()
+    settings = None if options.emulate else _read_settings(plan)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
@@ -135,8 +136,11 @@ def _is_within(cost: list[Money], limits: list[Money]) -> bool:
     )
 
 
-def _read_settings() -> Settings:
+def _read_settings(plan: Plan) -> Settings:
+    """Raises SetupError, also where the base URL does not tell where an operation is called."""
     settings = read_settings()
+    for step in plan.manifest.steps:
+        address_of(plan.catalog[step.operation], settings.base_url)
     for warning in settings.warnings:
         say(f"warning: {warning}")
     return settings

@@ -115,7 +115,6 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("artifacts.urls", "/url", "unknown key (did you mean url?)"),
         ("limits.per_m", 60, "unknown key"),
         ("polling.first", 3, "unknown key"),
-        ("endpoint.root", "/api/v2", "unknown key"),
         ("recovery.models", "a", "unknown key"),
         ("uploads.hour", 3, "unknown key"),
         ("stream", {}, "unknown key"),
