@@ -98,44 +98,37 @@ def kill_at_download(work, service, file):
     """Run, and `kill -9` while the first file is on its way."""
     service.gate.clear()
     child = work.spawn(file)
-    work.until(lambda: service.asked.total(), what="a download")
+    work.until(service.asked.total, what="a download")
     child.kill()
     service.gate.set()
 
 
-KINDS = [
-    pytest.param(ADDRESS, one_address("", "a.png"), "0-0.png", None, id="a picture by address"),
-    pytest.param(SPEECH, one_address("audio", "a.wav"), "0-0.wav", sound(), id="audio by address"),
-    pytest.param(
-        {"media": "text", "at": "/output/text", "as": "value"},
-        lambda _, __: {"output": {"text": "Grüße\n"}, "code": ""},
-        "0-0.txt",
+TEXT = {"media": "text", "at": "/output/text", "as": "value"}
+LIST = {"media": "json", "at": "/output/list", "as": "value"}
+INSIDE = {"media": "audio", "at": "/output/data", "as": "base64"}
+
+KINDS = {
+    "a picture by address": (ADDRESS, one_address("", "a.png"), "0-0.png", None),
+    "audio by address": (SPEECH, one_address("audio", "a.wav"), "0-0.wav", sound()),
+    "a text": (
+        TEXT, lambda _, __: {"output": {"text": "Grüße\n"}, "code": ""}, "0-0.txt",
         "Grüße\n".encode(),
-        id="a text",
     ),
-    pytest.param(
-        {"media": "json", "at": "/output/list", "as": "value"},
-        lambda _, __: {"output": {"list": [{"b": 1.5, "a": None}]}},
-        "0-0.json",
+    "JSON": (
+        LIST, lambda _, __: {"output": {"list": [{"b": 1.5, "a": None}]}}, "0-0.json",
         b'[{"a":null,"b":1.5}]',
-        id="JSON",
     ),
-    pytest.param(
-        {"media": "audio", "at": "/output/data", "as": "base64"},
-        lambda _, __: {"output": {"data": base64.b64encode(sound()).decode()}},
-        "0-0.wav",
+    "audio in the answer": (
+        INSIDE, lambda _, __: {"output": {"data": base64.b64encode(sound()).decode()}}, "0-0.wav",
         sound(),
-        id="audio in the answer",
     ),
-]
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("protocol", ["sync", "task"])
-@pytest.mark.parametrize(("kind", "answer", "name", "data"), KINDS)
-def test_every_kind_of_result_becomes_a_file(
-    work, service, pipeline, kind, answer, name, data, protocol
-):
-    service.answer = answer
+@pytest.mark.parametrize("one", KINDS.values(), ids=KINDS)
+def test_every_kind_of_result_becomes_a_file(work, service, pipeline, one, protocol):
+    kind, service.answer, name, data = one
     assert work.dsrun(pipeline(kind, protocol=protocol)).code == 0
     [(path, found)] = work.files().items()
     assert path == f"artifacts/s/{name}"
@@ -178,7 +171,7 @@ def test_further_kinds_come_from_the_cache_too(work, service, pipeline):
     assert work.dsrun(pipeline(ADDRESS, words)).code == 0
     assert work.files() == first
     assert work.dsrun(pipeline(ADDRESS, words, name="other")).code == 0
-    assert {path for path in work.run_dir("other").rglob("0-0*")} == {
+    assert set(work.run_dir("other").rglob("0-0*")) == {
         work.run_dir("other") / path for path in first
     }
     assert service.total() == 1
@@ -226,7 +219,7 @@ class TestKilled:
         service.gate.clear()
         service.asked.clear()
         child = work.spawn(file, "--retry-failed")
-        work.until(lambda: service.asked.total(), what="a download")
+        work.until(service.asked.total, what="a download")
         child.kill()
         service.gate.set()
         assert work.dsrun(file).code == 0
@@ -346,31 +339,32 @@ class TestFilesThatDoNotCome:
         assert len(work.files()) == 1
 
 
-class TestDerived:
-    WORDS = (
-        {"media": "json", "at": "/output/heard", "as": "value"},
-        {"media": "text", "name": "text", "of": "", "at": "/transcripts/*/text"},
+WORDS = (
+    {"media": "json", "at": "/output/heard", "as": "value"},
+    {"media": "text", "name": "text", "of": "", "at": "/transcripts/*/text"},
+    {
+        "media": "captions", "name": "captions", "of": "",
+        "each": "/transcripts/*/sentences/*", "begin": "/begin_time", "end": "/end_time",
+        "text": "/text",
+    },
+)  # fmt: skip
+HEARD = {
+    "transcripts": [
         {
-            "media": "captions", "name": "captions", "of": "",
-            "each": "/transcripts/*/sentences/*", "begin": "/begin_time", "end": "/end_time",
-            "text": "/text",
-        },
-    )  # fmt: skip
-    HEARD = {
-        "transcripts": [
-            {
-                "text": "Good evening. Good night.",
-                "sentences": [
-                    {"begin_time": 50, "end_time": 1200, "text": "Good evening."},
-                    {"begin_time": 3_601_000, "end_time": 3_602_345, "text": "Good\nnight."},
-                ],
-            }
-        ]
-    }
+            "text": "Good evening. Good night.",
+            "sentences": [
+                {"begin_time": 50, "end_time": 1200, "text": "Good evening."},
+                {"begin_time": 3_601_000, "end_time": 3_602_345, "text": "Good\nnight."},
+            ],
+        }
+    ]
+}
 
+
+class TestDerived:
     def test_texts_and_captions_are_made_of_json(self, work, service, pipeline):
-        service.answer = lambda _, __: {"output": {"heard": self.HEARD}}
-        assert work.dsrun(pipeline(*self.WORDS)).code == 0
+        service.answer = lambda _, __: {"output": {"heard": HEARD}}
+        assert work.dsrun(pipeline(*WORDS)).code == 0
         files = work.files()
         assert files["artifacts/s/0-0-text.txt"] == b"Good evening. Good night."
         assert files["artifacts/s/0-0-captions.srt"].decode() == (
@@ -379,32 +373,30 @@ class TestDerived:
         )
 
     @pytest.mark.parametrize("heard", [{"transcripts": []}, {"other": 1}, [], {"transcripts": 7}])
-    def test_what_cannot_be_made_is_told_and_the_job_succeeds(
-        self, work, service, pipeline, heard
-    ):
+    def test_what_cannot_be_made_is_told_and_the_job_succeeds(self, work, service, pipeline, heard):
         service.answer = lambda _, __: {"output": {"heard": heard or {"a": 1}}}
-        outcome = work.dsrun(pipeline(*self.WORDS))
+        outcome = work.dsrun(pipeline(*WORDS))
         assert (outcome.code, list(work.files())) == (0, ["artifacts/s/0-0.json"])
         assert "no captions was made of artifacts/s/0-0.json" in outcome.err
 
 
-class TestSuccess:
-    RULE = {"at": "/output/status", "is": 0, "code": "/output/reason", "message": "/output/words"}
+RULE = {"at": "/output/status", "is": 0, "code": "/output/reason", "message": "/output/words"}
 
+
+class TestSuccess:
     def test_an_answer_that_says_so_is_a_success(self, work, service, pipeline):
         service.answer = lambda _, host: {
             "output": {"status": 0, "url": f"http://{host}/files/a.png"}
         }
-        assert work.dsrun(pipeline(ADDRESS, success=self.RULE)).code == 0
+        assert work.dsrun(pipeline(ADDRESS, success=RULE)).code == 0
 
-    @pytest.mark.parametrize(("billed", "cost"), [(True, 0.5), (False, 0.0)])
+    @pytest.mark.parametrize("billing", [(True, 0.5), (False, 0.0)])
     @pytest.mark.parametrize("status", [1, False, None, "0"])
-    def test_any_other_is_a_failed_job_billed_or_not(
-        self, work, service, pipeline, billed, cost, status
-    ):
+    def test_any_other_is_a_failed_job(self, work, service, pipeline, billing, status):
+        billed, cost = billing
         output = {"status": status, "reason": "NoFace", "words": "no face was found"}
         service.answer = lambda _, __: {"output": output}
-        assert work.dsrun(pipeline(ADDRESS, success=self.RULE | {"billed": billed})).code == 1
+        assert work.dsrun(pipeline(ADDRESS, success=RULE | {"billed": billed})).code == 1
         [line] = work.results()
         assert (line["status"], line["error"]["code"]) == ("failed", "NoFace")
         assert line["error"]["message"] == "no face was found"

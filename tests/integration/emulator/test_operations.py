@@ -26,7 +26,7 @@ def _operation(protocol, artifacts, **rules):
             "x-dsrun": {
                 "protocol": protocol,
                 "endpoint": {"path": PATH},
-                "artifacts": artifacts,
+                "artifacts": [artifacts],
             }
             | rules,
         }
@@ -41,9 +41,9 @@ async def _post(remote, words, **headers):
 async def test_synchronous_pictures_in_a_chat_answer(launch):
     layout = {
         "media": "image",
-        "list": "/output/choices",
-        "url": "/message/content/0/image",
-        "count": "/parameters/count",
+        "each": "/output/choices/*",
+        "at": "/message/content/0/image",
+        "asked": "/parameters/count",
     }
     text = _operation("sync", layout, price={"billed": "/usage/pictures"})
     remote = await launch(operations=(text,))
@@ -56,7 +56,7 @@ async def test_synchronous_pictures_in_a_chat_answer(launch):
 
 
 async def test_one_synchronous_picture_without_a_list(launch):
-    text = _operation("sync", {"media": "image", "url": "/output/picture"})
+    text = _operation("sync", {"media": "image", "at": "/output/picture"})
     remote = await launch(operations=(text,))
     answer = await _post(remote, {})
     reply = await remote.call("GET", answer["output"]["picture"])
@@ -66,7 +66,7 @@ async def test_one_synchronous_picture_without_a_list(launch):
 async def test_synchronous_speech_under_an_address(launch):
     text = _operation(
         "sync",
-        {"media": "audio", "url": "/output/audio/url"},
+        {"media": "audio", "at": "/output/audio/url"},
         price={"billed": "/usage/characters", "unit": "character"},
         outputs={"voice": "/output/voice", "finish": "/output/finish_reason"},
     )
@@ -81,7 +81,7 @@ async def test_synchronous_speech_under_an_address(launch):
 
 
 async def test_a_task_that_speaks(launch, clock):
-    layout = {"media": "audio", "url": "/output/audio_url"}
+    layout = {"media": "audio", "at": "/output/audio_url"}
     text = _operation("task", layout, price={"billed": "/usage/count"})
     remote = await launch(operations=(text,))
     created = await _post(remote, {"text": "Good evening."}, **ASYNC)
@@ -93,7 +93,7 @@ async def test_a_task_that_speaks(launch, clock):
 
 
 async def test_a_request_of_a_further_operation_is_held_to_its_schema(launch):
-    text = _operation("sync", {"media": "image", "url": "/output/picture"})
+    text = _operation("sync", {"media": "image", "at": "/output/picture"})
     remote = await launch(operations=(text,))
     body = {"model": "new-1", "input": "text"}
     reply = await remote.call("POST", PATH, json=body, headers=KEY)
@@ -101,7 +101,7 @@ async def test_a_request_of_a_further_operation_is_held_to_its_schema(launch):
 
 
 async def test_what_cannot_be_made_is_said_at_the_start():
-    text = _operation("task", {"media": "video", "url": "/output/video_url"})
+    text = _operation("task", {"media": "video", "at": "/output/video_url"})
     with pytest.raises(ValueError, match="image and audio, not video"):
         await start_emulator(EmulatorOptions(operations=(text,)))
 
