@@ -6,15 +6,18 @@ Nothing at the service remembers such a create, so it is never sent a second tim
 import base64
 import io
 import json
+import signal
 import sqlite3
 import wave
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.answering import Answering, write_operation
 
+CHILD = Path(__file__).parents[1] / "torture/child.py"
 ADDRESS = {"media": "image", "at": "/output/url"}
 PICTURES = {
     "media": "image", "each": "/output/results/*", "at": "/url", "error": ["/code", "/message"],
@@ -417,3 +420,54 @@ def test_an_answer_that_holds_nothing_leaves_the_job_unknown(work, service, pipe
     work.dsrun(file)
     work.dsrun(file)
     assert service.total() == 1
+
+
+SENT = ("after Ledger.record_intent", "before ApiClient.create")
+IN_DOUBT = (*SENT, "after ApiClient.create", "before Ledger.record_answer")
+FETCHED = ("before ApiClient.fetch", "after ApiClient.fetch")
+POINTS = (
+    "before Ledger.record_intent", *IN_DOUBT, "after Ledger.record_answer",
+    "before ArtifactStore.keep", "inside store.write", "before store.replace",
+    "after store.replace", "after ArtifactStore.keep", "before Ledger.record_result",
+    "after Ledger.record_result", "before Ledger.end_run",
+)  # fmt: skip
+BODY = {"output": {"data": base64.b64encode(sound()).decode()}}
+RESULTS = {
+    "address": (ADDRESS, one_address("", "a.png")),
+    "value": (TEXT | {"at": "/output/data"}, lambda _, __: BODY),
+    "base64": (INSIDE, lambda _, __: BODY),
+}
+KILLS = [(point, name) for point in POINTS for name in RESULTS]
+
+
+@pytest.mark.parametrize(("point", "name"), [*KILLS, *((point, "address") for point in FETCHED)])
+def test_killed_at_any_point_it_is_paid_once_and_not_lost(work, service, pipeline, point, name):
+    """Only between intent and answer is it in doubt, and then it is the user's to judge."""
+    kind, service.answer = RESULTS[name]
+    file = pipeline(kind)
+    assert work.spawn_script(CHILD, point, "1", file).end().code == -signal.SIGKILL
+    again = work.dsrun(file)
+    if point in IN_DOUBT:
+        assert (again.code, work.statuses()) == (1, {"unknown": 1})
+    else:
+        assert (again.code, work.statuses()) == (0, {"succeeded": 1})
+        assert len(work.files()) == 1
+    assert work.dsrun(file).code == again.code
+    assert service.total() == (0 if point in SENT else 1)
+
+
+def test_a_large_body_is_on_disk_or_told_as_lost(work, service, pipeline):
+    """It is not kept in the ledger, so that its answer is not as large as its file."""
+    large = base64.b64encode(sound() * 100).decode()
+    service.answer = lambda _, __: {"output": {"data": large}}
+    file = pipeline(INSIDE)
+    work.spawn_script(CHILD, "after store.replace", "1", file).end()
+    assert work.dsrun(file).code == 0
+    assert service.total() == 1
+    assert len(work.query("SELECT answer FROM job WHERE answer IS NULL")) == 1
+    other = pipeline(INSIDE, name="other")
+    work.spawn_script(CHILD, "after Ledger.record_answer", "1", other, "--no-cache").end()
+    assert work.dsrun(other, "--no-cache").code == 1
+    [line] = _results(work, "other")
+    assert (line["status"], line["error"]["code"]) == ("partial", "NotWritten")
+    assert service.total() == 2
