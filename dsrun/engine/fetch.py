@@ -17,7 +17,7 @@ from dsrun.engine.ports import ArtifactSink, GenerationApi, Incoming, Recorder, 
 from dsrun.service.derived import derive
 from dsrun.service.operation import ArtifactSpec, Operation
 from dsrun.service.operation_file import asked_value
-from dsrun.service.replies import Address, Content, Missing, Result, Unkept
+from dsrun.service.results import Address, Content, Missing, Result, Unkept
 
 PictureSize = tuple[int, int]  # width and height
 

@@ -15,8 +15,9 @@ from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.ports import GenerationApi, Recorder
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import Operation
-from dsrun.service.replies import Done, Ended, Gone, Missing, Refused, Running
+from dsrun.service.replies import Done, Ended, Gone, Refused, Running
 from dsrun.service.request import artifact_count
+from dsrun.service.results import Missing
 
 _ODD_ASKED = 3  # times in a row that a task must be gone, or empty, to be believed
 _FOREIGN_IN_A_ROW = 30  # answers that are not the API's, about several tasks: it is not there

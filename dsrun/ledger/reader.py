@@ -292,13 +292,15 @@ class LedgerReader:
             )
         ]
 
-    def answered(self) -> list[str]:
-        """Ids of the jobs whose answer is known and whose files are not all there."""
-        rows = self.rows(
-            "SELECT job_id FROM job WHERE status = 'submitted' AND answer IS NOT NULL "
-            "ORDER BY position"
-        )
-        return [row[0] for row in rows]
+    def answered(self) -> list[tuple[str, str]]:
+        """Job and answer where the answer is known and its files are not all there."""
+        return [
+            tuple(row)
+            for row in self.rows(
+                "SELECT job_id, answer FROM job WHERE status = 'submitted' "
+                "AND answer IS NOT NULL ORDER BY position"
+            )
+        ]
 
     def pending_names(self) -> Iterator[list[tuple[str, str, tuple[str, ...]]]]:
         """Job id, operation and the names of the files of the pending jobs, page by page.

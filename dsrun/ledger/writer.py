@@ -20,6 +20,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import PAID_UNITS
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
+from dsrun.service.kept_answer import addresses_of
 
 _PAGE = 500
 _REOPEN = (
@@ -71,12 +72,14 @@ class Ledger:
         return self._commits.lost()
 
     def unrecorded(self) -> list[str]:
-        """Tasks that were accepted and could not be recorded, in words."""
-        return list(map(_task_words, self._commits.unrecorded))
+        """Tasks and answers that could not be recorded, in words."""
+        words = {Kind.TASK: _task_words, Kind.ANSWER: _answer_words}
+        rows = self._commits.unrecorded
+        return [words[row.kind]((row.values[0], row.values[1])) for row in rows]
 
     def under_way(self) -> str:
         """The tasks that are paid and have not ended, for a user who may lose this ledger."""
-        answers = (f"job {job_id[:12]} was answered" for job_id in self.view.answered())
+        answers = map(_answer_words, self.view.answered())
         tasks = [*map(_task_words, self.view.tasks()), *answers, *self.unrecorded()]
         if not tasks:
             return "No task is under way."
@@ -373,6 +376,11 @@ def _told(result: JobResult) -> str | None:
 
 def _task_words(pair: tuple[str, str]) -> str:
     return f"job {pair[0][:12]} is task {pair[1]}"
+
+
+def _answer_words(pair: tuple[str, str]) -> str:
+    named = ", ".join(addresses_of(pair[1])) or "files in the answer itself"
+    return f"job {pair[0][:12]} was answered with {named}"
 
 
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:

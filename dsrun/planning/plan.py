@@ -77,7 +77,10 @@ class Plan:
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct, seeded = 0, self._with_seeds()
-        with PlanIndex() as index, closing(SeedIndex()) as seeds:
+        with (
+            PlanIndex(endings=self._endings()) as index,
+            closing(SeedIndex()) as seeds,
+        ):
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
                 news = index.add(batch)
                 if seeded:
@@ -94,6 +97,11 @@ class Plan:
         if problems:
             raise ManifestError(problems)
         return distinct
+
+    def _endings(self) -> dict[str, tuple[str, ...]]:
+        """What the names of further kinds of files end with, by operation."""
+        kinds = ((name, self.catalog[name].artifacts[1:]) for name in self.catalog.names)
+        return {name: tuple(f"-{kind.name}" for kind in more) for name, more in kinds if more}
 
     def _valid_jobs(self, findings: Findings, notes: Findings) -> Iterator[Job]:
         """The valid jobs; what is wrong with the other rows, and what to warn of, is noted."""

@@ -232,7 +232,7 @@ def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
     asked = _count_of(artifacts)
     if "count" in price and price["count"] != asked:
         allowed = (
-            f"{show(asked)}, what artifacts.0.asked names" if asked else "nothing, as in artifacts"
+            f"{show(asked)}, which the artifacts ask for" if asked else "nothing, as in artifacts"
         )
         yield Fault(
             ("x-dsrun", "price", "count"), f"found {show(price['count'])}; allowed: {allowed}"

@@ -15,7 +15,8 @@ from dsrun.common.clock import stamp
 from dsrun.common.digest import json_text
 from dsrun.common.models import JobError, Json
 from dsrun.service.operation import Operation
-from dsrun.service.replies import Address, Content, Done, Missing, Result, Unkept
+from dsrun.service.replies import Done
+from dsrun.service.results import Address, Content, Missing, Result, Unkept
 
 # Bytes of files in the text itself, so that it fits into the room that the ledger keeps for an
 # answer when its disk is full.

@@ -4,20 +4,19 @@ Each `read_` function takes one HTTP answer. What a later step of a pipeline may
 `output`, and what a task repeats of its own request as `echoes`: the operation file names both.
 """
 
-import base64
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from dsrun.common.digest import NotCanonical, canonical_json, json_text
 from dsrun.common.messages import show
 from dsrun.common.models import JobError, Json
-from dsrun.common.pointer import resolve, resolve_each
+from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
 from dsrun.service.answer_json import cut, parse_answer
 from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
-from dsrun.service.operation import ArtifactSpec, Operation, Success, TaskList
+from dsrun.service.operation import Operation, Success, TaskList
+from dsrun.service.results import Missing, Result, count_in, holds_result, read_results
 
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
@@ -25,10 +24,7 @@ _NO_LIMIT = 2**62  # bytes
 _MOST_MB = 2**40
 _OK = 200  # a task's error comes with this status
 _FAR_REACHING = (Decision.STOP, Decision.MODEL)
-_NO_RESULT = "NoResult"
 _LONGEST_ID = 256  # characters; those of the service have 36
-_FASTEST_HZ = 1_000_000
-_WHITE = b" \t\r\n\v\f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,54 +38,6 @@ class HttpReply:
     headers: Mapping[str, str]
     body: bytearray | bytes
     through: str = ""
-
-
-# Every result knows its kind, as the operation file numbers them from 0, and its place among
-# those of its kind.
-
-
-class Address(NamedTuple):
-    """A result that waits at the file host."""
-
-    url: str
-    kind: int = 0
-    place: int = 0
-
-
-class Content(NamedTuple):
-    """A result that came in the answer itself. `format` and `sample_rate` where it names them."""
-
-    data: bytes
-    format: str | None = None
-    sample_rate: int | None = None
-    kind: int = 0
-    place: int = 0
-
-
-class Unkept(NamedTuple):
-    """A result that came in an answer and was too large for the ledger: it is on disk, or lost."""
-
-    format: str | None = None
-    sample_rate: int | None = None
-    kind: int = 0
-    place: int = 0
-
-
-class Missing(NamedTuple):
-    """A result that the service has not made, and why."""
-
-    code: str
-    message: str
-    kind: int = 0
-    place: int = 0
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the reason is in the service's own words."""
-        return self.code != _NO_RESULT
-
-
-Result = Address | Content | Unkept | Missing
 
 
 class Accepted(NamedTuple):
@@ -197,7 +145,7 @@ def read_created(operation: Operation, reply: HttpReply) -> Created:
             return Lost("the answer names no task", is_foreign=True)
         return Accepted(task_id, request_id)
     done = replace(_done(operation, payload), request_id=request_id)
-    if done.failure is None and not _holds_result(operation, payload):
+    if done.failure is None and not holds_result(operation, payload):
         return Lost("the answer holds nothing that was made", is_foreign=True)
     return done
 
@@ -313,31 +261,11 @@ def _task_id(payload: Json) -> str | None:
     return name if isinstance(name, str) and 0 < len(name) <= _LONGEST_ID else None
 
 
-def _holds_result(operation: Operation, payload: Json) -> bool:
-    """Whether an answer has anything of what the operation makes at once, or says why not."""
-    given = [spec for spec in operation.artifacts if spec.of is None]
-    places = [
-        *(resolve(payload, at) for at in operation.outputs.values()),
-        *(value for spec in given for item in _items(spec, payload) for value in _at(spec, item)),
-        *(
-            resolve(item, spec.error[0])
-            for spec in given
-            if spec.error is not None
-            for item in _items(spec, payload)
-        ),
-    ]
-    return any(value not in (None, "") for value in places)
-
-
 def _done(operation: Operation, payload: Json) -> Done:
     recovery = operation.recovery
-    kinds = enumerate(operation.artifacts)
-    results = [each for number, spec in kinds for each in _results(spec, number, payload)]
     failure = _failure(operation.success, payload)
-    if failure is not None:
-        results = []
     return Done(
-        results=tuple(results),
+        results=read_results(operation, payload) if failure is None else (),
         output=_output(operation, payload),
         billed=_billed(operation, payload),
         echoes=_echoes(recovery, payload) if isinstance(recovery, TaskList) else {},
@@ -360,92 +288,15 @@ def _failure(success: Success | None, payload: Json) -> JobError | None:
     )
 
 
-def _items(spec: ArtifactSpec, payload: Json) -> list[Json]:
-    """The parts of an answer that may hold a result each; without `each`, the whole answer."""
-    return [payload] if spec.each is None else resolve_each(payload, spec.each)
-
-
-def _at(spec: ArtifactSpec, item: Json) -> list[Json]:
-    """What stands where a result should; an empty text is none."""
-    found = resolve_each(item, spec.at or "")
-    return [value for value in found if value is not None and value != ""]
-
-
-def _results(spec: ArtifactSpec, kind: int, payload: Json) -> Iterator[Result]:
-    """The results of one kind, in the order of the answer."""
-    if spec.of is not None:
-        return
-    found = [each for item in _items(spec, payload) for each in _in_item(spec, item)]
-    for place, result in enumerate(found):
-        yield result._replace(kind=kind, place=place)
-
-
-def _in_item(spec: ArtifactSpec, item: Json) -> Iterator[Result]:
-    """What an item holds; one that tells no error of this kind may be an item of another kind."""
-    read = _READERS[spec.given]
-    results = [each for value in _at(spec, item) if (each := read(spec, item, value)) is not None]
-    if results:
-        yield from results
-    elif spec.error is not None:
-        code, message = (resolve(item, at) for at in spec.error)
-        yield Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
-    elif spec.each is None and not spec.name:
-        yield _no_base64(spec, "there is none") if spec.given == "base64" else _NOTHING
-
-
-_NOTHING = Missing(_NO_RESULT, "the answer holds no result")
-
-
-def _address(_: ArtifactSpec, __: Json, value: Json) -> Address | None:
-    return Address(value) if isinstance(value, str) else None
-
-
-def _content(spec: ArtifactSpec, item: Json, value: Json) -> Content | Missing:
-    try:
-        data = _decoded(value)
-    except ValueError as error:
-        return _no_base64(spec, str(error))
-    named, rate = resolve(item, spec.format), resolve(item, spec.sample_rate)
-    is_rate = count_in(rate) is not None and 0 < rate <= _FASTEST_HZ
-    return Content(data, named if isinstance(named, str) else None, rate if is_rate else None)
-
-
-def _no_base64(spec: ArtifactSpec, words: str) -> Missing:
-    return Missing(f"No{spec.media.capitalize()}", f"the answer holds no base64 text: {words}")
-
-
-def _value(_: ArtifactSpec, __: Json, value: Json) -> Content:
-    """A text as it is, anything else as canonical JSON."""
-    if isinstance(value, str):
-        return Content(value.encode("utf-8", "replace"))
-    try:
-        return Content(canonical_json(value))
-    except NotCanonical:  # a number that not every reader of JSON can tell apart
-        return Content(json_text(value).encode())
-
-
-_READERS: Mapping[str, Callable[[ArtifactSpec, Json, Json], Result | None]] = {
-    "url": _address,
-    "base64": _content,
-    "value": _value,
-}
-
-
-def _decoded(text: Json) -> bytes:
-    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
-
-    White space goes without a split: megabytes of it would make millions of words.
-    """
-    if not isinstance(text, str) or not text.isascii():
-        raise ValueError("there is none")
-    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
-    return base64.b64decode(plain, validate=True)
-
-
 def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:
     if not operation.outputs:
         return None
-    return {name: resolve(payload, at) for name, at in operation.outputs.items()}
+    return {
+        name: [each for each in resolve_each(payload, at) if each is not None]
+        if EACH in (pointer(at) or ())
+        else resolve(payload, at)
+        for name, at in operation.outputs.items()
+    }
 
 
 def _billed(operation: Operation, payload: Json) -> int | None:
@@ -490,11 +341,6 @@ def _size_of(megabytes: Json) -> int:
     """Bytes; nothing is refused for a number that cannot be meant."""
     is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
     return int(megabytes * 2**20) if is_number and 0 <= megabytes <= _MOST_MB else _NO_LIMIT
-
-
-def count_in(value: Json) -> int | None:
-    """A whole number of an answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _reach(missing: Missing) -> int:

@@ -13,7 +13,8 @@ from dsrun.common.pointer import EACH, KeyPath, pointer
 from dsrun.service.self_contained import Fault
 
 _WITH_EACH = (
-    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts",), ("sample",)
+    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts",), ("outputs",),
+    ("sample",),
 )  # fmt: skip
 
 _ASYNC_HEADER = "x-dashscope-async"
@@ -81,5 +82,5 @@ def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
         for index, part in enumerate(value):
             yield from _each_faults(part, (*path, index))
     elif isinstance(value, str) and value.startswith("/") and EACH in (pointer(value) or ()):
-        words = f"found {show(value)}; dsrun understands * in artifacts and recovery.confirm"
+        words = f"found {show(value)}; dsrun understands * in artifacts, outputs and recovery"
         yield Fault(path, words)

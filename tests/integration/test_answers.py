@@ -6,15 +6,18 @@ Nothing at the service remembers such a create, so it is never sent a second tim
 import base64
 import io
 import json
+import signal
 import sqlite3
 import wave
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.answering import Answering, write_operation
 
+CHILD = Path(__file__).parents[1] / "torture/child.py"
 ADDRESS = {"media": "image", "at": "/output/url"}
 PICTURES = {
     "media": "image", "each": "/output/results/*", "at": "/url", "error": ["/code", "/message"],
@@ -94,48 +97,42 @@ def age(work, hours):
             )
 
 
-def kill_at_download(work, service, file):
-    """Run, and `kill -9` while the first file is on its way."""
+def kill_at_download(work, service, file, *options, jobs=1):
+    """Run, and `kill -9` while the files of so many jobs are on their way."""
+    service.asked.clear()
     service.gate.clear()
-    child = work.spawn(file)
-    work.until(lambda: service.asked.total(), what="a download")
+    child = work.spawn(file, *options)
+    work.until(lambda: service.asked.total() == jobs, what="so many downloads")
     child.kill()
     service.gate.set()
 
 
-KINDS = [
-    pytest.param(ADDRESS, one_address("", "a.png"), "0-0.png", None, id="a picture by address"),
-    pytest.param(SPEECH, one_address("audio", "a.wav"), "0-0.wav", sound(), id="audio by address"),
-    pytest.param(
-        {"media": "text", "at": "/output/text", "as": "value"},
-        lambda _, __: {"output": {"text": "Grüße\n"}, "code": ""},
-        "0-0.txt",
+TEXT = {"media": "text", "at": "/output/text", "as": "value"}
+LIST = {"media": "json", "at": "/output/list", "as": "value"}
+INSIDE = {"media": "audio", "at": "/output/data", "as": "base64"}
+
+KINDS = {
+    "a picture by address": (ADDRESS, one_address("", "a.png"), "0-0.png", None),
+    "audio by address": (SPEECH, one_address("audio", "a.wav"), "0-0.wav", sound()),
+    "a text": (
+        TEXT, lambda _, __: {"output": {"text": "Grüße\n"}, "code": ""}, "0-0.txt",
         "Grüße\n".encode(),
-        id="a text",
     ),
-    pytest.param(
-        {"media": "json", "at": "/output/list", "as": "value"},
-        lambda _, __: {"output": {"list": [{"b": 1.5, "a": None}]}},
-        "0-0.json",
+    "JSON": (
+        LIST, lambda _, __: {"output": {"list": [{"b": 1.5, "a": None}]}}, "0-0.json",
         b'[{"a":null,"b":1.5}]',
-        id="JSON",
     ),
-    pytest.param(
-        {"media": "audio", "at": "/output/data", "as": "base64"},
-        lambda _, __: {"output": {"data": base64.b64encode(sound()).decode()}},
-        "0-0.wav",
+    "audio in the answer": (
+        INSIDE, lambda _, __: {"output": {"data": base64.b64encode(sound()).decode()}}, "0-0.wav",
         sound(),
-        id="audio in the answer",
     ),
-]
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("protocol", ["sync", "task"])
-@pytest.mark.parametrize(("kind", "answer", "name", "data"), KINDS)
-def test_every_kind_of_result_becomes_a_file(
-    work, service, pipeline, kind, answer, name, data, protocol
-):
-    service.answer = answer
+@pytest.mark.parametrize("one", KINDS.values(), ids=KINDS)
+def test_every_kind_of_result_becomes_a_file(work, service, pipeline, one, protocol):
+    kind, service.answer, name, data = one
     assert work.dsrun(pipeline(kind, protocol=protocol)).code == 0
     [(path, found)] = work.files().items()
     assert path == f"artifacts/s/{name}"
@@ -167,6 +164,18 @@ def test_further_kinds_get_a_suffix_and_decide_nothing(work, service, pipeline, 
     assert work.dsrun("verify", work.run_dir()).code == 0
 
 
+def test_a_further_kind_does_not_take_the_name_of_another_job(work, service, pipeline):
+    words = {"media": "text", "name": "a", "at": "/output/words", "as": "value"}
+    write_operation(work.folder, artifacts=[ADDRESS, words])
+    steps = (
+        "steps:\n  s:\n    operation: mine\n    matrix: {name: [x, x-a]}\n"
+        '    input: {prompt: "a {{ name }}"}\n    filename: "{{ name }}"\n'
+    )
+    outcome = work.dsrun(work.pipeline(steps))
+    assert (outcome.code, service.total()) == (2, 0)
+    assert "jobs 0 and 1 would be written to the same file" in outcome.err
+
+
 def test_further_kinds_come_from_the_cache_too(work, service, pipeline):
     service.answer = lambda _, host: {
         "output": {"url": f"http://{host}/files/a.png", "words": "a lamp"}
@@ -178,7 +187,7 @@ def test_further_kinds_come_from_the_cache_too(work, service, pipeline):
     assert work.dsrun(pipeline(ADDRESS, words)).code == 0
     assert work.files() == first
     assert work.dsrun(pipeline(ADDRESS, words, name="other")).code == 0
-    assert {path for path in work.run_dir("other").rglob("0-0*")} == {
+    assert set(work.run_dir("other").rglob("0-0*")) == {
         work.run_dir("other") / path for path in first
     }
     assert service.total() == 1
@@ -187,12 +196,11 @@ def test_further_kinds_come_from_the_cache_too(work, service, pipeline):
 class TestKilled:
     def test_between_answer_and_download_a_job_is_never_sent_again(self, work, service, pipeline):
         file = pipeline(ADDRESS, jobs=2)
-        kill_at_download(work, service, file)
-        sent = service.total()
+        kill_at_download(work, service, file, jobs=2)
+        assert work.statuses() == {"submitted": 2}
         assert work.dsrun(file).code == 0
         assert work.statuses() == {"succeeded": 2}
-        assert max(service.creates.values()) == 1
-        assert sent <= service.total() == 2
+        assert service.total() == 2
 
     def test_the_log_of_the_ledger_may_be_gone_too(self, work, service, pipeline):
         file = pipeline(ADDRESS)
@@ -223,12 +231,7 @@ class TestKilled:
         file = pipeline(PICTURES, parameters="{n: 3, seed: 1}")
         assert work.dsrun(file).code == 1
         service.answer = several
-        service.gate.clear()
-        service.asked.clear()
-        child = work.spawn(file, "--retry-failed")
-        work.until(lambda: service.asked.total(), what="a download")
-        child.kill()
-        service.gate.set()
+        kill_at_download(work, service, file, "--retry-failed")
         assert work.dsrun(file).code == 0
         assert [body["parameters"] for body in service.bodies] == [
             {"n": 3, "seed": 1}, {"n": 1, "seed": 2}
@@ -244,7 +247,7 @@ class TestKilled:
 
     def test_its_cost_is_counted_once(self, work, service, pipeline):
         file = pipeline(ADDRESS, jobs=2)
-        kill_at_download(work, service, file)
+        kill_at_download(work, service, file, jobs=2)
         assert work.dsrun(file, "--max-cost", "1 CNY").code == 0
         assert [line["cost"]["amount"] for line in work.results()] == [0.5, 0.5]
 
@@ -346,31 +349,32 @@ class TestFilesThatDoNotCome:
         assert len(work.files()) == 1
 
 
-class TestDerived:
-    WORDS = (
-        {"media": "json", "at": "/output/heard", "as": "value"},
-        {"media": "text", "name": "text", "of": "", "at": "/transcripts/*/text"},
+WORDS = (
+    {"media": "json", "at": "/output/heard", "as": "value"},
+    {"media": "text", "name": "text", "of": "", "at": "/transcripts/*/text"},
+    {
+        "media": "captions", "name": "captions", "of": "",
+        "each": "/transcripts/*/sentences/*", "begin": "/begin_time", "end": "/end_time",
+        "text": "/text",
+    },
+)  # fmt: skip
+HEARD = {
+    "transcripts": [
         {
-            "media": "captions", "name": "captions", "of": "",
-            "each": "/transcripts/*/sentences/*", "begin": "/begin_time", "end": "/end_time",
-            "text": "/text",
-        },
-    )  # fmt: skip
-    HEARD = {
-        "transcripts": [
-            {
-                "text": "Good evening. Good night.",
-                "sentences": [
-                    {"begin_time": 50, "end_time": 1200, "text": "Good evening."},
-                    {"begin_time": 3_601_000, "end_time": 3_602_345, "text": "Good\nnight."},
-                ],
-            }
-        ]
-    }
+            "text": "Good evening. Good night.",
+            "sentences": [
+                {"begin_time": 50, "end_time": 1200, "text": "Good evening."},
+                {"begin_time": 3_601_000, "end_time": 3_602_345, "text": "Good\nnight."},
+            ],
+        }
+    ]
+}
 
+
+class TestDerived:
     def test_texts_and_captions_are_made_of_json(self, work, service, pipeline):
-        service.answer = lambda _, __: {"output": {"heard": self.HEARD}}
-        assert work.dsrun(pipeline(*self.WORDS)).code == 0
+        service.answer = lambda _, __: {"output": {"heard": HEARD}}
+        assert work.dsrun(pipeline(*WORDS)).code == 0
         files = work.files()
         assert files["artifacts/s/0-0-text.txt"] == b"Good evening. Good night."
         assert files["artifacts/s/0-0-captions.srt"].decode() == (
@@ -381,28 +385,28 @@ class TestDerived:
     @pytest.mark.parametrize("heard", [{"transcripts": []}, {"other": 1}, [], {"transcripts": 7}])
     def test_what_cannot_be_made_is_told_and_the_job_succeeds(self, work, service, pipeline, heard):
         service.answer = lambda _, __: {"output": {"heard": heard or {"a": 1}}}
-        outcome = work.dsrun(pipeline(*self.WORDS))
+        outcome = work.dsrun(pipeline(*WORDS))
         assert (outcome.code, list(work.files())) == (0, ["artifacts/s/0-0.json"])
         assert "no captions was made of artifacts/s/0-0.json" in outcome.err
 
 
-class TestSuccess:
-    RULE = {"at": "/output/status", "is": 0, "code": "/output/reason", "message": "/output/words"}
+RULE = {"at": "/output/status", "is": 0, "code": "/output/reason", "message": "/output/words"}
 
+
+class TestSuccess:
     def test_an_answer_that_says_so_is_a_success(self, work, service, pipeline):
         service.answer = lambda _, host: {
             "output": {"status": 0, "url": f"http://{host}/files/a.png"}
         }
-        assert work.dsrun(pipeline(ADDRESS, success=self.RULE)).code == 0
+        assert work.dsrun(pipeline(ADDRESS, success=RULE)).code == 0
 
-    @pytest.mark.parametrize(("billed", "cost"), [(True, 0.5), (False, 0.0)])
+    @pytest.mark.parametrize("billing", [(True, 0.5), (False, 0.0)])
     @pytest.mark.parametrize("status", [1, False, None, "0"])
-    def test_any_other_is_a_failed_job_billed_or_not(
-        self, work, service, pipeline, billed, cost, status
-    ):
+    def test_any_other_is_a_failed_job(self, work, service, pipeline, billing, status):
+        billed, cost = billing
         output = {"status": status, "reason": "NoFace", "words": "no face was found"}
         service.answer = lambda _, __: {"output": output}
-        assert work.dsrun(pipeline(ADDRESS, success=self.RULE | {"billed": billed})).code == 1
+        assert work.dsrun(pipeline(ADDRESS, success=RULE | {"billed": billed})).code == 1
         [line] = work.results()
         assert (line["status"], line["error"]["code"]) == ("failed", "NoFace")
         assert line["error"]["message"] == "no face was found"
@@ -416,3 +420,54 @@ def test_an_answer_that_holds_nothing_leaves_the_job_unknown(work, service, pipe
     work.dsrun(file)
     work.dsrun(file)
     assert service.total() == 1
+
+
+SENT = ("after Ledger.record_intent", "before ApiClient.create")
+IN_DOUBT = (*SENT, "after ApiClient.create", "before Ledger.record_answer")
+FETCHED = ("before ApiClient.fetch", "after ApiClient.fetch")
+POINTS = (
+    "before Ledger.record_intent", *IN_DOUBT, "after Ledger.record_answer",
+    "before ArtifactStore.keep", "inside store.write", "before store.replace",
+    "after store.replace", "after ArtifactStore.keep", "before Ledger.record_result",
+    "after Ledger.record_result", "before Ledger.end_run",
+)  # fmt: skip
+BODY = {"output": {"data": base64.b64encode(sound()).decode()}}
+RESULTS = {
+    "address": (ADDRESS, one_address("", "a.png")),
+    "value": (TEXT | {"at": "/output/data"}, lambda _, __: BODY),
+    "base64": (INSIDE, lambda _, __: BODY),
+}
+KILLS = [(point, name) for point in POINTS for name in RESULTS]
+
+
+@pytest.mark.parametrize(("point", "name"), [*KILLS, *((point, "address") for point in FETCHED)])
+def test_killed_at_any_point_it_is_paid_once_and_not_lost(work, service, pipeline, point, name):
+    """Only between intent and answer is it in doubt, and then it is the user's to judge."""
+    kind, service.answer = RESULTS[name]
+    file = pipeline(kind)
+    assert work.spawn_script(CHILD, point, "1", file).end().code == -signal.SIGKILL
+    again = work.dsrun(file)
+    if point in IN_DOUBT:
+        assert (again.code, work.statuses()) == (1, {"unknown": 1})
+    else:
+        assert (again.code, work.statuses()) == (0, {"succeeded": 1})
+        assert len(work.files()) == 1
+    assert work.dsrun(file).code == again.code
+    assert service.total() == (0 if point in SENT else 1)
+
+
+def test_a_large_body_is_on_disk_or_told_as_lost(work, service, pipeline):
+    """It is not kept in the ledger, so that its answer is not as large as its file."""
+    large = base64.b64encode(sound() * 100).decode()
+    service.answer = lambda _, __: {"output": {"data": large}}
+    file = pipeline(INSIDE)
+    work.spawn_script(CHILD, "after store.replace", "1", file).end()
+    assert work.dsrun(file).code == 0
+    assert service.total() == 1
+    assert len(work.query("SELECT answer FROM job WHERE answer IS NULL")) == 1
+    other = pipeline(INSIDE, name="other")
+    work.spawn_script(CHILD, "after Ledger.record_answer", "1", other, "--no-cache").end()
+    assert work.dsrun(other, "--no-cache").code == 1
+    [line] = _results(work, "other")
+    assert (line["status"], line["error"]["code"]) == ("partial", "NotWritten")
+    assert service.total() == 2

@@ -19,7 +19,8 @@ from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.lists import Page, TaskRow
-from dsrun.service.replies import Address, Done, Refused
+from dsrun.service.replies import Done, Refused
+from dsrun.service.results import Address
 from tests.fakes import ManualClock, settle
 
 GRACE_S = 5.0

@@ -19,7 +19,7 @@ def family(**about):
         "protocol": "task",
         "endpoint": {"method": "POST", "path": "/services/a", "headers": {}, "timeout_s": 60},
         "fill": [],
-        "artifacts": {"media": "image", "list": "/output/results", "url": "/url"},
+        "artifacts": [{"media": "image", "each": "/output/results/*", "at": "/url"}],
         "outputs": {},
         "price": {"amount": "1", "currency": "CNY", "unit": "image", "as_of": "2026-05"},
         "limits": {"requests": 1, "per_s": 1},
