@@ -5,6 +5,7 @@ put in by the caller, who makes it: `Answer.places` says where, and what.
 """
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from dsrun.emulator.tasks import Ailment
 
 # What stands for any text in a sample.
 ANY_TEXT = "\u2026"
+
+_IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 FRAME = ("request_id", "task_id", "task_status", "submit_time", "scheduled_time", "end_time")
 
@@ -69,8 +72,8 @@ def bill(operation: Operation, body: Mapping[str, Any], document: Any, *, made: 
         stated = [place for place in billed if read_pointer(document, place) is not None]
         units = _measure(operation, body, item.get("units", {}), made)
         for place in stated or billed[:1]:
-            known = read_pointer(document, place)
-            write_pointer(document, place, known if units is None and known else units or 1)
+            stated_units = read_pointer(document, place) or 1
+            write_pointer(document, place, stated_units if units is None else units)
 
 
 def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:
@@ -102,7 +105,7 @@ def _measure(operation: Operation, body: Mapping[str, Any], measure: Rules, made
 
 
 def _width(text: str, wide: int) -> int:
-    return sum(wide if "\u4e00" <= sign <= "\u9fff" else 1 for sign in text)
+    return sum(wide if _IDEOGRAPH.match(sign) else 1 for sign in text)
 
 
 def _texts(body: Mapping[str, Any], pointers: list[str]) -> Iterator[str]:

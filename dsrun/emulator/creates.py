@@ -62,7 +62,7 @@ def _check_headers(request: web.Request, operation: Operation, rules: Rules) -> 
 
 def _limits_of(operation: Operation, rules: Rules, key_id: str) -> Rules:
     """The limits of a request, with the names of the counters that it is held to."""
-    limits = dict(rules.get("limits", {}))
+    limits = dict(rules.get("limits") or {})
     owner = f"{key_id} " if limits.get("scope") == "key" else ""
     limits["lane"] = owner + operation.model
     if "group" in limits:
@@ -79,11 +79,10 @@ def _without_slip(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _charge(world: World, operation: Operation, body: Mapping[str, Any], limits: Rules) -> None:
-    """Count a call; a group without running tasks of its own shares the rate."""
+    """Count a call against the rate of its model, which the models of a group share."""
     lane = limits["lane"]
     if "requests" in limits:
-        shares_rate = "group" in limits and "group_running" not in limits
-        counter = limits["group"] if shares_rate else lane
+        counter = limits.get("group", lane)
         world.limits.charge(counter, requests=limits["requests"], per_s=limits.get("per_s", 1))
     if "tokens" in limits:
         world.limits.charge_tokens(

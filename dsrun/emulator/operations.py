@@ -47,7 +47,7 @@ class Operation:
         if not self.has_tables:
             return self.rules
         asked = {name: rule for name, rule in self.rules.items() if name != "sample"}
-        settled: Rules = settle(asked, lambda pointer: self.setting(body, pointer))
+        settled: Rules = settle(asked, lambda pointer: read_pointer(body, pointer))
         return {**settled, "sample": self.rules.get("sample", {})}
 
     def setting(self, body: Mapping[str, Any], pointer: str) -> Any:
@@ -84,7 +84,7 @@ class Operation:
                 if not (any_size and list(error.instance_path) == SIZE):
                     raise invalid_parameter(_word_error(self.schema, error))
         for rule in self.later:
-            limits = settle(rule["limits"], lambda pointer: self.setting(body, pointer))
+            limits = settle(rule["limits"], lambda pointer: read_pointer(body, pointer))
             for place in places(body, rule["at"]):
                 if not (any_size and split_pointer(place) == SIZE):
                     _check_place(body, place, limits)

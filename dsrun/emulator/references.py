@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dsrun.emulator.operations import Operation
-from dsrun.emulator.pointers import places
+from dsrun.emulator.pointers import places, read_pointer
 from dsrun.emulator.tasks import Ailment
 from dsrun.emulator.uploads import UploadedFile, UploadStore
 from dsrun.emulator.wire import Refusal
@@ -16,6 +16,7 @@ from dsrun.emulator.wire import Refusal
 RESOLVE_HEADER = "X-DashScope-OssResourceResolve"
 
 LARGEST_BYTES = 10 * 2**20  # of every published limit
+FILE_WORDS = {"img", "image", "images", "audio", "video", "url", "urls"}
 THUMBNAIL_SIDE = 256
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
@@ -55,7 +56,12 @@ def find_ailment(
 ) -> Ailment | None:
     """Why the call will fail: the service fetches and checks its files only when it runs."""
     fields = operation.rules_for(body).get("uploads", {}).get("fields", ())
-    limits = {place: field for field in fields for place in places(body, field["at"])}
+    limits = {
+        place: field
+        for field in fields
+        for place in places(body, field["at"])
+        if _fits(field.get("when", {}), read_pointer(body, place.rpartition("/")[0]))
+    }
     for place, url in references.items():
         field, file = limits.get(place, {}), _fetch(url, store, operation.model)
         if file is not None:
@@ -130,7 +136,15 @@ def _may_be_reached(url: str) -> bool:
 def _names_file(place: str) -> bool:
     """Whether the last name on the way to a value says that it is a file."""
     names = [part for part in place.split("/") if not part.isdecimal()]
-    return any(word in names[-1].split("_") for word in ("img", "image", "images", "url"))
+    return not FILE_WORDS.isdisjoint(names[-1].split("_"))
+
+
+def _fits(when: Mapping[str, str], siblings: Any) -> bool:
+    """Whether the values beside a file say that the limits of a field are meant for it."""
+    return all(
+        str(read_pointer(siblings, f"/{name}")) in allowed.split(" | ")
+        for name, allowed in when.items()
+    )
 
 
 def _judge(file: UploadedFile, limits: Mapping[str, Any], *, sent: int) -> Ailment | None:
@@ -138,7 +152,7 @@ def _judge(file: UploadedFile, limits: Mapping[str, Any], *, sent: int) -> Ailme
 
     `sent` is the size that counts: that of the file, or of the text that a data URL is.
     """
-    largest = limits.get("max_bytes", LARGEST_BYTES)
+    largest = limits.get("max_bytes") or LARGEST_BYTES
     if sent > largest:
         size = f"{largest / 2**20:g} MB"
         message = f"The size of the input file exceeds {size}."
@@ -158,9 +172,11 @@ def _judge_picture(uploaded: UploadedFile, limits: Mapping[str, Any]) -> Ailment
             code="InvalidImageFormat",
             message=f"The format of the input image must be one of {', '.join(FORMATS)}.",
         )
-    shortest, longest = limits.get("min_side", 1), limits.get("max_side", max(sides))
-    ratio = limits.get("max_ratio", max(sides))
-    if min(sides) < shortest or max(sides) > longest or max(sides) > ratio * min(sides):
+    shortest, longest = limits.get("min_side") or 1, limits.get("max_side") or max(sides)
+    steepest = limits.get("max_ratio", max(sides))
+    low, high = limits.get("ratio") or (1 / steepest, steepest)
+    is_even = low <= sides[0] / sides[1] <= high
+    if min(sides) < shortest or max(sides) > longest or not is_even:
         return Ailment(
             code="InvalidImageResolution",
             message=f"The input image must be {shortest} to {longest} pixels a side.",

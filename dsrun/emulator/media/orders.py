@@ -136,7 +136,7 @@ def order_film(
 
 
 def order_speech(operation: Operation, body: Mapping[str, Any], kind: Rules) -> SpeechOrder:
-    words = body["input"]
+    words = body.get("input", {})
     language = operation.setting(body, "/input/language") or words.get("language_type") or "zh"
     asked = kind.get("asked_format", "/parameters/response_format")
     rate = kind.get("asked_rate", "/parameters/sample_rate")
@@ -157,8 +157,9 @@ def find_text(body: Mapping[str, Any], names: tuple[str, ...] = ("prompt", "text
     """The text under one of the names, the text parts of a chat, or a list of texts."""
     words = body.get("input", body)
     for name in names:
-        if isinstance(words.get(name), str):
-            return str(words[name])
+        text = read_pointer(words, f"/{name}")
+        if isinstance(text, str):
+            return text
     parts = [
         read_pointer(words, place)
         for pattern in ("/messages/*/content/*/text", "/messages/*/content", "/texts/*", "/query")

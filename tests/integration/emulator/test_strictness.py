@@ -254,6 +254,24 @@ async def test_a_picture_in_the_request_is_judged_by_the_file(launch, clock, pro
     assert found == code
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("first_frame", "InvalidImageResolution"),
+        ("last_frame", "InvalidImageResolution"),
+        ("reference", None),
+    ],
+)
+async def test_limits_of_a_file_hang_on_what_stands_beside_it(launch, kind, code):
+    fields = [
+        {"at": "/input/media/*/url", "when": {"type": "first_frame | last_frame"}, "min_side": 240},
+        {"at": "/input/media/*/url", "when": {"type": "reference"}, "ratio": [0.5, 2]},
+    ]
+    remote = await launch(operations=(operation(PICTURE, uploads={"fields": fields}),))
+    reply = await post(remote, {"media": [{"type": kind, "url": _data_url(100)}]})
+    assert reply.json.get("code") == code
+
+
 async def test_a_file_sent_as_data_is_measured_as_it_is_sent(launch):
     url = "data:audio/wav;base64,UklGRg=="
     field = {"at": "/input/audio/data", "media": "audio", "as": "data", "max_bytes": len(url)}
