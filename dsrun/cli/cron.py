@@ -317,7 +317,7 @@ def _costs(path: Path, options: CronOptions) -> list[Money]:
     plan, units = open_plan(asked), Counter[str]()
 
     def count(job: Job, is_new: bool) -> None:
-        units[job.step] += job.units if is_new else 0
+        units[job.step] += (job.units or 0) if is_new else 0
 
     plan.check(count)
     prices = {step.name: plan.catalog[step.operation].price for step in plan.manifest.steps}

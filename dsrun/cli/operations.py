@@ -21,6 +21,8 @@ def run(*, where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
     for item in operations:
         answer("")
         answer(f"{item.name}: {item.description}")
+        if item.price.source:
+            answer(f"  price of {item.price.as_of}: {item.price.source}")
     answer("")
     folders = [option("allow-files", folder) for folder in allow_files]
     place = [where] if where != Path() else []
@@ -50,5 +52,5 @@ def _report(item: Operation) -> dict[str, object]:
         "requests": item.rate.requests,
         "per_s": item.rate.per_s,
         "running_tasks": item.running_tasks,
-        "price": item.price.as_json(),
+        "price": item.price.details(),
     }

@@ -1,6 +1,6 @@
 """`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dsrun.cli.problems import warn
 from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
@@ -9,13 +9,14 @@ from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.units import duration_words
+from dsrun.common.units import Money, duration_words
+from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
 from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import StepOutlook
+from dsrun.session.outlook import Outlook, StepOutlook
 from dsrun.session.permit import notice_lines
 from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
 
@@ -153,16 +154,32 @@ def _rows(survey: Survey) -> list[list[str]]:
         [
             name,
             step.operation.name,
-            *map(str, (step.jobs, step.done, step.cached, step.to_send, step.cost)),
-            f"{count_of(step.units, step.operation.price.unit)} at {_price(step)}",
+            *map(str, (step.jobs, step.done, step.cached, step.to_send)),
+            _cost_words([step.cost], step.sure, step.unknown),
+            _price(step),
         ]
         for name, step in survey.outlook.steps.items()
     ]
 
 
+def _cost_words(costs: Sequence[Money], sure: str, unknown: int) -> str:
+    """`= 0.16 CNY`, `≤ 3 CNY`; unknown where there are jobs of which nobody can tell."""
+    if not unknown:
+        return f"{SIGNS[sure]} {', '.join(map(str, costs))}"
+    known = ", ".join(str(cost) for cost in costs if cost.amount)
+    return f"unknown{known and f', beside {known}'}"
+
+
 def _price(step: StepOutlook) -> str:
+    """`2 images at 0.16 CNY (price of 2026-06)`; the price alone where a count says nothing."""
     price = step.operation.price
-    return f"{price.of(1)} (price of {price.as_of})"
+    counted = price.counted(step.units)
+    own = "price of the manifest" if price.is_own else f"price of {price.as_of}"
+    if counted is None or price.items[0].per != 1:
+        return f"{price} ({own})"
+    each = Money(amount=price.items[0].amounts[0], currency=price.currency)
+    number = f"{counted:f}"
+    return f"{number} {price.unit}{'' if number == '1' else 's'} at {each} ({own})"
 
 
 def _difference_words(survey: Survey) -> str:
@@ -185,6 +202,12 @@ def _time_words(survey: Survey) -> str:
     return f"time: about {duration_words(seconds)} ({words})" if words else ""
 
 
+def _whole_cost(outlook: Outlook) -> str:
+    unknown = sum(step.unknown for step in outlook.steps.values())
+    words = _cost_words(outlook.costs, outlook.sure, unknown) if outlook.costs else "nothing"
+    return words.removeprefix(f"{SIGNS[EXACT]} ")  # nothing is surer than an amount alone
+
+
 def _last_line(survey: Survey) -> str:
     plan, outlook = survey.plan, survey.outlook
     bound = shortest_time(plan, outlook)
@@ -201,6 +224,6 @@ def _last_line(survey: Survey) -> str:
     by = f" ({bound.words})" if bound.seconds else ""
     return (
         f"digest {plan.digest[:12]}: {', '.join(parts)}; "
-        f"cost {', '.join(map(str, outlook.costs)) or 'nothing'}; "
+        f"cost {_whole_cost(outlook)}; "
         f"at least {bound.seconds:g} s by the rate limits{by}"
     )

@@ -52,7 +52,7 @@ class Job:
     stems: tuple[
         str, ...
     ]  # file names without extension below artifacts/STEP/, one for each artifact
-    units: int  # the number of images or voices asked for, each billed
+    units: int | None  # what it will cost, in grains of its price; None: nobody can tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,7 @@ class OpenJob:
     is_found: bool = False  # the task was found in the service's list; no answer named it
     is_retry: bool = False  # sent again where its task has no more to give
     have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
+    planned: int = 0  # what it was planned to cost, in grains of its price
 
 
 class SentElsewhere(NamedTuple):
@@ -148,7 +149,7 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How a job ended. `units` are billed: images, voices. `warning` is for the user."""
+    """How a job ended. `units` are billed, in grains of its price. `warning` is for the user."""
 
     status: JobStatus
     artifacts: tuple[Artifact, ...] = ()

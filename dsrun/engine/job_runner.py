@@ -23,7 +23,7 @@ from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import JobUploads, Recorder
-from dsrun.engine.submit import Answered, Submitter
+from dsrun.engine.submit import Answered, Submitter, planned_amount
 from dsrun.service.classify import Decision
 from dsrun.service.kept_answer import KeptAnswer, read_answer
 from dsrun.service.operation import Operation, TaskList
@@ -31,12 +31,10 @@ from dsrun.service.replies import (
     Done,
     Failed,
     Gone,
-    billed_units,
     error_decision,
     gravest,
-    overbilled,
 )
-from dsrun.service.request import artifact_count, part_request, price_of, ranges_of
+from dsrun.service.request import artifact_count, bill_of, part_request, ranges_of
 
 _REFRESHES = 2  # of addresses that the file host no longer serves
 
@@ -115,12 +113,12 @@ class Runner:
 
     async def _run_request(self, job: OpenJob, lane: Lane) -> JobResult:
         if job.task_id is not None:
-            reserved = price_of(orjson.loads(job.body), lane.operation)
+            reserved = planned_amount(job, lane.operation)
             if job.is_retry:
                 return await self._retry(job, job.task_id, lane, reserved)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
         if job.answer is not None:
-            reserved = price_of(orjson.loads(job.body), lane.operation)
+            reserved = planned_amount(job, lane.operation)
             return await self._finish_answer(job, lane, read_answer(job.answer), reserved)
         outcome = await self._submitter.submit(job, lane)
         if isinstance(outcome, JobResult):
@@ -141,7 +139,7 @@ class Runner:
         if answer is None:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
         if not isinstance(answer, Done):
-            result = _unsuccessful(answer)
+            result = _unsuccessful(answer, job, operation)
             return await self._end(job, result, operation=operation, reserved=reserved)
         try:
             result = await self._collect(job, task_id, lane, answer)
@@ -213,7 +211,7 @@ class Runner:
             # The task gives new addresses, or is gone.
             answer = await self._poller.wait(job, task_id, lane, fresh=False)
             if not isinstance(answer, Done):
-                result = _unanswered() if answer is None else _unsuccessful(answer)
+                result = _unanswered() if answer is None else _unsuccessful(answer, job, operation)
                 return replace(result, artifacts=tuple(kept))
             done = answer
         return _result(job, operation, done, kept, fetched)
@@ -260,7 +258,7 @@ class Runner:
             called = self._lanes[job.operation].operation
             await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
-            self._control.budget.settle(reserved, operation.price.amount * result.units)
+            self._control.budget.settle(reserved, operation.price.of(result.units).amount)
             if result.error is not None:
                 self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
@@ -297,7 +295,7 @@ def _result(
             status=JobStatus.FAILED,
             error=done.failure,
             output=done.output,
-            units=_billed_failure(operation, done, asked=asked),
+            units=_billed_failure(job, operation, done, asked=asked),
         )
     came = {*job.have, *(item.index for item in kept if not item.name)}
     made = len(came)
@@ -312,14 +310,14 @@ def _result(
             message=reason.message if reason else f"{made} of {asked} results were given",
             kind="partial" if has_some else "job",
         )
-    billed = overbilled(done.billed, unit=operation.price.unit, made=made, asked=asked)
+    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=made, reserved=job.planned)
     return JobResult(
         status=status,
         artifacts=tuple(kept),
         output=done.output,
         error=error,
-        units=billed_units(done.billed, made=made, asked=asked),
-        warning="; ".join(filter(None, (billed, *fetched.warnings))),
+        units=bill.units,
+        warning="; ".join(filter(None, (bill.warning, *fetched.warnings))),
     )
 
 
@@ -334,10 +332,11 @@ def _is_whole(
     return len(came) >= asked
 
 
-def _billed_failure(operation: Operation, done: Done, *, asked: int) -> int:
+def _billed_failure(job: OpenJob, operation: Operation, done: Done, *, asked: int) -> int:
     if operation.success is None or not operation.success.billed:
         return 0
-    return billed_units(done.billed, made=asked, asked=asked)
+    request = orjson.loads(job.body)
+    return bill_of(request, operation, done.billed, made=asked, reserved=job.planned).units
 
 
 def _expired(result: JobResult, why: str) -> JobResult:
@@ -379,7 +378,7 @@ def _unanswered() -> JobResult:
     return JobResult(status=JobStatus.UNKNOWN, error=error)
 
 
-def _unsuccessful(answer: Failed | Gone) -> JobResult:
+def _unsuccessful(answer: Failed | Gone, job: OpenJob, operation: Operation) -> JobResult:
     if isinstance(answer, Gone):
         words = (
             "paid, lost: expired. The service does not know this task any more, or it was made "
@@ -389,4 +388,5 @@ def _unsuccessful(answer: Failed | Gone) -> JobResult:
             status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")
         )
     status = JobStatus.CANCELLED if answer.is_cancelled else JobStatus.FAILED
-    return JobResult(status=status, error=answer.error)
+    bill = bill_of(orjson.loads(job.body), operation, answer.billed, made=0, reserved=job.planned)
+    return JobResult(status=status, error=answer.error, units=bill.units, warning=bill.warning)

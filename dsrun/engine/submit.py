@@ -13,7 +13,7 @@ from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
-from dsrun.common.units import Money
+from dsrun.common.units import Money, plain
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
@@ -25,7 +25,7 @@ from dsrun.service.kept_answer import KeptAnswer, addresses_of, write_answer
 from dsrun.service.lists import TaskRow
 from dsrun.service.operation import MadeList, Operation, Repeat
 from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
-from dsrun.service.request import price_of
+from dsrun.service.request import bill_of, price_of
 
 
 class Submitted(NamedTuple):
@@ -151,7 +151,7 @@ class Submitter:
         """What became of a create whose answer an earlier run lost; a Verdict: nothing was paid."""
         if self._may_repeat(job, lane.operation):
             return await self._repeat(job, lane)
-        reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
+        reserved = planned_amount(job, lane.operation)  # counted when the run began
         doubt = doubt_of(
             job.job_id,
             job.submitted_at or "",
@@ -169,7 +169,7 @@ class Submitter:
         recovery, most = operation.recovery, self._repeat_below
         if not isinstance(recovery, Repeat) or job.repeats >= recovery.times:
             return False
-        price = price_of(orjson.loads(job.body), operation)
+        price = planned_amount(job, operation)
         return operation.price.currency == most.currency and price <= most.amount
 
     async def _repeat(self, job: OpenJob, lane: Lane) -> OpenJob:
@@ -195,7 +195,7 @@ class Submitter:
                 return self._failed(
                     "InvalidRequest", "the request does not meet the operation's schema"
                 )
-            reserved = self._reserve(request, operation)
+            reserved = self._reserve(job, operation)
             began = self._clock.now()
             await self._recorder.record_intent(job, at=stamp(began))
             sent = await self._send(job, body, lane, reserved)
@@ -236,7 +236,7 @@ class Submitter:
         fate = await self._reconciler.find(job, lane, doubt)
         while not isinstance(fate, Undecided | None):
             if not self._is_taken(fate.name):
-                return await self._adopt(job, fate, in_doubt)
+                return await self._adopt(job, fate, lane.operation, in_doubt)
             fate = await self._reconciler.find(job, lane, doubt)
         is_silent = fate is not None and self._is_silent(fate, lost, lane)
         if fate is None or (resubmit and (fate.is_foreign or not is_silent)):
@@ -267,7 +267,9 @@ class Submitter:
         is_heard = name in self._heard or self._ledger.has_accepted(name)
         return lost.is_foreign and not is_heard
 
-    async def _adopt(self, job: OpenJob, listed: Listed, in_doubt: _InDoubt) -> Outcome:
+    async def _adopt(
+        self, job: OpenJob, listed: Listed, operation: Operation, in_doubt: _InDoubt
+    ) -> Outcome:
         """Give the job what the service lists as made by its create."""
         reserved = in_doubt.reserved
         if isinstance(listed, TaskRow):
@@ -280,7 +282,7 @@ class Submitter:
             status=JobStatus.PARTIAL,
             output=listed.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
-            units=1,
+            units=bill_of(orjson.loads(job.body), operation, (), made=1).units,
         )
 
     async def _take(
@@ -391,13 +393,14 @@ class Submitter:
             raise Left
         return self._failed(verdict.code, verdict.message)
 
-    def _reserve(self, request: Json, operation: Operation) -> Decimal:
-        amount = price_of(request, operation)
+    def _reserve(self, job: OpenJob, operation: Operation) -> Decimal:
+        amount = planned_amount(job, operation)
         budget = self._control.budget
         if not budget.reserve(amount):
             self._control.stop(
                 f"max_cost of {budget.limit} {operation.price.currency} would be passed: "
-                f"{budget.spent} spent, {budget.under_way} under way, the next job costs {amount}",
+                f"{plain(budget.spent)} spent, {plain(budget.under_way)} under way, "
+                f"the next job costs {plain(amount)}",
                 ExitCode.INCOMPLETE,
             )
             raise Left
@@ -414,6 +417,12 @@ class Submitter:
         self._control.note_failure()
         error = JobError(code=code, message=message, kind="job")
         return JobResult(status=JobStatus.FAILED, error=error)
+
+
+def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
+    """What the request of a job is expected to cost; zero where nobody can tell."""
+    units = price_of(orjson.loads(job.body), operation)
+    return operation.price.of(job.planned if units is None else units).amount
 
 
 def _may_be_paid(outcome: Outcome | Verdict) -> bool:

@@ -61,7 +61,9 @@ def _count(*columns: str) -> dict[str, str]:
 FORMS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_sha256("job_id"),
-        **_count("position", "idx", "replica", "attempts", "wanted", "units", "units_before"),
+        **_count(
+            "position", "idx", "replica", "attempts", "wanted", "units", "units_before", "planned"
+        ),
         **_count("repeats"),
         **_json("request", "matrix", "stems", "output", "answer"),
         **_moment("submitted_at", "ended_at", "lost_at"),

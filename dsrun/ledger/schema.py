@@ -2,26 +2,44 @@
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import disk_error
-
-_MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
-WANTED_UNITS = f"max(0, min(wanted, {_MOST_UNITS}))"
+from dsrun.service.price import MOST_GRAINS
 
 
-def _units(column: str) -> str:
-    return f"iif({column} BETWEEN 0 AND {_MOST_UNITS}, {column}, {WANTED_UNITS})"
+class UnitColumns(NamedTuple):
+    """What jobs cost, as SQL: in units of their unit_price. An impossible number is a planned one.
+
+    A row without `planned` is of a time when each artifact was one unit.
+    """
+
+    planned: str
+    paid: str
 
 
-# What was billed for a job. An impossible number is taken for what was asked for.
-PAID_UNITS = f"({_units('units')} + {_units('units_before')})"
+def unit_columns(*, has_planned: bool) -> UnitColumns:
+    """`has_planned`: a ledger of an older version stays as it is, and lacks the column."""
+    column = "coalesce(planned, wanted)" if has_planned else "wanted"
+    planned = f"max(0, min({column}, {MOST_GRAINS}))"
+    both = (
+        f"iif({name} BETWEEN 0 AND {MOST_GRAINS}, {name}, {planned})"
+        for name in ("units", "units_before")
+    )
+    return UnitColumns(planned, f"({' + '.join(both)})")
 
 
-def paid_units(units: int, units_before: int, wanted: int) -> int:
-    """PAID_UNITS of a row that has been read."""
-    asked_for = max(0, min(wanted, _MOST_UNITS))
-    return sum(n if 0 <= n <= _MOST_UNITS else asked_for for n in (units, units_before))
+MAY_BE_REPRICED = (
+    "(units = 0 AND units_before = 0 AND status IN ('pending', 'failed', 'cancelled'))"
+)
+PAID_UNITS = unit_columns(has_planned=True).paid
+
+
+def paid_units(units: int, units_before: int, planned: int) -> int:
+    """What the column `paid` gives of a row that has been read."""
+    instead = max(0, min(planned, MOST_GRAINS))
+    return sum(n if 0 <= n <= MOST_GRAINS else instead for n in (units, units_before))
 
 
 FIRST_COUNTED = 7  # the first version that counts its facts
@@ -41,14 +59,14 @@ _RESULTS = """
         CASE WHEN status <> 'succeeded' THEN error_message END AS error_message,
         CASE WHEN status <> 'succeeded' THEN error_class END AS error_class,
         attempts, task_id, request_id,
-        round(CAST(unit_price AS DOUBLE) * (units + units_before), 6) AS cost, currency, cached,
+        round(CAST(unit_price AS DOUBLE) * (units + units_before), 12) AS cost, currency, cached,
         submitted_at, ended_at
     FROM job
 """
 _SPEND = """
     SELECT substr(coalesce(ended_at, submitted_at), 1, 10) AS day, step, operation,
         count(*) AS jobs, sum(units + units_before) AS units,
-        round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 6) AS amount, currency
+        round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 9) AS amount, currency
     FROM job WHERE units + units_before > 0
     GROUP BY substr(coalesce(ended_at, submitted_at), 1, 10), step, operation, currency
 """
@@ -186,6 +204,14 @@ MIGRATIONS = (
     DROP VIEW results;
     CREATE VIEW results AS {_RESULTS};
     """,  # noqa: S608
+    # `planned`: what a job was to cost, in units of its unit_price; NULL: one for each artifact.
+    f"""
+    ALTER TABLE job ADD COLUMN planned INTEGER;
+    DROP VIEW IF EXISTS results;
+    DROP VIEW IF EXISTS spend;
+    CREATE VIEW results AS {_RESULTS};
+    CREATE VIEW spend AS {_SPEND};
+    """,
 )
 
 VERSION = len(MIGRATIONS)

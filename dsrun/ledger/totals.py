@@ -7,19 +7,17 @@ from typing import Any, NamedTuple
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, checked, names_of
-from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
 
 _DOUBTFUL = "('submitting', 'unknown')"
 
 
 class StepTotal(NamedTuple):
-    """A step as the ledger has it: open jobs, what it has cost, and the price of one unit more."""
+    """A step as the ledger has it: its open jobs, of which operations, and what it has cost."""
 
     step: str
-    operation: str
+    operations: frozenset[str]
     jobs: int
-    spent: Money
-    unit_price: Decimal
+    spent: tuple[Money, ...]
 
 
 @checked
@@ -47,16 +45,22 @@ def open_steps(reader: LedgerReader) -> list[StepTotal]:
     rows = reader.rows(
         "SELECT step, operation, "  # noqa: S608
         f"sum(status IN ('pending', 'submitting', 'submitted') {reader.not_held}) AS jobs, "
-        f"sum({PAID_UNITS}), unit_price, currency FROM {reader.jobs} "
-        "GROUP BY step HAVING jobs ORDER BY min(position)"
+        f"sum({reader.units.paid}) AS units, unit_price, currency FROM {reader.jobs} "
+        "GROUP BY step, operation, unit_price, currency ORDER BY min(position)"
     )
+    by_step: dict[str, list[Any]] = {}
+    for row in rows:
+        by_step.setdefault(row["step"], []).append(row)
     return [
         StepTotal(
-            step, operation, jobs, Money(amount=units * Decimal(price), currency=currency),
-            Decimal(price),
+            step,
+            frozenset(row["operation"] for row in of_step if row["jobs"]),
+            jobs,
+            tuple(sum_rows((row["currency"], row["unit_price"], row["units"]) for row in of_step)),
         )
-        for step, operation, jobs, units, price, currency in rows
-    ]  # fmt: skip
+        for step, of_step in by_step.items()
+        if (jobs := sum(row["jobs"] for row in of_step))
+    ]
 
 
 def cached_count(reader: LedgerReader) -> int:
@@ -80,7 +84,7 @@ def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -
 def spent(reader: LedgerReader) -> list[Money]:
     """What ended jobs cost, by currency."""
     rows = reader.rows(
-        f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
+        f"SELECT currency, unit_price, sum({reader.units.paid}) FROM job "  # noqa: S608
         "GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
@@ -91,7 +95,7 @@ def in_doubt(reader: LedgerReader) -> list[Money]:
     """What creates would cost that may have been accepted and paid, by currency."""
     rows = reader.rows(
         "SELECT currency, unit_price, "  # noqa: S608  # ours
-        f"sum(wanted * ((status IN {_DOUBTFUL}) + {reader.repeats})) FROM job "
+        f"sum({reader.units.planned} * ((status IN {_DOUBTFUL}) + {reader.repeats})) FROM job "
         f"WHERE status IN {_DOUBTFUL} OR {reader.repeats} > 0 GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
@@ -104,7 +108,7 @@ def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
     They cost that at most: nobody can tell which of them were accepted.
     """
     rows = reader.rows(
-        f"SELECT currency, unit_price, sum({WANTED_UNITS} * {reader.repeats}), "  # noqa: S608  # ours
+        f"SELECT currency, unit_price, sum({reader.units.planned} * {reader.repeats}), "  # noqa: S608  # ours
         f"sum({reader.repeats}) FROM job "
         f"WHERE {reader.repeats} > 0 GROUP BY currency, unit_price"
     )
@@ -116,8 +120,8 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
     """What ended jobs cost, and what jobs that may be paid already will cost."""
     paid = under_way = Decimal(0)
     for price, units, wanted in reader.rows(
-        f"SELECT unit_price, sum({PAID_UNITS}), "  # noqa: S608
-        f"sum({WANTED_UNITS} * "
+        f"SELECT unit_price, sum({reader.units.paid}), "  # noqa: S608
+        f"sum({reader.units.planned} * "
         f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) "
         "FROM job WHERE currency = ? GROUP BY unit_price",
         (currency,),
@@ -131,7 +135,7 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
 def cost_to_send(reader: LedgerReader) -> list[Money]:
     """What the pending jobs will cost, by currency."""
     rows = reader.rows(
-        f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {reader.jobs} "  # noqa: S608
+        f"SELECT currency, unit_price, sum({reader.units.planned}) FROM {reader.jobs} "  # noqa: S608
         f"WHERE status = 'pending' {reader.not_held} GROUP BY currency, unit_price"
     )
     return sum_rows(rows)

@@ -6,6 +6,7 @@ second connection reads on the event loop's thread (WAL lets both work).
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
@@ -14,13 +15,13 @@ import orjson
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
-from dsrun.common.units import Price
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.schema import PAID_UNITS
+from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
 from dsrun.service.kept_answer import addresses_of
+from dsrun.service.price import Price, common_grain
 
 _PAGE = 500
 _REOPEN = (
@@ -37,6 +38,16 @@ _ABANDON = (
     "'abandoned', lost_at, request_id FROM job WHERE status IN ('submitting', 'unknown') "
     "AND task_id IS NULL AND answer IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
 )
+_REPRICE = (
+    "UPDATE job SET planned = new.value ->> 1, unit_price = new.value ->> 2, "  # noqa: S608  # ours
+    "currency = new.value ->> 3 FROM json_each(?) AS new WHERE job_id = new.value ->> 0 "
+    f"AND {MAY_BE_REPRICED}"
+)
+_PRICE_OF_NOW = "UPDATE job SET unit_price = ?, currency = ?, planned = ? WHERE job_id = ?"
+_FINER = (
+    "UPDATE job SET unit_price = ?1, units = units * ?2, units_before = units_before * ?2, "
+    "planned = coalesce(planned, wanted) * ?2 WHERE job_id = ?3"
+)
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
@@ -51,6 +62,8 @@ class Ledger:
         self._commits = Commits(path, self._transactions.db, commit=self._transactions.commit)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
         self.run_id = 0
+        self._prices: Mapping[str, Price] = {}
+        self._repriced: set[str] = set()  # operations with jobs at an earlier price
         self._endpoint = ""
 
     def close(self) -> None:
@@ -122,8 +135,33 @@ class Ledger:
         self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
     ) -> None:
         """Record every job of the plan that is not recorded yet. `prices` are by operation."""
-        if self.view.is_planned(version):
-            return
+        self._prices = prices
+        if not self.view.is_planned(version):
+            await self._load_plan(jobs, prices, version)
+
+    async def reprice(self, jobs: Iterator[Job]) -> None:
+        """Give unpaid jobs the prices of now, where those are others than they were planned at.
+
+        `jobs` are those of the plan. What has been paid keeps its own price.
+        """
+        others = {
+            name: bool(may_be)
+            for name, grain, currency, may_be in self.view.prices()
+            if (price := self._prices.get(name)) and not _is_priced(price, grain, currency)
+        }
+        self._repriced = set(others)
+        while any(others.values()) and (batch := list(islice(jobs, _PAGE))):
+            rows = [
+                [job.job_id, job.units or 0, str(price.grain), price.currency]
+                for job in batch
+                if job.operation in self._repriced
+                for price in [self._prices[job.operation]]
+            ]
+            await self._write(Statement(_REPRICE, (json_text(rows),)))
+
+    async def _load_plan(
+        self, jobs: Iterator[Job], prices: Mapping[str, Price], version: str
+    ) -> None:
         position = 0
         while batch := list(islice(jobs, _PAGE)):
             rows = [
@@ -307,8 +345,10 @@ class Ledger:
         error = result.error
         code, message, kind = (error.code, error.message, error.kind) if error else (None,) * 3
         output = None if result.output is None else orjson.dumps(result.output).decode()
-        values = (job.job_id, result.status, output, code, message, kind, result.units, at)
+        rebased, units = self._in_row(job, result.units)
+        values = (job.job_id, result.status, output, code, message, kind, units, at)
         await self._write(
+            *rebased,
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
             self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
@@ -350,6 +390,24 @@ class Ledger:
             rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]
         await self._write(*rows)
 
+    def _in_row(self, job: OpenJob, units: int) -> tuple[Sequence[Statement], int]:
+        """Grains of the price of now, in those of a job's row, which may get finer for them."""
+        if not units or job.operation not in self._repriced:
+            return (), units
+        price, row = self._prices[job.operation], self.view.paid_row(job.job_id)
+        before, currency, is_paid = Decimal(row[0]), row[1], bool(row[2])
+        if _is_priced(price, row[0], currency):
+            return (), units
+        if not is_paid:
+            values = (str(price.grain), price.currency, units, job.job_id)
+            return [Statement(_PRICE_OF_NOW, values)], units
+        if currency != price.currency:
+            return (), job.planned  # in another currency only the price of then can be told
+        grain = common_grain(before, price.grain)
+        factor = int(before / grain) if grain else 1
+        finer = Statement(_FINER, (str(grain), factor, job.job_id))
+        return [finer], units * (int(price.grain / grain) if grain else 1)
+
     def _attempt(
         self,
         job: OpenJob,
@@ -369,6 +427,10 @@ class Ledger:
         return self._writer.put(write)
 
 
+def _is_priced(price: Price, grain: str, currency: str) -> bool:
+    return currency == price.currency and Decimal(grain) == price.grain
+
+
 def _told(result: JobResult) -> str | None:
     parts = (result.error.message if result.error else "", result.warning)
     return "; ".join(filter(None, parts)) or None
@@ -386,6 +448,6 @@ def _answer_words(pair: tuple[str, str]) -> str:
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
     return (
         job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
-        json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
-        str(price.amount), price.currency,
+        json_text(job.matrix), orjson.dumps(job.stems).decode(), len(job.stems),
+        job.units or 0, str(price.grain), price.currency,
     )  # fmt: skip

@@ -36,7 +36,7 @@ class Kind(Enum):
 
     JOB = _insert(
         "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
-        "stems", "wanted", "unit_price", "currency",
+        "stems", "wanted", "planned", "unit_price", "currency",
     )  # fmt: skip
     TWIN = (
         "INSERT INTO twin SELECT row.step, row.idx, job.job_id, row.matrix, row.stems FROM ("

@@ -1,7 +1,7 @@
 """The `execution` section: how a run is made. Never part of the digest."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ class Execution:
     confirm_above: Money | None = None
     max_failures: int | None = None
     repeat_below: Money | None = None  # as the default is in CNY, it may be of another currency
+    prices: Mapping[str, Json] = field(default_factory=dict)  # of the account, by model
 
     @property
     def repeats_below(self) -> Money:
@@ -56,6 +57,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),
         "repeat_below": _maybe(parse_money, section.get("repeat_below")),
+        "prices": section.get("prices"),
     }
     return Execution(**{key: value for key, value in settings.items() if value is not None})
 

@@ -21,7 +21,7 @@ from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
-from dsrun.service.request import artifact_count, fill_request, laid_over
+from dsrun.service.request import artifact_count, fill_request, laid_over, price_of
 from dsrun.service.short_form import MixedForms, WrittenOut, write_out
 
 _MOST_ARTIFACTS = 1000  # of one request
@@ -149,7 +149,7 @@ class CompiledStep:
             request=request,
             body=body,
             stems=self._stems(variables, request, job_id),
-            units=artifact_count(request, self.operation),
+            units=price_of(request, self.operation),
         )
 
     @property
@@ -167,9 +167,9 @@ class CompiledStep:
             return None
         # No text of the body can hold these: its quotes are escaped there.
         body = job.body.replace(self._seed_key + b"%d" % seed, b"", 1)
-        body = body.replace(self._count_key + b"%d" % job.units, b"", 1)
+        body = body.replace(self._count_key + b"%d" % len(job.stems), b"", 1)
         key = hash((self.operation.name, body))
-        return Seeds(key, int(seed), job.units, self.step.name, job.replica)
+        return Seeds(key, int(seed), len(job.stems), self.step.name, job.replica)
 
     def variables(self, row: Mapping[str, Json], *, index: int, replica: int) -> dict[str, Any]:
         """What a template of this step sees in a row."""

@@ -31,7 +31,7 @@ class ChosenJob:
     job_id: str
     step: str
     index: int
-    units: int
+    units: int | None
 
 
 _PAGE = 500

@@ -21,6 +21,8 @@ from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.language import language_notes
+from dsrun.service.own_prices import own_prices
+from dsrun.service.self_contained import Fault
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
@@ -177,6 +179,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     stands in `problems`, which `check()` tells with all the rest. Raises ManifestError where a
     lock file gives another digest than it says.
     """
+    catalog, price_faults = own_prices(manifest.execution.prices, catalog)
     templates, files = Templates(manifest.inputs), UploadFiles(manifest.inputs)
     values = {**run_values, **(manifest.pinned["run"] if manifest.pinned else {})}
     steps, step_problems = _compiled(manifest, catalog, templates, values, files)
@@ -192,6 +195,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         steps=tuple(steps),
         problems=(
             *manifest.problems,
+            *_price_problems(manifest, price_faults),
             *_currency_problems(manifest, catalog),
             *step_problems,
             *_key_problems(manifest, templates),
@@ -318,6 +322,12 @@ def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
         ("steps", step.name, "matrix"),
         f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
     )
+
+
+def _price_problems(manifest: Manifest, faults: Iterable[Fault]) -> Iterator[Problem]:
+    for path, message in faults:
+        at: KeyPath = ("execution", "prices", *path)
+        yield manifest.document.problem(at, message, of_key=len(path) == 1)
 
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:

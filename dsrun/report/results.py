@@ -11,7 +11,7 @@ import orjson
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.units import Money
-from dsrun.ledger.reader import LedgerReader, Row
+from dsrun.ledger.reader import LedgerReader, Row, planned_of
 from dsrun.ledger.schema import paid_units
 from dsrun.storage.files import whole_file
 
@@ -38,7 +38,7 @@ def iter_results(view: LedgerReader) -> Iterator[Line]:
 
 
 def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
-    units = paid_units(job["units"], job["units_before"], job["wanted"])
+    units = paid_units(job["units"], job["units_before"], planned_of(job))
     cost = Money(amount=Decimal(job["unit_price"]) * units, currency=job["currency"])
     line: Line = {
         "job_id": job["job_id"],

@@ -8,7 +8,10 @@ from dsrun.common.media import extensions_of
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, dotted, pointer
+from dsrun.service.price import MEASURES
 from dsrun.service.self_contained import Fault
+from dsrun.service.table_faults import uncovered
+from dsrun.service.tables import is_table, leaves_of
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
@@ -44,7 +47,8 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     yield from _kind_faults(about["artifacts"])
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
-    yield from _price_faults(about["price"], about["artifacts"])
+    yield from _price_faults(about["price"])
+    yield from uncovered(schema)
     yield from _upload_faults(about.get("uploads"))
     yield from _recovery_faults(about.get("recovery"), about["protocol"], schema)
 
@@ -61,7 +65,9 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         path = ("x-dsrun", "artifacts", number)
         yield from _named(kind, path, seed="integer", asked_format="string", asked_rate="integer")
         yield from _asked(kind, path)
-    yield from _named(about["price"], ("x-dsrun", "price"), count="integer")
+    for number, item in enumerate(about["price"]["items"]):
+        yield from _measured(item["units"], ("x-dsrun", "price", "items", number, "units"))
+    yield from _looked_up(about, ("x-dsrun",))
     for number, field in enumerate(about.get("uploads", {}).get("fields", ())):
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
     recovery = about.get("recovery", {})
@@ -69,6 +75,29 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
     for key in ("confirm", "match", "holds", "filter"):
         for at in recovery.get(key, ()):
             yield _Place(("x-dsrun", "recovery", key, at), at)
+
+
+def _measured(measure: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
+    """The places that a measure of units counts at."""
+    yield from _named(measure, path, value="number", media_seconds="string", items="")
+    for key in ("chars", "tokens"):
+        for number, at in enumerate(measure.get(key, ())):
+            yield _Place((*path, key, number), at, "string")
+    if "times" in measure:
+        yield from _measured(measure["times"], (*path, "times"))
+
+
+def _looked_up(value: Json, path: KeyPath) -> Iterator[_Place]:
+    """The places by which tables go."""
+    if is_table(value):
+        for number, at in enumerate(value["by"]):
+            yield _Place((*path, "by", number), at)
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _looked_up(part, (*path, key))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _looked_up(part, (*path, number))
 
 
 def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_Place]:
@@ -90,7 +119,9 @@ def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
     here: Json = schema
     for number, step in enumerate(pointer(place.at) or ()):
         known = here.get("properties", {})
-        if step in known:
+        if step == EACH and isinstance(here.get("items"), Mapping):
+            here = here["items"]
+        elif step in known:
             here = known[step]
         elif isinstance(here.get("items"), Mapping) and _is_item(step):
             here = here["items"]
@@ -115,7 +146,7 @@ def _may_hold(schema: Mapping[str, Json], step: str) -> bool:
     if kinds and _SCALARS.issuperset(kinds):
         return False
     if kinds == ["array"]:
-        return _is_item(step)
+        return step == EACH or _is_item(step)
     is_closed = schema.get("additionalProperties") is False
     return not is_closed or "patternProperties" in schema
 
@@ -130,7 +161,7 @@ def _kinds(schema: Mapping[str, Json]) -> list[str]:
 
 
 def _fits(kind: str, kinds: list[str]) -> bool:
-    return kind in kinds or (kind == "integer" and "number" in kinds)
+    return kind in kinds or {kind, *kinds} >= {"integer", "number"}
 
 
 def _fill_faults(
@@ -141,9 +172,11 @@ def _fill_faults(
         return
     field = _field(schema, fill["at"])
     if "value" in fill:
-        problems = SchemaValidator(field, is_foreign=True).problems(fill["value"])
-        for problem in problems[:1]:
-            yield Fault((*path, "value"), f"not valid at {fill['at']}: {problem.message}")
+        validator = SchemaValidator(field, is_foreign=True)
+        for below, value in _leaves(fill["value"]):
+            for problem in validator.problems(value)[:1]:
+                words = f"not valid at {fill['at']}: {problem.message}"
+                yield Fault((*path, "value", *below), words)
     elif fill["derive"] == "seed":
         if "maximum" not in field:
             yield Fault((*path, "derive"), f"the schema of {fill['at']} must state its maximum")
@@ -152,6 +185,16 @@ def _fill_faults(
     elif fill["length"] > field.get("maxLength", fill["length"]):
         words = f"found {fill['length']}; allowed: at most {field['maxLength']}, the maxLength of "
         yield Fault((*path, "length"), words + fill["at"])
+
+
+def _leaves(value: Json) -> Iterator[tuple[KeyPath, Json]]:
+    """A value, or each that a table may give but null, with its place below."""
+    if not is_table(value):
+        yield (), value
+        return
+    for below, leaf in leaves_of(value):
+        if leaf is not None:
+            yield below, leaf
 
 
 def _field(schema: Mapping[str, Json], at: str) -> Mapping[str, Json]:
@@ -228,15 +271,29 @@ def _language_faults(rules: Json) -> Iterator[Fault]:
             yield Fault(("x-dsrun", "languages", number), words)
 
 
-def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
-    asked = _count_of(artifacts)
-    if "count" in price and price["count"] != asked:
-        allowed = (
-            f"{show(asked)}, which the artifacts ask for" if asked else "nothing, as in artifacts"
-        )
-        yield Fault(
-            ("x-dsrun", "price", "count"), f"found {show(price['count'])}; allowed: {allowed}"
-        )
+def _price_faults(price: Json) -> Iterator[Fault]:
+    for number, item in enumerate(price["items"]):
+        path = ("x-dsrun", "price", "items", number)
+        yield from _measure_faults(item["units"], (*path, "units"))
+        if item.get("sure", "exact") == "exact" and _has_bound(item["units"]):
+            words = "found exact with a bound (`most`); allowed: at_most, about"
+            yield Fault((*path, "sure"), words)
+
+
+def _measure_faults(measure: Json, path: KeyPath) -> Iterator[Fault]:
+    kinds = [kind for kind in MEASURES if kind in measure and kind != "most"]
+    if len(kinds) > 1:
+        yield Fault(path, f"found {' and '.join(kinds)}; allowed: one of {', '.join(MEASURES)}")
+    elif not kinds and "most" not in measure:
+        yield Fault(path, f"missing; allowed: one of {', '.join(MEASURES)}")
+    if "else" in measure and not {"value", "items"} & set(kinds):
+        yield Fault((*path, "else"), "found without value or items, which may be absent")
+    if "times" in measure:
+        yield from _measure_faults(measure["times"], (*path, "times"))
+
+
+def _has_bound(measure: Json) -> bool:
+    return "most" in measure or ("times" in measure and _has_bound(measure["times"]))
 
 
 def _upload_faults(uploads: Json) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """The operations that dsrun knows, read from their files."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dsrun.service.families import each_model
 from dsrun.service.likeness import is_likeness, likeness_faults, models_like, place_of_model
 from dsrun.service.operation import Operation, families_of
 from dsrun.service.operation_file import parse_operation
+from dsrun.service.price import Price
 from dsrun.service.proof import Proof, prove
 from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
@@ -32,6 +34,7 @@ from dsrun.service.self_contained import (
     name_faults,
     with_plain_ends,
 )
+from dsrun.service.table_faults import table_faults
 
 
 class Catalog:
@@ -53,6 +56,18 @@ class Catalog:
         """The operations of each file that serves several models, by the name of the file."""
         families = families_of(self._operations.values())
         return {name: tuple(one.name for one in members) for name, members in families.items()}
+
+    def with_prices(self, prices: Mapping[str, Price]) -> "Catalog":
+        """The same operations, some at another price."""
+        own = (
+            replace(one, price=prices.get(name, one.price))
+            for name, one in self._operations.items()
+        )
+        return Catalog(own, own=self.own)
+
+    @cached_property
+    def prices(self) -> Mapping[str, Price]:
+        return {name: one.price for name, one in self._operations.items()}
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]
@@ -238,10 +253,12 @@ def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
 def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a user's file."""
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
-    for problem in frame.problems(schema):
-        yield Fault(problem.path, problem.message)
+    framed = [Fault(problem.path, problem.message) for problem in frame.problems(schema)]
+    yield from framed
     if not isinstance(schema, dict):
         return
+    if not framed:
+        yield from table_faults(schema, frame)
     named = list(name_faults(schema, bundled))
     yield from named
     if named:

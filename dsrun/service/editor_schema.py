@@ -233,7 +233,7 @@ def _hover(operation: Operation, at: KeyPath, schema: Mapping[str, Json], fill: 
         default = schema["default"]
         told = default if isinstance(default, str) else json_text(default)
         facts.append(f"`{told}` when absent")
-    if at == operation.price.count:
+    if at == operation.main.count:
         facts.append(price_words(operation))
     described = _SIGNS.sub(r"\\\g<0>", schema.get("description", ""))
     return "\n\n".join(filter(None, (described, "; ".join(filter(None, facts)))))

@@ -10,7 +10,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
-from dsrun.service.tables import for_model, specialised
+from dsrun.service.tables import row_of, specialised
 
 
 def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     rules = own["x-dsrun"].pop("vary", ())
     own["x-dsrun"] = specialised(own["x-dsrun"], model)
     for rule in rules:
-        leaf = for_model(rule["table"], model)
+        leaf = row_of(rule["table"], model)
         _narrow(own, rule["at"], leaf)
         if leaf is False:
             _forget_uploads(own["x-dsrun"], pointer(rule["at"]) or ())

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
-from dsrun.common.units import Price, Rate
+from dsrun.common.units import Rate
+from dsrun.service.price import Price
 from dsrun.service.short_form import ShortForm
 
 

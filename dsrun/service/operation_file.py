@@ -8,7 +8,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, value_at
-from dsrun.common.units import Price, Rate
+from dsrun.common.units import Rate
 from dsrun.service.endpoint import ROOT
 from dsrun.service.operation import (
     ArtifactSpec,
@@ -25,7 +25,9 @@ from dsrun.service.operation import (
     UploadField,
     Uploads,
 )
+from dsrun.service.price import EXACT, Measure, Price, PriceItem, measure_kind
 from dsrun.service.short_form import Part, ShortForm
+from dsrun.service.tables import parse_table
 
 _ASYNC = ("X-DashScope-Async", "enable")
 _DAY_S = 86400.0
@@ -37,6 +39,7 @@ _MOST_REPEATS = 10
 # Of every model, by the upload page: an address lives 48 h; 100 policies a second.
 _UPLOAD_HOURS = 40.0
 _POLICIES = 100
+_MOST_ZEROS = 9  # of the number of units that an amount is for
 
 
 def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
@@ -57,7 +60,7 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=tuple(map(_parse_artifacts, about["artifacts"])),
         outputs=about["outputs"],
-        price=_parse_price(about["price"]),
+        price=parse_price(about["price"]),
         rate=_parse_rate(about["limits"]),
         running_tasks=_whole_in(about["limits"], "running_tasks", default=None),
         polling=_parse_polling(about.get("polling")),
@@ -178,7 +181,7 @@ def _parse_success(about: Mapping[str, Json] | None) -> Success | None:
     )
 
 
-def _parse_amount(value: Json) -> Decimal:
+def parse_amount(value: Json) -> Decimal:
     words = f'amount: found {value!r}; allowed: 0 up to {_MOST}, such as "0.16"'
     try:
         amount = Decimal("NaN" if isinstance(value, bool) else str(value))
@@ -189,14 +192,41 @@ def _parse_amount(value: Json) -> Decimal:
     return amount
 
 
-def _parse_price(about: Mapping[str, Json]) -> Price:
+def parse_price(about: Mapping[str, Json], *, is_own: bool = False) -> Price:
+    """Raises KeyError, TypeError or ValueError on a bad one."""
     return Price(
-        amount=_parse_amount(about["amount"]),
         currency=about["currency"],
-        unit=about["unit"],
-        billed=about.get("billed"),
-        count=pointer(about.get("count")),
         as_of=about["as_of"],
+        items=tuple(map(_parse_item, about["items"])),
+        source=about.get("$comment", ""),
+        is_own=is_own,
+    )
+
+
+def _parse_item(about: Mapping[str, Json]) -> PriceItem:
+    return PriceItem(
+        unit=about["unit"],
+        amount=parse_table(about["amount"], parse_amount),
+        per=_whole_in(about, "per", most=10**_MOST_ZEROS, default=1),
+        units=_parse_measure(about["units"]),
+        billed=tuple(about.get("billed", ())),
+        sure=about.get("sure", EXACT),
+        is_free_on_failure=about.get("free_on_failure", True),
+    )
+
+
+def _parse_measure(about: Mapping[str, Json], *, is_factor: bool = False) -> Measure:
+    """`is_factor`: a list that is not there multiplies by one, and counts nothing by itself."""
+    kind = measure_kind(about)
+    places = about[kind] if kind not in ("count", "most") else []
+    most, absent = about.get("most"), about.get("else", int(is_factor) if kind == "items" else None)
+    return Measure(
+        kind=kind,
+        at=tuple(pointer(at) or () for at in ([places] if isinstance(places, str) else places)),
+        absent=None if absent is None else parse_amount(absent),
+        wide=about.get("wide", 1),
+        most=None if most is None else parse_amount(most),
+        times=_parse_measure(about["times"], is_factor=True) if "times" in about else None,
     )
 
 

@@ -22,13 +22,12 @@ from dsrun.service.replies import (
     Done,
     Ended,
     HttpReply,
-    Missing,
-    Result,
     Running,
     read_created,
     read_task,
 )
 from dsrun.service.request import fill_request, laid_over
+from dsrun.service.results import Missing, Result
 from dsrun.service.self_contained import Fault, linear
 
 _SAMPLE: KeyPath = ("x-dsrun", "sample")

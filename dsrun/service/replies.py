@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from dsrun.common.messages import show
@@ -16,7 +17,7 @@ from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
 from dsrun.service.answer_json import cut, parse_answer
 from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
 from dsrun.service.operation import Operation, Success, TaskList
-from dsrun.service.results import Missing, Result, count_in, holds_result, read_results
+from dsrun.service.results import Missing, Result, holds_result, read_results
 
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
@@ -60,7 +61,7 @@ class Done:
 
     results: tuple[Result, ...]
     output: Mapping[str, Json] | None = None  # what later steps may use
-    billed: int | None = None  # units that the service says it bills
+    billed: Sequence[Decimal | None] = ()  # units that the service says it bills, by price item
     echoes: Mapping[str, Sequence[Json]]  # by pointer into the request, what the answer repeats
     request_id: str = ""
     took_s: float | None = None  # from acceptance to end by the service's own clock
@@ -78,6 +79,7 @@ class Failed(NamedTuple):
     error: JobError
     is_cancelled: bool = False
     took_s: float | None = None
+    billed: Sequence[Decimal | None] = ()  # as in Done
 
 
 class Gone(NamedTuple):
@@ -169,7 +171,8 @@ def read_task(operation: Operation, reply: HttpReply) -> Running | Ended | Refus
         case "SUCCEEDED":
             return _done(operation, payload)
         case "FAILED":
-            return Failed(_task_error(payload), took_s=_task_duration_s(payload))
+            billed = _billed(operation, payload)
+            return Failed(_task_error(payload), took_s=_task_duration_s(payload), billed=billed)
         case "CANCELED" | "CANCELLED":
             error = _task_error(payload, code="Cancelled", message="its task was cancelled")
             return Failed(error, is_cancelled=True, took_s=_task_duration_s(payload))
@@ -227,23 +230,6 @@ def gravest(results: Sequence[Result]) -> Missing | None:
     return min(missing, key=_reach, default=None)
 
 
-def billed_units(claimed: int | None, *, made: int, asked: int) -> int:
-    """Units that the service says it bills, else what it made; what is beyond reason is not paid.
-
-    Reason ends at what was `asked` for, or `made` unasked.
-    """
-    return made if claimed is None else min(claimed, max(made, asked))
-
-
-def overbilled(claimed: int | None, *, unit: str, made: int, asked: int) -> str:
-    """Words for an answer that bills more than that; an empty text for any other."""
-    if claimed is None or claimed <= max(made, asked):
-        return ""
-    return (
-        f"the answer bills {claimed} x {unit}, and {asked} x {unit} was asked for; {asked} counts"
-    )
-
-
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
     """The id of the body, else of the header; empty where there is none."""
     named = payload.get("request_id") if isinstance(payload, Mapping) else None
@@ -299,9 +285,19 @@ def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:
     }
 
 
-def _billed(operation: Operation, payload: Json) -> int | None:
-    claimed = count_in(resolve(payload, operation.price.billed))
-    return claimed if claimed is None or claimed >= 0 else None
+def _billed(operation: Operation, payload: Json) -> tuple[Decimal | None, ...]:
+    """Of each item of the price, the first positive number among its places; else a zero there.
+
+    Empty where the answer claims nothing.
+    """
+    claimed = tuple(
+        next(filter(None, claims), Decimal(0) if Decimal(0) in claims else None)
+        for claims in (
+            [item.claim(resolve(payload, at)) for at in item.billed]
+            for item in operation.price.items
+        )
+    )
+    return claimed if any(claim is not None for claim in claimed) else ()
 
 
 def _echoes(recovery: TaskList, payload: Json) -> dict[str, Sequence[Json]]:

@@ -5,7 +5,7 @@ A derived value depends on the job alone, so that another row never changes it.
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,8 @@ from dsrun.common.digest import canonical_json, json_text
 from dsrun.common.models import Json, UploadFile
 from dsrun.common.pointer import EACH, KeyPath, fits, holder_at, iter_paths, put_at, value_at
 from dsrun.service.operation import Fill, Operation, UploadField, Uploads
+from dsrun.service.price import Bill, Seconds
+from dsrun.service.tables import lookup
 
 Request = dict[str, Any]
 
@@ -20,13 +22,15 @@ Request = dict[str, Any]
 def fill_request(request: Request, *, operation: Operation, replica: int) -> None:
     """Add what the operation file fills in to a request, in place. Raises NotCanonical."""
     for fill in operation.fills:
+        value = _filled(fill, request)
+        if fill.derive is None and value is None:
+            continue  # this request is sent without
         parent = holder_at(request, fill.at)
         if not isinstance(parent, dict):
             continue
         key = str(fill.at[-1])
         if fill.derive is None:
-            if key not in parent:
-                parent[key] = fill.value
+            parent.setdefault(key, value)
         elif key not in parent:
             parent[key] = _derive(fill, request, operation, replica)
         elif parent[key] is None:
@@ -47,7 +51,7 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def artifact_count(request: Json, operation: Operation) -> int:
-    """How many artifacts, and billed units, a request asks for."""
+    """How many artifacts a request asks for."""
     asked = operation.main.asked
     count = asked.number if asked.at is None else value_at(request, asked.at)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
@@ -79,9 +83,31 @@ def part_request(request: Request, operation: Operation, *, first: int, count: i
     return part
 
 
-def price_of(request: Json, operation: Operation) -> Decimal:
-    """What the request costs when all of it succeeds, in the operation's currency."""
-    return operation.price.amount * artifact_count(request, operation)
+def price_of(request: Json, operation: Operation, *, seconds: Seconds | None = None) -> int | None:
+    """What the request costs when all of it succeeds, in grains; None where nobody can tell."""
+    asked = artifact_count(request, operation)
+    return operation.price.planned(request, asked=asked, seconds=seconds)
+
+
+def bill_of(
+    request: Json,
+    operation: Operation,
+    claimed: Sequence[Decimal | None],
+    *,
+    made: int,
+    reserved: int = 0,
+) -> Bill:
+    """What the answer to a request bills that `made` so many artifacts."""
+    asked = artifact_count(request, operation)
+    return operation.price.billed(request, claimed, asked=asked, made=made, reserved=reserved)
+
+
+def _filled(fill: Fill, request: Request) -> Json:
+    """The value of a fill; None where its table has none for the request."""
+    try:
+        return lookup(fill.value, request)
+    except KeyError:
+        return None
 
 
 def _derive(fill: Fill, request: Request, operation: Operation, replica: int) -> Json:

@@ -72,7 +72,8 @@ def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
 
 def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
     """`*` in pointers; it is understood in results, and in what a task repeats of its request."""
-    if path[1:] in _WITH_EACH or path[1:3] == ("uploads", "fields"):
+    is_measure = path[1:3] == ("price", "items") and "units" in path
+    if path[1:] in _WITH_EACH or path[1:3] == ("uploads", "fields") or is_measure:
         return
     if isinstance(value, Mapping):
         for key, part in value.items():

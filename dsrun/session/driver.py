@@ -73,8 +73,8 @@ class Sender:
 
         run = self.run
         progress = Progress(
-            steps, clock=run.clock, quiet=run.options.quiet, bar=run.options.progress,
-            costs=not run.options.emulate,
+            steps, prices=run.plan.catalog.prices, clock=run.clock, quiet=run.options.quiet,
+            bar=run.options.progress, costs=not run.options.emulate,
         )  # fmt: skip
         self._keep_room()
         takes_signals, fresh = run.host.takes_signals, run.execution.submit_window == 1

@@ -8,6 +8,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+import orjson
+
 from dsrun.common.console import say
 from dsrun.common.errors import Problem, SetupError
 from dsrun.common.models import Job, JobStatus, Json
@@ -20,6 +22,7 @@ from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
+from dsrun.service.request import part_request, price_of, ranges_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import (
@@ -67,19 +70,20 @@ class _Counted(Protocol):
     @property
     def index(self) -> int: ...
     @property
-    def units(self) -> int: ...
+    def units(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     """Where one job stands: in the ledger, in the cache, and on disk (`missing`: a file is gone).
 
-    `part`: how many of its artifacts would be asked for again; 0 for all or none.
+    `part`: what asking again for some of its artifacts would cost, in grains of its price; None
+    where all or none would be asked for.
     """
 
     standing: Standing | None
     missing: str | None
-    part: int
+    part: int | None
     is_cached: bool
 
 
@@ -226,7 +230,9 @@ class Survey:
             status = self._status(state)
             self.files_missing += state.missing is not None
             self.outlook.steps[job.step].add(
-                status, units=state.part or job.units, is_cached=state.is_cached
+                status,
+                units=job.units if state.part is None else state.part,
+                is_cached=state.is_cached,
             )
             if status is JobStatus.PENDING and not state.is_cached:
                 to_send.append(job.job_id)
@@ -248,19 +254,28 @@ class Survey:
             job_id: _State(
                 standing=known.get(job_id),
                 missing=missing.get(job_id),
-                part=self._parts.get(job_id, 0),
+                part=self._parts.get(job_id),
                 is_cached=job_id in cached,
             )
             for job_id in job_ids
         }
 
     def _partial_jobs(self) -> dict[str, int]:
-        """How many artifacts each partial job lacks, where its operation can make them alone."""
-        return {
-            job_id: len(indexes)
-            for job_id, operation, indexes in (self.ledger.partial_jobs() if self.ledger else ())
-            if self.plan.catalog[operation].main.count
-        }
+        """What asking for all that each partial job lacks would cost, in grains of its price.
+
+        Only where its operation can make it alone.
+        """
+        parts = {}
+        for job_id, name, indexes in self.ledger.partial_jobs() if self.ledger else ():
+            operation = self.plan.catalog[name]
+            if self.ledger is not None and operation.main.count:
+                request = orjson.loads(self.ledger.job(job_id).body)
+                asked = (
+                    part_request(request, operation, first=first, count=count)
+                    for first, count in ranges_of(indexes)
+                )
+                parts[job_id] = sum(price_of(each, operation) or 0 for each in asked)
+        return parts
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:
         """The jobs whose results are in the cache."""
@@ -280,7 +295,7 @@ class Survey:
         status = (state.standing or _NEW).status
         if state.missing is not None:
             return JobStatus.SUBMITTED  # its task is asked again, which costs nothing
-        if status is JobStatus.PARTIAL and not state.part:
+        if status is JobStatus.PARTIAL and state.part is None:
             return status
         return JobStatus.PENDING if status in self.options.sent_again else status
 
@@ -339,11 +354,27 @@ def all_warnings(survey: Survey) -> list[Problem]:
     return [*survey.plan.warnings, *_cost_warnings(survey)]
 
 
+def max_cost_of(plan: Plan, options: RunOptions) -> Money | None:
+    return options.max_cost or plan.manifest.execution.max_cost
+
+
+def unbounded(plan: Plan, options: RunOptions, unknown: str) -> str:
+    """Words for a run that max_cost refuses, since nobody can tell what it costs."""
+    return (
+        f"max_cost is {max_cost_of(plan, options)}, but {unknown}; take max_cost away, or bound "
+        "what a request may cost: `most` in execution.prices"
+    )
+
+
 def _cost_warnings(survey: Survey) -> Iterator[Problem]:
-    """Whether the run would reach `max_cost`."""
+    """Whether the run would reach `max_cost`, or be refused for it."""
     plan, options = survey.plan, survey.options
-    limit = options.max_cost or plan.manifest.execution.max_cost
-    if limit is None or options.emulate:
+    limit = max_cost_of(plan, options)
+    if limit is None:
+        return
+    if unknown := survey.outlook.unknown_words:
+        yield _of_max_cost(survey, f"{unbounded(plan, options, unknown)}; a run is refused")
+    if options.emulate:
         return
     cost = sum((c.amount for c in survey.outlook.costs if c.currency == limit.currency), Decimal(0))
     before = Decimal(0)
@@ -355,10 +386,13 @@ def _cost_warnings(survey: Survey) -> Iterator[Problem]:
             f"max_cost is {limit}, but what is left to send costs {_money(cost, limit)}{spent}; "
             "the run would stop before the request that passes it"
         )
-        if options.max_cost is None:
-            yield plan.manifest.document.problem(("execution", "max_cost"), words)
-        else:
-            yield Problem(file="--max-cost", line=0, column=0, where="", message=words)
+        yield _of_max_cost(survey, words)
+
+
+def _of_max_cost(survey: Survey, words: str) -> Problem:
+    if survey.options.max_cost is None:
+        return survey.plan.manifest.document.problem(("execution", "max_cost"), words)
+    return Problem(file="--max-cost", line=0, column=0, where="", message=words)
 
 
 def _money(amount: Decimal, like: Money) -> Money:
@@ -381,6 +415,8 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "in_hand": survey.in_hand,
         "files_missing": survey.files_missing,
         "cost": first_as_json(outlook.costs, currency=_currency(survey)),
+        "costs": [cost.as_json() for cost in outlook.costs],
+        "cost_is": outlook.sure,
         "shortest_time_s": bound.seconds,
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,
@@ -408,10 +444,19 @@ def _step_json(step: StepOutlook) -> dict[str, Json]:
         "done": step.done,
         "cached": step.cached,
         "to_send": step.to_send,
-        "units": step.units,
+        "units": _counted(step),
         "cost": step.cost.as_json(),
+        "cost_is": step.sure,
         "price": step.operation.price.as_json(),
     }
+
+
+def _counted(step: StepOutlook) -> Json:
+    """How many images, seconds or characters are paid for; null where they cost this or that."""
+    counted = step.operation.price.counted(step.units)
+    if counted is None:
+        return None
+    return int(counted) if counted == int(counted) else float(counted)
 
 
 def _difference_json(survey: Survey) -> Json:

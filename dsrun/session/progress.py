@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,6 +16,7 @@ from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money, sum_money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.totals import StepTotal
+from dsrun.service.price import Price
 
 _HEARTBEAT_S = 30.0
 _SHOWN_EVERY_S = 0.1
@@ -59,18 +60,19 @@ class Progress:
         self,
         totals: list[StepTotal],
         *,
+        prices: Mapping[str, Price],
         clock: Clock,
         quiet: bool,
         bar: bool,
         costs: bool = True,
         stream: TextIO | None = None,
     ) -> None:
-        """`costs`: whether money is spent, and to be shown."""
+        """`prices` are by operation. `costs`: whether money is spent, and to be shown."""
         self._stream = stream or sys.stderr
         self._clock = clock
         self._quiet = quiet
         self._costs = costs
-        self._prices = {item.step: item for item in totals}
+        self._prices = prices
         self._lines = _lines(totals)  # of each step; steps may share one
         self._bars = list({id(line): line for line in self._lines.values()}.values())
         self._pace_of: PaceOf | None = None
@@ -116,10 +118,10 @@ class Progress:
 
     def job_ended(self, job: OpenJob, result: JobResult | None) -> None:
         """`result` is None where the job is left for a later run."""
-        line, priced = self._lines[_step(job)], self._prices[_step(job)]
+        line = self._lines[_step(job)]
         line.ended[result.status if result else "left"] += 1
         if result is not None:
-            cost = Money(amount=priced.unit_price * result.units, currency=priced.spent.currency)
+            cost = self._prices[job.operation].of(result.units)
             line.spent = sum_money([*line.spent, cost])
         self._show_now_and_then()
         if not self._has_bars and not self._quiet:
@@ -256,8 +258,8 @@ def _lines(totals: list[StepTotal]) -> dict[str, _Line]:
     for item in totals:
         line = shared or _Line(item.step, 0, [])
         line.total += item.jobs
-        line.operations.add(item.operation)
-        line.spent = sum_money([*line.spent, item.spent])
+        line.operations |= item.operations
+        line.spent = sum_money([*line.spent, *item.spent])
         lines[item.step] = line
     return lines
 

@@ -30,6 +30,7 @@ from dsrun.ledger.tail import read_entries, read_head
 from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind
 from dsrun.planning.plan import Plan
+from dsrun.service.request import bill_of
 from dsrun.session.on_disk import pictures_of
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
@@ -116,7 +117,7 @@ class _Repair:
         """What other places say of a job whose row is lost; a newer fact replaces an older one."""
         operation = plan.catalog[job.operation]
         line = self._lines.get(job.job_id)
-        known = _of_line(line, price=operation.price.amount)
+        known = _of_line(line, price=operation.price.grain)
         if line is not None and self._ended_whole:
             return known
         known = replace(known, **restoring.kept(job.job_id))
@@ -126,10 +127,11 @@ class _Repair:
         wanted = len(job.stems[0])
         made = {item.index for item in artifacts if not item.name}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
+            made_units = bill_of(orjson.loads(job.body), operation, (), made=wanted).units
             return replace(
                 known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
                 ended_at=known.ended_at or stamp(SystemClock().now()),
-                units=max(known.units, wanted), error=(None, None, None),
+                units=max(known.units, made_units), error=(None, None, None),
             )  # fmt: skip
         if known.status in _ENDED:
             return replace(known, artifacts=tuple(artifacts))
@@ -178,8 +180,7 @@ async def _with_plan(new: Path, plan: Plan, saved: set[str]) -> list[OpenJob]:
     """Give every job of the plan a row; returns the jobs whose row was not saved."""
     ledger = Ledger(new)
     try:
-        prices = {name: plan.catalog[name].price for name in plan.catalog.names}
-        await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+        await ledger.load_plan(plan.jobs(), prices=plan.catalog.prices, version=__version__)
         pages = ledger.view.ids(*JobStatus)
         return [ledger.view.job(each) for page in pages for each in page if each not in saved]
     finally:
@@ -252,7 +253,7 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
     if line is None:
         return Known(status=JobStatus.UNKNOWN)
     error = line["error"] or {}
-    units = int(Money.from_json(line["cost"]).amount / price) if price else 0
+    units = round(Money.from_json(line["cost"]).amount / price) if price else 0
     return Known(
         status=JobStatus(line["status"]), task_id=line["task_id"], request_id=line["request_id"],
         submitted_at=line["submitted_at"], ended_at=line["ended_at"], output=line["output"],

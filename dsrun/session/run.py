@@ -39,7 +39,7 @@ from dsrun.session.open_run import OpenRun, open_run
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.permit import Permit
-from dsrun.session.preview import Survey
+from dsrun.session.preview import Survey, max_cost_of, unbounded
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
@@ -58,14 +58,14 @@ def run_pipeline(options: RunOptions, host: Host) -> Ending:
 
 def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     _check_currency(plan, options.max_cost)
-    chosen, cost = _check(plan, options)
+    chosen, cost, unknown = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
     settings = None if options.emulate else _read_settings(plan)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
-    if cost and not _is_agreed(cost, plan.manifest.execution, host):
+    if cost and not _is_agreed(cost, plan.manifest.execution, host, unknown=unknown):
         say(_NOT_AGREED)
         if chosen is not None:
             chosen.close()
@@ -94,38 +94,55 @@ def _check_currency(plan: Plan, max_cost: Money | None) -> None:
         raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
 
 
-def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money]]:
+def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money], str]:
     """Validate every job. Returns the jobs to run, or None for all, and what they cost.
 
-    The cost is left out where nobody has to agree to it.
+    The cost is left out where nobody has to agree to it, and no max_cost needs it; the last is what
+    nobody can tell of it, in words. Raises UsageError where max_cost cannot hold for that.
     """
-    if _wants_consent(plan.manifest.execution, options):
+    if _wants_consent(plan.manifest.execution, options) or _may_be_unbounded(plan, options):
         # A ledger that has lost something is put right by the run, which then looks at the cost.
         with suppress(LostFacts), Survey(plan, options, compares=False) as survey:
             survey.take()
-            return survey.take_chosen(), survey.outlook.costs
+            unknown = survey.outlook.unknown_words
+            if unknown and max_cost_of(plan, options) is not None:
+                raise UsageError(unbounded(plan, options, unknown))
+            cost = survey.outlook.costs if _wants_consent(plan.manifest.execution, options) else []
+            return survey.take_chosen(), cost, unknown
     if options.selection.is_all:
         plan.check()
-        return None, []
+        return None, [], ""
     chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
     plan.check(chooser.visit)
-    return chooser.end(), []
+    return chooser.end(), [], ""
+
+
+def _may_be_unbounded(plan: Plan, options: RunOptions) -> bool:
+    """Whether there is a max_cost, and a price that may not be known before the answer."""
+    used = (step.operation.price for step in plan.steps)
+    return max_cost_of(plan, options) is not None and any(price.steady is None for price in used)
 
 
 def _wants_consent(execution: Execution, options: RunOptions) -> bool:
     return execution.confirm_above is not None and not (options.yes or options.emulate)
 
 
-def _is_agreed(cost: list[Money], execution: Execution, host: Host) -> bool:
+def _is_agreed(cost: list[Money], execution: Execution, host: Host, *, unknown: str = "") -> bool:
     """Ask where the run costs more than `confirm_above`; without a terminal --yes decides.
 
     That is before anything is made: a run that is refused leaves nothing behind.
     """
     above = execution.confirm_above
-    if above is None or _is_within(cost, [above]):
+    if above is None or (_is_within(cost, [above]) and not unknown):
         return True
-    words = f"this run costs {', '.join(map(str, cost))}, more than confirm_above ({above})"
+    words = f"this run costs {_sum(cost)}, more than confirm_above ({above})"
+    if unknown:
+        words = f"{unknown}, and confirm_above is {above}; the rest costs {_sum(cost)}"
     return host.confirm(words)
+
+
+def _sum(cost: list[Money]) -> str:
+    return ", ".join(map(str, cost))
 
 
 def _is_within(cost: list[Money], limits: list[Money]) -> bool:
@@ -225,8 +242,8 @@ async def _prepare(run: OpenRun) -> str:
     Returns why jobs have to wait, if any. Raises SetupError.
     """
     plan, ledger, view = run.plan, run.ledger, run.ledger.view
-    prices = {name: plan.catalog[name].price for name in plan.catalog.names}
-    await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+    await ledger.load_plan(plan.jobs(), prices=plan.catalog.prices, version=__version__)
+    await ledger.reprice(plan.jobs())
     if run.chosen is not None:
         view.choose(run.chosen.ids())
     await _find_lost_files(run)

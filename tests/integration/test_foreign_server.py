@@ -265,7 +265,7 @@ class TestLedgersWithNumbersThatCannotBe:
 
 class TestOperationFiles:
     WRONG = [
-        (("price", "amount"), value)
+        (("price", "items", 0, "amount"), value)
         for value in (-1, "-0.01", "NaN", "Infinity", "1e400", True, "many", None, [], "")
     ] + [
         (place, value)

@@ -45,7 +45,9 @@ async def test_synchronous_pictures_in_a_chat_answer(launch):
         "url": "/message/content/0/image",
         "count": "/parameters/count",
     }
-    text = _operation("sync", layout, price={"billed": "/usage/pictures"})
+    text = _operation(
+        "sync", layout, price={"items": [{"units": {"count": True}, "billed": ["/usage/pictures"]}]}
+    )
     remote = await launch(operations=(text,))
     words = {"messages": [{"role": "user", "content": [{"text": "a boat"}]}]}
     answer = await _post(remote, words)
@@ -67,7 +69,7 @@ async def test_synchronous_speech_under_an_address(launch):
     text = _operation(
         "sync",
         {"media": "audio", "url": "/output/audio/url"},
-        price={"billed": "/usage/characters", "unit": "character"},
+        price={"items": [{"units": {"chars": ["/input/text"]}, "billed": ["/usage/characters"]}]},
         outputs={"voice": "/output/voice", "finish": "/output/finish_reason"},
     )
     remote = await launch(operations=(text,))
@@ -82,7 +84,9 @@ async def test_synchronous_speech_under_an_address(launch):
 
 async def test_a_task_that_speaks(launch, clock):
     layout = {"media": "audio", "url": "/output/audio_url"}
-    text = _operation("task", layout, price={"billed": "/usage/count"})
+    text = _operation(
+        "task", layout, price={"items": [{"units": {"count": True}, "billed": ["/usage/count"]}]}
+    )
     remote = await launch(operations=(text,))
     created = await _post(remote, {"text": "Good evening."}, **ASYNC)
     clock.advance(60)

@@ -62,7 +62,11 @@ OWN = {
         "fill": [],
         "artifacts": [{"media": "image", "at": "/output/picture", "as": "base64"}],
         "outputs": {},
-        "price": {"amount": "0.5", "currency": "CNY", "unit": "image", "as_of": "2026-11"},
+        "price": {
+            "currency": "CNY",
+            "as_of": "2026-11",
+            "items": [{"unit": "image", "amount": "0.5", "units": {"count": True}}],
+        },
         "limits": {"requests": 10, "per_s": 60},
     },
 }

@@ -13,6 +13,13 @@ from dsrun.service.tables import specialised
 WAN = orjson.loads(dict(iter_operation_files())["wan-t2i"])
 
 
+PRICE = {
+    "currency": "CNY",
+    "as_of": "2026-05",
+    "items": [{"unit": "image", "amount": "1", "units": {"count": True}}],
+}
+
+
 def family(**about):
     """A small file of two models, in the form of the bundled ones."""
     rules = {
@@ -21,7 +28,7 @@ def family(**about):
         "fill": [],
         "artifacts": [{"media": "image", "each": "/output/results/*", "at": "/url"}],
         "outputs": {},
-        "price": {"amount": "1", "currency": "CNY", "unit": "image", "as_of": "2026-05"},
+        "price": PRICE,
         "limits": {"requests": 1, "per_s": 1},
     }
     return {

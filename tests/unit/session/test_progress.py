@@ -12,8 +12,10 @@ from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.totals import StepTotal
+from dsrun.service.catalog import load_catalog
 from dsrun.session.progress import Progress, _unbroken
 
+PRICES = load_catalog().prices
 SUCCEEDED = JobResult(status=JobStatus.SUCCEEDED, units=2)
 FAILED = JobResult(status=JobStatus.FAILED)
 
@@ -30,9 +32,8 @@ class Terminal(io.StringIO):
 
 
 def total(step, jobs, *, operation="wanx-v1", spent="0"):
-    return StepTotal(
-        step, operation, jobs, Money(amount=Decimal(spent), currency="CNY"), Decimal("0.16")
-    )
+    paid = Money(amount=Decimal(spent), currency="CNY")
+    return StepTotal(step, frozenset([operation]), jobs, (paid,))
 
 
 def job(step):
@@ -60,7 +61,9 @@ def wide(monkeypatch):
 
 
 def progress(totals, clock, stream, **options):
-    return Progress(totals, clock=clock, quiet=False, bar=True, stream=stream, **options)
+    return Progress(
+        totals, prices=PRICES, clock=clock, quiet=False, bar=True, stream=stream, **options
+    )
 
 
 def test_a_bar_for_each_step_with_what_is_done_failed_and_spent(clock):
@@ -208,7 +211,7 @@ def test_a_short_run_says_nothing_to_a_pipe_and_quiet_says_nothing_at_all(clock)
     pipe, terminal = io.StringIO(), Terminal()
     for stream, quiet in ((pipe, False), (terminal, True)):
         with Progress(
-            [total("posters", 1)], clock=clock, quiet=quiet, bar=True, stream=stream
+            [total("posters", 1)], prices=PRICES, clock=clock, quiet=quiet, bar=True, stream=stream
         ) as shown:
             shown.job_started(job("posters"))
             shown.job_ended(job("posters"), SUCCEEDED)
