@@ -13,10 +13,11 @@ import orjson
 from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, iter_paths, pointer, put_at, resolve, resolve_each
+from dsrun.common.pointer import KeyPath, iter_paths, pointer, put_at, resolve_each
 from dsrun.service.edges import Edge, Limit, edges
 from dsrun.service.operation import Operation
 from dsrun.service.operation_file import constants
+from dsrun.service.price import ABOUT, EXACT
 from dsrun.service.replies import (
     Created,
     Done,
@@ -26,7 +27,7 @@ from dsrun.service.replies import (
     read_created,
     read_task,
 )
-from dsrun.service.request import fill_request, laid_over
+from dsrun.service.request import artifact_count, bill_of, fill_request, laid_over, price_of
 from dsrun.service.results import Missing, Result
 from dsrun.service.self_contained import Fault, linear
 
@@ -58,6 +59,7 @@ def prove(operation: Operation) -> Proof:
         for problem in SchemaValidator(schema, is_foreign=True).problems(request)
     ]
     faults = [*wrong, *_answer_faults(operation, schema["x-dsrun"])]
+    faults += _price_faults(operation, request, sample["answer"])
     shown, unseen = ([], []) if wrong else edges(schema, request)
     told = tuple(Fault(at, _named(operation, words)) for at, words in faults)
     return Proof(operation, request, told, tuple(shown), tuple(unseen))
@@ -136,6 +138,24 @@ def _without_first(kind: Mapping[str, Json], answer: Json) -> Json:
     return changed
 
 
+def _price_faults(operation: Operation, request: Json, answer: Json) -> Iterator[Fault]:
+    """A price that says what the sample costs, and bills something else."""
+    path = ("x-dsrun", "price", "items")
+    planned, done = price_of(request, operation), _read(operation, answer)
+    if planned is None:
+        yield Fault(path, "nobody can tell what the sample request costs; bound it by `most`")
+        return
+    if not isinstance(done, Done) or operation.price.sure == ABOUT:
+        return
+    made = artifact_count(request, operation)
+    billed = bill_of(request, operation, done.billed, made=made, reserved=planned)
+    is_right = billed.units == planned or (operation.price.sure != EXACT and billed.units < planned)
+    if billed.warning or not is_right:
+        words = f"the sample request costs {operation.price.of(planned)} by the plan, and "
+        reason = billed.warning or f"its answer bills {operation.price.of(billed.units)}"
+        yield Fault(path, words + reason)
+
+
 def _success_faults(operation: Operation, success: Json, answer: Json) -> Iterator[Fault]:
     """A `success` that any answer would have."""
     if success is None:
@@ -170,9 +190,9 @@ def _answer_places(about: Mapping[str, Json]) -> Iterator[tuple[KeyPath, str]]:
     yield from _artifact_places(about["artifacts"], ("x-dsrun", "artifacts"))
     for name, at in about["outputs"].items():
         yield ("x-dsrun", "outputs", name), at
-    billed = resolve(about, "/price/billed")
-    if billed is not None:
-        yield ("x-dsrun", "price", "billed"), billed
+    for number, item in enumerate(about["price"]["items"]):
+        for index, at in enumerate(item.get("billed", ())):
+            yield ("x-dsrun", "price", "items", number, "billed", index), at
     for asked, at in about.get("recovery", {}).get("confirm", {}).items():
         yield ("x-dsrun", "recovery", "confirm", asked), at
 
