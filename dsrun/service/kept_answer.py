@@ -7,6 +7,7 @@ this text is to such a job what a task id is to others.
 import base64
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 import orjson
@@ -53,7 +54,7 @@ def write_answer(done: Done, operation: Operation, *, at: datetime) -> str:
             "files": any(row[0] in ("content", "unkept") for row in rows),  # not for a second time
             "results": rows,
             "output": done.output,
-            "billed": done.billed,
+            "billed": [None if units is None else str(units) for units in done.billed],
             "failure": failure,
             "request_id": done.request_id,
         }
@@ -67,7 +68,7 @@ def read_answer(text: str) -> KeptAnswer:
     done = Done(
         results=tuple(map(_result, kept["results"])),
         output=kept["output"],
-        billed=kept["billed"],
+        billed=_units_of(kept["billed"]),
         echoes={},
         request_id=kept["request_id"],
         failure=None
@@ -106,3 +107,9 @@ def _result(row: Sequence[Json]) -> Result:
         case "missing":
             return Missing(*values)
     raise ValueError(f"an answer has no result of the kind {name!r}")
+
+
+def _units_of(kept: Json) -> tuple[Decimal | None, ...]:
+    """What an answer bills; one that an older dsrun kept has a single number, or none."""
+    numbers = kept if isinstance(kept, list) else [kept]
+    return tuple(None if units is None else Decimal(units) for units in numbers)
