@@ -192,7 +192,8 @@ def _tell_request(
 ) -> None:
     """Put the request's own values where the service repeats them, and outputs in their places."""
     words = body.get("input", {})
-    _replace_any_text(document, find_text(body))
+    sample_text = find_text(rules.get("sample", {}).get("request", {}))
+    _replace_text(document, {ANY_TEXT, sample_text} - {""}, find_text(body))
     for asked, shown in rules.get("recovery", {}).get("confirm", {}).items():
         value = operation.setting(body, asked)
         for place in places(document, shown) if value is not None else ():
@@ -204,9 +205,11 @@ def _tell_request(
             write_pointer(document, pointer, f"emulated-{name}")
 
 
-def _replace_any_text(value: Any, text: str) -> None:
+def _replace_text(value: Any, samples: set[str], text: str) -> None:
+    """Put the request's text where the sample has its own, whole or as a part."""
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if item == ANY_TEXT:
-            value[key] = text
-        elif isinstance(item, dict | list):
-            _replace_any_text(item, text)
+        if isinstance(item, dict | list):
+            _replace_text(item, samples, text)
+        elif isinstance(item, str):
+            for sample in samples:
+                value[key] = value[key].replace(sample, text)

@@ -91,7 +91,7 @@ def _as_key(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _narrow(schema: dict[str, Any], way: list[str], limits: Any) -> None:
+def _narrow(schema: dict[str, Any], way: tuple[str, ...], limits: Any) -> None:
     """Hold the value at a place of the request to further limits; False: it must be absent."""
     holder: Any = schema
     for name in way[:-1]:

@@ -19,7 +19,7 @@ from dsrun.emulator.wire import Refusal, invalid_parameter
 ROOT = "/api/v1"
 MEDIA = ("image", "audio", "video", "text", "json", "model", "captions")
 LARGEST_SEED = 2**31 - 1
-SIZE = ["parameters", "size"]
+SIZE = ("parameters", "size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Operation:
             raise _missing("Input")
         if not self.validator.is_valid(body):
             for error in self.validator.iter_errors(body):
-                if not (any_size and list(error.instance_path) == SIZE):
+                if not (any_size and tuple(error.instance_path) == SIZE):
                     raise invalid_parameter(_word_error(self.schema, error))
         for rule in self.later:
             limits = settle(rule["limits"], lambda pointer: read_pointer(body, pointer))

@@ -1,11 +1,13 @@
 """JSON pointers (RFC 6901), with which operation files name places in requests and answers."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 
-def split_pointer(pointer: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+@lru_cache(maxsize=4096)
+def split_pointer(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def read_pointer(document: Any, pointer: str) -> Any:

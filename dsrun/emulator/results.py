@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from dsrun.emulator.answers import Answer, Place
 from dsrun.emulator.files import FileHost
@@ -20,7 +21,7 @@ from dsrun.emulator.media.orders import (
 )
 from dsrun.emulator.media.writing import file_of, write_json, write_text
 from dsrun.emulator.operations import Operation
-from dsrun.emulator.pointers import write_pointer
+from dsrun.emulator.pointers import read_pointer, write_pointer
 from dsrun.emulator.wire import invalid_parameter
 
 # Makes an address for a file, whose label tells it from the other files of its answer.
@@ -97,6 +98,7 @@ async def put_results(answer: Answer, making: Making, *, host: FileHost, publish
             result = base64.b64encode(content).decode("ascii")
         else:
             result = publish(_label(kind, place), order)
+            _state_end(answer.document, place.at, result)
         write_pointer(answer.document, place.at, result)
         _state_form(answer.document, kind, order)
 
@@ -104,6 +106,14 @@ async def put_results(answer: Answer, making: Making, *, host: FileHost, publish
 def _label(kind: Rules, place: Place) -> str:
     name = kind.get("name", "")
     return f"{place.index + 1}-{name}" if name else f"{place.index + 1}"
+
+
+def _state_end(document: dict[str, Any], at: str, address: str) -> None:
+    """Where the sample says beside an address when it expires, say when this one does."""
+    beside = at.rpartition("/")[0] + "/expires_at"
+    if isinstance(read_pointer(document, beside), int):
+        (end,) = parse_qs(urlsplit(address).query)["Expires"]
+        write_pointer(document, beside, int(end))
 
 
 def _state_form(document: dict[str, Any], kind: Rules, order: Order) -> None:

@@ -7,9 +7,7 @@ Paragraphs (§) are those of the H.264 recommendation.
 """
 
 import io
-import itertools
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 
 from PIL import Image
@@ -200,7 +198,7 @@ def _index(order: FilmOrder, sequence: bytes, samples: list[bytes], *, start: in
         _full("stts", struct.pack(">III", 1, count, 1)),
         _full("stss", struct.pack(">II", 1, 1)),
         _full("stsc", struct.pack(">IIII", 1, 1, count, 1)),
-        _full("stsz", struct.pack(">II", 0, count), *_sizes(samples)),
+        _full("stsz", struct.pack(">II", 0, count), struct.pack(f">{count}I", *map(len, samples))),
         _full("stco", struct.pack(">II", 1, start)),
     )
     place = _box("dinf", _full("dref", struct.pack(">I", 1), _full("url ", flags=1)))
@@ -215,14 +213,10 @@ def _index(order: FilmOrder, sequence: bytes, samples: list[bytes], *, start: in
     return _box("moov", _full("mvhd", film_head, struct.pack(">I", 2)), track)
 
 
-def _sizes(samples: list[bytes]) -> Iterator[bytes]:
-    return (struct.pack(">I", len(one)) for one in samples)
-
-
 def _full(name: str, *parts: bytes, flags: int = 0) -> bytes:
     return _box(name, struct.pack(">I", flags), *parts)
 
 
 def _box(name: str, *parts: bytes) -> bytes:
-    body = b"".join(itertools.chain(parts))
+    body = b"".join(parts)
     return struct.pack(">I4s", len(body) + 8, name.encode()) + body

@@ -109,6 +109,20 @@ async def test_a_task_answers_with_its_sample_and_its_own_frame(launch, clock):
     assert reply.content[4:8] == b"ftyp"
 
 
+async def test_what_the_sample_makes_of_its_prompt_is_made_of_the_request(launch):
+    text = operation(
+        [{"media": "image", "at": "/output/url"}],
+        outputs={"prompt": "/output/actual_prompt"},
+        sample={
+            "request": {"model": "new-1", "input": {"prompt": "a lantern"}},
+            "answer": {"output": {"url": "https://x", "actual_prompt": "a lantern, warm light"}},
+        },
+    )
+    remote = await launch(operations=(text,))
+    answer = (await post(remote, {"messages": [{"content": [{"text": "a boat"}]}]})).json
+    assert answer["output"]["actual_prompt"] == "a boat, warm light"
+
+
 async def test_a_task_that_still_runs_shows_nothing_of_the_sample(launch, clock):
     sample = {"output": {"video_url": "https://x/v.mp4"}, "usage": {"duration": 5}}
     kind = {"media": "video", "at": "/output/video_url"}
@@ -231,12 +245,13 @@ async def test_a_json_file_holds_what_further_kinds_are_made_of(launch, clock):
     assert sentence["begin_time"] < sentence["end_time"]
 
 
-async def test_speech_under_an_address_is_a_wav_in_the_asked_rate(launch):
+async def test_speech_under_an_address_is_a_wav_in_the_asked_rate(launch, clock):
     kind = {"media": "audio", "at": "/output/audio/url", "asked_rate": "/parameters/rate"}
     price = {
         "items": [{"units": {"chars": ["/input/text"], "wide": 2}, "billed": ["/usage/characters"]}]
     }
-    sample = {"code": "", "output": {"audio": {"url": "http://x/a.wav", "data": ""}}}
+    audio = {"url": "http://x/a.wav", "data": "", "expires_at": 0}
+    sample = {"code": "", "output": {"audio": audio}}
     remote = await _start(launch, [kind], sample, parameters={"rate": {}}, price=price)
     answer = (await post(remote, {"text": "你好 ab", "voice": "Cherry"}, rate=16000)).json
     reply = await remote.call("GET", answer["output"]["audio"]["url"])
@@ -244,6 +259,7 @@ async def test_speech_under_an_address_is_a_wav_in_the_asked_rate(launch):
         assert recording.getframerate() == 16000
         assert recording.getnframes() > 1000
     assert answer["usage"]["characters"] == 7
+    assert answer["output"]["audio"]["expires_at"] == clock() + 86400
 
 
 async def test_where_the_model_decides_it_makes_at_most_what_was_asked(launch):
