@@ -74,15 +74,25 @@ class LedgerClaims:
                 claimed.update(row[0] for row in db.execute(_OUTPUTS, made))
         return claimed
 
-    def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
-        """Other creates of the operation, in any run, whose task nobody knows."""
+    def rivals(self, operations: Collection[str], *, job_id: str) -> list[Doubt]:
+        """Other creates of the operations, in any run, whose task nobody knows."""
+        names = _json(operations)
         doubts: list[Doubt] = []
         for place, db in enumerate(self._all_ledgers()):
             with suppress(*READ_FAULTS):
-                rows = db.execute(_of_version(db, _RIVALS), (operation, job_id)).fetchall()
-                rows += db.execute(_ABANDONED, (operation,)).fetchall()
+                rows = db.execute(_of_version(db, _RIVALS), (names, job_id)).fetchall()
+                rows += db.execute(_ABANDONED, (names,)).fetchall()
                 doubts += [_doubt(row, is_own=place == 0) for row in rows]
         return doubts
+
+    def requests(self, job_ids: Collection[str]) -> dict[str, bytes]:
+        """The requests of these jobs of any run, as canonical JSON."""
+        found: dict[str, bytes] = {}
+        for db in self._all_ledgers():
+            with suppress(*READ_FAULTS):
+                rows = db.execute(_REQUESTS, (_json(job_ids),)).fetchall()
+                found |= {job_id: request.encode() for job_id, request in rows}
+        return found
 
     def same_job(self, job_id: str, *, since: str) -> list[Doubt]:
         """Creates of this job by other runs after `since` whose task nobody knows."""
@@ -240,9 +250,14 @@ _ABANDONED = (  # of any job, the one in question too
     "SELECT attempt.job_id, attempt.at AS submitted_at, attempt.error_message AS lost_at, "
     "attempt.request_id, attempt.run_id AS run_id, NULL AS next_run_at "
     "FROM attempt JOIN job USING (job_id) "
-    "WHERE attempt.outcome = 'abandoned' AND job.operation = ?"
+    "WHERE attempt.outcome = 'abandoned' "
+    "AND job.operation IN (SELECT value FROM json_each(?))"
 )
-_RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
+_RIVALS = (
+    f"{_IN_DOUBT} AND operation IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours
+    "AND job_id != ?"
+)
+_REQUESTS = "SELECT job_id, request FROM job WHERE job_id IN (SELECT value FROM json_each(?))"
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
     "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer FROM job "  # noqa: S608  # ours

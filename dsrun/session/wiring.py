@@ -24,7 +24,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
-from dsrun.service.operation import Operation
+from dsrun.service.operation import Operation, TaskList
 from dsrun.service.transport import Transport
 from dsrun.session.open_run import OpenRun
 from dsrun.storage.metadata.pictures import tagging, untagged
@@ -92,6 +92,7 @@ class _Wiring:
         reconciler = Reconciler(
             api=self._api, claims=run.claims, control=self._control, clock=run.clock,
             lister=self.lister(), limiter=self._questions, grace_s=run.execution.grace_s,
+            sharing=_sharing(catalog),
         )  # fmt: skip
         return Submitter(
             api=self._api, recorder=run.ledger, reconciler=reconciler, uploads=uploader,
@@ -117,6 +118,16 @@ class _Wiring:
             max_attempts=run.execution.max_attempts,
             tagging=tagging if run.plan.manifest.metadata else None,
         )  # fmt: skip
+
+
+def _sharing(catalog: Catalog) -> dict[str, list[str]]:
+    """The operations of one model, whose tasks stand in one list, by each of them."""
+    models = {
+        name: recovery.model_name
+        for name in catalog.names
+        if isinstance(recovery := catalog[name].recovery, TaskList)
+    }
+    return {name: [other for other in models if models[other] == models[name]] for name in models}
 
 
 def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:
