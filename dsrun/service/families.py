@@ -10,7 +10,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, pointer
-from dsrun.service.tables import for_model, specialised
+from dsrun.service.tables import row_of, specialised
 
 
 def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     rules = own["x-dsrun"].pop("vary", ())
     own["x-dsrun"] = specialised(own["x-dsrun"], model)
     for rule in rules:
-        _narrow(own, rule["at"], for_model(rule["table"], model))
+        _narrow(own, rule["at"], row_of(rule["table"], model))
     return own
 
 

@@ -13,6 +13,7 @@ from dsrun.common.digest import canonical_json
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, holder_at, put_at, value_at
 from dsrun.service.operation import Fill, Operation, Uploads
+from dsrun.service.tables import lookup
 
 Request = dict[str, Any]
 
@@ -49,7 +50,7 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 def artifact_count(request: Json, operation: Operation) -> int:
     """How many artifacts, and billed units, a request asks for."""
     asked = operation.main.asked
-    count = asked.number if asked.at is None else value_at(request, asked.at)
+    count = lookup(asked.number, request) if asked.at is None else value_at(request, asked.at)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 
