@@ -76,9 +76,9 @@ def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_P
 
 def _asked(kind: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
     """Where a request says how many results it asks for."""
-    asked = kind.get("asked")
+    asked: Json = kind.get("asked")
     is_bound = isinstance(asked, Mapping) and "at" in asked
-    at = asked["at"] if is_bound else asked
+    at = asked["at"] if isinstance(asked, Mapping) and is_bound else asked
     if isinstance(at, str):
         yield _Place((*path, "asked", "at") if is_bound else (*path, "asked"), at, "integer")
 
