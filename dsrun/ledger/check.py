@@ -73,7 +73,11 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     },
     "run": {**_moment("started_at", "ended_at"), **_count("pid")},
     "attempt": {**_sha256("job_id"), **_moment("at")},
-    "artifact": {**_sha256("job_id", "sha256", "source_sha256"), **_count("idx", "size")},
+    "artifact": {
+        **_sha256("job_id", "sha256", "source_sha256"),
+        **_count("idx", "size"),
+        "name": "name NOT GLOB '*[^a-z0-9]*'",
+    },
     "twin": {**_sha256("job_id"), **_json("matrix", "stems"), **_count("idx")},
     "upload": {**_sha256("sha256"), **_moment("uploaded_at")},
     "plan": {**_count("jobs")},

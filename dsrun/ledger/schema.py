@@ -236,7 +236,9 @@ def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
     view = _RESULTS
     if version < SINCE_ANSWERS:
-        view = view.replace(", 'name', name", "").replace("ORDER BY name, path", "ORDER BY path")
+        view = view.replace("'name', name", "'name', ''").replace(
+            "ORDER BY name, path", "ORDER BY path"
+        )
     if version < _SINCE_SOURCES:
         view = view.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
     return view

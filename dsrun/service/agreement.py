@@ -108,10 +108,11 @@ def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_P
 
 def _asked(kind: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
     """Where a request says how many results it asks for."""
-    asked = kind.get("asked")
-    at = asked.get("at") if isinstance(asked, Mapping) else asked
+    asked: Json = kind.get("asked")
+    is_bound = isinstance(asked, Mapping) and "at" in asked
+    at = asked["at"] if isinstance(asked, Mapping) and is_bound else asked
     if isinstance(at, str):
-        yield _Place((*path, "asked") if at is asked else (*path, "asked", "at"), at, "integer")
+        yield _Place((*path, "asked", "at") if is_bound else (*path, "asked"), at, "integer")
 
 
 def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:

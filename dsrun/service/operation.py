@@ -8,6 +8,7 @@ from dsrun.common.pointer import KeyPath
 from dsrun.common.units import Rate
 from dsrun.service.price import Price
 from dsrun.service.short_form import ShortForm
+from dsrun.service.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +25,13 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """How many results a request asks for: the number that stands `at` a place of it, or this one.
+    """How many results a request asks for: as many as stand `at` a place of it, else this number.
 
     `at_most`: the model decides, and fewer are no failure.
     """
 
     at: KeyPath | None = None
-    number: int = 1
+    number: int | Table = 1
     at_most: bool = False
 
 

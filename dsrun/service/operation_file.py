@@ -27,7 +27,7 @@ from dsrun.service.operation import (
 )
 from dsrun.service.price import EXACT, Measure, Price, PriceItem, measure_kind
 from dsrun.service.short_form import Part, ShortForm
-from dsrun.service.tables import parse_table
+from dsrun.service.tables import is_table, parse_table
 
 _ASYNC = ("X-DashScope-Async", "enable")
 _DAY_S = 86400.0
@@ -162,6 +162,8 @@ def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
 
 
 def _parse_asked(about: Json) -> Asked:
+    if is_table(about):
+        return Asked(number=parse_table(about, lambda leaf: _whole_in({"asked": leaf}, "asked")))
     if isinstance(about, Mapping):
         return replace(_parse_asked(about["at"]), at_most=bool(about.get("at_most", False)))
     if isinstance(about, str):

@@ -53,7 +53,7 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 def artifact_count(request: Json, operation: Operation) -> int:
     """How many artifacts a request asks for."""
     asked = operation.main.asked
-    count = asked.number if asked.at is None else value_at(request, asked.at)
+    count = lookup(asked.number, request) if asked.at is None else value_at(request, asked.at)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 

@@ -207,6 +207,7 @@ class TestViews:
         with closing(sqlite3.connect(path)) as db:
             db.executescript(
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
+                "ALTER TABLE artifact DROP COLUMN name; ALTER TABLE job DROP COLUMN answer; "
                 "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN repeats; "
                 "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"

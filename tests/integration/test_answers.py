@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dsrun.ledger.schema import MIGRATIONS, SINCE_ANSWERS
 from tests.answering import Answering, write_operation
 
 CHILD = Path(__file__).parents[1] / "torture/child.py"
@@ -95,6 +96,24 @@ def age(work, hours):
                 "strftime('%Y-%m-%dT%H:%M:%fZ', json_extract(answer, '$.' || ?1), ?2))",
                 (place, shift),
             )
+
+
+def downgrade(ledger, version):
+    """Make the ledger one of an older version, which knows less."""
+    old = ledger.with_name("old")
+    with closing(sqlite3.connect(ledger)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with closing(sqlite3.connect(old, isolation_level=None)) as db:
+        for step in MIGRATIONS[:version]:
+            db.executescript(step)
+        db.execute("DELETE FROM mark")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute("ATTACH ? AS new", (str(ledger),))
+        for table in ("run", "plan", "job", "twin", "attempt", "artifact", "upload", "mark"):
+            known = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+            columns = ", ".join(known)
+            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM new.{table}")
+    old.replace(ledger)
 
 
 def kill_at_download(work, service, file, *options, jobs=1):
@@ -471,3 +490,24 @@ def test_a_large_body_is_on_disk_or_told_as_lost(work, service, pipeline):
     [line] = _results(work, "other")
     assert (line["status"], line["error"]["code"]) == ("partial", "NotWritten")
     assert service.total() == 2
+
+
+@pytest.mark.parametrize(
+    ("point", "status"),
+    [("after store.replace", "succeeded"), ("after Ledger.record_answer", "partial")],
+)
+def test_an_answer_that_an_older_dsrun_has_read_is_settled(work, service, pipeline, point, status):
+    """Its ledger has the output and the units of a job that it calls `submitting`."""
+    large = base64.b64encode(sound() * 100).decode()
+    service.answer = lambda _, __: {"output": {"data": large}, "usage": {"count": 1}}
+    file = pipeline(INSIDE)
+    work.spawn_script(CHILD, point, "1", file).end()
+    ledger = work.run_dir() / "ledger.sqlite3"
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("UPDATE job SET status = 'submitting', units = 1")
+    downgrade(ledger, SINCE_ANSWERS - 1)
+    ledger.with_name(".ledger-tail").unlink()
+    work.dsrun(file)
+    [line] = work.results()
+    assert (line["status"], line["cost"]["amount"]) == (status, 0.5)
+    assert service.total() == 1
