@@ -78,6 +78,11 @@ def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:
         if "properties" in inner:
             yield f"### {name}.{key}\n\n{inner['description']}\n"
             yield _table(inner, frame)
+        elif "$ref" in (each := inner.get("additionalProperties") or {}):
+            value = _resolved(each, frame)
+            if "properties" in value:
+                yield f"### {name}.{key}.NAME\n\n{inner['description']}\n"
+                yield _table(value, frame)
 
 
 def _axis_forms(axis: Schema) -> Iterator[tuple[str, Schema]]:

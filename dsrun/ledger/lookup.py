@@ -10,6 +10,7 @@ import orjson
 
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked, path_below
+from dsrun.ledger.schema import MAY_BE_REPRICED
 
 _MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
 
@@ -145,3 +146,18 @@ def _by_id(reader: LedgerReader, select: str, job_ids: Sequence[str]) -> list[sq
 
 def _as_dict(row: sqlite3.Row) -> dict[str, Any]:
     return {key: row[key] for key in row.keys()}  # noqa: SIM118  # a Row iterates over values
+
+
+def job_prices(reader: LedgerReader) -> list[tuple[str, str, str, int]]:
+    """Operation, unit price and currency of jobs, and whether any of them may be repriced."""
+    rows = reader.rows(
+        f"SELECT operation, unit_price, currency, max({MAY_BE_REPRICED}) FROM job "  # noqa: S608
+        "GROUP BY operation, unit_price, currency"
+    )
+    return [tuple(row) for row in rows]
+
+
+def price_of_job(reader: LedgerReader, job_id: str) -> tuple[str, str, int]:
+    """The unit price of a job, its currency, and whether anything was paid."""
+    sql = "SELECT unit_price, currency, units + units_before > 0 FROM job WHERE job_id = ?"
+    return tuple(reader.row(sql, (job_id,)))

@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.schema import MAY_BE_REPRICED, SINCE_REPEATS, VERSION, unit_columns
+from dsrun.ledger.schema import SINCE_REPEATS, VERSION, planned_of, unit_columns
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -326,19 +326,6 @@ class LedgerReader:
             yield page
             last = rows[-1]["position"]
 
-    def prices(self) -> list[tuple[str, str, str, int]]:
-        """Operation, unit price and currency of jobs, and whether any of them may be repriced."""
-        rows = self.rows(
-            f"SELECT operation, unit_price, currency, max({MAY_BE_REPRICED}) FROM job "  # noqa: S608
-            "GROUP BY operation, unit_price, currency"
-        )
-        return [tuple(row) for row in rows]
-
-    def paid_row(self, job_id: str) -> tuple[str, str, int]:
-        """The unit price of a job, its currency, and whether anything was paid."""
-        sql = "SELECT unit_price, currency, units + units_before > 0 FROM job WHERE job_id = ?"
-        return tuple(self.row(sql, (job_id,)))
-
     @checked
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Job id, operation and the indexes that have not come, of every partial job."""
@@ -479,12 +466,6 @@ class LedgerReader:
         """The places of the job's main artifacts that are there."""
         made = self.rows("SELECT idx FROM artifact WHERE job_id = ? AND name = ''", (job_id,))
         return {item[0] for item in made}
-
-
-def planned_of(row: sqlite3.Row) -> int:
-    """What a job was to cost, in units of its unit_price."""
-    planned = row["planned"] if "planned" in row.keys() else None  # noqa: SIM118  # a Row
-    return int(row["wanted"] if planned is None else planned)
 
 
 def path_below(path: str) -> str:

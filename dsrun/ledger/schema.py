@@ -30,6 +30,12 @@ def unit_columns(*, has_planned: bool) -> UnitColumns:
     return UnitColumns(planned, f"({' + '.join(both)})")
 
 
+def planned_of(row: sqlite3.Row) -> int:
+    """What a job was to cost, in units of its unit_price."""
+    planned = row["planned"] if "planned" in row.keys() else None  # noqa: SIM118  # a Row
+    return int(row["wanted"] if planned is None else planned)
+
+
 MAY_BE_REPRICED = (
     "(units = 0 AND units_before = 0 AND status IN ('pending', 'failed', 'cancelled'))"
 )

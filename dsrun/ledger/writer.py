@@ -16,6 +16,7 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger.commits import Commits
+from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
 from dsrun.ledger.transactions import Transactions
@@ -146,7 +147,7 @@ class Ledger:
         """
         others = {
             name: bool(may_be)
-            for name, grain, currency, may_be in self.view.prices()
+            for name, grain, currency, may_be in job_prices(self.view)
             if (price := self._prices.get(name)) and not _is_priced(price, grain, currency)
         }
         self._repriced = set(others)
@@ -394,7 +395,7 @@ class Ledger:
         """Grains of the price of now, in those of a job's row, which may get finer for them."""
         if not units or job.operation not in self._repriced:
             return (), units
-        price, row = self._prices[job.operation], self.view.paid_row(job.job_id)
+        price, row = self._prices[job.operation], price_of_job(self.view, job.job_id)
         before, currency, is_paid = Decimal(row[0]), row[1], bool(row[2])
         if _is_priced(price, row[0], currency):
             return (), units
