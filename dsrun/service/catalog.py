@@ -12,6 +12,7 @@ from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
+from dsrun.common.picture_size import bounds_fault
 from dsrun.common.pointer import dotted
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
@@ -30,6 +31,7 @@ from dsrun.service.self_contained import (
     SchemaFault,
     inlined,
     iter_patterns,
+    iter_sizes,
     linear,
     name_faults,
     with_plain_ends,
@@ -242,6 +244,7 @@ def _strangers(operations: Sequence[Operation], taken: Collection[str]) -> Itera
 def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a schema as such."""
     faults = list(_pattern_faults(schema))
+    faults += [Fault(at, words) for at, size in iter_sizes(schema) if (words := bounds_fault(size))]
     yield from faults
     if not faults:
         try:

@@ -6,6 +6,7 @@ must give the results, the outputs and the bill that the file says it has.
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import orjson
@@ -59,7 +60,8 @@ def prove(operation: Operation) -> Proof:
         for problem in SchemaValidator(schema, is_foreign=True).problems(request)
     ]
     faults = [*wrong, *_answer_faults(operation, schema["x-dsrun"])]
-    faults += _price_faults(operation, request, sample["answer"])
+    if not wrong:
+        faults += _price_faults(operation, request, sample["answer"])
     shown, unseen = ([], []) if wrong else edges(schema, request)
     told = tuple(Fault(at, _named(operation, words)) for at, words in faults)
     return Proof(operation, request, told, tuple(shown), tuple(unseen))
@@ -145,7 +147,13 @@ def _price_faults(operation: Operation, request: Json, answer: Json) -> Iterator
     if planned is None:
         yield Fault(path, "nobody can tell what the sample request costs; bound it by `most`")
         return
-    if not isinstance(done, Done) or operation.price.sure == ABOUT:
+    if not isinstance(done, Done):
+        return
+    claims = zip_longest(operation.price.items, done.billed)
+    for number, (item, claimed) in enumerate(claims):
+        if item.billed and claimed is None:
+            yield Fault((*path, number, "billed"), "the sample answer bills no number there")
+    if operation.price.sure == ABOUT:
         return
     made = artifact_count(request, operation)
     billed = bill_of(request, operation, done.billed, made=made, reserved=planned)
