@@ -19,6 +19,9 @@ from dsrun.emulator.tasks import Ailment
 # What stands for any text in a sample.
 ANY_TEXT = "\u2026"
 
+# A shorter text of a sample may be a part of any word.
+SHORTEST_SAMPLE = 4
+
 _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 FRAME = ("request_id", "task_id", "task_status", "submit_time", "scheduled_time", "end_time")
@@ -53,11 +56,12 @@ def compose(
     for kind in rules["artifacts"]:
         if "of" not in kind:
             groups.setdefault(_split(kind)[0], []).append(kind)
+    main = rules["artifacts"][0]
     for each, kinds in groups.items():
         count = operation.count(kinds[0], body) if each else 1
         items = _fit(document, each, _split(kinds[0])[1], count) if each else [""]
         for index, item in enumerate(items):
-            if index in failed:
+            if index in failed and kinds[0] is main:
                 _fail(document, item, kinds[0], failed[index])
             else:
                 answer.places += _places(document, item, kinds, index, has_sample=bool(sample))
@@ -87,8 +91,8 @@ def _measure(operation: Operation, body: Mapping[str, Any], measure: Rules, made
     """How many units a measure counts; None where only the service could know."""
     match measure:
         case {"value": pointer}:
-            units = operation.setting(body, pointer)
-            units = measure.get("else") if units is None else units
+            asked = operation.setting(body, pointer)
+            units = asked if isinstance(asked, int | float) else measure.get("else")
         case {"chars": pointers}:
             units = sum(_width(text, measure.get("wide", 1)) for text in _texts(body, pointers))
         case {"tokens": pointers}:
@@ -133,9 +137,7 @@ def _unframe(document: dict[str, Any]) -> None:
 
 def _fit(document: dict[str, Any], each: str, at: str, count: int) -> list[str]:
     """The pointers of so many items, as copies of those of the sample that hold a value."""
-    holding = [
-        one for one in places(document, each) if read_pointer(document, one + at) is not None
-    ]
+    holding = _holding(document, each, at)
     if not holding:
         return [_numbered(each, index) for index in range(count)]
     depth = _depth(each, holding)
@@ -191,25 +193,25 @@ def _tell_request(
     operation: Operation, body: Mapping[str, Any], rules: Rules, document: dict[str, Any]
 ) -> None:
     """Put the request's own values where the service repeats them, and outputs in their places."""
-    words = body.get("input", {})
-    sample_text = find_text(rules.get("sample", {}).get("request", {}))
-    _replace_text(document, {ANY_TEXT, sample_text} - {""}, find_text(body))
+    text, sample_text = find_text(body), find_text(rules.get("sample", {}).get("request", {}))
+    if text:
+        _replace_text(document, ANY_TEXT, text)
+    if text and len(sample_text) >= SHORTEST_SAMPLE:
+        _replace_text(document, sample_text, text)
     for asked, shown in rules.get("recovery", {}).get("confirm", {}).items():
         value = operation.setting(body, asked)
         for place in places(document, shown) if value is not None else ():
             write_pointer(document, place, value)
     for name, pointer in rules.get("outputs", {}).items():
-        if isinstance(words.get(name), str) and "*" not in pointer:
-            write_pointer(document, pointer, words[name])
-        elif not places(document, pointer) and "*" not in pointer:
-            write_pointer(document, pointer, f"emulated-{name}")
+        said = read_pointer(body, f"/input/{name}")
+        if "*" not in pointer and (isinstance(said, str) or not places(document, pointer)):
+            write_pointer(document, pointer, said if isinstance(said, str) else f"emulated-{name}")
 
 
-def _replace_text(value: Any, samples: set[str], text: str) -> None:
+def _replace_text(value: Any, sample: str, text: str) -> None:
     """Put the request's text where the sample has its own, whole or as a part."""
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(item, dict | list):
-            _replace_text(item, samples, text)
+            _replace_text(item, sample, text)
         elif isinstance(item, str):
-            for sample in samples:
-                value[key] = value[key].replace(sample, text)
+            value[key] = item.replace(sample, text)

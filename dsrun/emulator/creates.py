@@ -161,9 +161,9 @@ async def _answer_now(call: Call, operation: Operation, body: Mapping[str, Any])
     answer = compose(operation, body)
     if operation.keeps_list:
         world.made.add(operation, body, answer.document, now=world.now())
-    call.accept(body)
     if "success" in rules and world.dice.strikes("failed-check"):
-        return call.answer(_failed_check(answer.document, rules["success"]))
+        return _fail_check(call, body, answer.document, rules["success"])
+    call.accept(body)
     making = Making(
         operation=operation,
         body=body,
@@ -178,13 +178,19 @@ async def _answer_now(call: Call, operation: Operation, body: Mapping[str, Any])
     return call.answer(answer.document)
 
 
-def _failed_check(document: dict[str, Any], success: Rules) -> dict[str, Any]:
-    """An answer with status 200 that says no."""
+def _fail_check(
+    call: Call, body: Mapping[str, Any], document: dict[str, Any], success: Rules
+) -> web.Response:
+    """An answer with status 200 that says no, and that some operations bill all the same."""
     wanted = success["is"]
     write_pointer(document, success["at"], not wanted if isinstance(wanted, bool) else -1)
     write_pointer(document, success["code"], "InvalidImage.NoHumanFace")
     write_pointer(document, success["message"], "The image holds no face that can be used.")
-    return document
+    if success.get("billed"):
+        call.accept(body)
+    else:
+        document["usage"] = {}
+    return call.answer(document)
 
 
 def _publish(call: Call, order: Order) -> str:

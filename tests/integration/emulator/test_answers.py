@@ -316,13 +316,14 @@ async def test_a_path_may_have_a_root_of_its_own_and_an_answer_without_output(la
     assert (await post(remote, path="/reranks")).status == 404
 
 
-async def test_an_answer_of_status_200_may_say_no(launch):
+@pytest.mark.parametrize(("is_billed", "paid"), [(True, 1), (False, 0)])
+async def test_an_answer_of_status_200_may_say_no(launch, is_billed, paid):
     success = {
         "at": "/output/check_pass",
         "is": True,
         "code": "/output/code",
         "message": "/output/message",
-        "billed": True,
+        "billed": is_billed,
     }
     kind = {"media": "json", "at": "/output/bbox", "as": "value"}
     sample = {"output": {"check_pass": True, "bbox": [1, 2, 3, 4]}, "usage": {"image_count": 1}}
@@ -332,4 +333,17 @@ async def test_an_answer_of_status_200_may_say_no(launch):
     refused = await post(bad)
     assert (refused.status, refused.json["output"]["check_pass"]) == (200, False)
     assert refused.json["output"]["code"]
-    assert bad.paid == 1
+    assert refused.json["usage"] == ({"image_count": 1} if is_billed else {})
+    assert bad.paid == paid
+
+
+async def test_a_failed_part_takes_no_other_kind_with_it(launch, clock):
+    kinds = [
+        {"media": "image", "each": "/output/results/*", "at": "/url", "asked": 2},
+        {"media": "text", "at": "/output/text", "as": "value", "name": "text"},
+    ]
+    remote = await _start(launch, kinds, None, "partial-task", protocol="task")
+    for prompt in ("one", "other", "third"):
+        output = (await run_task(remote, clock, {"prompt": prompt}))["output"]
+        assert [one.keys() for one in output["results"] if "code" in one]
+        assert prompt in output["text"]
