@@ -29,6 +29,7 @@ from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
 from dsrun.service.endpoint import address_of
+from dsrun.service.operation import Repeat
 from dsrun.service.operation_file import asked_value
 from dsrun.service.request import ranges_of
 from dsrun.session import names
@@ -254,6 +255,9 @@ async def _settle_answered(run: OpenRun) -> None:
     """A run was killed while it wrote the file of an answer: the file is whole, or it is lost."""
     for job, output, units in run.ledger.view.answered_jobs():
         result = replace(_settled(run, job), output=output, units=units)
+        recovery = run.plan.catalog[job.operation].recovery
+        if result.status is JobStatus.PARTIAL and isinstance(recovery, Repeat):
+            continue  # as if its answer had never come: it is asked for again
         await run.ledger.record_result(job, result, at=run.now())
 
 
