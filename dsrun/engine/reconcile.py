@@ -307,6 +307,8 @@ class Reconciler:
         wait_s = self._wait_for_absence(doubt, known, {})
         if not isinstance(verdict, NotFound):
             return _Look(Finding(verdict), 0.0)
+        if verdict is NotFound.UNDECIDED:
+            return _Look(Finding(verdict), reason=_SEVERAL)
         return _Look(Finding(verdict), wait_s, _NO_WITNESS, needs_witness=True)
 
     def _is_steady(self, doubt: Doubt) -> bool:
@@ -329,6 +331,7 @@ class Reconciler:
         return stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
 
 
+_SEVERAL = "the list shows several of that name, and nothing tells them apart"
 _NO_WITNESS = "the list shows nothing of this run that was accepted later, so it may not be current"
 
 

@@ -276,6 +276,8 @@ class Submitter:
             await self._take(job, listed.name, listed.request_id, is_found=True)
             return Submitted(listed.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
+        if not listed.lost:
+            return JobResult(status=JobStatus.SUCCEEDED, output=listed.output, units=1)
         self._control.note_failure()
         words = f"it was made, but its answer was lost and with it {listed.lost}"
         return JobResult(

@@ -31,13 +31,8 @@ class Execution:
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
-    repeat_below: Money | None = None  # as the default is in CNY, it may be of another currency
+    repeat_below: Money = _REPEAT_BELOW  # no create of another currency is repeated
     prices: Mapping[str, Json] = field(default_factory=dict)  # of the account, by model
-
-    @property
-    def repeats_below(self) -> Money:
-        """The most that a create costs which is sent again after its answer was lost."""
-        return self.repeat_below or _REPEAT_BELOW
 
 
 def parse_execution(section: Mapping[str, Json]) -> Execution:

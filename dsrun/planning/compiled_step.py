@@ -206,6 +206,7 @@ class CompiledStep:
             value = build(variables, failures)
             if not failures:
                 put_at(request, at, value)
+        self._out.spread(request)
         return self.uploads.contents(request)
 
     def _axis_problems(self) -> list[Problem]:
@@ -238,6 +239,7 @@ class CompiledStep:
         request: dict[str, Json] = self._build(variables, failures)
         if failures:
             raise RowProblem(self._failed(request, failures, variables))
+        self._out.spread(request)
         return request
 
     def _failed(

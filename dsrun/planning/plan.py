@@ -9,6 +9,7 @@ from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath
+from dsrun.manifest.execution import Execution
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
@@ -335,7 +336,8 @@ def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem
     currencies = sorted({catalog[step.operation].price.currency for step in manifest.steps})
     for name in ("max_cost", "confirm_above", "repeat_below"):
         money = getattr(manifest.execution, name)
-        if money is not None and currencies and currencies != [money.currency]:
+        is_own = money != getattr(Execution(), name)
+        if is_own and currencies and currencies != [money.currency]:
             yield manifest.document.problem(
                 ("execution", name),
                 f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",

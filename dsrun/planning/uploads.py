@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -139,10 +139,8 @@ class UploadFields:
             return NOTHING
         files: list[tuple[KeyPath, UploadFile]] = []
         bad: list[BadUpload] = []
-        for at, field in self._places_of(request):
+        for at, field in self._named(request).items():
             value = value_at(request, at)
-            if not isinstance(value, dict):
-                continue
             stand_in = _STAND_IN
             try:
                 file = self._find(value, field, request, at)
@@ -159,14 +157,16 @@ class UploadFields:
         taken = self.take(request)
         return [*(file.sha256 for _, file in taken.files), *("" for _ in taken.bad)]
 
-    def _places_of(self, request: Json) -> Iterator[tuple[KeyPath, UploadField]]:
-        """Every place that may take a file, once, and the first field that applies to it."""
-        by_place: dict[KeyPath, UploadField] = {}
+    def _named(self, request: Json) -> dict[KeyPath, UploadField]:
+        """The places where the request names a file, each with the first field that applies."""
+        named: dict[KeyPath, UploadField] = {}
         for field in self._fields:
-            for at in iter_paths(request, field.at):
-                if at not in by_place or not applies(by_place[at], request, at):
-                    by_place[at] = field
-        yield from by_place.items()
+            for at in (field.at,) if EACH not in field.at else iter_paths(request, field.at):
+                if not isinstance(value_at(request, at), dict):
+                    continue
+                if at not in named or not applies(named[at], request, at):
+                    named[at] = field
+        return named
 
     def _find(
         self, value: dict[str, Json], field: UploadField, request: Json, at: KeyPath

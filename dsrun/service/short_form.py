@@ -41,13 +41,36 @@ class MixedForms(ValueError):
 
 
 class WrittenOut(NamedTuple):
-    """The documented body; `places` says where a manifest has what stands at a path of it."""
+    """The documented body; `places` says where a manifest has what stands at a path of it.
+
+    `lists` are the parts, by their index, in whose place a template may give a whole list.
+    """
 
     body: dict[str, Any]
     places: Mapping[KeyPath, KeyPath]
+    lists: Mapping[int, Part] = {}
+    form: ShortForm | None = None
+
+    def spread(self, request: dict[str, Any]) -> None:
+        """Give each item of a list that a template has given a part of its own, in place."""
+        content = value_at(request, self.form.content) if self.form and self.lists else None
+        if not isinstance(content, list):
+            return
+        parts: list[Json] = []
+        for index, part in enumerate(content):
+            key = self.lists[index].becomes if index in self.lists else ""
+            several = part.get(key) if isinstance(part, Mapping) else None
+            parts += [{key: one} for one in several] if isinstance(several, list) else [part]
+        content[:] = parts
 
     def as_written(self, path: KeyPath) -> KeyPath:
         """The path in the manifest of what a path of the request names."""
+        if self.form is not None and self.lists:  # a row has as many parts as its list has items
+            begin = self.form.content
+            of_part = path[len(begin) + 1 : len(begin) + 2] if path[: len(begin)] == begin else ()
+            for part in self.form.parts:
+                if of_part == (part.becomes,):
+                    return (_INPUT, part.key)
         for end in range(len(path), 0, -1):
             if path[:end] in self.places:
                 return self.places[path[:end]]
@@ -66,11 +89,14 @@ def write_out(body: Mapping[str, Any], form: ShortForm | None) -> WrittenOut:
     made: dict[str, Any] = {**body, _INPUT: copy.deepcopy(dict(form.base)) | rest}
     places: dict[KeyPath, KeyPath] = {(_INPUT, key): (_INPUT, key) for key in rest}
     content = value_at(made, form.content)
+    lists: dict[int, Part] = {}
     for part, value, at in _items(written, form.parts):
+        if part.is_many and at == (_INPUT, part.key):
+            lists[len(content)] = part
         place = (*form.content, len(content))
         places[place] = places[(*place, part.becomes)] = at
         content.append({part.becomes: value})
-    return WrittenOut(made, places)
+    return WrittenOut(made, places, lists, form)
 
 
 def _items(

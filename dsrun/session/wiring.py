@@ -99,7 +99,7 @@ class _Wiring:
             control=self._control, clock=run.clock, rng=self._rng,
             max_attempts=run.execution.max_attempts, is_valid=_validity(catalog),
             ledger=run.ledger.view, run_id=run.ledger.run_id,
-            repeat_below=run.execution.repeats_below,
+            repeat_below=run.execution.repeat_below,
             resubmit_unknown=run.options.resubmit_unknown,
         )  # fmt: skip
 

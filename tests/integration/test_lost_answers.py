@@ -5,6 +5,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from dsrun.common.resources import iter_operation_files
+
 LOST_VOICES = """
 steps:
   voices:
@@ -77,6 +79,21 @@ class TestLostAnswer:
             assert "the preview audio" in line["error"]["message"]
         assert work.dsrun("demo.yaml", "--retry-failed").code == 1
         assert service.paid() == 3
+
+    def test_where_the_list_gives_all_again_nothing_is_lost(self, work, serve):
+        schema = json.loads(dict(iter_operation_files())["qwen-voice-design"])
+        schema["properties"]["model"]["const"] = "clone-1"
+        del schema["x-dsrun"]["recovery"]["lost"]
+        text = json.dumps(schema)
+        (work.folder / "operations").mkdir()
+        (work.folder / "operations/clone.json").write_text(text, encoding="utf-8")
+        service = serve("lost-answer", operations=(text,))
+        outcome = work.dsrun(work.pipeline(LOST_VOICES.replace("qwen-voice-design", "clone")))
+        assert outcome.code == 0, outcome.err
+        assert list(service.creates().values()) == [1, 1, 1]
+        for line in work.results():
+            assert line["status"] == "succeeded"
+            assert line["output"]["voice"].startswith("qwen-tts-vd-v")
 
     def test_voices_that_were_not_made_are_made(self, work, serve):
         service = serve("server-error")

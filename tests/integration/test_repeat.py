@@ -1,11 +1,13 @@
 """A cheap call that leaves no trace: its lost answer is asked for again, within bounds."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from dsrun.common.resources import iter_operation_files
 
+CHILD = Path(__file__).parents[1] / "torture/child.py"
 VOICE = dict(iter_operation_files())["qwen-voice-design"]
 STEPS = """
 steps:
@@ -187,6 +189,27 @@ class TestKill:
         assert work.dsrun(pipeline).code == 1
         assert service.count("POST") == 2
         assert work.statuses() == {"unknown": 1}
+
+    @pytest.mark.parametrize(
+        ("point", "creates", "repeats"),
+        [
+            ("before Ledger.record_lost 1", 2, 1), ("after Ledger.record_lost 1", 2, 1),
+            ("before Ledger.record_repeat 1", 2, 1), ("after Ledger.record_repeat 1", 2, 1),
+            ("before ApiClient.create 2", 2, 2), ("after ApiClient.create 2", 3, 2),
+            ("before Ledger.record_answer 1", 3, 2), ("after Ledger.record_answer 1", 3, 2),
+            ("before Ledger.record_result 1", 2, 1), ("after Ledger.record_result 1", 2, 1),
+        ],
+    )  # fmt: skip
+    def test_at_any_moment_every_create_is_counted(self, work, speech, point, creates, repeats):
+        """Counted are at least as many as were sent beyond the one that succeeded."""
+        service, pipeline = speech("lost-answer")
+        service.strike_only(1)
+        place, _, number = point.rpartition(" ")
+        work.spawn_script(CHILD, place, number, "run", pipeline).end()
+        assert work.dsrun(pipeline).code == 0
+        assert service.paid() == creates
+        assert status(work)["repeated"]["creates"] == repeats >= creates - 1
+        assert work.statuses() == {"succeeded": 1}
 
     def test_not_where_the_call_is_dear(self, work, speech):
         service, pipeline = speech("stall", price="0.20")

@@ -119,6 +119,14 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("uploads.fields.0.max_side", 100, "at least min_side, 256"),
         ("recovery.confirm", {"prompt": "/output/a"}, "allowed: a JSON pointer"),
         ("recovery", {"by": "made-list"}, "found made-list with the protocol task"),
+        ("recovery.model_name", "wan2.2-t2i", 'allowed: "wanx-v1", the model of the request'),
+        ("recovery", {"by": "repeat", "times": 2}, "found repeat with the protocol task"),
+        ("recovery.holds", {"/input/prompt": "/a"}, "recovery by task-list has no such key"),
+        ("recovery.times", 2, "recovery by task-list has no such key"),
+        ("uploads.fields.0.ratio", [2, 1], "the smaller one first"),
+        ("uploads.fields.0.at", "/input/*/ref_img", "which no request can have"),
+        ("uploads.fields.0.at", "/input", "of type string"),
+        ("uploads.fields.0.as", "text", "allowed: address, data"),
         ("price.bill", "/usage/n", "unknown key (did you mean billed?)"),
         ("fills", [], "unknown key (did you mean fill?)"),
         ("artifacts.0.urls", "/url", "unknown key"),
@@ -180,3 +188,28 @@ def test_a_derived_seed_has_a_largest(load):
 
 def test_a_comment_may_stand_anywhere(load):
     assert load("limits.$comment", ["any", {"thing": 1}]).rate.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("recovery", "words"),
+    [
+        ({"by": "repeat"}, "missing; recovery by repeat needs it"),
+        ({"by": "repeat", "times": 0}, "times"),
+        ({"by": "repeat", "times": 11}, "times"),
+        ({"by": "repeat", "times": 1.5}, "times"),
+        ({"by": "repeat", "times": 1, "match": {"/input/preview_text": "/a"}}, "no such key"),
+        ({"by": "voice-list"}, "allowed: task-list, made-list, repeat"),
+        ({"by": "task-list"}, "found task-list with the protocol sync"),
+    ],
+)
+def test_a_recovery_that_is_none(load, recovery, words):
+    with pytest.raises(ManifestError) as caught:
+        load("recovery", recovery, base=VOICE)
+    assert any(words in str(problem) for problem in caught.value.problems), caught.value
+
+
+def test_a_list_without_a_text_of_the_request_tells_nothing(load):
+    recovery = {**BUNDLED[VOICE]["x-dsrun"]["recovery"]}
+    del recovery["match"], recovery["holds"]
+    with pytest.raises(ManifestError, match="needs match or holds"):
+        load("recovery", recovery, base=VOICE)
