@@ -12,12 +12,13 @@ from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
+from dsrun.common.picture_size import bounds_fault
 from dsrun.common.pointer import dotted
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
-from dsrun.service.families import members, models_of
+from dsrun.service.families import each_model
 from dsrun.service.likeness import is_likeness, likeness_faults, models_like, place_of_model
 from dsrun.service.operation import Operation, families_of
 from dsrun.service.operation_file import parse_operation
@@ -28,6 +29,7 @@ from dsrun.service.self_contained import (
     SchemaFault,
     inlined,
     iter_patterns,
+    iter_sizes,
     linear,
     name_faults,
     with_plain_ends,
@@ -138,9 +140,7 @@ def parse_file(name: str, schema: Mapping[str, Json]) -> list[Operation]:
 
     Raises KeyError, TypeError or ValueError on a bad file.
     """
-    if not models_of(schema):
-        return [parse_operation(name, schema)]
-    return [parse_operation(model, own, family=name) for model, own in members(schema)]
+    return [parse_operation(model, own, family=name) for model, own in each_model(name, schema)]
 
 
 def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
@@ -199,11 +199,10 @@ def _sound_models(
     name: str, schema: Mapping[str, Json]
 ) -> tuple[list[tuple[str, Mapping[str, Json]]], list[Fault]]:
     """As above, of a file whose references are written out."""
-    family = models_of(schema)
     models: list[tuple[str, Mapping[str, Json]]] = []
     faults: list[Fault] = []
-    for model, each in members(schema) if family else [(name, schema)]:
-        if family and (unsound := list(_schema_faults(each))):
+    for model, each in each_model(name, schema):
+        if model != name and (unsound := list(_schema_faults(each))):
             faults += [Fault((), f"for {model}: {fault.message}") for fault in unsound]
             continue
         whole = linear(each)
@@ -234,6 +233,7 @@ def _strangers(operations: Sequence[Operation], taken: Collection[str]) -> Itera
 def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a schema as such."""
     faults = list(_pattern_faults(schema))
+    faults += [Fault(at, words) for at, size in iter_sizes(schema) if (words := bounds_fault(size))]
     yield from faults
     if not faults:
         try:

@@ -19,6 +19,8 @@ _ABSENT = object()
 _MOST_SURROUNDINGS = 400
 _TINY = 0.001
 _MANY_WORDS = 1000
+_LONGEST = 2**25  # characters of a text that is made to try a limit
+_MOST_ITEMS = 10_000
 _TEXTS = ("a", "en", "a1", "https://pictures.example/a.png", "v-a", "#aabbcc", "25.00%")
 _ODD = "\u2603 "  # a snowman, which no language is written with
 _SPOILT = ("{}\n", "", _ODD, "{}" + _ODD, "x" + _ODD + "{}")
@@ -104,7 +106,8 @@ class _Sample(NamedTuple):
 def _grown(schema: Json, known: Sequence[Json]) -> Iterator[list[Json]]:
     """The lists with one item more, of each kind that its keys tell apart."""
     items = schema.get("items") if isinstance(schema, Mapping) else None
-    for key, inner in (items or {}).get("properties", {}).items():
+    kinds = items.get("properties", {}) if isinstance(items, Mapping) else {}
+    for key, inner in kinds.items():
         for value in _values(inner):
             yield from ([{key: value}, *below] for below in known if isinstance(below, list))
 
@@ -195,6 +198,8 @@ def _rules(schema: Schema, known: Sequence[Json]) -> Iterator[tuple[str, list[Pa
 
 def _lengths(schema: Schema, known: Sequence[Json], *, step: int) -> Iterator[Pair]:
     length = schema.get("maxLength" if step > 0 else "minLength", 0)
+    if length > _LONGEST:
+        return
     starts = [text for text in known if isinstance(text, str)]
     for text in chain(starts, _TEXTS):
         whole = text + text[-1:] * (length + 1)
@@ -210,6 +215,8 @@ def _bounds(schema: Schema, *, step: int) -> Iterator[Pair]:
 def _counts(schema: Schema, known: Sequence[Json], *, step: int) -> Iterator[Pair]:
     """Lists of as many items, made by doubling any one of the sample's, or the last taken away."""
     count = schema.get("maxItems" if step > 0 else "minItems", 0)
+    if count > _MOST_ITEMS:
+        return
     lists = [items for items in known if isinstance(items, list) and items]
     for items in (*lists, *([value] for value in _values(schema.get("items", {})))):
         for index in range(len(items)):

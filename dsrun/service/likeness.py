@@ -22,6 +22,7 @@ from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import Fault, linear
 
 _LIKE = "like"
+_AMOUNT = "amount"
 _OVERRIDES = ("price", "limits")
 
 Schemas = Mapping[str, Json]
@@ -91,6 +92,9 @@ def _model(family: Mapping[str, Json], content: Mapping[str, Json], name: str) -
         del rules["recovery"]["model_name"]
     for key in _OVERRIDES:
         rules[key] = laid_over(rules[key], about.get(key, {}))
+    items = rules["price"]["items"]
+    if _AMOUNT in rules["price"] and len(items) == 1:
+        items[0][_AMOUNT] = rules["price"].pop(_AMOUNT)
     return own
 
 
@@ -100,4 +104,8 @@ def _override_faults(own: Mapping[str, Json], path: tuple[str, ...]) -> Iterator
     faults = [Fault(problem.path, problem.message) for problem in frame.problems(own)]
     for fault in faults or (*unrunnable(own), *disagreements(own)):
         if fault.path[1:2] in [(key,) for key in _OVERRIDES]:
-            yield Fault((*path, *fault.path[1:]), fault.message)
+            is_short = fault.path[2:] == ("items", 0, _AMOUNT)
+            yield Fault(
+                (*path, *(fault.path[1:2] + fault.path[4:] if is_short else fault.path[1:])),
+                fault.message,
+            )

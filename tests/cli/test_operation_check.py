@@ -78,6 +78,23 @@ def no_bill(schema):
     sample_of(schema)["answer"]["usage"] = {}
 
 
+def bill_in_words(schema):
+    sample_of(schema)["answer"]["usage"]["image_count"] = "two"
+
+
+def bill_of_more(schema):
+    sample_of(schema)["answer"]["usage"]["image_count"] = 7
+
+
+def bill_of_less(schema):
+    sample_of(schema)["answer"]["usage"]["image_count"] = 1
+
+
+def size_of_what(schema):
+    size = schema["properties"]["parameters"]["properties"]["size"]
+    size |= {"x-size": {"pixels": 5}}
+
+
 def no_echo(schema):
     del sample_of(schema)["absent"]
 
@@ -98,9 +115,13 @@ def absent_and_there(schema):
         (failed, "x-dsrun.sample.answer", "failed (DataInspectionFailed: no)"),
         (running, "x-dsrun.sample.answer", "read as running"),
         (refused, "x-dsrun.sample.answer", "no answer with a result"),
-        (no_results, "x-dsrun.sample.answer", "holds none of the artifacts"),
+        (no_results, "x-dsrun.artifacts[0]", "the sample answer holds no image"),
         (half_failed, "x-dsrun.sample.answer", "InternalError.Timeout"),
         (no_bill, "x-dsrun.price.", '"/usage/image_count", where the sample answer has nothing'),
+        (bill_in_words, "x-dsrun.price.items[0].billed", "bills no number there"),
+        (bill_of_more, "x-dsrun.price.items", "bills 7 x image"),
+        (bill_of_less, "x-dsrun.price.items", "its answer bills 0.16 CNY"),
+        (size_of_what, "size.x-size", "two numbers above 0"),
         (no_echo, "x-dsrun.recovery.confirm", "orig_prompt"),
         (absent_for_nothing, "x-dsrun.sample.absent", "which the file does not look at"),
         (absent_and_there, "x-dsrun.sample.absent", "which the sample answer has"),
