@@ -30,7 +30,7 @@ ASYNC_HEADER = "X-DashScope-Async"
 async def serve_service(call: Call) -> web.Response:
     """POST to any path under /services, or to that of an operation file."""
     world = call.world
-    body = _without_slip(await call.read_json())
+    body = await call.read_json()
     operation = world.catalog.find(call.request.path.rstrip("/"), body)
     rules = operation.rules_for(body)
     _check_headers(call.request, operation, rules)
@@ -68,14 +68,6 @@ def _limits_of(operation: Operation, rules: Rules, key_id: str) -> Rules:
     if "group" in limits:
         limits["group"] = f"{owner}group {limits['group']}"
     return limits
-
-
-def _without_slip(body: dict[str, Any]) -> dict[str, Any]:
-    """The official package leaves an option of its own call among the parameters."""
-    parameters = body.get("parameters")
-    if isinstance(parameters, dict) and "is_async" in parameters:
-        return {**body, "parameters": {k: v for k, v in parameters.items() if k != "is_async"}}
-    return body
 
 
 def _charge(world: World, operation: Operation, body: Mapping[str, Any], limits: Rules) -> None:
