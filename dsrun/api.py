@@ -47,6 +47,7 @@ class ResultFile:
     duration_s: float | None = None
     width: int | None = None
     height: int | None = None
+    name: str = ""  # of its kind, where it is not the operation's main one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.opening import find_run_dir
-from dsrun.session.summary import model_lines, unknown_lines
+from dsrun.session.summary import model_lines, repeated_lines, unknown_lines
 from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
 
@@ -44,6 +44,7 @@ def run(
 def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, Any]:
     counts, last = totals.counts(view), view.last_run()
     emulated = is_emulated(run_dir)
+    repeats, repeats_cost = totals.repeated(view)
     return {
         "directory": str(run_dir),
         "emulated": emulated,
@@ -52,6 +53,10 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
         "cost": first_as_json(() if emulated else totals.spent(view)),
         "by_model": _by_model(view, emulated=emulated),
         "may_be_paid": first_as_json(() if emulated else totals.in_doubt(view)),
+        "repeated": {
+            "creates": repeats,
+            "at_most": first_as_json(() if emulated else repeats_cost),
+        },
         "started_at": last and last.started_at,
         "ended_at": last and last.ended_at,
         "exit_code": last and last.exit_code,
@@ -78,7 +83,7 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
         answer(line)
     for code, message, number in totals.errors(view, 10):
         answer(f"  {number} x {code}: {message}")
-    for line in unknown_lines(view):
+    for line in (*unknown_lines(view), *repeated_lines(view)):
         answer(line)
     if last:
         answer(f"last run: started {last.started_at}{_end_of(last, run_dir, running=running)}")

@@ -77,10 +77,12 @@ class OpenJob:
     body: bytes
     status: JobStatus
     task_id: str | None
+    answer: str | None = None  # the text of the answer to a create that made no task
     submitted_at: str | None
     request_id: str | None = None
     lost_at: str | None = None  # when the create's answer was given up
     attempts: int
+    repeats: int = 0  # creates whose answers were lost, and which were sent again
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
     part: "Part | None" = None  # the part of a partial job that is asked for again
     whole: bytes | None = None  # the job's own request, where `body` asks for a part
@@ -92,13 +94,19 @@ class OpenJob:
 
 
 class SentElsewhere(NamedTuple):
-    """A create that another run directory sent; it has a `task_id` where it was answered."""
+    """A create that another run directory sent; answered, it has a `task_id` or an `answer`."""
 
     job_id: str
     task_id: str | None
     request_id: str | None
     submitted_at: str
     lost_at: str | None
+    repeats: int = 0
+    answer: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        return self.task_id is not None or self.answer is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +122,8 @@ class JobError:
 class Artifact:
     """One file of a job; `path` is relative to the run directory, `size` in bytes.
 
+    `name` is that of its kind, empty for the main one, and `index` its place in that kind.
+
     `source_sha256` is that of the bytes as the service sent them, before metadata was added.
     """
 
@@ -128,6 +138,7 @@ class Artifact:
     duration_s: float | None = None
     width: int | None = None
     height: int | None = None
+    name: str = ""
 
 
 LOST_ROW = "LedgerDamaged"  # error code of a job whose row of a damaged ledger is unreadable

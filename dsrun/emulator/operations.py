@@ -118,7 +118,7 @@ class Catalog:
             return next((one for one in here if one.allows(body)), (here or rivals[-1:])[0])
         if model is None:
             raise _missing("Model")
-        if path not in self.paths or model in self._models:
+        if path not in self.paths or (isinstance(model, str) and model in self._models):
             raise invalid_parameter("url error, please check url!")
         raise invalid_parameter("Model not exist.")
 

@@ -25,7 +25,7 @@ from dsrun.engine.control import Left, RunControl
 from dsrun.engine.counters import OpenTasks, TokenWindow
 from dsrun.engine.places import come_back, step_aside
 from dsrun.service.classify import Decision, Verdict
-from dsrun.service.operation import Operation
+from dsrun.service.operation import Operation, Repeat
 from dsrun.service.request import tokens_bound
 
 PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
@@ -255,10 +255,11 @@ class Lane:
     def begin_doubt(self) -> None:
         """A create is lost. While too many are, no other is sent until one of them is settled.
 
-        The next create waits a little, so that the times of the two tell them apart.
+        The next create waits a little, so that the times of the two tell them apart in a list.
         """
         self._doubts += 1
-        self.limiter.pause(_APART_S)
+        if not isinstance(self.operation.recovery, Repeat):
+            self.limiter.pause(_APART_S)
 
     def end_doubt(self) -> None:
         self._doubts -= 1

@@ -64,7 +64,8 @@ FORMS: Mapping[str, Mapping[str, str]] = {
         **_count(
             "position", "idx", "replica", "attempts", "wanted", "units", "units_before", "planned"
         ),
-        **_json("request", "matrix", "stems", "output"),
+        **_count("repeats"),
+        **_json("request", "matrix", "stems", "output", "answer"),
         **_moment("submitted_at", "ended_at", "lost_at"),
         "status": f"status IN ({_STATUSES})",
         "unit_price": "unit_price GLOB '[0-9]*' AND unit_price NOT GLOB '*[^0-9.E+-]*'",
@@ -75,6 +76,7 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     "artifact": {
         **_sha256("job_id", "sha256", "source_sha256"),
         **_count("idx", "size", "duration_s", "width", "height"),
+        "name": "name NOT GLOB '*[^a-z0-9]*'",
     },
     "twin": {**_sha256("job_id"), **_json("matrix", "stems"), **_count("idx")},
     "upload": {**_sha256("sha256"), **_moment("uploaded_at")},

@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.schema import VERSION, planned_of, unit_columns
+from dsrun.ledger.schema import SINCE_REPEATS, VERSION, planned_of, unit_columns
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -79,6 +79,7 @@ class LedgerReader:
         self._has_chosen = False
         self._not_held = ""
         self._not_barred = ""
+        self.repeats = "0"  # SQL: creates of a job that were sent again; a migrated ledger has them
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
@@ -98,6 +99,7 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        self.repeats = "job.repeats" if version >= SINCE_REPEATS else "0"
         has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
         self.units = unit_columns(has_planned=bool(has_planned))
         if not version:
@@ -292,6 +294,16 @@ class LedgerReader:
             )
         ]
 
+    def answered(self) -> list[tuple[str, str]]:
+        """Job and answer where the answer is known and its files are not all there."""
+        return [
+            tuple(row)
+            for row in self.rows(
+                "SELECT job_id, answer FROM job WHERE status = 'submitted' "
+                "AND answer IS NOT NULL ORDER BY position"
+            )
+        ]
+
     def pending_names(self) -> Iterator[list[tuple[str, str, tuple[str, ...]]]]:
         """Job id, operation and the names of the files of the pending jobs, page by page.
 
@@ -315,26 +327,11 @@ class LedgerReader:
             last = rows[-1]["position"]
 
     @checked
-    def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
-        """Jobs whose answer is recorded and whose file may not be, with their output and units."""
-        rows = self.rows(
-            "SELECT * FROM job WHERE status = 'submitting' AND (units > 0 OR output IS NOT NULL)"
-        )
-        return [
-            (
-                self._open_job(row, has_twins=True),
-                None if row["output"] is None else orjson.loads(row["output"]),
-                row["units"],
-            )
-            for row in rows
-        ]
-
-    @checked
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Job id, operation and the indexes that have not come, of every partial job."""
         rows = self.rows(
             "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "  # noqa: S608
-            "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
+            "FROM artifact WHERE artifact.job_id = job.job_id AND name = '') AS made "
             f"FROM {self.jobs} WHERE status = 'partial' ORDER BY position"
         )
         return [
@@ -353,7 +350,7 @@ class LedgerReader:
         )
         return [row["job_id"] for row in rows]
 
-    def can_be_fetched(self, job_id: str, *, since: str) -> bool:
+    def can_be_asked(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""
         return bool(
             self.row(
@@ -362,6 +359,14 @@ class LedgerReader:
                 (job_id, since),
             )
         )
+
+    def can_be_fetched(self, job_id: str, *, since: str, now: str) -> bool:
+        """Whether the job has such a task, or an answer whose addresses live."""
+        sql = (
+            "SELECT 1 FROM job WHERE job_id = ? AND json_extract(answer, '$.until') > ? "
+            "AND part_first IS NULL"
+        )
+        return self.can_be_asked(job_id, since=since) or bool(self.row(sql, (job_id, now)))
 
     def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
         """Every job in plan order, with its artifacts and its twins."""
@@ -373,10 +378,11 @@ class LedgerReader:
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, int, str, str]]:
-        """Job id, index, path and SHA-256 of every artifact, in plan order of the jobs."""
+    def artifacts(self) -> Iterator[tuple[str, tuple[str, int], str, str]]:
+        """Job id, name of the kind and index, path, SHA-256 of every artifact, in plan order."""
         for row in self._artifact_rows():
-            yield row["job_id"], row["idx"], path_below(row["path"]), row["sha256"]
+            place = (row["name"], row["idx"])
+            yield row["job_id"], place, path_below(row["path"]), row["sha256"]
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every artifact, in plan order of the jobs; a path may lead out."""
@@ -437,10 +443,12 @@ class LedgerReader:
             body=row["request"].encode(),
             status=JobStatus(row["status"]),
             task_id=row["task_id"],
+            answer=row["answer"],
             submitted_at=row["submitted_at"],
             request_id=row["request_id"],
             lost_at=row["lost_at"],
             attempts=row["attempts"],
+            repeats=row["repeats"] if "repeats" in row.keys() else 0,  # noqa: SIM118  # no mapping
             stems=tuple(dict.fromkeys(stems)),
             part=None if row["part_first"] is None else self._part(row),
             run_id=row["run_id"],
@@ -455,7 +463,8 @@ class LedgerReader:
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 
     def _made(self, job_id: str) -> set[int]:
-        made = self.rows("SELECT idx FROM artifact WHERE job_id = ?", (job_id,))
+        """The places of the job's main artifacts that are there."""
+        made = self.rows("SELECT idx FROM artifact WHERE job_id = ? AND name = ''", (job_id,))
         return {item[0] for item in made}
 
 

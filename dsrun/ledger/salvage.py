@@ -79,7 +79,8 @@ def whole_jobs(path: Path) -> set[str]:
     with closing(connect(path)) as db:
         rows = db.execute(
             "SELECT job_id FROM job WHERE status <> 'succeeded' OR wanted <= "
-            "(SELECT count(DISTINCT idx) FROM artifact WHERE artifact.job_id = job.job_id)"
+            "(SELECT count(DISTINCT idx) FROM artifact WHERE artifact.job_id = job.job_id "
+            "AND name = '')"
         )
         return {row["job_id"] for row in rows}
 
@@ -90,6 +91,7 @@ class Known:
 
     status: JobStatus
     task_id: str | None = None
+    answer: str | None = None
     request_id: str | None = None
     submitted_at: str | None = None
     ended_at: str | None = None
@@ -148,12 +150,13 @@ class Restoring:
     def fill_in(self, job: OpenJob, known: Known) -> None:
         output = None if known.output is None else json_text(known.output)
         self._db.execute(
-            "UPDATE job SET status = ?, task_id = ?, request_id = ?, submitted_at = ?, "
+            "UPDATE job SET status = ?, task_id = ?, answer = ?, request_id = ?, submitted_at = ?, "
             "ended_at = ?, output = ?, error_code = ?, error_message = ?, error_class = ?, "
             "units = ?, units_before = 0, attempts = ?, cached = ? WHERE job_id = ?",
             (
-                known.status, known.task_id, known.request_id, known.submitted_at, known.ended_at,
-                output, *known.error, known.units, known.attempts, known.cached, job.job_id,
+                known.status, known.task_id, known.answer, known.request_id, known.submitted_at,
+                known.ended_at, output, *known.error, known.units, known.attempts, known.cached,
+                job.job_id,
             ),
         )  # fmt: skip
         self._db.execute("DELETE FROM artifact WHERE job_id = ?", (job.job_id,))

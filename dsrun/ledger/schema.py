@@ -53,7 +53,8 @@ FIRST_COUNTED = 7  # the first version that counts its facts
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
     SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
-        (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
+        (SELECT path FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY name, path LIMIT 1) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
         (SELECT duration_s FROM artifact WHERE artifact.job_id = job.job_id
             ORDER BY path LIMIT 1) AS file_duration_s,
@@ -64,7 +65,7 @@ _RESULTS = """
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
             'media_type', media_type, 'index', artifact.idx, 'seed', seed,
             'source_sha256', source_sha256, 'duration_s', duration_s, 'width', width,
-            'height', height))
+            'height', height, 'name', name))
             FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
         output,
         CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
@@ -82,6 +83,9 @@ _SPEND = """
     FROM job WHERE units + units_before > 0
     GROUP BY substr(coalesce(ended_at, submitted_at), 1, 10), step, operation, currency
 """
+
+# Creates whose answers were lost, and which were sent again: each may be paid.
+_REPEATS = "ALTER TABLE job ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;"
 
 MIGRATIONS = (
     """
@@ -205,6 +209,21 @@ MIGRATIONS = (
     ALTER TABLE artifact ADD COLUMN height INTEGER;
     CREATE VIEW results AS {_RESULTS};
     """,
+    _REPEATS,
+    # `answer`: of a create that made no task, until its files are there and as long as they can be
+    # fetched again. What an older dsrun had read of an answer was in `output` and `units`.
+    f"""
+    ALTER TABLE job ADD COLUMN answer TEXT;
+    ALTER TABLE artifact ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    UPDATE job SET status = 'submitted', units = 0, answer = json_object(
+        'at', submitted_at, 'until', submitted_at, 'whole', json('false'), 'files', json('true'),
+        'results', json('[["unkept", null, null, 0, 0]]'), 'output', json(output),
+        'billed', units, 'failure', NULL, 'request_id', coalesce(request_id, ''))
+        WHERE status = 'submitting' AND submitted_at IS NOT NULL
+        AND (units > 0 OR output IS NOT NULL);
+    DROP VIEW results;
+    CREATE VIEW results AS {_RESULTS};
+    """,  # noqa: S608
     # `planned`: what a job was to cost, in units of its unit_price; NULL: one for each artifact.
     f"""
     ALTER TABLE job ADD COLUMN planned INTEGER;
@@ -221,6 +240,8 @@ _SINCE_SOURCES = 5
 _SINCE_FACTS = 8  # artifacts have the columns of _FACTS
 _FACTS = ("duration_s", "width", "height")
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
+SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
+SINCE_ANSWERS = SINCE_REPEATS + 1  # jobs keep the answers of creates that make no task
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
@@ -240,6 +261,10 @@ def results_view(version: int) -> str:
         for name in _FACTS:
             view = view.replace(f"'{name}', {name}", f"'{name}', NULL")
             view = view.replace(f"(SELECT {name} FROM", "(SELECT NULL FROM")
+    if version < SINCE_ANSWERS:
+        view = view.replace("'name', name", "'name', ''").replace(
+            "ORDER BY name, path", "ORDER BY path"
+        )
     if version < _SINCE_SOURCES:
         view = view.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
     return view

@@ -9,6 +9,8 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, checked, names_of
 
+_DOUBTFUL = "('submitting', 'unknown')"
+
 
 class StepTotal(NamedTuple):
     """A step as the ledger has it: its open jobs, those of each operation, and what it has cost."""
@@ -95,7 +97,7 @@ def cached_count(reader: LedgerReader) -> int:
 
 def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -> int:
     """How many jobs were sent and are not settled; `unknown` ones only after `since`."""
-    some = "AND task_id IS NOT NULL" if only_tasks else ""
+    some = "AND coalesce(task_id, answer) IS NOT NULL" if only_tasks else ""
     return int(
         reader.row(
             "SELECT count(*) FROM job WHERE (status IN ('submitting', 'submitted') "  # noqa: S608
@@ -118,12 +120,27 @@ def spent(reader: LedgerReader, *, operation: str | None = None) -> list[Money]:
 
 @checked
 def in_doubt(reader: LedgerReader) -> list[Money]:
-    """What jobs would cost that may have been accepted and paid, by currency."""
+    """What creates would cost that may have been accepted and paid, by currency."""
     rows = reader.rows(
-        f"SELECT currency, unit_price, sum({reader.units.planned}) FROM job "  # noqa: S608
-        "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
+        "SELECT currency, unit_price, "  # noqa: S608  # ours
+        f"sum({reader.units.planned} * ((status IN {_DOUBTFUL}) + {reader.repeats})) FROM job "
+        f"WHERE status IN {_DOUBTFUL} OR {reader.repeats} > 0 GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
+
+
+@checked
+def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
+    """How many creates were sent again after their answers were lost, and what the lost ones cost.
+
+    They cost that at most: nobody can tell which of them were accepted.
+    """
+    rows = reader.rows(
+        f"SELECT currency, unit_price, sum({reader.units.planned} * {reader.repeats}), "  # noqa: S608  # ours
+        f"sum({reader.repeats}) FROM job "
+        f"WHERE {reader.repeats} > 0 GROUP BY currency, unit_price"
+    )
+    return sum(row[3] for row in rows), sum_rows(row[:3] for row in rows)
 
 
 @checked
@@ -132,7 +149,8 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
     paid = under_way = Decimal(0)
     for price, units, wanted in reader.rows(
         f"SELECT unit_price, sum({reader.units.paid}), "  # noqa: S608
-        f"sum(iif(status IN ('submitting', 'submitted', 'unknown'), {reader.units.planned}, 0)) "
+        f"sum({reader.units.planned} * "
+        f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) "
         "FROM job WHERE currency = ? GROUP BY unit_price",
         (currency,),
     ):

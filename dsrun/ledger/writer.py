@@ -21,11 +21,13 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
+from dsrun.service.kept_answer import addresses_of
 from dsrun.service.price import Price, common_grain
 
 _PAGE = 500
 _REOPEN = (
-    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "  # noqa: S608  # ours
+    "UPDATE job SET status = 'pending', task_id = NULL, answer = NULL, "  # noqa: S608  # ours
+    "request_id = NULL, "
     f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
     "error_class = NULL, ended_at = NULL"
 )
@@ -35,7 +37,7 @@ _ABANDON = (
     "INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_message, request_id) "
     "SELECT coalesce(run_id, (SELECT max(run_id) FROM run)), job_id, 'create', submitted_at, "
     "'abandoned', lost_at, request_id FROM job WHERE status IN ('submitting', 'unknown') "
-    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
+    "AND task_id IS NULL AND answer IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
 )
 _REPRICE = (
     "UPDATE job SET planned = new.value ->> 1, unit_price = new.value ->> 2, "  # noqa: S608  # ours
@@ -84,12 +86,15 @@ class Ledger:
         return self._commits.lost()
 
     def unrecorded(self) -> list[str]:
-        """Tasks that were accepted and could not be recorded, in words."""
-        return list(map(_task_words, self._commits.unrecorded))
+        """Tasks and answers that could not be recorded, in words."""
+        words = {Kind.TASK: _task_words, Kind.ANSWER: _answer_words}
+        rows = self._commits.unrecorded
+        return [words[row.kind]((row.values[0], row.values[1])) for row in rows]
 
     def under_way(self) -> str:
         """The tasks that are paid and have not ended, for a user who may lose this ledger."""
-        tasks = [*map(_task_words, self.view.tasks()), *self.unrecorded()]
+        answers = map(_answer_words, self.view.answered())
+        tasks = [*map(_task_words, self.view.tasks()), *answers, *self.unrecorded()]
         if not tasks:
             return "No task is under way."
         return f"Under way at the service, which keeps results for a day: {', '.join(tasks)}."
@@ -105,9 +110,10 @@ class Ledger:
                 (at, version, endpoint, host, pid),
             ),
             Statement(
-                "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "
-                "ended_at = NULL WHERE status = 'unknown' AND submitted_at > ?",
-                (live_since,),
+                "UPDATE job SET status = iif(coalesce(task_id, answer) IS NULL, 'submitting', "
+                "'submitted'), ended_at = NULL WHERE status = 'unknown' AND iif(answer IS NULL, "
+                "submitted_at > ?, json_extract(answer, '$.until') > ?)",
+                (live_since, at),
             ),
         )
         self.run_id = self.view.last_run_id()
@@ -200,22 +206,31 @@ class Ledger:
     async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
         """Take over creates of the same jobs that other run directories have sent.
 
-        Anybody can ask for a task, so a task known there ends a doubt here; a create in doubt there
-        is in doubt here too.
+        Anybody can ask for a task, and fetch what an answer names, so what is known there ends a
+        doubt here; a create in doubt there is in doubt here too.
         """
         for job in jobs:
             await self._write(
                 Statement(
                     f"{_ABANDON} AND job_id = ? AND part_first IS NULL AND ? IS NOT NULL",
-                    (job.job_id, job.task_id),
+                    (job.job_id, job.task_id or job.answer),
                 ),
                 Statement(
-                    "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
-                    "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
-                    "run_id = NULL "
-                    "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' "
-                    "OR (status = 'submitting' AND output IS NULL AND ?1 IS NOT NULL))",
-                    (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
+                    "UPDATE job SET status = iif(coalesce(?1, ?7) IS NULL, 'submitting', "
+                    "'submitted'), task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
+                    "run_id = NULL, answer = ?7, repeats = max(repeats, ?6), "
+                    "output = coalesce(json_extract(?7, '$.output'), output) "
+                    "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' OR (status = "
+                    "'submitting' AND output IS NULL AND coalesce(?1, ?7) IS NOT NULL))",
+                    (
+                        job.task_id,
+                        job.request_id,
+                        job.submitted_at,
+                        job.lost_at,
+                        job.job_id,
+                        job.repeats,
+                        job.answer,
+                    ),
                 ),
                 Statement(
                     "INSERT INTO attempt (run_id, job_id, phase, at, outcome, task_id, request_id) "
@@ -279,12 +294,23 @@ class Ledger:
         await self._write(Statement(f"{_REOPEN} WHERE job_id = ?", (job.job_id,)))
 
     async def record_answer(
-        self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
+        self,
+        job: OpenJob,
+        *,
+        answer: str,
+        output: Mapping[str, Json] | None,
+        request_id: str | None,
+        at: str,
     ) -> None:
-        """What a `sync` operation made and billed, before its file is written."""
+        """Right after a create was answered with its results, before they are fetched.
+
+        From then on the answer is to the job what a task id is to others.
+        """
         named = None if output is None else json_text(dict(output))
-        units = await self._in_row(job, units)
-        await self._write(Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
+        await self._write(
+            Row(Kind.ANSWER, (job.job_id, answer, named, request_id)),
+            self._attempt(job, "create", at, "accepted", request_id=request_id),
+        )
 
     async def record_refusal(
         self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
@@ -296,6 +322,13 @@ class Ledger:
         await self._write(
             Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
             self._attempt(job, "create", at, "refused", code=code, message=message),
+        )
+
+    async def record_repeat(self, job: OpenJob, *, at: str) -> None:
+        """A create whose answer is lost is sent again; it stays possible that it was paid."""
+        await self._write(
+            Row(Kind.REPEAT, (job.job_id,)),
+            self._attempt(job, "create", at, "repeated"),
         )
 
     async def record_abandoned(self, job: OpenJob) -> None:
@@ -409,6 +442,11 @@ def _told(result: JobResult) -> str | None:
 
 def _task_words(pair: tuple[str, str]) -> str:
     return f"job {pair[0][:12]} is task {pair[1]}"
+
+
+def _answer_words(pair: tuple[str, str]) -> str:
+    named = ", ".join(addresses_of(pair[1])) or "files in the answer itself"
+    return f"job {pair[0][:12]} was answered with {named}"
 
 
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from dsrun.common.models import Json
@@ -11,6 +12,7 @@ from dsrun.service.operation import Limits
 T = TypeVar("T")
 
 
+_REPEAT_BELOW = Money(amount=Decimal("0.05"), currency="CNY")
 _POLL_RATE = Rate(requests=15, per_s=1.0)  # the account has 20; others may need some
 
 
@@ -31,6 +33,7 @@ class Execution:
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
+    repeat_below: Money = _REPEAT_BELOW  # no create of another currency is repeated
     prices: Mapping[str, Json] = field(default_factory=dict)  # of the account, by model
 
     def limits_of(self, model: str, published: Limits) -> Limits:
@@ -75,6 +78,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "max_cost": _maybe(parse_money, section.get("max_cost")),
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),
+        "repeat_below": _maybe(parse_money, section.get("repeat_below")),
         "prices": section.get("prices"),
     }
     return Execution(**{key: value for key, value in settings.items() if value is not None})

@@ -287,7 +287,7 @@ class CompiledStep:
         if self._filename is None:
             index = variables["job"]["index"]
             stem = f"{index:05d}-{job_id[:8]}"
-            if main.count is None:
+            if main.count is None and count == 1:
                 return (stem,)
             return tuple(f"{stem}-{i}" for i in range(count))
         variables["job"] = {**variables["job"], "id": job_id}

@@ -9,6 +9,7 @@ from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath
+from dsrun.manifest.execution import Execution
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
@@ -82,7 +83,10 @@ class Plan:
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct, seeded = 0, self._with_seeds()
-        with PlanIndex() as index, closing(SeedIndex()) as seeds:
+        with (
+            PlanIndex(endings=self._endings()) as index,
+            closing(SeedIndex()) as seeds,
+        ):
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
                 news = index.add(batch)
                 if seeded:
@@ -102,6 +106,11 @@ class Plan:
         if problems:
             raise ManifestError(problems)
         return distinct
+
+    def _endings(self) -> dict[str, tuple[str, ...]]:
+        """What the names of further kinds of files end with, by operation."""
+        kinds = ((name, self.catalog[name].artifacts[1:]) for name in self.catalog.names)
+        return {name: tuple(f"-{kind.name}" for kind in more) for name, more in kinds if more}
 
     def _valid_jobs(self, findings: Findings, notes: Findings) -> Iterator[Job]:
         """The valid jobs; what is wrong with the other rows, and what to warn of, is noted."""
@@ -346,11 +355,12 @@ def _price_problems(manifest: Manifest, faults: Iterable[Fault]) -> Iterator[Pro
 
 
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
-    """A limit in another currency than the prices would never be reached."""
+    """A limit in another currency than the prices would never be reached, or always."""
     currencies = sorted({one.price.currency for one in called(manifest, catalog)})
-    for name in ("max_cost", "confirm_above"):
+    for name in ("max_cost", "confirm_above", "repeat_below"):
         money = getattr(manifest.execution, name)
-        if money is not None and currencies and currencies != [money.currency]:
+        is_own = money != getattr(Execution(), name)
+        if is_own and currencies and currencies != [money.currency]:
             yield manifest.document.problem(
                 ("execution", name),
                 f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",

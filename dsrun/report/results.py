@@ -75,6 +75,7 @@ def _artifact(item: Row) -> dict[str, Json]:
         "sha256": item["sha256"],
         "size": item["size"],
         "media_type": item["media_type"],
+        "name": item["name"] if "name" in item.keys() else "",  # noqa: SIM118  # as above
         "index": item["idx"],
         "seed": item["seed"],
         "source_sha256": item[source],

@@ -1,6 +1,6 @@
 """Whether the parts of an operation file agree: its `x-dsrun` with its schema, and with itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dsrun.common.json_schema import SchemaValidator
@@ -15,14 +15,17 @@ from dsrun.service.tables import is_table, leaves_of
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
-_RECOVERY = {"task-list": "task", "voice-list": "sync"}
+_RECOVERY = {"task-list": "task", "made-list": "sync", "repeat": "sync"}
 _RECOVERY_NEEDS = {
     "task-list": (),
-    "voice-list": (
-        "body", "page", "page_size", "items", "total", "match", "holds", "made_at", "outputs",
-        "lost",
-    ),
-}  # fmt: skip
+    "made-list": ("body", "page", "page_size", "items", "made_at", "outputs"),
+    "repeat": ("times",),
+}
+_RECOVERY_KEYS = {
+    "task-list": ("model_name", "confirm", "size"),
+    "made-list": (*_RECOVERY_NEEDS["made-list"], "total", "match", "holds", "filter", "lost"),
+    "repeat": ("times",),
+}
 
 
 class _Place(NamedTuple):
@@ -41,13 +44,14 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     if not faults:
         for number, fill in enumerate(about["fill"]):
             yield from _fill_faults(fill, ("x-dsrun", "fill", number), schema)
+    yield from _kind_faults(about["artifacts"])
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"])
     yield from uncovered(schema)
     yield from limit_faults(about["limits"], about["protocol"])
     yield from _upload_faults(about.get("uploads"))
-    yield from _recovery_faults(about.get("recovery"), about["protocol"])
+    yield from _recovery_faults(about.get("recovery"), about["protocol"], schema)
 
 
 def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
@@ -58,10 +62,10 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         yield from _named(fill, path, span="integer")
     for number, rule in enumerate(about.get("languages", ())):
         yield from _named(rule, ("x-dsrun", "languages", number), at="string", named_by="string")
-    yield from _named(
-        about["artifacts"], ("x-dsrun", "artifacts"),
-        count="integer", seed="integer", asked="string", asked_rate="integer",
-    )  # fmt: skip
+    for number, kind in enumerate(about["artifacts"]):
+        path = ("x-dsrun", "artifacts", number)
+        yield from _named(kind, path, seed="integer", asked_format="string", asked_rate="integer")
+        yield from _asked(kind, path)
     for number, item in enumerate(about["price"]["items"]):
         yield from _measured(item["units"], ("x-dsrun", "price", "items", number, "units"))
     yield from _looked_up(about, ("x-dsrun",))
@@ -69,7 +73,7 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
     recovery = about.get("recovery", {})
     yield from _named(recovery, ("x-dsrun", "recovery"), size="string")
-    for key in ("confirm", "match", "holds"):
+    for key in ("confirm", "match", "holds", "filter"):
         for at in recovery.get(key, ()):
             yield _Place(("x-dsrun", "recovery", key, at), at)
 
@@ -103,6 +107,15 @@ def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_P
             yield _Place((*path, key), part[key], kind)
 
 
+def _asked(kind: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
+    """Where a request says how many results it asks for."""
+    asked: Json = kind.get("asked")
+    is_bound = isinstance(asked, Mapping) and "at" in asked
+    at = asked["at"] if isinstance(asked, Mapping) and is_bound else asked
+    if isinstance(at, str):
+        yield _Place((*path, "asked", "at") if is_bound else (*path, "asked"), at, "integer")
+
+
 def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
     """A pointer that no request can have, or that leads to a value of another type."""
     here: Json = schema
@@ -112,6 +125,8 @@ def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
             here = here["items"]
         elif step in known:
             here = known[step]
+        elif isinstance(here.get("items"), Mapping) and _is_item(step):
+            here = here["items"]
         elif _may_hold(here, step):
             return None  # a request may have it: nothing is known about it
         else:
@@ -133,9 +148,13 @@ def _may_hold(schema: Mapping[str, Json], step: str) -> bool:
     if kinds and _SCALARS.issuperset(kinds):
         return False
     if kinds == ["array"]:
-        return step == EACH or step.isdecimal()
+        return step == EACH or _is_item(step)
     is_closed = schema.get("additionalProperties") is False
     return not is_closed or "patternProperties" in schema
+
+
+def _is_item(step: str) -> bool:
+    return step == EACH or step.isdecimal()
 
 
 def _kinds(schema: Mapping[str, Json]) -> list[str]:
@@ -188,9 +207,59 @@ def _field(schema: Mapping[str, Json], at: str) -> Mapping[str, Json]:
     return here if isinstance(here, Mapping) else {}
 
 
+_CAPTION = ("each", "begin", "end", "text")
+_TEXTS = ("text", "json")  # what can stand in an answer as a value
+
+
+def _kind_faults(kinds: Sequence[Mapping[str, Json]]) -> Iterator[Fault]:
+    """The main kind is the first, and the only one without a name."""
+    names: list[str] = []
+    for number, kind in enumerate(kinds):
+        path, name = ("x-dsrun", "artifacts", number), kind.get("name", "")
+        if (name == "") is not (number == 0):
+            words = "the first kind is the main one, which has no name; every other one has a name"
+            yield Fault((*path, "name") if name else path, words)
+        elif name in names:
+            yield Fault((*path, "name"), f"found {show(name)} twice; allowed: a name of its own")
+        yield from _derived_faults(kind, path, names) if "of" in kind else _given_faults(kind, path)
+        names.append(name)
+
+
+def _given_faults(kind: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Of a kind that stands in the answer."""
+    if "at" not in kind:
+        yield Fault((*path, "at"), "missing; it says where the result stands in the answer")
+    if kind.get("as") == "value" and kind["media"] not in _TEXTS:
+        words = f"found value for {kind['media']}; allowed: url, base64; a value is a text or JSON"
+        yield Fault((*path, "as"), words)
+    if kind["media"] == "captions":
+        yield Fault((*path, "of"), "missing; captions are made of another kind's file")
+
+
+def _derived_faults(
+    kind: Mapping[str, Json], path: KeyPath, names: Sequence[str]
+) -> Iterator[Fault]:
+    """Of a kind that is made of the file of another one."""
+    if kind["of"] not in names:
+        allowed = ", ".join(map(show, names)) or "nothing here, since it is the main kind"
+        words = f"found {show(kind['of'])}; allowed: the name of a kind above: {allowed}"
+        yield Fault((*path, "of"), words)
+    if kind["media"] not in (*_TEXTS, "captions"):
+        words = f"found {kind['media']}; allowed where it is made of another: text, json, captions"
+        yield Fault((*path, "media"), words)
+    for key in _CAPTION if kind["media"] == "captions" else ("at",):
+        if key not in kind:
+            yield Fault((*path, key), f"missing; {kind['media']} made of another kind needs it")
+
+
+def _count_of(artifacts: Sequence[Mapping[str, Json]]) -> str | None:
+    """The place of a request that says how many results of the main kind it asks for."""
+    return next((place.at for place in _asked(artifacts[0], ())), None)
+
+
 def _count_faults(about: Mapping[str, Json], schema: Mapping[str, Json]) -> Iterator[Fault]:
     """A request without a count must not mean another number than the one that is planned."""
-    at = about["artifacts"].get("count")
+    at = _count_of(about["artifacts"])
     default = _field(schema, at).get("default", 1) if at else 1
     if default != 1 and at not in [fill["at"] for fill in about["fill"]]:
         words = f"has no value for {at}, where the service makes {default} when none is given"
@@ -248,25 +317,68 @@ def limit_faults(limits: Json, protocol: str) -> Iterator[Fault]:
 def _upload_faults(uploads: Json) -> Iterator[Fault]:
     for number, field in enumerate(uploads["fields"] if uploads else ()):
         path = ("x-dsrun", "uploads", "fields", number)
+        yield from _order_faults(field, path)
         known = extensions_of(field["media"])
         for index, name in enumerate(field["formats"]):
             if name not in known:
                 words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
                 yield Fault((*path, "formats", index), words)
-        if 0 < field.get("max_side", 0) < field.get("min_side", 0):
-            words = f"found {field['max_side']}; allowed: at least min_side, {field['min_side']}"
-            yield Fault((*path, "max_side"), words)
 
 
-def _recovery_faults(recovery: Json, protocol: str) -> Iterator[Fault]:
+def _order_faults(field: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Bounds that no file is within."""
+    for least, most in (("min_side", "max_side"), ("min_s", "max_s")):
+        if field.get(least) and field.get(most) and field[most] < field[least]:
+            words = f"found {field[most]}; allowed: at least {least}, {field[least]}"
+            yield Fault((*path, most), words)
+    for key in ("ratio", "fps"):
+        if field.get(key) and field[key][0] > field[key][1]:
+            yield Fault((*path, key), f"found {show(field[key])}; allowed: the smaller one first")
+
+
+def _recovery_faults(recovery: Json, protocol: str, schema: Mapping[str, Json]) -> Iterator[Fault]:
     if recovery is None:
         return
     by = recovery["by"]
+    path = ("x-dsrun", "recovery")
     if _RECOVERY[by] != protocol:
-        words = f"found {by} with the protocol {protocol}; it finds what {_RECOVERY[by]} makes"
-        yield Fault(("x-dsrun", "recovery", "by"), words)
+        words = f"found {by} with the protocol {protocol}; it is for what {_RECOVERY[by]} makes"
+        yield Fault((*path, "by"), words)
         return
     for key in _RECOVERY_NEEDS[by]:
         if key not in recovery:
-            words = f"missing; recovery by {by} needs it"
-            yield Fault(("x-dsrun", "recovery", key), words)
+            yield Fault((*path, key), f"missing; recovery by {by} needs it")
+    allowed = _RECOVERY_KEYS[by]
+    for key in recovery:
+        if key not in ("by", "$comment", *allowed):
+            words = f"recovery by {by} has no such key; allowed: {', '.join(allowed)}"
+            yield Fault((*path, key), words)
+    yield from _BY[by](recovery, path, schema)
+
+
+def _task_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Tasks are listed under the model of their request; under another, none is ours."""
+    model, named = _field(schema, "/model").get("const"), recovery.get("model_name")
+    if named is not None and isinstance(model, str) and named != model:
+        words = f"found {show(named)}; allowed: {show(model)}, the model of the request, or nothing"
+        yield Fault((*path, "model_name"), words)
+
+
+def _made_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, _: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Without a text of the request in it, any item could be this request's."""
+    if not recovery.get("match") and not recovery.get("holds"):
+        words = "needs match or holds; without either, nothing tells whose an item of the list is"
+        yield Fault(path, words)
+
+
+def _no_faults(
+    _recovery: Mapping[str, Json], _path: KeyPath, _schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    return iter(())
+
+
+_BY = {"task-list": _task_list_faults, "made-list": _made_list_faults, "repeat": _no_faults}

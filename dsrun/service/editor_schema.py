@@ -6,14 +6,14 @@ rendered and nothing is said; `dsrun validate` judges what comes out.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted
+from dsrun.common.pointer import KeyPath, dotted, fits
 from dsrun.service.catalog_words import fill_words, limits_of, price_words, rate_words
-from dsrun.service.operation import Fill, Operation
+from dsrun.service.operation import Fill, Operation, families_of
 from dsrun.service.short_form import ShortForm
 from dsrun.service.tables import Table
 
@@ -98,7 +98,9 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     one, several = step["properties"]["operation"]["anyOf"]
     one |= _choice(known)
     several["items"] |= _choice(known, families=False)
-    step["allOf"] = [*map(_branch, known), *_family_branches(known), *map(_listed, known)]
+    shared = families_of(known).keys()
+    branches = (_branch(each, is_shared=each.name in shared) for each in known)
+    step["allOf"] = [*branches, *_family_branches(known), *map(_listed, known)]
     for operation in known:
         for section in _sections(operation):
             whole = defs[_name(operation, section)] = _section(operation, section)
@@ -108,38 +110,37 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
 
 def _choice(operations: list[Operation], *, families: bool = True) -> Schema:
     """The names of a step's operation; in a list of them none stands for several models."""
-    words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
-    further = _families(operations) if families else {}
-    words += [f"{members[0].description} `model` says which." for members in further.values()]
+    words = {
+        item.name: f"{item.description} {price_words(item)}; {rate_words(item)}."
+        for item in operations
+    }
+    for name, members in families_of(operations).items() if families else ():
+        if name in words:
+            words[name] += " `model` may name another."
+        else:
+            words[name] = f"{members[0].description} `model` says which."
     return {
-        "enum": [*(item.name for item in operations), *further],
-        "enumDescriptions": words,
-        "markdownEnumDescriptions": words,
+        "enum": [*words],
+        "enumDescriptions": [*words.values()],
+        "markdownEnumDescriptions": [*words.values()],
     }
 
 
-def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """The operations of each file that serves several models, by the name of the file."""
-    families: dict[str, list[Operation]] = {}
-    for item in operations:
-        if item.family != item.name:
-            families.setdefault(item.family, []).append(item)
-    return dict(sorted(families.items()))
-
-
-def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
+def _family_branches(operations: Sequence[Operation]) -> Iterator[Schema]:
     """A step may name the file and say the model; then it is as if it named the model.
 
-    A template may give the model, row by row.
+    Where a model has the name of the file, it is meant when the step says none. A template may give
+    the model, row by row.
     """
-    for name, members in _families(operations).items():
+    models_by_name = {item.name for item in operations}
+    for name, members in families_of(operations).items():
         chosen = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
-        names = {"title": "a model", "enum": [item.name for item in members]}
+        is_model = name in models_by_name
+        known = dict.fromkeys([*([name] if is_model else []), *(item.name for item in members)])
+        names = {"title": "a model", "enum": [*known]}
         models = {"anyOf": [names, _COMPUTED], "defaultSnippets": [_MODEL_SNIPPET]}
-        yield {
-            "if": chosen,
-            "then": {"required": ["model"], "properties": {"model": models}},
-        }
+        then: Schema = {"properties": {"model": models}}
+        yield {"if": chosen, "then": then if is_model else {"required": ["model"], **then}}
         by_row = {"operation": {"const": name}, "model": _TEMPLATE}
         yield {
             "if": {"properties": by_row, "required": [*by_row]},
@@ -147,10 +148,11 @@ def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
         }
         for item in members:
             both = {"operation": {"const": name}, "model": {"const": item.name}}
-            yield {
-                "if": {"properties": both, "required": [*both]},
-                "then": _branch(item)["then"],
-            }
+            if item.name != name:
+                yield {
+                    "if": {"properties": both, "required": [*both]},
+                    "then": _branch(item)["then"],
+                }
 
 
 def _listed(operation: Operation) -> Schema:
@@ -160,7 +162,7 @@ def _listed(operation: Operation) -> Schema:
     return {"if": chosen, "then": _offered([operation])}
 
 
-def _offered(operations: list[Operation]) -> Schema:
+def _offered(operations: Iterable[Operation]) -> Schema:
     """The fields of operations of which a row calls one: shown, and judged when rows are known."""
     names: dict[str, list[Schema]] = {}
     for operation in operations:
@@ -178,8 +180,12 @@ def _fields(section: Schema) -> Schema:
     return {"properties": about}
 
 
-def _branch(operation: Operation) -> Schema:
-    chosen = {"properties": {"operation": {"const": operation.name}}, "required": ["operation"]}
+def _branch(operation: Operation, *, is_shared: bool = False) -> Schema:
+    """What a step of this operation has; `is_shared`: a file has its name, and `model` tells."""
+    named: Schema = {"operation": {"const": operation.name}}
+    if is_shared:
+        named["model"] = {"const": operation.name}  # or none
+    chosen = {"properties": named, "required": ["operation"]}
     sections = _sections(operation)
     then: Schema = {
         "properties": {name: {"$ref": f"#/$defs/{_name(operation, name)}"} for name in sections}
@@ -255,7 +261,7 @@ def _part(
         part |= {} if isinstance(fill.value, Table) else {"default": fill.value}
     part["markdownDescription"] = _hover(operation, at, schema, fill)
     is_upload = operation.uploads is not None and any(
-        field.at == at for field in operation.uploads.fields
+        fits(at, field.at) for field in operation.uploads.fields
     )
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS

@@ -2,27 +2,33 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, pointer, resolve, value_at
+from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, value_at
 from dsrun.common.units import Rate
+from dsrun.service.endpoint import ROOT
 from dsrun.service.operation import (
     ArtifactSpec,
+    Asked,
     Fill,
     LanguageRule,
     Limits,
     MadeList,
     Operation,
     Polling,
+    Recovery,
+    Repeat,
+    Success,
     TaskList,
     UploadField,
     Uploads,
 )
 from dsrun.service.price import EXACT, Measure, Price, PriceItem, measure_kind
 from dsrun.service.short_form import Part, ShortForm
-from dsrun.service.tables import parse_table
+from dsrun.service.tables import is_table, parse_table
 
 _ASYNC = ("X-DashScope-Async", "enable")
 _DAY_S = 86400.0
@@ -30,6 +36,10 @@ _MOST = 1_000_000
 _NEEDED = object()
 _LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
+_MOST_REPEATS = 10
+# Of every model, by the upload page: an address lives 48 h; 100 policies a second.
+_UPLOAD_HOURS = 40.0
+_POLICIES = 100
 _MOST_ZEROS = 9  # of the number of units that an amount is for
 _QUEUED_TASKS = 500  # of each model an account has no more waiting or running
 
@@ -46,10 +56,11 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         protocol=about["protocol"],
         method=endpoint["method"],
         path=endpoint["path"],
+        root=endpoint.get("root", ROOT),
         headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
-        artifacts=(_parse_artifacts(about["artifacts"]),),
+        artifacts=tuple(map(_parse_artifacts, about["artifacts"])),
         outputs=about["outputs"],
         price=parse_price(about["price"]),
         limits=parse_limits(about["limits"], protocol=about["protocol"]),
@@ -59,6 +70,8 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
         short=_parse_short(about.get("short")),
         note=about.get("note", ""),
+        also=tuple(about.get("also", ())),
+        success=_parse_success(about.get("success")),
     )
 
 
@@ -156,23 +169,42 @@ def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Lan
 
 
 def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
+    error = about.get("error")
     names = (
-        "list",
-        "url",
-        "error_code",
-        "error_message",
-        "base64",
-        "format",
-        "sample_rate",
-        "asked",
-        "asked_rate",
-    )
+        "each", "at", "format", "sample_rate", "asked_format", "asked_rate", "of", "begin", "end",
+        "text",
+    )  # fmt: skip
     return ArtifactSpec(
         media=about["media"],
-        count=pointer(about.get("count")),
+        name=about.get("name", ""),
+        given=about.get("as", "url"),
+        error=(error[0], error[1]) if error else None,
+        asked=_parse_asked(about.get("asked", 1)),
         seed=pointer(about.get("seed")),
         url_hours=_number_in(about, "url_hours", most=_MOST, default=24.0),
         **{name: about.get(name) for name in names},
+    )
+
+
+def _parse_asked(about: Json) -> Asked:
+    if is_table(about):
+        return Asked(number=parse_table(about, lambda leaf: _whole_in({"asked": leaf}, "asked")))
+    if isinstance(about, Mapping):
+        return replace(_parse_asked(about["at"]), at_most=bool(about.get("at_most", False)))
+    if isinstance(about, str):
+        return Asked(at=pointer(about))
+    return Asked(number=_whole_in({"asked": about}, "asked"))
+
+
+def _parse_success(about: Mapping[str, Json] | None) -> Success | None:
+    if about is None:
+        return None
+    return Success(
+        at=about["at"],
+        value=about["is"],
+        code=about.get("code"),
+        message=about.get("message"),
+        billed=about.get("billed", False),
     )
 
 
@@ -239,23 +271,31 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
 def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
     if about is None:
         return None
-    fields = (
-        UploadField(
-            at=pointer(item["at"]) or (),
-            media=item["media"],
-            formats=tuple(item["formats"]),
-            max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
-            min_side=_whole_in(item, "min_side", least=0, default=0),
-            max_side=_whole_in(item, "max_side", least=0, default=0),
-            max_ratio=_number_in(item, "max_ratio", least=1.0, most=_MOST, default=0.0),
-        )
-        for item in about["fields"]
-    )
     return Uploads(
-        fields=tuple(fields),
-        hours=_number_in(about, "hours", most=_MOST),
-        rate=_parse_rate(about),
-        lost=frozenset(about["lost"]),
+        fields=tuple(map(_parse_upload_field, about["fields"])),
+        hours=_number_in(about, "hours", most=_MOST, default=_UPLOAD_HOURS),
+        rate=Rate(
+            requests=_whole_in(about, "requests", default=_POLICIES),
+            per_s=_number_in(about, "per_s", most=_DAY_S, default=1.0),
+        ),
+        lost=frozenset(about.get("lost", ())),
+    )
+
+
+def _parse_upload_field(item: Mapping[str, Json]) -> UploadField:
+    return UploadField(
+        at=place_in_request(item["at"]),
+        media=item["media"],
+        formats=tuple(item["formats"]),
+        max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
+        when=tuple((key, tuple(words.split(" | "))) for key, words in item.get("when", {}).items()),
+        is_data=item.get("as") == "data",
+        min_side=_whole_in(item, "min_side", default=None),
+        max_side=_whole_in(item, "max_side", default=None),
+        ratio=_pair_in(item, "ratio"),
+        min_s=_number_in(item, "min_s", most=_DAY_S, default=None),
+        max_s=_number_in(item, "max_s", most=_DAY_S, default=None),
+        fps=_pair_in(item, "fps"),
     )
 
 
@@ -266,7 +306,7 @@ def _parse_short(about: Mapping[str, Json] | None) -> ShortForm | None:
         Part(key=item["key"], becomes=item["as"], is_many=item.get("many", False))
         for item in about["parts"]["from"]
     )
-    content = tuple(int(k) if k.isdigit() else k for k in pointer(about["parts"]["at"]) or ())
+    content = place_in_request(about["parts"]["at"])
     form = ShortForm(base=about["base"], content=content, parts=tuple(parts))
     if not isinstance(value_at({"input": form.base}, content), list):
         raise ValueError("short.parts.at names no list of short.base")  # noqa: TRY004  # bad data
@@ -277,19 +317,22 @@ def _model_of(schema: Mapping[str, Json]) -> str | None:
     return schema_at(schema, ("model",)).get("const")
 
 
-def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> TaskList | MadeList | None:
+def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> Recovery | None:
     if about is None:
         return None
     if about["by"] == "task-list":
-        return TaskList(
-            model_name=about.get("model_name", model),
-            confirm=about.get("confirm", {}),
-            size=about.get("size"),
-        )
-    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+        return TaskList(model_name=model, confirm=about.get("confirm", {}), size=about.get("size"))
+    if about["by"] == "repeat":
+        return Repeat(times=_whole_in(about, "times", most=_MOST_REPEATS))
+    names = ("body", "items", "made_at", "outputs")
     return MadeList(
         page=pointer(about["page"]) or (),
         page_size=pointer(about["page_size"]) or (),
+        total=about.get("total"),
+        match=about.get("match", {}),
+        holds=about.get("holds", {}),
+        filter=about.get("filter", {}),
+        lost=about.get("lost", ""),
         **{name: about[name] for name in names},
     )
 
@@ -308,6 +351,16 @@ def _number_in(
         range_ = "above 0" if least is None else f"from {least:g}"
         raise ValueError(f"{key}: found {value!r}; allowed: a number {range_} up to {most:g}")
     return value
+
+
+def _pair_in(about: Mapping[str, Json], key: str) -> tuple[float, float] | None:
+    """The least and the largest number at a key. Raises ValueError."""
+    if about.get(key) is None:
+        return None
+    low, high = (_number_in({key: number}, key, least=0.0, most=_MOST) for number in about[key])
+    if low > high:
+        raise ValueError(f"{key}: found {about[key]!r}; allowed: the smaller number first")
+    return low, high
 
 
 def _whole_in(

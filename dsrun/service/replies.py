@@ -4,19 +4,20 @@ Each `read_` function takes one HTTP answer. What a later step of a pipeline may
 `output`, and what a task repeats of its own request as `echoes`: the operation file names both.
 """
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from dsrun.common.messages import show
 from dsrun.common.models import JobError, Json
-from dsrun.common.pointer import resolve, resolve_each
+from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
 from dsrun.service.answer_json import cut, parse_answer
 from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
-from dsrun.service.operation import Operation, TaskList
+from dsrun.service.operation import Operation, Success, TaskList
+from dsrun.service.results import Missing, Result, holds_result, read_results
 
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
@@ -24,10 +25,7 @@ _NO_LIMIT = 2**62  # bytes
 _MOST_MB = 2**40
 _OK = 200  # a task's error comes with this status
 _FAR_REACHING = (Decision.STOP, Decision.MODEL)
-_NO_RESULT = "NoResult"
 _LONGEST_ID = 256  # characters; those of the service have 36
-_FASTEST_HZ = 1_000_000
-_WHITE = b" \t\r\n\v\f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,35 +41,6 @@ class HttpReply:
     through: str = ""
 
 
-class Address(NamedTuple):
-    """A result that waits at the file host."""
-
-    url: str
-
-
-class Content(NamedTuple):
-    """A result that came in the answer itself. `format` and `sample_rate` where it names them."""
-
-    data: bytes
-    format: str | None = None
-    sample_rate: int | None = None
-
-
-class Missing(NamedTuple):
-    """A result that the service has not made, and why."""
-
-    code: str
-    message: str
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the reason is in the service's own words."""
-        return self.code != _NO_RESULT
-
-
-Result = Address | Content | Missing
-
-
 class Accepted(NamedTuple):
     """A create that became a task."""
 
@@ -85,7 +54,10 @@ class Running(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A task that has succeeded, or a create that was answered with its result."""
+    """A task that has succeeded, or a create that was answered with its result.
+
+    `failure`: the answer itself says that it is none, and `billed` is what it costs all the same.
+    """
 
     results: tuple[Result, ...]
     output: Mapping[str, Json] | None = None  # what later steps may use
@@ -93,6 +65,12 @@ class Done:
     echoes: Mapping[str, Sequence[Json]]  # by pointer into the request, what the answer repeats
     request_id: str = ""
     took_s: float | None = None  # from acceptance to end by the service's own clock
+    failure: JobError | None = None
+
+    @property
+    def main(self) -> tuple[Result, ...]:
+        """The results of the main kind."""
+        return tuple(result for result in self.results if result.kind == 0)
 
 
 class Failed(NamedTuple):
@@ -168,15 +146,10 @@ def read_created(operation: Operation, reply: HttpReply) -> Created:
         if task_id is None:
             return Lost("the answer names no task", is_foreign=True)
         return Accepted(task_id, request_id)
-    if not _holds_result(operation, payload):
+    done = replace(_done(operation, payload), request_id=request_id)
+    if done.failure is None and not holds_result(operation, payload):
         return Lost("the answer holds nothing that was made", is_foreign=True)
-    return Done(
-        results=(_content(operation, payload),),
-        output=_output(operation, payload),
-        billed=_billed(operation, payload),
-        echoes={},
-        request_id=request_id,
-    )
+    return done
 
 
 def verdict_of(created: Created) -> Verdict:
@@ -252,8 +225,8 @@ def error_decision(error: JobError) -> Decision:
 
 
 def gravest(results: Sequence[Result]) -> Missing | None:
-    """Why results are missing: the reason that reaches farthest, else the first."""
-    missing = [result for result in results if isinstance(result, Missing)]
+    """Why results of the main kind are missing: what reaches farthest, else the first reason."""
+    missing = [each for each in results if isinstance(each, Missing) and each.kind == 0]
     return min(missing, key=_reach, default=None)
 
 
@@ -274,69 +247,42 @@ def _task_id(payload: Json) -> str | None:
     return name if isinstance(name, str) and 0 < len(name) <= _LONGEST_ID else None
 
 
-def _holds_result(operation: Operation, payload: Json) -> bool:
-    """Whether an answer has anything of what the operation makes at once."""
-    spec = operation.main
-    places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
-    return any(resolve(payload, at) not in (None, "") for at in places)
-
-
 def _done(operation: Operation, payload: Json) -> Done:
     recovery = operation.recovery
+    failure = _failure(operation.success, payload)
     return Done(
-        results=tuple(_addresses(operation, payload)),
+        results=read_results(operation, payload) if failure is None else (),
         output=_output(operation, payload),
         billed=_billed(operation, payload),
         echoes=_echoes(recovery, payload) if isinstance(recovery, TaskList) else {},
         took_s=_task_duration_s(payload),
+        failure=failure,
     )
 
 
-def _addresses(operation: Operation, payload: Json) -> list[Result]:
-    """The results that an answer names, in its order; without a list, the one of the answer."""
-    spec = operation.main
-    lists = resolve_each(payload, spec.list) if spec.list else [[payload]]
-    results: list[Result] = []
-    for item in (item for items in lists if isinstance(items, list) for item in items):
-        url = resolve(item, spec.url)
-        if isinstance(url, str) and url:
-            results.append(Address(url))
-            continue
-        if spec.error_code is None:
-            continue  # an item of another kind, such as a text beside the pictures
-        code, message = resolve(item, spec.error_code), resolve(item, spec.error_message)
-        results.append(
-            Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
-        )
-    return results
-
-
-def _content(operation: Operation, payload: Json) -> Content | Missing:
-    spec = operation.main
-    try:
-        data = _decoded(resolve(payload, spec.base64))
-    except ValueError as error:
-        return Missing("NoAudio", f"the answer holds no base64 text: {error}")
-    named, rate = resolve(payload, spec.format), resolve(payload, spec.sample_rate)
-    is_rate = count_in(rate) is not None and 0 < rate <= _FASTEST_HZ
-    return Content(data, named if isinstance(named, str) else None, rate if is_rate else None)
-
-
-def _decoded(text: Json) -> bytes:
-    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
-
-    White space goes without a split: megabytes of it would make millions of words.
-    """
-    if not isinstance(text, str) or not text.isascii():
-        raise ValueError("there is none")
-    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
-    return base64.b64decode(plain, validate=True)
+def _failure(success: Success | None, payload: Json) -> JobError | None:
+    """Why an answer is none, where its operation has a word for that."""
+    if success is None:
+        return None
+    found = resolve(payload, success.at)
+    if found == success.value and isinstance(found, bool) is isinstance(success.value, bool):
+        return None
+    code, message = resolve(payload, success.code), resolve(payload, success.message)
+    words = f"the answer has {show(found)} at {success.at}, where success is {show(success.value)}"
+    return JobError(
+        code=clean(str(code or "NotSuccessful")), message=clean(str(message or words)), kind="job"
+    )
 
 
 def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:
     if not operation.outputs:
         return None
-    return {name: resolve(payload, at) for name, at in operation.outputs.items()}
+    return {
+        name: [each for each in resolve_each(payload, at) if each is not None]
+        if EACH in (pointer(at) or ())
+        else resolve(payload, at)
+        for name, at in operation.outputs.items()
+    }
 
 
 def _billed(operation: Operation, payload: Json) -> tuple[Decimal | None, ...]:
@@ -391,11 +337,6 @@ def _size_of(megabytes: Json) -> int:
     """Bytes; nothing is refused for a number that cannot be meant."""
     is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
     return int(megabytes * 2**20) if is_number and 0 <= megabytes <= _MOST_MB else _NO_LIMIT
-
-
-def count_in(value: Json) -> int | None:
-    """A whole number of an answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _reach(missing: Missing) -> int:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from dsrun.common.digest import canonical_json
-from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, holder_at, put_at, value_at
-from dsrun.service.operation import Fill, Operation, Uploads
+from dsrun.common.digest import canonical_json, json_text
+from dsrun.common.models import Json, UploadFile
+from dsrun.common.pointer import EACH, KeyPath, fits, holder_at, iter_paths, put_at, value_at
+from dsrun.service.operation import Fill, Operation, UploadField, Uploads
 from dsrun.service.price import Bill, Seconds
 from dsrun.service.tables import lookup
 
@@ -77,7 +77,8 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 
 def artifact_count(request: Json, operation: Operation) -> int:
     """How many artifacts a request asks for."""
-    count = value_at(request, operation.main.count)
+    asked = operation.main.asked
+    count = lookup(asked.number, request) if asked.at is None else value_at(request, asked.at)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
 
 
@@ -127,12 +128,6 @@ def planned_units(
     return operation.price.planned(request, asked=asked, seconds=seconds)
 
 
-def price_of(request: Json, operation: Operation) -> Decimal | None:
-    """What the request costs when all of it succeeds, in the operation's currency."""
-    units = planned_units(request, operation)
-    return None if units is None else operation.price.of(units).amount
-
-
 def bill_of(
     request: Json,
     operation: Operation,
@@ -168,14 +163,49 @@ def _derive(fill: Fill, request: Request, operation: Operation, replica: int) ->
 
 
 UPLOAD = "upload"
-
-
 BY_CONTENT = "sha256:"
 
 
-def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[KeyPath, str]]:
-    """Place and SHA-256 of every file of a canonical request."""
+def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[KeyPath, str, UploadField]]:
+    """Place and SHA-256 of every file of a canonical request, and the field that takes it."""
     for field in uploads.fields:
-        value = value_at(request, field.at)
-        if isinstance(value, dict):
-            yield field.at, str(value[UPLOAD]).removeprefix(BY_CONTENT)
+        for at in iter_paths(request, field.at):
+            value = value_at(request, at)
+            if isinstance(value, dict) and applies(field, request, at):
+                yield at, str(value[UPLOAD]).removeprefix(BY_CONTENT), field
+
+
+def applies(field: UploadField, request: Json, at: KeyPath) -> bool:
+    """Whether what stands beside a place makes it one of this field's."""
+    beside = value_at(request, at[:-1])
+    return all(_word(value_at(beside, (key,))) in words for key, words in field.when)
+
+
+def data_url_head(file: UploadFile) -> str:
+    """What stands before the base64 text of a data URL."""
+    return f"data:{file.media_type};base64,"
+
+
+_LONGEST_HEAD = 32
+
+
+def data_url_bytes(size: int) -> int:
+    """The most bytes that a file of this size has as a data URL."""
+    return _LONGEST_HEAD + 4 * ((size + 2) // 3)
+
+
+def _word(value: Json) -> str:
+    """A value as a table of an operation file names it."""
+    return value if isinstance(value, str) else "-" if value is None else json_text(value)
+
+
+def upload_places(operation: Operation) -> tuple[KeyPath, ...]:
+    """Where a manifest may name a file, with `*` for each item of a list."""
+    places = [field.at for field in operation.uploads.fields] if operation.uploads else []
+    form = operation.short
+    if form is None:
+        return tuple(places)
+    for part in form.parts:
+        if any(fits((*form.content, 0, part.becomes), at) for at in places):
+            places += [("input", part.key), *([("input", part.key, EACH)] * part.is_many)]
+    return tuple(places)

@@ -14,6 +14,7 @@ from dsrun.service.self_contained import Fault
 from dsrun.service.tables import MISSING, MODEL, OTHERS, is_table, key_text, keys_in, leaves_of
 
 _RULES = "vary"
+_FILES = "uploads"
 
 
 def table_faults(schema: Mapping[str, Json], frame: SchemaValidator) -> Iterator[Fault]:
@@ -97,6 +98,8 @@ def _leaf_faults(
         if is_table(leaf):
             yield Fault((*path, *below), "is a table in a table; allowed: one, `by` several places")
             continue
+        if leaf is None and _FILES in path:
+            continue  # nothing is published of that model's files
         tried: Any = copy.deepcopy(dict(schema))
         value_at(tried, path[:-1])[path[-1]] = leaf
         found = [one for one in frame.problems(tried) if one.path[: len(path)] == path]

@@ -46,9 +46,9 @@ class Ended(NamedTuple):
 
 def finished(ended: Ended, run_dir: str) -> Finished:
     """What the cache takes of a job: each of its files once, under the first of its names."""
-    first: dict[int, Artifact] = {}
+    first: dict[tuple[str, int], Artifact] = {}
     for item in ended.artifacts:
-        first.setdefault(item.index, item)
+        first.setdefault((item.name, item.index), item)
     files = tuple(
         CachedFile(
             index=item.index,
@@ -62,6 +62,7 @@ def finished(ended: Ended, run_dir: str) -> Finished:
             duration_s=item.duration_s,
             width=item.width,
             height=item.height,
+            name=item.name,
         )
         for item in first.values()
     )
@@ -211,15 +212,18 @@ class Reuse:
                 results = count_of(number, "damaged result")
                 say(f"warning: {results} of the cache passed over; their jobs are sent again")
 
-    def restore(self, job: OpenJob, index: int, path: str, sha256: str) -> bool:
-        """Bring back a file that the run directory has lost. Returns whether the cache had it."""
+    def restore(self, job: OpenJob, place: tuple[str, int], path: str, sha256: str) -> bool:
+        """Bring back a file that the run directory has lost. Returns whether the cache had it.
+
+        `place` is the name of its kind, and its index.
+        """
         if self._cache is None or self._fault is not None:
             return False
         with self._forgiving():
             for result in self._cache.take([job.job_id], at=self._now()).values():
                 for file in result.files:
-                    if file.index == index:
-                        tag = tagging(job, index, seed=file.seed)
+                    if (file.name, file.index) == place:
+                        tag = tagging(job, file.index, seed=file.seed)
                         is_here = self._cache.bring(
                             job.job_id, file, [f"{self._run_dir}/{path}"],
                             temporary=self._temporary,
@@ -292,11 +296,12 @@ class Reuse:
         self, cache: ResultCache, job: OpenJob, result: CachedResult
     ) -> tuple[Artifact, ...] | None:
         """The job's files in the run directory; None where the cache has not all of them."""
-        if len(result.files) < len(job.stems[0]):
+        if sum(not file.name for file in result.files) < len(job.stems[0]):
             return None
         artifacts: list[Artifact] = []
         for file in result.files:
-            paths = [f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)]
+            names = file_names(job, file.index, file.name)
+            paths = [f"{ARTIFACTS}/{name}.{file.extension}" for name in names]
             made = cache.bring(
                 job.job_id, file, [f"{self._run_dir}/{path}" for path in paths],
                 temporary=self._temporary, remake=partial(retag, tag=self._tag(job, file)),
@@ -313,7 +318,7 @@ class Reuse:
 
     def _tag(self, job: OpenJob, file: CachedFile) -> Change | None:
         media = MEDIA.get(media_of(file.media_type))
-        if not self._metadata or media is None or not media.is_tagged:
+        if not self._metadata or file.name or media is None or not media.is_tagged:
             return None
         return tagging(job, file.index, seed=file.seed)
 
@@ -343,6 +348,7 @@ def _artifact(file: CachedFile, path: str) -> Artifact:
         duration_s=file.duration_s,
         width=file.width,
         height=file.height,
+        name=file.name,
     )
 
 

@@ -39,7 +39,7 @@ def bar_refused(view: LedgerReader, layout: RunLayout, catalog: Catalog) -> str:
 def other_names(job: OpenJob, result: JobResult) -> Iterator[str]:
     """What the user is told of files that are kept under other names than they should have."""
     for item in result.artifacts:
-        stems = [f"{ARTIFACTS}/{name}" for name in file_names(job, item.index)]
+        stems = [f"{ARTIFACTS}/{name}" for name in file_names(job, item.index, item.name)]
         if item.path.rpartition(".")[0] not in stems:
             yield f"warning: {stems[0]}: the disk refuses this name; it is kept as {item.path}"
 

@@ -125,7 +125,7 @@ class _Repair:
         known = replace(known, **self._late.get(job.job_id, {}))
         artifacts = self._files_of(job, known, restoring, media=operation.main.media)
         wanted = len(job.stems[0])
-        made = {item.index for item in artifacts}
+        made = {item.index for item in artifacts if not item.name}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
             made_units = bill_of(orjson.loads(job.body), operation, (), made=wanted).units
             return replace(
@@ -135,7 +135,8 @@ class _Repair:
             )  # fmt: skip
         if known.status in _ENDED:
             return replace(known, artifacts=tuple(artifacts))
-        if known.task_id is not None and known.submitted_at is not None:
+        has_answer = known.task_id is not None or known.answer is not None
+        if has_answer and known.submitted_at is not None:
             return replace(known, status=JobStatus.SUBMITTED, artifacts=())
         if known.status is JobStatus.SUBMITTING and known.submitted_at is not None:
             return replace(known, artifacts=())
@@ -234,9 +235,13 @@ def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:
     """The columns that a row of the tail sets; `kind` is the name of a Kind."""
     if kind == Kind.INTENT.name:
         began = {"status": JobStatus.SUBMITTING, "submitted_at": row[1]}
-        return began | {"task_id": None, "request_id": None}
+        return began | {"task_id": None, "answer": None, "request_id": None}
     if kind == Kind.TASK.name:
         return {"status": JobStatus.SUBMITTED, "task_id": row[1], "request_id": row[2]}
+    if kind == Kind.ANSWER.name:
+        output = None if row[2] is None else orjson.loads(row[2])
+        answered = {"status": JobStatus.SUBMITTED, "answer": row[1], "output": output}
+        return answered | {"request_id": row[3]}
     if kind == Kind.REFUSAL.name:
         return {"status": JobStatus.PENDING}
     if kind == Kind.RESULT.name:
@@ -261,6 +266,7 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
                 seed=item["seed"], sample_rate=item.get("sample_rate"),
                 duration_s=item.get("duration_s"), width=item.get("width"),
                 height=item.get("height"),
+                name=item.get("name", ""),
             )
             for item in line["artifacts"]
         ],

@@ -6,17 +6,14 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
-import orjson
-
 from dsrun import __version__
 from dsrun.common.clock import SystemClock
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, GroundLost, SetupError, UsageError
-from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
+from dsrun.common.models import JobStatus
 from dsrun.common.settings import Settings, read_settings
 from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
-from dsrun.engine.fetch import artifacts_of, file_names
 from dsrun.ledger import totals
 from dsrun.ledger.check import LostFacts
 from dsrun.ledger.reader import LedgerReader
@@ -28,7 +25,7 @@ from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
-from dsrun.service.operation_file import asked_value
+from dsrun.service.endpoint import address_of
 from dsrun.service.request import ranges_of
 from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
@@ -46,7 +43,6 @@ from dsrun.session.preview import Survey, max_cost_of, unbounded
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
-from dsrun.storage.metadata.pictures import untagged
 from dsrun.storage.run_lock import run_lock
 
 _NOT_AGREED = "not confirmed; nothing was sent"
@@ -65,7 +61,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     chosen, cost, unknown = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
-    settings = None if options.emulate else _read_settings()
+    settings = None if options.emulate else _read_settings(plan)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
@@ -157,8 +153,11 @@ def _is_within(cost: list[Money], limits: list[Money]) -> bool:
     )
 
 
-def _read_settings() -> Settings:
+def _read_settings(plan: Plan) -> Settings:
+    """Raises SetupError, also where the base URL does not tell where an operation is called."""
     settings = read_settings()
+    for operation in called(plan.manifest, plan.catalog):
+        address_of(operation, settings.base_url)
     for warning in settings.warnings:
         say(f"warning: {warning}")
     return settings
@@ -247,7 +246,6 @@ async def _prepare(run: OpenRun) -> str:
     await ledger.reprice(plan.jobs())
     if run.chosen is not None:
         view.choose(run.chosen.ids())
-    await _settle_answered(run)
     await _find_lost_files(run)
     run.reuse.catch_up(view)
     if run.options.emulate:
@@ -263,35 +261,15 @@ async def _prepare(run: OpenRun) -> str:
     return refused
 
 
-async def _settle_answered(run: OpenRun) -> None:
-    """A run was killed while it wrote the file of an answer: the file is whole, or it is lost."""
-    for job, output, units in run.ledger.view.answered_jobs():
-        result = replace(_settled(run, job), output=output, units=units)
-        await run.ledger.record_result(job, result, at=run.now())
-
-
-def _settled(run: OpenRun, job: OpenJob) -> JobResult:
-    operation = run.plan.catalog[job.operation]
-    saved = run.store.find(file_names(job, 0), media=operation.main.media, undo=untagged)
-    if saved is None:
-        words = "dsrun was stopped between reading the answer and writing its file"
-        error = JobError(code="NotWritten", message=words, kind="partial")
-        return JobResult(status=JobStatus.PARTIAL, error=error)
-    asked = operation.main.asked_rate
-    rate = asked_value(orjson.loads(job.body), operation, asked) if asked else None
-    artifacts = tuple(artifacts_of(saved, 0, sample_rate=rate))
-    return JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts)
-
-
 async def _find_lost_files(run: OpenRun) -> None:
     """Files of finished jobs that are gone come back from the cache or from the service."""
     view = run.ledger.view
-    for job_id, index, path, sha256 in view.artifacts():
+    for job_id, place, path, sha256 in view.artifacts():
         if (run.layout.run_dir / path).exists():
             continue
-        if run.reuse.restore(view.job(job_id), index, path, sha256):
+        if run.reuse.restore(view.job(job_id), place, path, sha256):
             say(f"{path} is missing; brought back from the cache")
-        elif view.can_be_fetched(job_id, since=run.live_since):
+        elif view.can_be_fetched(job_id, since=run.live_since, now=run.now()):
             say(f"{path} is missing; asking the service for it again")
             await run.ledger.reopen_lost(job_id)
         else:
@@ -311,9 +289,10 @@ async def _reopen_partial(run: OpenRun, *, asking_since: str | None) -> None:
     """Ask again for what is missing, where an operation can make it alone."""
     ledger = run.ledger
     for job_id, operation, missing in ledger.view.partial_jobs():
-        if not (run.plan.catalog[operation].main.count and missing):
+        main = run.plan.catalog[operation].main
+        if not (main.count and main.seed and missing):
             continue
-        if asking_since and ledger.view.can_be_fetched(job_id, since=asking_since):
+        if asking_since and ledger.view.can_be_asked(job_id, since=asking_since):
             await ledger.reopen_task(job_id)
         else:
             first, count = ranges_of(missing)[0]

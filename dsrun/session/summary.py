@@ -54,7 +54,7 @@ def say_summary(
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]
-    details = errors + unknown_lines(view)
+    details = errors + unknown_lines(view) + repeated_lines(view)
     models = model_lines(view, emulated=options.emulate)
     advice = _advice(counts, control, again=again)
     lines = [head, *models, *details, *why, *advice]
@@ -99,6 +99,19 @@ def unknown_lines(view: LedgerReader) -> list[str]:
         f"  unknown: {name}, sent {at}: {reason}"
         for name, at, reason in totals.unknown(view, _UNKNOWN_TOLD)
     ]
+
+
+def repeated_lines(view: LedgerReader) -> list[str]:
+    """How often an answer was asked for again that was lost, and what that may have cost."""
+    number, most = totals.repeated(view)
+    if not number:
+        return []
+    lost = "1 create was" if number == 1 else f"{number} creates were"
+    words = (
+        f"  repeated: {lost} sent again after a lost answer, as the operation allows; the lost "
+        f"may have cost {', '.join(map(str, most))} at most"
+    )
+    return [words]
 
 
 def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
@@ -21,10 +22,11 @@ from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
+from dsrun.service.operation import TaskList
 from dsrun.service.transport import Transport
 from dsrun.session.lanes import build_lanes
 from dsrun.session.open_run import OpenRun
-from dsrun.storage.metadata.pictures import tagging
+from dsrun.storage.metadata.pictures import tagging, untagged
 
 
 def build_runner(
@@ -89,12 +91,14 @@ class _Wiring:
         reconciler = Reconciler(
             api=self._api, claims=run.claims, control=self._control, clock=run.clock,
             lister=self.lister(), limiter=self._questions, grace_s=run.execution.grace_s,
+            sharing=_sharing(catalog),
         )  # fmt: skip
         return Submitter(
             api=self._api, recorder=run.ledger, reconciler=reconciler, uploads=uploader,
             control=self._control, clock=run.clock, rng=self._rng,
             max_attempts=run.execution.max_attempts, is_valid=_validity(catalog),
             ledger=run.ledger.view, run_id=run.ledger.run_id,
+            repeat_below=run.execution.repeat_below,
             resubmit_unknown=run.options.resubmit_unknown,
         )  # fmt: skip
 
@@ -108,10 +112,21 @@ class _Wiring:
     def fetcher(self) -> Fetcher:
         run = self._run
         return Fetcher(
-            api=self._api, sink=run.store, recorder=run.ledger, control=self._control,
-            clock=run.clock, rng=self._rng, max_attempts=run.execution.max_attempts,
+            api=self._api, sink=run.store, find=partial(run.store.find, undo=untagged),
+            recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
+            max_attempts=run.execution.max_attempts,
             tagging=tagging if run.plan.manifest.metadata else None,
         )  # fmt: skip
+
+
+def _sharing(catalog: Catalog) -> dict[str, list[str]]:
+    """The operations of one model, whose tasks stand in one list, by each of them."""
+    models = {
+        name: recovery.model_name
+        for name in catalog.names
+        if isinstance(recovery := catalog[name].recovery, TaskList)
+    }
+    return {name: [other for other in models if models[other] == models[name]] for name in models}
 
 
 def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:

@@ -172,6 +172,12 @@ class ArtifactStore:
             raise GroundLost(words)
         return Incoming(self._temp / str(next(self._numbers)))
 
+    def read(self, path: str) -> bytes:
+        """The bytes of a file that `keep` has made. Raises SetupError."""
+        file = Path(self._root, path)
+        with disk_faults(file):
+            return file.read_bytes()
+
     def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
         """A file that `keep` had already renamed when its run was cut off.
 

@@ -209,7 +209,9 @@ class TestViews:
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
                 "ALTER TABLE artifact DROP COLUMN duration_s; "
                 "ALTER TABLE artifact DROP COLUMN width; ALTER TABLE artifact DROP COLUMN height; "
-                "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN planned; "
+                "ALTER TABLE artifact DROP COLUMN name; ALTER TABLE job DROP COLUMN answer; "
+                "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN repeats; "
+                "ALTER TABLE job DROP COLUMN planned; "
                 "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )

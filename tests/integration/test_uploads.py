@@ -143,7 +143,8 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
         for column in ("source_sha256", "duration_s", "width", "height"):
             db.execute(f"ALTER TABLE artifact DROP COLUMN {column}")
-        db.execute("ALTER TABLE job DROP COLUMN run_id")
+        for column in ("run_id", "repeats"):
+            db.execute(f"ALTER TABLE job DROP COLUMN {column}")
     db.close()
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2

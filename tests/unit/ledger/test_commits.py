@@ -68,7 +68,12 @@ class TestFullDisk:
         ledger = commits(FullDisk(most=0))
         results = ledger.commit([TASK, RESULT])
         assert all(isinstance(result, NoRoom) for result in results)
-        assert ledger.unrecorded == [("b", "task-b")]
+        assert ledger.unrecorded == [TASK[0]]
+
+    def test_so_is_an_answer(self, commits):
+        ledger = commits(FullDisk(most=0))
+        ledger.commit([ANSWER])
+        assert ledger.unrecorded == [ANSWER[0]]
 
     def test_the_log_gets_the_room_that_was_kept(self, commits, tmp_path):
         log = tmp_path / "ledger.sqlite3-wal"

@@ -43,6 +43,7 @@ def test_every_key_of_the_schema_is_read():
         "max_cost": "40 CNY",
         "confirm_above": "0.5 CNY",
         "max_failures": 20,
+        "repeat_below": "0.02 CNY",
     }
     assert section.keys() == SCHEMA["execution"]["properties"].keys()
     assert parse_execution(section) == Execution(
@@ -59,6 +60,7 @@ def test_every_key_of_the_schema_is_read():
         max_cost=Money(amount=Decimal(40), currency="CNY"),
         confirm_above=Money(amount=Decimal("0.5"), currency="CNY"),
         max_failures=20,
+        repeat_below=Money(amount=Decimal("0.02"), currency="CNY"),
     )
     assert len(fields(Execution)) == 13
 

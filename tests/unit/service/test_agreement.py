@@ -52,14 +52,11 @@ NOWHERE = [
     ("fill.1.span", "/parameters/m", "wanx-v1"),
     ("languages.0.at", "/input/promt", "wanx-v1"),
     ("languages.0.named_by", "/input/lang", VOICE),
-    ("artifacts.count", "/parameters/m", "wanx-v1"),
-    ("price.items.0.units", {"value": "/parameters/m"}, "wanx-v1"),
-    ("price.items.0.units", {"chars": ["/input/prompt", "/input/text"]}, "wanx-v1"),
-    ("price.items.0.units", {"count": True, "times": {"items": "/input/texts"}}, "wanx-v1"),
-    ("price.items.0.amount", {"by": ["/parameters/sise"], "table": {"*": "1"}}, "wanx-v1"),
-    ("artifacts.seed", "/seed", "wanx-v1"),
-    ("artifacts.asked", "/parameters/format", VOICE),
-    ("artifacts.asked_rate", "/parameters/rate", VOICE),
+    ("artifacts.0.asked", "/parameters/m", "wanx-v1"),
+    ("artifacts.0.asked", {"at": "/parameters/m", "at_most": True}, "wanx-v1"),
+    ("artifacts.0.seed", "/seed", "wanx-v1"),
+    ("artifacts.0.asked_format", "/parameters/format", VOICE),
+    ("artifacts.0.asked_rate", "/parameters/rate", VOICE),
     ("uploads.fields.0.at", "/input/image", "wanx-v1"),
     ("uploads.fields.0.at", "/input/ref_img/url", "wanx-v1"),
     ("recovery.size", "/size", "wanx-v1"),
@@ -97,7 +94,11 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("artifacts.seed", "/parameters/style", "of type string; allowed: a place of type integer"),
+        (
+            "artifacts.0.seed",
+            "/parameters/style",
+            "of type string; allowed: a place of type integer",
+        ),
         ("recovery.size", "/parameters/n", "of type integer; allowed: a place of type string"),
         ("fill.1.at", "/input/prompt", "of type string; allowed: a place of type integer"),
         ("fill.0.value", 5, "allowed: 1 to 4"),
@@ -108,34 +109,42 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("fill", [], "has no value for /parameters/n, where the service makes 4"),
         ("languages.0.languages", GONE, "either languages"),
         ("languages.0.languages", [], "either languages"),
-        ("price.items.0.units", {}, "allowed: at least 1"),
-        ("price.items.0.units", {"else": 1}, "allowed: one of count, value, chars"),
-        ("price.items.0.units", {"count": True, "chars": ["/input/prompt"]}, "count and chars"),
-        ("price.items.0.units", {"value": "/input/prompt"}, "allowed: a place of type number"),
-        ("price.items.0.units", {"chars": ["/parameters/n"]}, "allowed: a place of type string"),
-        ("price.items.0.units", {"count": True, "else": 1}, "found without value or items"),
-        ("price.items.0.units", {"chars": ["/input/prompt"], "wide": 0}, "allowed: 1 to 4"),
-        ("price.items.0.units", {"most": 300}, "exact with a bound"),
-        ("price.items.0.units", {"count": True, "times": {"most": 300}}, "exact with a bound"),
-        ("price.items.0.units", {"count": True, "times": {}}, "allowed: at least 1"),
-        ("price.items.0.per", 60, "allowed: 1, 10, 100"),
-        ("price.items.0.sure", "exactly", "allowed: exact, at_most, about"),
-        ("price.items.0.sure", "unknown", "allowed: exact, at_most, about"),
-        ("price.items.0.amount", 0.16, "an amount as text"),
-        ("price.items.0.amounts", "1", "unknown key (did you mean amount?)"),
-        ("price.items", [], "at least 1"),
+        (
+            "price.count",
+            "/parameters/seed",
+            'allowed: "/parameters/n", which the artifacts ask for',
+        ),
+        ("artifacts.0.asked", GONE, "allowed: nothing, as in artifacts"),
         ("uploads.fields.0.formats", ["jpeg"], "did you mean"),
         ("uploads.fields.0.media", "audio", "allowed: aac, amr, flac"),
         ("uploads.fields.0.media", "video", "allowed: image, audio"),
         ("uploads.fields.0.max_side", 100, "at least min_side, 256"),
         ("recovery.confirm", {"prompt": "/output/a"}, "allowed: a JSON pointer"),
-        ("recovery", {"by": "voice-list"}, "found voice-list with the protocol task"),
-        ("price.items.0.bill", "/usage/n", "unknown key (did you mean billed?)"),
+        ("recovery", {"by": "made-list"}, "found made-list with the protocol task"),
+        ("recovery.model_name", "wan2.2-t2i", 'allowed: "wanx-v1", the model of the request'),
+        ("recovery", {"by": "repeat", "times": 2}, "found repeat with the protocol task"),
+        ("recovery.holds", {"/input/prompt": "/a"}, "recovery by task-list has no such key"),
+        ("recovery.times", 2, "recovery by task-list has no such key"),
+        ("uploads.fields.0.ratio", [2, 1], "the smaller one first"),
+        ("uploads.fields.0.at", "/input/*/ref_img", "which no request can have"),
+        ("uploads.fields.0.at", "/input", "of type string"),
+        ("uploads.fields.0.as", "text", "allowed: address, data"),
+        ("price.bill", "/usage/n", "unknown key (did you mean billed?)"),
         ("fills", [], "unknown key (did you mean fill?)"),
-        ("artifacts.urls", "/url", "unknown key (did you mean url?)"),
+        ("artifacts.0.urls", "/url", "unknown key"),
+        ("artifacts", {"media": "image", "url": "/output/url"}, "allowed: "),
+        ("artifacts", [], "allowed: "),
+        ("artifacts.0.at", GONE, "missing; it says where the result stands"),
+        ("artifacts.0.as", "file", "allowed: url, base64, value"),
+        ("artifacts.0.as", "value", "found value for image; allowed: url, base64"),
+        ("artifacts.0.name", "main", "the main one, which has no name"),
+        ("artifacts.0.of", "", "nothing here, since it is the main kind"),
+        ("artifacts.0.asked", 0, "allowed: "),
+        ("artifacts.0.asked", {"at": "/parameters/style"}, "allowed: a place of type integer"),
+        ("artifacts.0.error", ["/code"], "allowed: "),
+        ("success", {"at": "/output/ok", "is": True, "billd": 1}, "did you mean billed?"),
         ("limits.per_m", 60, "unknown key"),
         ("polling.first", 3, "unknown key"),
-        ("endpoint.root", "/api/v2", "unknown key"),
         ("recovery.models", "a", "unknown key"),
         ("uploads.hour", 3, "unknown key"),
         ("stream", {}, "unknown key"),
@@ -150,11 +159,17 @@ def test_what_does_not_agree_is_told_at_its_place(load, path, value, words):
     assert "$comment" not in found[0].message
 
 
-@pytest.mark.parametrize("key", sorted(BUNDLED[VOICE]["x-dsrun"]["recovery"].keys() - {"by"}))
-def test_a_list_of_voices_needs_all_its_places(load, key):
-    if key == "$comment":
-        assert load(f"recovery.{key}", GONE, base=VOICE).recovery is not None
-        return
+MADE_LIST = BUNDLED[VOICE]["x-dsrun"]["recovery"].keys() - {"by"}
+NEEDLESS = {"$comment", "holds", "lost", "match", "total"}
+
+
+@pytest.mark.parametrize("key", sorted(NEEDLESS))
+def test_a_list_of_what_was_made_may_lack_some_of_its_places(load, key):
+    assert load(f"recovery.{key}", GONE, base=VOICE).recovery is not None
+
+
+@pytest.mark.parametrize("key", sorted(MADE_LIST - NEEDLESS))
+def test_a_list_of_what_was_made_needs_the_others(load, key):
     with pytest.raises(ManifestError) as caught:
         load(f"recovery.{key}", GONE, base=VOICE)
     assert [p.where for p in caught.value.problems] == [f"x-dsrun.recovery.{key}"]
@@ -212,3 +227,28 @@ def test_a_model_takes_500_open_tasks_unless_its_file_says_otherwise(load):
     assert load("limits", {"requests": 2, "per_s": 1}).limits.queued_tasks == 500
     voice = load("limits", {"requests": 2, "per_s": 1}, base=VOICE)
     assert voice.limits.queued_tasks is None
+
+
+@pytest.mark.parametrize(
+    ("recovery", "words"),
+    [
+        ({"by": "repeat"}, "missing; recovery by repeat needs it"),
+        ({"by": "repeat", "times": 0}, "times"),
+        ({"by": "repeat", "times": 11}, "times"),
+        ({"by": "repeat", "times": 1.5}, "times"),
+        ({"by": "repeat", "times": 1, "match": {"/input/preview_text": "/a"}}, "no such key"),
+        ({"by": "voice-list"}, "allowed: task-list, made-list, repeat"),
+        ({"by": "task-list"}, "found task-list with the protocol sync"),
+    ],
+)
+def test_a_recovery_that_is_none(load, recovery, words):
+    with pytest.raises(ManifestError) as caught:
+        load("recovery", recovery, base=VOICE)
+    assert any(words in str(problem) for problem in caught.value.problems), caught.value
+
+
+def test_a_list_without_a_text_of_the_request_tells_nothing(load):
+    recovery = {**BUNDLED[VOICE]["x-dsrun"]["recovery"]}
+    del recovery["match"], recovery["holds"]
+    with pytest.raises(ManifestError, match="needs match or holds"):
+        load("recovery", recovery, base=VOICE)

@@ -60,7 +60,7 @@ OWN = {
         "protocol": "sync",
         "endpoint": {"method": "POST", "path": "/sketch", "headers": {}, "timeout_s": 60},
         "fill": [],
-        "artifacts": {"media": "image", "base64": "/output/picture"},
+        "artifacts": [{"media": "image", "at": "/output/picture", "as": "base64"}],
         "outputs": {},
         "price": {
             "currency": "CNY",

@@ -26,7 +26,7 @@ def family(**about):
         "protocol": "task",
         "endpoint": {"method": "POST", "path": "/services/a", "headers": {}, "timeout_s": 60},
         "fill": [],
-        "artifacts": {"media": "image", "list": "/output/results", "url": "/url"},
+        "artifacts": [{"media": "image", "each": "/output/results/*", "at": "/url"}],
         "outputs": {},
         "price": PRICE,
         "limits": {"requests": 1, "per_s": 1},
@@ -154,9 +154,23 @@ class TestOwnFiles:
         assert catalog["fine"].limits.rate.per_s == 2
         assert len(catalog.own_schemas({"quick", "fine"})) == 2
 
+    def test_it_may_be_named_with_models_of_other_files(self, tmp_path):
+        own = family(also=["wanx-v1", "wan2.2-t2i-flash"])
+        catalog = load_catalog(self.write(tmp_path, own))
+        assert catalog.families["mine"] == ("quick", "fine", "wanx-v1", "wan2.2-t2i-flash")
+        assert catalog["wanx-v1"].family == "wanx-v1"
+
+    def test_one_of_its_models_may_have_its_own_name(self, tmp_path):
+        own = family()
+        own["properties"]["model"]["enum"] = ["mine", "fine"]
+        catalog = load_catalog(self.write(tmp_path, own))
+        assert catalog.families["mine"] == ("mine", "fine")
+        assert catalog["mine"].name == "mine"
+
     @pytest.mark.parametrize(
         ("about", "words"),
         [
+            ({"also": ["wanx-v2"]}, 'wanx-v2", which is no operation (did you mean wanx-v1'),
             ({"limits": by_model(quick={"requests": 1, "per_s": 1})}, "no row for fine"),
             ({"vary": [{"at": "/input/size", **by_model(**{"*": {}})}]}, "no place of the request"),
             (
@@ -169,7 +183,7 @@ class TestOwnFiles:
             ),
             ({"limits": {"by": ["/input/mood"], "table": {"*": {}}}}, "limits"),
         ],
-        ids=["row", "place", "pattern", "schema", "by"],
+        ids=["also", "row", "place", "pattern", "schema", "by"],
     )
     def test_a_wrong_one_is_refused_by_name(self, tmp_path, about, words):
         with pytest.raises(ManifestError) as failed:

@@ -12,14 +12,11 @@ from dsrun.service.price import Bill
 from dsrun.service.replies import (
     ACCEPTED,
     Accepted,
-    Address,
-    Content,
     Done,
     Failed,
     Gone,
     HttpReply,
     Lost,
-    Missing,
     Refused,
     Running,
     Unreadable,
@@ -32,6 +29,7 @@ from dsrun.service.replies import (
     request_id_of,
     verdict_of,
 )
+from dsrun.service.results import Address, Content, Missing
 
 WANX = load_catalog()["wanx-v1"]
 POLICY = {
@@ -193,9 +191,9 @@ class TestTasks:
         assert done == Done(
             results=(
                 Address("https://example.com/0.png"),
-                Missing("InternalError.Timeout", "timed out"),
-                Missing("NoResult", "no address given"),
-                Missing("DataInspectionFailed", "no address given"),
+                Missing("InternalError.Timeout", "timed out", place=1),
+                Missing("NoResult", "no address given", place=2),
+                Missing("DataInspectionFailed", "no address given", place=3),
             ),
             billed=(1,),
             echoes={},

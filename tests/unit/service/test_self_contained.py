@@ -300,7 +300,7 @@ def at(path, value):
         pytest.param(("fill",), {}, id="no list"),
         pytest.param(("fill",), [{"at": ""}], id="fill the whole"),
         pytest.param(("fill",), [{"at": "/a", "derive": "dice"}], id="another derivation"),
-        pytest.param(("artifacts", "url_hours"), 0, id="gone at once"),
+        pytest.param(("artifacts", 0, "url_hours"), 0, id="gone at once"),
         pytest.param(("uploads", "hours"), 0, id="lives no time"),
         pytest.param(("uploads", "requests"), 0, id="no upload"),
         pytest.param(("outputs",), {"a": 1}, id="an output that is no pointer"),
