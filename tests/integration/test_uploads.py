@@ -143,6 +143,7 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
         db.execute("ALTER TABLE artifact DROP COLUMN source_sha256")
         db.execute("ALTER TABLE job DROP COLUMN run_id")
+        db.execute("ALTER TABLE job DROP COLUMN planned")
     db.close()
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2
