@@ -46,8 +46,7 @@ class Measure:
     @property
     def is_whole(self) -> bool:
         """Whether it counts things, and not seconds."""
-        own = self.kind in _WHOLE and (self.most is None or self.most == int(self.most))
-        return own and (self.times is None or self.times.is_whole)
+        return self.kind in _WHOLE and (self.times is None or self.times.is_whole)
 
     def of(self, request: Json, *, asked: int, seconds: Seconds) -> Decimal | None:
         """The units of a request that asks for `asked` artifacts; None where nobody can tell."""
@@ -390,7 +389,7 @@ _COUNTERS: Mapping[str, Callable[[Measure, Json, int, Seconds], Decimal | None]]
     "media_seconds": _count_seconds,
     "most": _count_most,
 }
-_WHOLE = {"count", "chars", "tokens", "items", "most"}
+_WHOLE = {"count", "chars", "tokens", "items"}
 MEASURES: tuple[str, ...] = tuple(_COUNTERS)
 
 

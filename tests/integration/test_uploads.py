@@ -141,9 +141,9 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
     with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
         db.execute("DROP TABLE upload")
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
-        for column in ("source_sha256", "duration_s", "width", "height"):
+        for column in ("source_sha256", "duration_s", "width", "height", "name"):
             db.execute(f"ALTER TABLE artifact DROP COLUMN {column}")
-        for column in ("run_id", "repeats"):
+        for column in ("run_id", "repeats", "planned", "answer"):
             db.execute(f"ALTER TABLE job DROP COLUMN {column}")
     db.close()
     assert work.dsrun(pots).code == 0

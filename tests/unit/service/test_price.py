@@ -146,6 +146,12 @@ class TestBills:
         assert bill(paid, [], made=0, is_failed=True) == (Decimal("0.003"), "")
         assert bill(paid, [Decimal(0)], made=0, is_failed=True) == (0, "")
 
+    def test_a_bound_may_be_billed_in_part(self):
+        song = price(item({"most": 300}, "0.002", billed=["/usage/duration"], sure="at_most"))
+        assert cost(song) == Decimal("0.6")
+        assert song.items[0].claim(212.5) == Decimal("212.5")
+        assert bill(song, [Decimal("212.5")]) == (Decimal("0.425"), "")
+
     def test_each_item_has_its_own_figure(self):
         both = price(item({"tokens": ["/t"]}, "0.001"), item({"most": 10}, "0.002", sure="at_most"))
         assert bill(both, [Decimal(3), Decimal(7)], {"t": "abcd"}) == (Decimal("0.017"), "")
@@ -165,7 +171,7 @@ class TestGrains:
             ([item({"chars": ["/t"]}, "0.8", per=10000)], "0.00008"),
             ([item({"value": "/s"}, "0.6")], "0.0000006"),
             (
-                [item({"tokens": ["/t"]}, "0.8", per=1000), item({"most": 9}, "2", per=1000)],
+                [item({"tokens": ["/t"]}, "0.8", per=1000), item({"items": "/l"}, "2", per=1000)],
                 "0.0004",
             ),
             ([item({"count": True}, "0")], "0"),
