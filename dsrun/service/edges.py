@@ -25,7 +25,8 @@ _LONGEST = 2**25  # characters of a text that is made to try a limit
 _MOST_ITEMS = 10_000
 _TEXTS = ("a", "en", "a1", "https://pictures.example/a.png", "v-a", "#aabbcc", "25.00%")
 _ODD = "\u2603 "  # a snowman, which no language is written with
-_SPOILT = ("{}\n", "", _ODD, "{}" + _ODD, "x" + _ODD + "{}")
+_FOREIGN = "\u044f"  # a letter of another script than most texts
+_SPOILT = ("{}\n", "", _ODD, "{}" + _ODD, "x" + _ODD + "{}", "{}" + _FOREIGN)
 _WRONG_TYPES: tuple[Json, ...] = ([], {}, "a", 0.5)
 _STRANGE_KEY = "no_such_key"
 
