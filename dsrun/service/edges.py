@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
-from dsrun.common.json_schema import SchemaValidator
+from dsrun.common.json_schema import SchemaProblem, SchemaValidator
 from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.pointer import EACH, KeyPath, dotted, iter_paths, value_at
 
+# By the first word of a limit: the rules that a request beyond it breaks.
+_TOLD = {"value": ("enum", "const", "type"), "maxContains": ("contains", "maxContains")}
 _ABSENT = object()
 _MOST_SURROUNDINGS = 400
 _TINY = 0.001
@@ -23,7 +25,8 @@ _LONGEST = 2**25  # characters of a text that is made to try a limit
 _MOST_ITEMS = 10_000
 _TEXTS = ("a", "en", "a1", "https://pictures.example/a.png", "v-a", "#aabbcc", "25.00%")
 _ODD = "\u2603 "  # a snowman, which no language is written with
-_SPOILT = ("{}\n", "", _ODD, "{}" + _ODD, "x" + _ODD + "{}")
+_FOREIGN = "\u044f"  # a letter of another script than most texts
+_SPOILT = ("{}\n", "", _ODD, "{}" + _ODD, "x" + _ODD + "{}", "{}" + _FOREIGN)
 _WRONG_TYPES: tuple[Json, ...] = ([], {}, "a", 0.5)
 _STRANGE_KEY = "no_such_key"
 
@@ -75,8 +78,16 @@ def _shown(
                 good, bad = (_with(room, place, value) for value in (within, beyond))
                 if not validator.is_valid(good) or validator.is_valid(bad):
                     continue
-                if any(told.path[: len(place)] == place for told in validator.problems(bad)):
+                if any(_is_of(limit, place, told) for told in validator.problems(bad)):
                     yield Edge(limit, good, bad)
+
+
+def _is_of(limit: Limit, place: KeyPath, told: SchemaProblem) -> bool:
+    """Whether a request is refused for this limit, and not for another one."""
+    word = limit.rule.partition(" ")[0]
+    return told.path[: len(place)] == place and told.rule.partition(" ")[0] in _TOLD.get(
+        word, (word,)
+    )
 
 
 class _Sample(NamedTuple):
@@ -208,8 +219,8 @@ def _lengths(schema: Schema, known: Sequence[Json], *, step: int) -> Iterator[Pa
 
 def _bounds(schema: Schema, *, step: int) -> Iterator[Pair]:
     edge = schema.get("maximum" if step > 0 else "minimum", 0)
-    size = 1 if schema.get("type") == "integer" else _TINY
-    yield edge, edge + step * size
+    sizes = {"integer": [1], "number": [_TINY]}.get(str(schema.get("type")), [1, _TINY])
+    yield from ((edge, edge + step * size) for size in sizes)
 
 
 def _counts(schema: Schema, known: Sequence[Json], *, step: int) -> Iterator[Pair]:
