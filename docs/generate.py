@@ -12,8 +12,9 @@ from typing import Any
 
 from dsrun.common.resources import read_schema
 from dsrun.service.catalog import load_catalog
-from dsrun.service.catalog_words import limits_of, price_words, rate_words
+from dsrun.service.catalog_words import fill_words, limits_of, price_words, rate_words
 from dsrun.service.operation import Operation
+from dsrun.service.tables import Table
 
 HERE = Path(__file__).resolve().parent
 Schema = Mapping[str, Any]
@@ -78,6 +79,9 @@ def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:
         if "properties" in inner:
             yield f"### {name}.{key}\n\n{inner['description']}\n"
             yield _table(inner, frame)
+        elif "$ref" in (by_name := inner.get("additionalProperties") or {}):
+            yield f"### {name}.{key}, by model\n\n{inner['description']}\n"
+            yield _table(_resolved(by_name, frame), frame)
 
 
 def _axis_forms(axis: Schema) -> Iterator[tuple[str, Schema]]:
@@ -156,7 +160,10 @@ def _absent(at: tuple[str, ...], value: Schema, parent: Schema, operation: Opera
     fills = operation.fills if operation else ()
     fill = next((fill for fill in fills if fill.at == at), None)
     if fill is not None:
-        return "derived from the job" if fill.derive else f"`{fill.value}`, which dsrun sends"
+        if fill.derive:
+            return "derived from the job"
+        is_table = isinstance(fill.value, Table)
+        return f"{fill_words(fill) if is_table else f'`{fill.value}`'}, which dsrun sends"
     if "const" in value and operation:
         return "dsrun adds it"
     if at[-1] in parent.get("required", ()):

@@ -44,6 +44,10 @@ class ResultFile:
     source_sha256: str
     seed: int | None = None
     sample_rate: int | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+    name: str = ""  # of its kind, where it is not the operation's main one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

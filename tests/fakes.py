@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from dsrun.common.models import JobStatus, OpenJob
+
 T = TypeVar("T")
 
 _BEGIN = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -104,3 +106,17 @@ async def settle() -> None:
     """Give every task of the loop its turn until each waits for time or for another."""
     for _ in range(10 + 8 * len(asyncio.all_tasks())):
         await asyncio.sleep(0)
+
+
+def open_job(job_id: str = "a", *, body: bytes = b'{"input":{"prompt":"a lantern"}}') -> OpenJob:
+    """A job that has not been sent."""
+    return OpenJob(
+        job_id=job_id,
+        operation="wanx-v1",
+        body=body,
+        status=JobStatus.PENDING,
+        task_id=None,
+        submitted_at=None,
+        attempts=1,
+        stems=((f"posters/{job_id}",),),
+    )

@@ -15,15 +15,20 @@ def write(folder, files):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
+def catalog_of(folder):
+    """The operations of a manifest in this folder."""
+    return load_catalog(folder / "operations")
+
+
 def read_manifest(folder, text, *, files=None, set_params=None):
     write(folder, {"p.yaml": text, **(files or {})})
-    return load_manifest(folder / "p.yaml", catalog=load_catalog(), set_params=set_params)
+    return load_manifest(folder / "p.yaml", catalog=catalog_of(folder), set_params=set_params)
 
 
 def plan_of(folder, text, *, files=None, set_params=None, run_values=None):
     manifest = read_manifest(folder, text, files=files, set_params=set_params)
     values = RUN_VALUES if run_values is None else run_values
-    return build_plan(manifest, catalog=load_catalog(), run_values=values)
+    return build_plan(manifest, catalog=catalog_of(folder), run_values=values)
 
 
 def jobs_of(folder, text, *, files=None):

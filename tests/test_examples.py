@@ -15,6 +15,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Manifest: the first jobs to run (None: all), and the files below artifacts/ that they make.
 EXPECTED = {
+    "examples/compare-models.yaml": (
+        None,
+        [
+            f"compare/{subject}/{light}/{model}.png"
+            for subject in (
+                "a-paper-lantern-over-a-quiet-river",
+                "a-shop-sign-that-reads-open-on-a-brick-wall",
+            )
+            for light in ("at-dusk", "in-morning-fog")
+            for model in ("qwen-image-plus", "wan2.2-t2i-flash", "wan2.6-t2i", "wanx-v1")
+        ],
+    ),
     "examples/matrix-from-csv/pipeline.yaml": (
         2,
         ["postcards/lisbon/oil-painting-1.png", "postcards/lisbon/oil-painting-2.png"],
@@ -67,10 +79,10 @@ EXPECTED = {
     "pipelines/voice-casting.yaml": (
         4,
         [
-            "casting/captain-reed/1.mp3",
-            "casting/captain-reed/2.mp3",
-            "casting/captain-reed/3.mp3",
-            "casting/pip/1.mp3",
+            "casting/captain-reed/1.wav",
+            "casting/captain-reed/2.wav",
+            "casting/captain-reed/3.wav",
+            "casting/pip/1.wav",
         ],
     ),
 }

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tomllib
 import types
+from importlib import metadata
 from pathlib import Path
 from types import NoneType
 from typing import Union, get_args, get_origin, get_type_hints
 
 import pytest
 from jsonschema import Draft202012Validator
+from packaging.requirements import Requirement
 
 import dsrun
 from dsrun.common.units import parse_duration, parse_rate
@@ -38,6 +40,7 @@ EXECUTION_SCHEMA = MANIFEST_SCHEMA["$defs"]["execution"]["properties"]
 READERS = {name for name in (*vars(replies), *vars(lists)) if name.startswith("read_")}
 LONGEST_MODULE = 500  # a question, not a limit: an idea is never cut in two for its length
 MOST_ROOMS = 12
+MOST_INSTALLED_BYTES = 70 * 2**20  # 80 MB with compiled modules and our own files
 LONGER: dict[str, str] = {}  # by path, each with its reason
 # Where a name of the run directory may be spelled. A lock file may be a pipeline too, so `common`
 # names it; `notify` shows how a notice looks.
@@ -285,3 +288,18 @@ def test_every_benchmark_says_what_it_does(name):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("usage: ")
+
+
+def test_the_plain_install_is_small():
+    """What the package needs, and what that needs, by the records of their installation."""
+    wanted = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
+    sizes = {}
+    while wanted:
+        need = wanted.pop()
+        is_needed = need.marker is None or need.marker.evaluate({"extra": ""})
+        if is_needed and need.name not in sizes:
+            files = metadata.files(need.name) or ()
+            sizes[need.name] = sum(file.size or 0 for file in files)
+            wanted += map(Requirement, metadata.requires(need.name) or ())
+    assert sum(sizes.values()) < MOST_INSTALLED_BYTES, sizes
+    assert not sizes.keys() & {"numpy", "soundfile", "cffi", "pyarrow"}

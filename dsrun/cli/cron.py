@@ -293,34 +293,42 @@ def _agreed(path: Path, above: Money | None, options: CronOptions) -> list[str]:
     if above is None or options.emulate or is_agreed:
         return []
     try:
-        costs = _costs(path, options)
+        costs, is_known = _costs(path, options)
     except ManifestError as error:
         say(
             f"warning: {path}: what a run costs cannot be told yet: {error.problems[0]}; one that "
             f"costs more than confirm_above ({above}) is refused"
         )
         return []
-    if all(cost.amount <= above.amount for cost in costs if cost.currency == above.currency):
+    if is_known and all(
+        cost.amount <= above.amount for cost in costs if cost.currency == above.currency
+    ):
         return []
+    words = ", ".join(map(str, costs)) if is_known else "an amount that nobody can tell"
     say(
-        f"warning: {path}: each run may cost {', '.join(map(str, costs))}, more than confirm_above "
-        f"({above}), and nobody can be asked: it gets --yes; execution.max_cost bounds it"
+        f"warning: {path}: each run may cost {words}, more than confirm_above ({above}), and "
+        "nobody can be asked: it gets --yes; execution.max_cost bounds it"
     )
     return ["--yes"]
 
 
-def _costs(path: Path, options: CronOptions) -> list[Money]:
-    """What all jobs of the pipeline cost where none is done. Raises ManifestError."""
+def _costs(path: Path, options: CronOptions) -> tuple[list[Money], bool]:
+    """What all jobs of the pipeline cost where none is done, and whether that is known of each.
+
+    Raises ManifestError.
+    """
     asked = PlanOptions(
         pipeline=path, set_params=options.set_params, allow_files=tuple(options.allow_files)
     )
-    plan, units = open_plan(asked), Counter[str]()  # by operation
+    plan, units, unknown = open_plan(asked), Counter[str](), Counter[str]()  # by operation
 
     def count(job: Job, is_new: bool) -> None:
-        units[job.operation] += job.units if is_new else 0
+        units[job.operation] += (job.units or 0) if is_new else 0
+        unknown[job.operation] += job.units is None
 
     plan.check(count)
-    return sum_money(plan.catalog[name].price.of(number) for name, number in units.items())
+    costs = (plan.catalog[name].price.of(number) for name, number in units.items())
+    return sum_money(costs), not unknown.total()
 
 
 def _deliver(files: Mapping[str, str], folder: Path | None, *, separator: str = "") -> None:

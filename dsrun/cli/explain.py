@@ -6,11 +6,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dsrun.common.console import answer, answer_json, say, table
+from dsrun.common.console import answer, answer_json, count_of, say, table
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
 from dsrun.common.shell import command_line
+from dsrun.common.units import Money
 from dsrun.ledger import lookup
 from dsrun.ledger.lookup import JobRecord
 from dsrun.ledger.reader import LedgerReader, NoLedger
@@ -186,3 +187,9 @@ def _answer_ledger(ledger: Mapping[str, Json]) -> None:
         names = ("task_id", "request_id", "error_code", "error_message")
         details = " ".join(f"{name} {item[name]}" for name in names if item[name])
         answer(f"  {item['at']}  {item['phase']} {item['outcome']}  {details}".rstrip())
+    if repeated := ledger["repeated"]:
+        most = Money.from_json(repeated["at_most"])
+        answer(
+            f"  sent again after a lost answer: {count_of(repeated['creates'], 'create')} may have "
+            f"cost {most} more"
+        )

@@ -204,15 +204,32 @@ def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> in
     return status.run(where, set_params=parse_params(set_params), **place)
 
 
+_NAME_AND_PLACE = 2
+
+
 @cli.command("operations")
-@click.argument("where", default=".", type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, metavar="[NAME] [WHERE]")
+@click.option("--check", is_flag=True, help="Hold operation files, named here, to their samples.")
 @allow_option
 @json_option
-def operations_command(where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
-    """List the APIs that dsrun can call, with limits and prices, also those beside WHERE."""
-    from dsrun.cli import operations
+def operations_command(
+    names: tuple[str, ...], check: bool, allow_files: tuple[Path, ...], as_json: bool
+) -> int:
+    """List the APIs that dsrun can call, with limits and prices, also those beside WHERE.
 
-    return operations.run(where=where, allow_files=allow_files, as_json=as_json)
+    With the NAME of one it tells its fields too, and gives an example.
+    """
+    from dsrun.cli import operation_check, operations
+
+    if check and not names:
+        raise UsageError("dsrun operations --check wants the operation files that it checks")
+    if check:
+        return operation_check.run(tuple(map(Path, names)), wants_json=as_json)
+    if len(names) > _NAME_AND_PLACE:
+        raise UsageError("dsrun operations takes one name and one place; files go with --check")
+    name, where = (*names, None, None)[:_NAME_AND_PLACE]
+    place = None if where is None else Path(where)
+    return operations.run(name, where=place, allow_files=allow_files, as_json=as_json)
 
 
 @cli.command("schema")

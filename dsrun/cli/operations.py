@@ -1,54 +1,226 @@
-"""`dsrun operations`: the catalog with limits and prices."""
+"""`dsrun operations`: the catalog with limits and prices; `dsrun operations NAME`: one of it."""
 
+import textwrap
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+
+import yaml
 
 from dsrun.cli.schema import catalog_of
 from dsrun.common.console import answer, answer_json, table
-from dsrun.common.errors import ExitCode
+from dsrun.common.errors import ExitCode, UsageError
+from dsrun.common.messages import nearest
+from dsrun.common.models import Json
 from dsrun.common.shell import command_line, option
+from dsrun.service.catalog import Catalog
+from dsrun.service.catalog_words import limit_words, limits_of, price_words, rate_text
+from dsrun.service.example_request import example_request, short_parts
 from dsrun.service.operation import Operation
 
+_WIDTH = 80
+_MOST_VALUES = 12  # of an enum, before the rest is counted
 
-def run(*, where: Path, allow_files: tuple[Path, ...], as_json: bool) -> int:
-    """List those of dsrun and of `where`, a pipeline or a folder. Raises UsageError for another."""
-    catalog = catalog_of(where, allow_files)
-    operations = [catalog[name] for name in catalog.names]
+
+def run(
+    name: str | None, *, where: Path | None, allow_files: tuple[Path, ...], as_json: bool
+) -> int:
+    """List the operations of dsrun and of `where`, a pipeline or a folder, or tell of one.
+
+    A single `name` that no operation has may be the place. Raises UsageError for neither.
+    """
+    if name is not None and where is None and Path(name).exists():
+        here = catalog_of(Path(), allow_files)
+        name, where = (name, None) if _has(here, name) else (None, Path(name))
+    catalog = catalog_of(where or Path(), allow_files)
+    chosen = [catalog[each] for each in _chosen(catalog, name)]
     if as_json:
-        answer_json([_report(item) for item in operations])
-        return ExitCode.OK
-    head = ["operation", "kind", "rate", "running", "price", "as of"]
-    answer(table([head, *map(_row, operations)]))
-    for item in operations:
-        answer("")
-        answer(f"{item.name}: {item.description}")
-    answer("")
-    folders = [option("allow-files", folder) for folder in allow_files]
-    place = [where] if where != Path() else []
-    command = command_line("dsrun", "schema", catalog.names[0], *place, *folders)
-    answer(f"`{command}` prints every field of {catalog.names[0]} with its limits.")
+        answer_json([_report(item, full=name is not None) for item in chosen])
+    elif name is None:
+        _answer_list(chosen, where, allow_files)
+    else:
+        for item in chosen:
+            _answer_one(item)
     return ExitCode.OK
 
 
+def _has(catalog: Catalog, name: str) -> bool:
+    return name in catalog or name in catalog.families
+
+
+def _chosen(catalog: Catalog, name: str | None) -> list[str]:
+    if name is None:
+        return catalog.names
+    if name in catalog.families:
+        return list(catalog.families[name])
+    if name not in catalog:
+        near = nearest(name, [*catalog.names, *catalog.families])
+        raise UsageError(
+            f"no operation, pipeline or folder {name}{near}; `dsrun operations` lists all"
+        )
+    return [name]
+
+
+def _answer_list(
+    operations: list[Operation], where: Path | None, allow_files: tuple[Path, ...]
+) -> None:
+    """A heading for each file, and a row for each of its models."""
+    lines = table(map(_row, operations)).split("\n")
+    families: dict[str, list[tuple[Operation, str]]] = {}
+    for item, line in zip(operations, lines, strict=True):
+        families.setdefault(item.family, []).append((item, line))
+    for family, rows in families.items():
+        _say(_heading(family, rows[0][0]))
+        for _, line in rows:
+            answer(f"  {line}")
+        for note in dict.fromkeys(item.note for item, _ in rows if item.note):
+            _say(f"Note: {note}", indent=2)
+        answer("")
+    folders = [option("allow-files", folder) for folder in allow_files]
+    place = [where] if where is not None else []
+    name = operations[0].name
+    tell = command_line("dsrun", "operations", name, *place, *folders)
+    show = command_line("dsrun", "schema", name, *place, *folders)
+    answer(f"`{tell}` tells more of {name}.")
+    answer(f"`{show}` prints every field of {name} as a JSON Schema.")
+
+
+def _heading(family: str, item: Operation) -> str:
+    """What holds for all models of a file."""
+    source = _sources(item).get("price", "").partition(";")[0]
+    facts = f"facts of {item.price.as_of}{source and f' from the {source}'}"
+    return f"{family} ({item.protocol}, {', '.join(_kinds(item))}): {item.description} ({facts})"
+
+
+def _say(text: str, *, indent: int = 0) -> None:
+    """Prints a text in lines that fit a terminal."""
+    for line in textwrap.wrap(text, _WIDTH - indent, break_on_hyphens=False):
+        answer(f"{' ' * indent}{line}")
+
+
 def _row(item: Operation) -> list[str]:
+    limits = item.limits
+    running, queued = limits.running_tasks, limits.queued_tasks
     return [
         item.name,
-        item.protocol,
-        f"{item.rate.requests}/{item.rate.per_s:g}s",
-        str(item.running_tasks or "-"),
+        rate_text(limits.rate),
+        f"{running} running" if running else "",
+        f"{queued} open" if queued else "",
         str(item.price),
-        item.price.as_of,
     ]
 
 
-def _report(item: Operation) -> dict[str, object]:
-    return {
+def _kinds(item: Operation) -> list[str]:
+    return list(dict.fromkeys(spec.media for spec in item.artifacts))
+
+
+def _sources(item: Operation) -> dict[str, str]:
+    """Where the facts are from, as the file says it."""
+    about = item.schema["x-dsrun"]
+    parts = {"fields": item.schema, "limits": about["limits"], "price": about["price"]}
+    return {name: part["$comment"] for name, part in parts.items() if "$comment" in part}
+
+
+def _answer_one(item: Operation) -> None:
+    _say(f"{item.name}: {item.description}")
+    if item.note:
+        _say(f"Note: {item.note}")
+    answer("")
+    _entry("file", item.family)
+    _entry("kind", f"{item.protocol}, gives {', '.join(_kinds(item))}")
+    _entry("call", f"{item.method} {item.path}")
+    _entry("limits", limit_words(item.limits))
+    _entry("price", price_words(item))
+    for name, words in _sources(item).items():
+        _entry("source", f"of {name}: {words}")
+    answer("")
+    for place, words in _all_fields(item):
+        _entry(place, words, width=36)
+    answer("")
+    answer("As a pipeline:")
+    answer("")
+    for line in example_manifest(item).splitlines():
+        answer(f"    {line}")
+    answer("")
+
+
+def _entry(key: str, words: str, *, width: int = 8) -> None:
+    """A key, and words beside it in a column of their own."""
+    lines = textwrap.wrap(words, _WIDTH - width - 1, break_on_hyphens=False) or [""]
+    if len(key) > width:
+        answer(key)
+        key = ""
+    for line in lines:
+        answer(f"{key:<{width}} {line}".rstrip())
+        key = ""
+
+
+def _all_fields(item: Operation) -> Iterator[tuple[str, str]]:
+    """Each field that a step may give: its place, and what it may be."""
+    for part in short_parts(item):
+        several = " each" if part.is_many else ""
+        yield f"input.{part.key}", f"short for a part {{{part.becomes}: ...}}{several}"
+    filled = {tuple(map(str, fill.at)) for fill in item.fills}
+    for section in ("input", "parameters"):
+        below = item.schema["properties"].get(section, {})
+        yield from _fields(below, (section,), filled)
+
+
+def _fields(
+    schema: Mapping[str, Json], at: tuple[str, ...], filled: Collection[tuple[str, ...]]
+) -> Iterator[tuple[str, str]]:
+    """`filled`: what dsrun gives where a step does not."""
+    if isinstance(schema.get("items"), Mapping):
+        yield from _fields(schema["items"], (*at, "*"), filled)
+    for key, inner in schema.get("properties", {}).items():
+        is_given = "const" in inner or (*at, key) in filled
+        needed = "required; " if key in schema.get("required", ()) and not is_given else ""
+        yield ".".join((*at, key)), f"{needed}{_limits_and_values(inner)}"
+        yield from _fields(inner, (*at, key), filled)
+
+
+def _limits_and_values(schema: Mapping[str, Json]) -> str:
+    words = limits_of(schema)
+    if "const" in schema:
+        return f"always {schema['const']}"
+    values = [str(value) for value in schema.get("enum", ())]
+    if not values:
+        return words
+    more = len(values) - _MOST_VALUES
+    rest = f" and {more} more" if more > 0 else ""
+    return f"{words}: {', '.join(values[:_MOST_VALUES])}{rest}"
+
+
+def example_manifest(item: Operation) -> str:
+    """A pipeline of one job."""
+    step = {"operation": item.name, **example_request(item)}
+    whole = {"version": 1, "name": "example", "steps": {"one": step}}
+    return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=_WIDTH)
+
+
+def _report(item: Operation, *, full: bool) -> dict[str, object]:
+    limits = item.limits
+    told: dict[str, object] = {
         "name": item.name,
+        "family": item.family,
         "description": item.description,
+        "note": item.note or None,
         "protocol": item.protocol,
+        "results": _kinds(item),
         "method": item.method,
         "path": item.path,
-        "requests": item.rate.requests,
-        "per_s": item.rate.per_s,
-        "running_tasks": item.running_tasks,
-        "price": item.price.as_json(),
+        "requests": limits.rate.requests,
+        "per_s": limits.rate.per_s,
+        "running_tasks": limits.running_tasks,
+        "queued_tasks": limits.queued_tasks,
+        "tokens": limits.tokens and limits.tokens.requests,
+        "tokens_s": limits.tokens and limits.tokens.per_s,
+        "group": limits.group or None,
+        "group_running": limits.group_running,
+        "scope": limits.scope,
+        "price": item.price.details(),
+        "source": _sources(item),
     }
+    if full:
+        told["fields"] = dict(_all_fields(item))
+        told["example"] = example_request(item)
+    return told

@@ -1,6 +1,6 @@
 """`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dsrun.cli.problems import warn
 from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
@@ -9,13 +9,15 @@ from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
 from dsrun.common.messages import show
 from dsrun.common.models import Json
-from dsrun.common.units import duration_words
+from dsrun.common.units import Money, duration_words
+from dsrun.planning.own_limits import operation_notes
+from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
 from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import CallOutlook
+from dsrun.session.outlook import CallOutlook, Outlook
 from dsrun.session.permit import notice_lines
 from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
 
@@ -57,7 +59,9 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     if survey.difference is not None:
         answer(_difference_words(survey))
     _answer_edits(survey, full=full)
-    for advice in slow_services(survey.outlook):
+    for note in operation_notes(survey.plan.manifest, survey.plan.catalog):
+        answer(f"note: {note}")
+    for advice in slow_services(survey.plan, survey.outlook):
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
@@ -153,16 +157,32 @@ def _rows(survey: Survey) -> list[list[str]]:
         [
             name,
             call.operation.name,
-            *map(str, (call.jobs, call.done, call.cached, call.to_send, call.cost)),
-            f"{count_of(call.units, call.operation.price.unit)} at {_price(call)}",
+            *map(str, (call.jobs, call.done, call.cached, call.to_send)),
+            _cost_words([call.cost], call.sure, call.unknown),
+            _price(call),
         ]
         for name, call in survey.outlook.calls()
     ]
 
 
+def _cost_words(costs: Sequence[Money], sure: str, unknown: int) -> str:
+    """`= 0.16 CNY`, `≤ 3 CNY`; unknown where there are jobs of which nobody can tell."""
+    if not unknown:
+        return f"{SIGNS[sure]} {', '.join(map(str, costs))}"
+    known = ", ".join(str(cost) for cost in costs if cost.amount)
+    return f"unknown{known and f', beside {known}'}"
+
+
 def _price(call: CallOutlook) -> str:
+    """`2 images at 0.16 CNY (price of 2026-06)`; the price alone where a count says nothing."""
     price = call.operation.price
-    return f"{price.of(1)} (price of {price.as_of})"
+    counted = price.counted(call.units)
+    own = "price of the manifest" if price.is_own else f"price of {price.as_of}"
+    if counted is None or price.items[0].per != 1:
+        return f"{price} ({own})"
+    each = Money(amount=price.items[0].amounts[0], currency=price.currency)
+    number = f"{counted:f}"
+    return f"{number} {price.unit}{'' if number == '1' else 's'} at {each} ({own})"
 
 
 def _difference_words(survey: Survey) -> str:
@@ -181,8 +201,16 @@ def _time_words(survey: Survey) -> str:
     """How long it takes; nothing where nothing is to do, or none of it waits for another."""
     seconds, words = survey.estimate
     if seconds is None:
-        return f"time: not known ({words})" if any(slow_services(survey.outlook)) else ""
+        return (
+            f"time: not known ({words})" if any(slow_services(survey.plan, survey.outlook)) else ""
+        )
     return f"time: about {duration_words(seconds)} ({words})" if words else ""
+
+
+def _whole_cost(outlook: Outlook) -> str:
+    unknown = sum(call.unknown for _, call in outlook.calls())
+    words = _cost_words(outlook.costs, outlook.sure, unknown) if outlook.costs else "nothing"
+    return words.removeprefix(f"{SIGNS[EXACT]} ")  # nothing is surer than an amount alone
 
 
 def _last_line(survey: Survey) -> str:
@@ -201,6 +229,6 @@ def _last_line(survey: Survey) -> str:
     by = f" ({bound.words})" if bound.seconds else ""
     return (
         f"digest {plan.digest[:12]}: {', '.join(parts)}; "
-        f"cost {', '.join(map(str, outlook.costs)) or 'nothing'}; "
+        f"cost {_whole_cost(outlook)}; "
         f"at least {bound.seconds:g} s by the rate limits{by}"
     )

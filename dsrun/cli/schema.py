@@ -39,7 +39,7 @@ def known_schemas(where: Path, allow_files: tuple[Path, ...]) -> list[str]:
 
 
 def _names(catalog: Catalog) -> list[str]:
-    return [*_OWN, *catalog.names, *catalog.families]
+    return [*dict.fromkeys([*_OWN, *catalog.names, *catalog.families])]
 
 
 def catalog_of(where: Path, allow_files: tuple[Path, ...]) -> Catalog:

@@ -13,7 +13,7 @@ from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.opening import find_run_dir
-from dsrun.session.summary import unknown_lines
+from dsrun.session.summary import model_lines, repeated_lines, unknown_lines
 from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
 
@@ -44,16 +44,32 @@ def run(
 def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, Any]:
     counts, last = totals.counts(view), view.last_run()
     emulated = is_emulated(run_dir)
+    repeats, repeats_cost = totals.repeated(view)
     return {
         "directory": str(run_dir),
         "emulated": emulated,
         "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
         "running": running,
         "cost": first_as_json(() if emulated else totals.spent(view)),
+        "by_model": _by_model(view, emulated=emulated),
         "may_be_paid": first_as_json(() if emulated else totals.in_doubt(view)),
+        "repeated": {
+            "creates": repeats,
+            "at_most": first_as_json(() if emulated else repeats_cost),
+        },
         "started_at": last and last.started_at,
         "ended_at": last and last.ended_at,
         "exit_code": last and last.exit_code,
+    }
+
+
+def _by_model(view: LedgerReader, *, emulated: bool) -> dict[str, Any]:
+    return {
+        name: {
+            "jobs": {status.value: number for status, number in counts.items()},
+            "cost": first_as_json(() if emulated else totals.spent(view, operation=name)),
+        }
+        for name, counts in totals.model_counts(view).items()
     }
 
 
@@ -63,9 +79,11 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
     paid = "emulated, nothing was paid" if is_emulated(run_dir) else _cost_words(view)
     answer(f"{run_dir}: {'running' if running else 'not running'}")
     answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
+    for line in model_lines(view, emulated=is_emulated(run_dir)):
+        answer(line)
     for code, message, number in totals.errors(view, 10):
         answer(f"  {number} x {code}: {message}")
-    for line in unknown_lines(view):
+    for line in (*unknown_lines(view), *repeated_lines(view)):
         answer(line)
     if last:
         answer(f"last run: started {last.started_at}{_end_of(last, run_dir, running=running)}")

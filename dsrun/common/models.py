@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from dsrun.common.media import Facts
 
 Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
 
@@ -39,6 +42,7 @@ class UploadFile:
     size: int
     extension: str
     media_type: str
+    seconds: Decimal | None = None  # how long it plays, where its header tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Job:
     stems: tuple[
         str, ...
     ]  # file names without extension below artifacts/STEP/, one for each artifact
-    units: int  # the number of images or voices asked for, each billed
+    units: int | None  # what it will cost, in grains of its price; None: nobody can tell
     late: tuple[
         tuple[str | int, ...], ...
     ] = ()  # where the request has values of other jobs, not known yet
@@ -102,10 +106,12 @@ class OpenJob:
     body: bytes
     status: JobStatus
     task_id: str | None
+    answer: str | None = None  # the text of the answer to a create that made no task
     submitted_at: str | None
     request_id: str | None = None
     lost_at: str | None = None  # when the create's answer was given up
     attempts: int
+    repeats: int = 0  # creates whose answers were lost, and which were sent again
     stems: tuple[tuple[str, ...], ...]  # STEP/NAME without extension, below artifacts/
     part: "Part | None" = None  # the part of a partial job that is asked for again
     whole: bytes | None = None  # the job's own request, where `body` asks for a part
@@ -115,16 +121,23 @@ class OpenJob:
     have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
     late: tuple[tuple[str | int, ...], ...] = ()  # where `body` has values of other jobs
     sent: bytes | None = None  # `body` with these values, as it was sent last
+    planned: int = 0  # what it was planned to cost, in grains of its price
 
 
 class SentElsewhere(NamedTuple):
-    """A create that another run directory sent; it has a `task_id` where it was answered."""
+    """A create that another run directory sent; answered, it has a `task_id` or an `answer`."""
 
     job_id: str
     task_id: str | None
     request_id: str | None
     submitted_at: str
     lost_at: str | None
+    repeats: int = 0
+    answer: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        return self.task_id is not None or self.answer is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +153,8 @@ class JobError:
 class Artifact:
     """One file of a job; `path` is relative to the run directory, `size` in bytes.
 
+    `name` is that of its kind, empty for the main one, and `index` its place in that kind.
+
     `source_sha256` is that of the bytes as the service sent them, before metadata was added.
     """
 
@@ -151,6 +166,10 @@ class Artifact:
     index: int
     seed: int | None = None
     sample_rate: int | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+    name: str = ""
 
 
 LOST_ROW = "LedgerDamaged"  # error code of a job whose row of a damaged ledger is unreadable
@@ -164,11 +183,12 @@ class Saved(NamedTuple):
     size: int
     media_type: str
     source_sha256: str  # of the bytes as they came
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How a job ended. `units` are billed: images, voices. `warning` is for the user."""
+    """How a job ended. `units` are billed, in grains of its price. `warning` is for the user."""
 
     status: JobStatus
     artifacts: tuple[Artifact, ...] = ()

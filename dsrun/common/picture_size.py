@@ -12,6 +12,8 @@ from typing import Any
 from dsrun.common.models import Json
 
 KEYWORD = "x-size"
+_NAMES = "names"
+_RANGES = ("pixels", "ratio", "sides")
 _SIZE = re.compile(r"([1-9][0-9]{0,5})\*([1-9][0-9]{0,5})")
 
 
@@ -51,6 +53,27 @@ def fits(bounds: Mapping[str, Any], text: str) -> bool:
         if name in bounds
         for number in numbers
     )
+
+
+def bounds_fault(bounds: Json) -> str:
+    """What is wrong with the value of the keyword in an operation file; empty where nothing is."""
+    allowed = f"allowed: a mapping of {', '.join(_RANGES)} to [least, most], and names to a list"
+    if not isinstance(bounds, Mapping) or not bounds or bounds.keys() - {*_RANGES, _NAMES}:
+        return f"{KEYWORD}: {allowed}"
+    names = bounds.get(_NAMES, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return f"{KEYWORD}.{_NAMES}: allowed: a list of texts"
+    for word in _RANGES:
+        if word in bounds and not _is_range(bounds[word]):
+            return f"{KEYWORD}.{word}: allowed: [least, most], two numbers above 0"
+    return ""
+
+
+def _is_range(value: Json) -> bool:
+    if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004  # least and most
+        return False
+    are_numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+    return are_numbers and 0 < value[0] <= value[1]
 
 
 def size_words(bounds: Mapping[str, Any]) -> str:

@@ -25,6 +25,19 @@ def pointer(text: str | None) -> tuple[str, ...] | None:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
+def place_in_request(text: str) -> KeyPath:
+    """The path that a JSON pointer into a request names, in which numbers are items of lists."""
+    return tuple(int(key) if _index(key) is not None else key for key in pointer(text) or ())
+
+
+def fits(path: KeyPath, place: KeyPath) -> bool:
+    """Whether a place of an operation file, which may hold `*`, stands for a path."""
+    return len(path) == len(place) and all(
+        _index(key) is not None if wanted == EACH else str(key) == str(wanted)
+        for key, wanted in zip(path, place, strict=True)
+    )
+
+
 def dotted(path: KeyPath) -> str:
     """A path as people read it: `steps.posters.input.prompt`, `matrix.include[0]`."""
     text = ""

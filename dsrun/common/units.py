@@ -1,4 +1,4 @@
-"""Money, prices, rates and durations, and their text forms."""
+"""Money, rates and durations, and their text forms."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath
 
 _CURRENCY = "CNY"
 _EXACT_BELOW_S = 9.95
@@ -34,10 +33,15 @@ class Money:
         return Money(amount=self.amount + other.amount, currency=self.currency)
 
     def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.currency}"
+        return f"{plain(self.amount)} {self.currency}"
 
     def as_json(self) -> dict[str, Json]:
         return {"amount": float(self.amount), "currency": self.currency}
+
+
+def plain(number: Decimal) -> str:
+    """A number without the zeros that end its fraction."""
+    return f"{number.normalize():f}"
 
 
 def sum_money(amounts: Iterable[Money]) -> list[Money]:
@@ -53,28 +57,6 @@ def first_as_json(amounts: Sequence[Money], *, currency: str = _CURRENCY) -> dic
     """The first amount, or zero of `currency`: where a key has room for only one amount."""
     zero = Money(amount=Decimal(0), currency=currency)
     return next(iter(amounts), zero).as_json()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """The cost of one unit; only what succeeds is billed."""
-
-    amount: Decimal
-    currency: str
-    unit: str
-    billed: str | None
-    count: KeyPath | None
-    as_of: str
-
-    def __str__(self) -> str:
-        article = "an" if self.unit[0] in "aio" else "a"
-        return f"{self.amount} {self.currency} {article} {self.unit}"
-
-    def of(self, units: int) -> Money:
-        return Money(amount=self.amount * units, currency=self.currency)
-
-    def as_json(self) -> dict[str, Json]:
-        return {**self.of(1).as_json(), "unit": self.unit, "as_of": self.as_of}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

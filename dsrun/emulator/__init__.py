@@ -1,7 +1,8 @@
 """A local DashScope: the published calls, limits and failures, for tests and dry runs.
 
 It never imports another room: it shares only the operation files with the client side, so that the
-two cannot agree on the same mistake. Begin with `app`, the routes, then `creates` and `task_calls`.
+two cannot agree on the same mistake. Begin with `app`, the routes, then `creates`, `answers` and
+`task_calls`.
 The server is imported at its first use, so that `--help` can list the faults without it.
 """
 

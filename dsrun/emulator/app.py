@@ -111,7 +111,7 @@ def _build_app(world: World) -> web.Application:
     serve = _surround(world, serve_service)
     routes: list[tuple[str, str, Handler]] = [
         ("POST", API + "/{path:services/.*?}", serve),
-        *(("POST", f"{API}/{{path:{path[1:]}}}", serve) for path in world.catalog.paths),
+        *(("POST", path, serve) for path in sorted(world.catalog.paths)),
         ("GET", API + "/tasks", _surround(world, list_tasks)),
         ("GET", API + "/tasks/{task_id}", _surround(world, query_task)),
         ("POST", API + "/tasks/{task_id}/cancel", _surround(world, cancel_task)),

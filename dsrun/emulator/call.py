@@ -11,6 +11,14 @@ from dsrun.emulator.wire import invalid_parameter, json_answer
 from dsrun.emulator.world import World
 
 
+def _without_slip(body: dict[str, Any]) -> dict[str, Any]:
+    """The official package leaves an option of its own call among the parameters."""
+    parameters = body.get("parameters")
+    if isinstance(parameters, dict) and "is_async" in parameters:
+        return {**body, "parameters": {k: v for k, v in parameters.items() if k != "is_async"}}
+    return body
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """`is_accepted` is set once the call has created something that costs money."""
@@ -36,7 +44,7 @@ class Call:
             raise invalid_parameter(message) from None
         if not isinstance(body, dict):
             raise invalid_parameter(message)
-        return body
+        return _without_slip(body)
 
     def accept(self, body: Mapping[str, Any]) -> None:
         """Count a create by its canonical JSON text."""
@@ -44,4 +52,6 @@ class Call:
         self.world.creates[orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()] += 1
 
     def answer(self, body: Mapping[str, Any]) -> web.Response:
-        return json_answer({"request_id": self.request_id, **body}, request_id=self.request_id)
+        """The body under the id of the request; a few calls name it `id`."""
+        name = "id" if "id" in body else "request_id"
+        return json_answer({**body, name: self.request_id}, request_id=self.request_id)

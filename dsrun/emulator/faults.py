@@ -25,6 +25,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "expired-url": "the result addresses of a task have expired before they are handed out",
         "partial-task": "some pictures of a task fail (only where it makes two or more)",
         "failed-task": "a task ends as FAILED",
+        "failed-check": "200 that says the check failed, to an operation that may say so",
         "bad-size": "a create takes any size, and the task ends as FAILED because of it",
         "stuck-task": "a task never leaves RUNNING (it does not hold up the tasks behind it)",
         "slow-task": "a task runs ten times as long",

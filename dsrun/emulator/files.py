@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from dsrun.emulator.faults import FaultDice
-from dsrun.emulator.media.orders import Order, PictureOrder, SpeechOrder
+from dsrun.emulator.media.orders import FilmOrder, ModelOrder, Order, SpeechOrder, TextOrder
 from dsrun.emulator.signing import Signer, Verdict
 from dsrun.emulator.wire import http_date, service_time, storage_error, utc_stamp
 
@@ -37,11 +37,19 @@ class ByteCache:
 BUCKET = "/dashscope-result"
 CACHE_BYTES = 64 * 2**20
 
-AUDIO_TYPES = {
+CONTENT_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
     "pcm": "application/octet-stream",
     "wav": "audio/x-wav",
     "mp3": "audio/mpeg",
     "opus": "audio/ogg",
+    "mp4": "video/mp4",
+    "glb": "model/gltf-binary",
+    "txt": "text/plain; charset=utf-8",
+    "json": "application/json",
 }
 GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>\n"
 
@@ -62,8 +70,7 @@ class FileHost:
 
     def publish(self, name: str, order: Order, *, made_at: float, is_expired: bool) -> str:
         """The signed path of a file; the same for the same name."""
-        suffix = "png" if isinstance(order, PictureOrder) else order.response_format
-        path = f"{BUCKET}/{service_time(made_at, '%Y%m%d')}/{name}.{suffix}"
+        path = f"{BUCKET}/{service_time(made_at, '%Y%m%d')}/{name}.{order.suffix}"
         expires_at = int(made_at - 1) if is_expired else int(made_at + self._url_life_s)
         if path not in self._files:
             self._files[path] = StoredFile(order=order, made_at=made_at, expires_at=expires_at)
@@ -121,7 +128,7 @@ async def serve_file(
         return web.Response(text=GATEWAY_PAGE.format("Welcome"), content_type="text/html")
     content = await host.make(admitted.order)
     headers = {
-        "Content-Type": _media_type(admitted.order),
+        "Content-Type": CONTENT_TYPES[admitted.order.suffix],
         "Last-Modified": http_date(admitted.made_at),
         "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest().upper()}"',
     }
@@ -141,16 +148,24 @@ async def _break_off(
     return response
 
 
-def _media_type(order: Order) -> str:
-    return "image/png" if isinstance(order, PictureOrder) else AUDIO_TYPES[order.response_format]
-
-
 def _make(order: Order) -> bytes:
-    # Imported only when something is made: Pillow and numpy are slow to load.
-    if isinstance(order, SpeechOrder):
-        from dsrun.emulator.media.speech import record_speech
+    # Imported only when something is made: Pillow is slow to load.
+    match order:
+        case TextOrder():
+            return order.content
+        case SpeechOrder():
+            from dsrun.emulator.media.speech import record_speech
 
-        return record_speech(order)
-    from dsrun.emulator.media.picture import draw_picture
+            return record_speech(order)
+        case ModelOrder():
+            from dsrun.emulator.media.solid import solid
 
-    return draw_picture(order)
+            return solid(order)
+        case FilmOrder():
+            from dsrun.emulator.media.movie import film
+
+            return film(order)
+        case _:
+            from dsrun.emulator.media.picture import draw_picture
+
+            return draw_picture(order)

@@ -1,72 +1,72 @@
 """The operation files: which calls exist, and what their requests must look like."""
 
+import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 import jsonschema_rs
+import orjson
 
-from dsrun.emulator.pointers import read_pointer, schema_default
+from dsrun.emulator.forms import Rules, for_model, has_tables, settle
+from dsrun.emulator.pointers import places, read_pointer, schema_default, split_pointer
 from dsrun.emulator.wire import Refusal, invalid_parameter
 
-MEDIA = ("image", "audio")
+ROOT = "/api/v1"
+MEDIA = ("image", "audio", "video", "text", "json", "model", "captions")
 LARGEST_SEED = 2**31 - 1
-SIZE = ["parameters", "size"]
-VOICE_TEXTS = {"preferred_name", "target_model", "voice_prompt", "preview_text"}
+SIZE = ("parameters", "size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation file; `rules` is its `x-dsrun` object."""
+    """One model of an operation file; `rules` is its `x-dsrun` object, `later` what varies."""
 
     model: str
-    path: str
-    is_task: bool
     schema: Mapping[str, Any]
-    rules: Mapping[str, Any]
+    rules: Rules
     validator: jsonschema_rs.Validator
+    later: Sequence[Mapping[str, Any]] = ()
+    has_tables: bool = field(default=False)
 
     @property
-    def artifacts(self) -> Mapping[str, Any]:
-        layout: Mapping[str, Any] = self.rules["artifacts"]
-        return layout
+    def is_task(self) -> bool:
+        return bool(self.rules["protocol"] == "task")
 
     @property
-    def keeps_voices(self) -> bool:
-        """Whether what it makes is a voice with the texts that the list of voices shows."""
-        texts = read_pointer(self.schema, "/properties/input/properties") or {}
-        is_listed = self.rules.get("recovery", {}).get("by") == "voice-list"
-        return is_listed and texts.keys() >= VOICE_TEXTS
+    def keeps_list(self) -> bool:
+        """Whether what it makes stays in a list of the account, as voices do."""
+        return bool(self.rules.get("recovery", {}).get("by") == "made-list")
 
-    @property
-    def running_tasks(self) -> int | None:
-        limit: int | None = self.rules.get("limits", {}).get("running_tasks")
-        return limit
+    def rules_for(self, body: Mapping[str, Any]) -> Rules:
+        """The rules without their tables, as they read for a request."""
+        if not self.has_tables:
+            return self.rules
+        asked = {name: rule for name, rule in self.rules.items() if name != "sample"}
+        settled: Rules = settle(asked, lambda pointer: read_pointer(body, pointer))
+        return {**settled, "sample": self.rules.get("sample", {})}
 
     def setting(self, body: Mapping[str, Any], pointer: str) -> Any:
         """The value in the request, else the default of the schema, else None."""
         value = read_pointer(body, pointer)
         return schema_default(self.schema, pointer) if value is None else value
 
-    def count_parts(self, body: Mapping[str, Any]) -> int:
-        """How many results the request asks for; the service's default where it does not say."""
-        pointer = self.artifacts.get("count")
-        return int(self.setting(body, pointer) or 1) if pointer else 1
-
-    def place_of_part(self, index: int) -> str:
-        """Where a result stands: an item of the list, or of the list of its own choice."""
-        places = str(self.artifacts.get("list", ""))
-        if "*" in places:
-            return f"{places.replace('*', str(index))}/0"
-        return f"{places}/{index}" if places else ""
+    def count(self, kind: Rules, body: Mapping[str, Any]) -> int:
+        """How many of a kind the request asks for; where the model decides, always as many."""
+        asked = kind.get("asked", 1)
+        if isinstance(asked, Mapping):
+            most = max(1, int(self.setting(body, asked["at"]) or 1))
+            return 1 + int(digest(body)[:8], 16) % most if asked.get("at_most") else most
+        return int(self.setting(body, asked) or 1) if isinstance(asked, str) else int(asked)
 
     def choose_seed(self, body: Mapping[str, Any]) -> int:
         """The seed of the first result: the request's, else a random one."""
-        pointer = self.artifacts.get("seed")
-        seed = read_pointer(body, pointer) if pointer else None
+        pointer = self.rules["artifacts"][0].get("seed")
+        seed = read_pointer(body, pointer) if isinstance(pointer, str) else None
         return random.randint(0, LARGEST_SEED) if seed is None else int(seed)
 
     @property
@@ -77,23 +77,36 @@ class Operation:
 
     def check(self, body: Mapping[str, Any], *, any_size: bool = False) -> None:
         """Refuse a request that breaks the schema; `any_size`: in anything but its size."""
-        if "input" not in body:
+        if "input" in self.schema.get("required", ()) and "input" not in body:
             raise _missing("Input")
-        if self.validator.is_valid(body):
-            return
-        for error in self.validator.iter_errors(body):
-            if not (any_size and list(error.instance_path) == SIZE):
-                raise invalid_parameter(_word_error(self.schema, error))
+        if not self.validator.is_valid(body):
+            for error in self.validator.iter_errors(body):
+                if not (any_size and tuple(error.instance_path) == SIZE):
+                    raise invalid_parameter(_word_error(self.schema, error))
+        for rule in self.later:
+            limits = settle(rule["limits"], lambda pointer: read_pointer(body, pointer))
+            for place in places(body, rule["at"]):
+                if not (any_size and split_pointer(place) == SIZE):
+                    _check_place(body, place, limits)
+
+    def allows(self, body: Mapping[str, Any]) -> bool:
+        try:
+            self.check(body)
+        except Refusal:
+            return False
+        return True
 
 
 class Catalog:
-    """Operations by endpoint path and model, in the order of their files."""
+    """Operations by root, endpoint path and model, in the order of their files."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self._by_route: dict[tuple[str, str], list[Operation]] = {}
+        self.paths: set[str] = set()
         for one in operations:
-            self._by_route.setdefault((one.path, one.model), []).append(one)
-        self.paths = {one.path for one in operations}
+            for path in _paths(one):
+                self.paths.add(path)
+                self._by_route.setdefault((path, one.model), []).append(one)
         self._models = {one.model for one in operations}
 
     def find(self, path: str, body: Mapping[str, Any]) -> Operation:
@@ -101,11 +114,11 @@ class Catalog:
         model = body.get("model")
         rivals = self._by_route.get((path, model)) if isinstance(model, str) else None
         if rivals is not None:
-            allowing = (one for one in reversed(rivals) if one.validator.is_valid(body))
-            return next(allowing, rivals[-1])
+            here = [one for one in reversed(rivals) if path in _path(one, body)]
+            return next((one for one in here if one.allows(body)), (here or rivals[-1:])[0])
         if model is None:
             raise _missing("Model")
-        if path not in self.paths or model in self._models:
+        if path not in self.paths or (isinstance(model, str) and model in self._models):
             raise invalid_parameter("url error, please check url!")
         raise invalid_parameter("Model not exist.")
 
@@ -127,45 +140,13 @@ def load_operations(extra: Sequence[str] = ()) -> Catalog:
 def parse_operations(text: str) -> list[Operation]:
     """The operations of a file: one for each of its models."""
     schema = json.loads(text)
-    models = schema["properties"]["model"].get("enum")
-    if models is None:
-        return [_parse(schema)]
-    return [_parse(_of_model(schema, model)) for model in models]
+    named = schema["properties"]["model"]
+    return [_parse(schema, model) for model in named.get("enum") or [named["const"]]]
 
 
-def _of_model(schema: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """A family's file as it reads for one of its models."""
-    own: dict[str, Any] = json.loads(json.dumps(schema))
-    own["properties"]["model"] = {"type": "string", "const": model}
-    own["x-dsrun"] = rules = _of_tables(own["x-dsrun"], model)
-    for place, limits in rules.pop("vary", {}).items():
-        *folders, name = place.removeprefix("/").split("/")
-        inner = own
-        for folder in folders:
-            inner = inner["items"] if folder == "*" else inner["properties"][folder]
-        if limits is False:
-            del inner["properties"][name]
-        else:
-            inner["properties"][name] |= limits
-    return own
-
-
-def _of_tables(value: Any, model: str) -> Any:
-    """A value with the row of this model in place of each table."""
-    if isinstance(value, list):
-        if value and all(isinstance(item, dict) and "table" in item for item in value):
-            return {item["at"]: _of_tables(_without_place(item), model) for item in value}
-        return [_of_tables(item, model) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("by") == ["/model"] and "table" in value:
-        rows = {name: row for key, row in value["table"].items() for name in key.split(" | ")}
-        return rows[model] if model in rows else rows["*"]
-    return {key: _of_tables(item, model) for key, item in value.items()}
-
-
-def _without_place(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"by": item["by"], "table": item["table"]}
+def digest(body: Mapping[str, Any]) -> str:
+    """What tells one request from another."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class _SizeLimit:
@@ -192,19 +173,53 @@ class _SizeLimit:
                 raise ValueError(f"{name} must be from {low} to {high}")
 
 
-def _parse(schema: Mapping[str, Any]) -> Operation:
-    rules = schema["x-dsrun"]
-    media = rules["artifacts"]["media"]
-    if media not in MEDIA:
-        raise ValueError(f"the emulator makes {' and '.join(MEDIA)}, not {media}")
+def _parse(schema: Mapping[str, Any], model: str) -> Operation:
+    own, later = for_model(schema, model)
+    for kind in own["x-dsrun"]["artifacts"]:
+        if kind["media"] not in MEDIA:
+            known = f"{', '.join(MEDIA[:-1])} and {MEDIA[-1]}"
+            raise ValueError(f"the emulator makes {known}, not {kind['media']}")
+    rules = own["x-dsrun"]
     return Operation(
-        model=schema["properties"]["model"]["const"],
-        path=rules["endpoint"]["path"],
-        is_task=rules["protocol"] == "task",
-        schema=schema,
+        model=model,
+        schema=own,
         rules=rules,
-        validator=jsonschema_rs.validator_for(dict(schema), keywords={"x-size": _SizeLimit}),
+        validator=jsonschema_rs.validator_for(own, keywords={"x-size": _SizeLimit}),
+        later=later,
+        has_tables=has_tables({name: rules[name] for name in rules if name != "sample"}),
     )
+
+
+def _paths(operation: Operation) -> set[str]:
+    """Every path that the endpoint may have, with its root."""
+    return set(_leaves(operation.rules["endpoint"]["path"], operation))
+
+
+def _path(operation: Operation, body: Mapping[str, Any]) -> set[str]:
+    return set(_leaves(operation.rules_for(body)["endpoint"]["path"], operation))
+
+
+def _leaves(path: Any, operation: Operation) -> list[str]:
+    if isinstance(path, str):
+        return [operation.rules["endpoint"].get("root", ROOT) + path.rstrip("/")]
+    rows = (path.get("table", path) if isinstance(path, dict) else {}).values()
+    return [leaf for row in rows for leaf in _leaves(row, operation)]
+
+
+def _check_place(body: Mapping[str, Any], place: str, limits: Any) -> None:
+    field_name = ".".join(split_pointer(place))
+    if limits is False:
+        raise invalid_parameter(f"{field_name}: is not supported with these parameters.")
+    if limits is None:
+        return
+    error = next(_validator(json.dumps(limits)).iter_errors(read_pointer(body, place)), None)
+    if error is not None:
+        raise invalid_parameter(_word_error(limits, error, start=field_name))
+
+
+@lru_cache(maxsize=1024)
+def _validator(limits: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(json.loads(limits), keywords={"x-size": _SizeLimit})
 
 
 def _missing(name: str) -> Refusal:
@@ -212,16 +227,19 @@ def _missing(name: str) -> Refusal:
     return Refusal(400, f"BadRequest.Empty{name}", message)
 
 
-def _word_error(schema: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:
+def _word_error(
+    schema: Mapping[str, Any], error: jsonschema_rs.ValidationError, *, start: str = ""
+) -> str:
     """Field and limit in one sentence, without the value, which may be long."""
-    field = ".".join(str(part) for part in error.instance_path) or "the request body"
+    way = [start] if start else []
+    place = ".".join([*way, *(str(part) for part in error.instance_path)]) or "the request body"
     keyword = str(error.schema_path[-1])
     pointer = "".join(f"/{part}" for part in error.schema_path)
     limit = read_pointer(schema, pointer)
     if keyword == "enum":
         limit = ", ".join(str(value) for value in limit)
     wording = _WORDING.get(keyword, "violates {keyword}")
-    return f"{field}: {wording.format(limit=limit, keyword=keyword, message=error.message)}."
+    return f"{place}: {wording.format(limit=limit, keyword=keyword, message=error.message)}."
 
 
 _WORDING = {

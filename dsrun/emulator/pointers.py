@@ -1,11 +1,13 @@
 """JSON pointers (RFC 6901), with which operation files name places in requests and answers."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 
-def split_pointer(pointer: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+@lru_cache(maxsize=4096)
+def split_pointer(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def read_pointer(document: Any, pointer: str) -> Any:
@@ -51,3 +53,23 @@ def schema_default(schema: Mapping[str, Any], pointer: str) -> Any:
         if not isinstance(here, Mapping):
             return None
     return here.get("default")
+
+
+def places(document: Any, pattern: str) -> list[str]:
+    """The pointers of all values that a pattern names: `*` stands for each item of an array."""
+    head, star, rest = pattern.partition("/*")
+    if not star or (rest and rest[0] != "/"):
+        return [] if read_pointer(document, pattern) is None else [pattern]
+    items = read_pointer(document, head)
+    count = len(items) if isinstance(items, list) else 0
+    return [place for at in range(count) for place in places(document, f"{head}/{at}{rest}")]
+
+
+def erase(document: Any, pointer: str) -> None:
+    """Take the value at the pointer away, where there is one."""
+    way, _, name = pointer.rpartition("/")
+    holder = read_pointer(document, way)
+    if isinstance(holder, dict):
+        holder.pop(split_pointer("/" + name)[0], None)
+    elif isinstance(holder, list) and name.isdecimal() and int(name) < len(holder):
+        del holder[int(name)]

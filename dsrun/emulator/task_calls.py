@@ -6,10 +6,11 @@ from typing import Any
 
 from aiohttp import web
 
+from dsrun.emulator.answers import bill, compose
 from dsrun.emulator.call import Call
 from dsrun.emulator.limits import TASK_CALLS_PER_S
-from dsrun.emulator.media.orders import Order, order_picture, order_speech
-from dsrun.emulator.pointers import write_pointer
+from dsrun.emulator.media.orders import Order
+from dsrun.emulator.results import Making, put_results
 from dsrun.emulator.tasks import RECORD_LIFE_S, Status, Task
 from dsrun.emulator.wire import (
     SERVICE_ZONE,
@@ -33,12 +34,9 @@ async def query_task(call: Call) -> web.Response:
     task_id = call.request.match_info["task_id"]
     now = world.now()
     task = world.tasks.find(task_id, now=now)
-    answer: dict[str, Any] = {}
     if task is None or world.dice.strikes("unknown-task"):
-        answer["output"] = {"task_id": task_id, "task_status": Status.UNKNOWN}
-    else:
-        _describe_task(answer, task, task.status_at(now), world=world, origin=call.origin)
-    return call.answer(answer)
+        return call.answer({"output": {"task_id": task_id, "task_status": Status.UNKNOWN}})
+    return call.answer(await _describe_task(call, task, task.status_at(now)))
 
 
 async def cancel_task(call: Call) -> web.Response:
@@ -82,61 +80,60 @@ def refuse_list(world: World) -> None:
         raise Refusal(404, "NotFound", "There is no such resource.")
 
 
-def _describe_task(
-    answer: dict[str, Any], task: Task, status: Status, *, world: World, origin: str
-) -> None:
-    output: dict[str, Any] = {"task_id": task.task_id, "task_status": status}
-    answer["output"] = output
+async def _describe_task(call: Call, task: Task, status: Status) -> dict[str, Any]:
+    document: dict[str, Any] = {"output": {}}
+    failed = task.parts
+    if status is Status.SUCCEEDED:
+        failed = len(task.fate.failed_parts)
+        document = await _results(call, task)
+    elif status is Status.FAILED and task.fate.ailment is not None:
+        ailment = task.fate.ailment
+        document["output"] |= {"code": ailment.code, "message": ailment.message}
+    output = document["output"]
+    output |= {"task_id": task.task_id, "task_status": status}
     output["submit_time"] = service_stamp(task.submitted_at)
     if task.started_at is not None:
         output["scheduled_time"] = service_stamp(task.started_at)
     if task.ended_at is not None and status is not Status.RUNNING:
         output["end_time"] = service_stamp(task.ended_at)
-    succeeded = failed = 0
-    if status is Status.SUCCEEDED:
-        failed = len(task.fate.failed_parts)
-        succeeded = task.parts - failed
-        _add_results(answer, task, world=world, origin=origin)
-        if "billed" in (price := task.operation.rules["price"]):
-            write_pointer(answer, price["billed"], succeeded)
-    elif status is Status.FAILED and task.fate.ailment is not None:
-        failed = task.parts
-        output["code"] = task.fate.ailment.code
-        output["message"] = task.fate.ailment.message
-    if status is not Status.CANCELED:
-        metrics = {"TOTAL": task.parts, "SUCCEEDED": succeeded, "FAILED": failed}
-        output["task_metrics"] = metrics
-
-
-def _add_results(answer: dict[str, Any], task: Task, *, world: World, origin: str) -> None:
-    layout, made_at = task.operation.artifacts, task.ended_at or task.submitted_at
-    for index in range(task.parts):
-        place = task.operation.place_of_part(index)
-        ailment = task.fate.failed_parts.get(index)
-        if ailment is not None:
-            write_pointer(answer, place + layout.get("error_code", "/code"), ailment.code)
-            write_pointer(answer, place + layout.get("error_message", "/message"), ailment.message)
-            continue
-        path = world.files.publish(
-            f"{task.task_id}-{index + 1}",
-            _order_part(task, index, world.options.picture_scale),
-            made_at=made_at,
-            is_expired=task.fate.has_expired_urls,
+    if status is not Status.CANCELED and _has_metrics(task):
+        has_ended = status in (Status.SUCCEEDED, Status.FAILED)
+        counts = (task.parts - failed, failed) if has_ended else (0, 0)
+        output["task_metrics"] = dict(
+            zip(("TOTAL", "SUCCEEDED", "FAILED"), (task.parts, *counts), strict=True)
         )
-        write_pointer(answer, place + layout["url"], origin + path)
+    return document
 
 
-def _order_part(task: Task, index: int, scale: float) -> Order:
-    if task.operation.artifacts["media"] == "audio":
-        return order_speech(task.operation, task.body)
-    return order_picture(
-        task.operation,
-        task.body,
+def _has_metrics(task: Task) -> bool:
+    """Whether the documented answer counts parts; without a sample it does."""
+    sample = task.operation.rules.get("sample", {}).get("answer")
+    return sample is None or "task_metrics" in sample.get("output", {})
+
+
+async def _results(call: Call, task: Task) -> dict[str, Any]:
+    world, operation, body = call.world, task.operation, task.body
+    answer = compose(operation, body, failed=task.fate.failed_parts)
+    making = Making(
+        operation=operation,
+        body=body,
         seed=task.seed,
-        index=index,
-        scale=scale,
+        scale=world.options.picture_scale,
         reference=task.reference,
     )
+
+    def publish(label: str, order: Order) -> str:
+        path = world.files.publish(
+            f"{task.task_id}-{label}",
+            order,
+            made_at=task.ended_at or task.submitted_at,
+            is_expired=task.fate.has_expired_urls,
+        )
+        return call.origin + path
+
+    await put_results(answer, making, host=world.files, publish=publish)
+    bill(operation, body, answer.document, made=task.parts - len(task.fate.failed_parts))
+    return answer.document
 
 
 def _describe_row(task: Task, status: Status) -> dict[str, Any]:
@@ -151,7 +148,7 @@ def _describe_row(task: Task, status: Status) -> dict[str, Any]:
         "request_id": task.request_id,
         "status": status,
         "task_id": task.task_id,
-        "user_api_unique_key": _name_api(task.operation.path, model),
+        "user_api_unique_key": _name_api(task.path, model),
     }
     if task.started_at is not None:
         row["start_time"] = int(task.started_at * 1000)
@@ -163,8 +160,8 @@ def _describe_row(task: Task, status: Status) -> dict[str, Any]:
 
 
 def _name_api(path: str, model: str) -> str:
-    """`apikey:v1:group:task:function:model`, from `/services/group/task/function`."""
-    return ":".join(["apikey", "v1", *path.split("/")[2:], model])
+    """`apikey:v1:group:task:function:model`, from `/api/v1/services/group/task/function`."""
+    return ":".join(["apikey", "v1", *path.split("/")[4:], model])
 
 
 def _parse_filters(query: Mapping[str, str]) -> dict[str, str]:

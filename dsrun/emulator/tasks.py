@@ -6,13 +6,14 @@ Nothing here waits or wakes up: every call passes the time, and the schedule is 
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from dsrun.emulator.faults import FaultDice
 from dsrun.emulator.operations import Operation
+from dsrun.emulator.wire import Refusal
 
 RECORD_LIFE_S = 86400.0
 SLOW_FACTOR = 10
@@ -66,6 +67,7 @@ class Task:
     key_id: str
     parts: int
     seed: int
+    path: str
     fate: Fate
     submitted_at: float
     reference: bytes = b""
@@ -80,42 +82,61 @@ class Task:
         return Status.FAILED if self.fate.ailment else Status.SUCCEEDED
 
 
-class Lane:
-    """The tasks of one operation in order of arrival, and its number of running places."""
+class Places:
+    """Running places; None stands for any number of them."""
 
-    def __init__(self, *, places: int | None) -> None:
+    def __init__(self, places: int | None) -> None:
         self._places = places
-        self._waiting: deque[Task] = deque()
         self._busy_until: list[float] = []
 
-    def join(self, task: Task) -> None:
-        self._waiting.append(task)
-
-    def advance(self, now: float, *, queue_time_s: float, task_time_s: float) -> None:
-        """Start every task whose start lies before `now`."""
-        while self._waiting:
-            task = self._waiting[0]
-            if task.ended_at is None:
-                start = max(task.submitted_at + queue_time_s, self._next_free())
-                if start > now:
-                    return
-                self._start(task, start, task_time_s)
-            self._waiting.popleft()
-
-    def _next_free(self) -> float:
+    def next_free(self) -> float:
         is_full = self._places is not None and len(self._busy_until) >= self._places
         return self._busy_until[0] if is_full else -math.inf
 
-    def _start(self, task: Task, start: float, task_time_s: float) -> None:
-        task.started_at = start
-        if task.fate.is_stuck:
-            return
-        task.ended_at = start + task_time_s * (SLOW_FACTOR if task.fate.is_slow else 1)
+    def take(self, until: float) -> None:
         if self._places is None:
             return
         if len(self._busy_until) >= self._places:
             heapq.heappop(self._busy_until)
-        heapq.heappush(self._busy_until, task.ended_at)
+        heapq.heappush(self._busy_until, until)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """The waiting tasks of a model in order of arrival; `places` are its own, then its group's."""
+
+    places: Sequence[Places]
+    waiting: deque[Task] = field(default_factory=deque)
+    ends: list[float] = field(default_factory=list)
+
+    def next_start(self, queue_time_s: float) -> tuple[float, float]:
+        """When the next task starts, and when it came; infinite where none waits."""
+        while self.waiting and self.waiting[0].ended_at is not None:
+            self.waiting.popleft()
+        if not self.waiting:
+            return math.inf, math.inf
+        submitted_at = self.waiting[0].submitted_at
+        free = max(places.next_free() for places in self.places)
+        return max(submitted_at + queue_time_s, free), submitted_at
+
+    def start(self, moment: float, task_time_s: float) -> None:
+        task = self.waiting.popleft()
+        task.started_at = moment
+        if not task.fate.is_stuck:
+            task.ended_at = moment + task_time_s * (SLOW_FACTOR if task.fate.is_slow else 1)
+            for places in self.places:
+                places.take(task.ended_at)
+        self._forget_ended(moment)
+        heapq.heappush(self.ends, math.inf if task.ended_at is None else task.ended_at)
+
+    def count_open(self, now: float) -> int:
+        """How many tasks wait or run."""
+        self._forget_ended(now)
+        return len(self.ends) + sum(task.ended_at is None for task in self.waiting)
+
+    def _forget_ended(self, now: float) -> None:
+        while self.ends and self.ends[0] <= now:
+            heapq.heappop(self.ends)
 
 
 class TaskStore:
@@ -127,14 +148,31 @@ class TaskStore:
         self._limits = limits
         self._tasks: dict[str, Task] = {}
         self._lanes: dict[str, Lane] = {}
+        self._groups: dict[str, Places] = {}
 
-    def add(self, task: Task) -> None:
+    def check_queue(self, limits: Mapping[str, Any], *, now: float) -> None:
+        """Refuse a task of a lane where as many wait and run as its file allows."""
+        most, lane = limits.get("queued_tasks"), limits["lane"]
+        if not self._limits or most is None or lane not in self._lanes:
+            return
+        self._advance(now)
+        if self._lanes[lane].count_open(now) >= most:
+            raise Refusal(429, "Throttling", f"Too many tasks are waiting, at most {most} may.")
+
+    def add(self, task: Task, limits: Mapping[str, Any]) -> None:
+        """`limits` name the task's lane, and its group where it has one."""
         self._tasks[task.task_id] = task
-        model = task.operation.model
-        if model not in self._lanes:
-            places = task.operation.running_tasks if self._limits else None
-            self._lanes[model] = Lane(places=places)
-        self._lanes[model].join(task)
+        lane = limits["lane"]
+        if lane not in self._lanes:
+            self._lanes[lane] = Lane(places=self._places(limits if self._limits else {}))
+        self._lanes[lane].waiting.append(task)
+
+    def _places(self, limits: Mapping[str, Any]) -> list[Places]:
+        places = [Places(limits.get("running_tasks"))]
+        if "group_running" in limits:
+            shared = Places(limits["group_running"])
+            places.append(self._groups.setdefault(limits["group"], shared))
+        return places
 
     def find(self, task_id: str, *, now: float) -> Task | None:
         self._advance(now)
@@ -153,8 +191,13 @@ class TaskStore:
         return True
 
     def _advance(self, now: float) -> None:
-        for lane in self._lanes.values():
-            lane.advance(now, queue_time_s=self._queue_time_s, task_time_s=self._task_time_s)
+        while True:
+            # One start at a time, the earliest first: lanes of a group wait for each other.
+            starts = {name: one.next_start(self._queue_time_s) for name, one in self._lanes.items()}
+            name = min(starts, key=lambda one: starts[one], default=None)
+            if name is None or starts[name][0] > now:
+                break
+            self._lanes[name].start(starts[name][0], self._task_time_s)
         while self._tasks:
             oldest = next(iter(self._tasks.values()))
             if oldest.submitted_at + RECORD_LIFE_S > now:

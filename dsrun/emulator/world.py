@@ -11,12 +11,12 @@ from aiohttp import web
 from dsrun.emulator.faults import FaultDice
 from dsrun.emulator.files import FileHost
 from dsrun.emulator.limits import Limits
+from dsrun.emulator.made import MadeStore
 from dsrun.emulator.operations import load_operations
 from dsrun.emulator.options import EmulatorOptions
 from dsrun.emulator.signing import Signer
 from dsrun.emulator.tasks import TaskStore
 from dsrun.emulator.uploads import UploadStore
-from dsrun.emulator.voices import VoiceStore
 from dsrun.emulator.wire import Refusal
 
 BAD_KEY_PREFIX = "sk-bad"
@@ -39,7 +39,7 @@ class World:
         signer = Signer(secrets.token_bytes(32))
         self.files = FileHost(signer=signer, url_life_s=options.url_life_s)
         self.uploads = UploadStore(signer=signer, now=now)
-        self.voices = VoiceStore()
+        self.made = MadeStore()
         self.creates: Counter[str] = Counter()
         self.requests: list[tuple[str, str]] = []
         self.closing = asyncio.Event()

@@ -16,30 +16,27 @@ from dsrun.common.digest import canonical_json
 from dsrun.common.doubt import Doubt
 from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Part
-from dsrun.common.pointer import resolve, value_at
+from dsrun.common.pointer import resolve
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.fetch import Fetcher
+from dsrun.engine.fetch import NOT_WRITTEN, Fetched, Fetcher
 from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import JobUploads, LateRequests, Recorder
-from dsrun.engine.submit import Answered, Submitter
+from dsrun.engine.submit import Answered, Submitter, planned_amount
 from dsrun.service.classify import Decision
+from dsrun.service.kept_answer import KeptAnswer, read_answer
 from dsrun.service.operation import Operation, TaskList
 from dsrun.service.replies import (
-    Address,
-    Content,
     Done,
+    Ended,
     Failed,
     Gone,
-    Missing,
-    Result,
-    billed_units,
     error_decision,
     gravest,
-    overbilled,
 )
-from dsrun.service.request import artifact_count, part_request, price_of, ranges_of
+from dsrun.service.request import artifact_count, bill_of, part_request, ranges_of
+from dsrun.service.results import Address
 
 _REFRESHES = 2  # of addresses that the file host no longer serves
 
@@ -106,11 +103,11 @@ class Runner:
         for first, count in gaps:
             if result.status is not JobStatus.PARTIAL:
                 break
-            came = {item.index for item in result.artifacts}
+            came = {item.index for item in result.artifacts if not item.name}
             missing = tuple(index for index in part.missing if index not in came)
             part = Part(first=first, count=count, missing=missing)
             await self._recorder.reopen_part(job.job_id, first=first, count=count)
-            job = replace(job, status=JobStatus.PENDING, task_id=None)
+            job = replace(job, status=JobStatus.PENDING, task_id=None, answer=None)
             result = await self._run_part(job, part, lane)
         return result
 
@@ -123,15 +120,18 @@ class Runner:
 
     async def _run_request(self, job: OpenJob, lane: Lane) -> JobResult:
         if job.task_id is not None:
-            reserved = price_of(orjson.loads(job.body), lane.operation)
+            reserved = planned_amount(job, lane.operation)
             if job.is_retry:
                 return await self._retry(job, job.task_id, lane, reserved)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
+        if job.answer is not None:
+            reserved = planned_amount(job, lane.operation)
+            return await self._finish_answer(job, lane, read_answer(job.answer), reserved)
         outcome = await self._submitter.submit(job, lane)
         if isinstance(outcome, JobResult):
             return await self._end(job, outcome, is_counted=True)
         if isinstance(outcome, Answered):
-            return await self._finish_now(job, lane.operation, outcome)
+            return await self._finish_answer(job, lane, outcome.kept, outcome.reserved)
         if outcome.doubt is not None:
             job = _adopting(job, outcome.doubt)
         return await self._finish_task(
@@ -142,17 +142,26 @@ class Runner:
         self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
     ) -> JobResult:
         operation = lane.operation
-        answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
+        answer = await self._see_out(job, task_id, lane, fresh=fresh)
         if answer is None:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
         if not isinstance(answer, Done):
-            result = _unsuccessful(answer)
+            result = _unsuccessful(answer, job, operation)
             return await self._end(job, result, operation=operation, reserved=reserved)
         try:
             result = await self._collect(job, task_id, lane, answer)
         except _Foreign as foreign:
             return await self._disown(job, task_id, lane, str(foreign))
         return await self._end(job, result, operation=operation, reserved=reserved)
+
+    async def _see_out(
+        self, job: OpenJob, task_id: str, lane: Lane, *, fresh: bool
+    ) -> Ended | None:
+        """How the task ended; until then it counts as open in its lane."""
+        lane.add_task(job)
+        answer = await self._poller.wait(job, task_id, lane, fresh=fresh)
+        lane.end_task(job)
+        return answer
 
     async def _disown(self, job: OpenJob, task_id: str, lane: Lane, words: str) -> JobResult:
         """Look again, since the task that was found for the job is another request's."""
@@ -166,7 +175,7 @@ class Runner:
     async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal) -> JobResult:
         """Ask for the task of a failed job once more, and send again what it does not have."""
         operation = lane.operation
-        answer = await self._poller.wait(job, task_id, lane, fresh=False)
+        answer = await self._see_out(job, task_id, lane, fresh=False)
         if isinstance(answer, Done):
             try:
                 result = await self._collect(job, task_id, lane, answer)
@@ -175,7 +184,8 @@ class Runner:
             if result.status is JobStatus.SUCCEEDED:
                 return await self._end(job, result, operation=operation, reserved=reserved)
             await self._recorder.record_result(job, result, at=stamp(self._clock.now()))
-            job = replace(job, have=(*job.have, *(item.index for item in result.artifacts)))
+            came = (item.index for item in result.artifacts if not item.name)
+            job = replace(job, have=(*job.have, *came))
         self._control.budget.settle(reserved, Decimal(0))
         job = replace(job, status=JobStatus.PENDING, task_id=None, is_retry=False)
         wanted = artifact_count(orjson.loads(job.body), operation)
@@ -197,14 +207,13 @@ class Runner:
         if job.is_found and weigh(request, done.echoes) is Evidence.NOT_OURS:
             raise _Foreign("it says so")
         kept: list[Artifact] = []
+        fetched = Fetched(())
         for refreshes_left in reversed(range(_REFRESHES + 1)):
-            fetched = await self._fetcher.download(
+            fetched = await self._fetcher.bring(
                 job,
                 operation,
                 done.results,
-                seed=_first_seed(request, operation),
-                first=job.part.first if job.part else 0,
-                have={*job.have, *(item.index for item in kept)},
+                have=_had(job, kept),
                 size=_asked_size(request, operation),
             )
             if fetched.is_anothers:
@@ -216,40 +225,34 @@ class Runner:
                 self._control.note_unfetched(fetched.missing)
                 raise Left
             # The task gives new addresses, or is gone.
-            answer = await self._poller.wait(job, task_id, lane, fresh=False)
+            answer = await self._see_out(job, task_id, lane, fresh=False)
             if not isinstance(answer, Done):
-                result = _unanswered() if answer is None else _unsuccessful(answer)
+                result = _unanswered() if answer is None else _unsuccessful(answer, job, operation)
                 return replace(result, artifacts=tuple(kept))
             done = answer
-        return _result(job, operation, done, kept, asked=artifact_count(request, operation))
+        return _result(job, operation, done, kept, fetched)
 
-    async def _finish_now(
-        self, job: OpenJob, operation: Operation, submitted: Answered
+    async def _finish_answer(
+        self, job: OpenJob, lane: Lane, answer: KeptAnswer, reserved: Decimal
     ) -> JobResult:
-        """Keep what a create was answered with."""
-        done = submitted.done
-        await self._recorder.record_answer(
-            job,
-            output=done.output,
-            units=billed_units(done.billed, made=1, asked=1),
-            request_id=done.request_id,
-        )
-        kept: list[Artifact] = []
-        missing: list[Result] = []
-        for each in done.results:
-            if isinstance(each, Content):
-                fetched = await self._fetcher.write(job, operation, each)
-                kept += fetched.artifacts
-                missing += [Missing("NoAudio", fetched.missing)] if fetched.missing else []
-            else:
-                missing.append(each)
-        result = _result(job, operation, replace(done, results=tuple(missing)), kept, asked=1)
+        """Fetch what a create was answered with, now or in an earlier run.
+
+        Raises Left where a file will not come today. Nobody can be asked for another address.
+        """
+        operation, done = lane.operation, answer.done
+        fetched = await self._fetcher.bring(job, operation, done.results, have=_had(job, ()))
+        result = _result(job, operation, done, fetched.artifacts, fetched)
+        if fetched.missing:
+            if not answer.is_late(operation, now=self._clock.now()):
+                self._control.note_unfetched(fetched.missing)
+                raise Left
+            result = _expired(result, fetched.missing)
         return await self._end(
             job,
             result,
             operation=operation,
-            reserved=submitted.reserved,
-            request_id=done.request_id,
+            reserved=reserved,
+            request_id=done.request_id or None,
         )
 
     async def _end(
@@ -271,7 +274,7 @@ class Runner:
             called = self._lanes[job.operation].operation
             await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
-            self._control.budget.settle(reserved, operation.price.amount * result.units)
+            self._control.budget.settle(reserved, operation.price.of(result.units).amount)
             if result.error is not None:
                 self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
@@ -293,36 +296,85 @@ def _kept(result: JobResult) -> JobResult:
     return replace(result, status=JobStatus.PARTIAL, error=error)
 
 
+def _had(job: OpenJob, kept: Sequence[Artifact]) -> set[tuple[str, int]]:
+    """The files that need not be fetched again: by the name of their kind and their index."""
+    return {*(("", index) for index in job.have), *((item.name, item.index) for item in kept)}
+
+
 def _result(
-    job: OpenJob, operation: Operation, done: Done, kept: Sequence[Artifact], *, asked: int
+    job: OpenJob, operation: Operation, done: Done, kept: Sequence[Artifact], fetched: Fetched
 ) -> JobResult:
-    """How the job ended, of whose `asked` artifacts these were kept."""
-    came = {*job.have, *(item.index for item in kept)}
+    """How the job ended, of whose artifacts these were kept; the main kind alone decides."""
+    asked = artifact_count(orjson.loads(job.body), operation)
+    if done.failure is not None:
+        return JobResult(
+            status=JobStatus.FAILED,
+            error=done.failure,
+            output=done.output,
+            units=_billed_failure(job, operation, done, asked=asked),
+        )
+    came = {*job.have, *(item.index for item in kept if not item.name)}
     made = len(came)
-    first = job.part.first if job.part else 0
     status, error = JobStatus.SUCCEEDED, None
-    is_whole = made >= asked if job.part is None else came.issuperset(job.part.missing)
-    if not is_whole:
-        has_some = job.part is not None or made > 0 or any((done.output or {}).values())
+    if not _is_whole(job, operation, came, fetched, asked=asked):
+        reason = gravest(fetched.lacking)
+        was_made = reason is not None and reason.code == NOT_WRITTEN
+        has_some = job.part is not None or made > 0 or was_made or any((done.output or {}).values())
         status = JobStatus.PARTIAL if has_some else JobStatus.FAILED
-        reason = gravest(done.results)
         error = JobError(
             code=reason.code if reason else "Incomplete",
             message=reason.message if reason else f"{made} of {asked} results were given",
             kind="partial" if has_some else "job",
         )
+    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=made, reserved=job.planned)
     return JobResult(
         status=status,
         artifacts=tuple(kept),
         output=done.output,
         error=error,
-        units=billed_units(done.billed, made=made, asked=asked),
-        addresses={
-            first + index: item.url
-            for index, item in enumerate(done.results)
-            if isinstance(item, Address)
-        },
-        warning=overbilled(done.billed, unit=operation.price.unit, made=made, asked=asked),
+        units=bill.units,
+        addresses=_addresses(job, done),
+        warning="; ".join(filter(None, (bill.warning, *fetched.warnings))),
+    )
+
+
+def _addresses(job: OpenJob, done: Done) -> dict[int, str]:
+    """Where the service keeps the files of the main kind, by their index in the job."""
+    first = job.part.first if job.part else 0
+    return {
+        first + item.place: item.url
+        for item in done.results
+        if isinstance(item, Address) and item.kind == 0
+    }
+
+
+def _is_whole(
+    job: OpenJob, operation: Operation, came: set[int], fetched: Fetched, *, asked: int
+) -> bool:
+    """Whether nothing is missing of what was asked for."""
+    if job.part is not None:
+        return came.issuperset(job.part.missing)
+    if operation.main.asked.at_most:
+        return bool(came) and not fetched.lacking
+    return len(came) >= asked
+
+
+def _billed_failure(job: OpenJob, operation: Operation, done: Done, *, asked: int) -> int:
+    if operation.success is None or not operation.success.billed:
+        return 0
+    request = orjson.loads(job.body)
+    return bill_of(request, operation, done.billed, made=asked, reserved=job.planned).units
+
+
+def _expired(result: JobResult, why: str) -> JobResult:
+    """The result where the file host no longer keeps what an answer has named."""
+    words = f"paid, lost: expired. Its address lives no longer, and nobody names another ({why})"
+    is_some = bool(result.artifacts)
+    return replace(
+        result,
+        status=JobStatus.PARTIAL if is_some else JobStatus.UNKNOWN,
+        error=JobError(code="Expired", message=words, kind="partial" if is_some else "lost"),
+        units=result.units if is_some else 0,  # what is unknown is in doubt, as a task would be
     )
 
 
@@ -353,7 +405,7 @@ def _unanswered() -> JobResult:
     return JobResult(status=JobStatus.UNKNOWN, error=error)
 
 
-def _unsuccessful(answer: Failed | Gone) -> JobResult:
+def _unsuccessful(answer: Failed | Gone, job: OpenJob, operation: Operation) -> JobResult:
     if isinstance(answer, Gone):
         words = (
             "paid, lost: expired. The service does not know this task any more, or it was made "
@@ -362,10 +414,12 @@ def _unsuccessful(answer: Failed | Gone) -> JobResult:
         return JobResult(
             status=JobStatus.UNKNOWN, error=JobError(code="UNKNOWN", message=words, kind="lost")
         )
-    status = JobStatus.CANCELLED if answer.is_cancelled else JobStatus.FAILED
-    return JobResult(status=status, error=answer.error)
-
-
-def _first_seed(request: Json, operation: Operation) -> int | None:
-    seed = value_at(request, operation.main.seed)
-    return seed if isinstance(seed, int) else None
+    if answer.is_cancelled:
+        return JobResult(status=JobStatus.CANCELLED, error=answer.error)
+    bill = bill_of(
+        orjson.loads(job.body), operation, answer.billed, made=0, reserved=job.planned,
+        is_failed=True,
+    )  # fmt: skip
+    return JobResult(
+        status=JobStatus.FAILED, error=answer.error, units=bill.units, warning=bill.warning
+    )

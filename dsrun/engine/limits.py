@@ -4,22 +4,29 @@ A plain token bucket lets a burst through at a window's edge. Here a request tak
 until one window after its *answer*: the service received it before that, so however the
 network delays requests, no window on the service's clock ever holds more than allowed.
 
-A `Lane` is what the jobs of one operation share: its window, its rate, how long its tasks take.
+A `Lane` is what the jobs of one model share: its window, its rate, its open tasks, how long they
+take. A `Group` is what several lanes share.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import NamedTuple
+
+import orjson
 
 from dsrun.common.clock import Clock
 from dsrun.common.errors import ExitCode
+from dsrun.common.models import OpenJob
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
-from dsrun.engine.control import RunControl
+from dsrun.engine.control import Left, RunControl
+from dsrun.engine.counters import OpenTasks, TokenWindow
+from dsrun.engine.places import come_back, step_aside
 from dsrun.service.classify import Decision, Verdict
-from dsrun.service.operation import Operation
+from dsrun.service.operation import Operation, Repeat
+from dsrun.service.request import tokens_bound
 
 PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
 _SLOWEST = 8.0  # the rate falls to an eighth; refusals after that only make the pauses longer
@@ -191,8 +198,19 @@ _APART_S = 1.2  # between a lost create and the next
 _MOST_FOREIGN = 4  # creates in a row that something other than the API has answered
 
 
+class Group(NamedTuple):
+    """What several lanes share: their rate, and how many of their tasks are open together."""
+
+    limiter: RateLimiter
+    open: OpenTasks | None = None
+
+
 class Lane:
-    """All creates of one operation pass through here: a few at once, and a few a second."""
+    """All creates of one model pass through here: a few at once, and a few a second.
+
+    A create passes the limits of its model first, then those that the model shares with others:
+    while it waits for its own it holds up no other model.
+    """
 
     def __init__(
         self,
@@ -202,7 +220,14 @@ class Lane:
         submit_window: int,
         estimate: PollEstimate,
         max_poll_s: float,
+        open_tasks: OpenTasks | None = None,
+        tokens: TokenWindow | None = None,
+        group: Group | None = None,
     ) -> None:
+        self._counts = [each for each in (open_tasks, group and group.open) if each is not None]
+        self._open = open_tasks
+        self._tokens = tokens
+        self._group = group
         self.operation = operation
         self.limiter = limiter
         self.estimate = estimate
@@ -230,32 +255,50 @@ class Lane:
     def begin_doubt(self) -> None:
         """A create is lost. While too many are, no other is sent until one of them is settled.
 
-        The next create waits a little, so that the times of the two tell them apart.
+        The next create waits a little, so that the times of the two tell them apart in a list.
         """
         self._doubts += 1
-        self.limiter.pause(_APART_S)
+        if not isinstance(self.operation.recovery, Repeat):
+            self.limiter.pause(_APART_S)
 
     def end_doubt(self) -> None:
         self._doubts -= 1
         self._settled.set()
 
-    @asynccontextmanager
-    async def turn(self, control: RunControl) -> AsyncIterator[None]:
-        """Wait for the right to send one create, and hold it.
+    def add_task(self, job: OpenJob) -> None:
+        """Count a job whose task is open already."""
+        for count in self._counts:
+            count.add(job.job_id)
 
-        Raises Left when the run stops or the operation is closed.
+    def end_task(self, job: OpenJob) -> None:
+        """The job has no task at the service, or none any more."""
+        for count in self._counts:
+            count.close(job.job_id)
+
+    @asynccontextmanager
+    async def turn(self, control: RunControl, job: OpenJob) -> AsyncIterator[None]:
+        """Wait for the right to send the create of a job, and hold it.
+
+        From then on its task counts as open, until `end_task`. While the job waits it leaves its
+        place to others. Raises Left when the run stops or the operation is closed.
         """
+        tokens = 0 if self._tokens is None else tokens_bound(orjson.loads(job.body))
+        create = _Create(job.job_id, tokens)
         async with control.interruptible():
             self._waiting += 1
+            step_aside()
             try:
-                await self._take_turn(control)
+                await self._take_turn(control, create)
             finally:
                 self._waiting -= 1
         self._begin()
         try:
             yield
+        except Left:
+            self.end_task(job)
+            raise
         finally:
-            self._end()
+            self._end(create)
             self._window.give_back()
 
     @asynccontextmanager
@@ -304,28 +347,57 @@ class Lane:
         self._under_way += 1
         self._quiet.clear()
 
-    async def _take_turn(self, control: RunControl) -> None:
+    async def _take_turn(self, control: RunControl, create: "_Create") -> None:
         await self._window.take()
         try:
             control.check(self.operation.name)  # first: who leaves does not wait for the rate
-            await self._take_place()
+            await self._take_room(create)
         except BaseException:
             self._window.give_back()
             raise
 
-    async def _take_place(self) -> None:
+    async def _take_room(self, create: "_Create") -> None:
         while self._doubts >= self._most_doubts:
             self._settled.clear()
             await self._settled.wait()
         while True:
             await self._clear.wait()
-            await self.limiter.take()
-            if not self._looks:
-                return
-            self.limiter.take_back()  # the look may need a place itself
+            async with AsyncExitStack() as taken:
+                await self._pass(create, taken)
+                if not self._looks:
+                    taken.pop_all()
+                    return
+            step_aside()  # the look may need a place itself
 
-    def _end(self) -> None:
+    async def _pass(self, create: "_Create", taken: AsyncExitStack) -> None:
+        """Take room from every limit in turn; `taken` gives it back where a later one is left."""
+        if self._open is not None:
+            await self._open.take(create.job_id)
+            taken.callback(self._open.close, create.job_id)
+        await self.limiter.take()
+        taken.callback(self.limiter.take_back)
+        if self._tokens is not None:
+            await self._tokens.take(create.tokens)
+            taken.callback(self._tokens.take_back, create.tokens)
+        if self._group is not None:
+            if self._group.open is not None:
+                await self._group.open.take(create.job_id)
+                taken.callback(self._group.open.close, create.job_id)
+            await self._group.limiter.take()
+            taken.callback(self._group.limiter.take_back)
+        await come_back()
+
+    def _end(self, create: "_Create") -> None:
         self.limiter.give_back()
+        if self._tokens is not None:
+            self._tokens.give_back(create.tokens)
+        if self._group is not None:
+            self._group.limiter.give_back()
         self._under_way -= 1
         if not self._under_way:
             self._quiet.set()
+
+
+class _Create(NamedTuple):
+    job_id: str
+    tokens: int

@@ -26,7 +26,7 @@ class ListApi(Protocol):
         self, query: Mapping[str, str]
     ) -> Page[TaskRow] | Refused | Unreadable: ...
     async def list_made(
-        self, operation: Operation, recovery: MadeList, *, number: int, size: int
+        self, operation: Operation, recovery: MadeList, request: Json, *, number: int, size: int
     ) -> Page[MadeRow] | Refused: ...
 
 
@@ -102,7 +102,9 @@ class Lister:
 
         async def ask(number: int, size: int) -> Page[MadeRow] | Refused | Unreadable:
             async with limiter.slot():
-                return await self._api.list_made(operation, recovery, number=number, size=size)
+                return await self._api.list_made(
+                    operation, recovery, request, number=number, size=size
+                )
 
         return await self._read(
             _List(ask, lambda row: is_of_request(row, request, operation), limiter)
@@ -120,7 +122,7 @@ class Lister:
         seen: set[str] = set()
         ahead_s = None
         give_up_at = self._clock.monotonic() + _LONGEST_S
-        number = 0
+        number, longest = 0, 0
         while True:
             page = await self._ask_page(source, number, size)
             if page.served_at is not None:
@@ -129,7 +131,10 @@ class Lister:
             names = [row.name for row in page.rows]
             is_new = not seen.issuperset(names)
             seen.update(names)
-            is_whole = len(names) < size if page.total is None else len(seen) >= page.total
+            # A server may give fewer rows on every page than it was asked for, and not say so.
+            is_short = not names or len(names) < longest
+            longest = max(longest, len(names))
+            is_whole = is_short if page.total is None else len(seen) >= page.total
             if is_whole or not is_new:
                 return Listing(list(rows.values()), seen, ahead_s)
             if len(seen) >= _MOST_ROWS or self._clock.monotonic() >= give_up_at:

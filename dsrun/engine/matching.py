@@ -6,6 +6,7 @@ create was under way, and is nobody else's. Elimination is no proof where others
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -270,15 +271,24 @@ def find_made(
     """
     taken = set(claimed)
     margin_s = _DAY_S if is_dated else math.inf
-    free = (row for row in rows if row.name not in taken and _is_within(doubt, row, 0.0, margin_s))
-    return next(free, NotFound.ABSENT)
+    free = [row for row in rows if row.name not in taken and _is_within(doubt, row, 0.0, margin_s)]
+    if len(free) > 1 and not free[0].equal:
+        return NotFound.UNDECIDED  # a name alone may be another's
+    return free[0] if free else NotFound.ABSENT
 
 
 def is_of_request(row: MadeRow, request: Json, operation: Operation) -> bool:
     """Whether this request made it, word by word."""
     return all(
         value == asked_value(request, operation, asked) for asked, value in row.equal.items()
-    ) and all(str(resolve(request, asked)) in text for asked, text in row.holding.items())
+    ) and all(_holds(text, resolve(request, asked)) for asked, text in row.holding.items())
+
+
+def _holds(text: str, name: Json) -> bool:
+    """Whether a text has the name in it, as a word of its own."""
+    if not isinstance(name, str) or not name:
+        return False
+    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text) is not None
 
 
 def _is_within(

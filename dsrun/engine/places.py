@@ -1,51 +1,145 @@
-"""The places of a run: a job holds one while it goes on, and leaves it while it waits."""
+"""The places of a run: a job holds one while it goes on, and none while it waits for its lane.
+
+Every source of jobs has an even share of the places. What the lane of one cannot use goes to the
+others, but for one place, so that a slow lane finds it as soon as its next create may be sent.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
-_held: ContextVar["_Place | None"] = ContextVar("place", default=None)
+_held: ContextVar["Place | None"] = ContextVar("place", default=None)
 
 
-class _Place:
-    def __init__(
-        self, share: asyncio.Semaphore, places: asyncio.Semaphore, let_in: Callable[[], None]
-    ) -> None:
-        self._share = share
-        self._places = places
-        self.let_in = let_in  # starts the job that takes the place when this one leaves it
-        self.is_taken = False
+class _Wait(NamedTuple):
+    """Who waits for a place: a new job, or one that comes back to where it held one."""
 
-    async def take(self) -> None:
-        await self._share.acquire()
+    source: int
+    is_back: bool
+    granted: asyncio.Future[None]
+
+
+class Places:
+    """Gives places to the jobs of several sources, so that none holds up another."""
+
+    def __init__(self, most: int, *, sources: int, ahead: int) -> None:
+        """`ahead`: jobs of a source that may wait for their lane before a further one is let in."""
+        self._most = most
+        self._ahead = ahead
+        self._held = [0] * sources
+        self._aside = [0] * sources
+        self._open = set(range(sources))
+        self._waiting: list[_Wait] = []
+
+    async def enter(self, source: int) -> "Place":
+        """Wait until a further job of a source may begin."""
+        await self._take(source, is_back=False)
+        return Place(self, source)
+
+    def close(self, source: int) -> None:
+        """The source has no more jobs; the others get its share."""
+        self._open.discard(source)
+        self._let_in()
+
+    async def take_again(self, source: int) -> None:
+        await self._take(source, is_back=True)
+        self._aside[source] -= 1
+        self._let_in()
+
+    def step_aside(self, source: int) -> None:
+        self._aside[source] += 1
+        self.give_back(source)
+
+    def give_back(self, source: int) -> None:
+        self._held[source] -= 1
+        self._let_in()
+
+    def forget(self, source: int) -> None:
+        """A job that stepped aside has ended there."""
+        self._aside[source] -= 1
+        self._let_in()
+
+    async def _take(self, source: int, *, is_back: bool) -> None:
+        wait = _Wait(source, is_back, asyncio.get_running_loop().create_future())
+        self._waiting.append(wait)
+        self._let_in()
         try:
-            await self._places.acquire()
+            await wait.granted
         except BaseException:
-            self._share.release()
+            if wait in self._waiting:
+                self._waiting.remove(wait)
+            else:
+                self.give_back(source)
             raise
-        self.is_taken = True
+
+    def _let_in(self) -> None:
+        while (wait := self._next()) is not None:
+            self._waiting.remove(wait)
+            self._held[wait.source] += 1
+            wait.granted.set_result(None)
+
+    def _next(self) -> _Wait | None:
+        """Of those that may have a place, the one whose source has the fewest; the oldest first."""
+        free = self._most - sum(self._held)
+        if free <= 0:
+            return None
+        able = (wait for wait in self._waiting if self._may_have(wait, free))
+        return min(able, key=lambda wait: (self._held[wait.source], not wait.is_back), default=None)
+
+    def _may_have(self, wait: _Wait, free: int) -> bool:
+        source = wait.source
+        if wait.granted.done():
+            return False  # it has given up, and will know in a moment
+        if not wait.is_back and self._aside[source] >= self._ahead:
+            return False
+        if self._held[source] < self._share:
+            return True
+        others = (other for other in range(len(self._held)) if other != source)
+        return free > sum(map(self._kept_for, others))
+
+    def _kept_for(self, source: int) -> int:
+        """How many places of its share a source keeps free: all, or one where its lane is busy."""
+        unused = max(0, self._share - self._held[source])
+        if source in self._open and self._aside[source] < self._ahead:
+            return unused
+        return min(1, unused) if self._aside[source] else 0
+
+    @property
+    def _share(self) -> int:
+        sources = range(len(self._held))
+        wanting = sum(each in self._open or self._aside[each] > 0 for each in sources)
+        return max(1, self._most // max(1, wanting))
+
+
+class Place:
+    """The place of one job."""
+
+    def __init__(self, places: Places, source: int) -> None:
+        self._places = places
+        self._source = source
+        self._is_held = True
+        self._is_aside = False
+
+    def hold(self) -> None:
+        """The job that runs in this task holds the place from now on."""
+        _held.set(self)
 
     def leave(self) -> None:
-        if self.is_taken:
-            self.is_taken = False
-            self._places.release()
-            self._share.release()
+        if self._is_held:
+            self._places.give_back(self._source)
+        elif self._is_aside:
+            self._places.forget(self._source)
+        self._is_held = self._is_aside = False
 
+    def step_aside(self) -> None:
+        if self._is_held:
+            self._is_held, self._is_aside = False, True
+            self._places.step_aside(self._source)
 
-@asynccontextmanager
-async def held(
-    share: asyncio.Semaphore, places: asyncio.Semaphore, *, let_in: Callable[[], None]
-) -> AsyncIterator[None]:
-    """Hold a place, which the job that runs in here may leave to another."""
-    place = _Place(share, places, let_in)
-    await place.take()
-    token = _held.set(place)
-    try:
-        yield
-    finally:
-        _held.reset(token)
-        place.leave()
+    async def come_back(self) -> None:
+        if self._is_aside:
+            await self._places.take_again(self._source)
+            self._is_held, self._is_aside = True, False
 
 
 def leave_place() -> None:
@@ -54,7 +148,17 @@ def leave_place() -> None:
     When it goes on it takes no place again: those that it waited for may have taken all of them,
     and wait for it.
     """
-    place = _held.get()
-    if place is not None and place.is_taken:
+    if (place := _held.get()) is not None:
         place.leave()
-        place.let_in()
+
+
+def step_aside() -> None:
+    """Give the place up while the job that runs here waits for its lane."""
+    if (place := _held.get()) is not None:
+        place.step_aside()
+
+
+async def come_back() -> None:
+    """Wait for a place again, after `step_aside`."""
+    if (place := _held.get()) is not None:
+        await place.come_back()

@@ -15,8 +15,9 @@ from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.ports import GenerationApi, Recorder
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.operation import Operation
-from dsrun.service.replies import Done, Ended, Gone, Missing, Refused, Running
+from dsrun.service.replies import Done, Ended, Gone, Refused, Running
 from dsrun.service.request import artifact_count
+from dsrun.service.results import Missing
 
 _ODD_ASKED = 3  # times in a row that a task must be gone, or empty, to be believed
 _FOREIGN_IN_A_ROW = 30  # answers that are not the API's, about several tasks: it is not there
@@ -188,5 +189,9 @@ def _is_odd(job: OpenJob, answer: Running | Ended, operation: Operation) -> bool
     """Whether the same question may be answered differently a moment later."""
     if not isinstance(answer, Done):
         return isinstance(answer, Gone)
-    untold = sum(isinstance(each, Missing) and not each.is_told for each in answer.results)
-    return len(answer.results) - untold < artifact_count(orjson.loads(job.body), operation)
+    if answer.failure is not None:
+        return False
+    untold = sum(isinstance(each, Missing) and not each.is_told for each in answer.main)
+    is_bound = operation.main.asked.at_most
+    asked = 1 if is_bound else artifact_count(orjson.loads(job.body), operation)
+    return len(answer.main) - untold < asked

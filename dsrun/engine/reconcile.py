@@ -10,7 +10,7 @@ import orjson
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, Span
 from dsrun.common.errors import ApiError
-from dsrun.common.models import OpenJob
+from dsrun.common.models import Json, OpenJob
 from dsrun.engine.control import RunControl
 from dsrun.engine.limits import Lane, RateLimiter
 from dsrun.engine.listing import Lister, Listing, Unlisted
@@ -30,6 +30,8 @@ from dsrun.engine.ports import Claims, GenerationApi
 from dsrun.service.lists import TaskRow, task_window
 from dsrun.service.operation import MadeList, Operation, TaskList
 from dsrun.service.replies import Done
+
+Echoes = Mapping[str, Sequence[Json]]  # by pointer into a request, what a task repeats of it
 
 _RECORD_LIFE_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _MARGIN_S = 180.0
@@ -92,9 +94,11 @@ class Reconciler:
         lister: Lister,
         limiter: RateLimiter,
         grace_s: float,
+        sharing: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """Within `grace_s` seconds of its loss an accepted create must show up in the list.
 
+        `sharing`: the operations of one model, whose tasks stand in one list, by each of them.
         `limiter` keeps the rate of task queries.
         """
         self._api = api
@@ -104,6 +108,7 @@ class Reconciler:
         self._control = control
         self._clock = clock
         self._grace_s = grace_s
+        self._sharing = sharing or {}
         self._began = (clock.now().timestamp(), clock.monotonic())
 
     async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
@@ -203,10 +208,11 @@ class Reconciler:
         """`margin_s`: how far around the doubt the list reaches, by our clock."""
         known = self._known(lane.operation, doubt, listing)
         finding = _find(doubt, listing, known)
-        evidence = await self._ask(job, lane.operation, finding.candidates)
-        ours = [row for row in finding.candidates if evidence[row.name] is Evidence.OURS]
-        # Another job in doubt may have the same prompt, so that it proves nothing beside one.
-        if len(ours) == 1 and not known.rivals:
+        echoes = await self._ask(lane.operation, finding.candidates)
+        request = orjson.loads(job.body)
+        evidence = {name: weigh(request, told) for name, told in echoes.items()}
+        ours = [row for row in finding.candidates if evidence.get(row.name) is Evidence.OURS]
+        if len(ours) == 1 and self._is_no_rivals(echoes[ours[0].name], known.rivals):
             return _Look(Finding(ours[0]), 0.0)
         disproved = [name for name, says in evidence.items() if says is Evidence.NOT_OURS]
         if disproved:
@@ -227,22 +233,33 @@ class Reconciler:
         accepted = self._claims.accepted(names)
         run_id = doubt.run_id if self._is_steady(doubt) else None
         # Rivals first: one that gets its task in between is then both, and never neither.
-        rivals = self._claims.rivals(operation.name, job_id=doubt.job_id)
+        sharing = self._sharing.get(operation.name, (operation.name,))
+        rivals = self._claims.rivals(sharing, job_id=doubt.job_id)
         claimed = self._claims.claimed(operation.name, names, job_id=doubt.job_id)
         skew = measure_skew(
             listing.rows, known=accepted, served_ahead_s=listing.served_ahead_s, run_id=run_id
         )
         return _Known(accepted, rivals, claimed, skew, _usual_s(accepted, run_id))
 
+    def _is_no_rivals(self, echoes: Echoes, rivals: Sequence[Doubt]) -> bool:
+        """Whether a task that repeats our request cannot be that of another create in doubt.
+
+        Another job may have the same prompt, and then the prompt proves nothing.
+        """
+        wanted = {rival.job_id for rival in rivals}
+        requests = self._claims.requests(wanted) if wanted else {}
+        return requests.keys() == wanted and all(
+            weigh(orjson.loads(body), echoes) is Evidence.NOT_OURS for body in requests.values()
+        )
+
     async def _ask(
-        self, job: OpenJob, operation: Operation, candidates: Collection[TaskRow]
-    ) -> dict[str, Evidence]:
-        """What each candidate says of the request that made it, where there are not too many."""
-        evidence = dict.fromkeys((row.name for row in candidates), Evidence.SILENT)
+        self, operation: Operation, candidates: Collection[TaskRow]
+    ) -> dict[str, Echoes]:
+        """What each candidate repeats of its request, where there are not too many of them."""
+        echoes: dict[str, Echoes] = {}
         if len(candidates) > _MOST_ASKED:
-            return evidence
-        request = orjson.loads(job.body)
-        for name in evidence:
+            return echoes
+        for name in [row.name for row in candidates]:
             async with self._control.interruptible(), self._limiter.slot():
                 try:
                     answer = await self._api.query(operation, name)
@@ -250,8 +267,8 @@ class Reconciler:
                     continue
             # A task that has not ended may show numbers that are not final.
             if isinstance(answer, Done):
-                evidence[name] = weigh(request, answer.echoes)
-        return evidence
+                echoes[name] = answer.echoes
+        return echoes
 
     def _unlisted(self, operation: Operation, listing: Listing[TaskRow]) -> dict[str, Span]:
         """Tasks of ours that the list should show and does not."""
@@ -290,6 +307,8 @@ class Reconciler:
         wait_s = self._wait_for_absence(doubt, known, {})
         if not isinstance(verdict, NotFound):
             return _Look(Finding(verdict), 0.0)
+        if verdict is NotFound.UNDECIDED:
+            return _Look(Finding(verdict), reason=_SEVERAL)
         return _Look(Finding(verdict), wait_s, _NO_WITNESS, needs_witness=True)
 
     def _is_steady(self, doubt: Doubt) -> bool:
@@ -312,6 +331,7 @@ class Reconciler:
         return stamp(self._clock.now() - timedelta(seconds=_RECORD_LIFE_S))
 
 
+_SEVERAL = "the list shows several of that name, and nothing tells them apart"
 _NO_WITNESS = "the list shows nothing of this run that was accepted later, so it may not be current"
 
 

@@ -6,22 +6,12 @@ is a value. An exception from here means a broken ledger, a broken disk or a bug
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
 
 from dsrun.common.models import JobResult, OpenJob
 from dsrun.engine.control import RunControl
-from dsrun.engine.places import held
+from dsrun.engine.places import Place, Places
 
-
-class WakingSource(Protocol):
-    """A source whose jobs may wait for others: None stands for no job now, but perhaps later."""
-
-    async def __anext__(self) -> OpenJob | None: ...
-    async def ready(self) -> None:
-        """Returns once it is worth asking again."""
-
-
-Source = AsyncIterator[OpenJob] | WakingSource
+Source = AsyncIterator[OpenJob]
 RunJob = Callable[[OpenJob], Awaitable[JobResult | None]]
 OnEnd = Callable[[OpenJob, JobResult | None], None]
 
@@ -33,76 +23,40 @@ async def run_jobs(
     on_end: OnEnd,
     concurrency: int,
     control: RunControl,
+    ahead: int = 1,
 ) -> None:
     """Run every job of every source, at most `concurrency` of them at once.
 
     Each source keeps its own order and has an even share of the places, so that slow jobs of one
-    never hold up another; what an ended source no longer needs goes to the others, and one that has
-    no job now lends its places. When the run stops no further job is taken, and the jobs under way
-    end as `control` lets them. A job that waits for others leaves its place to one of its own
-    source.
+    never hold up another; what an ended source no longer needs goes to the others, and so does what
+    a slow lane cannot use, or a source that has no job yet. A job that waits for its lane holds no
+    place; while `ahead` jobs of a source do, no further one of it is taken. When the run stops no
+    further job is taken, and the jobs under way end as `control` lets them.
     """
-    places = asyncio.Semaphore(concurrency)
-    shares = _Shares(concurrency, sources=len(sources))
+    places = Places(concurrency, sources=len(sources), ahead=ahead)
 
-    async def work(source: _SharedSource, share: asyncio.Semaphore) -> None:
-        def let_in() -> None:
-            group.create_task(work(source, share))
+    async def see_through(job: OpenJob, place: Place) -> None:
+        place.hold()
+        try:
+            on_end(job, await run_job(job))
+        finally:
+            place.leave()
 
-        while not source.has_ended:
-            await source.ready()
-            async with held(share, places, let_in=let_in):
-                if control.is_stopping:
-                    break
-                job = await source.next()
-                if job is not None:
-                    on_end(job, await run_job(job))
-        shares.close(share)
+    async def feed(number: int, source: Source) -> None:
+        while True:
+            # Drawn before it has a place: a source may have to wait for jobs of another.
+            job = None if control.is_stopping else await anext(source, None)
+            if job is None:
+                places.close(number)
+                return
+            place = await places.enter(number)
+            if control.is_stopping:
+                place.leave()
+                continue
+            group.create_task(see_through(job, place))
+            # It begins, and steps aside if its lane is busy, before the next one is taken.
+            await asyncio.sleep(0)  # noqa: TID251  # no time passes
 
     async with asyncio.TaskGroup() as group:
-        for source, share in zip(sources, tuple(shares.open), strict=True):
-            shared = _SharedSource(source)
-            for _ in range(concurrency):
-                group.create_task(work(shared, share))
-
-
-class _Shares:
-    """Even shares of the places, which grow as sources end."""
-
-    def __init__(self, places: int, *, sources: int) -> None:
-        self._places = places
-        self._size = max(1, places // max(1, sources))
-        self.open = [asyncio.Semaphore(self._size) for _ in range(sources)]
-
-    def close(self, share: asyncio.Semaphore) -> None:
-        """Its source has ended; the others get more."""
-        if share not in self.open:
-            return
-        self.open.remove(share)
-        size = max(1, self._places // max(1, len(self.open)))
-        for other in self.open:
-            for _ in range(size - self._size):
-                other.release()
-        self._size = size
-
-
-class _SharedSource:
-    """Lets many workers draw from one iterator, one at a time."""
-
-    def __init__(self, source: Source) -> None:
-        self.has_ended = False
-        self._source = source
-        self._turn = asyncio.Lock()  # an async generator cannot be asked twice at once
-
-    async def next(self) -> OpenJob | None:
-        """The next job; None where there is none now, or `has_ended`."""
-        async with self._turn:
-            try:
-                return await self._source.__anext__()
-            except StopAsyncIteration:
-                self.has_ended = True
-                return None
-
-    async def ready(self) -> None:
-        if not isinstance(self._source, AsyncIterator):
-            await self._source.ready()
+        for number, source in enumerate(sources):
+            group.create_task(feed(number, source))

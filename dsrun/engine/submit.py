@@ -1,6 +1,7 @@
 """Sends the create request of a job: the intent is on disk before it, the task id right after."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from random import Random
@@ -10,8 +11,9 @@ import orjson
 
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.doubt import Doubt, doubt_of
-from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused, SetupError
+from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
+from dsrun.common.units import Money, plain
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
@@ -19,10 +21,11 @@ from dsrun.engine.matching import Listed
 from dsrun.engine.ports import GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
+from dsrun.service.kept_answer import KeptAnswer, addresses_of, write_answer
 from dsrun.service.lists import TaskRow
-from dsrun.service.operation import MadeList, Operation
+from dsrun.service.operation import MadeList, Operation, Repeat
 from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
-from dsrun.service.request import price_of
+from dsrun.service.request import bill_of, planned_units
 
 
 class Submitted(NamedTuple):
@@ -39,9 +42,9 @@ class Submitted(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An accepted create that was answered with its result."""
+    """An accepted create that was answered with its results; the ledger has them."""
 
-    done: Done
+    kept: KeptAnswer
     reserved: Decimal
 
 
@@ -78,9 +81,14 @@ class Submitter:
         is_valid: Callable[[str, Json], bool],
         ledger: KnownTasks,
         run_id: int,
+        repeat_below: Money,
         resubmit_unknown: bool = False,
     ) -> None:
-        """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds."""
+        """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds.
+
+        What costs more than `repeat_below` is never sent again because its operation repeats.
+        """
+        self._repeat_below = repeat_below
         self._ledger = ledger
         self._run_id = run_id
         self._heard: set[str] = set()  # operations to which the API itself has answered
@@ -103,15 +111,17 @@ class Submitter:
         attempt = 0
         if job.status is JobStatus.SUBMITTING:
             earlier = await self._settle_earlier(job, lane)
-            if not isinstance(earlier, Verdict):
+            if isinstance(earlier, OpenJob):
+                job = earlier
+            elif not isinstance(earlier, Verdict):
                 return earlier
         while True:
-            ready = await self._uploads.prepare(job, lane.operation)
-            if isinstance(ready, JobResult):
-                return ready
-            outcome = await self._try_once(ready, lane)
-            if isinstance(outcome, _InDoubt):
-                outcome = await self._settle(ready, lane, outcome)
+            outcome = await self._attempt(job, lane, attempt)
+            if not isinstance(outcome, Submitted):
+                lane.end_task(job)
+            if isinstance(outcome, OpenJob):
+                job, attempt = outcome, attempt + 1
+                continue
             if not isinstance(outcome, Verdict):
                 return outcome
             if outcome.decision is Decision.THROTTLE:
@@ -124,9 +134,26 @@ class Submitter:
                     retry_delay(attempt, rng=self._rng, retry_after_s=outcome.retry_after_s)
                 )
 
-    async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict:
+    async def _attempt(self, job: OpenJob, lane: Lane, number: int) -> Outcome | Verdict | OpenJob:
+        """What becomes of one create; an OpenJob is sent once more, a Verdict after a pause."""
+        ready = await self._uploads.prepare(job, lane.operation)
+        if isinstance(ready, JobResult):
+            return ready
+        outcome = await self._try_once(ready, lane)
+        if not isinstance(outcome, _InDoubt):
+            return outcome
+        try:
+            if number + 1 < self._max_attempts and self._may_repeat(job, lane.operation):
+                return await self._repeat(job, lane)
+            return await self._look(ready, lane, outcome)
+        finally:
+            lane.end_doubt()
+
+    async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | OpenJob:
         """What became of a create whose answer an earlier run lost; a Verdict: nothing was paid."""
-        reserved = price_of(orjson.loads(job.body), lane.operation)  # counted when the run began
+        if self._may_repeat(job, lane.operation):
+            return await self._repeat(job, lane)
+        reserved = planned_amount(job, lane.operation)  # counted when the run began
         doubt = doubt_of(
             job.job_id,
             job.submitted_at or "",
@@ -139,12 +166,19 @@ class Submitter:
         resubmit = self._resubmit_unknown
         return await self._look(job, lane, _InDoubt(lost, doubt, reserved), resubmit=resubmit)
 
-    async def _settle(self, job: OpenJob, lane: Lane, doubt: _InDoubt) -> Outcome | Verdict:
-        """What became of a create that was lost just now."""
-        try:
-            return await self._look(job, lane, doubt)
-        finally:
-            lane.end_doubt()
+    def _may_repeat(self, job: OpenJob, operation: Operation) -> bool:
+        """Whether a lost create may be sent again although nobody can tell what became of it."""
+        recovery, most = operation.recovery, self._repeat_below
+        if not isinstance(recovery, Repeat) or job.repeats >= recovery.times:
+            return False
+        price = planned_amount(job, operation)
+        return operation.price.currency == most.currency and price <= most.amount
+
+    async def _repeat(self, job: OpenJob, lane: Lane) -> OpenJob:
+        """Have it sent again; what was set aside for it stays so, since it may be paid."""
+        self._control.check(lane.operation.name)
+        await self._recorder.record_repeat(job, at=stamp(self._clock.now()))
+        return replace(job, repeats=job.repeats + 1)
 
     async def _try_once(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | _InDoubt:
         """Send one create; a Verdict asks for another try.
@@ -152,17 +186,21 @@ class Submitter:
         The money set aside for it is released only once it is certain that nothing was paid.
         """
         operation = lane.operation
-        async with lane.turn(self._control):
+        async with lane.turn(self._control, job):
             self._control.check(operation.name)
-            request = orjson.loads(job.body)
+            try:
+                body = self._uploads.body(job, operation)
+            except FileChanged as error:
+                return self._failed("FileChanged", str(error))
+            request = orjson.loads(body)
             if not self._is_valid(operation.name, request):
                 return self._failed(
                     "InvalidRequest", "the request does not meet the operation's schema"
                 )
-            reserved = self._reserve(request, operation)
+            reserved = self._reserve(job, operation)
             began = self._clock.now()
             await self._recorder.record_intent(job, at=stamp(began))
-            sent = await self._send(job, lane, reserved)
+            sent = await self._send(job, body, lane, reserved)
             if isinstance(sent, Lost):
                 in_doubt = await self._note_lost(job, sent, began, reserved)
                 lane.begin_doubt()  # before the next create can have its turn
@@ -200,7 +238,7 @@ class Submitter:
         fate = await self._reconciler.find(job, lane, doubt)
         while not isinstance(fate, Undecided | None):
             if not self._is_taken(fate.name):
-                return await self._adopt(job, fate, in_doubt)
+                return await self._adopt(job, fate, lane.operation, in_doubt)
             fate = await self._reconciler.find(job, lane, doubt)
         is_silent = fate is not None and self._is_silent(fate, lost, lane)
         if fate is None or (resubmit and (fate.is_foreign or not is_silent)):
@@ -231,20 +269,24 @@ class Submitter:
         is_heard = name in self._heard or self._ledger.has_accepted(name)
         return lost.is_foreign and not is_heard
 
-    async def _adopt(self, job: OpenJob, listed: Listed, in_doubt: _InDoubt) -> Outcome:
+    async def _adopt(
+        self, job: OpenJob, listed: Listed, operation: Operation, in_doubt: _InDoubt
+    ) -> Outcome:
         """Give the job what the service lists as made by its create."""
         reserved = in_doubt.reserved
         if isinstance(listed, TaskRow):
             await self._take(job, listed.name, listed.request_id, is_found=True)
             return Submitted(listed.name, reserved, in_doubt.doubt)
         self._control.budget.settle(reserved, reserved)
+        if not listed.lost:
+            return JobResult(status=JobStatus.SUCCEEDED, output=listed.output, units=1)
         self._control.note_failure()
         words = f"it was made, but its answer was lost and with it {listed.lost}"
         return JobResult(
             status=JobStatus.PARTIAL,
             output=listed.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
-            units=1,
+            units=bill_of(orjson.loads(job.body), operation, (), made=1).units,
         )
 
     async def _take(
@@ -266,10 +308,12 @@ class Submitter:
         finally:
             self._being_recorded.discard(task_id)
 
-    async def _send(self, job: OpenJob, lane: Lane, reserved: Decimal) -> Outcome | Verdict | Lost:
+    async def _send(
+        self, job: OpenJob, body: bytes, lane: Lane, reserved: Decimal
+    ) -> Outcome | Verdict | Lost:
         """Send one create; what became of it is on disk before anything else happens to the job."""
         try:
-            answer = await self._api.create(lane.operation, job.body)
+            answer = await self._api.create(lane.operation, body)
         except NotSent as error:
             tries = 1 if isinstance(error, ProxyRefused) else None
             verdict = Verdict(
@@ -285,10 +329,12 @@ class Submitter:
             self._heard.add(lane.operation.name)
             return await self._refused(job, lane, answer.verdict)
         if isinstance(answer, Done):
-            return self._take_done(lane.operation, answer, reserved)
+            return await self._take_done(job, lane.operation, answer, reserved)
         return await self._take_task(job, lane, answer, reserved)
 
-    def _take_done(self, operation: Operation, done: Done, reserved: Decimal) -> Answered | Lost:
+    async def _take_done(
+        self, job: OpenJob, operation: Operation, done: Done, reserved: Decimal
+    ) -> Answered | Lost:
         """Take the result of an answer, unless an earlier create was given the same one."""
         name = _name_of_made(operation, done)
         if name is not None:
@@ -299,7 +345,22 @@ class Submitter:
                 return Lost(f"the answer names {name}, which an earlier create was given")
             self._made[operation.name].add(name)
         self._heard.add(operation.name)
-        return Answered(done, reserved)
+        now = self._clock.now()
+        answer = write_answer(done, operation, at=now)
+        try:
+            await self._recorder.record_answer(
+                job,
+                answer=answer,
+                output=done.output,
+                request_id=done.request_id or None,
+                at=stamp(now),
+            )
+        except SetupError as error:
+            # The ledger has the intent alone, so the words are all that names the files.
+            named = ", ".join(addresses_of(answer)) or "files in the answer itself, which are lost"
+            words = f"Job {job.job_id[:12]} was answered with {named}."
+            raise SetupError(f"{error} {words}") from error
+        return Answered(KeptAnswer(done, now), reserved)
 
     async def _take_task(
         self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal
@@ -336,13 +397,14 @@ class Submitter:
             raise Left
         return self._failed(verdict.code, verdict.message)
 
-    def _reserve(self, request: Json, operation: Operation) -> Decimal:
-        amount = price_of(request, operation)
+    def _reserve(self, job: OpenJob, operation: Operation) -> Decimal:
+        amount = planned_amount(job, operation)
         budget = self._control.budget
         if not budget.reserve(amount):
             self._control.stop(
                 f"max_cost of {budget.limit} {operation.price.currency} would be passed: "
-                f"{budget.spent} spent, {budget.under_way} under way, the next job costs {amount}",
+                f"{plain(budget.spent)} spent, {plain(budget.under_way)} under way, "
+                f"the next job costs {plain(amount)}",
                 ExitCode.INCOMPLETE,
             )
             raise Left
@@ -359,6 +421,12 @@ class Submitter:
         self._control.note_failure()
         error = JobError(code=code, message=message, kind="job")
         return JobResult(status=JobStatus.FAILED, error=error)
+
+
+def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
+    """What the request of a job is expected to cost; zero where nobody can tell."""
+    units = planned_units(orjson.loads(job.body), operation)
+    return operation.price.of(job.planned if units is None else units).amount
 
 
 def _may_be_paid(outcome: Outcome | Verdict) -> bool:

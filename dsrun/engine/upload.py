@@ -5,6 +5,7 @@ its request are there.
 """
 
 import asyncio
+import base64
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -25,7 +26,7 @@ from dsrun.engine.ports import CheckedFile, UploadApi, UploadRecorder
 from dsrun.service.classify import Decision
 from dsrun.service.operation import Operation, Uploads
 from dsrun.service.replies import Unreadable, UploadPolicy
-from dsrun.service.request import UPLOAD, iter_uploads
+from dsrun.service.request import UPLOAD, data_url_head, iter_uploads
 
 _MARK = f'"{UPLOAD}"'.encode()
 
@@ -81,14 +82,41 @@ class Uploader:
             return job
         uploads, request = operation.uploads, orjson.loads(job.body)
         try:
-            for at, sha256 in iter_uploads(request, uploads):
-                model = _model(request, operation)
-                put_at(request, at, await self._address(job, operation, uploads, sha256, model))
+            for at, sha256, field in list(iter_uploads(request, uploads)):
+                if not field.is_data:
+                    model = _model(request, operation)
+                    url = await self._address(job, operation, uploads, sha256, model)
+                    put_at(request, at, url)
         except FileChanged as error:
             return self._failed("FileChanged", str(error))
         except _Refused as error:
             return self._failed(error.code, str(error))
         return replace(job, body=canonical_json(request))
+
+    def body(self, job: OpenJob, operation: Operation) -> bytes:
+        """The request of a prepared job as it is sent, with its files as data URLs.
+
+        It may be large, so it is made as late as possible. Raises FileChanged.
+        """
+        if operation.uploads is None or _MARK not in job.body:
+            return job.body
+        request = orjson.loads(job.body)
+        for at, sha256, _ in list(iter_uploads(request, operation.uploads)):
+            put_at(request, at, self._data_url(sha256))
+        return canonical_json(request)
+
+    def _data_url(self, sha256: str) -> str:
+        file = self._file(sha256)
+        with closing(self._open_file(file)) as data:
+            content = data.read()
+            data.check()
+        return data_url_head(file) + base64.b64encode(content).decode()
+
+    def _file(self, sha256: str) -> UploadFile:
+        file = self._files.get(sha256)
+        if file is None:
+            raise FileChanged(f"no file of the plan has the content sha256:{sha256}")
+        return file
 
     async def forget_lost(self, job: OpenJob, operation: Operation, code: str) -> None:
         """Forget the addresses of a job that failed because the service could not get its file.
@@ -99,7 +127,7 @@ class Uploader:
             return
         request = orjson.loads(job.body)
         model = _model(request, operation)
-        for _, sha256 in iter_uploads(request, operation.uploads):
+        for _, sha256, _ in iter_uploads(request, operation.uploads):
             if (sha256, model) not in self._fresh:
                 await self._recorder.forget_upload(sha256, model=model)
 
@@ -136,9 +164,7 @@ class Uploader:
 
     async def _upload(self, job: OpenJob, operation: Operation, sha256: str, model: str) -> str:
         """The address of the file, after as many tries as it takes."""
-        file = self._files.get(sha256)
-        if file is None:
-            raise FileChanged(f"no file of the plan has the content sha256:{sha256}")
+        file = self._file(sha256)
         attempt = 0
         while True:
             try:

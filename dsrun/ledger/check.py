@@ -61,8 +61,11 @@ def _count(*columns: str) -> dict[str, str]:
 FORMS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_sha256("job_id"),
-        **_count("position", "idx", "replica", "attempts", "wanted", "units", "units_before"),
-        **_json("request", "matrix", "stems", "output"),
+        **_count(
+            "position", "idx", "replica", "attempts", "wanted", "units", "units_before", "planned"
+        ),
+        **_count("repeats"),
+        **_json("request", "matrix", "stems", "output", "answer"),
         **_moment("submitted_at", "ended_at", "lost_at"),
         "status": f"status IN ({_STATUSES})",
         "unit_price": "unit_price GLOB '[0-9]*' AND unit_price NOT GLOB '*[^0-9.E+-]*'",
@@ -70,7 +73,11 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     },
     "run": {**_moment("started_at", "ended_at"), **_count("pid")},
     "attempt": {**_sha256("job_id"), **_moment("at")},
-    "artifact": {**_sha256("job_id", "sha256", "source_sha256"), **_count("idx", "size")},
+    "artifact": {
+        **_sha256("job_id", "sha256", "source_sha256"),
+        **_count("idx", "size", "duration_s", "width", "height"),
+        "name": "name NOT GLOB '*[^a-z0-9]*'",
+    },
     "twin": {**_sha256("job_id"), **_json("matrix", "stems"), **_count("idx")},
     "upload": {**_sha256("sha256"), **_moment("uploaded_at")},
     "plan": {**_count("jobs")},

@@ -36,7 +36,7 @@ class Commits:
         )
         self._reserve = Reserve(path.parent, log=log)
         self._fault: SetupError | None = None
-        self.unrecorded: list[tuple[str, str]] = []  # jobs and tasks that could not be recorded
+        self.unrecorded: list[Row] = []  # tasks and answers that the ledger could not take
 
     def close(self) -> None:
         if not self._ground.lost():
@@ -86,9 +86,9 @@ class Commits:
         for write, end in zip(group, results, strict=True):
             if end is not None:
                 self.unrecorded += [
-                    (part.values[0], part.values[1])
+                    part
                     for part in write
-                    if isinstance(part, Row) and part.kind is Kind.TASK
+                    if isinstance(part, Row) and part.kind in (Kind.TASK, Kind.ANSWER)
                 ]
         return results
 

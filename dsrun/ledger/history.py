@@ -20,7 +20,6 @@ from dsrun.common.errors import DsrunError, ExitCode
 from dsrun.common.models import JobStatus, Json
 from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader, NoLedger, checked
-from dsrun.ledger.schema import PAID_UNITS
 from dsrun.ledger.totals import sum_rows
 from dsrun.storage.layout import RunLayout, is_emulated, is_run_name, removed_of, run_dirs
 from dsrun.storage.run_lock import is_locked
@@ -29,7 +28,6 @@ T = TypeVar("T")
 
 
 # A job that was asked for in parts counts as a whole in the month, and the run, of its last part.
-_PAID = f"sum({PAID_UNITS})"
 _MONTH = "substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month"
 
 
@@ -228,8 +226,9 @@ def spendings(reader: LedgerReader) -> list[Spending]:
     """What was paid, by month and operation."""
     return _spendings(
         reader,
-        f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, {_PAID} AS units "  # noqa: S608
-        f"FROM job WHERE {PAID_UNITS} > 0 AND NOT cached",
+        f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, "  # noqa: S608
+        f"sum({reader.units.paid}) AS units "
+        f"FROM job WHERE {reader.units.paid} > 0 AND NOT cached",
     )
 
 
@@ -239,7 +238,7 @@ def doubts(reader: LedgerReader) -> list[Spending]:
     return _spendings(
         reader,
         f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, "  # noqa: S608
-        "sum(wanted) AS units FROM job WHERE status IN ('submitting', 'unknown')",
+        f"sum({reader.units.planned}) AS units FROM job WHERE status IN ('submitting', 'unknown')",
     )
 
 
@@ -267,7 +266,7 @@ def _ended(reader: LedgerReader, since: str, until: str) -> dict[JobStatus, int]
 
 def _spent(reader: LedgerReader, since: str, until: str) -> tuple[Money, ...]:
     rows = reader.rows(
-        f"SELECT currency, unit_price, {_PAID} AS units FROM job "  # noqa: S608
+        f"SELECT currency, unit_price, sum({reader.units.paid}) AS units FROM job "  # noqa: S608
         "WHERE ended_at >= ? AND ended_at < ? AND NOT cached GROUP BY currency, unit_price",
         (since, until),
     )

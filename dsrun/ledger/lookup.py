@@ -10,11 +10,9 @@ import orjson
 
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked, path_below
+from dsrun.ledger.schema import MAY_BE_REPRICED
 
-_MADE = (  # by name: the ledger of an older version may lack some columns
-    "SELECT idx, path, sha256, source_sha256, size, media_type, seed, sample_rate "
-    "FROM artifact WHERE job_id = ? ORDER BY idx, path"
-)
+_MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,3 +186,18 @@ def kept_file(reader: LedgerReader, job_id: str, index: int) -> KeptFile | None:
         size=row["size"], media_type=row["media_type"], address=row["url"],
         endpoint=row["endpoint"], answered_at=row["answered_at"],
     )  # fmt: skip
+
+
+def job_prices(reader: LedgerReader) -> list[tuple[str, str, str, int]]:
+    """Operation, unit price and currency of jobs, and whether any of them may be repriced."""
+    rows = reader.rows(
+        f"SELECT operation, unit_price, currency, max({MAY_BE_REPRICED}) FROM job "  # noqa: S608
+        "GROUP BY operation, unit_price, currency"
+    )
+    return [tuple(row) for row in rows]
+
+
+def price_of_job(reader: LedgerReader, job_id: str) -> tuple[str, str, int]:
+    """The unit price of a job, its currency, and whether anything was paid."""
+    sql = "SELECT unit_price, currency, units + units_before > 0 FROM job WHERE job_id = ?"
+    return tuple(reader.row(sql, (job_id,)))

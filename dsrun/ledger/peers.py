@@ -14,7 +14,7 @@ import orjson
 from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
 from dsrun.common.models import SentElsewhere
 from dsrun.common.sqlite import READ_FAULTS, connect_readonly
-from dsrun.ledger.schema import SINCE_RUN_IDS
+from dsrun.ledger.schema import SINCE_ANSWERS, SINCE_REPEATS, SINCE_RUN_IDS
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 from dsrun.storage.precedence import Living
 
@@ -74,15 +74,25 @@ class LedgerClaims:
                 claimed.update(row[0] for row in db.execute(_OUTPUTS, made))
         return claimed
 
-    def rivals(self, operation: str, *, job_id: str) -> list[Doubt]:
-        """Other creates of the operation, in any run, whose task nobody knows."""
+    def rivals(self, operations: Collection[str], *, job_id: str) -> list[Doubt]:
+        """Other creates of the operations, in any run, whose task nobody knows."""
+        names = _json(operations)
         doubts: list[Doubt] = []
         for place, db in enumerate(self._all_ledgers()):
             with suppress(*READ_FAULTS):
-                rows = db.execute(_of_version(db, _RIVALS), (operation, job_id)).fetchall()
-                rows += db.execute(_ABANDONED, (operation,)).fetchall()
+                rows = db.execute(_of_version(db, _RIVALS), (names, job_id)).fetchall()
+                rows += db.execute(_ABANDONED, (names,)).fetchall()
                 doubts += [_doubt(row, is_own=place == 0) for row in rows]
         return doubts
+
+    def requests(self, job_ids: Collection[str]) -> dict[str, bytes]:
+        """The requests of these jobs of any run, as canonical JSON."""
+        found: dict[str, bytes] = {}
+        for db in self._all_ledgers():
+            with suppress(*READ_FAULTS):
+                rows = db.execute(_REQUESTS, (_json(job_ids),)).fetchall()
+                found |= {job_id: request.encode() for job_id, request in rows}
+        return found
 
     def same_job(self, job_id: str, *, since: str) -> list[Doubt]:
         """Creates of this job by other runs after `since` whose task nobody knows."""
@@ -96,8 +106,8 @@ class LedgerClaims:
     def open_elsewhere(self, *, since: str, living: Iterable[Living]) -> list[SentElsewhere]:
         """Jobs of other run directories that were sent after `since` and have not ended.
 
-        A living run sees its own tasks through. A create whose answer it has lost is left to the
-        earliest run.
+        A living run sees its own tasks and answers through. A create whose answer it has lost is
+        left to the earliest run.
         """
         alive = {run.run_dir.resolve(): run for run in living}
         open_jobs: list[SentElsewhere] = []
@@ -105,9 +115,10 @@ class LedgerClaims:
             run = alive.get(path.parent.resolve())
             if run is None or not run.is_earlier:
                 with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
-                    rows = db.execute(_OPEN, (self._endpoint, since)).fetchall()
+                    sql = _of_version(db, _OPEN)
+                    rows = db.execute(sql, (self._endpoint, since)).fetchall()
                     sent = [SentElsewhere(*row) for row in rows]
-                    open_jobs += [job for job in sent if run is None or job.task_id is None]
+                    open_jobs += [job for job in sent if run is None or not job.is_answered]
         return open_jobs
 
     def in_hand(self, job_ids: Sequence[str], run_dir: Path, *, planned: bool) -> set[str]:
@@ -137,6 +148,16 @@ class LedgerClaims:
                 # The runs are looked at first: there may be a million jobs.
                 if db.execute(_ACTIVE, (own, since)).fetchone()[0]:
                     number += db.execute(_RECENT, (operation, since)).fetchone()[0]
+        return number
+
+    def open_tasks(self, operation: str, *, since: str) -> int:
+        """How many tasks of the operation other run directories have sent and not seen end."""
+        number = 0
+        for path in self._others():
+            with suppress(*READ_FAULTS), closing(connect_readonly(path)) as db:
+                if db.execute(_ACTIVE, (0, since)).fetchone()[0]:
+                    values = (self._endpoint, operation, since)
+                    number += db.execute(_OPEN_TASKS, values).fetchone()[0]
         return number
 
     def _ledgers(self) -> Iterator[sqlite3.Connection]:
@@ -184,13 +205,20 @@ def _doubt(row: sqlite3.Row, *, is_own: bool = False) -> Doubt:
 def _of_version(db: sqlite3.Connection, sql: str) -> str:
     """A statement for a ledger that may be of an older version, and stays as it is."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    return sql if version >= SINCE_RUN_IDS else sql.replace("job.run_id", "NULL")
+    for since, column, stand_in in _NEWER:
+        sql = sql if version >= since else sql.replace(column, stand_in)
+    return sql
 
 
 def _json(names: Collection[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
+_NEWER = (
+    (SINCE_RUN_IDS, "job.run_id", "NULL"),
+    (SINCE_REPEATS, "job.repeats", "0"),
+    (SINCE_ANSWERS, "job.answer", "NULL"),
+)
 _TASKS = (  # an attempt `foreign` takes back what its job had found
     "SELECT task_id FROM attempt AS one WHERE task_id IN (SELECT value FROM json_each(?1)) "
     "AND iif(job_id = ?3 AND outcome = 'foreign', true, job_id <> ?2 AND NOT EXISTS ("
@@ -225,21 +253,31 @@ _HERE = "coalesce(? = (SELECT endpoint FROM run ORDER BY run_id DESC LIMIT 1), t
 _IN_DOUBT = (
     "SELECT job_id, submitted_at, lost_at, request_id, job.run_id AS run_id, "
     "(SELECT min(started_at) FROM run WHERE run.run_id > job.run_id) AS next_run_at "
-    "FROM job WHERE task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL "
-    "AND status IN ('submitting', 'unknown')"
+    "FROM job WHERE task_id IS NULL AND job.answer IS NULL AND output IS NULL "
+    "AND submitted_at IS NOT NULL AND status IN ('submitting', 'unknown')"
 )
 _ABANDONED = (  # of any job, the one in question too
     "SELECT attempt.job_id, attempt.at AS submitted_at, attempt.error_message AS lost_at, "
     "attempt.request_id, attempt.run_id AS run_id, NULL AS next_run_at "
     "FROM attempt JOIN job USING (job_id) "
-    "WHERE attempt.outcome = 'abandoned' AND job.operation = ?"
+    "WHERE attempt.outcome = 'abandoned' "
+    "AND job.operation IN (SELECT value FROM json_each(?))"
 )
-_RIVALS = f"{_IN_DOUBT} AND operation = ? AND job_id != ?"
+_RIVALS = (
+    f"{_IN_DOUBT} AND operation IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours
+    "AND job_id != ?"
+)
+_REQUESTS = "SELECT job_id, request FROM job WHERE job_id IN (SELECT value FROM json_each(?))"
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
-    "SELECT job_id, task_id, request_id, submitted_at, lost_at FROM job "  # noqa: S608  # ours
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer FROM job "  # noqa: S608  # ours
     f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
-    "AND part_first IS NULL AND output IS NULL"
+    "AND part_first IS NULL AND (output IS NULL OR json_extract(job.answer, '$.whole')) "
+    "AND coalesce(json_extract(job.answer, '$.whole'), true)"
+)
+_OPEN_TASKS = (
+    f"SELECT count(*) FROM job WHERE {_HERE} AND operation = ? "  # noqa: S608  # ours
+    "AND status IN ('submitting', 'submitted') AND submitted_at > ?"
 )
 _IN_HAND = (  # one that was made there comes into the cache soon
     f"SELECT job_id FROM job WHERE {_HERE} AND job_id IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours

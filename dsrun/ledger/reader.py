@@ -11,11 +11,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 
 from dsrun.common.errors import ExitCode, SetupError
-from dsrun.common.models import LOST_ROW, JobStatus, Json, OpenJob, Part
+from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
 from dsrun.ledger.edges import READY, SLEEPY
-from dsrun.ledger.schema import VERSION
+from dsrun.ledger.schema import SINCE_REPEATS, VERSION, planned_of, unit_columns
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -80,6 +80,7 @@ class LedgerReader:
         self._has_chosen = False
         self._not_held = ""
         self._not_barred = ""
+        self.repeats = "0"  # SQL: creates of a job that were sent again; a migrated ledger has them
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
@@ -99,6 +100,9 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        self.repeats = "job.repeats" if version >= SINCE_REPEATS else "0"
+        has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
+        self.units = unit_columns(has_planned=bool(has_planned))
         if not version:
             raise NoLedger(f"{path} is empty: its first run is just starting, or never began")
 
@@ -323,6 +327,16 @@ class LedgerReader:
             )
         ]
 
+    def answered(self) -> list[tuple[str, str]]:
+        """Job and answer where the answer is known and its files are not all there."""
+        return [
+            tuple(row)
+            for row in self.rows(
+                "SELECT job_id, answer FROM job WHERE status = 'submitted' "
+                "AND answer IS NOT NULL ORDER BY position"
+            )
+        ]
+
     def pending_names(self) -> Iterator[list[tuple[str, str, tuple[str, ...]]]]:
         """Job id, operation and the names of the files of the pending jobs, page by page.
 
@@ -346,26 +360,11 @@ class LedgerReader:
             last = rows[-1]["position"]
 
     @checked
-    def answered_jobs(self) -> list[tuple[OpenJob, Json, int]]:
-        """Jobs whose answer is recorded and whose file may not be, with their output and units."""
-        rows = self.rows(
-            "SELECT * FROM job WHERE status = 'submitting' AND (units > 0 OR output IS NOT NULL)"
-        )
-        return [
-            (
-                self._open_job(row, has_twins=True),
-                None if row["output"] is None else orjson.loads(row["output"]),
-                row["units"],
-            )
-            for row in rows
-        ]
-
-    @checked
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Job id, operation and the indexes that have not come, of every partial job."""
         rows = self.rows(
             "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "  # noqa: S608
-            "FROM artifact WHERE artifact.job_id = job.job_id) AS made "
+            "FROM artifact WHERE artifact.job_id = job.job_id AND name = '') AS made "
             f"FROM {self.jobs} WHERE status = 'partial' ORDER BY position"
         )
         return [
@@ -384,7 +383,7 @@ class LedgerReader:
         )
         return [row["job_id"] for row in rows]
 
-    def can_be_fetched(self, job_id: str, *, since: str) -> bool:
+    def can_be_asked(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""
         return bool(
             self.row(
@@ -393,6 +392,14 @@ class LedgerReader:
                 (job_id, since),
             )
         )
+
+    def can_be_fetched(self, job_id: str, *, since: str, now: str) -> bool:
+        """Whether the job has such a task, or an answer whose addresses live."""
+        sql = (
+            "SELECT 1 FROM job WHERE job_id = ? AND json_extract(answer, '$.until') > ? "
+            "AND part_first IS NULL"
+        )
+        return self.can_be_asked(job_id, since=since) or bool(self.row(sql, (job_id, now)))
 
     def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
         """Every job in plan order, with its artifacts and its twins."""
@@ -404,10 +411,11 @@ class LedgerReader:
             for row in page:
                 yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
 
-    def artifacts(self) -> Iterator[tuple[str, int, str, str]]:
-        """Job id, index, path and SHA-256 of every artifact, in plan order of the jobs."""
+    def artifacts(self) -> Iterator[tuple[str, tuple[str, int], str, str]]:
+        """Job id, name of the kind and index, path, SHA-256 of every artifact, in plan order."""
         for row in self._artifact_rows():
-            yield row["job_id"], row["idx"], path_below(row["path"]), row["sha256"]
+            place = (row["name"], row["idx"])
+            yield row["job_id"], place, path_below(row["path"]), row["sha256"]
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every artifact, in plan order of the jobs; a path may lead out."""
@@ -468,10 +476,12 @@ class LedgerReader:
             body=row["request"].encode(),
             status=JobStatus(row["status"]),
             task_id=row["task_id"],
+            answer=row["answer"],
             submitted_at=row["submitted_at"],
             request_id=row["request_id"],
             lost_at=row["lost_at"],
             attempts=row["attempts"],
+            repeats=row["repeats"] if "repeats" in row.keys() else 0,  # noqa: SIM118  # no mapping
             stems=tuple(dict.fromkeys(stems)),
             part=None if row["part_first"] is None else self._part(row),
             run_id=row["run_id"],
@@ -480,6 +490,7 @@ class LedgerReader:
             have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
             late=_late_places(row["late"]),
             sent=None if row["sent"] is None else row["sent"].encode(),
+            planned=planned_of(row),
         )
 
     def _part(self, row: sqlite3.Row) -> Part:
@@ -487,7 +498,8 @@ class LedgerReader:
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 
     def _made(self, job_id: str) -> set[int]:
-        made = self.rows("SELECT idx FROM artifact WHERE job_id = ?", (job_id,))
+        """The places of the job's main artifacts that are there."""
+        made = self.rows("SELECT idx FROM artifact WHERE job_id = ? AND name = ''", (job_id,))
         return {item[0] for item in made}
 
 
@@ -499,6 +511,18 @@ def path_below(path: str) -> str:
             "Nothing was read or written there; restore the ledger from a backup."
         )
     return path
+
+
+def artifact_of(row: sqlite3.Row) -> Artifact:
+    """A row of the table `artifact`; the ledger of an older version lacks some columns."""
+    known = dict(row)
+    return Artifact(
+        path=row["path"], sha256=row["sha256"],
+        source_sha256=known.get("source_sha256") or row["sha256"],
+        size=row["size"], media_type=row["media_type"], index=row["idx"], seed=row["seed"],
+        sample_rate=row["sample_rate"], duration_s=known.get("duration_s"),
+        width=known.get("width"), height=known.get("height"),
+    )  # fmt: skip
 
 
 def names_of(row: sqlite3.Row) -> tuple[str, ...]:

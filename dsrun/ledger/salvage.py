@@ -15,6 +15,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Artifact, JobStatus, Json, OpenJob
 from dsrun.common.sqlite import READ_FAULTS, connect, merge_log
 from dsrun.ledger.check import rules_of
+from dsrun.ledger.reader import artifact_of
 from dsrun.ledger.schema import migrate
 from dsrun.ledger.writes import Kind, artifact_values
 from dsrun.storage.layout import RunLayout
@@ -78,7 +79,8 @@ def whole_jobs(path: Path) -> set[str]:
     with closing(connect(path)) as db:
         rows = db.execute(
             "SELECT job_id FROM job WHERE status <> 'succeeded' OR wanted <= "
-            "(SELECT count(DISTINCT idx) FROM artifact WHERE artifact.job_id = job.job_id)"
+            "(SELECT count(DISTINCT idx) FROM artifact WHERE artifact.job_id = job.job_id "
+            "AND name = '')"
         )
         return {row["job_id"] for row in rows}
 
@@ -89,6 +91,7 @@ class Known:
 
     status: JobStatus
     task_id: str | None = None
+    answer: str | None = None
     request_id: str | None = None
     submitted_at: str | None = None
     ended_at: str | None = None
@@ -140,28 +143,20 @@ class Restoring:
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         rows = self._db.execute(
-            "SELECT path, sha256, source_sha256, size, media_type, idx, seed, sample_rate "
-            "FROM artifact WHERE job_id = ? ORDER BY idx, path",
-            (job_id,),
+            "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path", (job_id,)
         )
-        return [
-            Artifact(
-                path=row["path"], sha256=row["sha256"], source_sha256=row["source_sha256"],
-                size=row["size"], media_type=row["media_type"], index=row["idx"],
-                seed=row["seed"], sample_rate=row["sample_rate"],
-            )
-            for row in rows
-        ]  # fmt: skip
+        return list(map(artifact_of, rows))
 
     def fill_in(self, job: OpenJob, known: Known) -> None:
         output = None if known.output is None else json_text(known.output)
         self._db.execute(
-            "UPDATE job SET status = ?, task_id = ?, request_id = ?, submitted_at = ?, "
+            "UPDATE job SET status = ?, task_id = ?, answer = ?, request_id = ?, submitted_at = ?, "
             "ended_at = ?, output = ?, error_code = ?, error_message = ?, error_class = ?, "
             "units = ?, units_before = 0, attempts = ?, cached = ? WHERE job_id = ?",
             (
-                known.status, known.task_id, known.request_id, known.submitted_at, known.ended_at,
-                output, *known.error, known.units, known.attempts, known.cached, job.job_id,
+                known.status, known.task_id, known.answer, known.request_id, known.submitted_at,
+                known.ended_at, output, *known.error, known.units, known.attempts, known.cached,
+                job.job_id,
             ),
         )  # fmt: skip
         self._db.execute("DELETE FROM artifact WHERE job_id = ?", (job.job_id,))

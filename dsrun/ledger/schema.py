@@ -2,27 +2,51 @@
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import disk_error
 from dsrun.ledger.edges import EDGES
-
-_MOST_UNITS = 10**9  # of a job; sums of so many stay within SQLite's 64 bits
-WANTED_UNITS = f"max(0, min(wanted, {_MOST_UNITS}))"
+from dsrun.service.price import MOST_GRAINS
 
 
-def _units(column: str) -> str:
-    return f"iif({column} BETWEEN 0 AND {_MOST_UNITS}, {column}, {WANTED_UNITS})"
+class UnitColumns(NamedTuple):
+    """What jobs cost, as SQL: in units of their unit_price. An impossible number is a planned one.
+
+    A row without `planned` is of a time when each artifact was one unit.
+    """
+
+    planned: str
+    paid: str
 
 
-# What was billed for a job. An impossible number is taken for what was asked for.
-PAID_UNITS = f"({_units('units')} + {_units('units_before')})"
+def unit_columns(*, has_planned: bool) -> UnitColumns:
+    """`has_planned`: a ledger of an older version stays as it is, and lacks the column."""
+    column = "coalesce(planned, wanted)" if has_planned else "wanted"
+    planned = f"max(0, min({column}, {MOST_GRAINS}))"
+    both = (
+        f"iif({name} BETWEEN 0 AND {MOST_GRAINS}, {name}, {planned})"
+        for name in ("units", "units_before")
+    )
+    return UnitColumns(planned, f"({' + '.join(both)})")
 
 
-def paid_units(units: int, units_before: int, wanted: int) -> int:
-    """PAID_UNITS of a row that has been read."""
-    asked_for = max(0, min(wanted, _MOST_UNITS))
-    return sum(n if 0 <= n <= _MOST_UNITS else asked_for for n in (units, units_before))
+def planned_of(row: sqlite3.Row) -> int:
+    """What a job was to cost, in units of its unit_price."""
+    planned = row["planned"] if "planned" in row.keys() else None  # noqa: SIM118  # a Row
+    return int(row["wanted"] if planned is None else planned)
+
+
+MAY_BE_REPRICED = (
+    "(units = 0 AND units_before = 0 AND status IN ('pending', 'failed', 'cancelled'))"
+)
+PAID_UNITS = unit_columns(has_planned=True).paid
+
+
+def paid_units(units: int, units_before: int, planned: int) -> int:
+    """What the column `paid` gives of a row that has been read."""
+    instead = max(0, min(planned, MOST_GRAINS))
+    return sum(n if 0 <= n <= MOST_GRAINS else instead for n in (units, units_before))
 
 
 FIRST_COUNTED = 7  # the first version that counts its facts
@@ -30,28 +54,39 @@ FIRST_COUNTED = 7  # the first version that counts its facts
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
 _RESULTS = """
     SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
-        (SELECT min(path) FROM artifact WHERE artifact.job_id = job.job_id) AS file,
+        (SELECT path FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY name, path LIMIT 1) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
+        (SELECT duration_s FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY path LIMIT 1) AS file_duration_s,
+        (SELECT width FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY path LIMIT 1) AS file_width,
+        (SELECT height FROM artifact WHERE artifact.job_id = job.job_id
+            ORDER BY path LIMIT 1) AS file_height,
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
             'media_type', media_type, 'index', artifact.idx, 'seed', seed,
-            'source_sha256', source_sha256))
+            'source_sha256', source_sha256, 'duration_s', duration_s, 'width', width,
+            'height', height, 'name', name))
             FROM artifact WHERE artifact.job_id = job.job_id) AS artifacts,
         output,
         CASE WHEN status <> 'succeeded' THEN error_code END AS error_code,
         CASE WHEN status <> 'succeeded' THEN error_message END AS error_message,
         CASE WHEN status <> 'succeeded' THEN error_class END AS error_class,
         attempts, task_id, request_id,
-        round(CAST(unit_price AS DOUBLE) * (units + units_before), 6) AS cost, currency, cached,
+        round(CAST(unit_price AS DOUBLE) * (units + units_before), 12) AS cost, currency, cached,
         submitted_at, ended_at
     FROM job
 """
 _SPEND = """
     SELECT substr(coalesce(ended_at, submitted_at), 1, 10) AS day, step, operation,
         count(*) AS jobs, sum(units + units_before) AS units,
-        round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 6) AS amount, currency
+        round(sum(CAST(unit_price AS DOUBLE) * (units + units_before)), 9) AS amount, currency
     FROM job WHERE units + units_before > 0
     GROUP BY substr(coalesce(ended_at, submitted_at), 1, 10), step, operation, currency
 """
+
+# Creates whose answers were lost, and which were sent again: each may be paid.
+_REPEATS = "ALTER TABLE job ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;"
 
 MIGRATIONS = (
     """
@@ -168,18 +203,53 @@ MIGRATIONS = (
     INSERT INTO mark (ledger_id, facts) SELECT lower(hex(randomblob(16))), 0
         WHERE NOT EXISTS (SELECT 1 FROM mark);
     """,
+    f"""
+    DROP VIEW results;
+    ALTER TABLE artifact ADD COLUMN duration_s REAL;
+    ALTER TABLE artifact ADD COLUMN width INTEGER;
+    ALTER TABLE artifact ADD COLUMN height INTEGER;
+    CREATE VIEW results AS {_RESULTS};
+    """,
+    _REPEATS,
+    # `answer`: of a create that made no task, until its files are there and as long as they can be
+    # fetched again. What an older dsrun had read of an answer was in `output` and `units`.
+    f"""
+    ALTER TABLE job ADD COLUMN answer TEXT;
+    ALTER TABLE artifact ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    UPDATE job SET status = 'submitted', units = 0, answer = json_object(
+        'at', submitted_at, 'until', submitted_at, 'whole', json('false'), 'files', json('true'),
+        'results', json('[["unkept", null, null, 0, 0]]'), 'output', json(output),
+        'billed', units, 'failure', NULL, 'request_id', coalesce(request_id, ''))
+        WHERE status = 'submitting' AND submitted_at IS NOT NULL
+        AND (units > 0 OR output IS NOT NULL);
+    DROP VIEW results;
+    CREATE VIEW results AS {_RESULTS};
+    """,  # noqa: S608
+    # `planned`: what a job was to cost, in units of its unit_price; NULL: one for each artifact.
+    f"""
+    ALTER TABLE job ADD COLUMN planned INTEGER;
+    DROP VIEW IF EXISTS results;
+    DROP VIEW IF EXISTS spend;
+    CREATE VIEW results AS {_RESULTS};
+    CREATE VIEW spend AS {_SPEND};
+    """,
     EDGES,
 )
 
 VERSION = len(MIGRATIONS)
 
 _SINCE_SOURCES = 5
+_SINCE_FACTS = 8  # artifacts have the columns of _FACTS
+_FACTS = ("duration_s", "width", "height")
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
+SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
+SINCE_ANSWERS = SINCE_REPEATS + 1  # jobs keep the answers of creates that make no task
+SINCE_EDGES = MIGRATIONS.index(EDGES) + 1
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
     FIRST_COUNTED: {"mark"},
-    8: {"edge", "address"},
+    SINCE_EDGES: {"edge", "address"},
 }
 
 
@@ -190,9 +260,18 @@ def tables_of(version: int) -> set[str]:
 
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
-    if version >= _SINCE_SOURCES:
-        return _RESULTS
-    return _RESULTS.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+    view = _RESULTS
+    if version < _SINCE_FACTS:
+        for name in _FACTS:
+            view = view.replace(f"'{name}', {name}", f"'{name}', NULL")
+            view = view.replace(f"(SELECT {name} FROM", "(SELECT NULL FROM")
+    if version < SINCE_ANSWERS:
+        view = view.replace("'name', name", "'name', ''").replace(
+            "ORDER BY name, path", "ORDER BY path"
+        )
+    if version < _SINCE_SOURCES:
+        view = view.replace("'source_sha256', source_sha256", "'source_sha256', sha256")
+    return view
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> int:

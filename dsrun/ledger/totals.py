@@ -1,26 +1,24 @@
 """What a ledger adds up to: numbers of jobs by status, what they cost, and their errors."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, checked, names_of
-from dsrun.ledger.schema import PAID_UNITS, WANTED_UNITS
+
+_DOUBTFUL = "('submitting', 'unknown')"
 
 
 class StepTotal(NamedTuple):
-    """A step, and an operation that it calls, as the ledger has them.
-
-    Open jobs, what it has cost, and the price of one unit more.
-    """
+    """A step as the ledger has it: its open jobs, those of each operation, and what it has cost."""
 
     step: str
-    operation: str
+    operations: Mapping[str, int]
     jobs: int
-    spent: Money
-    unit_price: Decimal
+    spent: tuple[Money, ...]
 
 
 @checked
@@ -43,22 +41,54 @@ def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 
 
 @checked
+def model_counts(
+    reader: LedgerReader, *, compared: bool = False
+) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by operation, in plan order, and status.
+
+    `compared`: of those steps alone that call several operations.
+    """
+    several = "SELECT step FROM job GROUP BY step HAVING min(operation) < max(operation)"
+    which = f"WHERE step IN ({several})" if compared else ""
+    by_model: dict[str, dict[JobStatus, int]] = {}
+    for row in reader.rows(
+        "SELECT operation, status, count(*) AS jobs, min(position) AS first FROM job "  # noqa: S608
+        f"{which} GROUP BY operation, status ORDER BY first"
+    ):
+        by_model.setdefault(row["operation"], {})[JobStatus(row["status"])] = row["jobs"]
+    return by_model
+
+
+@checked
 def open_steps(reader: LedgerReader) -> list[StepTotal]:
     """The steps that have open jobs, by the operation that these call, in plan order."""
     rows = reader.rows(
         "SELECT step, operation, "  # noqa: S608
         "sum(status IN ('waiting', 'pending', 'submitting', 'submitted') "
         f"{reader.not_held}) AS jobs, "
-        f"sum({PAID_UNITS}), unit_price, currency FROM {reader.jobs} "
-        "GROUP BY step, operation HAVING jobs ORDER BY min(position)"
+        f"sum({reader.units.paid}) AS units, unit_price, currency FROM {reader.jobs} "
+        "GROUP BY step, operation, unit_price, currency ORDER BY min(position)"
     )
+    by_step: dict[str, list[Any]] = {}
+    for row in rows:
+        by_step.setdefault(row["step"], []).append(row)
     return [
         StepTotal(
-            step, operation, jobs, Money(amount=units * Decimal(price), currency=currency),
-            Decimal(price),
+            step,
+            _by_operation(of_step),
+            jobs,
+            tuple(sum_rows((row["currency"], row["unit_price"], row["units"]) for row in of_step)),
         )
-        for step, operation, jobs, units, price, currency in rows
-    ]  # fmt: skip
+        for step, of_step in by_step.items()
+        if (jobs := sum(row["jobs"] for row in of_step))
+    ]
+
+
+def _by_operation(rows: Iterable[Any]) -> Mapping[str, int]:
+    jobs = Counter[str]()
+    for row in rows:
+        jobs[row["operation"]] += row["jobs"]
+    return +jobs
 
 
 def cached_count(reader: LedgerReader) -> int:
@@ -68,7 +98,7 @@ def cached_count(reader: LedgerReader) -> int:
 
 def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -> int:
     """How many jobs were sent and are not settled; `unknown` ones only after `since`."""
-    some = "AND task_id IS NOT NULL" if only_tasks else ""
+    some = "AND coalesce(task_id, answer) IS NOT NULL" if only_tasks else ""
     return int(
         reader.row(
             "SELECT count(*) FROM job WHERE (status IN ('submitting', 'submitted') "  # noqa: S608
@@ -79,23 +109,39 @@ def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -
 
 
 @checked
-def spent(reader: LedgerReader) -> list[Money]:
-    """What ended jobs cost, by currency."""
+def spent(reader: LedgerReader, *, operation: str | None = None) -> list[Money]:
+    """What ended jobs cost, by currency; all of them, or those of one operation."""
     rows = reader.rows(
-        f"SELECT currency, unit_price, sum({PAID_UNITS}) FROM job "  # noqa: S608
-        "GROUP BY currency, unit_price"
+        f"SELECT currency, unit_price, sum({reader.units.paid}) FROM job "  # noqa: S608
+        "WHERE ?1 IS NULL OR operation = ?1 GROUP BY currency, unit_price",
+        (operation,),
     )
     return sum_rows(rows)
 
 
 @checked
 def in_doubt(reader: LedgerReader) -> list[Money]:
-    """What jobs would cost that may have been accepted and paid, by currency."""
+    """What creates would cost that may have been accepted and paid, by currency."""
     rows = reader.rows(
-        "SELECT currency, unit_price, sum(wanted) FROM job "
-        "WHERE status IN ('submitting', 'unknown') GROUP BY currency, unit_price"
+        "SELECT currency, unit_price, "  # noqa: S608  # ours
+        f"sum({reader.units.planned} * ((status IN {_DOUBTFUL}) + {reader.repeats})) FROM job "
+        f"WHERE status IN {_DOUBTFUL} OR {reader.repeats} > 0 GROUP BY currency, unit_price"
     )
     return sum_rows(rows)
+
+
+@checked
+def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
+    """How many creates were sent again after their answers were lost, and what the lost ones cost.
+
+    They cost that at most: nobody can tell which of them were accepted.
+    """
+    rows = reader.rows(
+        f"SELECT currency, unit_price, sum({reader.units.planned} * {reader.repeats}), "  # noqa: S608  # ours
+        f"sum({reader.repeats}) FROM job "
+        f"WHERE {reader.repeats} > 0 GROUP BY currency, unit_price"
+    )
+    return sum(row[3] for row in rows), sum_rows(row[:3] for row in rows)
 
 
 @checked
@@ -103,8 +149,9 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
     """What ended jobs cost, and what jobs that may be paid already will cost."""
     paid = under_way = Decimal(0)
     for price, units, wanted in reader.rows(
-        f"SELECT unit_price, sum({PAID_UNITS}), "  # noqa: S608
-        f"sum(iif(status IN ('submitting', 'submitted', 'unknown'), {WANTED_UNITS}, 0)) "
+        f"SELECT unit_price, sum({reader.units.paid}), "  # noqa: S608
+        f"sum({reader.units.planned} * "
+        f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) "
         "FROM job WHERE currency = ? GROUP BY unit_price",
         (currency,),
     ):
@@ -117,7 +164,7 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
 def cost_to_send(reader: LedgerReader) -> list[Money]:
     """What the pending jobs will cost, by currency."""
     rows = reader.rows(
-        f"SELECT currency, unit_price, sum({WANTED_UNITS}) FROM {reader.jobs} "  # noqa: S608
+        f"SELECT currency, unit_price, sum({reader.units.planned}) FROM {reader.jobs} "  # noqa: S608
         f"WHERE status IN ('waiting', 'pending') {reader.not_held} GROUP BY currency, unit_price"
     )
     return sum_rows(rows)

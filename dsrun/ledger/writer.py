@@ -6,6 +6,7 @@ second connection reads on the event loop's thread (WAL lets both work).
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
@@ -14,17 +15,20 @@ import orjson
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
-from dsrun.common.units import Price
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.edges import SLEEP, WAKE
+from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.schema import PAID_UNITS
+from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
+from dsrun.service.kept_answer import addresses_of
+from dsrun.service.price import Price, common_grain
 
 _PAGE = 500
 _REOPEN = (
-    "UPDATE job SET status = 'pending', task_id = NULL, request_id = NULL, "  # noqa: S608  # ours
+    "UPDATE job SET status = 'pending', task_id = NULL, answer = NULL, "  # noqa: S608  # ours
+    "request_id = NULL, "
     f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
     "error_class = NULL, ended_at = NULL"
 )
@@ -34,7 +38,17 @@ _ABANDON = (
     "INSERT INTO attempt (run_id, job_id, phase, at, outcome, error_message, request_id) "
     "SELECT coalesce(run_id, (SELECT max(run_id) FROM run)), job_id, 'create', submitted_at, "
     "'abandoned', lost_at, request_id FROM job WHERE status IN ('submitting', 'unknown') "
-    "AND task_id IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
+    "AND task_id IS NULL AND answer IS NULL AND output IS NULL AND submitted_at IS NOT NULL"
+)
+_REPRICE = (
+    "UPDATE job SET planned = new.value ->> 1, unit_price = new.value ->> 2, "  # noqa: S608  # ours
+    "currency = new.value ->> 3 FROM json_each(?) AS new WHERE job_id = new.value ->> 0 "
+    f"AND {MAY_BE_REPRICED}"
+)
+_PRICE_OF_NOW = "UPDATE job SET unit_price = ?, currency = ?, planned = ? WHERE job_id = ?"
+_FINER = (
+    "UPDATE job SET unit_price = ?1, units = units * ?2, units_before = units_before * ?2, "
+    "planned = coalesce(planned, wanted) * ?2 WHERE job_id = ?3"
 )
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
@@ -50,6 +64,8 @@ class Ledger:
         self._commits = Commits(path, self._transactions.db, commit=self._transactions.commit)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
         self.run_id = 0
+        self._prices: Mapping[str, Price] = {}
+        self._repriced: set[str] = set()  # operations with jobs at an earlier price
         self._endpoint = ""
 
     def close(self) -> None:
@@ -71,12 +87,15 @@ class Ledger:
         return self._commits.lost()
 
     def unrecorded(self) -> list[str]:
-        """Tasks that were accepted and could not be recorded, in words."""
-        return list(map(_task_words, self._commits.unrecorded))
+        """Tasks and answers that could not be recorded, in words."""
+        words = {Kind.TASK: _task_words, Kind.ANSWER: _answer_words}
+        rows = self._commits.unrecorded
+        return [words[row.kind]((row.values[0], row.values[1])) for row in rows]
 
     def under_way(self) -> str:
         """The tasks that are paid and have not ended, for a user who may lose this ledger."""
-        tasks = [*map(_task_words, self.view.tasks()), *self.unrecorded()]
+        answers = map(_answer_words, self.view.answered())
+        tasks = [*map(_task_words, self.view.tasks()), *answers, *self.unrecorded()]
         if not tasks:
             return "No task is under way."
         return f"Under way at the service, which keeps results for a day: {', '.join(tasks)}."
@@ -92,9 +111,10 @@ class Ledger:
                 (at, version, endpoint, host, pid),
             ),
             Statement(
-                "UPDATE job SET status = iif(task_id IS NULL, 'submitting', 'submitted'), "
-                "ended_at = NULL WHERE status = 'unknown' AND submitted_at > ?",
-                (live_since,),
+                "UPDATE job SET status = iif(coalesce(task_id, answer) IS NULL, 'submitting', "
+                "'submitted'), ended_at = NULL WHERE status = 'unknown' AND iif(answer IS NULL, "
+                "submitted_at > ?, json_extract(answer, '$.until') > ?)",
+                (live_since, at),
             ),
         )
         self.run_id = self.view.last_run_id()
@@ -117,8 +137,33 @@ class Ledger:
         self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
     ) -> None:
         """Record every job of the plan that is not recorded yet. `prices` are by operation."""
-        if self.view.is_planned(version):
-            return
+        self._prices = prices
+        if not self.view.is_planned(version):
+            await self._load_plan(jobs, prices, version)
+
+    async def reprice(self, jobs: Iterator[Job]) -> None:
+        """Give unpaid jobs the prices of now, where those are others than they were planned at.
+
+        `jobs` are those of the plan. What has been paid keeps its own price.
+        """
+        others = {
+            name: bool(may_be)
+            for name, grain, currency, may_be in job_prices(self.view)
+            if (price := self._prices.get(name)) and not _is_priced(price, grain, currency)
+        }
+        self._repriced = set(others)
+        while any(others.values()) and (batch := list(islice(jobs, _PAGE))):
+            rows = [
+                [job.job_id, job.units or 0, str(price.grain), price.currency]
+                for job in batch
+                if job.operation in self._repriced
+                for price in [self._prices[job.operation]]
+            ]
+            await self._write(Statement(_REPRICE, (json_text(rows),)))
+
+    async def _load_plan(
+        self, jobs: Iterator[Job], prices: Mapping[str, Price], version: str
+    ) -> None:
         position = 0
         while batch := list(islice(jobs, _PAGE)):
             rows = [
@@ -183,22 +228,31 @@ class Ledger:
     async def share_open(self, jobs: Iterable[SentElsewhere], *, at: str) -> None:
         """Take over creates of the same jobs that other run directories have sent.
 
-        Anybody can ask for a task, so a task known there ends a doubt here; a create in doubt there
-        is in doubt here too.
+        Anybody can ask for a task, and fetch what an answer names, so what is known there ends a
+        doubt here; a create in doubt there is in doubt here too.
         """
         for job in jobs:
             await self._write(
                 Statement(
                     f"{_ABANDON} AND job_id = ? AND part_first IS NULL AND ? IS NOT NULL",
-                    (job.job_id, job.task_id),
+                    (job.job_id, job.task_id or job.answer),
                 ),
                 Statement(
-                    "UPDATE job SET status = iif(?1 IS NULL, 'submitting', 'submitted'), "
-                    "task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
-                    "run_id = NULL "
-                    "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' "
-                    "OR (status = 'submitting' AND output IS NULL AND ?1 IS NOT NULL))",
-                    (job.task_id, job.request_id, job.submitted_at, job.lost_at, job.job_id),
+                    "UPDATE job SET status = iif(coalesce(?1, ?7) IS NULL, 'submitting', "
+                    "'submitted'), task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
+                    "run_id = NULL, answer = ?7, repeats = max(repeats, ?6), "
+                    "output = coalesce(json_extract(?7, '$.output'), output) "
+                    "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' OR (status = "
+                    "'submitting' AND output IS NULL AND coalesce(?1, ?7) IS NOT NULL))",
+                    (
+                        job.task_id,
+                        job.request_id,
+                        job.submitted_at,
+                        job.lost_at,
+                        job.job_id,
+                        job.repeats,
+                        job.answer,
+                    ),
                 ),
                 Statement(
                     "INSERT INTO attempt (run_id, job_id, phase, at, outcome, task_id, request_id) "
@@ -264,11 +318,23 @@ class Ledger:
         await self._write(Statement(f"{_REOPEN} WHERE job_id = ?", (job.job_id,)))
 
     async def record_answer(
-        self, job: OpenJob, *, output: Mapping[str, Json] | None, units: int, request_id: str
+        self,
+        job: OpenJob,
+        *,
+        answer: str,
+        output: Mapping[str, Json] | None,
+        request_id: str | None,
+        at: str,
     ) -> None:
-        """What a `sync` operation made and billed, before its file is written."""
+        """Right after a create was answered with its results, before they are fetched.
+
+        From then on the answer is to the job what a task id is to others.
+        """
         named = None if output is None else json_text(dict(output))
-        await self._write(Row(Kind.ANSWER, (job.job_id, named, units, request_id)))
+        await self._write(
+            Row(Kind.ANSWER, (job.job_id, answer, named, request_id)),
+            self._attempt(job, "create", at, "accepted", request_id=request_id),
+        )
 
     async def record_refusal(
         self, job: OpenJob, *, at: str, code: str, message: str, counts: bool
@@ -280,6 +346,13 @@ class Ledger:
         await self._write(
             Row(Kind.REFUSAL, (job.job_id, 0 if counts else 1)),
             self._attempt(job, "create", at, "refused", code=code, message=message),
+        )
+
+    async def record_repeat(self, job: OpenJob, *, at: str) -> None:
+        """A create whose answer is lost is sent again; it stays possible that it was paid."""
+        await self._write(
+            Row(Kind.REPEAT, (job.job_id,)),
+            self._attempt(job, "create", at, "repeated"),
         )
 
     async def record_abandoned(self, job: OpenJob) -> None:
@@ -297,7 +370,8 @@ class Ledger:
         error = result.error
         code, message, kind = (error.code, error.message, error.kind) if error else (None,) * 3
         output = None if result.output is None else orjson.dumps(result.output).decode()
-        values = (job.job_id, result.status, output, code, message, kind, result.units, at)
+        units = await self._in_row(job, result.units)
+        values = (job.job_id, result.status, output, code, message, kind, units, at)
         await self._write(
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
@@ -344,6 +418,28 @@ class Ledger:
             rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]
         await self._write(*rows)
 
+    async def _in_row(self, job: OpenJob, units: int) -> int:
+        """Grains of the price of now, in those of a job's row.
+
+        The row may get finer ones for them. That is a commit of its own: it changes no amount.
+        """
+        if not units or job.operation not in self._repriced:
+            return units
+        price, row = self._prices[job.operation], price_of_job(self.view, job.job_id)
+        before, currency, is_paid = Decimal(row[0]), row[1], bool(row[2])
+        if _is_priced(price, row[0], currency):
+            return units
+        if not is_paid:
+            values = (str(price.grain), price.currency, units, job.job_id)
+            await self._write(Statement(_PRICE_OF_NOW, values))
+            return units
+        if currency != price.currency:
+            return job.planned  # in another currency only the price of then can be told
+        grain = common_grain(before, price.grain)
+        factor = int(before / grain) if grain else 1
+        await self._write(Statement(_FINER, (str(grain), factor, job.job_id)))
+        return units * (int(price.grain / grain) if grain else 1)
+
     def _attempt(
         self,
         job: OpenJob,
@@ -363,6 +459,10 @@ class Ledger:
         return self._writer.put(write)
 
 
+def _is_priced(price: Price, grain: str, currency: str) -> bool:
+    return currency == price.currency and Decimal(grain) == price.grain
+
+
 def _told(result: JobResult) -> str | None:
     parts = (result.error.message if result.error else "", result.warning)
     return "; ".join(filter(None, parts)) or None
@@ -372,11 +472,16 @@ def _task_words(pair: tuple[str, str]) -> str:
     return f"job {pair[0][:12]} is task {pair[1]}"
 
 
+def _answer_words(pair: tuple[str, str]) -> str:
+    named = ", ".join(addresses_of(pair[1])) or "files in the answer itself"
+    return f"job {pair[0][:12]} was answered with {named}"
+
+
 def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
     return (
         job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
-        json_text(job.matrix), orjson.dumps(job.stems).decode(), job.units,
-        str(price.amount), price.currency,
+        json_text(job.matrix), orjson.dumps(job.stems).decode(), len(job.stems),
+        job.units or 0, str(price.grain), price.currency,
         JobStatus.WAITING if job.is_waiting else JobStatus.PENDING,
         json_text(list(map(list, job.late))) if job.late else None, job.depth,
     )  # fmt: skip

@@ -36,7 +36,7 @@ class Kind(Enum):
 
     JOB = _insert(
         "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
-        "stems", "wanted", "unit_price", "currency", "status", "late", "depth",
+        "stems", "wanted", "planned", "unit_price", "currency", "status", "late", "depth",
     )  # fmt: skip
     EDGE = _insert("edge", "job_id", "number", "axis", "step", "idx", "parent_id", "takes")
     TWIN = (
@@ -49,7 +49,7 @@ class Kind(Enum):
     )  # takes the rows of JOB, and keeps those whose job is in the plan already, in another place
     INTENT = _update(
         "status = 'submitting', attempts = attempts + 1, submitted_at = new.at, "
-        "run_id = new.run, request_id = NULL, lost_at = NULL, output = NULL",
+        "run_id = new.run, request_id = NULL, lost_at = NULL, output = NULL, answer = NULL",
         "at",
         "run",
     )
@@ -67,26 +67,30 @@ class Kind(Enum):
         "lost_at = iif(new.is_found, coalesce(lost_at, submitted_at), lost_at)",
         "task", "request", "is_found",
     )  # fmt: skip
+    REPEAT = _update("status = 'pending', repeats = repeats + 1")
     FOREIGN = _update("status = 'submitting', task_id = NULL, request_id = NULL")
     ANSWER = _update(
-        "output = new.named, units = new.billed, request_id = new.request",
-        "named", "billed", "request",
+        "status = 'submitted', answer = new.answered, output = new.named, "
+        "request_id = new.request",
+        "answered", "named", "request",
     )  # fmt: skip
     REFUSAL = _update("status = 'pending', attempts = attempts - new.free", "free")
     RESULT = _update(
         "status = new.state, output = new.named, error_code = new.code, "
         "error_message = new.words, error_class = new.class, units = max(units, new.billed), "
-        "ended_at = new.at, request_id = coalesce(new.request, request_id)",
+        "ended_at = new.at, request_id = coalesce(new.request, request_id), answer = "
+        "iif(new.state = 'succeeded' AND json_extract(answer, '$.files'), NULL, answer)",
         "state", "named", "code", "words", "class", "billed", "at", "request",
     )  # fmt: skip
     CACHED = _update("cached = 1")
     ARTIFACT = (
         _insert(
             "artifact", "job_id", "idx", "path", "sha256", "size", "media_type", "seed",
-            "sample_rate", "source_sha256",
+            "sample_rate", "source_sha256", "duration_s", "width", "height", "name",
         ).removesuffix("DO NOTHING")
         + "DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, "
-        "media_type = excluded.media_type, source_sha256 = excluded.source_sha256"
+        "media_type = excluded.media_type, source_sha256 = excluded.source_sha256, "
+        "duration_s = excluded.duration_s, width = excluded.width, height = excluded.height"
     )  # fmt: skip
     ATTEMPT = _insert(
         "attempt", "run_id", "job_id", "phase", "at", "outcome", "error_code", "error_message",
@@ -112,5 +116,5 @@ Write = tuple[Row | Statement, ...]  # committed all or none
 def artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
     return (
         job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
-        item.sample_rate, item.source_sha256,
+        item.sample_rate, item.source_sha256, item.duration_s, item.width, item.height, item.name,
     )  # fmt: skip

@@ -1,10 +1,10 @@
 """Which operations a step calls: one, those of a list, or those models that rows name."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dsrun.common.messages import nearest, show
+from dsrun.common.messages import closest, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.manifest.matrix import MODEL, OPERATION, Complain
@@ -12,8 +12,7 @@ from dsrun.manifest.model import Calls, Text
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 
-_EXPRESSION = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
-_NAMES_MODEL = re.compile(rf"\b{MODEL}\b")
+_WORD = re.compile(r"\w+")
 
 Section = Mapping[str, Json]
 
@@ -26,10 +25,9 @@ class Called(NamedTuple):
 
     @property
     def has_models(self) -> bool:
-        """Whether the step's model reads an axis of this name."""
-        text = self.calls.model
-        parts = _EXPRESSION.findall(text.source) if text else ()
-        return any(map(_NAMES_MODEL.search, parts))
+        """Whether the step's model reads an axis of this name, perhaps by a slip of the pen."""
+        words = _WORD.findall(self.calls.model.source) if self.calls.model else ()
+        return any(closest(word, [MODEL], cutoff=0.7) for word in words)
 
 
 def read_calls(section: Section, at: KeyPath, catalog: Catalog, complain: Complain) -> Called:
@@ -59,7 +57,7 @@ class _CallReader:
             words = f"found {show(model)}{nearest(str(model), models)}" if model else "missing"
             self._complain((*self._at, MODEL), f"{words}; allowed: {_models_words(models)}")
         else:
-            self._complain((*self._at, OPERATION), self._unknown(name))
+            self._complain((*self._at, OPERATION), self._unknown(name, self._catalog.families))
         return Called(Calls(operations=(name,)))
 
     def _listed(self, names: Sequence[str]) -> Called:
@@ -98,11 +96,12 @@ class _CallReader:
             )
             self._complain(place, words)
         else:
-            self._complain(place, self._unknown(name))
+            single = [one for one, models in self._catalog.families.items() if len(models) == 1]
+            self._complain(place, self._unknown(name, single))
         return False
 
-    def _unknown(self, name: Json) -> str:
-        known = [*self._catalog.names, *self._catalog.families]
+    def _unknown(self, name: Json, families: Iterable[str]) -> str:
+        known = [*self._catalog.names, *families]
         return f"found {show(name)}{nearest(str(name), known)}; allowed: {', '.join(known)}"
 
     def _check_model(self, name: str) -> None:

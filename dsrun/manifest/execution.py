@@ -1,15 +1,18 @@
 """The `execution` section: how a run is made. Never part of the digest."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from dsrun.common.models import Json
 from dsrun.common.units import Money, Rate, parse_duration, parse_money, parse_rate
+from dsrun.service.operation import Limits
 
 T = TypeVar("T")
 
 
+_REPEAT_BELOW = Money(amount=Decimal("0.05"), currency="CNY")
 _POLL_RATE = Rate(requests=15, per_s=1.0)  # the account has 20; others may need some
 
 
@@ -19,6 +22,7 @@ class Execution:
 
     concurrency: int = 16
     rate: Rate | None = None
+    limits: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)  # by model
     submit_window: int = 1
     max_attempts: int = 5
     timeout_s: float = 86400.0
@@ -29,6 +33,32 @@ class Execution:
     max_cost: Money | None = None
     confirm_above: Money | None = None
     max_failures: int | None = None
+    repeat_below: Money = _REPEAT_BELOW  # no create of another currency is repeated
+    prices: Mapping[str, Json] = field(default_factory=dict)  # of the account, by model
+
+    def limits_of(self, model: str, published: Limits) -> Limits:
+        """The limits that hold for this account: those published, with what the manifest says."""
+        own = self.limits.get(model, {})
+        rate = self.rate or published.rate
+        tokens = published.tokens
+        if own.keys() & {"requests", "per_s"}:
+            rate = _changed(published.rate, own.get("requests"), own.get("per_s"))
+        if own.keys() & {"tokens", "tokens_s"}:
+            tokens = _changed(tokens, own.get("tokens"), own.get("tokens_s"))
+        rest = {key: value for key, value in own.items() if key in _NUMBERS}
+        return replace(published, rate=rate, tokens=tokens, **rest)
+
+
+_NUMBERS = ("running_tasks", "queued_tasks", "group_running")
+
+
+def _changed(rate: Rate | None, requests: int | None, per_s: float | None) -> Rate:
+    """A rate of which one or both numbers are others."""
+    rate = rate or Rate(requests=1, per_s=1.0)
+    return Rate(
+        requests=rate.requests if requests is None else requests,
+        per_s=rate.per_s if per_s is None else per_s,
+    )
 
 
 def parse_execution(section: Mapping[str, Json]) -> Execution:
@@ -37,6 +67,7 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
     settings: dict[str, Any] = {
         "concurrency": section.get("concurrency"),
         "rate": _maybe(parse_rate, section.get("rate")),
+        "limits": section.get("limits"),
         "submit_window": section.get("submit_window"),
         "max_attempts": section.get("max_attempts"),
         "timeout_s": _maybe(parse_duration, section.get("timeout")),
@@ -47,6 +78,8 @@ def parse_execution(section: Mapping[str, Json]) -> Execution:
         "max_cost": _maybe(parse_money, section.get("max_cost")),
         "confirm_above": _maybe(parse_money, section.get("confirm_above")),
         "max_failures": section.get("max_failures"),
+        "repeat_below": _maybe(parse_money, section.get("repeat_below")),
+        "prices": section.get("prices"),
     }
     return Execution(**{key: value for key, value in settings.items() if value is not None})
 

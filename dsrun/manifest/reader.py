@@ -16,7 +16,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.names import path_fault, read_back
-from dsrun.common.pointer import KeyPath
+from dsrun.common.pointer import KeyPath, fits
 from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.shell import command_line
@@ -49,6 +49,7 @@ from dsrun.manifest.model import Calls, Manifest, Step, Text
 from dsrun.manifest.notify import read_notify
 from dsrun.manifest.schedule import read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog
+from dsrun.service.request import upload_places
 
 _LOCKFILE_PARTS = {"manifest", "root", "digest", "run", "files"}
 PIPELINE_SUFFIXES = (".yaml", ".yml")
@@ -181,7 +182,7 @@ class _StepReader:
         self._inputs = inputs
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
-        self._upload_places: set[KeyPath] = set()
+        self._upload_places: list[KeyPath] = []
         self._above: list[str] = []  # the names of the steps that were read before
 
     def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
@@ -227,8 +228,7 @@ class _StepReader:
 
     def _note_uploads(self, calls: Calls, at: KeyPath) -> None:
         for name in filter(self._catalog.__contains__, calls.operations):
-            if uploads := self._catalog[name].uploads:
-                self._upload_places |= {(*at, *field.at) for field in uploads.fields}
+            self._upload_places += [(*at, *place) for place in upload_places(self._catalog[name])]
 
     def _leaves(self, value: Json, at: KeyPath) -> Any:
         if isinstance(value, str):
@@ -255,7 +255,7 @@ class _StepReader:
         except Unreadable as error:
             self.complain((*at, "file"), error.about(name))
         except ManifestError as error:
-            if at in self._upload_places:
+            if any(fits(at, place) for place in self._upload_places):
                 self.complain(at, f"{name} is no text; {{upload: {name}}} uploads a file")
             else:
                 self._complain_of_file(error, (*at, "file"), name)

@@ -30,7 +30,7 @@ from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, 
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
-from dsrun.service.request import artifact_count
+from dsrun.service.request import artifact_count, planned_units
 
 _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 _MOST_ARTIFACTS = 1000  # of one request
@@ -195,7 +195,7 @@ class CompiledStep:
     def _form_problems(self, own: TextCompiler) -> list[Problem]:
         """What is wrong with the step's texts, as far as no row has to be known for it."""
         problems: list[Problem] = []
-        printing = own.printing
+        printing = [*own.printing]
         self._take_facts(own)
         names = self.step.calls.operations
         for name in names[:1] if self.step.calls.model else names:
@@ -277,7 +277,7 @@ class CompiledStep:
             request=request,
             body=body,
             stems=stems,
-            units=len(stems),
+            units=planned_units(request, operation, seconds=form.uploads.seconds_of),
             late=tuple(made.late),
             parents=parents,
             depth=depth,
@@ -362,7 +362,8 @@ class CompiledStep:
 
         The names of the files do not count, nor where they lie.
         """
-        if not self.upload_places:
+        may_upload = any(form.may_upload for form in self._compiled.values())
+        if not may_upload and not (self._model and self.upload_places):
             return None
         state, has_any = sha256(), False
         with suppress(RowFailure):  # told, as each RowProblem, when the jobs are made
@@ -415,7 +416,7 @@ class CompiledStep:
         if self._filename is None:
             index = variables["job"]["index"]
             stem = f"{index:05d}-{job_id[:8]}"
-            if main.count is None:
+            if main.count is None and count == 1:
                 return (stem,)
             return tuple(f"{stem}-{i}" for i in range(count))
         variables["job"] = {**variables["job"], "id": job_id}

@@ -6,7 +6,7 @@ to disk.
 
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import TracebackType
@@ -32,10 +32,11 @@ class ChosenJob:
     step: str
     operation: str
     index: int
-    units: int
+    units: int | None
 
 
 _PAGE = 500
+_NO_ENDINGS: Mapping[str, Sequence[str]] = {}
 _SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
 
 
@@ -96,7 +97,9 @@ class ChosenJobs:
 class PlanIndex:
     """Takes jobs in batches; tells which are new, and which file names clash."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, endings: Mapping[str, Sequence[str]] = _NO_ENDINGS) -> None:
+        """`endings`: what an operation's further kinds of files have after their names."""
+        self._endings = endings
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             _SETTINGS
@@ -134,8 +137,14 @@ class PlanIndex:
             "INSERT INTO stem VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE "
             "SET clash = excluded.idx WHERE stem.clash IS NULL AND stem.job <> excluded.job",
             [
-                (_stem_key(job.step, stem), job_id + bytes([number]), job.step, job.index)
+                (
+                    _stem_key(job.step, stem + end),
+                    job_id + bytes([number, kind]),
+                    job.step,
+                    job.index,
+                )
                 for job, job_id in zip(jobs, ids, strict=True)
+                for kind, end in enumerate(("", *self._endings.get(job.operation, ())))
                 for number, stem in enumerate(job.stems)
             ],
         )

@@ -52,7 +52,7 @@ def step_row(job: Job, row: Mapping[str, Json]) -> StepRow:
         "model": job.request.get("model", job.operation),
     }  # fmt: skip
     return StepRow(
-        {**row, **known}, plain=plain_row(row), parent=parent, files=job.units, depth=job.depth
+        {**row, **known}, plain=plain_row(row), parent=parent, files=len(job.stems), depth=job.depth
     )
 
 

@@ -9,6 +9,7 @@ from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath
+from dsrun.manifest.execution import Execution
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Manifest, Step
@@ -16,6 +17,7 @@ from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
+from dsrun.planning.own_limits import limit_problems, rate_warnings
 from dsrun.planning.partners import partner_problems
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
@@ -24,6 +26,8 @@ from dsrun.planning.uploads import UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.language import language_notes
 from dsrun.service.operation import Operation
+from dsrun.service.own_prices import own_prices
+from dsrun.service.self_contained import Fault
 
 MAX_JOBS = 10_000_000
 _BATCH = 500
@@ -80,7 +84,10 @@ class Plan:
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct, seeded = 0, self._with_seeds()
-        with PlanIndex() as index, closing(SeedIndex()) as seeds:
+        with (
+            PlanIndex(endings=self._endings()) as index,
+            closing(SeedIndex()) as seeds,
+        ):
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
                 news = index.add(batch)
                 if seeded:
@@ -94,7 +101,7 @@ class Plan:
         self._note_rules()
         by_model = [one for one in self.steps if one.step.calls.model]
         used = (operation for compiled in by_model for operation in compiled.called)
-        self.warnings.extend(_rate_warnings(self.manifest, used))
+        self.warnings.extend(rate_warnings(self.manifest, used))
         self.warnings.extend(notes.problems(self.steps))
         problems = [*self.problems, *findings.problems(self.steps)]
         for compiled in self.steps:
@@ -104,6 +111,11 @@ class Plan:
         if problems:
             raise ManifestError(problems)
         return distinct
+
+    def _endings(self) -> dict[str, tuple[str, ...]]:
+        """What the names of further kinds of files end with, by operation."""
+        kinds = ((name, self.catalog[name].artifacts[1:]) for name in self.catalog.names)
+        return {name: tuple(f"-{kind.name}" for kind in more) for name, more in kinds if more}
 
     def _valid_jobs(self, findings: Findings, notes: Findings) -> Iterator[Job]:
         """The valid jobs; what is wrong with the other rows, and what to warn of, is noted."""
@@ -181,6 +193,7 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
     stands in `problems`, which `check()` tells with all the rest. Raises ManifestError where a
     lock file gives another digest than it says.
     """
+    catalog, price_faults = own_prices(manifest.execution.prices, catalog)
     templates, files = Templates(manifest.inputs), UploadFiles(manifest.inputs)
     values = {**run_values, **(manifest.pinned["run"] if manifest.pinned else {})}
     steps, step_problems = _compiled(manifest, catalog, templates, values, files)
@@ -198,14 +211,16 @@ def build_plan(manifest: Manifest, *, catalog: Catalog, run_values: Mapping[str,
         steps=tuple(steps),
         problems=(
             *manifest.problems,
+            *_price_problems(manifest, price_faults),
             *_currency_problems(manifest, catalog),
+            *limit_problems(manifest, catalog),
             *step_problems,
             *_key_problems(manifest, templates),
         ),
         warnings=[
             *manifest.warnings,
             *_misread_includes(manifest, templates),
-            *_rate_warnings(manifest, _named(manifest, catalog)),
+            *rate_warnings(manifest, _named(manifest, catalog)),
             *cut_texts(manifest, catalog),
             *_once(warning for compiled in steps for warning in compiled.warnings),
         ],
@@ -342,12 +357,19 @@ def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
     )
 
 
+def _price_problems(manifest: Manifest, faults: Iterable[Fault]) -> Iterator[Problem]:
+    for path, message in faults:
+        at: KeyPath = ("execution", "prices", *path)
+        yield manifest.document.problem(at, message, of_key=len(path) == 1)
+
+
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
-    """A limit in another currency than the prices would never be reached."""
+    """A limit in another currency than the prices would never be reached, or always."""
     currencies = sorted({one.price.currency for one in called(manifest, catalog)})
-    for name in ("max_cost", "confirm_above"):
+    for name in ("max_cost", "confirm_above", "repeat_below"):
         money = getattr(manifest.execution, name)
-        if money is not None and currencies and currencies != [money.currency]:
+        is_own = money != getattr(Execution(), name)
+        if is_own and currencies and currencies != [money.currency]:
             yield manifest.document.problem(
                 ("execution", name),
                 f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
@@ -371,15 +393,3 @@ def _named(manifest: Manifest, catalog: Catalog) -> Iterator[Operation]:
     for step in manifest.steps:
         if step.calls.model is None:
             yield from (catalog[name] for name in step.calls.operations)
-
-
-def _rate_warnings(manifest: Manifest, operations: Iterable[Operation]) -> Iterator[Problem]:
-    rate = manifest.execution.rate
-    rates = {one.name: one.rate for one in operations}
-    for name, published in sorted(rates.items()):
-        if rate and rate.requests / rate.per_s > published.requests / published.per_s:
-            yield manifest.document.problem(
-                ("execution", "rate"),
-                f"more than the {published.requests} requests in {published.per_s:g} s that "
-                f"are published for {name}; right only if your account has more",
-            )

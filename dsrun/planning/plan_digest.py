@@ -1,12 +1,12 @@
 """The digest of a pipeline: of all that determines its requests and file names (design 1.5)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsrun.common.digest import canonical_sha256, tagged
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath
+from dsrun.common.pointer import KeyPath, fits
 from dsrun.manifest.matrix import Matrix
 from dsrun.manifest.model import FORMAT_VERSION, Manifest, Step, Text, iter_texts
 
@@ -14,7 +14,7 @@ from dsrun.manifest.model import FORMAT_VERSION, Manifest, Step, Text, iter_text
 class StepUploads(NamedTuple):
     """Where a step's requests take local files, and a digest of the contents (None: no file)."""
 
-    places: frozenset[KeyPath]
+    places: Collection[KeyPath]
     sha256: str | None
 
 
@@ -87,11 +87,11 @@ def _by_content(value: Json, matrix: Matrix) -> Json:
     return value
 
 
-def _leaf_sources(value: Any, at: KeyPath, upload_places: frozenset[KeyPath]) -> Json:
+def _leaf_sources(value: Any, at: KeyPath, upload_places: Collection[KeyPath]) -> Json:
     if isinstance(value, Text):
         return {"file": value.sha256} if value.sha256 else value.source
     if isinstance(value, dict):
-        if at in upload_places and value.keys() == {"upload"}:
+        if value.keys() == {"upload"} and any(fits(at, place) for place in upload_places):
             return {"upload": None}  # its content counts, not its name
         return {key: _leaf_sources(item, (*at, key), upload_places) for key, item in value.items()}
     if isinstance(value, list):

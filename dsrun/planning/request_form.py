@@ -9,7 +9,7 @@ from dsrun.common.digest import NotCanonical, canonical_json, json_text
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.json_schema import SchemaProblem
 from dsrun.common.models import Job, Json
-from dsrun.common.pointer import KeyPath, dotted, holder_at, value_at
+from dsrun.common.pointer import KeyPath, dotted, holder_at, put_at, value_at
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.late_values import Reference
 from dsrun.manifest.matrix import Row
@@ -67,14 +67,14 @@ class RowProblem(Exception):
 
 
 class Made(NamedTuple):
-    """A request, the files that it uploads, and what of its short form has sent nothing.
+    """A request, the files that it uploads, and where the manifest has what stands in it.
 
     `late` are the values that other jobs give; stand-ins take their places in the request.
     """
 
     request: dict[str, Json]
     taken: Taken
-    gone: Sequence[KeyPath] = ()
+    out: WrittenOut
     late: LateValues = NO_LATE
 
 
@@ -93,7 +93,7 @@ class RequestForm:
     ) -> None:
         """Raises ManifestError where a template cannot be compiled."""
         self.operation = catalog[name]
-        self.uploads = UploadFields(self.operation.uploads, files)
+        self.uploads = UploadFields(self.operation, files)
         self._step = step
         self._document = document
         self._texts = texts
@@ -107,7 +107,9 @@ class RequestForm:
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
         self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)
-        self._upload_parts = {at: part for at, part in parts.items() if at in self.uploads.places}
+        self._upload_parts = {
+            at: parts[at] for root in self.uploads.roots if (at := _holding(root, parts))
+        }
         if texts.problems:
             raise ManifestError(texts.problems)
 
@@ -124,33 +126,40 @@ class RequestForm:
         """What the texts take of steps above."""
         return self._texts.late
 
+    @property
+    def may_upload(self) -> bool:
+        """Whether the manifest gives a value where a local file may stand."""
+        return bool(self._upload_parts)
+
     def make(self, variables: dict[str, Any]) -> Made:
         """The request that the manifest's texts give in a row. Raises RowProblem."""
         failures = Failures()
         request: dict[str, Json] = self._build(variables, failures)
         if failures:
             raise RowProblem(self._failed(request, failures, variables))
-        if self._texts.has_null or failures.may_hold_null:
-            return self._without_nulls(request)
-        return self._made(request)
+        if self._texts.has_null or failures.may_hold_null or self._out.lists:
+            return self._settled(request)
+        return self._made(request, self._out)
 
-    def _without_nulls(self, request: dict[str, Json]) -> Made:
-        """A null sends nothing. Raises RowProblem for one in a list."""
+    def _made(self, request: dict[str, Json], out: WrittenOut) -> Made:
+        if not self._texts.late:
+            return Made(request, self.uploads.take(request), out)
+        late = late_values(request)
+        put_stand_ins(request, late)
+        return Made(request, self.uploads.take(request), out, late)
+
+    def _settled(self, request: dict[str, Json]) -> Made:
+        """A null sends nothing, and a list of parts becomes several.
+
+        Raises RowProblem for a null in a list.
+        """
         nulls = self._out.null_items(request)
-        gone = self._out.drop_empty(request)
-        out = self._out.without(gone) if gone else self._out
+        out = self._out.settled(request)
         nulls += (out.as_written(at) for at in drop_nulls(request, self.operation))
-        made = self._made(request, gone)
+        made = self._made(request, out)
         if nulls:
             raise RowProblem(self._null_findings(nulls, made))
         return made
-
-    def _made(self, request: dict[str, Json], gone: Sequence[KeyPath] = ()) -> Made:
-        if not self._texts.late:
-            return Made(request, self.uploads.take(request), gone)
-        late = late_values(request)
-        put_stand_ins(request, late)
-        return Made(request, self.uploads.take(request), gone, late)
 
     def is_valid(self, made: Made) -> bool:
         if made.taken.bad:
@@ -188,9 +197,11 @@ class RequestForm:
 
     def findings(self, made: Made) -> Iterator[Finding]:
         """What is wrong with a request."""
-        out = self._out.without(made.gone) if made.gone else self._out
+        out = made.out
         for bad in made.taken.bad:
-            yield Finding(bad.rule, self._problem(bad.at, bad.message))
+            yield Finding(
+                bad.rule, self._problem((*out.as_written(bad.at), *bad.below), bad.message)
+            )
         for at, type_ in self._late_rules.misplaced(made.late):
             words = f"found what another step makes; allowed: {type_}, known before the run"
             yield Finding("late type", self._problem(out.as_written(at), words))
@@ -207,13 +218,14 @@ class RequestForm:
 
     def upload_contents(self, variables: Mapping[str, Any]) -> list[str]:
         """SHA-256 of every file that the job of a row uploads; empty for a bad one."""
-        values = {}
+        request: dict[str, Json] = {}
         for at, build in self._upload_parts.items():
             failures = Failures()
             value = build(variables, failures)
             if not failures:
-                values[at] = value
-        return self.uploads.contents(values)
+                put_at(request, at, value)
+        self._out.settled(request)
+        return self.uploads.contents(request)
 
     def seeds(self, job: Job) -> Seeds | None:
         """The seeds that a job asks for; None where it names none."""
@@ -222,9 +234,9 @@ class RequestForm:
             return None
         # No text of the body can hold these: its quotes are escaped there.
         body = job.body.replace(self._seed_key + b"%d" % seed, b"", 1)
-        body = body.replace(self._count_key + b"%d" % job.units, b"", 1)
+        body = body.replace(self._count_key + b"%d" % len(job.stems), b"", 1)
         key = hash((self.operation.name, body))
-        return Seeds(key, int(seed), job.units, self._step.name, job.replica)
+        return Seeds(key, int(seed), len(job.stems), self._step.name, job.replica)
 
     def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
         return RowProblem([Finding(rule, self._problem(at, message))])
@@ -236,7 +248,10 @@ class RequestForm:
         self, request: dict[str, Json], failures: Failures, variables: dict[str, Any]
     ) -> list[Finding]:
         """What is wrong with each failed text, and with the rest of the request."""
-        made, replica = Made(request, self.uploads.take(request)), variables["job"]["replica"]
+        made, replica = (
+            Made(request, self.uploads.take(request), self._out),
+            variables["job"]["replica"],
+        )
         # What follows from a text that failed is no problem of its own, and is told only while
         # null stands in its place, or only while nothing does.
         with_null = self._other_findings(made, replica)
@@ -271,6 +286,13 @@ class RequestForm:
             for finding in self.findings(made)
             if not (finding.rule.startswith("required") and finding.problem.where in added)
         ]
+
+
+def _holding(root: KeyPath, parts: Mapping[KeyPath, Builder]) -> KeyPath | None:
+    """The part of a step's request that is a root, or the one template that gives it."""
+    at = next(root[:end] for end in range(len(root), -1, -1) if root[:end] in parts)
+    is_inside = any(len(other) > len(at) and other[: len(at)] == at for other in parts)
+    return at if at == root or not is_inside else None
 
 
 def text_finding(

@@ -6,9 +6,11 @@ nor the address that it gets for some hours says what is asked for.
 """
 
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,14 +18,23 @@ from dsrun.common.credential import KEPT_KEY, keeps_key
 from dsrun.common.media import HEAD_BYTES, ArtifactInvalid, kind_of
 from dsrun.common.messages import json_type, show
 from dsrun.common.models import Json, UploadFile
-from dsrun.common.pointer import KeyPath, put_at, value_at
+from dsrun.common.pointer import EACH, KeyPath, fits, iter_paths, put_at, value_at
 from dsrun.common.user_files import UPLOAD_BYTES, Inputs, Unreadable, open_file
+from dsrun.common.wav import wav_seconds
 from dsrun.manifest.files import near_file
-from dsrun.service.operation import UploadField, Uploads
-from dsrun.service.request import BY_CONTENT, UPLOAD
+from dsrun.service.operation import Operation, UploadField
+from dsrun.service.request import (
+    BY_CONTENT,
+    UPLOAD,
+    applies,
+    data_url_bytes,
+    data_url_head,
+    upload_places,
+)
 
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
 _MB = 2**20
+_ROUNDING = 1e-9  # of a ratio such as a third
 _STAND_IN = "oss://upload/"
 
 
@@ -92,6 +103,7 @@ class BadUpload(NamedTuple):
     """What is wrong at a place of the request: the rule that is broken, and words."""
 
     at: KeyPath
+    below: KeyPath  # where in the value
     rule: str
     message: str
 
@@ -109,10 +121,15 @@ NOTHING = Taken((), ())
 class UploadFields:
     """The upload fields of one operation, with the files that requests name."""
 
-    def __init__(self, uploads: Uploads | None, files: UploadFiles) -> None:
-        self._fields = uploads.fields if uploads else ()
+    def __init__(self, operation: Operation, files: UploadFiles) -> None:
+        self._fields = operation.uploads.fields if operation.uploads else ()
         self._files = files
-        self.places = frozenset(field.at for field in self._fields)
+        self.places = upload_places(operation)
+
+    @property
+    def roots(self) -> set[KeyPath]:
+        """The parts of a request, none of them in a list, that hold all that fields look at."""
+        return {_root(field) for field in self._fields}
 
     def take(self, request: Json) -> Taken:
         """Find each file that the request names, and put a stand-in for its address in its place.
@@ -123,39 +140,73 @@ class UploadFields:
             return NOTHING
         files: list[tuple[KeyPath, UploadFile]] = []
         bad: list[BadUpload] = []
-        for field in self._fields:
-            value = value_at(request, field.at)
-            if not isinstance(value, dict):
-                continue
+        for at, field in self._named(request).items():
+            value = value_at(request, at)
             stand_in = _STAND_IN
             try:
-                file = self._find(value, field)
-                files.append((field.at, file))
-                stand_in += file.sha256
+                file = self._find(value, field, request, at)
+                files.append((at, file))
+                stand_in = stand_in_of(file, field)
             except UploadFault as fault:
-                place = (*field.at, UPLOAD) if UPLOAD in value else field.at
-                bad.append(BadUpload(place, f"upload {fault.kind}", str(fault)))
-            put_at(request, field.at, stand_in)
+                below = (UPLOAD,) if UPLOAD in value else ()
+                bad.append(BadUpload(at, below, f"upload {fault.kind}", str(fault)))
+            put_at(request, at, stand_in)
         return Taken(files, bad)
 
-    def contents(self, values: Mapping[KeyPath, Json]) -> list[str]:
-        """SHA-256 of the files among the values of upload fields; nothing for a bad one."""
-        contents = []
-        for field in self._fields:
-            value = values.get(field.at)
-            if isinstance(value, dict):
-                try:
-                    contents.append(self._find(value, field).sha256)
-                except UploadFault:
-                    contents.append("")
-        return contents
+    def seconds_of(self, value: Json) -> Decimal | None:
+        """How long the file plays that stands for a value of a canonical request."""
+        name = value.get(UPLOAD) if isinstance(value, dict) else None
+        file = self._files.by_content.get(str(name).removeprefix(BY_CONTENT))
+        return file.seconds if file else None
 
-    def _find(self, value: dict[str, Json], field: UploadField) -> UploadFile:
+    def contents(self, request: Json) -> list[str]:
+        """SHA-256 of the files that a request names, in order; an empty text for each bad one."""
+        taken = self.take(request)
+        return [*(file.sha256 for _, file in taken.files), *("" for _ in taken.bad)]
+
+    def _named(self, request: Json) -> dict[KeyPath, UploadField]:
+        """The places where the request names a file, each with the first field that applies."""
+        named: dict[KeyPath, UploadField] = {}
+        for field in self._fields:
+            for at in (field.at,) if EACH not in field.at else iter_paths(request, field.at):
+                if not isinstance(value_at(request, at), dict):
+                    continue
+                if at not in named or not applies(named[at], request, at):
+                    named[at] = field
+        return named
+
+    def _find(
+        self, value: dict[str, Json], field: UploadField, request: Json, at: KeyPath
+    ) -> UploadFile:
         if value.keys() != {UPLOAD}:
             raise UploadFault(
                 "shape", f"found {show(value)}; allowed: an address, or {{upload: FILE}}"
             )
+        if not applies(field, request, at):
+            words = f"a file is taken here only beside {self._conditions(at)}"
+            raise UploadFault("place", words)
         return self._files.find(value[UPLOAD], field)
+
+    def _conditions(self, at: KeyPath) -> str:
+        fields = [field for field in self._fields if fits(at, field.at)]
+        return "; or ".join(
+            " and ".join(f"{key}: {_alternatives(words)}" for key, words in field.when)
+            for field in fields
+        )
+
+
+def stand_in_of(file: UploadFile, field: UploadField) -> str:
+    """A text of the form that is sent in place of a file, by which the rest can be checked."""
+    if field.is_data:
+        return f"{data_url_head(file)}{file.sha256}"
+    return f"{_STAND_IN}{file.sha256}"
+
+
+def _root(field: UploadField) -> KeyPath:
+    """The part of a request that holds a field, and what its conditions look at."""
+    way = field.at[:-1] if field.when else field.at
+    ends = (number for number, key in enumerate(way) if key == EACH or isinstance(key, int))
+    return way[: next(ends, len(way))]
 
 
 def by_content(request: Any, taken: Taken) -> Any:
@@ -175,20 +226,25 @@ def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path])
             data.seek(0)
             real = Path(os.path.realpath(path))
             media_type, extension = _check_content(data, name, field)
+            data.seek(0)
+            seconds = wav_seconds(data) if extension == "wav" else None
     except OSError as error:
         words = error.strerror or str(error)
         raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
     return UploadFile(
-        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type
-    )
+        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type,
+        seconds=None if seconds is None else Decimal(str(seconds)),
+    )  # fmt: skip
 
 
 def _check_size(size: int, name: str, field: UploadField) -> None:
-    if size > field.max_bytes:
+    sent = data_url_bytes(size) if field.is_data else size
+    if sent > field.max_bytes:
+        form = " as base64" if field.is_data else ""
         raise UploadFault(
             "size",
-            f"{show(name)} has {size / _MB:.1f} MB ({size} bytes); allowed: at most "
-            f"{field.max_bytes / _MB:g} MB ({field.max_bytes} bytes)",
+            f"{show(name)} has {sent / _MB:.1f} MB{form} ({sent} bytes); allowed: at most "
+            f"{field.max_bytes / _MB:g} MB{form} ({field.max_bytes} bytes)",
         )
 
 
@@ -202,9 +258,12 @@ def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str,
     if kind.extension not in field.formats:
         words = f"{show(name)} is of format {kind.extension.upper()}; allowed: {allowed}"
         raise UploadFault("format", words)
-    if field.max_side:
+    if field.media == "image" and (field.min_side or field.max_side or field.ratio):
         data.seek(0)
         _check_sides(data, kind.extension, name, field)
+    if kind.extension == "wav" and (field.min_s or field.max_s):
+        data.seek(0)
+        _check_length(data, name, field)
     return kind.media_type, kind.extension
 
 
@@ -225,16 +284,42 @@ def _check_sides(data: IO[bytes], extension: str, name: str, field: UploadField)
     except Exception as error:  # a decoder may fail in any way on foreign bytes
         words = f"{show(name)}: the picture's header cannot be read: {error}"
         raise UploadFault("format", words) from error
-    is_even = not field.max_ratio or max(sides) <= field.max_ratio * min(sides)
-    if min(sides) < field.min_side or max(sides) > field.max_side or not is_even:
+    low, high = field.ratio or (0, math.inf)
+    ratio = sides[0] / sides[1]
+    is_even = low * (1 - _ROUNDING) <= ratio <= high * (1 + _ROUNDING)
+    most = math.inf if field.max_side is None else field.max_side
+    if min(sides) < (field.min_side or 0) or max(sides) > most or not is_even:
         words = f"{show(name)} has {sides[0]}x{sides[1]} pixels; allowed: {allowed}"
         raise UploadFault("sides", words)
 
 
 def _sides_words(field: UploadField) -> str:
-    words = f"{field.min_side}x{field.min_side} to {field.max_side}x{field.max_side}"
-    ratio = f"{field.max_ratio:g}"
-    return f"{words}, width:height from 1:{ratio} to {ratio}:1" if field.max_ratio else words
+    least, most = (f"{side}x{side}" if side else "" for side in (field.min_side, field.max_side))
+    words = f"{least} to {most}" if least and most else f"from {least}" if least else ""
+    words = words or (f"up to {most}" if most else "")
+    if field.ratio is None:
+        return words
+    ratio = f"width:height from {_ratio_words(field.ratio[0])} to {_ratio_words(field.ratio[1])}"
+    return f"{words}, {ratio}" if words else ratio
+
+
+def _ratio_words(ratio: float) -> str:
+    """`1:8`, `2:1`."""
+    return f"{ratio:g}:1" if ratio >= 1 else f"1:{1 / ratio:g}"
+
+
+def _check_length(data: IO[bytes], name: str, field: UploadField) -> None:
+    """How long a WAV file plays; that of other sound stands in no header."""
+    seconds = wav_seconds(data)
+    if seconds is None:
+        return
+    least, most = field.min_s or 0.0, math.inf if field.max_s is None else field.max_s
+    if not least <= seconds <= most:
+        ends = [f"{field.min_s:g} s" if field.min_s else "", f"{most:g} s" if field.max_s else ""]
+        allowed = " to ".join(filter(None, ends))
+        allowed = allowed if all(ends) else f"{'at least' if ends[0] else 'at most'} {allowed}"
+        words = f"{show(name)} plays {seconds:.1f} s; allowed: {allowed}"
+        raise UploadFault("length", words)
 
 
 def _alternatives(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from queue import Full, Queue
 from dsrun.common.clock import Clock
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobResult
-from dsrun.report.entries import thumb_of
+from dsrun.report.entries import gets_thumb, thumb_of
 from dsrun.storage.files import own_folder
 from dsrun.storage.layout import RunLayout
 
@@ -33,9 +33,9 @@ class BackgroundThumbs:
         self._thread: threading.Thread | None = None
 
     def note_end(self, result: JobResult | None) -> None:
-        """Queue the pictures of a job that has ended."""
+        """Queue the pictures and videos of a job that has ended."""
         for item in result.artifacts if result else ():
-            if item.media_type.startswith("image/"):
+            if gets_thumb(item.media_type):
                 with suppress(Full):
                     self._waiting.put_nowait((item.path, item.sha256))
                 if self._thread is None:

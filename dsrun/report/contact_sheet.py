@@ -1,4 +1,7 @@
-"""A contact sheet: the pictures of a run, arranged by two axes, as one PNG or JPEG."""
+"""A contact sheet: what there is to see of a run, arranged by two axes, as one PNG or JPEG.
+
+Pictures and posters of videos are shown; other files are cards with their first words.
+"""
 
 import io
 import re
@@ -12,9 +15,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dsrun.common.errors import UsageError
 from dsrun.common.lockfile import read_lockfile
+from dsrun.common.media import MEDIA
 from dsrun.ledger import lookup
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import Picture, entries_of, model_axis, order_axes, thumb_of
+from dsrun.report.entries import (
+    Shown,
+    entries_of,
+    gets_thumb,
+    model_axis,
+    order_axes,
+    thumb_of,
+)
 from dsrun.report.results import iter_results
 from dsrun.report.sheet_places import (
     Cells,
@@ -25,7 +36,8 @@ from dsrun.report.sheet_places import (
     labels_of,
     values_of,
 )
-from dsrun.report.thumbs import open_small
+from dsrun.report.texts import beginning, is_text
+from dsrun.report.thumbs import UNREADABLE, open_small
 from dsrun.service.catalog import load_catalog
 from dsrun.storage.files import write_whole
 
@@ -37,6 +49,7 @@ _WIDTH = 2400  # pixels, where nobody asks for another and no picture gets too s
 _LONGEST = 12_000  # pixels a side: what viewers and chats still open
 _LARGEST, _SMALL, _SMALLEST = 256, 48, 24  # pixels a picture
 _MOST_IN_CELL = 4
+_MOST_SIGNS = 800  # of a text
 _GAP = 8
 _TYPE, _LABEL = 17, 12  # pixels
 _LINES = 3  # of a heading
@@ -99,7 +112,9 @@ def write_sheet(
     entries = _entries(view, run_dir)
     places = _places(view, entries)
     if not any(place.picture for place in places):
-        raise UsageError(f"{run_dir} has no pictures, so there is no contact sheet")
+        raise UsageError(
+            f"{run_dir} has no pictures, videos or texts, so there is no contact sheet"
+        )
     rows, cols = choose_axes(places, rows, cols, models=model_axis(entries))
     cells = cells_of(places, rows, cols)
     labels = {key: labels_of(cell, (rows, cols)) for key, cell in cells.items()}
@@ -129,7 +144,7 @@ def _places(view: LedgerReader, entries: Iterable[dict[str, Any]]) -> list[Place
 
     def makes_pictures(operation: str) -> bool:
         """An operation of the user's own, of which nothing has come, may."""
-        return operation not in catalog or catalog[operation].main.media == "image"
+        return operation not in catalog or MEDIA[catalog[operation].main.media].on_sheet
 
     return list(find_places(entries, asked, makes_pictures=makes_pictures))
 
@@ -203,26 +218,49 @@ def _note_more(draw: ImageDraw.ImageDraw, corner: tuple[int, int], number: int) 
 def _place(
     image: Image.Image, run_dir: Path, place: Place, corner: tuple[int, int], side: int
 ) -> None:
-    """Draw a picture, or a grey place that says why there is none."""
+    """Draw a picture, a card of another file, or a grey place that says why there is none."""
     small = None if place.picture is None else _open(run_dir, place.picture, side)
     if small is not None:
         x, y = corner
         image.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
         return
+    ink = _SOFT if place.is_open else _ALARM
+    words = place.words or "cannot be read"
+    if place.picture is not None and not MEDIA[place.picture.media].is_picture:
+        ink, words = _INK, _words_of(run_dir, place.picture)
     draw = ImageDraw.Draw(image)
     draw.rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), _EMPTY)
-    font, words = _font(place.words, _LABEL), place.words or "cannot be read"
-    lines = _wrapped(words, font, side - 8)[: max(1, (side - 4) // (_LABEL + 3))]
-    for number, line in enumerate(lines):
+    font = _font(words, _LABEL)
+    lines = [part for line in words.splitlines() for part in _wrapped(line, font, side - 8)]
+    for number, line in enumerate(lines[: max(1, (side - 4) // (_LABEL + 3))]):
         at = (corner[0] + 4, corner[1] + 4 + number * (_LABEL + 3))
-        draw.text(at, line, _SOFT if place.is_open else _ALARM, font)
+        draw.text(at, line, ink, font)
 
 
-def _open(run_dir: Path, picture: Picture, side: int) -> Image.Image | None:
+def _words_of(run_dir: Path, file: Shown) -> str:
+    """The first words of a text; of another file what it is."""
+    if is_text(file.media):
+        return beginning(run_dir / file.path, _MOST_SIGNS)[0] or "(empty)"
+    length = "" if file.duration_s is None else f"{file.duration_s:.1f} s"
+    pixels = f"{file.width}x{file.height}" if file.width else ""
+    return "\n".join(filter(None, (MEDIA[file.media].name, length, pixels, _size_words(file.size))))
+
+
+def _size_words(size: int) -> str:
+    for unit, name in ((1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+def _open(run_dir: Path, picture: Shown, side: int) -> Image.Image | None:
     thumb = run_dir / thumb_of(picture.sha256)  # faster to read, and never smaller than `side`
+    is_made = thumb.is_file()
+    if not is_made and not gets_thumb(picture.media_type):
+        return None
     try:
-        return open_small(thumb if thumb.is_file() else run_dir / picture.path, side)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return open_small(thumb if is_made else run_dir / picture.path, side)
+    except UNREADABLE:
         return None
 
 

@@ -1,11 +1,14 @@
 """What a report shows: an entry for every row of the matrix, and advice on what failed."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
+from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Json
 from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
@@ -43,7 +46,7 @@ _BY_CODE = (
     ),
 )
 _BY_STATUS = {
-    "partial": "What came is kept. `{again} --retry-failed` asks for the missing pictures.",
+    "partial": "What came is kept. `{again} --retry-failed` asks for the missing files.",
     "failed": _RETRY,
     "cancelled": _RETRY,
     "unknown": "It may be paid. Each run looks for it; `{again} --resubmit-unknown` sends it anew.",
@@ -76,19 +79,27 @@ _SHARED = (
     "job_id", "request", "status", "error", "output", "attempts", "task_id", "request_id", "cost",
     "cached", "submitted_at", "ended_at",
 )  # fmt: skip
+_OF_FILES = ("path", "sha256", "media_type", "index", "seed", "size")
+_FACTS = ("duration_s", "width", "height")
 _DIGITS = 24  # of an artifact's SHA-256, in the name of its thumbnail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One image of a run; its path is below the run directory."""
+class Shown:
+    """A file of which there is something to see; its path is below the run directory."""
 
     path: str
     sha256: str
+    media: str
+    media_type: str
+    size: int
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 def thumb_of(sha256: str) -> str:
-    """The path of a picture's thumbnail below the run directory."""
+    """The path of the small picture of a file below the run directory."""
     return f"{THUMBS}/{sha256[:_DIGITS]}.jpg"
 
 
@@ -157,20 +168,37 @@ def model_axis(entries: Iterable[dict[str, Any]]) -> str | None:
     return None
 
 
-def pictures_of(entries: Iterable[dict[str, Any]]) -> Iterator[Picture]:
-    """Every image of these entries."""
+def files_with_thumb(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of every file of these entries that gets a small picture."""
     for entry in entries:
         for file in entry["files"]:
-            if is_image(file):
-                yield Picture(path=file["path"], sha256=file["sha256"])
+            if gets_thumb(file["media_type"]):
+                yield file["path"], file["sha256"]
 
 
-def is_image(file: Mapping[str, Json]) -> bool:
-    return str(file["media_type"]).startswith("image/")
+def gets_thumb(media_type: str) -> bool:
+    """Whether a small picture can be made of such a file here."""
+    medium = MEDIA.get(media_of(media_type))
+    return medium is not None and (medium.is_picture or (medium.is_movie and can_make_posters()))
+
+
+@cache
+def can_make_posters() -> bool:
+    """Whether PyAV is installed, the extra `dsrun[video]`."""
+    return find_spec("av") is not None
+
+
+def shown(file: Mapping[str, Any]) -> Shown | None:
+    """The file where there is something to see on a contact sheet."""
+    medium = MEDIA.get(file["media"])
+    if medium is None or not medium.on_sheet:
+        return None
+    known: dict[str, Any] = {field.name: file.get(field.name) for field in fields(Shown)}
+    return Shown(**known)
 
 
 def add_thumbs(entries: Iterable[dict[str, Any]], made: Container[str]) -> None:
-    """Add the path of every existing thumbnail to its picture; `made` has their file names."""
+    """Add the path of every existing thumbnail to its file; `made` has their file names."""
     for entry in entries:
         for file in entry["files"]:
             thumb = thumb_of(file["sha256"])
@@ -195,7 +223,7 @@ def _files(artifacts: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
     for item in artifacts:
         if item["index"] in files:
             continue
-        files[item["index"]] = {
-            key: item[key] for key in ("path", "sha256", "media_type", "index", "seed", "size")
-        }
+        file = {key: item[key] for key in _OF_FILES}
+        file |= {key: item[key] for key in _FACTS if item.get(key) is not None}
+        files[item["index"]] = file | {"media": media_of(item["media_type"])}
     return list(files.values())

@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const PAGE = 240; // cards that are made at once; more come as the reader scrolls
 const MOST_CHOICES = 300; // values of an axis that a list of choices can hold
+const MOST_SIGNS = 600; // of a text on its card
 const LONGEST_VALUE = 24; // characters of a value under a picture
 const MOST_IN_ADDRESS = 150; // stars; more are kept by the browser alone
 
@@ -51,7 +52,7 @@ for (const entry of data.entries) {
     const words = [
       promptOf(entry.request), ...axes.values(), entry.job_id, entry.task_id, entry.request_id,
       file && file.path, entry.error && `${entry.error.code} ${entry.error.message}`,
-      JSON.stringify(entry.request.input),
+      JSON.stringify(entry.request.input), file && file.text,
     ];
     cards.push({
       entry, file, axes,
@@ -132,6 +133,7 @@ let made = 0;
 
 function draw() {
   visible = cards.filter(fits);
+  nearby.disconnect();
   const main = at("main");
   main.replaceChildren();
   drawing = state.rows || state.cols || state.split ? drawPanels(main) : drawGallery(main, visible);
@@ -213,30 +215,96 @@ function draw1(card) {
   const { entry, file } = card;
   const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${caption(card).join(" · ")}` });
   open.card = card;
-  const type = file ? file.media_type : "";
-  if (type.startsWith("image/")) {
-    const image = make("img", { loading: "lazy", decoding: "async", alt: promptOf(entry.request), width: 320, height: 320 });
-    image.src = address(file.thumb || file.path);
-    open.append(image);
-  } else {
-    const words = make("span", { className: file ? "words voice" : "words" });
-    if (!file) words.append(make("b", { className: entry.status }, entry.status));
-    const told = !file && entry.error ? `${entry.error.code}: ${entry.error.message}` : promptOf(entry.request);
-    words.append(make("bdi", {}, told));
-    open.append(words);
-  }
+  open.append(...previewOf(card, open));
   const pick = make("button", { className: "pick", type: "button", "aria-label": `Star ${caption(card).join(" · ")}`, "aria-pressed": "false" }, "☆");
   pick.card = card;
   const box = make("article", { className: "card" }, open);
-  if (type.startsWith("audio/") && type !== "audio/pcm") box.append(player(file));
+  if (canPlay(file)) box.append(player(file));
   box.append(make("div", { className: "foot" }, captionNode(card), pick));
   box.card = card;
   showStar(box);
   return box;
 }
 
+// What a card shows of its file, or of the job where there is none.
+function previewOf({ entry, file }, open) {
+  const media = file ? file.media : "";
+  if (media === "image") {
+    const image = make("img", { loading: "lazy", decoding: "async", alt: promptOf(entry.request), width: 320, height: 320 });
+    image.src = address(file.thumb || file.path);
+    return [image];
+  }
+  if (media === "video") return [preview(entry, file, open), make("span", { className: "length" }, seconds(file) || "video")];
+  if (file && file.text !== undefined) {
+    return [make("span", { className: `words text ${media}` }, make("bdi", {}, file.text.slice(0, MOST_SIGNS) || "(empty)"))];
+  }
+  const words = make("span", { className: media === "audio" ? "words voice" : "words" });
+  if (!file) words.append(make("b", { className: entry.status }, entry.status));
+  if (file && media !== "audio") words.append(make("b", { className: "kind" }, `${media} · ${bytes(file)}`));
+  words.append(make("bdi", {}, !file && entry.error ? `${entry.error.code}: ${entry.error.message}` : promptOf(entry.request)));
+  return [words];
+}
+
+// A silent video that plays while a mouse or the focus is on it. Only those near the screen load.
+const nearby = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) {
+    if (isIntersecting && !target.hasAttribute("src")) target.src = target.address;
+    else if (!isIntersecting && target.hasAttribute("src")) {
+      target.removeAttribute("src");
+      target.load();
+    }
+  }
+}, { rootMargin: "600px" });
+
+const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+function preview(entry, file, open) {
+  const video = make("video", { muted: true, loop: true, playsInline: true, tabIndex: -1, "aria-label": promptOf(entry.request) || "video" });
+  video.preload = file.thumb ? "none" : "metadata";
+  if (file.thumb) video.poster = address(file.thumb);
+  video.address = `${address(file.path)}${file.thumb ? "" : "#t=0.1"}`; // its first picture may be black
+  nearby.observe(video);
+  const play = () => { if (!isCalm) video.play().catch(() => {}); }; // one that cannot play stays still
+  for (const name of ["mouseenter", "focus"]) open.addEventListener(name, play);
+  for (const name of ["mouseleave", "blur"]) open.addEventListener(name, () => video.pause());
+  return video;
+}
+
+const canPlay = (file) => file !== null && file.media === "audio" && file.media_type !== "audio/pcm";
+
 function player(file) {
   return make("audio", { controls: true, preload: "none", src: address(file.path) });
+}
+
+function seconds(file) {
+  if (!file.duration_s) return "";
+  const whole = Math.round(file.duration_s);
+  return file.duration_s < 60 ? `${+file.duration_s.toFixed(1)} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+function bytes(file) {
+  if (file.size < 1e3) return `${file.size} bytes`;
+  return file.size < 1e5 ? `${(file.size / 1e3).toFixed(1)} kB` : `${(file.size / 1e6).toFixed(1)} MB`;
+}
+
+// Sign by sign: numbers keep their digits, and a text that was cut can be shown too.
+function pretty(text) {
+  const flat = /\[[^[\]{}"]*\]|\{\s*\}/y; // shown in one line
+  const word = /"(?:[^"\\]|\\.)*"?|[^\s"[\]{},:]+/sy;
+  let made = "";
+  let depth = 0;
+  const line = () => `\n${"  ".repeat(Math.max(0, depth))}`;
+  for (let index = 0; index < text.length;) {
+    const found = [flat, word].map((form) => { form.lastIndex = index; return form.exec(text); }).find(Boolean);
+    const sign = text[index];
+    index += found ? found[0].length : 1;
+    if (found) made += sign === '"' ? found[0] : found[0].replace(/\s+/g, " ");
+    else if (sign === "{" || sign === "[") { depth += 1; made += sign + line(); }
+    else if (sign === "}" || sign === "]") { depth -= 1; made += line() + sign; }
+    else if (sign === ",") made += sign + line();
+    else if (sign === ":") made += ": ";
+  }
+  return made;
 }
 
 // Two lines have room for every axis only where none takes them all.
@@ -290,12 +358,7 @@ function show(index) {
   if (index < 0 || index >= visible.length) return;
   opened = index;
   const { entry, file } = visible[index];
-  const type = file ? file.media_type : "";
-  const media = at("media");
-  media.replaceChildren();
-  if (type.startsWith("image/")) media.append(make("img", { src: address(file.path), alt: promptOf(entry.request) }));
-  else if (file && type !== "audio/pcm") media.append(player(file));
-  else media.append(make("p", { className: "words" }, file ? "Raw PCM samples: open the file with an audio editor." : `No file: ${entry.status}.`));
+  at("media").replaceChildren(...wholeOf(entry, file));
   at("open").hidden = !file;
   if (file) at("open").href = address(file.path);
   at("before").disabled = index === 0;
@@ -303,6 +366,28 @@ function show(index) {
   tell(visible[index]);
   showPicks();
   if (!at("view").open) at("view").showModal();
+}
+
+// The file in full, as far as a page can show it.
+function wholeOf(entry, file) {
+  if (!file) return [make("p", { className: "words" }, `No file: ${entry.status}.`)];
+  if (file.media === "image") return [make("img", { src: address(file.path), alt: promptOf(entry.request) })];
+  if (file.media === "video") {
+    const video = make("video", { controls: true, loop: true, playsInline: true, preload: "metadata", autoplay: !isCalm });
+    if (file.thumb) video.poster = address(file.thumb);
+    video.src = address(file.path);
+    return [video];
+  }
+  if (canPlay(file)) return [player(file)];
+  if (file.text !== undefined) {
+    const text = file.media === "json" ? pretty(file.text) : file.text;
+    const whole = make("pre", { className: `whole ${file.media}`, tabIndex: 0 }, text || "(empty)");
+    if (file.goes_on) whole.append(make("p", {}, "This is its beginning; “open file” shows all."));
+    return [whole];
+  }
+  const link = make("a", { href: address(file.path), download: file.path.split("/").pop() }, `Download (${bytes(file)})`);
+  const about = file.media === "audio" ? "Raw PCM samples: open the file with an audio editor." : `A ${file.media_type} file; this page cannot show it.`;
+  return [make("div", { className: "words" }, make("p", {}, about), link)];
 }
 
 function tell({ entry, file, axes: own }) {
@@ -335,6 +420,9 @@ function tell({ entry, file, axes: own }) {
   fact("ended", entry.ended_at);
   if (file) {
     fact("file", file.path);
+    fact("size", bytes(file));
+    if (file.width) fact("pixels", `${file.width}x${file.height}`);
+    fact("length", seconds(file));
     fact("SHA-256", file.sha256);
   }
   const request = JSON.stringify(entry.request, null, 2);
@@ -450,9 +538,10 @@ at("main").addEventListener("click", (event) => {
   if (button.classList.contains("pick")) toggle(button.card);
   else if (button.classList.contains("open")) show(visible.indexOf(button.card));
 });
-// One voice at a time; such an event does not bubble, so it is caught on its way down.
+// One voice at a time; a preview is silent. Such an event does not bubble, so it is caught on its way down.
 document.addEventListener("play", (event) => {
-  for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
+  if (event.target.closest(".open")) return;
+  for (const other of document.querySelectorAll("audio, .media video")) if (other !== event.target) other.pause();
 }, true);
 at("before").addEventListener("click", () => show(opened - 1));
 at("after").addEventListener("click", () => show(opened + 1));
@@ -463,7 +552,8 @@ function leave() {
   at("view").close();
   const card = visible[opened];
   opened = -1;
-  at("media").replaceChildren(); // a voice falls silent
+  for (const playing of at("media").querySelectorAll("audio, video")) playing.pause();
+  at("media").replaceChildren();
   const button = [...document.querySelectorAll(".open")].find((other) => other.card === card);
   if (button) button.focus();
 }
@@ -494,7 +584,7 @@ function step(from, key) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const isTyping = ["INPUT", "SELECT", "TEXTAREA", "AUDIO"].includes(event.target.tagName);
+  const isTyping = ["INPUT", "SELECT", "TEXTAREA", "AUDIO", "VIDEO"].includes(event.target.tagName);
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
   if (opened >= 0) {
     if (event.key === "ArrowLeft") show(opened - 1);

@@ -14,10 +14,17 @@ from dsrun.common.shell import command_line
 from dsrun.common.units import duration_words
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import Entries, add_thumbs, opening_of, order_axes, pictures_of
+from dsrun.report.entries import (
+    Entries,
+    add_thumbs,
+    files_with_thumb,
+    opening_of,
+    order_axes,
+)
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
 from dsrun.report.resuming import resuming_command
+from dsrun.report.texts import add_texts
 from dsrun.storage.files import write_whole
 from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
@@ -40,7 +47,8 @@ def write_report(
     """
     if entries is None:
         entries = _read_entries(view, run_dir)
-    pictures = list(pictures_of(entries))
+    add_texts(entries, run_dir)
+    pictures = list(files_with_thumb(entries))
     page = RunLayout.of(run_dir).report
     if pictures:
         from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
@@ -53,7 +61,7 @@ def write_report(
             made = make_thumbs(run_dir, pictures, clock=clock, budget_s=budget_s - _MOST_S)
         if made.unread:
             say(
-                f"warning: {made.unread} of the report's pictures cannot be read; "
+                f"warning: {made.unread} of the report's files cannot be shown; "
                 f"`{command_line('dsrun', 'verify', run_dir)}` tells more"
             )
     _write(page, view, run_dir, entries)

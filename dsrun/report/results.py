@@ -12,10 +12,11 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader, Row
-from dsrun.ledger.schema import paid_units
+from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
 
 Line = dict[str, Any]
+_FACTS = ("duration_s", "width", "height")  # of files
 
 
 def write_results(
@@ -38,7 +39,7 @@ def iter_results(view: LedgerReader) -> Iterator[Line]:
 
 
 def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
-    units = paid_units(job["units"], job["units_before"], job["wanted"])
+    units = paid_units(job["units"], job["units_before"], planned_of(job))
     cost = Money(amount=Decimal(job["unit_price"]) * units, currency=job["currency"])
     line: Line = {
         "job_id": job["job_id"],
@@ -67,16 +68,19 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
 
 
 def _artifact(item: Row) -> dict[str, Json]:
-    source = "source_sha256" if "source_sha256" in item.keys() else "sha256"  # noqa: SIM118  # a Row; old ledgers have none
+    known = item.keys()  # of a Row; old ledgers have fewer
+    source = "source_sha256" if "source_sha256" in known else "sha256"
     artifact = {
         "path": item["path"],
         "sha256": item["sha256"],
         "size": item["size"],
         "media_type": item["media_type"],
+        "name": item["name"] if "name" in item.keys() else "",  # noqa: SIM118  # as above
         "index": item["idx"],
         "seed": item["seed"],
         "source_sha256": item[source],
     }
+    artifact |= {name: item[name] if name in known else None for name in _FACTS}
     if item["sample_rate"] is not None:
         artifact["sample_rate"] = item["sample_rate"]
     return artifact

@@ -166,7 +166,7 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
     text = json_text(line["request"])
     yield {"@id": request, "@type": "PropertyValue", "name": "request", "value": text}
     for item in line["artifacts"]:
-        yield {
+        file: dict[str, Json] = {
             "@id": quote(item["path"]),
             "@type": "File",
             "name": item["path"],
@@ -174,6 +174,9 @@ def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
             "contentSize": str(item["size"]),
             "sha256": item["sha256"],
         }
+        if item.get("duration_s") is not None:
+            file["duration"] = f"PT{item['duration_s']}S"  # ISO 8601
+        yield file
 
 
 def _time(at: str) -> str:

@@ -8,7 +8,7 @@ from dsrun.common.errors import UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.models import OPEN, JobStatus, Json
 from dsrun.ledger.lookup import AskedJob
-from dsrun.report.entries import Picture, is_image
+from dsrun.report.entries import Shown, shown
 
 _MOST_OF_A_JOB = 1000  # pictures
 _WAITING = {status.value: "not made yet" for status in OPEN}
@@ -17,14 +17,14 @@ _EVERYWHERE = ("step", "seed", "picture")  # axes of every picture, where the ma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A picture, or where it would stand: `picture` is None where it has not come.
+    """A file that is shown, or where it would stand: `picture` is None where it has not come.
 
     `axes` are those of the matrix, in its order, and then `step`, `seed` and `picture`.
     """
 
     axes: Mapping[str, str]
     own_axes: frozenset[str]  # those of the matrix
-    picture: Picture | None
+    picture: Shown | None
     words: str  # why there is none
     is_open: bool  # it may still come
     replica: int
@@ -44,7 +44,7 @@ def find_places(
     first_rows: dict[str, str] = {}
     for entry in entries:
         job = asked.get(entry["job_id"])
-        images = {file["index"]: file for file in entry["files"] if is_image(file)}
+        images = {file["index"]: one for file in entry["files"] if (one := shown(file))}
         if not images and (entry["files"] or job is None or not makes_pictures(job.operation)):
             continue
         row = f"{entry['step']} {entry['index']}"
@@ -55,7 +55,7 @@ def find_places(
             yield Place(
                 axes=_axes(entry, index, _seed_of(entry, index)),
                 own_axes=frozenset(entry["axes"]),
-                picture=image and Picture(path=image["path"], sha256=image["sha256"]),
+                picture=image,
                 words="" if image else _why(entry["status"], entry["error"]),
                 is_open=entry["status"] in OPEN,
                 replica=job.replica if job else 0,

@@ -15,7 +15,9 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from dsrun.common.clock import Clock
-from dsrun.report.entries import Picture, thumb_of
+from dsrun.common.media import MEDIA
+from dsrun.report.entries import thumb_of
+from dsrun.report.posters import poster_of
 from dsrun.storage.files import own_folder
 from dsrun.storage.layout import THUMBS, RunLayout
 
@@ -28,6 +30,7 @@ _one_large = (
     threading.Lock()
 )  # among the threads of `make_thumbs`: bounds the memory for decoded pictures
 _PAPER = (255, 255, 255)
+UNREADABLE = (OSError, ValueError, SyntaxError, ImportError, Image.DecompressionBombError)
 
 
 class Made(NamedTuple):
@@ -38,15 +41,15 @@ class Made(NamedTuple):
 
 
 def make_thumbs(
-    run_dir: Path, pictures: Iterable[Picture], *, clock: Clock, budget_s: float = math.inf
+    run_dir: Path, files: Iterable[tuple[str, str]], *, clock: Clock, budget_s: float = math.inf
 ) -> Made:
-    """Make the thumbnails that do not exist yet.
+    """Make the thumbnails that do not exist yet, of files by path and SHA-256.
 
     None is started after `budget_s`. Pillow releases the GIL while it decodes, so threads use all
     cores. Raises SetupError where the folder cannot be made.
     """
     until = clock.monotonic() + budget_s
-    wanted = {thumb_of(picture.sha256): picture.path for picture in pictures}
+    wanted = {thumb_of(sha256): path for path, sha256 in files}
     folder = RunLayout.of(run_dir).thumbs
     own_folder(folder)
     for cut_off in folder.glob("*.tmp"):  # left by a run that was killed
@@ -69,8 +72,13 @@ def make_thumbs(
 def open_small(path: Path, side: int) -> Image.Image:
     """The picture scaled down to `side` pixels at most, on white where it is transparent.
 
-    Raises OSError, ValueError or DecompressionBombError where it cannot be read.
+    Of a video, its poster. Raises OSError, ValueError, DecompressionBombError or ImportError where
+    it cannot be read.
     """
+    if path.suffix.removeprefix(".") in MEDIA["video"].formats:
+        poster = poster_of(path)
+        poster.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=_GAP)
+        return poster
     with (
         # Threads share the filters; at worst this one stays, but the check below still holds.
         warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"),
@@ -103,6 +111,6 @@ def make_thumb(source: Path, target: Path) -> bool:
         temporary.unlink(missing_ok=True)  # never written through, should it be a link
         open_small(source, SIDE).save(temporary, format="JPEG", quality=_QUALITY)
         temporary.replace(target)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return False
     return True

@@ -1,25 +1,31 @@
 """Whether the parts of an operation file agree: its `x-dsrun` with its schema, and with itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.media import extensions_of
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted, pointer
+from dsrun.common.pointer import EACH, KeyPath, dotted, pointer
+from dsrun.service.price import MEASURES
 from dsrun.service.self_contained import Fault
+from dsrun.service.table_faults import uncovered
+from dsrun.service.tables import is_table, leaves_of
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
-_RECOVERY = {"task-list": "task", "voice-list": "sync"}
+_RECOVERY = {"task-list": "task", "made-list": "sync", "repeat": "sync"}
 _RECOVERY_NEEDS = {
     "task-list": (),
-    "voice-list": (
-        "body", "page", "page_size", "items", "total", "match", "holds", "made_at", "outputs",
-        "lost",
-    ),
-}  # fmt: skip
+    "made-list": ("body", "page", "page_size", "items", "made_at", "outputs"),
+    "repeat": ("times",),
+}
+_RECOVERY_KEYS = {
+    "task-list": ("model_name", "confirm", "size"),
+    "made-list": (*_RECOVERY_NEEDS["made-list"], "total", "match", "holds", "filter", "lost"),
+    "repeat": ("times",),
+}
 
 
 class _Place(NamedTuple):
@@ -38,11 +44,14 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
     if not faults:
         for number, fill in enumerate(about["fill"]):
             yield from _fill_faults(fill, ("x-dsrun", "fill", number), schema)
+    yield from _kind_faults(about["artifacts"])
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
-    yield from _price_faults(about["price"], about["artifacts"])
+    yield from _price_faults(about["price"])
+    yield from uncovered(schema)
+    yield from limit_faults(about["limits"], about["protocol"])
     yield from _upload_faults(about.get("uploads"))
-    yield from _recovery_faults(about.get("recovery"), about["protocol"])
+    yield from _recovery_faults(about.get("recovery"), about["protocol"], schema)
 
 
 def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
@@ -53,18 +62,43 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         yield from _named(fill, path, span="integer")
     for number, rule in enumerate(about.get("languages", ())):
         yield from _named(rule, ("x-dsrun", "languages", number), at="string", named_by="string")
-    yield from _named(
-        about["artifacts"], ("x-dsrun", "artifacts"),
-        count="integer", seed="integer", asked="string", asked_rate="integer",
-    )  # fmt: skip
-    yield from _named(about["price"], ("x-dsrun", "price"), count="integer")
+    for number, kind in enumerate(about["artifacts"]):
+        path = ("x-dsrun", "artifacts", number)
+        yield from _named(kind, path, seed="integer", asked_format="string", asked_rate="integer")
+        yield from _asked(kind, path)
+    for number, item in enumerate(about["price"]["items"]):
+        yield from _measured(item["units"], ("x-dsrun", "price", "items", number, "units"))
+    yield from _looked_up(about, ("x-dsrun",))
     for number, field in enumerate(about.get("uploads", {}).get("fields", ())):
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
     recovery = about.get("recovery", {})
     yield from _named(recovery, ("x-dsrun", "recovery"), size="string")
-    for key in ("confirm", "match", "holds"):
+    for key in ("confirm", "match", "holds", "filter"):
         for at in recovery.get(key, ()):
             yield _Place(("x-dsrun", "recovery", key, at), at)
+
+
+def _measured(measure: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
+    """The places that a measure of units counts at."""
+    yield from _named(measure, path, value="number", media_seconds="string", items="")
+    for key in ("chars", "tokens"):
+        for number, at in enumerate(measure.get(key, ())):
+            yield _Place((*path, key, number), at, "string")
+    if "times" in measure:
+        yield from _measured(measure["times"], (*path, "times"))
+
+
+def _looked_up(value: Json, path: KeyPath) -> Iterator[_Place]:
+    """The places by which tables go."""
+    if is_table(value):
+        for number, at in enumerate(value["by"]):
+            yield _Place((*path, "by", number), at)
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _looked_up(part, (*path, key))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _looked_up(part, (*path, number))
 
 
 def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_Place]:
@@ -73,13 +107,26 @@ def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_P
             yield _Place((*path, key), part[key], kind)
 
 
+def _asked(kind: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
+    """Where a request says how many results it asks for."""
+    asked: Json = kind.get("asked")
+    is_bound = isinstance(asked, Mapping) and "at" in asked
+    at = asked["at"] if isinstance(asked, Mapping) and is_bound else asked
+    if isinstance(at, str):
+        yield _Place((*path, "asked", "at") if is_bound else (*path, "asked"), at, "integer")
+
+
 def _place_fault(place: _Place, schema: Mapping[str, Json]) -> Fault | None:
     """A pointer that no request can have, or that leads to a value of another type."""
     here: Json = schema
     for number, step in enumerate(pointer(place.at) or ()):
         known = here.get("properties", {})
-        if step in known:
+        if step == EACH and isinstance(here.get("items"), Mapping):
+            here = here["items"]
+        elif step in known:
             here = known[step]
+        elif isinstance(here.get("items"), Mapping) and _is_item(step):
+            here = here["items"]
         elif _may_hold(here, step):
             return None  # a request may have it: nothing is known about it
         else:
@@ -101,9 +148,13 @@ def _may_hold(schema: Mapping[str, Json], step: str) -> bool:
     if kinds and _SCALARS.issuperset(kinds):
         return False
     if kinds == ["array"]:
-        return step.isdecimal()
+        return step == EACH or _is_item(step)
     is_closed = schema.get("additionalProperties") is False
     return not is_closed or "patternProperties" in schema
+
+
+def _is_item(step: str) -> bool:
+    return step == EACH or step.isdecimal()
 
 
 def _kinds(schema: Mapping[str, Json]) -> list[str]:
@@ -112,7 +163,7 @@ def _kinds(schema: Mapping[str, Json]) -> list[str]:
 
 
 def _fits(kind: str, kinds: list[str]) -> bool:
-    return kind in kinds or (kind == "integer" and "number" in kinds)
+    return kind in kinds or {kind, *kinds} >= {"integer", "number"}
 
 
 def _fill_faults(
@@ -123,9 +174,11 @@ def _fill_faults(
         return
     field = _field(schema, fill["at"])
     if "value" in fill:
-        problems = SchemaValidator(field, is_foreign=True).problems(fill["value"])
-        for problem in problems[:1]:
-            yield Fault((*path, "value"), f"not valid at {fill['at']}: {problem.message}")
+        validator = SchemaValidator(field, is_foreign=True)
+        for below, value in _leaves(fill["value"]):
+            for problem in validator.problems(value)[:1]:
+                words = f"not valid at {fill['at']}: {problem.message}"
+                yield Fault((*path, "value", *below), words)
     elif fill["derive"] == "seed":
         if "maximum" not in field:
             yield Fault((*path, "derive"), f"the schema of {fill['at']} must state its maximum")
@@ -136,6 +189,16 @@ def _fill_faults(
         yield Fault((*path, "length"), words + fill["at"])
 
 
+def _leaves(value: Json) -> Iterator[tuple[KeyPath, Json]]:
+    """A value, or each that a table may give but null, with its place below."""
+    if not is_table(value):
+        yield (), value
+        return
+    for below, leaf in leaves_of(value):
+        if leaf is not None:
+            yield below, leaf
+
+
 def _field(schema: Mapping[str, Json], at: str) -> Mapping[str, Json]:
     """The schema of a place; an empty one where nothing is known about it."""
     here: Json = schema
@@ -144,9 +207,59 @@ def _field(schema: Mapping[str, Json], at: str) -> Mapping[str, Json]:
     return here if isinstance(here, Mapping) else {}
 
 
+_CAPTION = ("each", "begin", "end", "text")
+_TEXTS = ("text", "json")  # what can stand in an answer as a value
+
+
+def _kind_faults(kinds: Sequence[Mapping[str, Json]]) -> Iterator[Fault]:
+    """The main kind is the first, and the only one without a name."""
+    names: list[str] = []
+    for number, kind in enumerate(kinds):
+        path, name = ("x-dsrun", "artifacts", number), kind.get("name", "")
+        if (name == "") is not (number == 0):
+            words = "the first kind is the main one, which has no name; every other one has a name"
+            yield Fault((*path, "name") if name else path, words)
+        elif name in names:
+            yield Fault((*path, "name"), f"found {show(name)} twice; allowed: a name of its own")
+        yield from _derived_faults(kind, path, names) if "of" in kind else _given_faults(kind, path)
+        names.append(name)
+
+
+def _given_faults(kind: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Of a kind that stands in the answer."""
+    if "at" not in kind:
+        yield Fault((*path, "at"), "missing; it says where the result stands in the answer")
+    if kind.get("as") == "value" and kind["media"] not in _TEXTS:
+        words = f"found value for {kind['media']}; allowed: url, base64; a value is a text or JSON"
+        yield Fault((*path, "as"), words)
+    if kind["media"] == "captions":
+        yield Fault((*path, "of"), "missing; captions are made of another kind's file")
+
+
+def _derived_faults(
+    kind: Mapping[str, Json], path: KeyPath, names: Sequence[str]
+) -> Iterator[Fault]:
+    """Of a kind that is made of the file of another one."""
+    if kind["of"] not in names:
+        allowed = ", ".join(map(show, names)) or "nothing here, since it is the main kind"
+        words = f"found {show(kind['of'])}; allowed: the name of a kind above: {allowed}"
+        yield Fault((*path, "of"), words)
+    if kind["media"] not in (*_TEXTS, "captions"):
+        words = f"found {kind['media']}; allowed where it is made of another: text, json, captions"
+        yield Fault((*path, "media"), words)
+    for key in _CAPTION if kind["media"] == "captions" else ("at",):
+        if key not in kind:
+            yield Fault((*path, key), f"missing; {kind['media']} made of another kind needs it")
+
+
+def _count_of(artifacts: Sequence[Mapping[str, Json]]) -> str | None:
+    """The place of a request that says how many results of the main kind it asks for."""
+    return next((place.at for place in _asked(artifacts[0], ())), None)
+
+
 def _count_faults(about: Mapping[str, Json], schema: Mapping[str, Json]) -> Iterator[Fault]:
     """A request without a count must not mean another number than the one that is planned."""
-    at = about["artifacts"].get("count")
+    at = _count_of(about["artifacts"])
     default = _field(schema, at).get("default", 1) if at else 1
     if default != 1 and at not in [fill["at"] for fill in about["fill"]]:
         words = f"has no value for {at}, where the service makes {default} when none is given"
@@ -160,37 +273,112 @@ def _language_faults(rules: Json) -> Iterator[Fault]:
             yield Fault(("x-dsrun", "languages", number), words)
 
 
-def _price_faults(price: Json, artifacts: Json) -> Iterator[Fault]:
-    if "count" in price and price["count"] != artifacts.get("count"):
-        asked = artifacts.get("count")
-        allowed = f"{show(asked)}, the count of artifacts" if asked else "nothing, as in artifacts"
-        yield Fault(
-            ("x-dsrun", "price", "count"), f"found {show(price['count'])}; allowed: {allowed}"
+def _price_faults(price: Json) -> Iterator[Fault]:
+    for number, item in enumerate(price["items"]):
+        path = ("x-dsrun", "price", "items", number)
+        yield from _measure_faults(item["units"], (*path, "units"))
+        if item.get("sure", "exact") == "exact" and _has_bound(item["units"]):
+            words = "found exact with a bound (`most`); allowed: at_most, about"
+            yield Fault((*path, "sure"), words)
+
+
+def _measure_faults(measure: Json, path: KeyPath) -> Iterator[Fault]:
+    kinds = [kind for kind in MEASURES if kind in measure and kind != "most"]
+    if len(kinds) > 1:
+        yield Fault(path, f"found {' and '.join(kinds)}; allowed: one of {', '.join(MEASURES)}")
+    elif not kinds and "most" not in measure:
+        yield Fault(path, f"missing; allowed: one of {', '.join(MEASURES)}")
+    if "else" in measure and not {"value", "items"} & set(kinds):
+        yield Fault((*path, "else"), "found without value or items, which may be absent")
+    if "times" in measure:
+        yield from _measure_faults(measure["times"], (*path, "times"))
+
+
+def _has_bound(measure: Json) -> bool:
+    return "most" in measure or ("times" in measure and _has_bound(measure["times"]))
+
+
+def limit_faults(limits: Json, protocol: str) -> Iterator[Fault]:
+    """What contradicts itself in the limits of one model."""
+    path = ("x-dsrun", "limits")
+    for key in ("running_tasks", "queued_tasks"):
+        if key in limits and protocol != "task":
+            words = f"found with the protocol {protocol}, which makes no tasks; take it out"
+            yield Fault((*path, key), words)
+    running, queued = limits.get("running_tasks", 0), limits.get("queued_tasks")
+    if queued is not None and queued < running:
+        words = (
+            f"queued_tasks is {queued} and running_tasks {running}; allowed: at least as many "
+            "queued_tasks, since running ones count"
         )
+        yield Fault((*path, "queued_tasks"), words)
 
 
 def _upload_faults(uploads: Json) -> Iterator[Fault]:
     for number, field in enumerate(uploads["fields"] if uploads else ()):
         path = ("x-dsrun", "uploads", "fields", number)
+        yield from _order_faults(field, path)
         known = extensions_of(field["media"])
         for index, name in enumerate(field["formats"]):
             if name not in known:
                 words = f"found {show(name)}{nearest(name, known)}; allowed: {', '.join(known)}"
                 yield Fault((*path, "formats", index), words)
-        if 0 < field.get("max_side", 0) < field.get("min_side", 0):
-            words = f"found {field['max_side']}; allowed: at least min_side, {field['min_side']}"
-            yield Fault((*path, "max_side"), words)
 
 
-def _recovery_faults(recovery: Json, protocol: str) -> Iterator[Fault]:
+def _order_faults(field: Mapping[str, Json], path: KeyPath) -> Iterator[Fault]:
+    """Bounds that no file is within."""
+    for least, most in (("min_side", "max_side"), ("min_s", "max_s")):
+        if field.get(least) and field.get(most) and field[most] < field[least]:
+            words = f"found {field[most]}; allowed: at least {least}, {field[least]}"
+            yield Fault((*path, most), words)
+    for key in ("ratio", "fps"):
+        if field.get(key) and field[key][0] > field[key][1]:
+            yield Fault((*path, key), f"found {show(field[key])}; allowed: the smaller one first")
+
+
+def _recovery_faults(recovery: Json, protocol: str, schema: Mapping[str, Json]) -> Iterator[Fault]:
     if recovery is None:
         return
     by = recovery["by"]
+    path = ("x-dsrun", "recovery")
     if _RECOVERY[by] != protocol:
-        words = f"found {by} with the protocol {protocol}; it finds what {_RECOVERY[by]} makes"
-        yield Fault(("x-dsrun", "recovery", "by"), words)
+        words = f"found {by} with the protocol {protocol}; it is for what {_RECOVERY[by]} makes"
+        yield Fault((*path, "by"), words)
         return
     for key in _RECOVERY_NEEDS[by]:
         if key not in recovery:
-            words = f"missing; recovery by {by} needs it"
-            yield Fault(("x-dsrun", "recovery", key), words)
+            yield Fault((*path, key), f"missing; recovery by {by} needs it")
+    allowed = _RECOVERY_KEYS[by]
+    for key in recovery:
+        if key not in ("by", "$comment", *allowed):
+            words = f"recovery by {by} has no such key; allowed: {', '.join(allowed)}"
+            yield Fault((*path, key), words)
+    yield from _BY[by](recovery, path, schema)
+
+
+def _task_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Tasks are listed under the model of their request; under another, none is ours."""
+    model, named = _field(schema, "/model").get("const"), recovery.get("model_name")
+    if named is not None and isinstance(model, str) and named != model:
+        words = f"found {show(named)}; allowed: {show(model)}, the model of the request, or nothing"
+        yield Fault((*path, "model_name"), words)
+
+
+def _made_list_faults(
+    recovery: Mapping[str, Json], path: KeyPath, _: Mapping[str, Json]
+) -> Iterator[Fault]:
+    """Without a text of the request in it, any item could be this request's."""
+    if not recovery.get("match") and not recovery.get("holds"):
+        words = "needs match or holds; without either, nothing tells whose an item of the list is"
+        yield Fault(path, words)
+
+
+def _no_faults(
+    _recovery: Mapping[str, Json], _path: KeyPath, _schema: Mapping[str, Json]
+) -> Iterator[Fault]:
+    return iter(())
+
+
+_BY = {"task-list": _task_list_faults, "made-list": _made_list_faults, "repeat": _no_faults}

@@ -1,7 +1,7 @@
 """The operations that dsrun knows, read from their files."""
 
-import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,32 +10,33 @@ import orjson
 from dsrun.common.digest import json_text
 from dsrun.common.errors import ManifestError, Problem, SetupError
 from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
-from dsrun.common.messages import show
+from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
+from dsrun.common.picture_size import bounds_fault
 from dsrun.common.pointer import dotted
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
-from dsrun.service.families import members, models_of
-from dsrun.service.operation import (
-    Operation,
-)
+from dsrun.service.endpoint import check_endpoint
+from dsrun.service.families import each_model
+from dsrun.service.likeness import is_likeness, likeness_faults, models_like, place_of_model
+from dsrun.service.operation import Operation, families_of
 from dsrun.service.operation_file import parse_operation
+from dsrun.service.price import Price
+from dsrun.service.proof import Proof, prove
 from dsrun.service.runnable import unrunnable
 from dsrun.service.self_contained import (
     Fault,
     SchemaFault,
     inlined,
     iter_patterns,
+    iter_sizes,
     linear,
     name_faults,
     with_plain_ends,
 )
-
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_HEADER = re.compile(r"x-dashscope-[a-z0-9-]+", re.IGNORECASE)
-_WORKSPACE = "x-dashscope-workspace"
+from dsrun.service.table_faults import table_faults
 
 
 class Catalog:
@@ -55,11 +56,20 @@ class Catalog:
     @cached_property
     def families(self) -> Mapping[str, tuple[str, ...]]:
         """The operations of each file that serves several models, by the name of the file."""
-        families: dict[str, tuple[str, ...]] = {}
-        for one in self._operations.values():
-            if one.family != one.name:
-                families[one.family] = (*families.get(one.family, ()), one.name)
-        return families
+        families = families_of(self._operations.values())
+        return {name: tuple(one.name for one in members) for name, members in families.items()}
+
+    def with_prices(self, prices: Mapping[str, Price]) -> "Catalog":
+        """The same operations, some at another price."""
+        own = (
+            replace(one, price=prices.get(name, one.price))
+            for name, one in self._operations.items()
+        )
+        return Catalog(own, own=self.own)
+
+    @cached_property
+    def prices(self) -> Mapping[str, Price]:
+        return {name: one.price for name, one in self._operations.items()}
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]
@@ -67,7 +77,7 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._operations
 
-    def own_schemas(self, used: Container[str]) -> tuple[str, ...]:
+    def own_schemas(self, used: Collection[str]) -> tuple[str, ...]:
         """The schemas of the user's operation files in use, with every reference resolved."""
         own = (one for one in self._operations.values() if one.family in self.own)
         return tuple(json_text(one.schema) for one in own if one.name in used)
@@ -86,18 +96,10 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    operations: list[Operation] = []
-    bundled: dict[str, Json] = {}
-    for name, raw in iter_operation_files():
-        try:
-            schema = orjson.loads(raw)
-            operations += parse_file(name, schema)
-            bundled[schema["$id"]] = schema
-        except (KeyError, TypeError, ValueError) as error:
-            raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
+    operations, bundled = _load_bundled()
     texts: dict[str, str] = {}
     problems: list[Problem] = []
-    taken = {name for one in operations for name in (one.name, one.family)}
+    taken = _names_of(operations)
     for path in sorted(own.glob("*.json")) if own else ():
         try:
             raw = _read_own(path, folders)
@@ -113,14 +115,43 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
     return Catalog(operations, own=texts)
 
 
+def prove_file(path: Path, *, folders: Sequence[Path] | None = None) -> list[Proof]:
+    """What the sample of a user's file shows, for each of its models.
+
+    Raises ManifestError where the file, or its sample, is wrong.
+    """
+    operations, bundled = _load_bundled()
+    raw = _read_own(path, folders)
+    shown = [prove(one) for one in _parse_own(path, raw, bundled, taken=_names_of(operations))]
+    if faults := [fault for one in shown for fault in one.faults]:
+        raise _not_an_operation(path, raw, faults)
+    return shown
+
+
+def _load_bundled() -> tuple[list[Operation], dict[str, Json]]:
+    """Dsrun's own operations, and the schemas of their files by id. Raises SetupError."""
+    operations: list[Operation] = []
+    schemas: dict[str, Json] = {}
+    for name, raw in iter_operation_files():
+        try:
+            schema = orjson.loads(raw)
+            operations += parse_file(name, schema)
+            schemas[schema["$id"]] = schema
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"operation file {name}.json is damaged: {error!r}") from error
+    return operations, schemas
+
+
+def _names_of(operations: Iterable[Operation]) -> set[str]:
+    return {name for one in operations for name in (one.name, one.family)}
+
+
 def parse_file(name: str, schema: Mapping[str, Json]) -> list[Operation]:
     """The operations of a file: one, or one for each model of its family.
 
     Raises KeyError, TypeError or ValueError on a bad file.
     """
-    if not models_of(schema):
-        return [parse_operation(name, schema)]
-    return [parse_operation(model, own, family=name) for model, own in members(schema)]
+    return [parse_operation(model, own, family=name) for model, own in each_model(name, schema)]
 
 
 def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
@@ -132,17 +163,20 @@ def _read_own(path: Path, folders: Sequence[Path] | None) -> bytes:
 
 
 def _parse_own(
-    path: Path, raw: bytes, bundled: Mapping[str, Json], *, taken: Container[str]
+    path: Path, raw: bytes, bundled: Mapping[str, Json], *, taken: Collection[str]
 ) -> list[Operation]:
+    """The operations of a user's file. Raises ManifestError."""
     try:
-        schema = orjson.loads(raw)
-        faults = list(_faults(schema, bundled))
+        content = orjson.loads(raw)
+        models, faults = _models_of_own(path.stem, content, bundled)
+        more = [parse_operation(model, own, family=path.stem) for model, own in models]
+        if path.stem in taken:
+            faults.append(Fault((), "dsrun has one of this name; rename the file"))
+        else:
+            faults += _clashes(content, models, taken)
+            faults += _strangers(more, taken)
         if not faults:
-            check_endpoint(schema["x-dsrun"]["endpoint"])
-            more, faults = _parse_inlined(path.stem, inlined(schema, bundled))
-            faults += _clashes(path.stem, more, taken)
-            if not faults:
-                return more
+            return more
     except SchemaFault as error:
         faults = [Fault(error.path, str(error))]
     except KeyError as error:
@@ -154,40 +188,63 @@ def _parse_own(
     raise _not_an_operation(path, raw, faults)
 
 
-def _parse_inlined(name: str, schema: Mapping[str, Json]) -> tuple[list[Operation], list[Fault]]:
-    """The operations of a user's file, and what is wrong with it.
+def _models_of_own(
+    name: str, content: Json, bundled: Mapping[str, Json]
+) -> tuple[list[tuple[str, Mapping[str, Json]]], list[Fault]]:
+    """Each model of a user's file with a schema of its own, and what is wrong with the file.
 
-    Raises SchemaFault and what `parse_file` raises.
+    Raises SchemaFault, and what `members` raises.
     """
-    family = models_of(schema)
-    operations: list[Operation] = []
+    if is_likeness(content):
+        families = {schema["title"]: schema for schema in bundled.values()}
+        faults = list(likeness_faults(content, families))
+        return ([] if faults else list(models_like(content, families))), faults
+    faults = list(_faults(content, bundled))
+    if faults:
+        return [], faults
+    return _sound_models(name, inlined(content, bundled))
+
+
+def _sound_models(
+    name: str, schema: Mapping[str, Json]
+) -> tuple[list[tuple[str, Mapping[str, Json]]], list[Fault]]:
+    """As above, of a file whose references are written out."""
+    models: list[tuple[str, Mapping[str, Json]]] = []
     faults: list[Fault] = []
-    for model, each in members(schema) if family else [(name, schema)]:
-        if family and (unsound := list(_schema_faults(each))):
+    for model, each in each_model(name, schema):
+        if model != name and (unsound := list(_schema_faults(each))):
             faults += [Fault((), f"for {model}: {fault.message}") for fault in unsound]
             continue
         whole = linear(each)
+        check_endpoint(whole["x-dsrun"]["endpoint"])
         wrong = [*unrunnable(whole), *disagreements(whole)]
         faults += [fault for fault in wrong if fault not in faults]
-        if not wrong:
-            operations.append(parse_operation(model, whole, family=name))
-    return operations, faults
+        models.append((model, whole))
+    return ([] if faults else models), faults
 
 
-def _clashes(name: str, operations: Sequence[Operation], taken: Container[str]) -> list[Fault]:
-    """Names of a user's file that dsrun, or another file, has already."""
-    if name in taken:
-        return [Fault((), "dsrun has one of this name; rename the file")]
-    return [
-        Fault(("properties", "model"), f"{one.name} is an operation already; take it out")
-        for one in operations
-        if one.name in taken
-    ]
+def _clashes(
+    content: Json, models: Iterable[tuple[str, Json]], taken: Collection[str]
+) -> Iterator[Fault]:
+    """Models of a user's file that dsrun, or another file, has already."""
+    for model, _ in models:
+        if model in taken:
+            words = f"{model} is an operation already; take it out"
+            yield Fault(place_of_model(content, model), words)
+
+
+def _strangers(operations: Sequence[Operation], taken: Collection[str]) -> Iterator[Fault]:
+    """Models of other files that a user's file may be named with, and nobody has."""
+    for number, name in enumerate(operations[0].also if operations else ()):
+        if name not in taken:
+            words = f"found {show(name)}, which is no operation{nearest(name, sorted(taken))}"
+            yield Fault(("x-dsrun", "also", number), words)
 
 
 def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a schema as such."""
     faults = list(_pattern_faults(schema))
+    faults += [Fault(at, words) for at, size in iter_sizes(schema) if (words := bounds_fault(size))]
     yield from faults
     if not faults:
         try:
@@ -199,10 +256,12 @@ def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
 def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a user's file."""
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
-    for problem in frame.problems(schema):
-        yield Fault(problem.path, problem.message)
+    framed = [Fault(problem.path, problem.message) for problem in frame.problems(schema)]
+    yield from framed
     if not isinstance(schema, dict):
         return
+    if not framed:
+        yield from table_faults(schema, frame)
     named = list(name_faults(schema, bundled))
     yield from named
     if named:
@@ -240,24 +299,3 @@ def _not_an_operation(path: Path, raw: bytes, faults: Sequence[Fault]) -> Manife
             problem = Problem(file=str(path), line=1, column=1, where=dotted(at), message=words)
             problems.append(problem)
     return ManifestError(problems)
-
-
-def check_endpoint(endpoint: Mapping[str, Json]) -> None:
-    """A path below the base URL, and no header of ours. Raises SchemaFault.
-
-    The key goes with each request, so a file of a user's cannot choose the host.
-    """
-    path, headers = endpoint["path"], endpoint["headers"]
-    if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "/./" in f"{path}/":
-        raise SchemaFault(
-            ("x-dsrun", "endpoint", "path"),
-            f"found endpoint.path {show(path)}; allowed: a path such as /services/aigc/NAME, "
-            "below the base URL",
-        )
-    for name in headers:
-        if not _HEADER.fullmatch(name) or name.lower() == _WORKSPACE:
-            raise SchemaFault(
-                ("x-dsrun", "endpoint", "headers", name),
-                f"found header {show(name)} in endpoint.headers; allowed: those that begin with "
-                "X-DashScope-, but the workspace, which DASHSCOPE_WORKSPACE names",
-            )

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+from dsrun.common.console import count_of
 from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.picture_size import size_words
-from dsrun.service.operation import Operation
+from dsrun.common.units import Rate
+from dsrun.service.operation import Fill, Limits, Operation
+from dsrun.service.tables import Table
 
 
 def limits_of(schema: Mapping[str, Json]) -> str:
@@ -26,6 +29,16 @@ def limits_of(schema: Mapping[str, Json]) -> str:
     return ", ".join(word for word in words if word)
 
 
+def fill_words(fill: Fill) -> str:
+    """What dsrun adds where a request has nothing: `1`, `720P or 1080P`, `derived`."""
+    if fill.derive:
+        return "derived"
+    if not isinstance(fill.value, Table):
+        return str(fill.value)
+    values = dict.fromkeys(str(leaf) for leaf in fill.value.leaves() if leaf is not None)
+    return " or ".join(values)
+
+
 def price_words(operation: Operation) -> str:
     """`0.16 CNY an image (2026-06)`."""
     price = operation.price
@@ -34,10 +47,35 @@ def price_words(operation: Operation) -> str:
 
 def rate_words(operation: Operation) -> str:
     """`2 requests a second, 1 task running at once`."""
-    rate = operation.rate
-    span = "a second" if rate.per_s == 1 else f"in {rate.per_s:g} s"
-    words = f"{rate.requests} request{'s' * (rate.requests > 1)} {span}"
-    running = operation.running_tasks
+    words = f"{count_of(operation.limits.rate.requests, 'request')} {each(operation.limits.rate)}"
+    running = operation.limits.running_tasks
     if running is None:
         return words
-    return f"{words}, {running} task{'s' * (running > 1)} running at once"
+    return f"{words}, {count_of(running, 'task')} running at once"
+
+
+def limit_words(limits: Limits) -> str:
+    """`2 requests a second; 1 task running, 500 open`."""
+    parts = [f"{count_of(limits.rate.requests, 'request')} {each(limits.rate)}"]
+    if limits.tokens is not None:
+        parts.append(f"{count_of(limits.tokens.requests, 'token')} {each(limits.tokens)}")
+    if limits.running_tasks is not None:
+        parts.append(f"{count_of(limits.running_tasks, 'task')} running at once")
+    if limits.queued_tasks is not None:
+        parts.append(f"{limits.queued_tasks} open, waiting or running")
+    if limits.group:
+        most = f", {limits.group_running} open together" if limits.group_running else ""
+        parts.append(f"shared by all models of {limits.group}{most}")
+    return f"{', '.join(parts)}; counted by {limits.scope}"
+
+
+def each(rate: Rate) -> str:
+    """`a second`, `in 6 s`."""
+    named = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour"}
+    return named.get(rate.per_s, f"in {rate.per_s:g} s")
+
+
+def rate_text(rate: Rate) -> str:
+    """`2/s`, `5/min`, `30/6s`."""
+    named = {1.0: "s", 60.0: "min", 3600.0: "h"}
+    return f"{rate.requests}/{named.get(rate.per_s, f'{rate.per_s:g}s')}"

@@ -11,7 +11,9 @@ import orjson
 
 from dsrun.common.errors import AnswerLost, Expired, TooLong
 from dsrun.common.media import ArtifactInvalid
-from dsrun.common.pointer import put_at
+from dsrun.common.models import Json
+from dsrun.common.pointer import pointer, put_at, resolve
+from dsrun.service.endpoint import address_of
 from dsrun.service.lists import MadeRow, Page, TaskRow, read_made, read_tasks
 from dsrun.service.operation import MadeList, Operation
 from dsrun.service.replies import (
@@ -121,7 +123,7 @@ class ApiClient:
             headers["X-DashScope-OssResourceResolve"] = "enable"
         reply = await self._transport.request(
             operation.method,
-            self._base_url + operation.path,
+            address_of(operation, self._base_url),
             headers=headers,
             body=body,
             timeout_s=operation.timeout_s,
@@ -167,18 +169,21 @@ class ApiClient:
         return read_tasks(await self._get(f"/tasks/?{urlencode(query)}"))
 
     async def list_made(
-        self, operation: Operation, recovery: MadeList, *, number: int, size: int
+        self, operation: Operation, recovery: MadeList, request: Json, *, number: int, size: int
     ) -> Page[MadeRow] | Refused:
-        """A page, counted from 0, of what the operation has made; it costs nothing.
+        """A page, counted from 0, of what a request may have made; it costs nothing.
 
         Raises NotSent or AnswerLost.
         """
         body = orjson.loads(orjson.dumps(recovery.body))
+        for asked, at in recovery.filter.items():
+            if (value := resolve(request, asked)) is not None:
+                put_at(body, pointer(at) or (), value)
         put_at(body, recovery.page, number)
         put_at(body, recovery.page_size, size)
         reply = await self._transport.request(
             operation.method,
-            self._base_url + operation.path,
+            address_of(operation, self._base_url),
             headers={**self._headers, "Content-Type": "application/json"},
             body=orjson.dumps(body),
             timeout_s=_QUERY_TIMEOUT_S,

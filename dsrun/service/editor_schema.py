@@ -6,15 +6,16 @@ rendered and nothing is said; `dsrun validate` judges what comes out.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, dotted
-from dsrun.service.catalog_words import limits_of, price_words, rate_words
-from dsrun.service.operation import Fill, Operation
+from dsrun.common.pointer import KeyPath, dotted, fits
+from dsrun.service.catalog_words import fill_words, limits_of, price_words, rate_words
+from dsrun.service.operation import Fill, Operation, families_of
 from dsrun.service.short_form import ShortForm
+from dsrun.service.tables import Table
 
 Schema = dict[str, Any]
 
@@ -50,7 +51,9 @@ def _silently(*forms: Schema) -> Schema:
 
 _DEFS: Schema = {
     "computed": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}),
+    "computed_or_null": _silently(_TEMPLATE, {"$ref": "#/$defs/file"}, {"type": "null"}),
     "uploaded": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}),
+    "uploaded_or_null": _silently(_TEMPLATE, {"$ref": "#/$defs/upload"}, {"type": "null"}),
     "file": _mapping_of(
         "file",
         "Stands for the text of this file, which is a template too; "
@@ -61,10 +64,16 @@ _DEFS: Schema = {
         "A file of yours, which dsrun checks and uploads; relative to the manifest's folder.",
     ),
 }
-_COMPUTED: Schema = {"$ref": "#/$defs/computed"}
-_UPLOADED: Schema = {"$ref": "#/$defs/uploaded"}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+_COMPUTED = _ref("computed")
 # Two, since an editor writes a single one out as the only way to give a value.
 _TEMPLATE_SNIPPET = {"label": "{{ template }}", "body": '"{{ $1 }}"'}
+_MODEL_SNIPPET = {"label": "{{ model }}", "body": '"{{ model }}"'}
 _TEXT_SNIPPETS: list[Schema] = [
     _TEMPLATE_SNIPPET,
     {"label": "file: NAME", "body": {"file": "${1:prompts/prompt.j2}"}},
@@ -86,53 +95,97 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     defs = schema["$defs"]
     defs |= _DEFS
     step = defs["step"]
-    step["properties"]["operation"] |= _choice(known)
-    step["allOf"] = [*map(_branch, known), *_family_branches(known)]
+    one, several = step["properties"]["operation"]["anyOf"]
+    one |= _choice(known)
+    several["items"] |= _choice(known, families=False)
+    shared = families_of(known).keys()
+    branches = (_branch(each, is_shared=each.name in shared) for each in known)
+    step["allOf"] = [*branches, *_family_branches(known), *map(_listed, known)]
     for operation in known:
         for section in _sections(operation):
-            defs[_name(operation, section)] = _section(operation, section)
+            whole = defs[_name(operation, section)] = _section(operation, section)
+            defs[f"{_name(operation, section)}.fields"] = _fields(whole)
     return schema
 
 
-def _choice(operations: list[Operation]) -> Schema:
-    words = [f"{item.description} {price_words(item)}; {rate_words(item)}." for item in operations]
-    families = _families(operations)
-    words += [f"{members[0].description} `model` says which." for members in families.values()]
+def _choice(operations: list[Operation], *, families: bool = True) -> Schema:
+    """The names of a step's operation; in a list of them none stands for several models."""
+    words = {
+        item.name: f"{item.description} {price_words(item)}; {rate_words(item)}."
+        for item in operations
+    }
+    for name, members in families_of(operations).items() if families else ():
+        if name in words:
+            words[name] += " `model` may name another."
+        else:
+            words[name] = f"{members[0].description} `model` says which."
     return {
-        "enum": [*(item.name for item in operations), *families],
-        "enumDescriptions": words,
-        "markdownEnumDescriptions": words,
+        "enum": [*words],
+        "enumDescriptions": [*words.values()],
+        "markdownEnumDescriptions": [*words.values()],
     }
 
 
-def _families(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """The operations of each file that serves several models, by the name of the file."""
-    families: dict[str, list[Operation]] = {}
-    for item in operations:
-        if item.family != item.name:
-            families.setdefault(item.family, []).append(item)
-    return dict(sorted(families.items()))
+def _family_branches(operations: Sequence[Operation]) -> Iterator[Schema]:
+    """A step may name the file and say the model; then it is as if it named the model.
 
-
-def _family_branches(operations: Iterable[Operation]) -> Iterator[Schema]:
-    """A step may name the file and say the model; then it is as if it named the model."""
-    for name, members in _families(operations).items():
+    Where a model has the name of the file, it is meant when the step says none. A template may give
+    the model, row by row.
+    """
+    models_by_name = {item.name for item in operations}
+    for name, members in families_of(operations).items():
         chosen = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
-        models = {"enum": [item.name for item in members]}
+        is_model = name in models_by_name
+        known = dict.fromkeys([*([name] if is_model else []), *(item.name for item in members)])
+        names = {"title": "a model", "enum": [*known]}
+        models = {"anyOf": [names, _COMPUTED], "defaultSnippets": [_MODEL_SNIPPET]}
+        then: Schema = {"properties": {"model": models}}
+        yield {"if": chosen, "then": then if is_model else {"required": ["model"], **then}}
+        by_row = {"operation": {"const": name}, "model": _TEMPLATE}
         yield {
-            "if": chosen,
-            "then": {"required": ["model"], "properties": {"model": models}},
+            "if": {"properties": by_row, "required": [*by_row]},
+            "then": _offered(members),
         }
         for item in members:
             both = {"operation": {"const": name}, "model": {"const": item.name}}
-            yield {
-                "if": {"properties": both, "required": [*both]},
-                "then": _branch(item)["then"],
-            }
+            if item.name != name:
+                yield {
+                    "if": {"properties": both, "required": [*both]},
+                    "then": _branch(item)["then"],
+                }
 
 
-def _branch(operation: Operation) -> Schema:
-    chosen = {"properties": {"operation": {"const": operation.name}}, "required": ["operation"]}
+def _listed(operation: Operation) -> Schema:
+    """What a list of operations offers for one of them."""
+    has = {"type": "array", "contains": {"const": operation.name}}
+    chosen = {"properties": {"operation": has}, "required": ["operation"]}
+    return {"if": chosen, "then": _offered([operation])}
+
+
+def _offered(operations: Iterable[Operation]) -> Schema:
+    """The fields of operations of which a row calls one: shown, and judged when rows are known."""
+    names: dict[str, list[Schema]] = {}
+    for operation in operations:
+        for section in _sections(operation):
+            names.setdefault(section, []).append(_ref(f"{_name(operation, section)}.fields"))
+    return {"properties": {name: {"allOf": refs} for name, refs in names.items()}}
+
+
+def _fields(section: Schema) -> Schema:
+    """The keys of a section with what they mean, and no rule."""
+    about = {
+        key: {word: field[word] for word in _ABOUT if word in field}
+        for key, field in section["properties"].items()
+    }
+    return {"properties": about}
+
+
+def _branch(operation: Operation, *, is_shared: bool = False) -> Schema:
+    """What a step of this operation has; `is_shared`: a file has its name, and `model` tells."""
+    named: Schema = {"operation": {"const": operation.name}}
+    if is_shared:
+        named["model"] = {"const": operation.name}  # or none
+    chosen = {"properties": named, "required": ["operation"]}
     sections = _sections(operation)
     then: Schema = {
         "properties": {name: {"$ref": f"#/$defs/{_name(operation, name)}"} for name in sections}
@@ -171,7 +224,7 @@ def _short_fields(form: ShortForm) -> Schema:
         kind = {"type": ["array", "string"]} if part.is_many else {"type": "string"}
         fields[part.key] = {
             "markdownDescription": words,
-            "anyOf": [{"title": part.key, **kind}, _COMPUTED],
+            "anyOf": [{"title": part.key, **kind}, _ref("computed_or_null")],
         }
     return fields
 
@@ -199,21 +252,21 @@ def _part(
     if schema.get("type") == "object":
         judged = _object(operation, at, schema)
     elif isinstance(schema.get("items"), Mapping):
-        judged = {**_plain(schema), "items": _part(operation, (*at, "0"), schema["items"])}
+        item = _part(operation, (*at, "0"), schema["items"], needed=True)
+        judged = {**_plain(schema), "items": item}
     else:
         judged = _plain(schema)
-    if fill is not None and fill.derive and not needed:
-        judged["type"] = [judged["type"], "null"]  # null: derive none and send none
     part = {word: judged.pop(word) for word in _ABOUT if word in judged}
     if fill is not None and fill.derive is None:
-        part["default"] = fill.value
+        part |= {} if isinstance(fill.value, Table) else {"default": fill.value}
     part["markdownDescription"] = _hover(operation, at, schema, fill)
     is_upload = operation.uploads is not None and any(
-        field.at == at for field in operation.uploads.fields
+        fits(at, field.at) for field in operation.uploads.fields
     )
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
-    other = _UPLOADED if is_upload else _COMPUTED
+    # Null sends nothing, so it may stand where nothing need be said.
+    other = _ref(("uploaded" if is_upload else "computed") + ("" if needed else "_or_null"))
     title = f"{operation.name} {dotted(at)}"
     return {**part, "anyOf": [{"title": title, **judged}, other]}
 
@@ -221,12 +274,12 @@ def _part(
 def _hover(operation: Operation, at: KeyPath, schema: Mapping[str, Json], fill: Fill | None) -> str:
     facts = [limits_of(schema)]
     if fill is not None:
-        facts.append("derived when absent" if fill.derive else f"{fill.value} when absent")
+        facts.append(f"{fill_words(fill)} when absent")
     elif "default" in schema:
         default = schema["default"]
         told = default if isinstance(default, str) else json_text(default)
         facts.append(f"`{told}` when absent")
-    if at == operation.price.count:
+    if at == operation.main.count:
         facts.append(price_words(operation))
     described = _SIGNS.sub(r"\\\g<0>", schema.get("description", ""))
     return "\n\n".join(filter(None, (described, "; ".join(filter(None, facts)))))
@@ -257,7 +310,7 @@ def _rule(schema: Mapping[str, Json]) -> Schema:
         inner = made.get(word)
         if isinstance(inner, dict) and "properties" in inner:
             inner["properties"] = {
-                key: {"anyOf": [{"title": key, **below}, _COMPUTED]}
+                key: {"anyOf": [{"title": key, **below}, _ref("computed_or_null")]}
                 for key, below in inner["properties"].items()
             }
     return made

@@ -5,12 +5,12 @@ here, so that every other module knows operations of one model only.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import EACH, pointer
-from dsrun.service.tables import for_model, specialised
+from dsrun.common.pointer import EACH, KeyPath, pointer
+from dsrun.service.tables import is_table, row_of, specialised
 
 
 def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
@@ -34,6 +34,14 @@ def members(schema: Mapping[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]
             raise ValueError(words) from missing
 
 
+def each_model(name: str, schema: Mapping[str, Json]) -> Iterable[tuple[str, Mapping[str, Json]]]:
+    """The operations of a file by name: those of its family, else the one that the file is.
+
+    Raises what `members` raises.
+    """
+    return members(schema) if models_of(schema) else [(name, schema)]
+
+
 def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     own: dict[str, Any] = copy.deepcopy(dict(schema))
     own["$id"] = f"{schema.get('$id', 'urn:dsrun:operation')}:{model}"
@@ -41,10 +49,37 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
     known = own["properties"]["model"]
     own["properties"]["model"] = {k: v for k, v in known.items() if k != "enum"} | {"const": model}
     rules = own["x-dsrun"].pop("vary", ())
-    own["x-dsrun"] = specialised(own["x-dsrun"], model)
+    written = own["x-dsrun"]
+    own["x-dsrun"] = specialised(written, model)
+    own["x-dsrun"]["fill"] = [
+        fill
+        for fill, table in zip(own["x-dsrun"]["fill"], written["fill"], strict=True)
+        if fill.get("value") is not None or not is_table(table.get("value"))
+    ]
     for rule in rules:
-        _narrow(own, rule["at"], for_model(rule["table"], model))
+        leaf = row_of(rule["table"], model)
+        _narrow(own, rule["at"], leaf)
+        if leaf is False:
+            _forget_uploads(own["x-dsrun"], pointer(rule["at"]) or ())
     return own
+
+
+def _forget_uploads(about: dict[str, Any], gone: KeyPath) -> None:
+    """A place that a model does not have takes no file."""
+    if "uploads" not in about:
+        return
+    fields = about["uploads"]["fields"]
+    left = [field for field in fields if not _is_within(pointer(field["at"]) or (), gone)]
+    if left:
+        about["uploads"]["fields"] = left
+    else:
+        del about["uploads"]
+
+
+def _is_within(at: KeyPath, above: KeyPath) -> bool:
+    """Whether one place is another one, or below it."""
+    pairs = zip(at, above, strict=False)
+    return len(at) >= len(above) and all(over in (key, EACH) for key, over in pairs)
 
 
 def _narrow(schema: dict[str, Any], at: str, leaf: Json) -> None:

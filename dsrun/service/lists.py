@@ -12,7 +12,8 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import resolve
 from dsrun.service.classify import Decision
 from dsrun.service.operation import MadeList
-from dsrun.service.replies import HttpReply, Refused, Unreadable, count_in, judged
+from dsrun.service.replies import HttpReply, Refused, Unreadable, judged
+from dsrun.service.results import count_in
 
 _SERVICE_ZONE = timezone(timedelta(hours=8))  # of the service's times that name no zone
 _UNPAID = ("FAILED", "CANCELED", "CANCELLED")

@@ -2,24 +2,33 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, pointer, resolve, value_at
-from dsrun.common.units import Price, Rate
+from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, value_at
+from dsrun.common.units import Rate
+from dsrun.service.endpoint import ROOT
 from dsrun.service.operation import (
     ArtifactSpec,
+    Asked,
     Fill,
     LanguageRule,
+    Limits,
     MadeList,
     Operation,
     Polling,
+    Recovery,
+    Repeat,
+    Success,
     TaskList,
     UploadField,
     Uploads,
 )
+from dsrun.service.price import EXACT, Measure, Price, PriceItem, measure_kind
 from dsrun.service.short_form import Part, ShortForm
+from dsrun.service.tables import is_table, parse_table
 
 _ASYNC = ("X-DashScope-Async", "enable")
 _DAY_S = 86400.0
@@ -27,6 +36,12 @@ _MOST = 1_000_000
 _NEEDED = object()
 _LARGEST = 2**53  # beyond which not every reader of JSON tells integers apart
 _LONGEST_NAME = 64
+_MOST_REPEATS = 10
+# Of every model, by the upload page: an address lives 48 h; 100 policies a second.
+_UPLOAD_HOURS = 40.0
+_POLICIES = 100
+_MOST_ZEROS = 9  # of the number of units that an amount is for
+_QUEUED_TASKS = 500  # of each model an account has no more waiting or running
 
 
 def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") -> Operation:
@@ -41,19 +56,22 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         protocol=about["protocol"],
         method=endpoint["method"],
         path=endpoint["path"],
+        root=endpoint.get("root", ROOT),
         headers=_headers(endpoint["headers"], about["protocol"]),
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
-        artifacts=(_parse_artifacts(about["artifacts"]),),
+        artifacts=tuple(map(_parse_artifacts, about["artifacts"])),
         outputs=about["outputs"],
-        price=_parse_price(about["price"]),
-        rate=_parse_rate(about["limits"]),
-        running_tasks=_whole_in(about["limits"], "running_tasks", default=None),
+        price=parse_price(about["price"]),
+        limits=parse_limits(about["limits"], protocol=about["protocol"]),
         polling=_parse_polling(about.get("polling")),
         languages=tuple(_parse_language(item, schema) for item in about.get("languages", ())),
         uploads=_parse_uploads(about.get("uploads")),
         recovery=_parse_recovery(about.get("recovery"), model=_model_of(schema) or name),
         short=_parse_short(about.get("short")),
+        note=about.get("note", ""),
+        also=tuple(about.get("also", ())),
+        success=_parse_success(about.get("success")),
     )
 
 
@@ -98,11 +116,34 @@ def _parse_rate(about: Mapping[str, Json]) -> Rate:
     )
 
 
+def parse_limits(about: Mapping[str, Json], *, protocol: str) -> Limits:
+    """The limits of one model. Raises KeyError, ValueError."""
+    is_task = protocol == "task"
+    return Limits(
+        rate=_parse_rate(about),
+        running_tasks=_whole_in(about, "running_tasks", default=None),
+        queued_tasks=_whole_in(about, "queued_tasks", default=_QUEUED_TASKS if is_task else None),
+        tokens=_parse_tokens(about),
+        group=about.get("group", ""),
+        group_running=_whole_in(about, "group_running", default=None),
+        scope=about.get("scope", "account"),
+    )
+
+
+def _parse_tokens(about: Mapping[str, Json]) -> Rate | None:
+    if "tokens" not in about:
+        return None
+    return Rate(
+        requests=_whole_in(about, "tokens", most=_LARGEST),
+        per_s=_number_in(about, "tokens_s", most=_DAY_S),
+    )
+
+
 def _parse_fill(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Fill:
     at = pointer(item["at"]) or ()
     return Fill(
         at=at,
-        value=item.get("value"),
+        value=parse_table(item.get("value"), lambda leaf: leaf),
         derive=item.get("derive"),
         span=pointer(item.get("span")),
         length=_whole_in(item, "length", least=0, most=_LONGEST_NAME, default=0),
@@ -128,27 +169,46 @@ def _parse_language(item: Mapping[str, Json], schema: Mapping[str, Json]) -> Lan
 
 
 def _parse_artifacts(about: Mapping[str, Json]) -> ArtifactSpec:
+    error = about.get("error")
     names = (
-        "list",
-        "url",
-        "error_code",
-        "error_message",
-        "base64",
-        "format",
-        "sample_rate",
-        "asked",
-        "asked_rate",
-    )
+        "each", "at", "format", "sample_rate", "asked_format", "asked_rate", "of", "begin", "end",
+        "text",
+    )  # fmt: skip
     return ArtifactSpec(
         media=about["media"],
-        count=pointer(about.get("count")),
+        name=about.get("name", ""),
+        given=about.get("as", "url"),
+        error=(error[0], error[1]) if error else None,
+        asked=_parse_asked(about.get("asked", 1)),
         seed=pointer(about.get("seed")),
         url_hours=_number_in(about, "url_hours", most=_MOST, default=24.0),
         **{name: about.get(name) for name in names},
     )
 
 
-def _parse_amount(value: Json) -> Decimal:
+def _parse_asked(about: Json) -> Asked:
+    if is_table(about):
+        return Asked(number=parse_table(about, lambda leaf: _whole_in({"asked": leaf}, "asked")))
+    if isinstance(about, Mapping):
+        return replace(_parse_asked(about["at"]), at_most=bool(about.get("at_most", False)))
+    if isinstance(about, str):
+        return Asked(at=pointer(about))
+    return Asked(number=_whole_in({"asked": about}, "asked"))
+
+
+def _parse_success(about: Mapping[str, Json] | None) -> Success | None:
+    if about is None:
+        return None
+    return Success(
+        at=about["at"],
+        value=about["is"],
+        code=about.get("code"),
+        message=about.get("message"),
+        billed=about.get("billed", False),
+    )
+
+
+def parse_amount(value: Json) -> Decimal:
     words = f'amount: found {value!r}; allowed: 0 up to {_MOST}, such as "0.16"'
     try:
         amount = Decimal("NaN" if isinstance(value, bool) else str(value))
@@ -159,14 +219,41 @@ def _parse_amount(value: Json) -> Decimal:
     return amount
 
 
-def _parse_price(about: Mapping[str, Json]) -> Price:
+def parse_price(about: Mapping[str, Json], *, is_own: bool = False) -> Price:
+    """Raises KeyError, TypeError or ValueError on a bad one."""
     return Price(
-        amount=_parse_amount(about["amount"]),
         currency=about["currency"],
-        unit=about["unit"],
-        billed=about.get("billed"),
-        count=pointer(about.get("count")),
         as_of=about["as_of"],
+        items=tuple(map(_parse_item, about["items"])),
+        source=about.get("$comment", ""),
+        is_own=is_own,
+    )
+
+
+def _parse_item(about: Mapping[str, Json]) -> PriceItem:
+    return PriceItem(
+        unit=about["unit"],
+        amount=parse_table(about["amount"], parse_amount),
+        per=_whole_in(about, "per", most=10**_MOST_ZEROS, default=1),
+        units=_parse_measure(about["units"]),
+        billed=tuple(about.get("billed", ())),
+        sure=about.get("sure", EXACT),
+        is_free_on_failure=about.get("free_on_failure", True),
+    )
+
+
+def _parse_measure(about: Mapping[str, Json], *, is_factor: bool = False) -> Measure:
+    """`is_factor`: a list that is not there multiplies by one, and counts nothing by itself."""
+    kind = measure_kind(about)
+    places = about[kind] if kind not in ("count", "most") else []
+    most, absent = about.get("most"), about.get("else", int(is_factor) if kind == "items" else None)
+    return Measure(
+        kind=kind,
+        at=tuple(pointer(at) or () for at in ([places] if isinstance(places, str) else places)),
+        absent=None if absent is None else parse_amount(absent),
+        wide=about.get("wide", 1),
+        most=None if most is None else parse_amount(most),
+        times=_parse_measure(about["times"], is_factor=True) if "times" in about else None,
     )
 
 
@@ -184,23 +271,31 @@ def _parse_polling(about: Mapping[str, Json] | None) -> Polling | None:
 def _parse_uploads(about: Mapping[str, Json] | None) -> Uploads | None:
     if about is None:
         return None
-    fields = (
-        UploadField(
-            at=pointer(item["at"]) or (),
-            media=item["media"],
-            formats=tuple(item["formats"]),
-            max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
-            min_side=_whole_in(item, "min_side", least=0, default=0),
-            max_side=_whole_in(item, "max_side", least=0, default=0),
-            max_ratio=_number_in(item, "max_ratio", least=1.0, most=_MOST, default=0.0),
-        )
-        for item in about["fields"]
-    )
     return Uploads(
-        fields=tuple(fields),
-        hours=_number_in(about, "hours", most=_MOST),
-        rate=_parse_rate(about),
-        lost=frozenset(about["lost"]),
+        fields=tuple(map(_parse_upload_field, about["fields"])),
+        hours=_number_in(about, "hours", most=_MOST, default=_UPLOAD_HOURS),
+        rate=Rate(
+            requests=_whole_in(about, "requests", default=_POLICIES),
+            per_s=_number_in(about, "per_s", most=_DAY_S, default=1.0),
+        ),
+        lost=frozenset(about.get("lost", ())),
+    )
+
+
+def _parse_upload_field(item: Mapping[str, Json]) -> UploadField:
+    return UploadField(
+        at=place_in_request(item["at"]),
+        media=item["media"],
+        formats=tuple(item["formats"]),
+        max_bytes=_whole_in(item, "max_bytes", most=_LARGEST),
+        when=tuple((key, tuple(words.split(" | "))) for key, words in item.get("when", {}).items()),
+        is_data=item.get("as") == "data",
+        min_side=_whole_in(item, "min_side", default=None),
+        max_side=_whole_in(item, "max_side", default=None),
+        ratio=_pair_in(item, "ratio"),
+        min_s=_number_in(item, "min_s", most=_DAY_S, default=None),
+        max_s=_number_in(item, "max_s", most=_DAY_S, default=None),
+        fps=_pair_in(item, "fps"),
     )
 
 
@@ -211,7 +306,7 @@ def _parse_short(about: Mapping[str, Json] | None) -> ShortForm | None:
         Part(key=item["key"], becomes=item["as"], is_many=item.get("many", False))
         for item in about["parts"]["from"]
     )
-    content = tuple(int(k) if k.isdigit() else k for k in pointer(about["parts"]["at"]) or ())
+    content = place_in_request(about["parts"]["at"])
     form = ShortForm(base=about["base"], content=content, parts=tuple(parts))
     if not isinstance(value_at({"input": form.base}, content), list):
         raise ValueError("short.parts.at names no list of short.base")  # noqa: TRY004  # bad data
@@ -222,19 +317,22 @@ def _model_of(schema: Mapping[str, Json]) -> str | None:
     return schema_at(schema, ("model",)).get("const")
 
 
-def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> TaskList | MadeList | None:
+def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> Recovery | None:
     if about is None:
         return None
     if about["by"] == "task-list":
-        return TaskList(
-            model_name=about.get("model_name", model),
-            confirm=about.get("confirm", {}),
-            size=about.get("size"),
-        )
-    names = ("body", "items", "total", "match", "holds", "made_at", "outputs", "lost")
+        return TaskList(model_name=model, confirm=about.get("confirm", {}), size=about.get("size"))
+    if about["by"] == "repeat":
+        return Repeat(times=_whole_in(about, "times", most=_MOST_REPEATS))
+    names = ("body", "items", "made_at", "outputs")
     return MadeList(
         page=pointer(about["page"]) or (),
         page_size=pointer(about["page_size"]) or (),
+        total=about.get("total"),
+        match=about.get("match", {}),
+        holds=about.get("holds", {}),
+        filter=about.get("filter", {}),
+        lost=about.get("lost", ""),
         **{name: about[name] for name in names},
     )
 
@@ -253,6 +351,16 @@ def _number_in(
         range_ = "above 0" if least is None else f"from {least:g}"
         raise ValueError(f"{key}: found {value!r}; allowed: a number {range_} up to {most:g}")
     return value
+
+
+def _pair_in(about: Mapping[str, Json], key: str) -> tuple[float, float] | None:
+    """The least and the largest number at a key. Raises ValueError."""
+    if about.get(key) is None:
+        return None
+    low, high = (_number_in({key: number}, key, least=0.0, most=_MOST) for number in about[key])
+    if low > high:
+        raise ValueError(f"{key}: found {about[key]!r}; allowed: the smaller number first")
+    return low, high
 
 
 def _whole_in(

@@ -4,18 +4,20 @@ Each `read_` function takes one HTTP answer. What a later step of a pipeline may
 `output`, and what a task repeats of its own request as `echoes`: the operation file names both.
 """
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
+from dsrun.common.messages import show
 from dsrun.common.models import JobError, Json
-from dsrun.common.pointer import resolve, resolve_each
+from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
 from dsrun.service.answer_json import cut, parse_answer
 from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
-from dsrun.service.operation import Operation, TaskList
+from dsrun.service.operation import Operation, Success, TaskList
+from dsrun.service.results import Missing, Result, holds_result, read_results
 
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
@@ -23,10 +25,7 @@ _NO_LIMIT = 2**62  # bytes
 _MOST_MB = 2**40
 _OK = 200  # a task's error comes with this status
 _FAR_REACHING = (Decision.STOP, Decision.MODEL)
-_NO_RESULT = "NoResult"
 _LONGEST_ID = 256  # characters; those of the service have 36
-_FASTEST_HZ = 1_000_000
-_WHITE = b" \t\r\n\v\f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,35 +41,6 @@ class HttpReply:
     through: str = ""
 
 
-class Address(NamedTuple):
-    """A result that waits at the file host."""
-
-    url: str
-
-
-class Content(NamedTuple):
-    """A result that came in the answer itself. `format` and `sample_rate` where it names them."""
-
-    data: bytes
-    format: str | None = None
-    sample_rate: int | None = None
-
-
-class Missing(NamedTuple):
-    """A result that the service has not made, and why."""
-
-    code: str
-    message: str
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the reason is in the service's own words."""
-        return self.code != _NO_RESULT
-
-
-Result = Address | Content | Missing
-
-
 class Accepted(NamedTuple):
     """A create that became a task."""
 
@@ -84,14 +54,23 @@ class Running(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A task that has succeeded, or a create that was answered with its result."""
+    """A task that has succeeded, or a create that was answered with its result.
+
+    `failure`: the answer itself says that it is none, and `billed` is what it costs all the same.
+    """
 
     results: tuple[Result, ...]
     output: Mapping[str, Json] | None = None  # what later steps may use
-    billed: int | None = None  # units that the service says it bills
+    billed: Sequence[Decimal | None] = ()  # units that the service says it bills, by price item
     echoes: Mapping[str, Sequence[Json]]  # by pointer into the request, what the answer repeats
     request_id: str = ""
     took_s: float | None = None  # from acceptance to end by the service's own clock
+    failure: JobError | None = None
+
+    @property
+    def main(self) -> tuple[Result, ...]:
+        """The results of the main kind."""
+        return tuple(result for result in self.results if result.kind == 0)
 
 
 class Failed(NamedTuple):
@@ -100,6 +79,7 @@ class Failed(NamedTuple):
     error: JobError
     is_cancelled: bool = False
     took_s: float | None = None
+    billed: Sequence[Decimal | None] = ()  # as in Done
 
 
 class Gone(NamedTuple):
@@ -166,15 +146,10 @@ def read_created(operation: Operation, reply: HttpReply) -> Created:
         if task_id is None:
             return Lost("the answer names no task", is_foreign=True)
         return Accepted(task_id, request_id)
-    if not _holds_result(operation, payload):
+    done = replace(_done(operation, payload), request_id=request_id)
+    if done.failure is None and not holds_result(operation, payload):
         return Lost("the answer holds nothing that was made", is_foreign=True)
-    return Done(
-        results=(_content(operation, payload),),
-        output=_output(operation, payload),
-        billed=_billed(operation, payload),
-        echoes={},
-        request_id=request_id,
-    )
+    return done
 
 
 def verdict_of(created: Created) -> Verdict:
@@ -196,7 +171,8 @@ def read_task(operation: Operation, reply: HttpReply) -> Running | Ended | Refus
         case "SUCCEEDED":
             return _done(operation, payload)
         case "FAILED":
-            return Failed(_task_error(payload), took_s=_task_duration_s(payload))
+            billed = _billed(operation, payload)
+            return Failed(_task_error(payload), took_s=_task_duration_s(payload), billed=billed)
         case "CANCELED" | "CANCELLED":
             error = _task_error(payload, code="Cancelled", message="its task was cancelled")
             return Failed(error, is_cancelled=True, took_s=_task_duration_s(payload))
@@ -249,26 +225,9 @@ def error_decision(error: JobError) -> Decision:
 
 
 def gravest(results: Sequence[Result]) -> Missing | None:
-    """Why results are missing: the reason that reaches farthest, else the first."""
-    missing = [result for result in results if isinstance(result, Missing)]
+    """Why results of the main kind are missing: what reaches farthest, else the first reason."""
+    missing = [each for each in results if isinstance(each, Missing) and each.kind == 0]
     return min(missing, key=_reach, default=None)
-
-
-def billed_units(claimed: int | None, *, made: int, asked: int) -> int:
-    """Units that the service says it bills, else what it made; what is beyond reason is not paid.
-
-    Reason ends at what was `asked` for, or `made` unasked.
-    """
-    return made if claimed is None else min(claimed, max(made, asked))
-
-
-def overbilled(claimed: int | None, *, unit: str, made: int, asked: int) -> str:
-    """Words for an answer that bills more than that; an empty text for any other."""
-    if claimed is None or claimed <= max(made, asked):
-        return ""
-    return (
-        f"the answer bills {claimed} x {unit}, and {asked} x {unit} was asked for; {asked} counts"
-    )
 
 
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
@@ -288,74 +247,57 @@ def _task_id(payload: Json) -> str | None:
     return name if isinstance(name, str) and 0 < len(name) <= _LONGEST_ID else None
 
 
-def _holds_result(operation: Operation, payload: Json) -> bool:
-    """Whether an answer has anything of what the operation makes at once."""
-    spec = operation.main
-    places = [*operation.outputs.values(), *([spec.base64] if spec.base64 else [])]
-    return any(resolve(payload, at) not in (None, "") for at in places)
-
-
 def _done(operation: Operation, payload: Json) -> Done:
     recovery = operation.recovery
+    failure = _failure(operation.success, payload)
     return Done(
-        results=tuple(_addresses(operation, payload)),
+        results=read_results(operation, payload) if failure is None else (),
         output=_output(operation, payload),
         billed=_billed(operation, payload),
         echoes=_echoes(recovery, payload) if isinstance(recovery, TaskList) else {},
         took_s=_task_duration_s(payload),
+        failure=failure,
     )
 
 
-def _addresses(operation: Operation, payload: Json) -> list[Result]:
-    """The results that an answer names, in its order; without a list, the one of the answer."""
-    spec = operation.main
-    lists = resolve_each(payload, spec.list) if spec.list else [[payload]]
-    results: list[Result] = []
-    for item in (item for items in lists if isinstance(items, list) for item in items):
-        url = resolve(item, spec.url)
-        if isinstance(url, str) and url:
-            results.append(Address(url))
-            continue
-        if spec.error_code is None:
-            continue  # an item of another kind, such as a text beside the pictures
-        code, message = resolve(item, spec.error_code), resolve(item, spec.error_message)
-        results.append(
-            Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
-        )
-    return results
-
-
-def _content(operation: Operation, payload: Json) -> Content | Missing:
-    spec = operation.main
-    try:
-        data = _decoded(resolve(payload, spec.base64))
-    except ValueError as error:
-        return Missing("NoAudio", f"the answer holds no base64 text: {error}")
-    named, rate = resolve(payload, spec.format), resolve(payload, spec.sample_rate)
-    is_rate = count_in(rate) is not None and 0 < rate <= _FASTEST_HZ
-    return Content(data, named if isinstance(named, str) else None, rate if is_rate else None)
-
-
-def _decoded(text: Json) -> bytes:
-    """Base64, which may be wrapped, and may be a data URL. Raises ValueError.
-
-    White space goes without a split: megabytes of it would make millions of words.
-    """
-    if not isinstance(text, str) or not text.isascii():
-        raise ValueError("there is none")
-    plain = text[text.rfind(",") + 1 :].encode().translate(None, _WHITE)
-    return base64.b64decode(plain, validate=True)
+def _failure(success: Success | None, payload: Json) -> JobError | None:
+    """Why an answer is none, where its operation has a word for that."""
+    if success is None:
+        return None
+    found = resolve(payload, success.at)
+    if found == success.value and isinstance(found, bool) is isinstance(success.value, bool):
+        return None
+    code, message = resolve(payload, success.code), resolve(payload, success.message)
+    words = f"the answer has {show(found)} at {success.at}, where success is {show(success.value)}"
+    return JobError(
+        code=clean(str(code or "NotSuccessful")), message=clean(str(message or words)), kind="job"
+    )
 
 
 def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:
     if not operation.outputs:
         return None
-    return {name: resolve(payload, at) for name, at in operation.outputs.items()}
+    return {
+        name: [each for each in resolve_each(payload, at) if each is not None]
+        if EACH in (pointer(at) or ())
+        else resolve(payload, at)
+        for name, at in operation.outputs.items()
+    }
 
 
-def _billed(operation: Operation, payload: Json) -> int | None:
-    claimed = count_in(resolve(payload, operation.price.billed))
-    return claimed if claimed is None or claimed >= 0 else None
+def _billed(operation: Operation, payload: Json) -> tuple[Decimal | None, ...]:
+    """Of each item of the price, the first positive number among its places; else a zero there.
+
+    Empty where the answer claims nothing.
+    """
+    claimed = tuple(
+        next(filter(None, claims), Decimal(0) if Decimal(0) in claims else None)
+        for claims in (
+            [item.claim(resolve(payload, at)) for at in item.billed]
+            for item in operation.price.items
+        )
+    )
+    return claimed if any(claim is not None for claim in claimed) else ()
 
 
 def _echoes(recovery: TaskList, payload: Json) -> dict[str, Sequence[Json]]:
@@ -395,11 +337,6 @@ def _size_of(megabytes: Json) -> int:
     """Bytes; nothing is refused for a number that cannot be meant."""
     is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
     return int(megabytes * 2**20) if is_number and 0 <= megabytes <= _MOST_MB else _NO_LIMIT
-
-
-def count_in(value: Json) -> int | None:
-    """A whole number of an answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _reach(missing: Missing) -> int:

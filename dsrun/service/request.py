@@ -5,14 +5,16 @@ A derived value depends on the job alone, so that another row never changes it.
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from dsrun.common.digest import canonical_json
-from dsrun.common.models import Json
-from dsrun.common.pointer import EACH, KeyPath, holder_at, put_at, value_at
+from dsrun.common.digest import canonical_json, json_text
+from dsrun.common.models import Json, UploadFile
+from dsrun.common.pointer import EACH, KeyPath, fits, holder_at, iter_paths, put_at, value_at
 from dsrun.service.operation import Fill, Operation, UploadField, Uploads
+from dsrun.service.price import Bill, Seconds
+from dsrun.service.tables import lookup
 
 Request = dict[str, Any]
 
@@ -20,13 +22,16 @@ Request = dict[str, Any]
 def fill_request(request: Request, *, operation: Operation, replica: int) -> None:
     """Add what the operation file fills in to a request, in place. Raises NotCanonical."""
     for fill in operation.fills:
+        value = _filled(fill, request)
+        if fill.derive is None and value is None:
+            continue  # this request is sent without
         parent = holder_at(request, fill.at)
         if not isinstance(parent, dict):
             continue
         key = str(fill.at[-1])
         if fill.derive is None:
-            if key not in parent and fill.value is not None:
-                parent[key] = fill.value
+            if key not in parent and value is not None:
+                parent[key] = value
         elif key not in parent:
             parent[key] = _derive(fill, request, operation, replica)
         elif parent[key] is None:
@@ -71,9 +76,19 @@ def laid_over(base: Json, over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def artifact_count(request: Json, operation: Operation) -> int:
-    """How many artifacts, and billed units, a request asks for."""
-    count = value_at(request, operation.main.count)
+    """How many artifacts a request asks for."""
+    asked = operation.main.asked
+    count = lookup(asked.number, request) if asked.at is None else value_at(request, asked.at)
     return int(count) if isinstance(count, int | float) and count > 0 else 1
+
+
+def tokens_bound(request: Json) -> int:
+    """About the most tokens that the texts of a request are: one a character."""
+    if isinstance(request, str):
+        return 0 if request.startswith("data:") else len(request)
+    if isinstance(request, Mapping):
+        return sum(map(tokens_bound, request.values()))
+    return sum(map(tokens_bound, request)) if isinstance(request, list) else 0
 
 
 def ranges_of(indexes: Iterable[int]) -> list[tuple[int, int]]:
@@ -102,9 +117,39 @@ def part_request(request: Request, operation: Operation, *, first: int, count: i
     return part
 
 
-def price_of(request: Json, operation: Operation) -> Decimal:
-    """What the request costs when all of it succeeds, in the operation's currency."""
-    return operation.price.amount * artifact_count(request, operation)
+def planned_units(
+    request: Json, operation: Operation, *, seconds: Seconds | None = None
+) -> int | None:
+    """What the request costs when all of it succeeds, in grains; None where nobody can tell.
+
+    `seconds` tells how long a file of the request plays.
+    """
+    asked = artifact_count(request, operation)
+    return operation.price.planned(request, asked=asked, seconds=seconds)
+
+
+def bill_of(
+    request: Json,
+    operation: Operation,
+    claimed: Sequence[Decimal | None],
+    *,
+    made: int,
+    reserved: int = 0,
+    is_failed: bool = False,
+) -> Bill:
+    """What the answer to a request bills that `made` so many artifacts."""
+    asked = artifact_count(request, operation)
+    return operation.price.billed(
+        request, claimed, asked=asked, made=made, reserved=reserved, is_failed=is_failed
+    )
+
+
+def _filled(fill: Fill, request: Request) -> Json:
+    """The value of a fill; None where its table has none for the request."""
+    try:
+        return lookup(fill.value, request)
+    except KeyError:
+        return None
 
 
 def _derive(fill: Fill, request: Request, operation: Operation, replica: int) -> Json:
@@ -118,27 +163,56 @@ def _derive(fill: Fill, request: Request, operation: Operation, replica: int) ->
 
 
 UPLOAD = "upload"
-
-
 BY_CONTENT = "sha256:"
 
 
-def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[KeyPath, str]]:
-    """Place and SHA-256 of every file of a canonical request."""
+def iter_uploads(request: Json, uploads: Uploads) -> Iterator[tuple[KeyPath, str, UploadField]]:
+    """Place and SHA-256 of every file of a canonical request, and the field that takes it."""
     for field in uploads.fields:
-        value = value_at(request, field.at)
-        if isinstance(value, dict):
-            yield field.at, str(value[UPLOAD]).removeprefix(BY_CONTENT)
+        for at in iter_paths(request, field.at):
+            value = value_at(request, at)
+            if isinstance(value, dict) and applies(field, request, at):
+                yield at, str(value[UPLOAD]).removeprefix(BY_CONTENT), field
 
 
-def upload_field_at(operation: Operation, at: KeyPath) -> UploadField | None:
+def applies(field: UploadField, request: Json, at: KeyPath) -> bool:
+    """Whether what stands beside a place makes it one of this field's."""
+    beside = value_at(request, at[:-1])
+    return all(_word(value_at(beside, (key,))) in words for key, words in field.when)
+
+
+def data_url_head(file: UploadFile) -> str:
+    """What stands before the base64 text of a data URL."""
+    return f"data:{file.media_type};base64,"
+
+
+_LONGEST_HEAD = 32
+
+
+def data_url_bytes(size: int) -> int:
+    """The most bytes that a file of this size has as a data URL."""
+    return _LONGEST_HEAD + 4 * ((size + 2) // 3)
+
+
+def _word(value: Json) -> str:
+    """A value as a table of an operation file names it."""
+    return value if isinstance(value, str) else "-" if value is None else json_text(value)
+
+
+def upload_places(operation: Operation) -> tuple[KeyPath, ...]:
+    """Where a manifest may name a file, with `*` for each item of a list."""
+    places = [field.at for field in operation.uploads.fields] if operation.uploads else []
+    form = operation.short
+    if form is None:
+        return tuple(places)
+    for part in form.parts:
+        if any(fits((*form.content, 0, part.becomes), at) for at in places):
+            places += [("input", part.key), *([("input", part.key, EACH)] * part.is_many)]
+    return tuple(places)
+
+
+def upload_field_at(operation: Operation, request: Json, at: KeyPath) -> UploadField | None:
     """The field that takes a file at a place of the request; None where none does."""
     fields = operation.uploads.fields if operation.uploads else ()
-    return next((field for field in fields if _covers(field.at, at)), None)
-
-
-def _covers(pattern: KeyPath, at: KeyPath) -> bool:
-    """Whether a path with `*` stands for a path of a request, among others."""
-    return len(pattern) == len(at) and all(
-        wanted in (EACH, str(key)) for wanted, key in zip(pattern, at, strict=True)
-    )
+    fitting = (field for field in fields if fits(at, field.at) and applies(field, request, at))
+    return next(fitting, None)

@@ -6,26 +6,16 @@ any operation file is told by `schemas/operation.json` and by `agreement`.
 
 from collections.abc import Iterator, Mapping
 
-from dsrun.common.media import LARGEST
+from dsrun.common.media import MEDIA
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
 from dsrun.service.self_contained import Fault
 
-# Where the results of each protocol stand in its answer: what is needed, and what may be there.
-_NEEDED = {"task": ("url",), "sync": ("base64",)}
-_OPTIONAL = {
-    "task": ("list", "error_code", "error_message", "count", "url_hours"),
-    "sync": ("format", "sample_rate", "asked", "asked_rate"),
-}
-_READ = {
-    "task": "the results of a task are addresses, an item of a list each or the only one",
-    "sync": "the result of a sync operation is one file, as base64 text in the answer",
-}
 _WITH_EACH = (
-    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts", "list")
+    ("endpoint",), ("recovery", "confirm"), ("recovery", "body"), ("artifacts",), ("outputs",),
+    ("sample",),
 )  # fmt: skip
-_OTHER = {"task": "sync", "sync": "task"}
 
 _ASYNC_HEADER = "x-dashscope-async"
 _ENABLE = "enable"
@@ -35,8 +25,7 @@ def unrunnable(schema: Mapping[str, Json]) -> Iterator[Fault]:
     """What of a file with a sound frame dsrun cannot do; running it would lose what was paid."""
     about = schema["x-dsrun"]
     yield from _model_faults(schema["properties"].get("model"))
-    yield from _media_faults(about["artifacts"])
-    yield from _result_faults(about["artifacts"], about["protocol"])
+    yield from _upload_faults(about.get("uploads"))
     yield from _header_faults(about["endpoint"]["headers"], about["protocol"])
     yield from _each_faults(about, ("x-dsrun",))
 
@@ -48,29 +37,14 @@ def _model_faults(model: Json) -> Iterator[Fault]:
         yield Fault(("properties", "model"), words + "; several stand in an enum")
 
 
-def _media_faults(artifacts: Json) -> Iterator[Fault]:
-    if artifacts["media"] not in LARGEST:
-        words = (
-            f"found {show(artifacts['media'])}; allowed: {', '.join(LARGEST)}; dsrun can check "
-            "and keep no other files yet"
-        )
-        yield Fault(("x-dsrun", "artifacts", "media"), words)
-
-
-def _result_faults(artifacts: Json, protocol: str) -> Iterator[Fault]:
-    for key in _NEEDED[protocol]:
-        if key not in artifacts:
-            words = f"missing; {_READ[protocol]}, and dsrun can fetch no others yet"
-            yield Fault(("x-dsrun", "artifacts", key), words)
-    other = _OTHER[protocol]
-    for key in (*_NEEDED[other], *_OPTIONAL[other]):
-        if key in artifacts:
-            allowed = ", ".join((*_NEEDED[protocol], *_OPTIONAL[protocol]))
+def _upload_faults(uploads: Json) -> Iterator[Fault]:
+    for number, field in enumerate(uploads["fields"] if uploads else ()):
+        if field["media"] not in MEDIA:
             words = (
-                f"found with the protocol {protocol}, where dsrun cannot use it yet: "
-                f"{_READ[protocol]}; allowed: {allowed}"
+                f"found {show(field['media'])}; allowed: {', '.join(MEDIA)}; dsrun can check no "
+                "other files yet"
             )
-            yield Fault(("x-dsrun", "artifacts", key), words)
+            yield Fault(("x-dsrun", "uploads", "fields", number, "media"), words)
 
 
 def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
@@ -86,8 +60,9 @@ def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
 
 
 def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
-    """`*` in pointers; it is understood in what a task repeats of its request alone."""
-    if path[1:] in _WITH_EACH:
+    """`*` in pointers; it is understood in results, and in what a task repeats of its request."""
+    is_measure = path[1:3] == ("price", "items") and "units" in path
+    if path[1:] in _WITH_EACH or path[1:3] == ("uploads", "fields") or is_measure:
         return
     if isinstance(value, Mapping):
         for key, part in value.items():
@@ -97,5 +72,5 @@ def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
         for index, part in enumerate(value):
             yield from _each_faults(part, (*path, index))
     elif isinstance(value, str) and value.startswith("/") and EACH in (pointer(value) or ()):
-        words = f"found {show(value)}; dsrun understands * in artifacts.list and recovery.confirm"
+        words = f"found {show(value)}; dsrun understands * in artifacts, outputs and recovery"
         yield Fault(path, words)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from dsrun.common.messages import show
 from dsrun.common.models import Json
+from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.pointer import KeyPath, resolve
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -53,6 +54,13 @@ def iter_patterns(schema: Json) -> Iterator[tuple[KeyPath, str]]:
             yield (*path, "pattern"), pattern
         if isinstance(named := node.get("patternProperties"), dict):
             yield from (((*path, "patternProperties", pattern), pattern) for pattern in named)
+
+
+def iter_sizes(schema: Json) -> Iterator[tuple[KeyPath, Json]]:
+    """Every `x-size` of a schema, with its place."""
+    for path, node in _schemas(schema, ()):
+        if SIZE in node:
+            yield (*path, SIZE), node[SIZE]
 
 
 def name_faults(schema: Json, others: Schemas) -> Iterator[Fault]:

@@ -41,18 +41,16 @@ class MixedForms(ValueError):
 
 
 class WrittenOut(NamedTuple):
-    """The documented body; `places` says where a manifest has what stands at a path of it."""
+    """The documented body; `places` says where a manifest has what stands at a path of it.
+
+    `lists` are the parts, by their index, in whose place a template may give a whole list.
+    """
 
     body: dict[str, Any]
     places: Mapping[KeyPath, KeyPath]
-    single: tuple[KeyPath, ...] = ()  # of the parts that a key gives alone, the last one first
-
-    def drop_empty(self, request: Any) -> tuple[KeyPath, ...]:
-        """Take out the parts whose value is null, which sends nothing; their paths."""
-        gone = [at for at in self.single if None in value_at(request, at).values()]
-        for *content, index in gone:
-            del value_at(request, tuple(content))[index]
-        return tuple(gone)
+    single: tuple[KeyPath, ...] = ()  # of the parts that a key gives alone
+    lists: frozenset[KeyPath] = frozenset()  # of these, those that may become several
+    content: KeyPath = ()  # the list of the parts
 
     def null_items(self, request: Any) -> list[KeyPath]:
         """Where the manifest has nulls in a list of parts, whose items cannot be left out."""
@@ -63,12 +61,38 @@ class WrittenOut(NamedTuple):
             if at not in self.single and None in value_at(request, at).values()
         ]
 
-    def without(self, gone: Sequence[KeyPath]) -> "WrittenOut":
-        """The same for a request that lacks some parts."""
-        places = dict(self.places)
-        for at in gone:
-            places = dict(_closed_up(places, at))
+    def settled(self, request: Any) -> "WrittenOut":
+        """Spread a list that a template has given over parts of its own, and take out nulls.
+
+        The request is changed in place; returns where the manifest has what stands in it now.
+        """
+        parts = value_at(request, self.content) if self.content else None
+        if not isinstance(parts, list):
+            return self
+        places = {at: written for at, written in self.places.items() if not self._is_part(at)}
+        made: list[Json] = []
+        for index, part in enumerate(parts):
+            at = (*self.content, index)
+            for one in self._spread(at, part):
+                place = (*self.content, len(made))
+                made.append(one)
+                places[place] = self.places[at]
+                for key in part:
+                    places[(*place, key)] = self.places[at]
+        parts[:] = made
         return WrittenOut(self.body, places)
+
+    def _is_part(self, at: KeyPath) -> bool:
+        return len(at) > len(self.content) and at[: len(self.content)] == self.content
+
+    def _spread(self, at: KeyPath, part: Mapping[str, Json]) -> list[Json]:
+        """The parts that one becomes: none for a null, several for a list."""
+        ((key, value),) = part.items()
+        if at in self.single and value is None:
+            return []
+        if at in self.lists and isinstance(value, list):
+            return [None if one is None else {key: one} for one in value]
+        return [part]
 
     def as_written(self, path: KeyPath) -> KeyPath:
         """The path in the manifest of what a path of the request names."""
@@ -91,26 +115,15 @@ def write_out(body: Mapping[str, Any], form: ShortForm | None) -> WrittenOut:
     places: dict[KeyPath, KeyPath] = {(_INPUT, key): (_INPUT, key) for key in rest}
     content = value_at(made, form.content)
     single: list[KeyPath] = []
+    lists: list[KeyPath] = []
     for part, value, at in _items(written, form.parts):
         place = (*form.content, len(content))
-        if len(at) == len((_INPUT, part.key)):
-            single.insert(0, place)
+        if at == (_INPUT, part.key):
+            single.append(place)
+            lists += [place] if part.is_many else []
         places[place] = places[(*place, part.becomes)] = at
         content.append({part.becomes: value})
-    return WrittenOut(made, places, tuple(single))
-
-
-def _closed_up(
-    places: Mapping[KeyPath, KeyPath], gone: KeyPath
-) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """The places where an item of a list is gone: what stood behind it has moved up."""
-    content, index = gone[:-1], int(gone[-1])
-    for path, written in places.items():
-        head, number, rest = path[: len(content)], path[len(content) :][:1], path[len(gone) :]
-        if head != content or not number or int(number[0]) < index:
-            yield path, written
-        elif int(number[0]) > index:
-            yield (*content, int(number[0]) - 1, *rest), written
+    return WrittenOut(made, places, tuple(single), frozenset(lists), form.content)
 
 
 def _items(

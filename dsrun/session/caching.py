@@ -15,10 +15,11 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import SetupError
+from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
-from dsrun.ledger.reader import LedgerReader, Row
+from dsrun.ledger.reader import LedgerReader, Row, artifact_of
 from dsrun.ledger.writer import Ledger
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
@@ -45,9 +46,9 @@ class Ended(NamedTuple):
 
 def finished(ended: Ended, run_dir: str) -> Finished:
     """What the cache takes of a job: each of its files once, under the first of its names."""
-    first: dict[int, Artifact] = {}
+    first: dict[tuple[str, int], Artifact] = {}
     for item in ended.artifacts:
-        first.setdefault(item.index, item)
+        first.setdefault((item.name, item.index), item)
     files = tuple(
         CachedFile(
             index=item.index,
@@ -58,6 +59,10 @@ def finished(ended: Ended, run_dir: str) -> Finished:
             extension=item.path.rpartition(".")[2],
             seed=item.seed,
             sample_rate=item.sample_rate,
+            duration_s=item.duration_s,
+            width=item.width,
+            height=item.height,
+            name=item.name,
         )
         for item in first.values()
     )
@@ -91,19 +96,7 @@ def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[li
 
 
 def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
-    made = [
-        Artifact(
-            path=row["path"],
-            sha256=row["sha256"],
-            source_sha256=row["source_sha256"],
-            size=row["size"],
-            media_type=row["media_type"],
-            index=row["idx"],
-            seed=row["seed"],
-            sample_rate=row["sample_rate"],
-        )
-        for row in artifacts
-    ]
+    made = list(map(artifact_of, artifacts))
     output = None if job["output"] is None else orjson.loads(job["output"])
     return Ended(job["job_id"], output, made)
 
@@ -219,15 +212,18 @@ class Reuse:
                 results = count_of(number, "damaged result")
                 say(f"warning: {results} of the cache passed over; their jobs are sent again")
 
-    def restore(self, job: OpenJob, index: int, path: str, sha256: str) -> bool:
-        """Bring back a file that the run directory has lost. Returns whether the cache had it."""
+    def restore(self, job: OpenJob, place: tuple[str, int], path: str, sha256: str) -> bool:
+        """Bring back a file that the run directory has lost. Returns whether the cache had it.
+
+        `place` is the name of its kind, and its index.
+        """
         if self._cache is None or self._fault is not None:
             return False
         with self._forgiving():
             for result in self._cache.take([job.job_id], at=self._now()).values():
                 for file in result.files:
-                    if file.index == index:
-                        tag = tagging(job, index, seed=file.seed)
+                    if (file.name, file.index) == place:
+                        tag = tagging(job, file.index, seed=file.seed)
                         is_here = self._cache.bring(
                             job.job_id, file, [f"{self._run_dir}/{path}"],
                             temporary=self._temporary,
@@ -300,11 +296,12 @@ class Reuse:
         self, cache: ResultCache, job: OpenJob, result: CachedResult
     ) -> tuple[Artifact, ...] | None:
         """The job's files in the run directory; None where the cache has not all of them."""
-        if len(result.files) < len(job.stems[0]):
+        if sum(not file.name for file in result.files) < len(job.stems[0]):
             return None
         artifacts: list[Artifact] = []
         for file in result.files:
-            paths = [f"{ARTIFACTS}/{name}.{file.extension}" for name in file_names(job, file.index)]
+            names = file_names(job, file.index, file.name)
+            paths = [f"{ARTIFACTS}/{name}.{file.extension}" for name in names]
             made = cache.bring(
                 job.job_id, file, [f"{self._run_dir}/{path}" for path in paths],
                 temporary=self._temporary, remake=partial(retag, tag=self._tag(job, file)),
@@ -320,7 +317,8 @@ class Reuse:
             cache.discard(result)
 
     def _tag(self, job: OpenJob, file: CachedFile) -> Change | None:
-        if not self._metadata or not file.media_type.startswith("image/"):
+        media = MEDIA.get(media_of(file.media_type))
+        if not self._metadata or file.name or media is None or not media.is_tagged:
             return None
         return tagging(job, file.index, seed=file.seed)
 
@@ -347,6 +345,10 @@ def _artifact(file: CachedFile, path: str) -> Artifact:
         index=file.index,
         seed=file.seed,
         sample_rate=file.sample_rate,
+        duration_s=file.duration_s,
+        width=file.width,
+        height=file.height,
+        name=file.name,
     )
 
 

@@ -20,6 +20,7 @@ from dsrun.engine.listing import Lister, Unlisted
 from dsrun.engine.matching import NotFound, find_made
 from dsrun.service.lists import MadeRow, TaskRow
 from dsrun.service.operation import MadeList, Operation, TaskList
+from dsrun.service.request import bill_of
 from dsrun.session.on_disk import pictures_of
 from dsrun.session.open_run import OpenRun
 
@@ -44,7 +45,9 @@ class Comparison:
             media = self._run.plan.catalog[job.operation].main.media
             made = pictures_of(job, self._run.layout.run_dir, media=media)
             if made:
-                units = len({item.index for item in made})
+                operation = self._run.plan.catalog[job.operation]
+                number_made = len({item.index for item in made})
+                units = bill_of(orjson.loads(job.body), operation, (), made=number_made).units
                 result = JobResult(status=JobStatus.SUCCEEDED, artifacts=made, units=units)
                 await ledger.record_result(job, result, at=self._run.now())
                 number += 1
@@ -110,7 +113,7 @@ class Comparison:
 
     async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
         """What was made is recognized by the texts of its request, which only one job has."""
-        limiter = RateLimiter(operation.rate, clock=self._run.clock)
+        limiter = RateLimiter(operation.limits.rate, clock=self._run.clock)
         since = self._run.ledger.mark.lost_since
         now = self._run.now()
         for job in self._run.ledger.view.open_jobs(operation=operation.name):
@@ -129,12 +132,13 @@ class Comparison:
                 await self._record_made(job, made, at=now)
 
     async def _record_made(self, job: OpenJob, made: MadeRow, *, at: str) -> None:
+        operation = self._run.plan.catalog[job.operation]
         words = f"it was made, but the ledger had lost its answer and with it {made.lost}"
         result = JobResult(
             status=JobStatus.PARTIAL,
             output=made.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
-            units=1,
+            units=bill_of(orjson.loads(job.body), operation, (), made=1).units,
         )
         await self._run.ledger.record_result(job, result, at=at)
         say(f"{job.stems[0][0]}: {made.name} was found in the service's list")

@@ -74,8 +74,8 @@ class Sender:
 
         run = self.run
         progress = Progress(
-            steps, clock=run.clock, quiet=run.options.quiet, bar=run.options.progress,
-            costs=not run.options.emulate,
+            steps, prices=run.plan.catalog.prices, clock=run.clock, quiet=run.options.quiet,
+            bar=run.options.progress, costs=not run.options.emulate,
         )  # fmt: skip
         self._keep_room()
         takes_signals, fresh = run.host.takes_signals, run.execution.submit_window == 1
@@ -125,7 +125,7 @@ class Sender:
             await run_jobs(
                 sources.all,
                 run_job=run_job, on_end=on_end, concurrency=self.run.execution.concurrency,
-                control=self.control,
+                ahead=self.run.execution.submit_window + 1, control=self.control,
             )  # fmt: skip
 
     def _stop_at_once(self) -> None:

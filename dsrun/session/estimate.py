@@ -10,8 +10,10 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import Rate, duration_words
 from dsrun.ledger.durations import TaskTime
 from dsrun.manifest.execution import Execution
+from dsrun.manifest.shared_limits import shared_limits
 from dsrun.planning.plan import Plan
-from dsrun.service.operation import Operation
+from dsrun.service.catalog_words import each
+from dsrun.service.operation import Limits, Operation
 from dsrun.session.outlook import Outlook
 
 _UNDER_WAY = (JobStatus.SUBMITTING, JobStatus.SUBMITTED)
@@ -46,23 +48,32 @@ class _Load(NamedTuple):
 def shortest_time(plan: Plan, outlook: Outlook) -> Bound:
     """The least time that the rate limits allow; operations run side by side."""
     execution = plan.manifest.execution
-    bounds = []
-    tasks = 0
-    for operation, count, _ in _loads(outlook):
-        rate = execution.rate or operation.rate
-        limit = f"{operation.name}: {count_of(rate.requests, 'request')} {_each(rate.per_s)}"
-        bounds.append(Bound(_least_s(count, rate), limit))
-        tasks += count if operation.protocol == "task" else 0
+    loads = _loads(outlook)
+    bounds = [_bound(one.name, count, _limits(plan, one).rate) for one, count, _ in loads]
+    for shared in shared_limits(plan.catalog, execution):
+        count = sum(to_send for one, to_send, _ in loads if one.limits.group == shared.name)
+        bounds.append(_bound(f"all of {shared.name}", count, shared.rate))
+    tasks = sum(load.to_send for load in loads if load.operation.protocol == "task")
     rate = execution.poll_rate
-    asked = f"{count_of(rate.requests, 'question')} about tasks {_each(rate.per_s)}"
+    asked = f"{count_of(rate.requests, 'question')} about tasks {each(rate)}"
     bounds.append(Bound(_least_s(tasks, rate), asked))
     return max(bounds, key=lambda bound: bound.seconds)
 
 
-def slow_services(outlook: Outlook) -> Iterator[str]:
+def _bound(name: str, count: int, rate: Rate) -> Bound:
+    words = f"{name}: {count_of(rate.requests, 'request')} {each(rate)}"
+    return Bound(_least_s(count, rate), words)
+
+
+def _limits(plan: Plan, operation: Operation) -> Limits:
+    """The limits that hold for the user's account."""
+    return plan.manifest.execution.limits_of(operation.name, operation.limits)
+
+
+def slow_services(plan: Plan, outlook: Outlook) -> Iterator[str]:
     """Advice on operations whose tasks queue at the service."""
     for operation, count, _ in _loads(outlook):
-        running = operation.running_tasks
+        running = _limits(plan, operation).running_tasks
         if running is not None and count > running:
             yield (
                 f"{operation.name} runs {count_of(running, 'task')} at a time, so these "
@@ -70,10 +81,10 @@ def slow_services(outlook: Outlook) -> Iterator[str]:
             )
 
 
-def busy_operations(outlook: Outlook) -> dict[str, int | None]:
+def busy_operations(plan: Plan, outlook: Outlook) -> dict[str, int | None]:
     """The operations that have anything to do, and how many of their tasks the service runs."""
     loads = (load for load in _loads(outlook) if load.tasks)
-    return {load.operation.name: load.operation.running_tasks for load in loads}
+    return {load.operation.name: _limits(plan, load.operation).running_tasks for load in loads}
 
 
 def likely_time(
@@ -99,7 +110,7 @@ def likely_time(
     for load in loads:
         one = times[load.operation.name]
         together = _at_a_time(load.operation, execution)
-        rate = execution.rate or load.operation.rate
+        rate = execution.limits_of(load.operation.name, load.operation.limits).rate
         queued_s = ceil(load.tasks / together) * one.seconds
         sent_s = _least_s(load.to_send, rate) + one.seconds
         estimates.append(Estimate(round(max(queued_s, sent_s), 3), _words(load, together, one)))
@@ -125,7 +136,10 @@ def _noun(operation: Operation) -> str:
 def _at_a_time(operation: Operation, execution: Execution) -> int:
     """How many requests of an operation are worked on at once, by its limits and ours."""
     if operation.protocol == "task":
-        return int(min(operation.running_tasks or inf, execution.concurrency))
+        limits = execution.limits_of(operation.name, operation.limits)
+        return int(
+            min(limits.running_tasks or inf, limits.queued_tasks or inf, execution.concurrency)
+        )
     return min(execution.submit_window, execution.concurrency)
 
 
@@ -143,8 +157,3 @@ def _loads(outlook: Outlook) -> list[_Load]:
 
 def _least_s(count: int, rate: Rate) -> float:
     return round(max(0, count - rate.requests) * rate.per_s / rate.requests, 3)
-
-
-def _each(seconds: float) -> str:
-    named = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour"}
-    return named.get(seconds, f"in {seconds:g} s")

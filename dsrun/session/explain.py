@@ -1,6 +1,7 @@
 """The facts of one job: the inputs of its id, where each comes from, and where the job stands."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from dsrun.common.digest import canonical_json
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import dotted, value_at
+from dsrun.common.units import Money
 from dsrun.ledger.lookup import JobRecord
 from dsrun.manifest.model import Text, iter_texts
 from dsrun.planning.compiled_step import CompiledStep
@@ -71,7 +73,8 @@ def _step(plan: Plan, name: str) -> CompiledStep:
 def _templates(plan: Plan, facts: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     """Every text of the step, its place, and what it renders to."""
     step = _step(plan, facts["step"]).step
-    for text in iter_texts(step.body):
+    model = [] if step.calls.model is None else [step.calls.model]
+    for text in (*model, *iter_texts(step.body)):
         yield _place(plan, text) | {"value": value_at(facts["request"], text.at[2:])}
     if step.filename is not None:
         yield _place(plan, step.filename) | {"value": facts["filenames"]}
@@ -119,4 +122,14 @@ def _ledger_facts(record: JobRecord, run_dir: Path) -> dict[str, Json]:
         "artifacts": record.artifacts,
         "twins": [f"{step}/{index}" for step, index in record.twins],
         "attempts": record.attempts,
+        "repeated": _repeated(row),
     }
+
+
+def _repeated(row: Mapping[str, Json]) -> dict[str, Json] | None:
+    """How many creates were sent again after a lost answer, and what they cost if all were paid."""
+    count = row.get("repeats") or 0
+    if not count:
+        return None
+    most = Decimal(row["unit_price"]) * row["wanted"] * count
+    return {"creates": count, "at_most": Money(amount=most, currency=row["currency"]).as_json()}

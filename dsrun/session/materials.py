@@ -16,7 +16,7 @@ from dsrun.common.clock import Clock
 from dsrun.common.digest import canonical_json
 from dsrun.common.late import Late, late_of, resolved
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
-from dsrun.common.pointer import KeyPath, dotted, put_at, resolve, value_at
+from dsrun.common.pointer import dotted, put_at, resolve, value_at
 from dsrun.ledger.lookup import KeptFile, kept_file, output_of
 from dsrun.ledger.reader import LedgerReader
 from dsrun.service.operation import Operation
@@ -70,7 +70,9 @@ class Materials:
         for at in job.late:
             late = late_of(value_at(request, at))
             put_at(told, at, resolved(late, self._known))
-            put_at(request, at, resolved(late, partial(self._sendable, at, operation)))
+            takes_file = upload_field_at(operation, request, at) is not None
+            sendable = partial(self._sendable, dotted(at), takes_file)
+            put_at(request, at, resolved(late, sendable))
         return replace(job, body=canonical_json(request), sent=canonical_json(told))
 
     def _known(self, late: Late) -> Json:
@@ -82,15 +84,15 @@ class Materials:
             raise _NotThere(f"job {late.job_id[:12]} gave no {late.at.rpartition('/')[2]}")
         return value
 
-    def _sendable(self, at: KeyPath, operation: Operation, late: Late) -> Json:
-        """A value as it is sent from a place of the request."""
+    def _sendable(self, at: str, takes_file: bool, late: Late) -> Json:  # bound
+        """A value as it is sent from a place of the request, which may take a file."""
         if late.at is not None:
             return self._known(late)
         file = self._file(late)
         if file.address is not None and self._is_fresh(file):
             return file.address
-        if upload_field_at(operation, at) is None:
-            words = f"{dotted(at)} takes an address, and that of {file.path} is too old"
+        if not takes_file:
+            words = f"{at} takes an address, and that of {file.path} is too old"
             raise _NotThere(f"{words}; make that file again, with `take`")
         self._upload(file)
         return self._known(late)

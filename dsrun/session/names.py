@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from dsrun.common.console import count_of, say
+from dsrun.common.media import MEDIA
 from dsrun.common.models import JobResult, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger.reader import LedgerReader
@@ -11,9 +12,6 @@ from dsrun.storage.layout import ARTIFACTS, RunLayout
 from dsrun.storage.name_trial import NameTrial
 
 _TOLD = 5
-# As files have it mostly. One with a longer ending gets another name where that is refused.
-_ENDINGS = {"image": "png", "audio": "wav"}
-_ANY_ENDING = "bin"
 _ADVICE = (
     "give `filename` other characters, such as `{{ title | slug }}`, or fewer; what is made by "
     "then comes from the cache"
@@ -41,7 +39,7 @@ def bar_refused(view: LedgerReader, layout: RunLayout, catalog: Catalog) -> str:
 def other_names(job: OpenJob, result: JobResult) -> Iterator[str]:
     """What the user is told of files that are kept under other names than they should have."""
     for item in result.artifacts:
-        stems = [f"{ARTIFACTS}/{name}" for name in file_names(job, item.index)]
+        stems = [f"{ARTIFACTS}/{name}" for name in file_names(job, item.index, item.name)]
         if item.path.rpartition(".")[0] not in stems:
             yield f"warning: {stems[0]}: the disk refuses this name; it is kept as {item.path}"
 
@@ -51,7 +49,8 @@ def _refusals(
 ) -> Iterator[tuple[str, str, str]]:
     """Job id, path and reason of each name that is refused."""
     trial = NameTrial(layout.run_dir)
-    endings = {name: _ENDINGS.get(catalog[name].main.media, _ANY_ENDING) for name in catalog.names}
+    # As files have it mostly. One with a longer ending gets another name where that is refused.
+    endings = {name: next(iter(MEDIA[catalog[name].main.media].formats)) for name in catalog.names}
     for page in view.pending_names():
         for job_id, operation, names in page:
             for name in names:

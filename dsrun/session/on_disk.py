@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dsrun.common.media import MEDIA
 from dsrun.common.models import Artifact, OpenJob
 from dsrun.engine.fetch import artifacts_of, file_names
 from dsrun.storage.artifacts import find_saved
@@ -12,6 +13,8 @@ from dsrun.storage.metadata.tag import named_in
 def pictures_of(job: OpenJob, run_dir: Path, *, media: str) -> tuple[Artifact, ...]:
     """The job's artifacts, if every file is there and names the job in its metadata; else none."""
     made: list[Artifact] = []
+    if not MEDIA[media].is_tagged:
+        return ()
     for index in range(len(job.stems[0])):
         saved = find_saved(run_dir, file_names(job, index), media=media, undo=untagged)
         named = saved and named_in((run_dir / saved.paths[0]).read_bytes())

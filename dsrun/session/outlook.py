@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dsrun.common.console import count_of
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.planning.plan import Plan
 from dsrun.service.operation import Operation
+from dsrun.service.price import EXACT, UNKNOWN, weakest
 
 
 @dataclass(slots=True)
@@ -25,10 +27,11 @@ class CallOutlook:
     done: int = 0
     cached: int = 0
     to_send: int = 0
-    units: int = 0
+    units: int = 0  # in grains of the price
+    unknown: int = 0  # jobs to send whose cost nobody can tell
     other: Counter[JobStatus] = field(default_factory=Counter)  # neither done nor to send
 
-    def add(self, status: JobStatus, *, units: int, is_cached: bool = False) -> None:
+    def add(self, status: JobStatus, *, units: int | None, is_cached: bool = False) -> None:
         """Count a job. `is_cached`: pending, but another run has left its result."""
         self.jobs += 1
         if status is JobStatus.SUCCEEDED:
@@ -39,11 +42,18 @@ class CallOutlook:
             self.cached += 1
         else:
             self.to_send += 1
-            self.units += units
+            self.units += units or 0
+            self.unknown += units is None
 
     @property
     def cost(self) -> Money:
+        """Of those whose cost is known."""
         return self.operation.price.of(self.units)
+
+    @property
+    def sure(self) -> str:
+        """How sure the cost is."""
+        return UNKNOWN if self.unknown else self.operation.price.sure if self.to_send else EXACT
 
 
 class Outlook:
@@ -86,6 +96,27 @@ class Outlook:
     def costs(self) -> list[Money]:
         """By currency, in the order of the steps; empty where nothing is sent."""
         return costs_of(call for _, call in self.calls())
+
+    @property
+    def unknown_words(self) -> str:
+        """Of how many jobs nobody can tell the cost; an empty text for none."""
+        parts = [
+            f"{count_of(call.unknown, 'job')} of {name} ({call.operation.name}: "
+            f"{call.operation.price})"
+            for name, call in self.calls()
+            if call.unknown
+        ]
+        return f"nobody can tell what it costs to send {', '.join(parts)}" if parts else ""
+
+    @property
+    def sure(self) -> str:
+        """How sure the whole cost is: as sure as that of the least sure step."""
+        return sure_of(call for _, call in self.calls())
+
+
+def sure_of(calls: Iterable[CallOutlook]) -> str:
+    """How sure the cost of all of these is."""
+    return weakest([call.sure for call in calls])
 
 
 def sum_of(calls: Iterable[CallOutlook], name: str) -> int:

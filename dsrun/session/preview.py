@@ -1,6 +1,6 @@
 """What a run would do: one pass over a plan, and how people and programs are shown it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,18 +8,24 @@ from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+import orjson
+
 from dsrun.common.console import say
 from dsrun.common.errors import Problem, SetupError
 from dsrun.common.models import Job, JobStatus, Json
-from dsrun.common.units import Money, Rate, first_as_json
+from dsrun.common.units import Money, first_as_json
 from dsrun.ledger import lookup, totals
 from dsrun.ledger.durations import task_times
 from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
+from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs, Difference
+from dsrun.planning.own_limits import operation_notes
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import Chooser
+from dsrun.service.operation import Operation
+from dsrun.service.request import part_request, planned_units, ranges_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import (
@@ -30,7 +36,7 @@ from dsrun.session.estimate import (
     slow_services,
 )
 from dsrun.session.options import RunOptions
-from dsrun.session.outlook import CallOutlook, Outlook, costs_of, sum_of
+from dsrun.session.outlook import CallOutlook, Outlook, costs_of, sum_of, sure_of
 from dsrun.session.permit import notice_json
 from dsrun.storage.cache import ResultCache, read_cache
 from dsrun.storage.cache_index import CacheFault
@@ -69,19 +75,20 @@ class _Counted(Protocol):
     @property
     def operation(self) -> str: ...
     @property
-    def units(self) -> int: ...
+    def units(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     """Where one job stands: in the ledger, in the cache, and on disk (`missing`: a file is gone).
 
-    `part`: how many of its artifacts would be asked for again; 0 for all or none.
+    `part`: what asking again for some of its artifacts would cost, in grains of its price; None
+    where all or none would be asked for.
     """
 
     standing: Standing | None
     missing: str | None
-    part: int
+    part: int | None
     is_cached: bool
 
 
@@ -163,7 +170,7 @@ class Survey:
     @cached_property
     def estimate(self) -> Estimate:
         """How long the run would take, from what earlier runs took."""
-        operations = busy_operations(self.outlook)
+        operations = busy_operations(self.plan, self.outlook)
         options = self.options
         times = task_times(options.out, operations, emulated=options.emulate) if operations else {}
         return likely_time(self.plan, self.outlook, times, concurrency=options.concurrency)
@@ -228,7 +235,9 @@ class Survey:
             status = self._status(state)
             self.files_missing += state.missing is not None
             self.outlook.of(job.step, job.operation).add(
-                status, units=state.part or job.units, is_cached=state.is_cached
+                status,
+                units=job.units if state.part is None else state.part,
+                is_cached=state.is_cached,
             )
             if status is JobStatus.PENDING and not state.is_cached:
                 to_send.append(job.job_id)
@@ -250,19 +259,28 @@ class Survey:
             job_id: _State(
                 standing=known.get(job_id),
                 missing=missing.get(job_id),
-                part=self._parts.get(job_id, 0),
+                part=self._parts.get(job_id),
                 is_cached=job_id in cached,
             )
             for job_id in job_ids
         }
 
     def _partial_jobs(self) -> dict[str, int]:
-        """How many artifacts each partial job lacks, where its operation can make them alone."""
-        return {
-            job_id: len(indexes)
-            for job_id, operation, indexes in (self.ledger.partial_jobs() if self.ledger else ())
-            if self.plan.catalog[operation].main.count
-        }
+        """What asking for all that each partial job lacks would cost, in grains of its price.
+
+        Only where its operation can make it alone.
+        """
+        parts = {}
+        for job_id, name, indexes in self.ledger.partial_jobs() if self.ledger else ():
+            operation = self.plan.catalog[name]
+            if self.ledger is not None and operation.main.count:
+                request = orjson.loads(self.ledger.job(job_id).body)
+                asked = (
+                    part_request(request, operation, first=first, count=count)
+                    for first, count in ranges_of(indexes)
+                )
+                parts[job_id] = sum(planned_units(each, operation) or 0 for each in asked)
+        return parts
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:
         """The jobs whose results are in the cache."""
@@ -282,7 +300,7 @@ class Survey:
         status = (state.standing or _NEW).status
         if state.missing is not None:
             return JobStatus.SUBMITTED  # its task is asked again, which costs nothing
-        if status is JobStatus.PARTIAL and not state.part:
+        if status is JobStatus.PARTIAL and state.part is None:
             return status
         return JobStatus.PENDING if status in self.options.sent_again else status
 
@@ -341,11 +359,27 @@ def all_warnings(survey: Survey) -> list[Problem]:
     return [*survey.plan.warnings, *_cost_warnings(survey)]
 
 
+def max_cost_of(plan: Plan, options: RunOptions) -> Money | None:
+    return options.max_cost or plan.manifest.execution.max_cost
+
+
+def unbounded(plan: Plan, options: RunOptions, unknown: str) -> str:
+    """Words for a run that max_cost refuses, since nobody can tell what it costs."""
+    return (
+        f"max_cost is {max_cost_of(plan, options)}, but {unknown}; take max_cost away, or bound "
+        "what a request may cost: `most` in execution.prices"
+    )
+
+
 def _cost_warnings(survey: Survey) -> Iterator[Problem]:
-    """Whether the run would reach `max_cost`."""
+    """Whether the run would reach `max_cost`, or be refused for it."""
     plan, options = survey.plan, survey.options
-    limit = options.max_cost or plan.manifest.execution.max_cost
-    if limit is None or options.emulate:
+    limit = max_cost_of(plan, options)
+    if limit is None:
+        return
+    if unknown := survey.outlook.unknown_words:
+        yield _of_max_cost(survey, f"{unbounded(plan, options, unknown)}; a run is refused")
+    if options.emulate:
         return
     cost = sum((c.amount for c in survey.outlook.costs if c.currency == limit.currency), Decimal(0))
     before = Decimal(0)
@@ -357,10 +391,13 @@ def _cost_warnings(survey: Survey) -> Iterator[Problem]:
             f"max_cost is {limit}, but what is left to send costs {_money(cost, limit)}{spent}; "
             "the run would stop before the request that passes it"
         )
-        if options.max_cost is None:
-            yield plan.manifest.document.problem(("execution", "max_cost"), words)
-        else:
-            yield Problem(file="--max-cost", line=0, column=0, where="", message=words)
+        yield _of_max_cost(survey, words)
+
+
+def _of_max_cost(survey: Survey, words: str) -> Problem:
+    if survey.options.max_cost is None:
+        return survey.plan.manifest.document.problem(("execution", "max_cost"), words)
+    return Problem(file="--max-cost", line=0, column=0, where="", message=words)
 
 
 def _money(amount: Decimal, like: Money) -> Money:
@@ -383,6 +420,8 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "in_hand": survey.in_hand,
         "files_missing": survey.files_missing,
         "cost": first_as_json(outlook.costs, currency=_currency(survey)),
+        "costs": [cost.as_json() for cost in outlook.costs],
+        "cost_is": outlook.sure,
         "shortest_time_s": bound.seconds,
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,
@@ -393,7 +432,8 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
         if survey.earlier
         else [],
-        "advice": list(slow_services(outlook)),
+        "notes": operation_notes(plan.manifest, plan.catalog),
+        "advice": list(slow_services(plan, outlook)),
         "warnings": [str(warning) for warning in warnings],
         "notify": None if options.emulate else notice_json(plan.manifest.notify),
     }
@@ -404,7 +444,7 @@ def _currency(survey: Survey) -> str:
     return prices[0].currency if prices else "CNY"
 
 
-_COLUMNS = ("jobs", "done", "cached", "to_send", "units")
+_COLUMNS = ("jobs", "done", "cached", "to_send")
 
 
 def _step_json(calls: Mapping[str, CallOutlook], survey: Survey) -> dict[str, Json]:
@@ -413,9 +453,20 @@ def _step_json(calls: Mapping[str, CallOutlook], survey: Survey) -> dict[str, Js
     return {
         "operation": names[0] if len(names) == 1 else names,
         **{name: sum_of(calls.values(), name) for name in _COLUMNS},
+        "units": _counted(calls.values()),
         "cost": first_as_json(costs_of(calls.values()), currency=_currency(survey)),
+        "cost_is": sure_of(calls.values()),
         "price": prices[0] if len(prices) == 1 else None,
     }
+
+
+def _counted(calls: Collection[CallOutlook]) -> Json:
+    """How many images, seconds or characters are paid for; null where they cost this or that."""
+    counted = [call.operation.price.counted(call.units) for call in calls]
+    if None in counted or len({call.operation.price.unit for call in calls}) > 1:
+        return None
+    total = sum(number for number in counted if number is not None)
+    return int(total) if total == int(total) else float(total)
 
 
 def _by_model(survey: Survey) -> dict[str, Json]:
@@ -423,21 +474,25 @@ def _by_model(survey: Survey) -> dict[str, Json]:
     calls: dict[str, list[CallOutlook]] = {}
     for _, call in survey.outlook.calls():
         calls.setdefault(call.operation.name, []).append(call)
-    rate = survey.plan.manifest.execution.rate
     return {
         name: {
             **{column: sum_of(each, column) for column in _COLUMNS},
+            "units": _counted(each),
             "cost": first_as_json(costs_of(each), currency=each[0].operation.price.currency),
+            "cost_is": sure_of(each),
             "price": each[0].operation.price.as_json(),
-            "rate": _rate_json(rate or each[0].operation.rate),
-            "running_tasks": each[0].operation.running_tasks,
+            **_limits_json(survey.plan.manifest.execution, each[0].operation),
         }
         for name, each in calls.items()
     }
 
 
-def _rate_json(rate: Rate) -> dict[str, Json]:
-    return {"requests": rate.requests, "per_s": rate.per_s}
+def _limits_json(execution: Execution, operation: Operation) -> dict[str, Json]:
+    limits = execution.limits_of(operation.name, operation.limits)
+    return {
+        "rate": {"requests": limits.rate.requests, "per_s": limits.rate.per_s},
+        "running_tasks": limits.running_tasks,
+    }
 
 
 def _difference_json(survey: Survey) -> Json:

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,6 +16,7 @@ from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money, sum_money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.totals import StepTotal
+from dsrun.service.price import Price
 
 _HEARTBEAT_S = 30.0
 _SHOWN_EVERY_S = 0.1
@@ -38,7 +39,7 @@ class _Line:
     name: str
     total: int
     spent: list[Money]
-    operations: set[str] = field(default_factory=set)
+    waiting: Counter[str] = field(default_factory=Counter)  # jobs not started, by operation
     bar: Any = None
     started: int = 0
     ended: Counter[str] = field(default_factory=Counter)
@@ -59,18 +60,19 @@ class Progress:
         self,
         totals: list[StepTotal],
         *,
+        prices: Mapping[str, Price],
         clock: Clock,
         quiet: bool,
         bar: bool,
         costs: bool = True,
         stream: TextIO | None = None,
     ) -> None:
-        """`costs`: whether money is spent, and to be shown."""
+        """`prices` are by operation. `costs`: whether money is spent, and to be shown."""
         self._stream = stream or sys.stderr
         self._clock = clock
         self._quiet = quiet
         self._costs = costs
-        self._prices = {(item.step, item.operation): item for item in totals}
+        self._prices = prices
         self._lines = _lines(totals)  # of each step; steps may share one
         self._bars = list({id(line): line for line in self._lines.values()}.values())
         self._pace_of: PaceOf | None = None
@@ -111,15 +113,17 @@ class Progress:
                 self._timer.cancel()
 
     def job_started(self, job: OpenJob) -> None:
-        self._lines[_step(job)].started += 1
+        line = self._lines[_step(job)]
+        line.started += 1
+        line.waiting[job.operation] -= 1
         self._show_now_and_then()
 
     def job_ended(self, job: OpenJob, result: JobResult | None) -> None:
         """`result` is None where the job is left for a later run."""
-        line, priced = self._lines[_step(job)], self._prices[_step(job), job.operation]
+        line = self._lines[_step(job)]
         line.ended[result.status if result else "left"] += 1
         if result is not None:
-            cost = Money(amount=priced.unit_price * result.units, currency=priced.spent.currency)
+            cost = self._prices[job.operation].of(result.units)
             line.spent = sum_money([*line.spent, cost])
         self._show_now_and_then()
         if not self._has_bars and not self._quiet:
@@ -195,19 +199,20 @@ class Progress:
     def _words(self, line: _Line) -> list[str]:
         """Most important first: a narrow terminal cuts off the last."""
         parts = [f"{line.ended[key]} {key}" for key in _UNHAPPY if line.ended[key]]
-        paces = [self._pace_of(name) for name in line.operations] if self._pace_of else []
+        paces = {name: self._pace_of(name) for name in line.waiting} if self._pace_of else {}
         if line.in_flight:
             parts.insert(0, self._time_to_go(line, paces))
             parts.append(f"{line.in_flight} in flight")
-        if any(pace.is_throttled for pace in paces):
+        if any(pace.is_throttled for pace in paces.values()):
             parts.append("throttled")
         if self._costs:
             parts += map(str, line.spent)
         return parts
 
-    def _time_to_go(self, line: _Line, paces: list[Pace]) -> str:
+    def _time_to_go(self, line: _Line, paces: Mapping[str, Pace]) -> str:
         """Estimated from the pace so far, but no less than the rate limits need."""
-        least = max((pace.interval_s for pace in paces), default=0.0) * (line.total - line.started)
+        waits = (pace.interval_s * line.waiting[name] for name, pace in paces.items())
+        least = max(waits, default=0.0)
         elapsed = self._clock.monotonic() - self._began_at
         by_now = elapsed / line.done * (line.total - line.done) if line.done else 0.0
         seconds = round(max(least, by_now))
@@ -256,8 +261,8 @@ def _lines(totals: list[StepTotal]) -> dict[str, _Line]:
     for item in totals:
         line = shared or lines.get(item.step) or _Line(item.step, 0, [])
         line.total += item.jobs
-        line.operations.add(item.operation)
-        line.spent = sum_money([*line.spent, item.spent])
+        line.waiting.update(item.operations)
+        line.spent = sum_money([*line.spent, *item.spent])
         lines[item.step] = line
     return lines
 

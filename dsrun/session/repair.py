@@ -30,6 +30,7 @@ from dsrun.ledger.tail import read_entries, read_head
 from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind
 from dsrun.planning.plan import Plan
+from dsrun.service.request import bill_of
 from dsrun.session.on_disk import pictures_of
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
@@ -116,7 +117,7 @@ class _Repair:
         """What other places say of a job whose row is lost; a newer fact replaces an older one."""
         operation = plan.catalog[job.operation]
         line = self._lines.get(job.job_id)
-        known = _of_line(line, price=operation.price.amount)
+        known = _of_line(line, price=operation.price.grain)
         if line is not None and self._ended_whole:
             return known
         known = replace(known, **restoring.kept(job.job_id))
@@ -124,16 +125,18 @@ class _Repair:
         known = replace(known, **self._late.get(job.job_id, {}))
         artifacts = self._files_of(job, known, restoring, media=operation.main.media)
         wanted = len(job.stems[0])
-        made = {item.index for item in artifacts}
+        made = {item.index for item in artifacts if not item.name}
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
+            made_units = bill_of(orjson.loads(job.body), operation, (), made=wanted).units
             return replace(
                 known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
                 ended_at=known.ended_at or stamp(SystemClock().now()),
-                units=max(known.units, wanted), error=(None, None, None),
+                units=max(known.units, made_units), error=(None, None, None),
             )  # fmt: skip
         if known.status in _ENDED:
             return replace(known, artifacts=tuple(artifacts))
-        if known.task_id is not None and known.submitted_at is not None:
+        has_answer = known.task_id is not None or known.answer is not None
+        if has_answer and known.submitted_at is not None:
             return replace(known, status=JobStatus.SUBMITTED, artifacts=())
         if known.status is JobStatus.SUBMITTING and known.submitted_at is not None:
             return replace(known, artifacts=())
@@ -177,8 +180,7 @@ async def _with_plan(new: Path, plan: Plan, saved: set[str]) -> list[OpenJob]:
     """Give every job of the plan a row; returns the jobs whose row was not saved."""
     ledger = Ledger(new)
     try:
-        prices = {name: plan.catalog[name].price for name in plan.catalog.names}
-        await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+        await ledger.load_plan(plan.jobs(), prices=plan.catalog.prices, version=__version__)
         pages = ledger.view.ids(*JobStatus)
         return [ledger.view.job(each) for page in pages for each in page if each not in saved]
     finally:
@@ -233,9 +235,13 @@ def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:
     """The columns that a row of the tail sets; `kind` is the name of a Kind."""
     if kind == Kind.INTENT.name:
         began = {"status": JobStatus.SUBMITTING, "submitted_at": row[1]}
-        return began | {"task_id": None, "request_id": None}
+        return began | {"task_id": None, "answer": None, "request_id": None}
     if kind == Kind.TASK.name:
         return {"status": JobStatus.SUBMITTED, "task_id": row[1], "request_id": row[2]}
+    if kind == Kind.ANSWER.name:
+        output = None if row[2] is None else orjson.loads(row[2])
+        answered = {"status": JobStatus.SUBMITTED, "answer": row[1], "output": output}
+        return answered | {"request_id": row[3]}
     if kind == Kind.REFUSAL.name:
         return {"status": JobStatus.PENDING}
     if kind == Kind.RESULT.name:
@@ -247,7 +253,7 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
     if line is None:
         return Known(status=JobStatus.UNKNOWN)
     error = line["error"] or {}
-    units = int(Money.from_json(line["cost"]).amount / price) if price else 0
+    units = round(Money.from_json(line["cost"]).amount / price) if price else 0
     return Known(
         status=JobStatus(line["status"]), task_id=line["task_id"], request_id=line["request_id"],
         submitted_at=line["submitted_at"], ended_at=line["ended_at"], output=line["output"],
@@ -258,6 +264,9 @@ def _of_line(line: Mapping[str, Json] | None, *, price: Decimal) -> Known:
                 path=item["path"], sha256=item["sha256"], source_sha256=item["source_sha256"],
                 size=item["size"], media_type=item["media_type"], index=item["index"],
                 seed=item["seed"], sample_rate=item.get("sample_rate"),
+                duration_s=item.get("duration_s"), width=item.get("width"),
+                height=item.get("height"),
+                name=item.get("name", ""),
             )
             for item in line["artifacts"]
         ],

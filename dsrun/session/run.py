@@ -6,17 +6,14 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
-import orjson
-
 from dsrun import __version__
 from dsrun.common.clock import SystemClock
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, GroundLost, SetupError, UsageError
-from dsrun.common.models import JobError, JobResult, JobStatus, OpenJob
+from dsrun.common.models import JobStatus
 from dsrun.common.settings import Settings, read_settings
 from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
-from dsrun.engine.fetch import artifacts_of, file_names
 from dsrun.ledger import totals
 from dsrun.ledger.check import LostFacts
 from dsrun.ledger.reader import LedgerReader
@@ -28,7 +25,7 @@ from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
-from dsrun.service.operation_file import asked_value
+from dsrun.service.endpoint import address_of
 from dsrun.service.request import ranges_of
 from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
@@ -42,11 +39,10 @@ from dsrun.session.open_run import OpenRun, open_run
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.permit import Permit
-from dsrun.session.preview import Survey
+from dsrun.session.preview import Survey, max_cost_of, unbounded
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
-from dsrun.storage.metadata.pictures import untagged
 from dsrun.storage.run_lock import run_lock
 
 _NOT_AGREED = "not confirmed; nothing was sent"
@@ -62,14 +58,14 @@ def run_pipeline(options: RunOptions, host: Host) -> Ending:
 
 def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     _check_currency(plan, options.max_cost)
-    chosen, cost = _check(plan, options)
+    chosen, cost, unknown = _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
-    settings = None if options.emulate else _read_settings()
+    settings = None if options.emulate else _read_settings(plan)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
-    if cost and not _is_agreed(cost, plan.manifest.execution, host):
+    if cost and not _is_agreed(cost, plan.manifest.execution, host, unknown=unknown):
         say(_NOT_AGREED)
         if chosen is not None:
             chosen.close()
@@ -98,38 +94,55 @@ def _check_currency(plan: Plan, max_cost: Money | None) -> None:
         raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
 
 
-def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money]]:
+def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money], str]:
     """Validate every job. Returns the jobs to run, or None for all, and what they cost.
 
-    The cost is left out where nobody has to agree to it.
+    The cost is left out where nobody has to agree to it, and no max_cost needs it; the last is what
+    nobody can tell of it, in words. Raises UsageError where max_cost cannot hold for that.
     """
-    if _wants_consent(plan.manifest.execution, options):
+    if _wants_consent(plan.manifest.execution, options) or _may_be_unbounded(plan, options):
         # A ledger that has lost something is put right by the run, which then looks at the cost.
         with suppress(LostFacts), Survey(plan, options, compares=False) as survey:
             survey.take()
-            return survey.take_chosen(), survey.outlook.costs
+            unknown = survey.outlook.unknown_words
+            if unknown and max_cost_of(plan, options) is not None:
+                raise UsageError(unbounded(plan, options, unknown))
+            cost = survey.outlook.costs if _wants_consent(plan.manifest.execution, options) else []
+            return survey.take_chosen(), cost, unknown
     if options.selection.is_all:
         plan.check()
-        return None, []
+        return None, [], ""
     chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
     plan.check(chooser.visit)
-    return chooser.end(), []
+    return chooser.end(), [], ""
+
+
+def _may_be_unbounded(plan: Plan, options: RunOptions) -> bool:
+    """Whether there is a max_cost, and a price that may not be known before the answer."""
+    used = (operation.price for step in plan.steps for operation in step.operations)
+    return max_cost_of(plan, options) is not None and any(price.steady is None for price in used)
 
 
 def _wants_consent(execution: Execution, options: RunOptions) -> bool:
     return execution.confirm_above is not None and not (options.yes or options.emulate)
 
 
-def _is_agreed(cost: list[Money], execution: Execution, host: Host) -> bool:
+def _is_agreed(cost: list[Money], execution: Execution, host: Host, *, unknown: str = "") -> bool:
     """Ask where the run costs more than `confirm_above`; without a terminal --yes decides.
 
     That is before anything is made: a run that is refused leaves nothing behind.
     """
     above = execution.confirm_above
-    if above is None or _is_within(cost, [above]):
+    if above is None or (_is_within(cost, [above]) and not unknown):
         return True
-    words = f"this run costs {', '.join(map(str, cost))}, more than confirm_above ({above})"
+    words = f"this run costs {_sum(cost)}, more than confirm_above ({above})"
+    if unknown:
+        words = f"{unknown}, and confirm_above is {above}; the rest costs {_sum(cost)}"
     return host.confirm(words)
+
+
+def _sum(cost: list[Money]) -> str:
+    return ", ".join(map(str, cost))
 
 
 def _is_within(cost: list[Money], limits: list[Money]) -> bool:
@@ -140,8 +153,11 @@ def _is_within(cost: list[Money], limits: list[Money]) -> bool:
     )
 
 
-def _read_settings() -> Settings:
+def _read_settings(plan: Plan) -> Settings:
+    """Raises SetupError, also where the base URL does not tell where an operation is called."""
     settings = read_settings()
+    for operation in called(plan.manifest, plan.catalog):
+        address_of(operation, settings.base_url)
     for warning in settings.warnings:
         say(f"warning: {warning}")
     return settings
@@ -226,11 +242,10 @@ async def _prepare(run: OpenRun) -> str:
     Returns why jobs have to wait, if any. Raises SetupError.
     """
     plan, ledger, view = run.plan, run.ledger, run.ledger.view
-    prices = {name: plan.catalog[name].price for name in plan.catalog.names}
-    await ledger.load_plan(plan.jobs(), prices=prices, version=__version__)
+    await ledger.load_plan(plan.jobs(), prices=plan.catalog.prices, version=__version__)
+    await ledger.reprice(plan.jobs())
     if run.chosen is not None:
         view.choose(run.chosen.ids())
-    await _settle_answered(run)
     await _find_lost_files(run)
     run.reuse.catch_up(view)
     if run.options.emulate:
@@ -248,35 +263,15 @@ async def _prepare(run: OpenRun) -> str:
     return refused
 
 
-async def _settle_answered(run: OpenRun) -> None:
-    """A run was killed while it wrote the file of an answer: the file is whole, or it is lost."""
-    for job, output, units in run.ledger.view.answered_jobs():
-        result = replace(_settled(run, job), output=output, units=units)
-        await run.ledger.record_result(job, result, at=run.now())
-
-
-def _settled(run: OpenRun, job: OpenJob) -> JobResult:
-    operation = run.plan.catalog[job.operation]
-    saved = run.store.find(file_names(job, 0), media=operation.main.media, undo=untagged)
-    if saved is None:
-        words = "dsrun was stopped between reading the answer and writing its file"
-        error = JobError(code="NotWritten", message=words, kind="partial")
-        return JobResult(status=JobStatus.PARTIAL, error=error)
-    asked = operation.main.asked_rate
-    rate = asked_value(orjson.loads(job.body), operation, asked) if asked else None
-    artifacts = tuple(artifacts_of(saved, 0, sample_rate=rate))
-    return JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts)
-
-
 async def _find_lost_files(run: OpenRun) -> None:
     """Files of finished jobs that are gone come back from the cache or from the service."""
     view = run.ledger.view
-    for job_id, index, path, sha256 in view.artifacts():
+    for job_id, place, path, sha256 in view.artifacts():
         if (run.layout.run_dir / path).exists():
             continue
-        if run.reuse.restore(view.job(job_id), index, path, sha256):
+        if run.reuse.restore(view.job(job_id), place, path, sha256):
             say(f"{path} is missing; brought back from the cache")
-        elif view.can_be_fetched(job_id, since=run.live_since):
+        elif view.can_be_fetched(job_id, since=run.live_since, now=run.now()):
             say(f"{path} is missing; asking the service for it again")
             await run.ledger.reopen_lost(job_id)
         else:
@@ -296,9 +291,10 @@ async def _reopen_partial(run: OpenRun, *, asking_since: str | None) -> None:
     """Ask again for what is missing, where an operation can make it alone."""
     ledger = run.ledger
     for job_id, operation, missing in ledger.view.partial_jobs():
-        if not (run.plan.catalog[operation].main.count and missing):
+        main = run.plan.catalog[operation].main
+        if not (main.count and main.seed and missing):
             continue
-        if asking_since and ledger.view.can_be_fetched(job_id, since=asking_since):
+        if asking_since and ledger.view.can_be_asked(job_id, since=asking_since):
             await ledger.reopen_task(job_id)
         else:
             first, count = ranges_of(missing)[0]

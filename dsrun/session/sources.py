@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from typing import Self
 
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.engine.control import Left, RunControl
@@ -88,22 +88,25 @@ class LedgerSource:
         """Ask again, and end: no job can become ready any more."""
         self._called.set()
 
-    async def ready(self) -> None:
-        """Until it is worth asking for a job, or the run stops."""
-        with suppress(Left):
-            async with self._control.interruptible():
-                await self._called.wait()
+    def __aiter__(self) -> Self:
+        return self
 
-    async def __anext__(self) -> OpenJob | None:
-        job = self._woken() if self._may_wake else None
-        job = job or next(self._early, None)
-        if job is not None:
-            return job
-        self.is_empty = True
-        if self._may_wake is None or not self._may_wake():
-            raise StopAsyncIteration
-        self._called.clear()
-        return None
+    async def __anext__(self) -> OpenJob:
+        """The next job, as soon as there is one; the end where none can become ready any more."""
+        while True:
+            job = self._woken() if self._may_wake else None
+            job = job or next(self._early, None)
+            if job is not None:
+                return job
+            self.is_empty = True
+            if self._may_wake is None or not self._may_wake():
+                raise StopAsyncIteration
+            self._called.clear()
+            try:
+                async with self._control.interruptible():
+                    await self._called.wait()
+            except Left:
+                raise StopAsyncIteration from None
 
     def _woken(self) -> OpenJob | None:
         """A job that has waited, the deepest first."""

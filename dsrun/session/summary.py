@@ -54,12 +54,13 @@ def say_summary(
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]
-    details = errors + unknown_lines(view)
+    details = errors + unknown_lines(view) + repeated_lines(view)
+    models = model_lines(view, emulated=options.emulate)
     advice = _advice(counts, control, again=again)
-    lines = [head, *details, *why, *advice]
+    lines = [head, *models, *details, *why, *advice]
     if len(lines) > _LINES_UNWATCHED and not is_terminal(sys.stderr):
         # The commonest error and the first advice before all others.
-        ranked = [head, *why, *details[:1], *advice[:1], *details[1:], *advice[1:]]
+        ranked = [head, *why, *details[:1], *advice[:1], *details[1:], *advice[1:], *models]
         kept = set(ranked[: _LINES_UNWATCHED - 1])
         more = len(lines) - len(kept)
         lines = [line for line in lines if line in kept]
@@ -82,12 +83,35 @@ def _head(
     return f"{count_of(sum(counts.values()), 'job')}: {parts}; {cost}"
 
 
+def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
+    """What became of the jobs of each model, where a step compares several."""
+    lines = []
+    for name, counts in totals.model_counts(view, compared=True).items():
+        parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if status in counts)
+        spent = ", ".join(map(str, totals.spent(view, operation=name))) or "nothing"
+        lines.append(f"  {name}: {parts}{'' if emulated else f'; cost so far: {spent}'}")
+    return lines
+
+
 def unknown_lines(view: LedgerReader) -> list[str]:
     """The first jobs that may be paid, by name, and why."""
     return [
         f"  unknown: {name}, sent {at}: {reason}"
         for name, at, reason in totals.unknown(view, _UNKNOWN_TOLD)
     ]
+
+
+def repeated_lines(view: LedgerReader) -> list[str]:
+    """How often an answer was asked for again that was lost, and what that may have cost."""
+    number, most = totals.repeated(view)
+    if not number:
+        return []
+    lost = "1 create was" if number == 1 else f"{number} creates were"
+    words = (
+        f"  repeated: {lost} sent again after a lost answer, as the operation allows; the lost "
+        f"may have cost {', '.join(map(str, most))} at most"
+    )
+    return [words]
 
 
 def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str) -> list[str]:

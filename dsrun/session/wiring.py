@@ -3,31 +3,31 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.models import Json, UploadFile
 from dsrun.common.units import Rate
 from dsrun.common.user_files import CheckedReader
-from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import RunControl
 from dsrun.engine.fetch import Fetcher
 from dsrun.engine.job_runner import Runner
-from dsrun.engine.limits import Lane, RateLimiter
+from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister
 from dsrun.engine.poll import Poller
 from dsrun.engine.reconcile import Reconciler
 from dsrun.engine.submit import Submitter
 from dsrun.engine.upload import Uploader
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
-from dsrun.service.operation import Operation
+from dsrun.service.operation import TaskList
 from dsrun.service.transport import Transport
+from dsrun.session.lanes import build_lanes
 from dsrun.session.materials import Materials
 from dsrun.session.open_run import OpenRun
-from dsrun.storage.metadata.pictures import tagging
+from dsrun.storage.metadata.pictures import tagging, untagged
 
 
 def build_runner(
@@ -51,7 +51,7 @@ def build_runner(
         poller=wiring.poller(),
         fetcher=wiring.fetcher(),
         recorder=run.ledger,
-        lanes={name: _lane(catalog[name], execution, clock, claims) for name in operations},
+        lanes=build_lanes(catalog, operations, execution, clock, claims),
         control=control,
         clock=clock,
     )
@@ -101,12 +101,14 @@ class _Wiring:
         reconciler = Reconciler(
             api=self._api, claims=run.claims, control=self._control, clock=run.clock,
             lister=self.lister(), limiter=self._questions, grace_s=run.execution.grace_s,
+            sharing=_sharing(catalog),
         )  # fmt: skip
         return Submitter(
             api=self._api, recorder=run.ledger, reconciler=reconciler, uploads=uploader,
             control=self._control, clock=run.clock, rng=self._rng,
             max_attempts=run.execution.max_attempts, is_valid=_validity(catalog),
             ledger=run.ledger.view, run_id=run.ledger.run_id,
+            repeat_below=run.execution.repeat_below,
             resubmit_unknown=run.options.resubmit_unknown,
         )  # fmt: skip
 
@@ -120,10 +122,21 @@ class _Wiring:
     def fetcher(self) -> Fetcher:
         run = self._run
         return Fetcher(
-            api=self._api, sink=run.store, recorder=run.ledger, control=self._control,
-            clock=run.clock, rng=self._rng, max_attempts=run.execution.max_attempts,
+            api=self._api, sink=run.store, find=partial(run.store.find, undo=untagged),
+            recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
+            max_attempts=run.execution.max_attempts,
             tagging=tagging if run.plan.manifest.metadata else None,
         )  # fmt: skip
+
+
+def _sharing(catalog: Catalog) -> dict[str, list[str]]:
+    """The operations of one model, whose tasks stand in one list, by each of them."""
+    models = {
+        name: recovery.model_name
+        for name in catalog.names
+        if isinstance(recovery := catalog[name].recovery, TaskList)
+    }
+    return {name: [other for other in models if models[other] == models[name]] for name in models}
 
 
 def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:
@@ -145,30 +158,3 @@ def _poll_limiter(rate: Rate, clock: SystemClock, claims: LedgerClaims) -> RateL
     since = stamp(clock.now() - timedelta(seconds=rate.per_s))
     used = rate.requests if claims.was_active(since=since) else 0
     return RateLimiter(rate, clock=clock, used=used)
-
-
-def _create_limiter(
-    operation: Operation, rate: Rate, clock: SystemClock, claims: LedgerClaims
-) -> RateLimiter:
-    """Count recent creates of other runs: a killed one may have sent until this moment."""
-    since = stamp(clock.now() - timedelta(seconds=rate.per_s + operation.timeout_s))
-    used = claims.recent_creates(operation.name, since=since)
-    return RateLimiter(rate, clock=clock, used=used)
-
-
-def _lane(
-    operation: Operation, execution: Execution, clock: SystemClock, claims: LedgerClaims
-) -> Lane:
-    polling = operation.polling
-    advised_first, advised_max = (polling.first_s, polling.max_s) if polling else (1.0, 10.0)
-    first, longest = execution.poll_first_s, execution.poll_max_s
-    max_s = advised_max if longest is None else longest
-    return Lane(
-        operation,
-        limiter=_create_limiter(operation, execution.rate or operation.rate, clock, claims),
-        submit_window=execution.submit_window,
-        estimate=PollEstimate(
-            first_s=advised_first if first is None else first, max_s=max_s, learns=first is None
-        ),
-        max_poll_s=max_s,
-    )

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BufferedReader
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -19,16 +20,17 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.errors import GroundLost, SetupError
 from dsrun.common.media import (
     HEAD_BYTES,
+    MEDIA,
     ArtifactInvalid,
-    Kind,
+    Identified,
     end_mark,
     extensions_of,
     identify,
-    kind_of,
 )
 from dsrun.common.models import Saved
 from dsrun.common.systems import PLAIN, sync
 from dsrun.common.user_files import is_file
+from dsrun.common.whole_files import examine, is_decided_by_head
 from dsrun.storage.files import disk_faults, own_folder
 from dsrun.storage.ground import Ground
 from dsrun.storage.layout import ARTIFACTS, RunLayout
@@ -133,6 +135,7 @@ class _Keep(NamedTuple):
     stems: Sequence[str]
     media: str
     declared: str | None
+    in_answer: bool
     change: Change | None
 
 
@@ -169,6 +172,12 @@ class ArtifactStore:
             raise GroundLost(words)
         return Incoming(self._temp / str(next(self._numbers)))
 
+    def read(self, path: str) -> bytes:
+        """The bytes of a file that `keep` has made. Raises SetupError."""
+        file = Path(self._root, path)
+        with disk_faults(file):
+            return file.read_bytes()
+
     def find(self, stems: Sequence[str], *, media: str, undo: Change) -> Saved | None:
         """A file that `keep` had already renamed when its run was cut off.
 
@@ -183,14 +192,15 @@ class ArtifactStore:
         stems: Sequence[str],
         media: str,
         declared: str | None = None,
+        in_answer: bool = False,
         change: Change | None = None,
     ) -> Saved:
         """Make the bytes a file under each of `stems` (below artifacts/, without extension).
 
-        `change` may put a tag into them. Raises ArtifactInvalid, or SetupError where they
-        cannot be written.
+        `media`, `declared` and `in_answer` are those of `kind_of`. `change` may put a tag into
+        them. Raises ArtifactInvalid, or SetupError where they cannot be written.
         """
-        return await self._worker.put(_Keep(incoming, stems, media, declared, change))
+        return await self._worker.put(_Keep(incoming, stems, media, declared, in_answer, change))
 
     def _keep_group(self, group: Sequence[_Keep]) -> list[Saved | BaseException]:
         """Write all, then sync and rename each: the later syncs find most of their work done."""
@@ -216,22 +226,33 @@ class ArtifactStore:
             return [error] * len(group)
         return results
 
-    def _write(self, item: _Keep) -> tuple[int, Kind] | BaseException:
-        """The descriptor of the open file and its kind, or what is wrong with it."""
+    def _write(self, item: _Keep) -> tuple[int, Identified] | BaseException:
+        """The descriptor of the open file and what it is, or what is wrong with it."""
+        incoming = item.incoming
         try:
-            kind = identify(item.incoming.head, media=item.media, declared=item.declared)
-            with disk_faults(item.incoming.path):
-                return item.incoming.finish(item.change), kind
+            found = identify(
+                incoming.head, media=item.media, declared=item.declared, in_answer=item.in_answer
+            )
+            with disk_faults(incoming.path):
+                descriptor = incoming.finish(item.change)
+                if is_decided_by_head(found):
+                    return descriptor, found
+                try:
+                    with incoming.path.open("rb") as file:
+                        return descriptor, found._replace(facts=examine(file, found))
+                except BaseException:
+                    os.close(descriptor)
+                    raise
         except (ArtifactInvalid, SetupError) as error:
             item.incoming.discard()
             return error
 
-    def _place(self, item: _Keep, descriptor: int, kind: Kind, folders: set[str]) -> Saved:
+    def _place(self, item: _Keep, descriptor: int, found: Identified, folders: set[str]) -> Saved:
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        source = str(item.incoming.path)
+        source, kind = str(item.incoming.path), found.kind
         targets = []
         for stem in item.stems[1:]:
             copy = f"{source}-copy"
@@ -240,7 +261,8 @@ class ArtifactStore:
             targets.append(self._move(copy, stem, kind.extension, folders))
         targets.insert(0, self._move(source, item.stems[0], kind.extension, folders))
         sha256, size = item.incoming.written
-        return Saved(tuple(targets), sha256, size, kind.media_type, item.incoming.source_sha256)
+        source_sha256 = item.incoming.source_sha256
+        return Saved(tuple(targets), sha256, size, kind.media_type, source_sha256, found.facts)
 
     def _move(self, source: str, stem: str, extension: str, folders: set[str]) -> str:
         """Give a file its name, or another one where the disk refuses that: it may be paid."""
@@ -280,13 +302,30 @@ def find_saved(run_dir: Path, stems: Sequence[str], *, media: str, undo: Change)
         if not is_file(path):
             continue
         with disk_faults(path), path.open("rb") as file:
-            data = file.read()
-        kind = kind_of(data[:HEAD_BYTES], media=media, declared=extension)
-        digest = hashlib.sha256(data).hexdigest()
-        splice = undo(ends_of(data))
-        source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
-        return Saved(paths, digest, len(data), kind.media_type, source)
+            head = file.read(HEAD_BYTES)
+            try:
+                found = identify(head, media=media, declared=extension, in_answer=True)
+                facts = examine(file, found)
+            except ArtifactInvalid:
+                continue  # somebody else's, under the same name
+            return _saved(file, paths, found._replace(facts=facts), media=media, undo=undo)
     return None
+
+
+def _saved(
+    file: BufferedReader, paths: tuple[str, ...], found: Identified, *, media: str, undo: Change
+) -> Saved:
+    """What `keep` has said of an open file."""
+    file.seek(0)
+    media_type = found.kind.media_type
+    if not MEDIA[media].is_tagged:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Saved(paths, digest, file.tell(), media_type, digest, found.facts)
+    data = file.read()
+    digest = hashlib.sha256(data).hexdigest()
+    splice = undo(ends_of(data))
+    source = hashlib.sha256(splice.apply(data)).hexdigest() if splice else digest
+    return Saved(paths, digest, len(data), media_type, source, found.facts)
 
 
 def _found(run_dir: Path, stem: str, extension: str) -> str:

@@ -2,7 +2,7 @@
 
     .cache/
       index.sqlite3            which job has which files
-      objects/a/JOB_ID-INDEX   the files, read-only
+      objects/a/JOB_ID-INDEX   the files, read-only; -NAME follows for a further kind
       lock                     held while the index is opened
       emulated/                the same, of emulated runs
 
@@ -37,7 +37,7 @@ _INDEX = "index.sqlite3"
 _OBJECTS = "objects"
 _DIGITS = 1  # of a job id, in the name of a folder: more would slow down a run of 1,000 jobs
 _ID_DIGITS = 64
-_OBJECT = re.compile(rf"[0-9a-f]{{{_ID_DIGITS}}}-[0-9]+").fullmatch
+_OBJECT = re.compile(rf"[0-9a-f]{{{_ID_DIGITS}}}-[0-9]+(?:-[a-z][a-z0-9]*)?").fullmatch
 _WRITE_BITS = 0o222
 _FORGOTTEN_AT_ONCE = 1000  # so that a run waits only for a moment
 
@@ -168,7 +168,7 @@ class ResultCache:
         file; it says what the file is then, or None to leave the target as it is. The targets are
         durable after `sync()`. Raises SetupError where they cannot be written.
         """
-        source = self._object(job_id, file.index)
+        source = self._object(job_id, file)
         if _size_of(source) != file.size or not os.access(source, os.R_OK):
             return None
         brought: CachedFile | None = file
@@ -230,7 +230,7 @@ class ResultCache:
                 self.index.forget([result.job_id])
                 for file in result.files:
                     with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
-                        os.unlink(self._object(result.job_id, file.index))
+                        os.unlink(self._object(result.job_id, file))
 
     def collect(self, *, since: str, dry_run: bool) -> Collected:
         """Remove results last used before `since`, and files that no result needs."""
@@ -281,7 +281,7 @@ class ResultCache:
         for file, path in zip(item.result.files, item.paths, strict=True):
             if _size_of(path) != file.size:
                 return False
-            target = self._object(item.result.job_id, file.index)
+            target = self._object(item.result.job_id, file)
             if not self._place(path, target):
                 return False
             status = os.stat(path)
@@ -308,11 +308,12 @@ class ResultCache:
 
     def _has_files(self, result: CachedResult) -> bool:
         return all(
-            _size_of(self._object(result.job_id, file.index)) == file.size for file in result.files
+            _size_of(self._object(result.job_id, file)) == file.size for file in result.files
         )
 
-    def _object(self, job_id: str, index: int) -> str:
-        return f"{self._objects}/{job_id[:_DIGITS]}/{job_id}-{index}"
+    def _object(self, job_id: str, file: CachedFile) -> str:
+        ending = f"-{file.name}" if file.name else ""
+        return f"{self._objects}/{job_id[:_DIGITS]}/{job_id}-{file.index}{ending}"
 
 
 def _size_of(path: str) -> int | None:

@@ -18,7 +18,7 @@ from dsrun.common.media import is_kind
 from dsrun.common.models import Json
 from dsrun.common.sqlite import UntouchedFile
 
-_VERSION = 2  # 1 has no `source_sha256`: no file of it bears a tag
+_VERSION = 3  # 1 has no `source_sha256`: no file of it bears a tag; 2 has no facts of files
 _BUSY_S = 30.0
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -34,6 +34,7 @@ COMMIT;
 """
 _OLD_ENTRIES = f"PRAGMA user_version = {_VERSION};"  # they are read as they are
 _SHA256 = re.compile("[0-9a-f]{64}").fullmatch
+_NAME = re.compile("[a-z][a-z0-9]{0,30}").fullmatch
 _LARGEST = 2**53  # what all that reads JSON can tell apart
 _IDS = "job_id IN (SELECT value FROM json_each(?))"
 
@@ -44,7 +45,9 @@ class CacheFault(SetupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedFile:
-    """One file of a result; `index` is its number among those of its job, `size` in bytes.
+    """One file of a result; `index` is its number among those of its kind, `size` in bytes.
+
+    `name` is that of its kind, empty for the main one.
 
     `source_sha256` is that of the bytes from the service, before metadata was put in.
     """
@@ -57,6 +60,10 @@ class CachedFile:
     extension: str
     seed: int | None
     sample_rate: int | None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +249,7 @@ def _result(job_id: str, output: Json, files: Json) -> CachedResult | None:
         )
     except (ValueError, TypeError, KeyError):
         return None
-    indexes = {file.index for file in made.files}
+    indexes = {(file.name, file.index) for file in made.files}
     is_whole = bool(indexes) and len(indexes) == len(made.files) and all(map(_is_sane, made.files))
     return made if is_whole and isinstance(made.output, dict | None) else None
 
@@ -252,13 +259,21 @@ def _file(values: dict[str, Json]) -> CachedFile:
 
 
 def _is_sane(file: CachedFile) -> bool:
-    texts: tuple[Json, ...] = (file.sha256, file.source_sha256, file.media_type, file.extension)
-    numbers: tuple[Json, ...] = (file.index, file.size, file.seed or 0, file.sample_rate or 0)
+    texts: tuple[Json, ...] = (
+        file.sha256, file.source_sha256, file.media_type, file.extension, file.name
+    )  # fmt: skip
+    numbers: tuple[Json, ...] = (
+        file.index, file.size, file.seed or 0, file.sample_rate or 0, file.width or 0,
+        file.height or 0,
+    )  # fmt: skip
+    seconds: Json = file.duration_s
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         and all(0 <= number <= _LARGEST for number in numbers)
+        and (seconds is None or (type(seconds) in (int, float) and 0 <= seconds <= _LARGEST))
         and all(_SHA256(text) for text in texts[:2])
+        and (not file.name or _NAME(file.name) is not None)
         and is_kind(file.media_type, file.extension)
     )
 

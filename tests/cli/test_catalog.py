@@ -10,7 +10,8 @@ class TestCatalog:
     def test_operations_show_limits_and_prices(self, work):
         outcome = work.dsrun("operations")
         assert (outcome.code, outcome.err) == (0, "")
-        for words in ("wanx-v1", "qwen-voice-design", "0.16 CNY", "0.2 CNY"):
+        source = "price of 2026-06: model price list, Beijing"
+        for words in ("wanx-v1", "qwen-voice-design", "0.16 CNY", "0.2 CNY", source):
             assert words in outcome.out
 
     def test_operations_speak_json(self, work):
@@ -19,6 +20,57 @@ class TestCatalog:
         wanx = found["wanx-v1"]
         assert (wanx["requests"], wanx["per_s"], wanx["running_tasks"]) == (2, 1, 1)
         assert wanx["price"]["amount"] == 0.16
+
+    def test_operations_have_a_row_for_each_model_that_fits_a_terminal(self, work):
+        lines = work.dsrun("operations").out.splitlines()
+        assert max(map(len, lines)) <= 80
+        names = [item["name"] for item in work.dsrun("operations", "--json").answer]
+        rows = {line.split()[0]: line for line in lines if line.startswith("  ")}
+        assert set(names) <= rows.keys()
+        for words in ("2/s", "2 running", "500 open", "0.14 CNY an image"):
+            assert words in rows["wan2.2-t2i-flash"]
+
+    def test_json_has_family_results_limits_date_and_source(self, work):
+        found = {item["name"]: item for item in work.dsrun("operations", "--json").answer}
+        model = found["wan2.5-t2i-preview"]
+        assert (model["family"], model["protocol"], model["results"]) == (
+            "wan-t2i", "task", ["image"],
+        )  # fmt: skip
+        assert (model["requests"], model["running_tasks"], model["queued_tasks"]) == (5, 5, 500)
+        assert model["price"]["as_of"] == "2026-05"
+        assert "catalogue" in model["source"]["price"]
+
+    def test_a_model_that_is_no_longer_developed_says_what_to_use(self, work):
+        shown = " ".join(work.dsrun("operations").out.split())
+        assert "no longer developed; the page names Wan V2 instead: wan2.2-t2i-flash" in shown
+        found = {item["name"]: item["note"] for item in work.dsrun("operations", "--json").answer}
+        assert [name for name, note in found.items() if note] == ["wanx-v1"]
+        plan = work.dsrun("plan", work.posters(2))
+        assert plan.out.count("no longer developed") == 1
+        assert "no longer developed" not in plan.err
+        (note,) = work.dsrun("plan", "demo.yaml", "--json").answer["notes"]
+        assert note.startswith("wanx-v1: Its page calls it outdated")
+
+    @pytest.mark.parametrize("name", ["wanx-v1", "wan2.6-t2i", "qwen-voice-design"])
+    def test_one_operation_tells_its_fields_and_gives_an_example_that_can_be_planned(
+        self, work, name
+    ):
+        told = work.dsrun("operations", name).out
+        assert max(map(len, told.splitlines())) <= 80
+        example = told.partition("As a pipeline:\n")[2]
+        (work.folder / "example.yaml").write_text(example)
+        assert work.dsrun("plan", "example.yaml", "--json").answer["jobs"] == 1
+        (found,) = work.dsrun("operations", name, "--json").answer
+        assert all(place in told for place in found["fields"])
+
+    def test_a_file_of_several_models_tells_of_all(self, work):
+        names = [item["name"] for item in work.dsrun("operations", "wan-image", "--json").answer]
+        assert names == ["wan2.6-t2i", "wan2.6-image", "wan2.7-image-pro", "wan2.7-image"]
+
+    def test_an_unknown_name_is_told_with_the_nearest(self, work):
+        outcome = work.dsrun("operations", "wanx-v2")
+        assert outcome.code == 2
+        assert "no operation, pipeline or folder wanx-v2 (did you mean wanx-v1?)" in outcome.err
 
     @pytest.mark.parametrize(
         ("folder", "arguments"),

@@ -1,7 +1,11 @@
 """`--emulate` and `dsrun emulate` need no key and no service, and never stand in for a real one."""
 
+import json
 import re
 import signal
+import sys
+
+import pytest
 
 from dsrun.emulator import FAULTS
 
@@ -60,3 +64,40 @@ class TestEmulate:
         outcome = work.dsrun("emulate", "--port", port)
         assert outcome.code == 3
         assert port in outcome.err
+
+
+class TestWithoutTheExtraAudio:
+    """The plain install emulates pictures, films and WAV; mp3 and opus come with an extra."""
+
+    @pytest.fixture(autouse=True)
+    def _plain_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "soundfile", None)
+        monkeypatch.setitem(sys.modules, "numpy", None)
+
+    def _voices(self, work, *formats):
+        return work.pipeline(f"""
+steps:
+  voices:
+    operation: qwen-voice-design
+    matrix: {{form: {json.dumps(formats)}}}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: A calm voice
+      preview_text: Good evening.
+      language: en
+    parameters: {{response_format: "{{{{ form }}}}"}}
+    filename: "{{{{ form }}}}"
+""")
+
+    def test_pictures_and_wav_are_made(self, work):
+        assert work.dsrun(work.posters(1), "--emulate").code == 0
+        assert work.dsrun(self._voices(work, "wav", "pcm"), "--emulate").code == 0
+
+    @pytest.mark.parametrize("name", ["mp3", "opus"])
+    def test_who_asks_for_more_is_told_what_to_install(self, work, name):
+        outcome = work.dsrun(self._voices(work, "wav", name), "--emulate")
+        assert outcome.code == 1
+        assert f"failed: voices/{name}" in outcome.err
+        assert f"The emulator makes {name} only with the extra audio" in outcome.err
+        assert "pip install 'dsrun[audio]'" in outcome.err
+        assert "2 jobs: 1 succeeded, 1 failed" in outcome.err

@@ -207,7 +207,12 @@ class TestViews:
         with closing(sqlite3.connect(path)) as db:
             db.executescript(
                 "DROP VIEW results; ALTER TABLE artifact DROP COLUMN source_sha256; "
-                "ALTER TABLE job DROP COLUMN run_id; DROP TABLE mark; "
+                "ALTER TABLE artifact DROP COLUMN duration_s; "
+                "ALTER TABLE artifact DROP COLUMN width; ALTER TABLE artifact DROP COLUMN height; "
+                "ALTER TABLE artifact DROP COLUMN name; ALTER TABLE job DROP COLUMN answer; "
+                "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN repeats; "
+                "ALTER TABLE job DROP COLUMN planned; "
+                "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )
         before = path.read_bytes()

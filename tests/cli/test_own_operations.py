@@ -27,8 +27,8 @@ def write(work):
     return writer
 
 
-def film(schema):
-    schema["x-dsrun"]["artifacts"]["media"] = "video"
+def scent(schema):
+    schema["x-dsrun"]["artifacts"][0]["media"] = "scent"
 
 
 def pictures_at_once(schema):
@@ -43,7 +43,13 @@ def uses(work, name, words="input: {prompt: a cat}", **more):
     return work.pipeline(steps + "".join(f"    {k}: {v}\n" for k, v in more.items()))
 
 
-@pytest.fixture(params=[film, pictures_at_once])
+def task_nobody_fetches(schema):
+    """A sync operation that asks for a task."""
+    pictures_at_once(schema)
+    schema["x-dsrun"]["endpoint"]["headers"] = {"X-DashScope-Async": "enable"}
+
+
+@pytest.fixture(params=[scent, task_nobody_fetches])
 def refused(request, write):
     """The name of a file that dsrun cannot run."""
     return write("mine", WANX, request.param)
@@ -61,7 +67,7 @@ def test_a_file_that_cannot_be_run_is_refused_used_or_not(work, emulator, refuse
     outcome = work.dsrun(*command, uses(work, used))
     assert outcome.code == 2
     assert f"{refused}:" in outcome.err
-    assert ": x-dsrun.artifacts." in outcome.err
+    assert ": x-dsrun." in outcome.err
     assert "not an operation file: " in outcome.err
     assert emulator.creates() == {}
 
@@ -69,12 +75,12 @@ def test_a_file_that_cannot_be_run_is_refused_used_or_not(work, emulator, refuse
 @pytest.mark.parametrize("command", ["report", "verify", "ledger", "explain s/0", "status"])
 def test_a_run_made_before_it_came_can_still_be_looked_at(work, emulator, write, command):
     assert work.dsrun(uses(work, "wanx-v1")).code == 0
-    write("mine", WANX, film)
+    write("mine", WANX, scent)
     assert work.dsrun(*command.split(), work.run_dir()).code == 0
 
 
 def test_all_files_that_are_wrong_are_told_at_once(work, write):
-    files = [write("film", WANX, film), write("talk", VOICE, film)]
+    files = [write("scent", WANX, scent), write("talk", VOICE, scent)]
     (work.folder / "operations/broken.json").write_text("{", encoding="utf-8")
     outcome = work.dsrun("validate", uses(work, "wanx-v1"))
     assert outcome.code == 2
@@ -87,7 +93,7 @@ def no_header(schema):
 
 
 def no_bill(schema):
-    del schema["x-dsrun"]["price"]["billed"]
+    del schema["x-dsrun"]["price"]["items"][0]["billed"]
 
 
 def elsewhere(schema):
@@ -95,7 +101,7 @@ def elsewhere(schema):
 
 
 def another_list(schema):
-    schema["x-dsrun"]["artifacts"] |= {"list": "/output/images", "url": "/at/address"}
+    schema["x-dsrun"]["artifacts"][0] |= {"each": "/output/images/*", "at": "/at/address"}
 
 
 def any_size(schema):
@@ -115,15 +121,23 @@ def test_a_task_as_its_file_has_it_is_emulated(work, write, change):
 def test_a_picture_in_the_answer_itself_is_emulated(work, write):
     def change(schema):
         about = schema["x-dsrun"]
-        about |= {"protocol": "sync", "artifacts": {"media": "image", "base64": "/output/picture"}}
+        about["protocol"] = "sync"
+        about["artifacts"] = [{"media": "image", "at": "/output/picture", "as": "base64"}]
         about["endpoint"]["headers"] = {}
         about["fill"] = []
-        del about["recovery"], about["price"]["count"]
+        del about["recovery"]
 
     write("mine", WANX, change)
     assert work.dsrun(uses(work, "mine"), "--emulate").code == 0
     (line,) = work.results()
     assert [item["media_type"] for item in line["artifacts"]] == ["image/png"]
+
+
+def test_pictures_at_addresses_in_the_answer_are_emulated(work, write):
+    write("mine", WANX, pictures_at_once)
+    assert work.dsrun(uses(work, "mine", parameters="{n: 2}"), "--emulate").code == 0
+    (line,) = work.results()
+    assert [len(line["artifacts"]), line["status"]] == [2, "succeeded"]
 
 
 def test_a_made_thing_with_other_words_than_a_voice_is_emulated(work, write):
@@ -144,7 +158,7 @@ def test_a_made_thing_with_other_words_than_a_voice_is_emulated(work, write):
 def test_a_narrower_file_of_the_same_model_changes_nothing_for_the_bundled_one(work, write):
     def change(schema):
         schema["properties"]["parameters"]["properties"]["n"]["maximum"] = 1
-        schema["x-dsrun"]["artifacts"]["list"] = "/output/others"
+        schema["x-dsrun"]["artifacts"][0]["each"] = "/output/others/*"
 
     write("mine", WANX, change)
     assert work.dsrun(uses(work, "wanx-v1", parameters="{n: 3}"), "--emulate").code == 0

@@ -53,7 +53,7 @@ class TestPlan:
         plan = work.dsrun("plan", posters(), "--json").answer
         assert plan["steps"]["posters"] == {
             "operation": "wanx-v1", "jobs": 6, "done": 0, "cached": 0, "to_send": 6, "units": 6,
-            "cost": {"amount": pytest.approx(0.96), "currency": "CNY"},
+            "cost": {"amount": pytest.approx(0.96), "currency": "CNY"}, "cost_is": "exact",
             "price": {"amount": 0.16, "currency": "CNY", "unit": "image", "as_of": "2026-06"},
         }  # fmt: skip
         assert plan["difference"] is None

@@ -100,7 +100,7 @@ class TestPage:
             thumb.unlink()
         outcome = work.dsrun("report", work.run_dir())
         assert outcome.code == 0
-        assert "warning: 1 of the report's pictures cannot be read" in outcome.err
+        assert "warning: 1 of the report's files cannot be shown" in outcome.err
 
     def test_rows_that_make_the_same_job_are_both_shown(self, work, emulator):
         steps = """

@@ -222,6 +222,21 @@ VOICE = HEAD + "    operation: qwen-voice-design\n    input:\n"
             {"{{ template }}", "upload: NAME"},
             id="a file of one's own",
         ),
+        pytest.param(
+            HEAD + "    operation: [wanx-v1, |]\n    input: {prompt: a}\n",
+            {"wan2.6-t2i", "qwen-image-plus"},
+            id="an operation of a list",
+        ),
+        pytest.param(
+            HEAD + "    operation: [wan2.6-t2i, wanx-v1]\n    input:\n      |\n",
+            {"prompt", "images", "negative_prompt"},
+            id="the fields of each operation of a list",
+        ),
+        pytest.param(
+            HEAD + "    operation: wan-t2i\n    model: |\n    input: {prompt: a}\n",
+            {"{{ model }}", "wan2.2-t2i-flash"},
+            id="the models of a file, and a template",
+        ),
         pytest.param(HEAD + "    |\n", {"operation", "matrix", "input", "filename"}, id="a step"),
     ],
 )

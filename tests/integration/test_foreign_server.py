@@ -265,7 +265,7 @@ class TestLedgersWithNumbersThatCannotBe:
 
 class TestOperationFiles:
     WRONG = [
-        (("price", "amount"), value)
+        (("price", "items", 0, "amount"), value)
         for value in (-1, "-0.01", "NaN", "Infinity", "1e400", True, "many", None, [], "")
     ] + [
         (place, value)
@@ -273,7 +273,7 @@ class TestOperationFiles:
             ("limits", "requests"), ("limits", "per_s"), ("endpoint", "timeout_s"),
             ("polling", "factor"), ("polling", "max_s"), ("polling", "timeout_s"),
             ("limits", "running_tasks"), ("uploads", "requests"), ("uploads", "per_s"),
-            ("uploads", "hours"), ("artifacts", "url_hours"),
+            ("uploads", "hours"), ("artifacts", 0, "url_hours"),
         )
         for value in (-1, 0, 10**30, "2", True)
     ] + [(("polling", "first_s"), value) for value in (-1, 1e300, "soon", False)]  # fmt: skip

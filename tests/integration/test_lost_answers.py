@@ -1,6 +1,11 @@
 """A create whose answer was lost is looked for, and never paid for twice."""
 
+import json
+from urllib.request import Request, urlopen
+
 import pytest
+
+from dsrun.common.resources import iter_operation_files
 
 LOST_VOICES = """
 steps:
@@ -74,6 +79,21 @@ class TestLostAnswer:
             assert "the preview audio" in line["error"]["message"]
         assert work.dsrun("demo.yaml", "--retry-failed").code == 1
         assert service.paid() == 3
+
+    def test_where_the_list_gives_all_again_nothing_is_lost(self, work, serve):
+        schema = json.loads(dict(iter_operation_files())["qwen-voice-design"])
+        schema["properties"]["model"]["const"] = "clone-1"
+        del schema["x-dsrun"]["recovery"]["lost"]
+        text = json.dumps(schema)
+        (work.folder / "operations").mkdir()
+        (work.folder / "operations/clone.json").write_text(text, encoding="utf-8")
+        service = serve("lost-answer", operations=(text,))
+        outcome = work.dsrun(work.pipeline(LOST_VOICES.replace("qwen-voice-design", "clone")))
+        assert outcome.code == 0, outcome.err
+        assert list(service.creates().values()) == [1, 1, 1]
+        for line in work.results():
+            assert line["status"] == "succeeded"
+            assert line["output"]["voice"].startswith("qwen-tts-vd-v")
 
     def test_voices_that_were_not_made_are_made(self, work, serve):
         service = serve("server-error")
@@ -150,3 +170,39 @@ class TestServerWithoutList:
         assert work.dsrun(work.posters(4), "--max-cost", "0.40 CNY").code == 3
         assert service.paid() == 2
         assert work.statuses() == {"unknown": 2, "pending": 2}
+
+
+MODELS = """
+steps:
+  flash:
+    operation: wan2.2-t2i-flash
+    repeat: 2
+    input: {prompt: a lantern}
+  plus:
+    operation: wan2.2-t2i-plus
+    repeat: 2
+    input: {prompt: a lantern}
+  old:
+    operation: wanx-v1
+    repeat: 2
+    input: {prompt: a lantern}
+"""
+
+
+@pytest.mark.parametrize("faults", [("lost-answer",), ("lost-answer", "late-list")])
+def test_each_model_s_lost_creates_are_found_in_the_list_of_their_own_model(
+    work, serve, key, faults
+):
+    """The same prompt in all of them, so that a task of another model could pass for ours."""
+    service = serve(*faults)
+    outcome = work.dsrun(work.pipeline(MODELS, grace="2s"))
+    assert outcome.code == 0, outcome.err
+    assert set(service.creates().values()) == {1}
+    assert service.paid() == 6
+    for model in ("wan2.2-t2i-flash", "wan2.2-t2i-plus", "wanx-v1"):
+        address = f"{service.base_url}/tasks/?page_size=100&model_name={model}"
+        request = Request(address, headers={"Authorization": f"Bearer {key}"})
+        with urlopen(request) as answer:
+            listed = {row["task_id"] for row in json.load(answer)["data"]}
+        lines = [line for line in work.results() if line["request"]["model"] == model]
+        assert {line["task_id"] for line in lines} == listed

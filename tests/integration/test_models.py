@@ -143,3 +143,134 @@ def test_a_picture_that_a_model_does_not_take_is_not_sent(work, size):
     assert refused.code == 2
     assert "steps.edit.input.mask_image_url.upload: " in refused.err
     assert "512x512 to 4096x4096" in refused.err
+
+
+SIDE_BY_SIDE = """\
+steps:
+  compare:
+    operation: [wan2.6-t2i, qwen-image-plus, wan2.2-t2i-flash, wanx-v1]
+    matrix: {thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+    filename: "{{ thing | slug }}/{{ operation }}"
+"""
+BY_ROW = """\
+steps:
+  compare:
+    operation: wan-t2i
+    model: "{{ model }}"
+    matrix: {model: [wan2.2-t2i-flash, wan2.5-t2i-preview], thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }}"}
+"""
+
+
+def results_of(work):
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    return [orjson.loads(line) for line in (run_dir / "results.jsonl").read_bytes().splitlines()]
+
+
+def test_the_same_prompts_run_on_several_models(work):
+    assert work.dsrun("run", work.pipeline(SIDE_BY_SIDE), "--emulate", "--no-progress").code == 0
+    rows = results_of(work)
+    assert [(row["matrix"]["operation"], row["matrix"]["thing"]) for row in rows] == [
+        (name, thing)
+        for name in ("wan2.6-t2i", "qwen-image-plus", "wan2.2-t2i-flash", "wanx-v1")
+        for thing in ("a lamp", "a boat")
+    ]
+    assert [row["request"]["model"] for row in rows] == [row["matrix"]["operation"] for row in rows]
+    assert {row["status"] for row in rows} == {"succeeded"}
+    assert [row["cost"]["amount"] for row in rows[::2]] == [0.2, 0.2, 0.14, 0.16]
+    assert rows[0]["artifacts"][0]["path"] == "artifacts/compare/a-lamp/wan2.6-t2i.png"
+
+
+def test_a_row_names_the_model_of_its_family(work):
+    assert work.dsrun("run", work.pipeline(BY_ROW), "--emulate", "--no-progress").code == 0
+    rows = results_of(work)
+    assert [row["request"]["model"] for row in rows] == [row["matrix"]["model"] for row in rows]
+    assert [row["cost"]["amount"] for row in rows] == [0.14, 0.14, 0.2, 0.2]
+
+
+def test_a_job_is_not_sent_again_by_a_step_that_compares(work):
+    alone = SIDE_BY_SIDE.replace("[wan2.6-t2i, qwen-image-plus, wan2.2-t2i-flash, wanx-v1]", "{}")
+    for name in ("wanx-v1", "qwen-image-plus"):
+        text = alone.replace("{}", name).replace("{{ operation }}", name)
+        assert work.dsrun("run", work.pipeline(text), "--emulate", "--no-progress").code == 0
+    plan = work.dsrun("plan", work.pipeline(SIDE_BY_SIDE), "--emulate", "--json").answer
+    assert (plan["cached"], plan["to_send"]) == (4, 4)
+    assert {name: each["to_send"] for name, each in plan["by_model"].items()} == {
+        "wan2.6-t2i": 2, "qwen-image-plus": 0, "wan2.2-t2i-flash": 2, "wanx-v1": 0
+    }  # fmt: skip
+
+
+def test_a_plan_tells_jobs_and_cost_of_each_model(work):
+    pipeline = work.pipeline(SIDE_BY_SIDE)
+    plan = work.dsrun("plan", pipeline, "--json").answer
+    assert plan["cost"]["amount"] == 1.4
+    step = plan["steps"]["compare"]
+    assert (step["operation"], step["price"]) == (list(plan["by_model"]), None)
+    assert (step["jobs"], step["cost"]["amount"]) == (8, 1.4)
+    wan = plan["by_model"]["wan2.6-t2i"]
+    assert wan["cost"] == {"amount": 0.4, "currency": "CNY"}
+    assert (wan["jobs"], wan["running_tasks"]) == (2, 5)
+    told = work.dsrun("plan", pipeline).out
+    assert [line.split()[1:3] for line in told.splitlines() if line.startswith("compare  ")] == [
+        [name, "2"] for name in plan["by_model"]
+    ]
+
+
+def test_the_slowest_model_bounds_the_time(work):
+    (work.folder / "own.yaml").write_text("version: 1\nname: own\n" + SIDE_BY_SIDE)
+    plan = work.dsrun("plan", "own.yaml", "--json").answer
+    assert plan["by_model"]["wan2.6-t2i"]["rate"] == {"requests": 1, "per_s": 1}
+    assert plan["by_model"]["wanx-v1"]["rate"] == {"requests": 2, "per_s": 1}
+    assert (plan["shortest_time_s"], plan["bound_by"]) == (1.0, "wan2.6-t2i: 1 request a second")
+
+
+def test_a_selection_of_one_model_costs_what_it_costs(work):
+    plan = work.dsrun(
+        "plan", work.pipeline(SIDE_BY_SIDE), "--json", "--only", "operation == 'wan2.2-t2i-flash'"
+    ).answer
+    assert (plan["jobs"], plan["cost"]["amount"]) == (2, 0.28)
+
+
+def test_status_tells_what_became_of_each_model(work):
+    assert work.dsrun("run", work.pipeline(BY_ROW), "--emulate", "--no-progress").code == 0
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    told = work.dsrun("status", run_dir).out
+    assert "  wan2.2-t2i-flash: 2 succeeded\n  wan2.5-t2i-preview: 2 succeeded\n" in told
+    by_model = work.dsrun("status", run_dir, "--json").answer["by_model"]
+    assert {name: each["jobs"] for name, each in by_model.items()} == {
+        "wan2.2-t2i-flash": {"succeeded": 2}, "wan2.5-t2i-preview": {"succeeded": 2}
+    }  # fmt: skip
+
+
+def test_the_money_of_each_model_is_its_own(work, emulator):
+    assert work.dsrun("run", work.pipeline(BY_ROW), "--no-progress").code == 0
+    answer = work.dsrun("status", work.run_dir(), "--json").answer
+    costs = [each["cost"]["amount"] for each in answer["by_model"].values()]
+    assert (costs, answer["cost"]["amount"]) == ([0.28, 0.4], 0.68)
+
+
+def test_the_lock_file_runs_the_same_jobs(work):
+    for text in (SIDE_BY_SIDE, BY_ROW):
+        first = work.dsrun("plan", work.pipeline(text), "--json", "--full").answer
+        assert work.dsrun("run", work.pipeline(text), "--emulate", "--no-progress").code == 0
+        run_dir = work.folder / f"outputs/demo/emulated-{first['digest'][:12]}"
+        again = work.dsrun("plan", run_dir / "manifest.lock.json", "--json", "--full").answer
+        assert again["digest"] == first["digest"]
+        assert [job["job_id"] for job in again["job_list"]] == [
+            job["job_id"] for job in first["job_list"]
+        ]
+
+
+def test_no_model_waits_for_another(work, emulator):
+    text = SIDE_BY_SIDE.replace("[a lamp, a boat]", "{range: [1, 8]}").replace(
+        "{{ thing }}", "a {{ thing }}"
+    )
+    assert work.dsrun("run", work.pipeline(text), "--no-progress").code == 0
+    lines = (work.run_dir() / "results.jsonl").read_bytes().splitlines()
+    rows = [orjson.loads(line) for line in lines]
+    sent = {}
+    for row in rows:
+        sent.setdefault(row["request"]["model"], []).append(row["submitted_at"])
+    firsts, lasts = [min(times) for times in sent.values()], [max(times) for times in sent.values()]
+    assert max(firsts) < min(lasts)

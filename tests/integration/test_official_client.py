@@ -13,9 +13,11 @@ from typing import Any
 import dashscope
 import pytest
 import requests
-from dashscope import ImageSynthesis
+from dashscope import ImageSynthesis, MultiModalConversation
+from dashscope.aigc.image_generation import ImageGeneration
 from dashscope.aigc.image_synthesis import AioImageSynthesis
 from dashscope.api_entities.aio_session import get_shared_aio_session
+from dashscope.audio.qwen_tts import SpeechSynthesizer
 from dashscope.client.base_api import BaseApi, BaseAsyncApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
@@ -390,3 +392,188 @@ def test_a_bad_key_is_an_exception(emulator):
     with client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.list()
     assert (caught.value.status_code, caught.value.code) == (401, "InvalidApiKey")
+
+
+WISH = {"text": "a lantern"}
+PARTS = [{"image": PICTURE}, {"image": PICTURE}, {"text": "the lamp of the first in the second"}]
+
+
+def _messages(*content: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(content)}]
+
+
+def _talk(model: str, *content: dict[str, str], **words: Any) -> Any:
+    return MultiModalConversation.call(
+        model=model, messages=_messages(*content), api_key=KEY, **words
+    )
+
+
+def _images(answer: Any) -> list[str]:
+    contents = [choice.message.content for choice in answer.output.choices]
+    return [part["image"] for content in contents for part in content if "image" in part]
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "words", "count"),
+    [
+        pytest.param("qwen-image-2.0", [WISH], {"n": 2, "size": "512*512"}, 2, id="2.0"),
+        pytest.param("qwen-image-2.0-pro", PARTS, {"n": 1}, 1, id="2.0-pro"),
+        pytest.param("qwen-image-max", [WISH], {"size": "928*1664"}, 1, id="max"),
+        pytest.param("qwen-image-plus-2026-01-09", [WISH], {"negative_prompt": "dust"}, 1, id="+"),
+        pytest.param("z-image-turbo", [WISH], {"prompt_extend": True}, 1, id="z-image"),
+        pytest.param("qwen-image-edit-plus", PARTS, {"n": 3, "watermark": True}, 3, id="edit-plus"),
+        pytest.param("qwen-image-edit", PARTS[1:], {"seed": 7}, 1, id="edit"),
+    ],
+)
+def test_pictures_are_drawn_in_one_call(emulator, model, content, words, count):
+    made = _talk(model, *content, **words)
+    assert (made.status_code, made.code) == (200, "")
+    assert len(_images(made)) == made.usage["image_count"] == count
+    assert requests.get(_images(made)[0], timeout=10).headers["Content-Type"] == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "words"),
+    [
+        pytest.param("qwen-image-2.0", [WISH], {"n": 7}, id="n"),
+        pytest.param("qwen-image-max", [WISH], {"n": 2}, id="one"),
+        pytest.param("qwen-image-max", PARTS, {}, id="no-pictures"),
+        pytest.param("qwen-image-max", [{"text": "x" * 801}], {}, id="text"),
+        pytest.param("qwen-image-2.0", [WISH], {"size": "511*512"}, id="size"),
+        pytest.param("z-image-turbo", [WISH], {"n": 1}, id="z-n"),
+        pytest.param("z-image-turbo", [WISH], {"negative_prompt": "dust"}, id="z-negative"),
+        pytest.param("qwen-image-edit", PARTS, {"size": "512*512"}, id="edit-size"),
+        pytest.param("qwen-image-edit-max", PARTS, {"size": "511*512"}, id="edit-side"),
+        pytest.param("qwen-image-edit-max", [WISH], {}, id="edit-nothing"),
+        pytest.param("qwen-image-edit-plus", [*PARTS[:2], *PARTS], {}, id="edit-four"),
+    ],
+)
+def test_what_a_call_does_not_take_is_refused(emulator, model, content, words):
+    refused = _talk(model, *content, **words)
+    assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+    assert emulator.creates == {}
+
+
+def test_a_local_picture_is_uploaded_for_a_call(emulator, tmp_path):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (600, 600)).save(picture)
+    made = _talk("qwen-image-edit-plus", {"image": f"file://{picture}"}, {"text": "in oil"})
+    assert len(_images(made)) == 1
+    assert '"image":"oss://' in next(iter(emulator.creates))
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "count"),
+    [("wan2.6-t2i", [WISH], 2), ("wan2.6-image", PARTS, 2), ("wan2.7-image", [WISH], 3)],
+)
+def test_a_task_of_messages_is_waited_for(emulator, model, content, count):
+    created = ImageGeneration.async_call(
+        model=model, messages=_messages(*content), n=count, api_key=KEY
+    )
+    fetched = ImageGeneration.fetch(created, api_key=KEY)
+    waited = ImageGeneration.wait(created, api_key=KEY)
+    assert created.output.task_status == "PENDING"
+    assert fetched.output.task_id == created.output.task_id
+    assert waited.output.task_status == "SUCCEEDED"
+    assert len(_images(waited)) == waited.usage.image_count == count
+
+
+def test_what_a_task_of_messages_does_not_take_is_refused(emulator):
+    refused = ImageGeneration.async_call(
+        model="wan2.6-t2i", messages=_messages(*PARTS), api_key=KEY
+    )
+    assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+
+
+@pytest.mark.parametrize(
+    ("model", "voice", "more"),
+    [
+        ("qwen3-tts-flash", "Cherry", {"language_type": "English"}),
+        ("qwen3-tts-flash-2025-09-18", "Li", {}),
+        ("qwen3-tts-instruct-flash", "Cherry", {"instructions": "slowly"}),
+        ("qwen3-tts-vd-2026-01-26", "qwen-tts-vd-announcer-voice-20260401101500-a1b2", {}),
+        ("qwen3-tts-vc-2026-01-22", "qwen-tts-vc-announcer-voice-20260401101500-a1b2", {}),
+    ],
+)
+def test_a_text_is_spoken(emulator, model, voice, more):
+    spoken = MultiModalConversation.call(
+        model=model, text="Good evening, 你好", voice=voice, api_key=KEY, **more
+    )
+    assert (spoken.status_code, spoken.code) == (200, "")
+    assert spoken.usage["characters"] == 18  # a Han character counts two
+    assert spoken.output.audio["data"] == ""
+    sound = requests.get(spoken.output.audio["url"], timeout=10)
+    assert sound.content.startswith(b"RIFF")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        pytest.param("qwen3-tts-flash", {"text": "x" * 601}, id="text"),
+        pytest.param("qwen3-tts-flash", {"instructions": "slowly"}, id="instructions"),
+        pytest.param("qwen3-tts-instruct-flash", {"optimize_instructions": True}, id="optimize"),
+        pytest.param("qwen3-tts-vd-2026-01-26", {"voice": "Cherry"}, id="voice"),
+        pytest.param("qwen3-tts-flash", {"language_type": "Klingon"}, id="language"),
+    ],
+)
+def test_what_cannot_be_spoken_is_refused(emulator, model, words):
+    said = {"text": "Good evening.", "voice": "Cherry"} | words
+    refused = MultiModalConversation.call(model=model, api_key=KEY, **said)
+    assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+    assert emulator.creates == {}
+
+
+def test_the_class_of_speech_speaks_too(emulator):
+    spoken = SpeechSynthesizer.call(
+        model="qwen3-tts-flash", text="Good evening.", voice="Cherry", api_key=KEY
+    )
+    assert spoken.output.audio["url"].startswith("http://")
+
+
+def test_a_voice_is_cloned_listed_and_deleted(emulator):
+    """The package has no verb for it: the body goes through the class of all calls."""
+
+    def call(**words):
+        return BaseApi.call(
+            model="qwen-voice-enrollment", input=words, task_group="audio", task="tts",
+            function="customization", api_key=KEY,
+        )  # fmt: skip
+
+    source = {"audio": {"data": "https://sounds.example/a.wav"}, "language": "en"}
+    made = call(
+        action="create", target_model="qwen3-tts-vc-2026-01-22", preferred_name="guide", **source
+    )
+    voice = made.output["voice"]
+    listed = call(action="list").output["voice_list"]
+    assert voice.startswith("qwen-tts-vc-guide-voice-")
+    assert [row["voice"] for row in listed] == [voice]
+    assert call(action="delete", voice=voice).output == {"voice": voice}
+    assert call(action="list").output["total_count"] == 0
+
+
+class TestThe20Client:
+    """What `dashscope.Client` has for the families of the catalog."""
+
+    def test_it_speaks(self, emulator):
+        with _client(emulator) as client:
+            spoken = client.audio.tts.http.synthesize(
+                model="qwen3-tts-flash", text="Good evening.", voice="Cherry"
+            )
+        assert spoken.audio_url.startswith("http")
+
+    @pytest.mark.parametrize("model", ["wan2.2-t2i-flash", "wan2.5-t2i-preview", "qwen-image-plus"])
+    def test_it_draws(self, emulator, model):
+        with _client(emulator) as client:
+            job = client.images.generate(model=model, prompt="a lantern", n=1)
+        assert job.status == "SUCCEEDED"
+        assert len(job.image_urls) == 1
+
+    @pytest.mark.parametrize("model", ["wan2.6-t2i", "wan2.6-image"])
+    def test_it_makes_tasks_of_messages(self, emulator, model):
+        """Its `generate` takes the sync form of these models, which leaves no task to be found."""
+        pictures = {} if model == "wan2.6-t2i" else {"image_urls": [PICTURE]}
+        with _client(emulator) as client:
+            created = client.images.jobs.create(model=model, prompt="a lantern", n=2, **pictures)
+            job = client.images.jobs.wait(created.task_id)
+        assert job.status == "SUCCEEDED"
+        assert len(job.image_urls) == 2

@@ -62,7 +62,9 @@ WRONG = [
     ("index", -1), ("index", "0"), ("index", True), ("index", 0.5), ("index", 2**63), ("index", 1),
     ("size", -1), ("size", "1"), ("size", 10**30), ("size", None), ("sha256", "x"), ("sha256", 1),
     ("sha256", ["a"]), ("source_sha256", "../x"), ("source_sha256", {}), ("seed", "7"),
-    ("seed", -1), ("seed", 2**64), ("sample_rate", "loud"), ("more", 1), ("sha256", ...),
+    ("seed", -1), ("seed", 2**64), ("sample_rate", "loud"), ("duration_s", "long"),
+    ("duration_s", -1),
+    ("duration_s", True), ("width", -1), ("height", "tall"), ("more", 1), ("sha256", ...),
 ]  # fmt: skip
 
 

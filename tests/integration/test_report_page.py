@@ -16,6 +16,9 @@ import pytest
 import yaml
 from playwright.sync_api import expect, sync_playwright
 
+from tests.files_of_kinds import FILES, model
+from tests.studio import Studio, write_operations
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.skipif(
@@ -498,3 +501,172 @@ def test_five_thousand_pictures_are_drawn_as_far_as_they_are_seen(read, work, em
     reader.choose("Columns", "number")
     assert reader.page.locator("thead th").count() == 51
     assert reader.complaints == []
+
+
+class TestKinds:
+    """Files that are no pictures: what their cards show, and the full view."""
+
+    @pytest.fixture
+    def studio(self, monkeypatch, key):
+        server = Studio({media: data for media, (data, _, _) in FILES.items()})
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.address)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        yield server
+        server.close()
+
+    @pytest.fixture
+    def see(self, read, work, studio):
+        """The page of a run that made a file of each of these kinds."""
+
+        def start(*kinds):
+            pipeline = work.pipeline(f"steps:\n{write_operations(work.folder, *kinds)}")
+            outcome = dsrun(work, pipeline)
+            assert outcome.code == 0, outcome.err
+            return read(work.run_dir() / "report.html")
+
+        return start
+
+    @pytest.mark.parametrize("has_poster", [True, False])
+    def test_a_video_plays_silently_under_the_mouse_and_aloud_in_full(
+        self, see, read, work, has_poster
+    ):
+        reader = see("video")
+        if not has_poster:
+            path = work.run_dir() / "report.html"
+            text = path.read_text(encoding="utf-8")
+            path.write_text(re.sub(r', ?"thumb": ?"[^"]*"', "", text), encoding="utf-8")
+            shutil.rmtree(work.run_dir() / ".thumbs")
+            reader = read(path)
+        card = reader.page.locator("article video")
+        expect(card).to_have_attribute("src", re.compile(r"\.mp4(#t=0\.1)?$"))
+        assert card.evaluate("node => [node.muted, Boolean(node.poster)]") == [True, has_poster]
+        if not has_poster:  # its own picture stands there
+            reader.page.wait_for_function(
+                "() => document.querySelector('article video').readyState >= 2"
+            )
+        card.hover()
+        reader.page.wait_for_function(
+            "() => document.querySelector('article video').currentTime > 0.3"
+        )
+        assert reader.page.locator(".length").inner_text() == "2 s"
+        reader.page.locator(".open").click()
+        whole = reader.page.locator("#media video")
+        expect(whole).to_have_js_property("controls", True)  # its own form
+        reader.page.wait_for_function(
+            "() => document.querySelector('#media video').currentTime > 0"
+        )
+        assert whole.evaluate("node => [node.videoWidth, node.duration]") == [320, 2]
+        assert "320x180" in reader.page.locator("#told").inner_text()
+        reader.page.keyboard.press("Escape")
+        expect(whole).to_have_count(0)
+        assert reader.complaints == []
+
+    def test_words_that_turn_on_motion_are_heeded(self, see, read, work):
+        see("video")
+        reader = read(work.run_dir() / "report.html", reduced_motion="reduce")
+        reader.page.locator("article video").hover()
+        reader.page.locator(".open").click()
+        expect(reader.page.locator("#media video")).to_have_js_property("autoplay", False)
+        assert reader.page.locator("article video").evaluate("node => node.paused")
+
+    def test_a_text_is_shown_and_found(self, see):
+        reader = see("text", "captions")
+        assert reader.page.locator(".words.text").all_inner_texts() == [
+            "The lantern rises.\n灯笼升起来了。\n",
+            "1\n00:00:00,000 --> 00:00:01,500\nThe lantern rises.\n\n",
+        ]
+        reader.page.locator("#q").fill("升起来")
+        expect(reader.page.locator(".open")).to_have_count(1)
+        reader.page.locator(".open").click()
+        assert "灯笼升起来了。" in reader.page.locator("#media pre").inner_text()
+        assert reader.complaints == []
+
+    def test_json_is_laid_out_and_its_numbers_keep_their_digits(self, see):
+        reader = see("json")
+        reader.page.locator(".open").click()
+        assert reader.page.locator("#media pre").inner_text() == (
+            '{\n  "text": "灯笼",\n  "begin": 1.50,\n  "id": 12345678901234567890123,\n'
+            '  "words": [1, 2]\n}'
+        )
+
+    def test_a_long_text_says_that_it_goes_on(self, see, studio):
+        studio.files["json"] = json.dumps({"words": [{"a": "]"}, "b" * 30_000]}).encode()
+        reader = see("json")
+        reader.page.locator(".open").click()
+        told = reader.page.locator("#media pre").inner_text()
+        assert told.startswith('{\n  "words": [\n    {\n      "a": "]"\n    },\n    "bbb')
+        assert told.endswith("This is its beginning; “open file” shows all.")
+
+    def test_a_text_cannot_be_markup(self, see, studio):
+        studio.files["text"] = f"a {EVIL}".encode()
+        reader = see("text")
+        reader.page.locator(".open").click()
+        assert EVIL in reader.page.locator("#media pre").inner_text()
+        assert reader.page.evaluate("() => window.hacked") is None
+        assert reader.complaints == []
+
+    def test_a_model_can_be_taken_along(self, see):
+        reader = see("model")
+        assert (
+            reader.page.locator(".words").inner_text().startswith(f"model · {len(model())} bytes")
+        )
+        reader.page.locator(".open").click()
+        link = reader.page.get_by_role("link", name=f"Download ({len(model())} bytes)")
+        assert link.get_attribute("download").endswith(".glb")
+
+    def test_a_sound_by_its_address_is_heard(self, see):
+        reader = see("audio")
+        reader.page.locator("article audio").evaluate("node => node.play()")
+        reader.page.wait_for_function(
+            "() => document.querySelector('article audio').currentTime > 0"
+        )
+        assert reader.complaints == []
+
+
+COMPARE = """
+steps:
+  compare:
+    operation: [wan2.6-t2i, qwen-image-plus, wanx-v1]
+    matrix: {light: [at noon], thing: [a lamp, a boat]}
+    input: {prompt: "{{ thing }} {{ light }}"}
+"""
+
+
+def heads(reader, scope):
+    return reader.page.locator(f".sheet th[scope={scope}]").all_inner_texts()
+
+
+@pytest.fixture
+def compared(work, emulator):
+    assert dsrun(work, work.pipeline(COMPARE)).code == 0
+    return work.run_dir() / "report.html"
+
+
+def test_a_step_on_several_models_opens_with_the_models_as_columns(read, compared):
+    reader = read(compared)
+    assert heads(reader, "col") == ["wan2.6-t2i", "qwen-image-plus", "wanx-v1"]
+    assert heads(reader, "row") == ["a lamp", "a boat"]
+    assert reader.complaints == []
+
+
+def test_another_arrangement_than_the_first_is_in_the_address(read, compared):
+    reader = read(compared)
+    assert "cols" not in reader.page.url
+    reader.choose("Rows", "")
+    reader.choose("Columns", "")
+    assert reader.page.locator(".sheet").count() == 0
+    again = read(compared.as_uri() + "#" + reader.page.url.partition("#")[2])
+    assert again.page.locator(".sheet").count() == 0
+
+
+def test_starred_rows_of_several_operations_are_the_same_jobs(read, compared, work):
+    reader = read(compared)
+    picks = reader.page.locator(".pick")
+    for number in (0, 1, 5):
+        picks.nth(number).click()
+    reader.saved("Save manifest").save_as(work.folder / "picks.yaml")
+    plan = dsrun(work, "plan", "picks.yaml", "--json", "--full").answer
+    lines = (compared.parent / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    ids = {json.loads(line)["job_id"] for line in lines}
+    assert (plan["jobs"], plan["to_send"]) == (3, 0)
+    assert {job["job_id"] for job in plan["job_list"]} < ids

@@ -141,8 +141,10 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
     with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
         db.execute("DROP TABLE upload")
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
-        db.execute("ALTER TABLE artifact DROP COLUMN source_sha256")
-        db.execute("ALTER TABLE job DROP COLUMN run_id")
+        for column in ("source_sha256", "duration_s", "width", "height", "name"):
+            db.execute(f"ALTER TABLE artifact DROP COLUMN {column}")
+        for column in ("run_id", "repeats", "planned", "answer"):
+            db.execute(f"ALTER TABLE job DROP COLUMN {column}")
     db.close()
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2

@@ -145,10 +145,13 @@ class TestResults:
             content = files[item["path"]]
             assert list(item) == [
                 "path", "sha256", "size", "media_type", "index", "seed", "source_sha256",
+                "duration_s", "width", "height",
             ]  # fmt: skip
             assert item["sha256"] == hashlib.sha256(content).hexdigest()
             assert item["size"] == len(content)
             assert item["media_type"] == "image/png"
+            with Image.open(io.BytesIO(content)) as picture:
+                assert (item["width"], item["height"]) == picture.size
 
     def test_a_seed_is_derived_and_counts_up_with_the_pictures(self, results):
         for line in results:
@@ -205,6 +208,15 @@ class TestVoices:
             for name in ("wav.wav", "mp3.mp3", "opus.opus")
         ]
         assert heard == [16000, 24000, 48000]
+
+    def test_the_length_is_that_of_the_file_where_its_header_tells_it(self, work, results):
+        files, lengths = work.files(), {}
+        for item in (item for line in results for item in line["artifacts"]):
+            lengths[item["path"].rpartition(".")[2]] = item["duration_s"]
+        assert lengths.pop("pcm") is None
+        for name, length in lengths.items():
+            heard = soundfile.info(io.BytesIO(files[f"artifacts/voices/{name}.{name}"]))
+            assert length == pytest.approx(heard.duration, abs=0.15)
 
     def test_the_voice_is_kept_for_later_steps(self, results):
         for line in results:

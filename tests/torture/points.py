@@ -23,8 +23,8 @@ ABSENT = {
     "ApiClient.ask_upload", "ApiClient.upload", "Ledger.forget_upload", "Ledger.forget_uploads",
     "Ledger.record_upload",
     # What takes a stranger, a lost log or a word of the user has its tests elsewhere.
-    "Ledger.forget_task", "Ledger.record_abandoned", "Ledger.record_foreign", "Ledger.reopen_task",
-    "Ledger.settle_loss",
+    "Ledger.forget_task", "Ledger.record_abandoned", "Ledger.record_foreign",
+    "Ledger.record_repeat", "Ledger.reopen_task", "Ledger.settle_loss",
 }  # fmt: skip
 
 # Passed only where jobs that ended are opened again.

@@ -1,4 +1,4 @@
-"""What the emulator draws and speaks: made from the request alone, the same each time.
+"""What the emulator draws, films, speaks and writes: made from the request alone, always the same.
 
-Begin with `orders`, what a request asks for, then `picture` and `speech`.
+Begin with `orders`, what a request asks for, then `picture`, `movie`, `speech`, `writing`, `solid`.
 """

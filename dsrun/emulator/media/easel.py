@@ -155,30 +155,14 @@ def scatter_petals(easel: Easel, *, count: int) -> None:
     width, height = easel.image.size
     petal = mix(easel.palette.accent, (255, 255, 255), 0.55)
     for _ in range(count):
-        x, y, size, turn = roll(0, width), roll(0, height), unit * roll(0.8, 2), roll(0, math.tau)
-        along = (size * math.cos(turn), size * math.sin(turn))
-        across = (-along[1] * 0.45, along[0] * 0.45)
-        draw.polygon(
-            [
-                (x - along[0], y - along[1]),
-                (x + across[0], y + across[1]),
-                (x + along[0], y + along[1]),
-                (x - across[0], y - across[1]),
-            ],
-            fill=petal,
-        )
+        spot = (roll(0, width), roll(0, height), unit * roll(0.8, 1.8))
+        draw.regular_polygon(spot, 3, rotation=roll(0, 360), fill=petal)
 
 
 def stamp_seal(easel: Easel) -> None:
     draw, unit = ImageDraw.Draw(easel.image), easel.unit
-    left, top, side = 5 * unit, 5 * unit, 9 * unit
-    draw.rectangle((left, top, left + side, top + side), fill=(186, 44, 36))
-    pale, line = (244, 226, 206), max(1, round(unit * 0.7))
-    for part in (0.25, 0.5, 0.75):
-        draw.line(
-            (left + side * 0.2, top + side * part, left + side * 0.8, top + side * part), pale, line
-        )
-    draw.line((left + side / 2, top + side * 0.2, left + side / 2, top + side * 0.8), pale, line)
+    draw.rectangle((5 * unit, 5 * unit, 14 * unit, 14 * unit), fill=(186, 44, 36))
+    draw.rectangle((7 * unit, 7 * unit, 12 * unit, 12 * unit), outline=(244, 226, 206))
 
 
 _EDGE = [max(0, 70 - abs(level - 110)) for level in range(256)]

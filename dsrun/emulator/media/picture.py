@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from dsrun.emulator.media.brushes import BRUSHES, paint_soft
 from dsrun.emulator.media.easel import Easel
-from dsrun.emulator.media.orders import PictureOrder
+from dsrun.emulator.media.orders import PICTURE_FORMATS, PictureOrder
 from dsrun.emulator.media.scenes import Colour, choose_palette, compose_bust, compose_scene
 
 # Larger pictures are painted at half their size and enlarged before the words are set.
@@ -74,7 +74,7 @@ def draw_picture(order: PictureOrder) -> bytes:
         ink=palette.ink,
         paper=palette.paper,
     )
-    return _pack(image)
+    return _pack(image, PICTURE_FORMATS[order.suffix])
 
 
 def _hang(image: Image.Image, reference: bytes, *, frame: Colour) -> None:
@@ -87,9 +87,12 @@ def _hang(image: Image.Image, reference: bytes, *, frame: Colour) -> None:
     image.paste(framed, (image.width - framed.width - edge * 2, edge * 2))
 
 
-def _pack(image: Image.Image) -> bytes:
+def _pack(image: Image.Image, picture_format: str) -> bytes:
     """PNG with a palette, a third of the size; for a small picture choosing one takes longest."""
     target = io.BytesIO()
+    if picture_format != "PNG":
+        image.save(target, picture_format)
+        return target.getvalue()
     if max(image.size) <= LARGEST_PLAIN:
         image.save(target, "PNG", compress_level=1)
         return target.getvalue()

@@ -6,7 +6,6 @@ The words of the prompt choose the motif, the dice its place and the hue.
 import colorsys
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 NIGHTS = 0.3
@@ -98,12 +97,16 @@ class Shape:
     anchor: Point | None = None
 
 
-Motif = Callable[[float, float, float, Palette], list[Shape]]
+Part = tuple[str, tuple[Point, ...]]
+
+# The parts of a thing, from the back to the front. Points are in sizes of the thing from its foot,
+# upwards; a tint names a colour, then what is mixed into it: "accent + 60 ink".
+Motif = tuple[Part, ...]
 
 
 def compose_scene(prompt: str, palette: Palette, dice: random.Random) -> list[Shape]:
     sun = (dice.uniform(0.15, 0.85), dice.uniform(0.12, 0.34))
-    shapes = _anchor([_disc(*sun, 0.09, palette.sun)], sun)
+    shapes = _anchor([Shape(points=_oval(*sun, 0.09, 0.09), fill=palette.sun)], sun)
     for depth, fill in enumerate(palette.hills):
         shapes.append(_hill(HORIZON - 0.08 + 0.14 * depth, 0.14 - 0.03 * depth, fill, dice))
     motif = choose_motif(prompt, dice)
@@ -112,9 +115,12 @@ def compose_scene(prompt: str, palette: Palette, dice: random.Random) -> list[Sh
     for number, place in reversed(list(enumerate(places[: dice.randint(1, 3)]))):
         size = (0.3, 0.19, 0.14)[number] * dice.uniform(0.9, 1.15)
         spot = (place + dice.uniform(-0.08, 0.08), 0.84 - 0.09 * number)
-        if motif is _boat:
-            shapes.append(_water(spot[1], palette))
-        shapes += _anchor(motif(*spot, size, palette), spot)
+        if motif is _BOAT:
+            level = spot[1]
+            water = ((0, level - 0.02), (1, level - 0.05), (1, level + 0.06), (0, level + 0.1))
+            fill = mix(palette.sky_top, palette.sky_low, 0.35)
+            shapes.append(Shape(points=water, fill=fill))
+        shapes += _anchor(_stand(motif, spot, size, palette), spot)
     return shapes
 
 
@@ -122,18 +128,19 @@ def compose_bust(palette: Palette, dice: random.Random) -> list[Shape]:
     """Head and shoulders, for the portrait style."""
     x, skin = 0.5 + dice.uniform(-0.06, 0.06), dice.choice(_SKINS)
     hair, lean = mix(palette.ink, palette.accent, dice.uniform(0, 0.35)), dice.uniform(-0.02, 0.02)
-    shapes = [
-        _oval(x, 0.41, 0.2 + dice.uniform(0, 0.03), 0.25, hair),
-        _polygon(hair, (x - 0.2, 0.42), (x - 0.23, 0.72), (x + 0.23, 0.72), (x + 0.2, 0.42)),
-        _oval(x, 1.02, 0.36, 0.3, palette.accent),
-        _polygon(skin, (x - 0.06, 0.5), (x - 0.08, 0.76), (x + 0.08, 0.76), (x + 0.06, 0.5)),
-        _oval(x + lean, 0.45, 0.135, 0.185, skin),
-        _oval(x + lean - 0.03, 0.29, 0.16, 0.085, hair),
+    face, mouth = x + lean, mix((176, 58, 62), skin, 0.3)
+    parts = [
+        (hair, _oval(x, 0.41, 0.2 + dice.uniform(0, 0.03), 0.25)),
+        (hair, ((x - 0.2, 0.42), (x - 0.23, 0.72), (x + 0.23, 0.72), (x + 0.2, 0.42))),
+        (palette.accent, _oval(x, 1.02, 0.36, 0.3)),
+        (skin, ((x - 0.06, 0.5), (x - 0.08, 0.76), (x + 0.08, 0.76), (x + 0.06, 0.5))),
+        (skin, _oval(face, 0.45, 0.135, 0.185)),
+        (hair, _oval(face - 0.03, 0.29, 0.16, 0.085)),
+        (palette.ink, _oval(face - 0.055, 0.46, 0.018, 0.011)),
+        (palette.ink, _oval(face + 0.055, 0.46, 0.018, 0.011)),
+        (mouth, _oval(face, 0.555, 0.036, 0.012)),
     ]
-    for eye in (x + lean - 0.055, x + lean + 0.055):
-        shapes += [_oval(eye, 0.46, 0.018, 0.011, palette.ink)]
-    shapes += [_oval(x + lean, 0.555, 0.036, 0.012, mix((176, 58, 62), skin, 0.3))]
-    return _anchor(shapes, (x, 0.76))
+    return _anchor([Shape(points=points, fill=fill) for fill, points in parts], (x, 0.76))
 
 
 def choose_motif(prompt: str, dice: random.Random) -> Motif:
@@ -144,117 +151,31 @@ def choose_motif(prompt: str, dice: random.Random) -> Motif:
     return dice.choice([motif for _, motif in _MOTIFS])
 
 
-def _lantern(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
-    top = y - size * 1.7
-    hook = top + size * 0.06
-    rim = mix(palette.accent, palette.ink, 0.6)
+def _stand(motif: Motif, foot: Point, size: float, palette: Palette) -> list[Shape]:
+    x, y = foot
     return [
-        _polygon(
-            palette.ink, (x - 0.002, -1), (x + 0.002, -1), (x + 0.002, hook), (x - 0.002, hook)
-        ),
-        _oval(x, top + size * 0.55, size * 0.5, size * 0.45, palette.accent),
-        _oval(
-            x, top + size * 0.55, size * 0.26, size * 0.4, mix(palette.accent, palette.light, 0.6)
-        ),
-        _box(x, top + size * 0.1, size * 0.44, size * 0.12, rim),
-        _box(x, top + size * 1.02, size * 0.44, size * 0.12, rim),
-        _box(x, top + size * 1.2, size * 0.08, size * 0.3, palette.accent),
+        Shape(
+            points=tuple((x + size * across, y - size * up) for across, up in points),
+            fill=_mixed(tint, palette),
+        )
+        for tint, points in motif
     ]
 
 
-def _tree(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
-    crown = mix(palette.hills[1], palette.accent, 0.45)
-    trunk = mix(palette.ink, palette.accent, 0.2)
-    shapes = [_polygon(trunk, (x - size * 0.07, y), (x, y - size), (x + size * 0.07, y))]
-    for across, up, wide in ((-0.28, 0.75, 0.3), (0.28, 0.8, 0.3), (0, 1.1, 0.4)):
-        shapes.append(_disc(x + size * across, y - size * up, size * wide, crown))
-        crown = mix(crown, palette.light, 0.18)
-    return shapes
+def _mixed(tint: str, palette: Palette) -> Colour:
+    first, *others = tint.split(" + ")
+    mixed = _named(first, palette)
+    for other in others:
+        percent, name = other.split()
+        mixed = mix(mixed, _named(name, palette), int(percent) / 100)
+    return mixed
 
 
-def _house(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
-    wall, eave = mix(palette.paper, palette.accent, 0.2), y - size * 0.55
-    roof = mix(palette.accent, palette.ink, 0.25)
-    return [
-        _box(x, y - size * 0.28, size, size * 0.56, wall),
-        _polygon(
-            roof,
-            (x - size * 0.72, eave + size * 0.04),
-            (x - size * 0.4, eave - size * 0.2),
-            (x, eave - size * 0.48),
-            (x + size * 0.4, eave - size * 0.2),
-            (x + size * 0.72, eave + size * 0.04),
-        ),
-        _box(x - size * 0.22, y - size * 0.32, size * 0.2, size * 0.2, palette.light),
-        _box(x + size * 0.2, y - size * 0.2, size * 0.22, size * 0.4, palette.ink),
-    ]
-
-
-def _boat(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
-    hull, sail = mix(palette.accent, palette.ink, 0.4), palette.paper
-    return [
-        _polygon(
-            sail, (x, y - size * 1.25), (x + size * 0.62, y - size * 0.2), (x, y - size * 0.2)
-        ),
-        _polygon(
-            palette.accent,
-            (x - size * 0.05, y - size * 1.05),
-            (x - size * 0.05, y - size * 0.2),
-            (x - size * 0.42, y - size * 0.2),
-        ),
-        _polygon(
-            hull,
-            (x - size * 0.65, y - size * 0.14),
-            (x + size * 0.7, y - size * 0.14),
-            (x + size * 0.45, y + size * 0.14),
-            (x - size * 0.45, y + size * 0.14),
-        ),
-    ]
-
-
-def _water(level: float, palette: Palette) -> Shape:
-    tint = mix(palette.sky_top, palette.sky_low, 0.35)
-    low, high = level + 0.1, level - 0.05
-    return _polygon(tint, (0, level - 0.02), (1, high), (1, level + 0.06), (0, low))
-
-
-def _flower(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
-    stem, top = mix(palette.hills[2], (40, 140, 60), 0.5), y - size
-    shapes = [
-        _polygon(stem, (x - size * 0.03, y), (x, top), (x + size * 0.03, y)),
-        _oval(x + size * 0.17, y - size * 0.3, size * 0.17, size * 0.07, stem),
-    ]
-    for petal in range(7):
-        angle = petal * math.tau / 7
-        across, down = math.cos(angle) * size * 0.25, math.sin(angle) * size * 0.25
-        tint = mix(palette.accent, palette.light, 0.12 * (petal % 3))
-        shapes.append(_disc(x + across, top + down, size * 0.17, tint))
-    return [*shapes, _disc(x, top, size * 0.15, palette.sun)]
-
-
-def _cat(x: float, y: float, size: float, palette: Palette) -> list[Shape]:
-    fur, head = mix(palette.ink, palette.accent, 0.3), y - size * 0.85
-    shapes = [
-        _oval(x + size * 0.42, y - size * 0.42, size * 0.1, size * 0.36, fur),
-        _oval(x, y - size * 0.3, size * 0.34, size * 0.42, fur),
-        _oval(x, head, size * 0.3, size * 0.26, fur),
-    ]
-    for side in (-1, 1):
-        ear = (x + side * size * 0.2, head - size * 0.45)
-        inner, outer = (x + side * size * 0.06, head - size * 0.2), (x + side * size * 0.29, head)
-        shapes.append(_polygon(fur, ear, inner, outer))
-        shapes.append(_oval(x + side * size * 0.11, head, size * 0.05, size * 0.06, palette.sun))
-    return shapes
-
-
-_MOTIFS: tuple[tuple[tuple[str, ...], Motif], ...] = (
-    (("lantern", "lamp", "festival", "灯", "节"), _lantern),
-    (("boat", "ship", "river", "sea", "lake", "sail", "船", "河", "海", "湖"), _boat),
-    (("cat", "kitten", "fox", "猫", "狐"), _cat),
-    (("flower", "garden", "rose", "blossom", "lotus", "花", "园", "荷"), _flower),
-    (("house", "tea", "village", "town", "temple", "屋", "茶", "村", "城", "寺"), _house),
-    (("tree", "forest", "wood", "pine", "mountain", "树", "林", "山", "松"), _tree),
-)
+def _named(name: str, palette: Palette) -> Colour:
+    if name in ("hill", "meadow"):
+        return palette.hills[1 if name == "hill" else 2]
+    fixed: Colour = getattr(palette, name)
+    return fixed
 
 
 def _hill(level: float, swing: float, fill: Colour, dice: random.Random) -> Shape:
@@ -271,22 +192,68 @@ def _anchor(shapes: list[Shape], spot: Point) -> list[Shape]:
     return [replace(shape, anchor=spot) for shape in shapes]
 
 
-def _polygon(fill: Colour, *points: Point) -> Shape:
-    return Shape(points=points, fill=fill)
+def _oval(x: float, y: float, across: float, down: float) -> tuple[Point, ...]:
+    return tuple((x + across * cosine, y + down * sine) for cosine, sine in _CIRCLE)
 
 
-def _box(x: float, y: float, width: float, height: float, fill: Colour) -> Shape:
+def _box(x: float, y: float, width: float, height: float) -> tuple[Point, ...]:
     left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
-    return Shape(points=((left, top), (right, top), (right, bottom), (left, bottom)), fill=fill)
-
-
-def _disc(x: float, y: float, radius: float, fill: Colour) -> Shape:
-    return _oval(x, y, radius, radius, fill)
-
-
-def _oval(x: float, y: float, across: float, down: float, fill: Colour) -> Shape:
-    points = tuple((x + across * cosine, y + down * sine) for cosine, sine in _CIRCLE)
-    return Shape(points=points, fill=fill)
+    return (left, top), (right, top), (right, bottom), (left, bottom)
 
 
 _CIRCLE = tuple((math.cos(turn), math.sin(turn)) for turn in (n * math.tau / 28 for n in range(28)))
+
+_LANTERN: Motif = (
+    ("ink", _box(0, 3.8, 0.02, 4.4)),
+    ("accent", _oval(0, 1.15, 0.5, 0.45)),
+    ("accent + 60 light", _oval(0, 1.15, 0.26, 0.4)),
+    ("accent + 60 ink", _box(0, 1.6, 0.44, 0.12)),
+    ("accent + 60 ink", _box(0, 0.68, 0.44, 0.12)),
+    ("accent", _box(0, 0.5, 0.08, 0.3)),
+)
+_BOAT: Motif = (
+    ("paper", ((0, 1.25), (0.62, 0.2), (0, 0.2))),
+    ("accent", ((-0.05, 1.05), (-0.05, 0.2), (-0.42, 0.2))),
+    ("accent + 40 ink", ((-0.65, 0.14), (0.7, 0.14), (0.45, -0.14), (-0.45, -0.14))),
+)
+_CAT: Motif = (
+    ("ink + 30 accent", _oval(0.42, 0.42, 0.1, 0.36)),
+    ("ink + 30 accent", _oval(0, 0.3, 0.34, 0.42)),
+    ("ink + 30 accent", _oval(0, 0.85, 0.3, 0.26)),
+    ("ink + 30 accent", ((-0.2, 1.3), (-0.06, 1.05), (-0.29, 0.85))),
+    ("ink + 30 accent", ((0.2, 1.3), (0.06, 1.05), (0.29, 0.85))),
+    ("sun", _oval(-0.11, 0.85, 0.05, 0.06)),
+    ("sun", _oval(0.11, 0.85, 0.05, 0.06)),
+)
+_FLOWER: Motif = (
+    ("meadow + 30 ink", ((-0.03, 0), (0, 1), (0.03, 0))),
+    ("meadow + 30 ink", _oval(0.17, 0.3, 0.17, 0.07)),
+    *(
+        (
+            f"accent + {12 * (petal % 3)} light",
+            _oval(0.25 * math.cos(petal * 0.9), 1 + 0.25 * math.sin(petal * 0.9), 0.17, 0.17),
+        )
+        for petal in range(7)
+    ),
+    ("sun", _oval(0, 1, 0.15, 0.15)),
+)
+_HOUSE: Motif = (
+    ("paper + 20 accent", _box(0, 0.28, 1, 0.56)),
+    ("accent + 25 ink", ((-0.72, 0.51), (-0.4, 0.75), (0, 1.03), (0.4, 0.75), (0.72, 0.51))),
+    ("light", _box(-0.22, 0.32, 0.2, 0.2)),
+    ("ink", _box(0.2, 0.2, 0.22, 0.4)),
+)
+_TREE: Motif = (
+    ("ink + 20 accent", ((-0.07, 0), (0, 1), (0.07, 0))),
+    ("hill + 45 accent", _oval(-0.28, 0.75, 0.3, 0.3)),
+    ("hill + 45 accent + 18 light", _oval(0.28, 0.8, 0.3, 0.3)),
+    ("hill + 45 accent + 33 light", _oval(0, 1.1, 0.4, 0.4)),
+)
+_MOTIFS: tuple[tuple[tuple[str, ...], Motif], ...] = (
+    (("lantern", "lamp", "festival", "灯", "节"), _LANTERN),
+    (("boat", "ship", "river", "sea", "lake", "sail", "船", "河", "海", "湖"), _BOAT),
+    (("cat", "kitten", "fox", "猫", "狐"), _CAT),
+    (("flower", "garden", "rose", "blossom", "lotus", "花", "园", "荷"), _FLOWER),
+    (("house", "tea", "village", "town", "temple", "屋", "茶", "村", "城", "寺"), _HOUSE),
+    (("tree", "forest", "wood", "pine", "mountain", "树", "林", "山", "松"), _TREE),
+)

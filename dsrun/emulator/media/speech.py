@@ -1,26 +1,28 @@
-"""Recordings: a text as speech, in the asked rate and format.
+"""Recordings: a text as speech, in the asked rate and format, made with the standard library.
 
 The espeak-ng program speaks where there is one, else a voice-like tone. Pitch and pace follow the
-description of the voice, so that two voices sound different.
+description of the voice, so that two voices sound different. Only mp3 and opus need more: the
+extra `dsrun[audio]`.
 """
 
 import functools
 import hashlib
 import io
+import math
 import shutil
 import subprocess
+import sys
 import wave
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-import numpy as np
-import numpy.typing as npt
+from dsrun.emulator.media.orders import COMPRESSED, SpeechOrder
 
-from dsrun.emulator.media.orders import SpeechOrder
+LOUDEST = 32767
 
-# libsndfile's names of the compressed formats.
-_COMPRESSED = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
-
-Samples = npt.NDArray[np.float64]
+Samples = Sequence[float]
 
 PROGRAM = "espeak-ng"
 PROGRAM_TIME_S = 20.0
@@ -53,6 +55,7 @@ _FORMANTS = (
 )
 _FORMANT_GAINS = (1.0, 0.6, 0.25)
 _FORMANT_WIDTH = 90.0
+_HIGHEST_HARMONIC = 4000.0
 
 
 def record_speech(order: SpeechOrder) -> bytes:
@@ -63,44 +66,53 @@ def record_speech(order: SpeechOrder) -> bytes:
 
 
 def resample(samples: Samples, rate: int, wanted: int) -> Samples:
-    """Resample through the spectrum: frequencies above the new rate are cut, without aliasing."""
-    if rate == wanted or not len(samples):
+    """Resample along straight lines; what lies above the new rate is averaged away first."""
+    if rate == wanted or not samples:
         return samples
-    length = max(1, round(len(samples) * wanted / rate))
-    spectrum = np.fft.rfft(samples, _smooth_length(len(samples)))
-    padded = round(_smooth_length(len(samples)) * wanted / rate)
-    fitted = np.zeros(padded // 2 + 1, dtype=spectrum.dtype)
-    kept = min(len(fitted), len(spectrum))
-    fitted[:kept] = spectrum[:kept]
-    scale = padded / _smooth_length(len(samples))
-    return (np.fft.irfft(fitted, padded) * scale)[:length]
+    step = rate / wanted
+    smooth = _average(samples, round(step)) if step > 1 else samples
+    last = len(smooth) - 1
+    resampled = []
+    for number in range(max(1, round(len(samples) / step))):
+        place = min(last, number * step)
+        at = int(place)
+        here, following = smooth[at], smooth[min(last, at + 1)]
+        resampled.append(here + (following - here) * (place - at))
+    return resampled
+
+
+def _average(samples: Samples, width: int) -> Samples:
+    """Each sample as the mean of its neighbours, twice: a plain low pass."""
+    for _ in range(2):
+        sums = [0.0, *accumulate(samples)]
+        count = len(samples)
+        edges = ((max(0, at - width), min(count, at + width + 1)) for at in range(count))
+        samples = [(sums[high] - sums[low]) / (high - low) for low, high in edges]
+    return samples
 
 
 def pack(samples: Samples, *, rate: int, response_format: str) -> bytes:
     """Encode samples between -1 and 1 as a file."""
-    whole = (np.clip(samples, -1, 1) * 32767).astype("<i2")
+    whole = array("h", (int(max(-1.0, min(1.0, one)) * LOUDEST) for one in samples))
+    if sys.byteorder == "big":
+        whole.byteswap()
+    target = io.BytesIO()
+    if response_format in COMPRESSED:
+        # Loads libsndfile, which only the extra `audio` brings.
+        import soundfile
+
+        kind, subtype = COMPRESSED[response_format]
+        with soundfile.SoundFile(target, "w", rate, 1, format=kind, subtype=subtype) as sound:
+            sound.buffer_write(whole, dtype="int16")
+        return target.getvalue()
     if response_format == "pcm":
         return whole.tobytes()
-    target = io.BytesIO()
-    if response_format == "wav":
-        with wave.open(target, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(rate)
-            file.writeframes(whole.tobytes())
-        return target.getvalue()
-    # Loads libsndfile, needed only for the compressed formats.
-    import soundfile
-
-    name, subtype = _COMPRESSED[response_format]
-    soundfile.write(target, whole, rate, format=name, subtype=subtype)
+    with wave.open(target, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(whole.tobytes())
     return target.getvalue()
-
-
-def _smooth_length(length: int) -> int:
-    """A little more than the length, with small prime factors only, for a fast transform."""
-    step = 1 << max(0, length.bit_length() - 6)
-    return -(-length // step) * step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,17 +180,19 @@ def _read_wave(content: bytes) -> Spoken | None:
     # The header of a streamed file has no true length, so the data itself is measured.
     start = content.index(b"data") + 8
     body = content[start : start + (len(content) - start) // 2 * 2]
-    samples = np.frombuffer(body, dtype="<i2").astype(np.float64) / 32768
-    return Spoken(samples=samples, rate=rate) if len(samples) else None
+    whole = array("h", body)
+    if sys.byteorder == "big":
+        whole.byteswap()
+    return Spoken(samples=[one / 32768 for one in whole], rate=rate) if whole else None
 
 
 def sing(text: str, voice: Voice) -> Spoken:
     """A vowel for each letter or ideograph, a pause for anything else; always the same."""
     length = round(voice.syllable_s * TONE_RATE)
-    pieces = [_vowel(ord(letter), voice, length) for letter in _pace(text)]
-    silence = np.zeros(length)
-    samples = np.concatenate(pieces) if pieces else silence
-    return Spoken(samples=0.6 * samples, rate=TONE_RATE)
+    samples: array[float] = array("d")
+    for letter in _pace(text):
+        samples.extend(_vowel(ord(letter), voice, length))
+    return Spoken(samples=samples or array("d", [0.0] * length), rate=TONE_RATE)
 
 
 def _pace(text: str) -> list[str]:
@@ -192,21 +206,27 @@ def _pace(text: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=256)
-def _vowel(code: int, voice: Voice, length: int) -> Samples:
+def _vowel(code: int, voice: Voice, length: int) -> "array[float]":
+    """One period of the voice, repeated for the length of a syllable, that swells and fades."""
     if not chr(code).isalnum():
-        return np.zeros(length // 2)
-    formants = _FORMANTS[code % len(_FORMANTS)]
+        return array("d", [0.0] * (length // 2))
     fundamental = voice.fundamental * (1 + (code % 7 - 3) / 40)
-    time_s = np.arange(length) / TONE_RATE
-    glide = 1 - 0.06 * time_s / time_s[-1]
-    harmonics = np.arange(1, int(4000 / fundamental))
-    frequencies = harmonics * fundamental
-    gains = sum(
-        gain / (1 + ((frequencies - centre) / _FORMANT_WIDTH) ** 2)
-        for gain, centre in zip(_FORMANT_GAINS, formants, strict=True)
-    )
-    phases = 2 * np.pi * np.outer(frequencies, time_s * glide)
-    sound = (np.asarray(gains)[:, None] * np.sin(phases)).sum(axis=0)
-    envelope = np.sin(np.pi * np.arange(length) / length) ** 0.6
-    sound *= envelope / np.abs(sound).max()
-    return np.asarray(sound, dtype=np.float64)
+    period = _one_period(_FORMANTS[code % len(_FORMANTS)], fundamental)
+    size = len(period)
+    swell = (0.6 * math.sin(math.pi * at / length) ** 0.6 for at in range(length))
+    return array("d", (loud * period[at % size] for at, loud in enumerate(swell)))
+
+
+@functools.lru_cache(maxsize=256)
+def _one_period(formants: tuple[int, ...], fundamental: float) -> Samples:
+    size = round(TONE_RATE / fundamental)
+    turn = [math.sin(math.tau * at / size) for at in range(size)]
+    period = [0.0] * size
+    for number in range(1, int(_HIGHEST_HARMONIC / fundamental)):
+        gain = sum(
+            peak / (1 + ((number * fundamental - centre) / _FORMANT_WIDTH) ** 2)
+            for peak, centre in zip(_FORMANT_GAINS, formants, strict=True)
+        )
+        period = [sound + gain * turn[at * number % size] for at, sound in enumerate(period)]
+    loudest = max(abs(one) for one in period)
+    return [one / loudest for one in period]

@@ -33,19 +33,23 @@ def _operation(protocol, artifacts, **rules):
     )
 
 
+def _price(billed, **units):
+    return {"items": [{"units": units, "billed": [billed]}]}
+
+
 async def _post(remote, words, **headers):
     body = {"model": "new-1", "input": words}
     return (await remote.call("POST", PATH, json=body, headers=KEY | headers)).json
 
 
 async def test_synchronous_pictures_in_a_chat_answer(launch):
-    layout = {
+    kind = {
         "media": "image",
-        "list": "/output/choices",
-        "url": "/message/content/0/image",
-        "count": "/parameters/count",
+        "each": "/output/choices/*",
+        "at": "/message/content/0/image",
+        "asked": "/parameters/count",
     }
-    text = _operation("sync", layout, price={"billed": "/usage/pictures"})
+    text = _operation("sync", [kind], price=_price("/usage/pictures", count=True))
     remote = await launch(operations=(text,))
     words = {"messages": [{"role": "user", "content": [{"text": "a boat"}]}]}
     answer = await _post(remote, words)
@@ -56,7 +60,7 @@ async def test_synchronous_pictures_in_a_chat_answer(launch):
 
 
 async def test_one_synchronous_picture_without_a_list(launch):
-    text = _operation("sync", {"media": "image", "url": "/output/picture"})
+    text = _operation("sync", [{"media": "image", "at": "/output/picture"}])
     remote = await launch(operations=(text,))
     answer = await _post(remote, {})
     reply = await remote.call("GET", answer["output"]["picture"])
@@ -66,8 +70,8 @@ async def test_one_synchronous_picture_without_a_list(launch):
 async def test_synchronous_speech_under_an_address(launch):
     text = _operation(
         "sync",
-        {"media": "audio", "url": "/output/audio/url"},
-        price={"billed": "/usage/characters", "unit": "character"},
+        [{"media": "audio", "at": "/output/audio/url"}],
+        price=_price("/usage/characters", chars=["/input/text"]),
         outputs={"voice": "/output/voice", "finish": "/output/finish_reason"},
     )
     remote = await launch(operations=(text,))
@@ -81,8 +85,8 @@ async def test_synchronous_speech_under_an_address(launch):
 
 
 async def test_a_task_that_speaks(launch, clock):
-    layout = {"media": "audio", "url": "/output/audio_url"}
-    text = _operation("task", layout, price={"billed": "/usage/count"})
+    kind = {"media": "audio", "at": "/output/audio_url"}
+    text = _operation("task", [kind], price=_price("/usage/count", count=True))
     remote = await launch(operations=(text,))
     created = await _post(remote, {"text": "Good evening."}, **ASYNC)
     clock.advance(60)
@@ -93,7 +97,7 @@ async def test_a_task_that_speaks(launch, clock):
 
 
 async def test_a_request_of_a_further_operation_is_held_to_its_schema(launch):
-    text = _operation("sync", {"media": "image", "url": "/output/picture"})
+    text = _operation("sync", [{"media": "image", "at": "/output/picture"}])
     remote = await launch(operations=(text,))
     body = {"model": "new-1", "input": "text"}
     reply = await remote.call("POST", PATH, json=body, headers=KEY)
@@ -101,8 +105,8 @@ async def test_a_request_of_a_further_operation_is_held_to_its_schema(launch):
 
 
 async def test_what_cannot_be_made_is_said_at_the_start():
-    text = _operation("task", {"media": "video", "url": "/output/video_url"})
-    with pytest.raises(ValueError, match="image and audio, not video"):
+    text = _operation("task", [{"media": "smell", "at": "/output/smell_url"}])
+    with pytest.raises(ValueError, match=r"image, audio, video, .* and captions, not smell"):
         await start_emulator(EmulatorOptions(operations=(text,)))
 
 

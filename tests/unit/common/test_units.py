@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from dsrun.common.units import (
     Money,
-    Price,
     duration_words,
     first_as_json,
     parse_money,
@@ -50,15 +49,6 @@ def test_a_key_for_one_amount_shows_the_first_or_zero() -> None:
     }
     assert first_as_json([]) == {"amount": 0.0, "currency": "CNY"}
     assert first_as_json([], currency="USD") == {"amount": 0.0, "currency": "USD"}
-
-
-@pytest.mark.parametrize(("unit", "text"), [("image", "an image"), ("voice", "a voice")])
-def test_a_price_is_told_of_one_unit(unit: str, text: str) -> None:
-    price = Price(
-        amount=Decimal("0.16"), currency="CNY", unit=unit, billed=None, count=None, as_of="2026-06"
-    )
-    assert str(price) == f"0.16 CNY {text}"
-    assert str(price.of(5)) == "0.8 CNY"
 
 
 @pytest.mark.parametrize(

@@ -8,26 +8,117 @@ from dsrun.common.errors import ExitCode
 from dsrun.common.units import Rate
 from dsrun.engine.backoff import PollEstimate
 from dsrun.engine.control import Left, RunControl
-from dsrun.engine.limits import PATIENCE_S, Lane, RateLimiter
+from dsrun.engine.counters import OpenTasks, TokenWindow
+from dsrun.engine.limits import PATIENCE_S, Group, Lane, RateLimiter
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict, judge
-from tests.fakes import ManualClock, settle
+from tests.fakes import ManualClock, open_job, settle
 
+JOB = open_job()
 ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 THROTTLED = Verdict(decision=Decision.THROTTLE, code="Throttling", message="too fast.")
 
 
-def lane_of(clock, *, window=1, requests=100, is_open=True):
+def lane_of(clock, *, window=1, requests=100, is_open=True, **more):
     lane = Lane(
         load_catalog()["wanx-v1"],
         limiter=RateLimiter(Rate(requests=requests, per_s=1.0), clock=clock),
         submit_window=window,
         estimate=PollEstimate(first_s=3.0, max_s=15.0, learns=True),
         max_poll_s=15.0,
+        **more,
     )
     if is_open:
         lane.learn(ACCEPTED, RunControl())
     return lane
+
+
+class Shared:
+    """Two lanes of one group: `requests` a second together, `running` tasks open together."""
+
+    def __init__(self, clock, *, requests=100, running=None):
+        open_tasks = None if running is None else OpenTasks(running, clock=clock)
+        limiter = RateLimiter(Rate(requests=requests, per_s=1.0), clock=clock)
+        self.lanes = [
+            lane_of(clock, window=9, group=Group(limiter=limiter, open=open_tasks))
+            for _ in range(2)
+        ]
+        self.sent = []
+        self._clock = clock
+
+    async def send(self, lane, number, *, took=0.0):
+        job = open_job(f"{lane}-{number}")
+        async with self.lanes[lane].turn(RunControl(), job):
+            self.sent.append((lane, round(self._clock.monotonic() - 1000.0)))
+        await self._clock.sleep(took)
+        self.lanes[lane].end_task(job)
+
+    async def all(self, number, **more):
+        sends = [self.send(lane, each, **more) for lane in (0, 1) for each in range(number)]
+        await self._clock.run(wait_for(sends))
+
+
+async def test_a_create_passes_the_rate_of_its_group_too():
+    shared = Shared(ManualClock(), requests=2)
+    await shared.all(3)
+    assert [at for _, at in sorted(shared.sent, key=lambda sent: sent[1])] == [0, 0, 1, 1, 2, 2]
+
+
+async def test_the_open_tasks_of_a_group_are_counted_over_its_lanes():
+    shared = Shared(ManualClock(), running=2)
+    await shared.all(3, took=10.0)
+    assert [at for _, at in shared.sent] == [0, 0, 10, 10, 20, 20]
+    assert {lane for lane, _ in shared.sent} == {0, 1}
+
+
+async def test_a_lane_that_waits_for_its_own_rate_takes_no_room_of_its_group():
+    clock = ManualClock()
+    shared = Shared(clock, running=1)
+    shared.lanes[0].limiter.pause(60.0)
+    waiting = asyncio.ensure_future(shared.send(0, 0))
+    await settle()
+    await clock.run(shared.send(1, 0))
+    assert shared.sent == [(1, 0)]
+    await clock.advance(60.0)
+    await waiting
+    assert [lane for lane, _ in shared.sent] == [1, 0]
+
+
+@pytest.mark.parametrize("open_tasks", [1, 2])
+async def test_no_more_tasks_are_open_than_the_queue_of_a_lane_takes(open_tasks):
+    clock = ManualClock()
+    lane = lane_of(clock, window=9, open_tasks=OpenTasks(open_tasks, clock=clock))
+    for number in range(open_tasks):
+        async with lane.turn(RunControl(), open_job(str(number))):
+            pass
+    waiting = asyncio.ensure_future(lane.turn(RunControl(), open_job("next")).__aenter__())
+    await clock.advance(100.0)
+    assert not waiting.done()
+    lane.end_task(open_job("0"))
+    await waiting
+
+
+async def test_a_create_that_is_left_counts_as_no_open_task():
+    clock, control = ManualClock(), RunControl()
+    lane = lane_of(clock, open_tasks=OpenTasks(1, clock=clock))
+    with pytest.raises(Left):
+        async with lane.turn(control, open_job("refused")):
+            raise Left
+    async with lane.turn(control, open_job("next")):
+        pass
+
+
+async def test_tokens_bound_a_lane_beside_its_rate():
+    clock, sent = ManualClock(), []
+    lane = lane_of(clock, window=9, tokens=TokenWindow(Rate(requests=10, per_s=6.0), clock=clock))
+
+    async def send(text):
+        job = open_job(text, body=b'{"input":{"texts":["' + text.encode() + b'"]}}')
+        async with lane.turn(RunControl(), job):
+            sent.append((text, round(clock.monotonic() - 1000.0)))
+
+    await clock.run(wait_for([send("abcdef"), send("ghij"), send("k")]))
+    assert sent == [("abcdef", 0), ("ghij", 0), ("k", 6)]
 
 
 class Creates:
@@ -40,7 +131,7 @@ class Creates:
 
     async def send(self):
         try:
-            async with self._lane.turn(self._control):
+            async with self._lane.turn(self._control, JOB):
                 self._now += 1
                 self.most = max(self.most, self._now)
                 await self._clock.sleep(1.0)
@@ -168,13 +259,13 @@ class TestAlone:
         events = []
 
         async def create(name, seconds):
-            async with lane.turn(control):
+            async with lane.turn(control, JOB):
                 events.append(f"{name} begins")
                 await clock.sleep(seconds)
                 events.append(f"{name} ends")
 
         async def lose(name):
-            async with lane.turn(control):
+            async with lane.turn(control, JOB):
                 events.append(f"{name} is lost")
             async with lane.alone(control):
                 events.append(f"{name} is looked for")
@@ -202,7 +293,7 @@ class TestAlone:
 
         async def lose():
             nonlocal looking, most
-            async with lane.turn(control):
+            async with lane.turn(control, JOB):
                 pass
             async with lane.alone(control):
                 looking += 1

@@ -19,7 +19,8 @@ from dsrun.engine.poll import Poller
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import judge
-from dsrun.service.replies import Address, Done, Refused, Running
+from dsrun.service.replies import Done, Refused, Running
+from dsrun.service.results import Address
 from tests.fakes import JumpingLoop, LoopClock
 
 RATE = Execution().poll_rate

@@ -19,8 +19,9 @@ from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.lists import Page, TaskRow
-from dsrun.service.replies import Address, Done, Refused
-from tests.fakes import ManualClock, settle
+from dsrun.service.replies import Done, Refused
+from dsrun.service.results import Address
+from tests.fakes import ManualClock, open_job, settle
 
 GRACE_S = 5.0
 RUN = 1
@@ -92,6 +93,7 @@ class Ledgers:
     def __init__(self, *, known=None, rivals=(), unlisted=None):
         self.known, self._rivals = known or {}, list(rivals)
         self._unlisted = unlisted or {}  # tasks of ours that no list shows
+        self.bodies = {}  # of the rivals' requests
         self.same = []  # doubts that other runs have of the same job
 
     def accepted(self, task_ids):
@@ -106,8 +108,12 @@ class Ledgers:
     def claimed(self, operation, names, *, job_id):
         return set(self.known)
 
-    def rivals(self, operation, *, job_id):
+    def rivals(self, operations, *, job_id):
+        assert operations
         return self._rivals
+
+    def requests(self, job_ids):
+        return {name: body for name, body in self.bodies.items() if name in job_ids}
 
     def same_job(self, job_id, *, since):
         return [doubt for doubt in self.same if doubt.since > epoch(since)]
@@ -235,11 +241,11 @@ class TestAbsence:
         async def create_later():
             """Each takes ten seconds; only the sixth one is accepted."""
             for _ in range(6):
-                async with lane.turn(RunControl()):
+                async with lane.turn(RunControl(), open_job("later")):
                     await clock.sleep(10.0)
             service.tasks.append(task("later", clock.now().timestamp() - 5))
             ledgers.known["later"] = span(clock.now().timestamp(), -5)
-            async with lane.turn(RunControl()):
+            async with lane.turn(RunControl(), open_job("later")):
                 await clock.sleep(30.0)
 
         creating = asyncio.ensure_future(create_later())
@@ -310,6 +316,34 @@ class TestCandidates:
         rows = [task("mine", now + 0.1), task("theirs", now - 60)]
         service = Service(clock, rows, totals={"mine": 1}, prompts={"mine": "a lantern"})
         assert (await look(clock, service, Ledgers(), lost(now))).name == "mine"
+
+    @pytest.mark.parametrize(
+        ("theirs", "is_found"),
+        [
+            (b'{"input":{"prompt":"a river"},"parameters":{"n":1}}', True),
+            (b'{"input":{"prompt":"a lantern"},"parameters":{"n":2}}', True),
+            (b'{"input":{"prompt":"a lantern"},"parameters":{"n":1,"seed":7}}', False),
+            (b'{"input":{}}', False),
+            (None, False),
+        ],
+        ids=["another prompt", "another number", "the same", "no prompt", "not known"],
+    )
+    async def test_beside_another_in_doubt_the_prompt_counts_if_it_is_not_theirs_too(
+        self, clock, now, theirs, is_found
+    ):
+        ledgers = Ledgers(rivals=[replace(lost(now), job_id="c")])
+        ledgers.bodies = {"c": theirs} if theirs else {}
+        rows = [task("x", now + 0.1), task("y", now + 0.15)]
+        prompts = {"x": "a river", "y": "a lantern"}
+        service = Service(clock, rows, totals={"x": 1, "y": 1}, prompts=prompts)
+        found = await look(clock, service, ledgers, lost(now))
+        assert (found.name == "y") if is_found else isinstance(found, Undecided)
+
+    async def test_two_that_repeat_our_prompt_decide_nothing(self, clock, now):
+        rows = [task("x", now + 0.1), task("y", now + 0.15)]
+        prompts = dict.fromkeys("xy", "a lantern")
+        service = Service(clock, rows, totals={"x": 1, "y": 1}, prompts=prompts)
+        assert isinstance(await look(clock, service, Ledgers(), lost(now)), Undecided)
 
 
 async def test_what_was_sent_a_day_ago_cannot_be_told(clock, now):

@@ -3,17 +3,16 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from decimal import Decimal
 
 import pytest
 
 from dsrun.common.errors import GroundLost, SetupError
 from dsrun.common.models import Job, JobResult, JobStatus
 from dsrun.common.sqlite import NoRoom
-from dsrun.common.units import Price
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.writer import Ledger
 from dsrun.ledger.writes import Kind, Row
+from dsrun.service.operation_file import parse_price
 
 AT = "2026-11-22T08:00:00.000Z"
 INTENT, TASK = (Row(Kind.INTENT, ("a", AT)),), (Row(Kind.TASK, ("b", "task-b", None)),)
@@ -69,7 +68,12 @@ class TestFullDisk:
         ledger = commits(FullDisk(most=0))
         results = ledger.commit([TASK, RESULT])
         assert all(isinstance(result, NoRoom) for result in results)
-        assert ledger.unrecorded == [("b", "task-b")]
+        assert ledger.unrecorded == [TASK[0]]
+
+    def test_so_is_an_answer(self, commits):
+        ledger = commits(FullDisk(most=0))
+        ledger.commit([ANSWER])
+        assert ledger.unrecorded == [ANSWER[0]]
 
     def test_the_log_gets_the_room_that_was_kept(self, commits, tmp_path):
         log = tmp_path / "ledger.sqlite3-wal"
@@ -100,9 +104,8 @@ class TestLostDirectory:
     async def test_what_was_sent_is_written_where_the_ledger_is_now(self, tmp_path, job):
         run_dir = tmp_path / "run"
         run_dir.mkdir()
-        price = Price(
-            amount=Decimal(1), currency="CNY", unit="image", billed=None, count=None, as_of=""
-        )
+        item = {"unit": "image", "amount": "1", "units": {"count": True}}
+        price = parse_price({"currency": "CNY", "as_of": "", "items": [item]})
         ledger = Ledger(run_dir / "ledger.sqlite3")
         await ledger.start_run(at=AT, version="1", endpoint="e", host="h", pid=1, live_since=AT)
         jobs = [job, replace(job, job_id="b" * 64, index=1)]

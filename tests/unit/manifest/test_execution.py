@@ -34,6 +34,7 @@ def test_every_key_of_the_schema_is_read():
     section = {
         "concurrency": 1,
         "rate": "3/min",
+        "limits": {"wanx-v1": {"requests": 5}},
         "submit_window": 2,
         "grace": "3s",
         "max_attempts": 7,
@@ -42,11 +43,13 @@ def test_every_key_of_the_schema_is_read():
         "max_cost": "40 CNY",
         "confirm_above": "0.5 CNY",
         "max_failures": 20,
+        "repeat_below": "0.02 CNY",
     }
     assert section.keys() == SCHEMA["execution"]["properties"].keys()
     assert parse_execution(section) == Execution(
         concurrency=1,
         rate=Rate(requests=3, per_s=60.0),
+        limits={"wanx-v1": {"requests": 5}},
         submit_window=2,
         grace_s=3.0,
         max_attempts=7,
@@ -57,8 +60,9 @@ def test_every_key_of_the_schema_is_read():
         max_cost=Money(amount=Decimal(40), currency="CNY"),
         confirm_above=Money(amount=Decimal("0.5"), currency="CNY"),
         max_failures=20,
+        repeat_below=Money(amount=Decimal("0.02"), currency="CNY"),
     )
-    assert len(fields(Execution)) == 12
+    assert len(fields(Execution)) == 13
 
 
 @pytest.mark.parametrize(

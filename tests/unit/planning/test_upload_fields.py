@@ -30,7 +30,7 @@ MANY = one_step(
 
 def test_a_job_names_a_file_by_its_content(tmp_path):
     [job] = jobs_of(tmp_path, ONE, files={"refs/a.png": RED})
-    [(at, sha256)] = iter_uploads(job.request, UPLOADS)
+    [(at, sha256, _)] = iter_uploads(job.request, UPLOADS)
     assert job.request["input"]["ref_img"] == {"upload": f"sha256:{sha256}"}
     assert at == ("input", "ref_img")
     assert b"refs" not in job.body

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsrun.report.entries import advise, label_of, order_axes
+from dsrun.report.entries import advise, label_of, model_axis, opening_of, order_axes
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,37 @@ def test_axes_have_the_order_of_the_manifest(matrix, order):
     order_axes(entries, {"name": "demo", "steps": {"s": {"matrix": matrix}}})
     assert list(entries[0]["axes"]) == order
     order_axes(entries, None)
+
+
+def row(step, model, **axes):
+    return {"step": step, "axes": axes, "request": {"model": model}}
+
+
+SIDE_BY_SIDE = [
+    row("s", model, operation=model, light="noon", thing=thing)
+    for model in ("one", "two")
+    for thing in ("a lamp", "a boat")
+]
+
+
+def test_a_page_of_several_models_opens_with_them_as_columns():
+    assert opening_of(SIDE_BY_SIDE) == {"cols": "operation", "rows": "thing"}
+    one_thing = [each for each in SIDE_BY_SIDE if each["axes"]["thing"] == "a boat"]
+    assert opening_of(one_thing) == {"cols": "operation", "rows": ""}
+    assert opening_of([row("s", "one", thing="a"), row("s", "one", thing="b")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("entries", "axis"),
+    [
+        (SIDE_BY_SIDE, "operation"),
+        ([row("s", "one", m="x"), row("s", "two", m="y")], "m"),
+        ([row("s", "one", thing="x"), row("s", "one", thing="y")], None),
+        ([row("s", "one", m="x"), row("t", "two", m="y")], None),
+        ([row("s", "one", m="x"), row("s", "two", m="x"), row("s", "two", m="y")], None),
+        ([], None),
+    ],
+    ids=["a list", "a label of it", "one model", "of two steps", "not told by it", "nothing"],
+)
+def test_the_axis_of_the_models(entries, axis):
+    assert model_axis(entries) == axis

@@ -42,6 +42,9 @@ PICTURE = {
     "seed": 7,
     "sample_rate": None,
     "source_sha256": "c" * 64,
+    "duration_s": None,
+    "width": 64,
+    "height": 48,
 }
 SOUND = {**PICTURE, "media_type": "audio/wav", "seed": None, "sample_rate": 24000}
 ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "error_class": "job"}
@@ -66,8 +69,9 @@ def line(job, artifacts=(), twins=()):
 
 
 def test_in_a_ledger_of_an_older_version_files_are_as_they_were_served():
-    old = {key: value for key, value in PICTURE.items() if key != "source_sha256"}
-    assert line({}, [old])["artifacts"][0]["source_sha256"] == "b" * 64
+    new = ("source_sha256", "duration_s", "width", "height")
+    (file,) = line({}, [{k: v for k, v in PICTURE.items() if k not in new}])["artifacts"]
+    assert [file[name] for name in new] == ["b" * 64, None, None, None]
 
 
 def test_a_line_in_full():
@@ -87,6 +91,9 @@ def test_a_line_in_full():
                 "index": 0,
                 "seed": 7,
                 "source_sha256": "c" * 64,
+                "duration_s": None,
+                "width": 64,
+                "height": 48,
             }
         ],
         "output": None,

@@ -3,6 +3,7 @@
 import pytest
 
 from dsrun.common.errors import UsageError
+from dsrun.common.media import media_of
 from dsrun.ledger.lookup import AskedJob
 from dsrun.report.sheet_places import cells_of, choose_axes, find_places, labels_of, values_of
 
@@ -15,7 +16,7 @@ def entry(index, *made, status="succeeded", code=None, job=None, media="image/pn
         "request": {"parameters": {"seed": 100}},
         "files": [
             {"path": f"{index}-{i}", "sha256": "0", "media_type": media, "index": i,
-             "seed": 100 + i}
+             "seed": 100 + i, "size": 9, "media": media_of(media)}
             for i in made
         ],
     }  # fmt: skip
@@ -115,3 +116,10 @@ def test_axes_are_chosen_in_the_order_of_the_matrix_even_one_named_seed():
 def test_an_axis_that_is_not_there_is_told():
     with pytest.raises(UsageError, match=r"--cols lok: .*mean look\?\); allowed: look, step"):
         choose_axes(places(entry(0, 0, look="a")), None, "lok")
+
+
+def test_models_stand_side_by_side_unless_another_axis_is_asked_for():
+    some = places(entry(0, 0, thing="x", m="one"), entry(1, 0, thing="y", m="two"))
+    assert choose_axes(some, None, None, models="m") == ("thing", "m")
+    assert choose_axes(some, None, "thing", models="m") == ("m", "thing")
+    assert choose_axes(some, "m", None, models="m") == ("m", "thing")

@@ -8,9 +8,11 @@ import pytest
 
 from dsrun.common.errors import ManifestError
 from dsrun.common.resources import iter_operation_files
+from dsrun.common.units import Rate
 from dsrun.service.agreement import disagreements
 from dsrun.service.catalog import load_catalog
 from dsrun.service.families import members
+from dsrun.service.operation import Limits
 
 BUNDLED = {name: orjson.loads(raw) for name, raw in iter_operation_files()}
 VOICE = "qwen-voice-design"
@@ -50,10 +52,11 @@ NOWHERE = [
     ("fill.1.span", "/parameters/m", "wanx-v1"),
     ("languages.0.at", "/input/promt", "wanx-v1"),
     ("languages.0.named_by", "/input/lang", VOICE),
-    ("artifacts.count", "/parameters/m", "wanx-v1"),
-    ("artifacts.seed", "/seed", "wanx-v1"),
-    ("artifacts.asked", "/parameters/format", VOICE),
-    ("artifacts.asked_rate", "/parameters/rate", VOICE),
+    ("artifacts.0.asked", "/parameters/m", "wanx-v1"),
+    ("artifacts.0.asked", {"at": "/parameters/m", "at_most": True}, "wanx-v1"),
+    ("artifacts.0.seed", "/seed", "wanx-v1"),
+    ("artifacts.0.asked_format", "/parameters/format", VOICE),
+    ("artifacts.0.asked_rate", "/parameters/rate", VOICE),
     ("uploads.fields.0.at", "/input/image", "wanx-v1"),
     ("uploads.fields.0.at", "/input/ref_img/url", "wanx-v1"),
     ("recovery.size", "/size", "wanx-v1"),
@@ -91,7 +94,11 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("artifacts.seed", "/parameters/style", "of type string; allowed: a place of type integer"),
+        (
+            "artifacts.0.seed",
+            "/parameters/style",
+            "of type string; allowed: a place of type integer",
+        ),
         ("recovery.size", "/parameters/n", "of type integer; allowed: a place of type string"),
         ("fill.1.at", "/input/prompt", "of type string; allowed: a place of type integer"),
         ("fill.0.value", 5, "allowed: 1 to 4"),
@@ -102,20 +109,42 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("fill", [], "has no value for /parameters/n, where the service makes 4"),
         ("languages.0.languages", GONE, "either languages"),
         ("languages.0.languages", [], "either languages"),
-        ("price.count", "/parameters/seed", 'allowed: "/parameters/n", the count of artifacts'),
-        ("artifacts.count", GONE, "allowed: nothing, as in artifacts"),
+        (
+            "price.count",
+            "/parameters/seed",
+            'allowed: "/parameters/n", which the artifacts ask for',
+        ),
+        ("artifacts.0.asked", GONE, "allowed: nothing, as in artifacts"),
         ("uploads.fields.0.formats", ["jpeg"], "did you mean"),
-        ("uploads.fields.0.media", "audio", "allowed: mp3"),
+        ("uploads.fields.0.media", "audio", "allowed: aac, amr, flac"),
         ("uploads.fields.0.media", "video", "allowed: image, audio"),
         ("uploads.fields.0.max_side", 100, "at least min_side, 256"),
         ("recovery.confirm", {"prompt": "/output/a"}, "allowed: a JSON pointer"),
-        ("recovery", {"by": "voice-list"}, "found voice-list with the protocol task"),
+        ("recovery", {"by": "made-list"}, "found made-list with the protocol task"),
+        ("recovery.model_name", "wan2.2-t2i", 'allowed: "wanx-v1", the model of the request'),
+        ("recovery", {"by": "repeat", "times": 2}, "found repeat with the protocol task"),
+        ("recovery.holds", {"/input/prompt": "/a"}, "recovery by task-list has no such key"),
+        ("recovery.times", 2, "recovery by task-list has no such key"),
+        ("uploads.fields.0.ratio", [2, 1], "the smaller one first"),
+        ("uploads.fields.0.at", "/input/*/ref_img", "which no request can have"),
+        ("uploads.fields.0.at", "/input", "of type string"),
+        ("uploads.fields.0.as", "text", "allowed: address, data"),
         ("price.bill", "/usage/n", "unknown key (did you mean billed?)"),
         ("fills", [], "unknown key (did you mean fill?)"),
-        ("artifacts.urls", "/url", "unknown key (did you mean url?)"),
+        ("artifacts.0.urls", "/url", "unknown key"),
+        ("artifacts", {"media": "image", "url": "/output/url"}, "allowed: "),
+        ("artifacts", [], "allowed: "),
+        ("artifacts.0.at", GONE, "missing; it says where the result stands"),
+        ("artifacts.0.as", "file", "allowed: url, base64, value"),
+        ("artifacts.0.as", "value", "found value for image; allowed: url, base64"),
+        ("artifacts.0.name", "main", "the main one, which has no name"),
+        ("artifacts.0.of", "", "nothing here, since it is the main kind"),
+        ("artifacts.0.asked", 0, "allowed: "),
+        ("artifacts.0.asked", {"at": "/parameters/style"}, "allowed: a place of type integer"),
+        ("artifacts.0.error", ["/code"], "allowed: "),
+        ("success", {"at": "/output/ok", "is": True, "billd": 1}, "did you mean billed?"),
         ("limits.per_m", 60, "unknown key"),
         ("polling.first", 3, "unknown key"),
-        ("endpoint.root", "/api/v2", "unknown key"),
         ("recovery.models", "a", "unknown key"),
         ("uploads.hour", 3, "unknown key"),
         ("stream", {}, "unknown key"),
@@ -130,11 +159,17 @@ def test_what_does_not_agree_is_told_at_its_place(load, path, value, words):
     assert "$comment" not in found[0].message
 
 
-@pytest.mark.parametrize("key", sorted(BUNDLED[VOICE]["x-dsrun"]["recovery"].keys() - {"by"}))
-def test_a_list_of_voices_needs_all_its_places(load, key):
-    if key == "$comment":
-        assert load(f"recovery.{key}", GONE, base=VOICE).recovery is not None
-        return
+MADE_LIST = BUNDLED[VOICE]["x-dsrun"]["recovery"].keys() - {"by"}
+NEEDLESS = {"$comment", "holds", "lost", "match", "total"}
+
+
+@pytest.mark.parametrize("key", sorted(NEEDLESS))
+def test_a_list_of_what_was_made_may_lack_some_of_its_places(load, key):
+    assert load(f"recovery.{key}", GONE, base=VOICE).recovery is not None
+
+
+@pytest.mark.parametrize("key", sorted(MADE_LIST - NEEDLESS))
+def test_a_list_of_what_was_made_needs_the_others(load, key):
     with pytest.raises(ManifestError) as caught:
         load(f"recovery.{key}", GONE, base=VOICE)
     assert [p.where for p in caught.value.problems] == [f"x-dsrun.recovery.{key}"]
@@ -154,4 +189,66 @@ def test_a_derived_seed_has_a_largest(load):
 
 
 def test_a_comment_may_stand_anywhere(load):
-    assert load("limits.$comment", ["any", {"thing": 1}]).rate.requests == 2
+    assert load("limits.$comment", ["any", {"thing": 1}]).limits.rate.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "base", "words"),
+    [
+        ({"running_tasks": 1}, VOICE, "limits.running_tasks: .*makes no tasks; take it out"),
+        ({"queued_tasks": 9}, VOICE, "limits.queued_tasks: .*makes no tasks; take it out"),
+        ({"running_tasks": 9, "queued_tasks": 8}, "wanx-v1", "queued_tasks is 8 and running_tasks"),
+        ({"tokens": 9}, "wanx-v1", "tokens_s"),
+        ({"tokens_s": 9}, "wanx-v1", "tokens"),
+        ({"group_running": 9}, "wanx-v1", "group"),
+        ({"group": "a b"}, "wanx-v1", "limits.group: .*letters, digits"),
+        ({"scope": "acount"}, "wanx-v1", "limits.scope: .*did you mean account"),
+        ({"queued": 9}, "wanx-v1", "limits.queued: .*did you mean queued_tasks"),
+        ({"queued_tasks": 0}, "wanx-v1", "limits.queued_tasks: .*found 0; allowed: 1 to"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused_with_place_and_words(load, limits, base, words):
+    with pytest.raises(ManifestError, match=words):
+        load("limits", {"requests": 2, "per_s": 1} | limits, base=base)
+
+
+def test_limits_are_read_whole(load):
+    limits = {
+        "requests": 5, "per_s": 60, "running_tasks": 10, "queued_tasks": 20, "tokens": 1200,
+        "tokens_s": 6, "group": "kling", "group_running": 10, "scope": "key",
+    }  # fmt: skip
+    assert load("limits", limits).limits == Limits(
+        rate=Rate(requests=5, per_s=60), running_tasks=10, queued_tasks=20,
+        tokens=Rate(requests=1200, per_s=6), group="kling", group_running=10, scope="key",
+    )  # fmt: skip
+
+
+def test_a_model_takes_500_open_tasks_unless_its_file_says_otherwise(load):
+    assert load("limits", {"requests": 2, "per_s": 1}).limits.queued_tasks == 500
+    voice = load("limits", {"requests": 2, "per_s": 1}, base=VOICE)
+    assert voice.limits.queued_tasks is None
+
+
+@pytest.mark.parametrize(
+    ("recovery", "words"),
+    [
+        ({"by": "repeat"}, "missing; recovery by repeat needs it"),
+        ({"by": "repeat", "times": 0}, "times"),
+        ({"by": "repeat", "times": 11}, "times"),
+        ({"by": "repeat", "times": 1.5}, "times"),
+        ({"by": "repeat", "times": 1, "match": {"/input/preview_text": "/a"}}, "no such key"),
+        ({"by": "voice-list"}, "allowed: task-list, made-list, repeat"),
+        ({"by": "task-list"}, "found task-list with the protocol sync"),
+    ],
+)
+def test_a_recovery_that_is_none(load, recovery, words):
+    with pytest.raises(ManifestError) as caught:
+        load("recovery", recovery, base=VOICE)
+    assert any(words in str(problem) for problem in caught.value.problems), caught.value
+
+
+def test_a_list_without_a_text_of_the_request_tells_nothing(load):
+    recovery = {**BUNDLED[VOICE]["x-dsrun"]["recovery"]}
+    del recovery["match"], recovery["holds"]
+    with pytest.raises(ManifestError, match="needs match or holds"):
+        load("recovery", recovery, base=VOICE)

@@ -29,8 +29,8 @@ def test_wanx_v1_as_its_page_has_it():
     assert (operation.protocol, operation.method) == ("task", "POST")
     assert operation.path == "/services/aigc/text2image/image-synthesis"
     assert operation.headers == {"X-DashScope-Async": "enable"}
-    assert operation.rate == Rate(requests=2, per_s=1)
-    assert operation.running_tasks == 1
+    assert operation.limits.rate == Rate(requests=2, per_s=1)
+    assert operation.limits.running_tasks == 1
     assert operation.polling == Polling(first_s=3, factor=1.5, max_s=15, timeout_s=86400)
     assert (operation.price.amount, operation.price.currency) == (Decimal("0.16"), "CNY")
     assert operation.fills == (
@@ -49,8 +49,8 @@ def test_voice_design_as_its_page_has_it():
     assert (operation.protocol, operation.method) == ("sync", "POST")
     assert operation.path == "/services/audio/tts/customization"
     assert "X-DashScope-Async" not in operation.headers
-    assert operation.rate == Rate(requests=3, per_s=1)
-    assert (operation.running_tasks, operation.polling) == (None, None)
+    assert operation.limits.rate == Rate(requests=3, per_s=1)
+    assert (operation.limits.running_tasks, operation.polling) == (None, None)
     assert (operation.price.amount, operation.price.currency) == (Decimal("0.2"), "CNY")
     assert [(fill.derive, fill.length) for fill in operation.fills] == [("name", 16)]
 

@@ -6,9 +6,14 @@ import pytest
 
 from dsrun.common.units import Rate
 from dsrun.service.catalog import load_catalog
-from dsrun.service.catalog_words import limits_of, price_words, rate_words
+from dsrun.service.catalog_words import limit_words, limits_of, price_words, rate_text, rate_words
+from dsrun.service.operation import Limits
 
 WANX = load_catalog()["wanx-v1"]
+
+
+def allowed(**limits):
+    return dataclasses.replace(WANX, limits=Limits(**limits))
 
 
 @pytest.mark.parametrize(
@@ -39,9 +44,36 @@ def test_a_price_has_its_unit_and_date():
 
 def test_a_rate_has_its_span_and_the_running_tasks():
     assert rate_words(WANX) == "2 requests a second, 1 task running at once"
-    slow = dataclasses.replace(WANX, rate=Rate(requests=2, per_s=60), running_tasks=None)
-    assert rate_words(slow) == "2 requests in 60 s"
-    single = dataclasses.replace(WANX, rate=Rate(requests=1, per_s=1), running_tasks=None)
+    slow = allowed(rate=Rate(requests=2, per_s=60))
+    assert rate_words(slow) == "2 requests a minute"
+    odd = allowed(rate=Rate(requests=2, per_s=6))
+    assert rate_words(odd) == "2 requests in 6 s"
+    single = allowed(rate=Rate(requests=1, per_s=1))
     assert rate_words(single) == "1 request a second"
-    wide = dataclasses.replace(WANX, running_tasks=5)
+    wide = allowed(rate=Rate(requests=2, per_s=1), running_tasks=5)
     assert rate_words(wide) == "2 requests a second, 5 tasks running at once"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"running_tasks": 1, "queued_tasks": 500}, "1 task running at once, 500 open"),
+        ({"tokens": Rate(requests=120000, per_s=6)}, "120000 tokens in 6 s"),
+        (
+            {"group": "kling", "group_running": 10},
+            "shared by all models of kling, 10 open together",
+        ),
+        ({"scope": "key"}, "; counted by key"),
+    ],
+)
+def test_limits_are_told_in_one_sentence(limits, words):
+    told = limit_words(Limits(rate=Rate(requests=2, per_s=1), **limits))
+    assert told.startswith("2 requests a second")
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [((2, 1), "2/s"), ((5, 60), "5/min"), ((9, 3600), "9/h"), ((3, 6), "3/6s")]
+)
+def test_a_rate_is_short_in_a_table(rate, text):
+    assert rate_text(Rate(requests=rate[0], per_s=rate[1])) == text

@@ -60,9 +60,13 @@ OWN = {
         "protocol": "sync",
         "endpoint": {"method": "POST", "path": "/sketch", "headers": {}, "timeout_s": 60},
         "fill": [],
-        "artifacts": {"media": "image", "base64": "/output/picture"},
+        "artifacts": [{"media": "image", "at": "/output/picture", "as": "base64"}],
         "outputs": {},
-        "price": {"amount": "0.5", "currency": "CNY", "unit": "image", "as_of": "2026-11"},
+        "price": {
+            "currency": "CNY",
+            "as_of": "2026-11",
+            "items": [{"unit": "image", "amount": "0.5", "units": {"count": True}}],
+        },
         "limits": {"requests": 10, "per_s": 60},
     },
 }
@@ -115,6 +119,13 @@ def test_every_valid_manifest_is_valid_in_an_editor(path):
         pytest.param(reference({"upload": "refs/teapot.jpg"}), id="a file to upload"),
         pytest.param(reference("{{ product.picture }}"), id="an address from a template"),
         pytest.param(wanx(seed=None), id="a seed that is not sent"),
+        pytest.param(wanx(n=None, style=None), id="null, which sends nothing"),
+        pytest.param(
+            step(["wanx-v1", "wan2.6-t2i"], input={"prompt": "a"}), id="a list of operations"
+        ),
+        pytest.param(
+            step("wan-t2i", model="{{ model }}", input={"prompt": "a"}), id="a model from a row"
+        ),
         pytest.param(wanx(n=4, seed=2147483644), id="the last seed of four pictures"),
         pytest.param(voice(), id="constants and derived names left out"),
         pytest.param(voice(action="create"), id="a constant written out"),
@@ -129,10 +140,15 @@ def test_what_a_run_would_take_is_valid(manifest):
     "manifest",
     [
         pytest.param(step("wanx-v9"), id="an operation that is none"),
+        pytest.param(step(["wanx-v1", "wanx-v9"], input={}), id="a list with one that is none"),
+        pytest.param(step([], input={}), id="a list of none"),
+        pytest.param(step(["wan-t2i"], input={}), id="a list with one of several models"),
+        pytest.param(
+            step("wan-t2i", model="wanx-v1", input={"prompt": "a"}), id="a model of another file"
+        ),
         pytest.param(wanx(n=5), id="past a limit"),
         pytest.param(wanx(n="2"), id="a number in quotes"),
         pytest.param(wanx(n=4, seed=2147483645), id="past a rule of two fields"),
-        pytest.param(wanx(n=None), id="null where nothing derives a value"),
         pytest.param(wanx(sample_rate=8000), id="a parameter of another operation"),
         pytest.param(reference({"file": "refs/teapot.jpg"}), id="the text of a picture"),
         pytest.param(wanx(style={"upload": "a.txt"}), id="an upload where none is taken"),
@@ -190,11 +206,13 @@ class TestOwnOperations:
         return manifest_schema(frame, [catalog[name] for name in catalog.names])
 
     def test_are_a_choice_like_any_other(self, schema):
-        choice = schema["$defs"]["step"]["properties"]["operation"]
+        choice, several = schema["$defs"]["step"]["properties"]["operation"]["anyOf"]
         assert {"qwen-voice-design", "sketch", "wanx-v1", "wan-t2i"} <= set(choice["enum"])
         assert choice["enumDescriptions"][choice["enum"].index("sketch")] == (
-            "Sketches. 0.5 CNY an image (2026-11); 10 requests in 60 s."
+            "Sketches. 0.5 CNY an image (2026-11); 10 requests a minute."
         )
+        assert {"sketch", "wan2.6-t2i"} <= set(several["items"]["enum"])
+        assert "wan-t2i" not in several["items"]["enum"]
 
     @pytest.mark.parametrize(
         ("messages", "parameters", "valid"),

@@ -13,15 +13,22 @@ from dsrun.service.tables import specialised
 WAN = orjson.loads(dict(iter_operation_files())["wan-t2i"])
 
 
+PRICE = {
+    "currency": "CNY",
+    "as_of": "2026-05",
+    "items": [{"unit": "image", "amount": "1", "units": {"count": True}}],
+}
+
+
 def family(**about):
     """A small file of two models, in the form of the bundled ones."""
     rules = {
         "protocol": "task",
         "endpoint": {"method": "POST", "path": "/services/a", "headers": {}, "timeout_s": 60},
         "fill": [],
-        "artifacts": {"media": "image", "list": "/output/results", "url": "/url"},
+        "artifacts": [{"media": "image", "each": "/output/results/*", "at": "/url"}],
         "outputs": {},
-        "price": {"amount": "1", "currency": "CNY", "unit": "image", "as_of": "2026-05"},
+        "price": PRICE,
         "limits": {"requests": 1, "per_s": 1},
     }
     return {
@@ -65,8 +72,8 @@ def test_every_model_is_an_operation_of_its_own():
 def test_a_model_has_its_own_price_and_limits(model, amount, requests, running):
     operation = load_catalog()[model]
     assert str(operation.price.amount) == amount
-    assert (operation.rate.requests, operation.rate.per_s) == (requests, 1)
-    assert operation.running_tasks == running
+    assert (operation.limits.rate.requests, operation.limits.rate.per_s) == (requests, 1)
+    assert operation.limits.running_tasks == running
     assert operation.recovery.model_name == model
 
 
@@ -143,13 +150,27 @@ class TestOwnFiles:
         )
         catalog = load_catalog(self.write(tmp_path, own))
         assert catalog.families["mine"] == ("quick", "fine")
-        assert catalog["quick"].rate.requests == 4
-        assert catalog["fine"].rate.per_s == 2
+        assert catalog["quick"].limits.rate.requests == 4
+        assert catalog["fine"].limits.rate.per_s == 2
         assert len(catalog.own_schemas({"quick", "fine"})) == 2
+
+    def test_it_may_be_named_with_models_of_other_files(self, tmp_path):
+        own = family(also=["wanx-v1", "wan2.2-t2i-flash"])
+        catalog = load_catalog(self.write(tmp_path, own))
+        assert catalog.families["mine"] == ("quick", "fine", "wanx-v1", "wan2.2-t2i-flash")
+        assert catalog["wanx-v1"].family == "wanx-v1"
+
+    def test_one_of_its_models_may_have_its_own_name(self, tmp_path):
+        own = family()
+        own["properties"]["model"]["enum"] = ["mine", "fine"]
+        catalog = load_catalog(self.write(tmp_path, own))
+        assert catalog.families["mine"] == ("mine", "fine")
+        assert catalog["mine"].name == "mine"
 
     @pytest.mark.parametrize(
         ("about", "words"),
         [
+            ({"also": ["wanx-v2"]}, 'wanx-v2", which is no operation (did you mean wanx-v1'),
             ({"limits": by_model(quick={"requests": 1, "per_s": 1})}, "no row for fine"),
             ({"vary": [{"at": "/input/size", **by_model(**{"*": {}})}]}, "no place of the request"),
             (
@@ -162,7 +183,7 @@ class TestOwnFiles:
             ),
             ({"limits": {"by": ["/input/mood"], "table": {"*": {}}}}, "limits"),
         ],
-        ids=["row", "place", "pattern", "schema", "by"],
+        ids=["also", "row", "place", "pattern", "schema", "by"],
     )
     def test_a_wrong_one_is_refused_by_name(self, tmp_path, about, words):
         with pytest.raises(ManifestError) as failed:

@@ -8,24 +8,20 @@ import pytest
 from dsrun.common.models import JobError
 from dsrun.service.catalog import load_catalog
 from dsrun.service.classify import Decision
+from dsrun.service.price import Bill
 from dsrun.service.replies import (
     ACCEPTED,
     Accepted,
-    Address,
-    Content,
     Done,
     Failed,
     Gone,
     HttpReply,
     Lost,
-    Missing,
     Refused,
     Running,
     Unreadable,
-    billed_units,
     error_decision,
     gravest,
-    overbilled,
     read_created,
     read_host_refusal,
     read_policy,
@@ -33,6 +29,7 @@ from dsrun.service.replies import (
     request_id_of,
     verdict_of,
 )
+from dsrun.service.results import Address, Content, Missing
 
 WANX = load_catalog()["wanx-v1"]
 POLICY = {
@@ -133,7 +130,7 @@ class TestCreates:
         assert voice_created(SPOKEN) == Done(
             results=(Content(b"\x00\x01\x02", "wav", 24000),),
             output={"voice": "qwen-tts-vd-x", "target_model": "qwen3-tts-vd-2026-01-26"},
-            billed=1,
+            billed=(1,),
             echoes={},
             request_id="r-2",
         )
@@ -194,11 +191,11 @@ class TestTasks:
         assert done == Done(
             results=(
                 Address("https://example.com/0.png"),
-                Missing("InternalError.Timeout", "timed out"),
-                Missing("NoResult", "no address given"),
-                Missing("DataInspectionFailed", "no address given"),
+                Missing("InternalError.Timeout", "timed out", place=1),
+                Missing("NoResult", "no address given", place=2),
+                Missing("DataInspectionFailed", "no address given", place=3),
             ),
-            billed=1,
+            billed=(1,),
             echoes={},
             took_s=12.5,
         )
@@ -238,7 +235,7 @@ class TestTasks:
     def test_the_one_result_of_an_answer_stands_in_no_list(self, output, result):
         payload = {"output": {"task_status": "SUCCEEDED", **output}, "usage": {"image_count": 1}}
         done = read_task(TRANSLATION, reply(payload))
-        assert (done.results, done.billed) == ((result,), 1)
+        assert (done.results, done.billed) == ((result,), (1,))
 
     def test_what_it_repeats_of_its_request(self):
         results = [{"orig_prompt": "a lantern"}, {"orig_prompt": ""}, {"url": "u"}]
@@ -296,8 +293,8 @@ def claimed_by(usage):
     return task({"output": {"task_status": "SUCCEEDED"}, "usage": usage}).billed
 
 
-def overbilled_by(claimed):
-    return overbilled(claimed, unit="image", made=1, asked=3)
+def bill(usage, *, made, asked):
+    return WANX.price.billed({}, claimed_by(usage), made=made, asked=asked)
 
 
 @pytest.mark.parametrize(
@@ -311,26 +308,23 @@ def overbilled_by(claimed):
     ],
 )
 def test_what_is_billed(usage, units):
-    assert billed_units(claimed_by(usage), made=3, asked=3) == units
-    assert overbilled_by(claimed_by(usage)) == ""
+    assert bill(usage, made=3, asked=3) == Bill(units)
 
 
 @pytest.mark.parametrize("claimed", [4, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
 def test_no_more_is_billed_than_was_asked_for_and_the_claim_is_told(claimed):
-    told = claimed_by({"image_count": claimed})
-    assert billed_units(told, made=1, asked=3) == 3
-    assert f"bills {claimed} x image" in overbilled_by(told)
+    units, warning = bill({"image_count": claimed}, made=1, asked=3)
+    assert units == 3
+    assert f"bills {claimed} x image" in warning
 
 
 @pytest.mark.parametrize("claimed", [-1, -(2**63), 1e300, 0.5, True, "9", None, [9], {}])
 def test_what_is_no_count_bills_what_was_made(claimed):
-    told = claimed_by({"image_count": claimed})
-    assert billed_units(told, made=1, asked=3) == 1
-    assert overbilled_by(told) == ""
+    assert bill({"image_count": claimed}, made=1, asked=3) == Bill(1)
 
 
 def test_what_was_made_unasked_is_billed():
-    assert billed_units(claimed_by({"image_count": 4}), made=4, asked=1) == 4
+    assert bill({"image_count": 4}, made=4, asked=1) == Bill(4)
 
 
 def test_an_upload_policy_has_the_form_s_fields():

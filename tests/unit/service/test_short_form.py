@@ -9,18 +9,18 @@ FORM = load_catalog()["wan2.7-image"].short
 
 
 def test_pictures_come_before_the_text():
-    made, _ = write_out({"input": {"prompt": "a lamp", "images": ["A", "B"]}}, FORM)
+    made = write_out({"input": {"prompt": "a lamp", "images": ["A", "B"]}}, FORM).body
     content = [{"image": "A"}, {"image": "B"}, {"text": "a lamp"}]
     assert made == {"input": {"messages": [{"role": "user", "content": content}]}}
 
 
 def test_one_picture_needs_no_list():
-    made, _ = write_out({"input": {"prompt": "a lamp", "images": "A"}}, FORM)
+    made = write_out({"input": {"prompt": "a lamp", "images": "A"}}, FORM).body
     assert made["input"]["messages"][0]["content"][0] == {"image": "A"}
 
 
 def test_null_sends_nothing():
-    made, _ = write_out({"input": {"prompt": "a lamp", "images": None}}, FORM)
+    made = write_out({"input": {"prompt": "a lamp", "images": None}}, FORM).body
     assert made["input"]["messages"][0]["content"] == [{"text": "a lamp"}]
 
 
@@ -34,7 +34,7 @@ def test_null_sends_nothing():
     ids=["documented", "empty", "none"],
 )
 def test_the_documented_form_stays_as_it_is(body):
-    assert write_out(body, FORM) == (body, {})
+    assert write_out(body, FORM).body == body
 
 
 def test_both_forms_at_once_are_refused():
@@ -58,5 +58,5 @@ def test_a_problem_is_told_where_the_manifest_has_it(path, written):
 
 def test_the_form_is_written_anew_for_each_step():
     write_out({"input": {"prompt": "a"}}, FORM)
-    made, _ = write_out({"input": {"prompt": "b"}}, FORM)
+    made = write_out({"input": {"prompt": "b"}}, FORM).body
     assert made["input"]["messages"][0]["content"] == [{"text": "b"}]

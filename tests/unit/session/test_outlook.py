@@ -75,14 +75,14 @@ def test_nothing_to_send_takes_no_time(tmp_path):
 
 def test_tasks_that_wait_for_each_other_are_advice(tmp_path):
     plan = plan_of(tmp_path, one_step(STEP))
-    assert list(slow_services(outlook_of(plan, {JobStatus.PENDING: 1}))) == []
-    (words,) = slow_services(outlook_of(plan, {JobStatus.PENDING: 4}))
+    assert list(slow_services(plan, outlook_of(plan, {JobStatus.PENDING: 1}))) == []
+    (words,) = slow_services(plan, outlook_of(plan, {JobStatus.PENDING: 4}))
     assert words == "wanx-v1 runs 1 task at a time, so these 4 tasks take 4 times as long as one"
 
 
 def test_a_last_few_tasks_take_their_own_time(tmp_path):
     plan = plan_of(tmp_path, one_step(STEP).replace("wanx-v1", "wan2.2-t2i-flash"))
-    (words,) = slow_services(outlook_of(plan, {JobStatus.PENDING: 3}))
+    (words,) = slow_services(plan, outlook_of(plan, {JobStatus.PENDING: 3}))
     assert words.endswith("runs 2 tasks at a time, so these 3 tasks take 2 times as long as one")
 
 

@@ -12,8 +12,10 @@ from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money
 from dsrun.engine.limits import Pace
 from dsrun.ledger.totals import StepTotal
+from dsrun.service.catalog import load_catalog
 from dsrun.session.progress import Progress, _unbroken
 
+PRICES = load_catalog().prices
 SUCCEEDED = JobResult(status=JobStatus.SUCCEEDED, units=2)
 FAILED = JobResult(status=JobStatus.FAILED)
 
@@ -30,14 +32,13 @@ class Terminal(io.StringIO):
 
 
 def total(step, jobs, *, operation="wanx-v1", spent="0"):
-    return StepTotal(
-        step, operation, jobs, Money(amount=Decimal(spent), currency="CNY"), Decimal("0.16")
-    )
+    paid = Money(amount=Decimal(spent), currency="CNY")
+    return StepTotal(step, frozenset([operation]), jobs, (paid,))
 
 
-def job(step):
+def job(step, *, operation="wanx-v1"):
     return OpenJob(
-        job_id="a" * 64, operation="wanx-v1", body=b"{}", status=JobStatus.PENDING, task_id=None,
+        job_id="a" * 64, operation=operation, body=b"{}", status=JobStatus.PENDING, task_id=None,
         submitted_at=None, attempts=0, stems=((f"{step}/name",),),
     )  # fmt: skip
 
@@ -60,7 +61,9 @@ def wide(monkeypatch):
 
 
 def progress(totals, clock, stream, **options):
-    return Progress(totals, clock=clock, quiet=False, bar=True, stream=stream, **options)
+    return Progress(
+        totals, prices=PRICES, clock=clock, quiet=False, bar=True, stream=stream, **options
+    )
 
 
 def test_a_bar_for_each_step_with_what_is_done_failed_and_spent(clock):
@@ -87,6 +90,23 @@ def test_the_time_to_go_is_what_the_rate_asks_for_and_at_least_as_until_now(cloc
         clock.at += 1
         shown.job_started(job("posters"))
     assert stream.last["posters"] == "1/100, 2:46:39 to go, 2 in flight, throttled"
+
+
+def test_the_operations_of_a_step_share_its_bar_each_at_its_own_pace_and_price(clock):
+    stream = Terminal()
+    totals = [total("posters", 10, operation="slow", spent="1"), total("posters", 90)]
+    totals[0] = totals[0]._replace(unit_price=Decimal(2))
+    shown = progress(totals, clock, stream)
+    shown.watch(lambda name: Pace(interval_s=5.0 if name == "slow" else 0.1, is_throttled=False))
+    with shown:
+        shown.job_started(job("posters", operation="slow"))
+        clock.at += 1
+        shown.job_started(job("posters"))
+        assert stream.last["posters"] == "0/100, 0:45 to go, 2 in flight, 1 CNY"
+        shown.job_ended(job("posters"), SUCCEEDED)
+        clock.at += 1
+        shown.job_ended(job("posters", operation="slow"), SUCCEEDED)
+    assert stream.last["posters"] == "2/100, 5.32 CNY"
 
 
 def test_a_job_that_is_left_is_not_done(clock):
@@ -208,7 +228,7 @@ def test_a_short_run_says_nothing_to_a_pipe_and_quiet_says_nothing_at_all(clock)
     pipe, terminal = io.StringIO(), Terminal()
     for stream, quiet in ((pipe, False), (terminal, True)):
         with Progress(
-            [total("posters", 1)], clock=clock, quiet=quiet, bar=True, stream=stream
+            [total("posters", 1)], prices=PRICES, clock=clock, quiet=quiet, bar=True, stream=stream
         ) as shown:
             shown.job_started(job("posters"))
             shown.job_ended(job("posters"), SUCCEEDED)
