@@ -511,3 +511,14 @@ def test_an_answer_that_an_older_dsrun_has_read_is_settled(work, service, pipeli
     [line] = work.results()
     assert (line["status"], line["cost"]["amount"]) == (status, 0.5)
     assert service.total() == 1
+
+
+def test_an_answer_that_was_given_before_is_not_taken_for_another_job(work, service, pipeline):
+    """A proxy that answers from its cache: what became of the second create nobody knows."""
+    service.answer = lambda _, host: {
+        "output": {"url": f"http://{host}/files/a.png"}, "request_id": "the same"
+    }  # fmt: skip
+    assert work.dsrun(pipeline(ADDRESS, jobs=2)).code == 1
+    assert work.statuses() == {"succeeded": 1, "unknown": 1}
+    assert "one that an earlier create was given" in work.results()[1]["error"]["message"]
+    assert service.total() == 2
