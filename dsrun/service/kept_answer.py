@@ -53,7 +53,7 @@ def write_answer(done: Done, operation: Operation, *, at: datetime) -> str:
             "files": any(row[0] in ("content", "unkept") for row in rows),  # not for a second time
             "results": rows,
             "output": done.output,
-            "billed": done.billed,
+            "billed": _bill_text(done.billed),
             "failure": failure,
             "request_id": done.request_id,
         }
@@ -67,7 +67,7 @@ def read_answer(text: str) -> KeptAnswer:
     done = Done(
         results=tuple(map(_result, kept["results"])),
         output=kept["output"],
-        billed=kept["billed"],
+        billed=_bill_of(kept["billed"]),
         echoes={},
         request_id=kept["request_id"],
         failure=None
@@ -80,6 +80,16 @@ def read_answer(text: str) -> KeptAnswer:
 def addresses_of(text: str) -> list[str]:
     """The addresses that a kept answer names, for a user who may lose the ledger."""
     return [item.url for item in read_answer(text).done.results if isinstance(item, Address)]
+
+
+def _bill_text(billed: int | None) -> Json:
+    """What an answer bills, as JSON."""
+    return billed
+
+
+def _bill_of(text: Json) -> int | None:
+    """What `_bill_text` was made of; a ledger of an older version has a plain number."""
+    return None if text is None else int(text)
 
 
 def _until(operation: Operation, at: datetime) -> datetime:
