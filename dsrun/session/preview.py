@@ -259,7 +259,7 @@ class Survey:
         return {
             job_id: len(indexes)
             for job_id, operation, indexes in (self.ledger.partial_jobs() if self.ledger else ())
-            if self.plan.catalog[operation].main.count
+            if self.plan.catalog[operation].fills_gaps
         }
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:

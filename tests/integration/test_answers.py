@@ -388,6 +388,7 @@ class TestFilesThatDoNotCome:
         kind = {key: value for key, value in PICTURES.items() if key != "seed"}
         file = pipeline(kind, parameters="{n: 3, seed: 1}")
         assert work.dsrun(file).code == 1
+        assert work.dsrun("plan", file, "--retry-failed", "--json").answer["to_send"] == 0
         assert work.dsrun(file, "--retry-failed").code == 1
         assert (service.total(), work.statuses()) == (1, {"partial": 1})
 
@@ -557,3 +558,16 @@ def test_an_answer_that_was_given_before_is_not_taken_for_another_job(work, serv
     assert work.statuses() == {"succeeded": 1, "unknown": 1}
     assert "one that an earlier create was given" in work.results()[1]["error"]["message"]
     assert service.total() == 2
+
+
+def test_a_partial_job_in_a_ledger_of_an_older_version_is_planned(work, service, pipeline):
+    service.answer, service.files = lacking_one, {str(n): picture(n) for n in range(9)}
+    file = pipeline(PICTURES, parameters="{n: 3, seed: 1}")
+    assert work.dsrun(file).code == 1
+    ledger = work.run_dir() / "ledger.sqlite3"
+    downgrade(ledger, SINCE_ANSWERS - 1)
+    ledger.with_name(".ledger-tail").unlink()
+    assert work.dsrun("plan", file, "--retry-failed", "--json").answer["to_send"] == 1
+    service.answer = several
+    assert work.dsrun(file, "--retry-failed").code == 0
+    assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}
