@@ -144,7 +144,7 @@ class TestResults:
         for item in recorded:
             content = files[item["path"]]
             assert list(item) == [
-                "path", "sha256", "size", "media_type", "index", "seed", "source_sha256",
+                "path", "sha256", "size", "media_type", "index", "seed", "source_sha256", "name",
             ]  # fmt: skip
             assert item["sha256"] == hashlib.sha256(content).hexdigest()
             assert item["size"] == len(content)
