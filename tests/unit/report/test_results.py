@@ -42,6 +42,7 @@ PICTURE = {
     "seed": 7,
     "sample_rate": None,
     "source_sha256": "c" * 64,
+    "name": "",
 }
 SOUND = {**PICTURE, "media_type": "audio/wav", "seed": None, "sample_rate": 24000}
 ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "error_class": "job"}
@@ -87,6 +88,7 @@ def test_a_line_in_full():
                 "index": 0,
                 "seed": 7,
                 "source_sha256": "c" * 64,
+                "name": "",
             }
         ],
         "output": None,
