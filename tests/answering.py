@@ -122,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(404 if data is None else 200, data or b"gone", "application/octet-stream")
 
     def _give(self, answer: Any) -> None:
-        self._send(200, json.dumps({"request_id": "r"} | answer).encode(), "application/json")
+        payload = {"request_id": f"r{len(self.service.bodies)}"} | answer
+        self._send(200, json.dumps(payload).encode(), "application/json")
 
     def _send(self, status: int, data: bytes, media_type: str) -> None:
         self.send_response(status)

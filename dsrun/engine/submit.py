@@ -26,6 +26,7 @@ from dsrun.service.lists import TaskRow
 from dsrun.service.operation import MadeList, Operation, Repeat
 from dsrun.service.replies import Accepted, Done, Lost, Refused, verdict_of
 from dsrun.service.request import bill_of, planned_units
+from dsrun.service.results import Address
 
 
 class Submitted(NamedTuple):
@@ -54,6 +55,7 @@ Outcome = Submitted | Answered | JobResult
 _FOR_MORE_THAN_THIS_JOB = (Decision.STOP, Decision.MODEL)
 _IS_IT_RIGHT = "is the base URL right?"
 _STOPPED = "dsrun was stopped before the answer came"
+_MOST_GIVEN = 10_000
 
 
 class _InDoubt(NamedTuple):
@@ -94,6 +96,7 @@ class Submitter:
         self._heard: set[str] = set()  # operations to which the API itself has answered
         self._being_recorded: set[str] = set()  # task ids on their way to the ledger
         self._made: dict[str, set[str]] = {}  # names of what was made at once, by operation
+        self._given: dict[int, None] = {}  # the latest answers with addresses, by their hashes
         self._api = api
         self._reconciler = reconciler
         self._uploads = uploads
@@ -344,6 +347,8 @@ class Submitter:
             if name in self._made[operation.name]:
                 return Lost(f"the answer names {name}, which an earlier create was given")
             self._made[operation.name].add(name)
+        if self._is_given(done):
+            return Lost("the answer is one that an earlier create was given")
         self._heard.add(operation.name)
         now = self._clock.now()
         answer = write_answer(done, operation, at=now)
@@ -361,6 +366,22 @@ class Submitter:
             words = f"Job {job.job_id[:12]} was answered with {named}."
             raise SetupError(f"{error} {words}") from error
         return Answered(KeptAnswer(done, now), reserved)
+
+    def _is_given(self, done: Done) -> bool:
+        """Whether what answered, such as a proxy, has given this very answer before.
+
+        A file host may give equal files one address, so the id of the request counts too.
+        """
+        addresses = tuple(each.url for each in done.results if isinstance(each, Address))
+        if not (addresses and done.request_id):
+            return False
+        key = hash((done.request_id, addresses))
+        if key in self._given:
+            return True
+        self._given[key] = None
+        if len(self._given) > _MOST_GIVEN:
+            del self._given[next(iter(self._given))]
+        return False
 
     async def _take_task(
         self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal

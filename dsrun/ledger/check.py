@@ -62,14 +62,24 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_sha256("job_id"),
         **_count(
-            "position", "idx", "replica", "attempts", "wanted", "units", "units_before", "planned"
+            "position",
+            "idx",
+            "replica",
+            "attempts",
+            "wanted",
+            "units",
+            "units_before",
+            "planned",
+            "repeats",
         ),
-        **_count("repeats"),
-        **_json("request", "matrix", "stems", "output", "answer"),
+        **_json("request", "matrix", "stems", "output"),
         **_moment("submitted_at", "ended_at", "lost_at"),
         "status": f"status IN ({_STATUSES})",
         "unit_price": "unit_price GLOB '[0-9]*' AND unit_price NOT GLOB '*[^0-9.E+-]*'",
         "cached": "cached IN (0, 1)",
+        "answer": "answer IS NULL OR iif(json_valid(answer), "
+        "coalesce(json_type(answer, '$.results') = 'array', false) "
+        "AND julianday(json_extract(answer, '$.at')) IS NOT NULL, false)",
     },
     "run": {**_moment("started_at", "ended_at"), **_count("pid")},
     "attempt": {**_sha256("job_id"), **_moment("at")},

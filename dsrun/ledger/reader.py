@@ -15,7 +15,13 @@ from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob, Pa
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
 from dsrun.ledger.edges import READY, SLEEPY
-from dsrun.ledger.schema import SINCE_REPEATS, VERSION, planned_of, unit_columns
+from dsrun.ledger.schema import (
+    SINCE_ANSWERS,
+    SINCE_REPEATS,
+    VERSION,
+    planned_of,
+    unit_columns,
+)
 from dsrun.ledger.tail import Head, read_head
 from dsrun.storage.layout import is_below
 
@@ -81,6 +87,7 @@ class LedgerReader:
         self._not_held = ""
         self._not_barred = ""
         self.repeats = "0"  # SQL: creates of a job that were sent again; a migrated ledger has them
+        self._of_main = ""  # a condition on artifacts; an older ledger has the main kind alone
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
@@ -93,6 +100,7 @@ class LedgerReader:
     def _check(self, *, is_sealed: bool, tail: Head | None, thorough: bool) -> None:
         path = self._path
         version = self.row("PRAGMA user_version")[0]
+        self._of_main = "AND name = ''" if version >= SINCE_ANSWERS else ""
         if version > VERSION:
             raise SetupError(
                 f"{path} has version {version}; this dsrun knows up to {VERSION}. Update dsrun."
@@ -364,7 +372,7 @@ class LedgerReader:
         """Job id, operation and the indexes that have not come, of every partial job."""
         rows = self.rows(
             "SELECT job_id, operation, wanted, (SELECT json_group_array(DISTINCT idx) "  # noqa: S608
-            "FROM artifact WHERE artifact.job_id = job.job_id AND name = '') AS made "
+            f"FROM artifact WHERE artifact.job_id = job.job_id {self._of_main}) AS made "
             f"FROM {self.jobs} WHERE status = 'partial' ORDER BY position"
         )
         return [
@@ -499,7 +507,8 @@ class LedgerReader:
 
     def _made(self, job_id: str) -> set[int]:
         """The places of the job's main artifacts that are there."""
-        made = self.rows("SELECT idx FROM artifact WHERE job_id = ? AND name = ''", (job_id,))
+        sql = f"SELECT idx FROM artifact WHERE job_id = ? {self._of_main}"  # noqa: S608  # ours
+        made = self.rows(sql, (job_id,))
         return {item[0] for item in made}
 
 

@@ -75,12 +75,12 @@ def _artifact(item: Row) -> dict[str, Json]:
         "sha256": item["sha256"],
         "size": item["size"],
         "media_type": item["media_type"],
-        "name": item["name"] if "name" in item.keys() else "",  # noqa: SIM118  # as above
         "index": item["idx"],
         "seed": item["seed"],
         "source_sha256": item[source],
     }
     artifact |= {name: item[name] if name in known else None for name in _FACTS}
+    artifact["name"] = item["name"] if "name" in known else ""
     if item["sample_rate"] is not None:
         artifact["sample_rate"] = item["sample_rate"]
     return artifact

@@ -1,6 +1,4 @@
-"""Parses the body of an answer into JSON that is neither vast, nor deep, nor wordy."""
-
-from collections.abc import Iterator
+"""Parses the body of an answer into JSON that is neither vast nor deep."""
 
 import orjson
 
@@ -10,12 +8,10 @@ LONGEST_WORDS = 2000  # of an error's text or a request id: it goes into ledger,
 
 _MOST_VALUES = 100_000  # a list of 6,000 tasks; each takes some 100 bytes of memory, or more
 _DEEPEST = 100  # orjson writes no more than 254 levels, and the service needs five
-_SHORT = 8192  # bytes of a body whose texts need no cutting
-_WORDS = ("code", "message", "msg", "request_id")
 
 
 def parse_answer(body: bytes | bytearray) -> Json:
-    """The JSON of a body, its error texts cut to size; None where there is none that can be used.
+    """The JSON of a body; None where there is none that can be used.
 
     The values are counted before they are made: sixteen megabytes of `[],[]` are 400 of lists.
     """
@@ -28,12 +24,6 @@ def parse_answer(body: bytes | bytearray) -> Json:
         return None
     if openings > _DEEPEST and _depth(payload) > _DEEPEST:
         return None
-    if len(body) > _SHORT:
-        for mapping in _mappings(payload):
-            for name in _WORDS:
-                text = mapping.get(name)
-                if isinstance(text, str):
-                    mapping[name] = cut(text)
     return payload
 
 
@@ -48,15 +38,6 @@ def _depth(payload: Json) -> int:
         depth += 1
         level = [item for value in level for item in _items(value)]
     return depth
-
-
-def _mappings(payload: Json) -> Iterator[dict[str, Json]]:
-    waiting = [payload]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-        waiting += _items(value)
 
 
 def _items(value: Json) -> list[Json]:

@@ -16,6 +16,7 @@ import orjson
 from dsrun.common.models import Json
 from dsrun.common.redaction import mask
 from dsrun.common.resources import read_schema
+from dsrun.service.answer_json import cut
 
 _TOO_MANY = 429
 _SERVER_ERROR = 500
@@ -155,7 +156,12 @@ def error_of(payload: Json) -> tuple[str, str]:
     if isinstance(inner, Mapping):
         payload = inner
     message = payload.get("message") or payload.get("msg") or ""
-    return clean(str(payload.get("code") or "")), clean(str(message))
+    return words(payload.get("code") or ""), words(message)
+
+
+def words(said: Json) -> str:
+    """What an answer says of an error, or calls its request, as it can be kept and shown."""
+    return cut(clean(str(said)))
 
 
 def clean(text: str) -> str:

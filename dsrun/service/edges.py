@@ -219,7 +219,8 @@ def _lengths(schema: Schema, known: Sequence[Json], *, step: int) -> Iterator[Pa
 
 def _bounds(schema: Schema, *, step: int) -> Iterator[Pair]:
     edge = schema.get("maximum" if step > 0 else "minimum", 0)
-    sizes = {"integer": [1], "number": [_TINY]}.get(str(schema.get("type")), [1, _TINY])
+    by_type: dict[str, list[float]] = {"integer": [1], "number": [_TINY]}
+    sizes = by_type.get(str(schema.get("type")), [1, _TINY])
     yield from ((edge, edge + step * size) for size in sizes)
 
 

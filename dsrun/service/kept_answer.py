@@ -54,7 +54,7 @@ def write_answer(done: Done, operation: Operation, *, at: datetime) -> str:
             "files": any(row[0] in ("content", "unkept") for row in rows),  # not for a second time
             "results": rows,
             "output": done.output,
-            "billed": [None if units is None else str(units) for units in done.billed],
+            "billed": _bill_text(done.billed),
             "failure": failure,
             "request_id": done.request_id,
         }
@@ -68,7 +68,7 @@ def read_answer(text: str) -> KeptAnswer:
     done = Done(
         results=tuple(map(_result, kept["results"])),
         output=kept["output"],
-        billed=_units_of(kept["billed"]),
+        billed=_bill_of(kept["billed"]),
         echoes={},
         request_id=kept["request_id"],
         failure=None
@@ -81,6 +81,17 @@ def read_answer(text: str) -> KeptAnswer:
 def addresses_of(text: str) -> list[str]:
     """The addresses that a kept answer names, for a user who may lose the ledger."""
     return [item.url for item in read_answer(text).done.results if isinstance(item, Address)]
+
+
+def _bill_text(billed: Sequence[Decimal | None]) -> Json:
+    """What an answer bills, by item of the price, as JSON."""
+    return [None if units is None else str(units) for units in billed]
+
+
+def _bill_of(kept: Json) -> tuple[Decimal | None, ...]:
+    """What `_bill_text` was made of; a ledger of an older version has a plain number."""
+    numbers = kept if isinstance(kept, list) else [kept]
+    return tuple(None if units is None else Decimal(units) for units in numbers)
 
 
 def _until(operation: Operation, at: datetime) -> datetime:
@@ -107,9 +118,3 @@ def _result(row: Sequence[Json]) -> Result:
         case "missing":
             return Missing(*values)
     raise ValueError(f"an answer has no result of the kind {name!r}")
-
-
-def _units_of(kept: Json) -> tuple[Decimal | None, ...]:
-    """What an answer bills; one that an older dsrun kept has a single number, or none."""
-    numbers = kept if isinstance(kept, list) else [kept]
-    return tuple(None if units is None else Decimal(units) for units in numbers)

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import resolve
-from dsrun.service.classify import Decision
+from dsrun.service.classify import Decision, words
 from dsrun.service.operation import MadeList
 from dsrun.service.replies import HttpReply, Refused, Unreadable, judged
 from dsrun.service.results import count_in
@@ -73,7 +73,7 @@ def read_tasks(reply: HttpReply) -> Page[TaskRow] | Refused | Unreadable:
     rows = [
         TaskRow(
             name=str(item["task_id"]),
-            request_id=str(item["request_id"]) if item.get("request_id") else None,
+            request_id=words(item["request_id"]) if item.get("request_id") else None,
             made_at=_epoch_ms(item.get("gmt_create")),
             caller=Caller(str(item.get("api_key_id")), str(item.get("user_api_unique_key"))),
             is_unpaid=item.get("status") in _UNPAID,

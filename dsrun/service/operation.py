@@ -216,6 +216,14 @@ class Operation:
     note: str = ""  # what a user should know of the model
 
     @property
+    def fills_gaps(self) -> bool:
+        """Whether what is missing of a job can be asked for alone, and is what it would have been.
+
+        It takes a number of results, and the seed of the first.
+        """
+        return self.main.count is not None and self.main.seed is not None
+
+    @property
     def main(self) -> ArtifactSpec:
         """The kind of results that alone decides whether a job is partial or failed."""
         return self.artifacts[0]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from dsrun.common.messages import show
 from dsrun.common.models import JobError, Json
 from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
-from dsrun.service.answer_json import cut, parse_answer
-from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code
+from dsrun.service.answer_json import parse_answer
+from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code, words
 from dsrun.service.operation import Operation, Success, TaskList
 from dsrun.service.results import Missing, Result, holds_result, read_results
 
@@ -134,7 +134,7 @@ Ended = Done | Failed | Gone
 def read_created(operation: Operation, reply: HttpReply) -> Created:
     """What became of a create. Only a clear yes is Accepted or Done, and a clear no Refused."""
     payload, verdict = judged(reply)
-    request_id = cut(request_id_of(payload, reply.headers))
+    request_id = request_id_of(payload, reply.headers)
     if verdict.decision is Decision.AMBIGUOUS:
         if verdict.is_foreign:  # its request id, too, may be that of a gateway
             return Lost(verdict.words, is_foreign=True, verdict=verdict)
@@ -233,7 +233,7 @@ def gravest(results: Sequence[Result]) -> Missing | None:
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
     """The id of the body, else of the header; empty where there is none."""
     named = payload.get("request_id") if isinstance(payload, Mapping) else None
-    return clean(str(named or headers.get("x-request-id", "")))
+    return words(named or headers.get("x-request-id", ""))
 
 
 def judged(reply: HttpReply) -> tuple[Json, Verdict]:
@@ -268,10 +268,8 @@ def _failure(success: Success | None, payload: Json) -> JobError | None:
     if found == success.value and isinstance(found, bool) is isinstance(success.value, bool):
         return None
     code, message = resolve(payload, success.code), resolve(payload, success.message)
-    words = f"the answer has {show(found)} at {success.at}, where success is {show(success.value)}"
-    return JobError(
-        code=clean(str(code or "NotSuccessful")), message=clean(str(message or words)), kind="job"
-    )
+    why = f"the answer has {show(found)} at {success.at}, where success is {show(success.value)}"
+    return JobError(code=words(code or "NotSuccessful"), message=words(message or why), kind="job")
 
 
 def _output(operation: Operation, payload: Json) -> dict[str, Json] | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dsrun.common.digest import NotCanonical, canonical_json, json_text
 from dsrun.common.models import Json
 from dsrun.common.pointer import resolve, resolve_each
-from dsrun.service.classify import clean
+from dsrun.service.classify import words
 from dsrun.service.operation import ArtifactSpec, Operation
 
 _NO_RESULT = "NoResult"
@@ -112,7 +112,7 @@ def _in_item(spec: ArtifactSpec, item: Json) -> Iterator[Result]:
         yield from results
     elif spec.error is not None:
         code, message = (resolve(item, at) for at in spec.error)
-        yield Missing(clean(str(code or _NO_RESULT)), clean(str(message or "no address given")))
+        yield Missing(words(code or _NO_RESULT), words(message or "no address given"))
     elif spec.each is None and not spec.name:
         yield _no_base64(spec, "there is none") if spec.given == "base64" else _NOTHING
 

@@ -273,7 +273,7 @@ class Survey:
         parts = {}
         for job_id, name, indexes in self.ledger.partial_jobs() if self.ledger else ():
             operation = self.plan.catalog[name]
-            if self.ledger is not None and operation.main.count:
+            if self.ledger is not None and operation.fills_gaps:
                 request = orjson.loads(self.ledger.job(job_id).body)
                 asked = (
                     part_request(request, operation, first=first, count=count)

@@ -291,8 +291,7 @@ async def _reopen_partial(run: OpenRun, *, asking_since: str | None) -> None:
     """Ask again for what is missing, where an operation can make it alone."""
     ledger = run.ledger
     for job_id, operation, missing in ledger.view.partial_jobs():
-        main = run.plan.catalog[operation].main
-        if not (main.count and main.seed and missing):
+        if not (run.plan.catalog[operation].fills_gaps and missing):
             continue
         if asking_since and ledger.view.can_be_asked(job_id, since=asking_since):
             await ledger.reopen_task(job_id)

@@ -239,6 +239,16 @@ class TestKilled:
         assert work.dsrun(file).code == 0
         assert (service.total(), work.statuses()) == (1, {"succeeded": 1})
 
+    @pytest.mark.parametrize("answer", ["{}", "[1]", '{"results": [["gone", 1]]}'])
+    def test_an_answer_of_another_form_is_a_damaged_ledger(self, work, service, pipeline, answer):
+        kill_at_download(work, service, file := pipeline(ADDRESS))
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+            db.execute("UPDATE job SET answer = ?", (answer,))
+        outcome = work.dsrun(file)
+        assert outcome.code == 3
+        assert "is damaged" in outcome.err
+        assert service.total() == 1
+
     def test_another_run_directory_takes_the_answer_over(self, work, service, pipeline):
         kill_at_download(work, service, pipeline(ADDRESS))
         assert work.dsrun(pipeline(ADDRESS, name="other")).code == 0
@@ -348,11 +358,37 @@ class TestFilesThatDoNotCome:
         assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}
         assert [item["seed"] for item in work.results()[0]["artifacts"]] == [1, 2, 3]
 
+    def test_one_whose_address_has_expired_is_asked_for_alone_too(self, work, service, pipeline):
+        service.answer, service.files = several, {"1": picture(1), "3": picture(3)}
+        file = pipeline(PICTURES, parameters="{n: 3, seed: 1}")
+        assert work.dsrun(file).code == 3
+        age(work, 25)
+        assert work.dsrun(file).code == 1
+        [line] = work.results()
+        assert (line["status"], line["error"]["code"]) == ("partial", "Expired")
+        assert line["cost"]["amount"] == 1.5
+        service.files["2"] = picture(2)
+        assert work.dsrun(file, "--retry-failed").code == 0
+        assert [body["parameters"] for body in service.bodies[1:]] == [{"n": 1, "seed": 2}]
+        assert work.results()[0]["cost"]["amount"] == 2.0
+
+    def test_a_number_of_results_that_no_request_names(self, work, service, pipeline):
+        service.answer = lambda _, host: {
+            "output": {"urls": [f"http://{host}/files/{name}" for name in "ab"]}
+        }
+        service.files = {"a": picture(1), "b": picture(2)}
+        assert (
+            work.dsrun(pipeline({"media": "image", "at": "/output/urls/*", "asked": 2})).code == 0
+        )
+        assert list(work.files()) == ["artifacts/s/0-0.png", "artifacts/s/0-1.png"]
+        assert work.results()[0]["cost"]["amount"] == 1.0
+
     def test_without_a_seed_it_stays_partial(self, work, service, pipeline):
         service.answer, service.files = lacking_one, {str(n): picture(n) for n in range(9)}
         kind = {key: value for key, value in PICTURES.items() if key != "seed"}
         file = pipeline(kind, parameters="{n: 3, seed: 1}")
         assert work.dsrun(file).code == 1
+        assert work.dsrun("plan", file, "--retry-failed", "--json").answer["to_send"] == 0
         assert work.dsrun(file, "--retry-failed").code == 1
         assert (service.total(), work.statuses()) == (1, {"partial": 1})
 
@@ -511,3 +547,27 @@ def test_an_answer_that_an_older_dsrun_has_read_is_settled(work, service, pipeli
     [line] = work.results()
     assert (line["status"], line["cost"]["amount"]) == (status, 0.5)
     assert service.total() == 1
+
+
+def test_an_answer_that_was_given_before_is_not_taken_for_another_job(work, service, pipeline):
+    """A proxy that answers from its cache: what became of the second create nobody knows."""
+    service.answer = lambda _, host: {
+        "output": {"url": f"http://{host}/files/a.png"}, "request_id": "the same"
+    }  # fmt: skip
+    assert work.dsrun(pipeline(ADDRESS, jobs=2)).code == 1
+    assert work.statuses() == {"succeeded": 1, "unknown": 1}
+    assert "one that an earlier create was given" in work.results()[1]["error"]["message"]
+    assert service.total() == 2
+
+
+def test_a_partial_job_in_a_ledger_of_an_older_version_is_planned(work, service, pipeline):
+    service.answer, service.files = lacking_one, {str(n): picture(n) for n in range(9)}
+    file = pipeline(PICTURES, parameters="{n: 3, seed: 1}")
+    assert work.dsrun(file).code == 1
+    ledger = work.run_dir() / "ledger.sqlite3"
+    downgrade(ledger, SINCE_ANSWERS - 1)
+    ledger.with_name(".ledger-tail").unlink()
+    assert work.dsrun("plan", file, "--retry-failed", "--json").answer["to_send"] == 1
+    service.answer = several
+    assert work.dsrun(file, "--retry-failed").code == 0
+    assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}

@@ -145,7 +145,7 @@ class TestResults:
             content = files[item["path"]]
             assert list(item) == [
                 "path", "sha256", "size", "media_type", "index", "seed", "source_sha256",
-                "duration_s", "width", "height",
+                "duration_s", "width", "height", "name",
             ]  # fmt: skip
             assert item["sha256"] == hashlib.sha256(content).hexdigest()
             assert item["size"] == len(content)

@@ -45,6 +45,7 @@ PICTURE = {
     "duration_s": None,
     "width": 64,
     "height": 48,
+    "name": "",
 }
 SOUND = {**PICTURE, "media_type": "audio/wav", "seed": None, "sample_rate": 24000}
 ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "error_class": "job"}
@@ -94,6 +95,7 @@ def test_a_line_in_full():
                 "duration_s": None,
                 "width": 64,
                 "height": 48,
+                "name": "",
             }
         ],
         "output": None,

@@ -1,10 +1,18 @@
 """JSON of a foreign server: what can be carried is, the rest is no answer."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from dsrun.service.answer_json import LONGEST_WORDS, parse_answer
+from dsrun.service.catalog import load_catalog
+from dsrun.service.classify import error_of
+from dsrun.service.operation import ArtifactSpec
+from dsrun.service.replies import request_id_of
+from dsrun.service.results import read_results
+
+WANX = load_catalog()["wanx-v1"]
 
 
 @pytest.mark.parametrize("value", [{}, {"output": {"task_id": "t"}}, [1, [2]], "text", None, 1.5])
@@ -42,13 +50,21 @@ def test_a_text_may_be_long_and_have_any_signs():
 
 def test_words_of_errors_are_cut_wherever_they_stand():
     long = "no " * 10_000
-    words = {"code": long, "message": long, "request_id": long}
-    body = {"error": {"msg": long}, "output": {"results": [words], "text": long}, **words}
-    found = parse_answer(json.dumps(body).encode())
-    assert found["output"]["text"] == long
-    kept = [found["error"]["msg"], *found["output"]["results"][0].values(), found["code"]]
+    spec = {"media": "image", "each": "/output/results/*", "at": "/url"}
+    one = ArtifactSpec(**spec, error=("/code", "/message"))
+    item = {"code": long, "message": long}
+    [missing] = read_results(replace(WANX, artifacts=(one,)), {"output": {"results": [item]}})
+    body = {"code": long, "message": long, "request_id": long}
+    told = [*error_of({"error": {"msg": long}}), *error_of(body), request_id_of(body, {})]
+    kept = [text for text in (missing.code, missing.message, *told) if text]
     assert {len(text) for text in kept} == {LONGEST_WORDS}
     assert all(text.startswith("no no") and text.endswith(" ...") for text in kept)
+
+
+def test_what_was_paid_for_is_never_cut():
+    long = "no " * 10_000
+    payload = {"output": {"message": long, "results": [{"code": long, "request_id": long}]}}
+    assert parse_answer(json.dumps(payload).encode()) == payload
 
 
 def test_words_that_are_no_text_stay():
