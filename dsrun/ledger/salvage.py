@@ -15,7 +15,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Artifact, JobStatus, Json, OpenJob
 from dsrun.common.sqlite import READ_FAULTS, connect, merge_log
 from dsrun.ledger.check import rules_of
-from dsrun.ledger.reader import artifact_of
+from dsrun.ledger.rows import artifact_of
 from dsrun.ledger.schema import migrate
 from dsrun.ledger.writes import Kind, artifact_values
 from dsrun.storage.layout import RunLayout
