@@ -35,9 +35,15 @@ def operation(media):
                 "timeout_s": 60,
             },
             "fill": [],
-            "artifacts": {"media": media, "url": "/output/file_url"},
+            "artifacts": [{"media": media, "at": "/output/file_url"}],
             "outputs": {},
-            "price": {"amount": "0.50", "currency": "CNY", "unit": "file", "as_of": "2026-05"},
+            "price": {
+                "currency": "CNY",
+                "as_of": "2026-05",
+                "items": [
+                    {"unit": "file", "amount": "0.50", "units": {"count": True}, "sure": "exact"}
+                ],
+            },
             "limits": {"requests": 1000, "per_s": 1},
             "polling": {"first_s": 0.05, "factor": 1.5, "max_s": 0.2, "timeout_s": 60},
         },
