@@ -495,7 +495,7 @@ def artifact_of(row: sqlite3.Row) -> Artifact:
         source_sha256=known.get("source_sha256") or row["sha256"],
         size=row["size"], media_type=row["media_type"], index=row["idx"], seed=row["seed"],
         sample_rate=row["sample_rate"], duration_s=known.get("duration_s"),
-        width=known.get("width"), height=known.get("height"),
+        width=known.get("width"), height=known.get("height"), name=known.get("name", ""),
     )  # fmt: skip
 
 
