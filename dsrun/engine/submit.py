@@ -174,6 +174,8 @@ class Submitter:
         recovery, most = operation.recovery, self._repeat_below
         if not isinstance(recovery, Repeat) or job.repeats >= recovery.times:
             return False
+        if not job.planned and planned_units(orjson.loads(job.body), operation) is None:
+            return False  # what nobody can tell may be dear
         price = planned_amount(job, operation)
         return operation.price.currency == most.currency and price <= most.amount
 

@@ -608,3 +608,16 @@ class TestCacheOfKinds:
         made = (work.run_dir("other") / "artifacts/s").iterdir()
         pixels = {path.name: Image.open(path).getpixel((0, 0))[0] for path in made}
         assert pixels == {"0-0.png": 0, "0-0-a.png": 200}
+
+
+def test_a_call_whose_price_nobody_can_tell_is_never_repeated(work, service, pipeline):
+    def lose(_, __):
+        raise ConnectionResetError
+
+    service.answer = lose
+    seconds = {"unit": "second", "amount": "0.01", "units": {"value": "/parameters/seed"}}
+    price = {"currency": "CNY", "as_of": "2026-05", "items": [seconds]}
+    file = pipeline(ADDRESS, recovery={"by": "repeat", "times": 2}, price=price)
+    assert work.dsrun(file).code == 1
+    assert work.statuses() == {"unknown": 1}
+    assert service.total() == 1
