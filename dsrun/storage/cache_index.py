@@ -251,7 +251,11 @@ def _result(job_id: str, output: Json, files: Json) -> CachedResult | None:
     except (ValueError, TypeError, KeyError):
         return None
     indexes = {(file.name, file.index) for file in made.files}
-    is_whole = bool(indexes) and len(indexes) == len(made.files) and all(map(_is_sane, made.files))
+    is_whole = (
+        bool(indexes or made.output)
+        and len(indexes) == len(made.files)
+        and all(map(_is_sane, made.files))
+    )
     return made if is_whole and isinstance(made.output, dict | None) else None
 
 

@@ -6,6 +6,7 @@ Nothing at the service remembers such a create, so it is never sent a second tim
 import base64
 import io
 import json
+import shutil
 import signal
 import sqlite3
 import wave
@@ -571,3 +572,52 @@ def test_a_partial_job_in_a_ledger_of_an_older_version_is_planned(work, service,
     service.answer = several
     assert work.dsrun(file, "--retry-failed").code == 0
     assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}
+
+
+class TestCacheOfKinds:
+    """What the cache gives to another pipeline is what was made, under the names of its kinds."""
+
+    def test_fewer_results_than_the_most_are_no_damage(self, work, service, pipeline):
+        at_most = PICTURES | {"asked": {"at": "/parameters/n", "at_most": True}}
+        service.answer = lambda body, host: several(
+            {"parameters": body["parameters"] | {"n": 1}}, host
+        )
+        service.files["7"] = picture(7)
+        parameters = "{n: 3, seed: 7}"
+        assert work.dsrun(pipeline(at_most, parameters=parameters)).code == 0
+        outcome = work.dsrun(pipeline(at_most, parameters=parameters, name="other"))
+        assert outcome.code == 0
+        assert "damaged" not in outcome.err
+        assert service.total() == 1
+
+    def test_a_ledger_gives_each_file_as_what_it_is(self, work, service, pipeline):
+        """The name of a further kind may come before that of the main one."""
+        thumb = {"media": "image", "name": "a", "at": "/output/thumb"}
+
+        def both(_, host):
+            files = {"url": f"http://{host}/files/a.png", "thumb": f"http://{host}/files/t.png"}
+            return {"output": files, "usage": {"count": 1}}
+
+        service.answer = both
+        service.files["t.png"] = picture(200)
+        assert work.dsrun(pipeline(ADDRESS, thumb)).code == 0
+        shutil.rmtree(work.folder / "outputs/.cache")
+        assert work.dsrun("demo.yaml").code == 0
+        assert work.dsrun(pipeline(ADDRESS, thumb, name="other")).code == 0
+        assert service.total() == 1
+        made = (work.run_dir("other") / "artifacts/s").iterdir()
+        pixels = {path.name: Image.open(path).getpixel((0, 0))[0] for path in made}
+        assert pixels == {"0-0.png": 0, "0-0-a.png": 200}
+
+
+def test_a_call_whose_price_nobody_can_tell_is_never_repeated(work, service, pipeline):
+    def lose(_, __):
+        raise ConnectionResetError
+
+    service.answer = lose
+    seconds = {"unit": "second", "amount": "0.01", "units": {"value": "/parameters/seed"}}
+    price = {"currency": "CNY", "as_of": "2026-05", "items": [seconds]}
+    file = pipeline(ADDRESS, recovery={"by": "repeat", "times": 2}, price=price)
+    assert work.dsrun(file).code == 1
+    assert work.statuses() == {"unknown": 1}
+    assert service.total() == 1

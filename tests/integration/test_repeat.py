@@ -83,6 +83,25 @@ def test_a_later_run_has_no_repeats_of_its_own(work, speech, option):
     assert service.paid() == 4
 
 
+@pytest.mark.parametrize(("price", "creates"), [("0.01", 2), ("0.20", 1)])
+def test_no_task_of_another_step_shows_that_it_was_not_accepted(work, speech, price, creates):
+    """The list of tasks says nothing of a call that makes no task, however current it is."""
+    service, _ = speech(times=1, price=price)
+    pictures = """
+  pictures:
+    operation: wanx-v1
+    matrix: {name: [one, two, three]}
+    input: {prompt: "a {{ name }}"}
+"""
+    pipeline = work.pipeline(STEPS % "0" + pictures)
+    assert work.dsrun(pipeline, "--step", "pictures").code == 0
+    before = service.paid()
+    service.suffer("lost-answer")
+    assert work.dsrun(pipeline).code == 1
+    assert service.paid() - before == creates
+    assert work.statuses() == {"succeeded": 3, "unknown": 1}
+
+
 def test_nor_than_max_attempts_allow(work, speech):
     service, pipeline = speech("lost-answer", times=5, max_attempts=3)
     assert work.dsrun(pipeline).code == 1
