@@ -101,7 +101,6 @@ def test_a_line_in_full():
                 "duration_s": None,
                 "width": 64,
                 "height": 48,
-                "name": "",
             }
         ],
         "output": None,
