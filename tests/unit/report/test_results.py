@@ -45,6 +45,7 @@ PICTURE = {
     "duration_s": None,
     "width": 64,
     "height": 48,
+    "name": "",
 }
 SOUND = {**PICTURE, "media_type": "audio/wav", "seed": None, "sample_rate": 24000}
 ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "error_class": "job"}
@@ -93,13 +94,13 @@ def test_a_line_in_full():
                 "sha256": "b" * 64,
                 "size": 1234,
                 "media_type": "image/png",
-                "name": "",
                 "index": 0,
                 "seed": 7,
                 "source_sha256": "c" * 64,
                 "duration_s": None,
                 "width": 64,
                 "height": 48,
+                "name": "",
             }
         ],
         "output": None,
