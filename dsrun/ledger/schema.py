@@ -57,11 +57,11 @@ _RESULTS = """
             ORDER BY name, path LIMIT 1) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
         (SELECT duration_s FROM artifact WHERE artifact.job_id = job.job_id
-            ORDER BY path LIMIT 1) AS file_duration_s,
+            ORDER BY name, path LIMIT 1) AS file_duration_s,
         (SELECT width FROM artifact WHERE artifact.job_id = job.job_id
-            ORDER BY path LIMIT 1) AS file_width,
+            ORDER BY name, path LIMIT 1) AS file_width,
         (SELECT height FROM artifact WHERE artifact.job_id = job.job_id
-            ORDER BY path LIMIT 1) AS file_height,
+            ORDER BY name, path LIMIT 1) AS file_height,
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
             'media_type', media_type, 'index', artifact.idx, 'seed', seed,
             'source_sha256', source_sha256, 'duration_s', duration_s, 'width', width,

@@ -20,7 +20,6 @@ _TOLD = {"value": ("enum", "const", "type"), "maxContains": ("contains", "maxCon
 _ABSENT = object()
 _MOST_SURROUNDINGS = 400
 _TINY = 0.001
-_STEPS: Mapping[str, tuple[float, ...]] = {"integer": (1,), "number": (_TINY,)}  # by type
 _MANY_WORDS = 1000
 _LONGEST = 2**25  # characters of a text that is made to try a limit
 _MOST_ITEMS = 10_000
@@ -220,7 +219,8 @@ def _lengths(schema: Schema, known: Sequence[Json], *, step: int) -> Iterator[Pa
 
 def _bounds(schema: Schema, *, step: int) -> Iterator[Pair]:
     edge = schema.get("maximum" if step > 0 else "minimum", 0)
-    sizes = _STEPS.get(str(schema.get("type")), (1, _TINY))
+    by_type: dict[str, list[float]] = {"integer": [1], "number": [_TINY]}
+    sizes = by_type.get(str(schema.get("type")), [1, _TINY])
     yield from ((edge, edge + step * size) for size in sizes)
 
 

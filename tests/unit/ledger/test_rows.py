@@ -15,7 +15,10 @@ FILM = Artifact(
     path="artifacts/s/0.mp4", sha256="a" * 64, source_sha256="b" * 64, size=9, index=0,
     media_type="video/mp4", seed=7, sample_rate=24000, duration_s=4.5, width=640, height=360,
 )  # fmt: skip
-PREVIEW = replace(FILM, path="artifacts/s/0-preview.webp", media_type="image/webp", name="preview")
+PREVIEW = replace(
+    FILM, path="artifacts/s/0-preview.webp", media_type="image/webp", name="preview",
+    duration_s=None, width=64, height=36,
+)  # fmt: skip
 
 
 async def test_a_file_is_read_back_with_all_its_facts_and_the_name_of_its_kind(tmp_path):
@@ -33,7 +36,10 @@ async def test_a_file_is_read_back_with_all_its_facts_and_the_name_of_its_kind(t
     ledger.close()
     with closing(LedgerReader(tmp_path / "ledger.sqlite3")) as view:
         (ended,) = succeeded(view)
+        columns = "file, file_duration_s, file_width, file_height, files"
+        main = view.row(f"SELECT {columns} FROM results")
     assert sorted(ended.artifacts, key=lambda each: each.name) == [FILM, PREVIEW]
+    assert tuple(main) == (FILM.path, 4.5, 640, 360, 2)
 
 
 def test_a_row_of_an_older_ledger_is_the_main_kind_as_it_was_served():
