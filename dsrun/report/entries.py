@@ -218,15 +218,12 @@ def label_of(value: Json) -> str:
 
 
 def _files(artifacts: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
-    """One file for each place: rows that make the same job have copies of one file."""
-    files: dict[tuple[str, int], dict[str, Json]] = {}
+    """One file for each index: rows that make the same job have copies of one file."""
+    files: dict[int, dict[str, Json]] = {}
     for item in artifacts:
-        place = (item["name"], item["index"])
-        if place in files:
+        if item["index"] in files:
             continue
         file = {key: item[key] for key in _OF_FILES}
         file |= {key: item[key] for key in _FACTS if item.get(key) is not None}
-        if item["name"]:
-            file["name"] = item["name"]
-        files[place] = file | {"media": media_of(item["media_type"])}
+        files[item["index"]] = file | {"media": media_of(item["media_type"])}
     return list(files.values())

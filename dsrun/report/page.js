@@ -48,8 +48,7 @@ for (const entry of data.entries) {
     const add = (name, value) => { if (!axes.has(name)) axes.set(name, value); };
     add("step", entry.step);
     if (file && file.seed !== null) add("seed", String(file.seed));
-    const place = file ? [file.index, file.name].filter((part) => part !== undefined).join(" ") : "0";
-    if (file) add("picture", place);
+    if (file) add("picture", String(file.index));
     const words = [
       promptOf(entry.request), ...axes.values(), entry.job_id, entry.task_id, entry.request_id,
       file && file.path, entry.error && `${entry.error.code} ${entry.error.message}`,
@@ -57,7 +56,7 @@ for (const entry of data.entries) {
     ];
     cards.push({
       entry, file, axes,
-      key: `${entry.step}/${entry.index}/${place}`,
+      key: `${entry.step}/${entry.index}/${file ? file.index : 0}`,
       text: words.filter(Boolean).join("\n").toLowerCase(),
     });
   }

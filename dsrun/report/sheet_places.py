@@ -44,7 +44,7 @@ def find_places(
     first_rows: dict[str, str] = {}
     for entry in entries:
         job = asked.get(entry["job_id"])
-        images = _images_of(entry)
+        images = {file["index"]: one for file in entry["files"] if (one := shown(file))}
         if not images and (entry["files"] or job is None or not makes_pictures(job.operation)):
             continue
         row = f"{entry['step']} {entry['index']}"
@@ -61,15 +61,6 @@ def find_places(
                 replica=job.replica if job else 0,
                 twin_of="" if first == row else first,
             )
-
-
-def _images_of(entry: Mapping[str, Json]) -> dict[int, Shown]:
-    """What is to be seen of each index: the main kind, else the first further one."""
-    images: dict[int, Shown] = {}
-    for file in entry["files"]:
-        if image := shown(file):
-            images.setdefault(file["index"], image)
-    return images
 
 
 def choose_axes(

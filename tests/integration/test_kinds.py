@@ -199,7 +199,7 @@ def test_without_pyav_a_video_is_a_card_and_nothing_is_wrong(work, studio, witho
     assert colours(sheet_of(work)) == {(255, 255, 255), (239, 236, 230)}  # paper and card
 
 
-@pytest.mark.parametrize("media", ["text", "json", "captions", "model"])
+@pytest.mark.parametrize("media", ["text", "json", "model"])
 def test_a_text_or_a_model_is_a_card_on_the_contact_sheet(work, studio, media):
     work.dsrun(pipeline(work, media))
     assert colours(sheet_of(work)) == {(255, 255, 255), (239, 236, 230)}
