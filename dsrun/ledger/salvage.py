@@ -152,7 +152,9 @@ class Restoring:
         self._db.execute(
             "UPDATE job SET status = ?, task_id = ?, answer = ?, request_id = ?, submitted_at = ?, "
             "ended_at = ?, output = ?, error_code = ?, error_message = ?, error_class = ?, "
-            "units = ?, units_before = 0, attempts = ?, cached = ? WHERE job_id = ?",
+            "units = ?, units_before = 0, attempts = ?, cached = ?, repeats = max(repeats, ("
+            "SELECT count(*) FROM attempt WHERE attempt.job_id = job.job_id "
+            "AND outcome = 'repeated')) WHERE job_id = ?",
             (
                 known.status, known.task_id, known.answer, known.request_id, known.submitted_at,
                 known.ended_at, output, *known.error, known.units, known.attempts, known.cached,

@@ -237,7 +237,7 @@ MIGRATIONS = (
 VERSION = len(MIGRATIONS)
 
 _SINCE_SOURCES = 5
-_SINCE_FACTS = 8  # artifacts have the columns of _FACTS
+SINCE_FACTS = 8  # artifacts have the columns of _FACTS
 _FACTS = ("duration_s", "width", "height")
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
@@ -257,7 +257,7 @@ def tables_of(version: int) -> set[str]:
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
     view = _RESULTS
-    if version < _SINCE_FACTS:
+    if version < SINCE_FACTS:
         for name in _FACTS:
             view = view.replace(f"'{name}', {name}", f"'{name}', NULL")
             view = view.replace(f"(SELECT {name} FROM", "(SELECT NULL FROM")

@@ -1,6 +1,8 @@
 """A cheap call that leaves no trace: its lost answer is asked for again, within bounds."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -229,6 +231,17 @@ class TestKill:
         assert service.paid() == creates
         assert status(work)["repeated"]["creates"] == repeats >= creates - 1
         assert work.statuses() == {"succeeded": 1}
+
+    def test_a_repaired_ledger_has_not_forgotten_the_repeats(self, work, speech):
+        service, pipeline = speech("lost-answer", times=2)
+        work.dsrun(pipeline)
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+            db.execute("UPDATE job SET status = 'nonsense'")
+        assert work.dsrun("verify", work.run_dir(), "--repair").code == 0
+        assert status(work)["repeated"]["creates"] == 2
+        service.heal()
+        assert work.dsrun(pipeline).code == 1
+        assert service.paid() == 3
 
     def test_not_where_the_call_is_dear(self, work, speech):
         service, pipeline = speech("stall", price="0.20")
