@@ -271,7 +271,8 @@ class Runner:
             called = self._lanes[job.operation].operation
             await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
-            self._control.budget.settle(reserved, operation.price.of(result.units).amount)
+            if result.status is not JobStatus.UNKNOWN:  # else it may be paid, and stays set aside
+                self._control.budget.settle(reserved, operation.price.of(result.units).amount)
             if result.error is not None:
                 self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:

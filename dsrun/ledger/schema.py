@@ -1,8 +1,9 @@
 """The ledger's tables and their migrations: one step a version, each in its own transaction."""
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import disk_error
@@ -30,7 +31,7 @@ def unit_columns(*, has_planned: bool) -> UnitColumns:
     return UnitColumns(planned, f"({' + '.join(both)})")
 
 
-def planned_of(row: sqlite3.Row) -> int:
+def planned_of(row: sqlite3.Row | Mapping[str, Any]) -> int:
     """What a job was to cost, in units of its unit_price."""
     planned = row["planned"] if "planned" in row.keys() else None  # noqa: SIM118  # a Row
     return int(row["wanted"] if planned is None else planned)

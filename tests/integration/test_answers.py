@@ -299,6 +299,15 @@ class TestFilesThatDoNotCome:
         assert work.dsrun(file).code == 1
         assert (service.total(), work.statuses()) == (1, {"unknown": 1})
 
+    def test_what_is_lost_then_stays_counted(self, work, service, pipeline):
+        service.files.clear()
+        file = pipeline(ADDRESS, jobs=4)
+        assert work.dsrun(file, "--limit", "2").code == 3
+        age(work, 25)
+        outcome = work.dsrun(file, "--max-cost", "1 CNY", "--max-concurrency", "1")
+        assert "max_cost of 1 CNY would be passed" in outcome.err
+        assert (service.total(), work.statuses()) == (2, {"unknown": 2, "pending": 2})
+
     def test_the_user_may_send_it_again_then(self, work, service, pipeline):
         service.files.clear()
         file = pipeline(ADDRESS)

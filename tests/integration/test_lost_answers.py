@@ -41,6 +41,16 @@ class TestLostAnswer:
         assert list(service.creates().values()) == [1] * 4
         assert work.query("SELECT 1 FROM attempt WHERE outcome = 'lost'")
 
+    def test_where_it_may_be_the_only_task_allowed_nobody_waits_for_another(self, work, serve):
+        """The next create cannot show what became of it: that one has no room."""
+        service = serve("reset")
+        service.strike_only(1)
+        limits = {"wanx-v1": {"queued_tasks": 1, "running_tasks": 1}}
+        child = work.spawn(work.posters(3, limits=limits))
+        work.until(lambda: child.process.poll() is not None, what="the end")
+        assert work.statuses() == {"succeeded": 2, "unknown": 1}
+        assert service.paid() == 2
+
     def test_every_picture_is_that_of_its_own_job(self, work, serve):
         """Half of the answers are lost; the files are those of a run without trouble."""
         pipeline = work.posters(8, seed="7")

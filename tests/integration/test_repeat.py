@@ -175,6 +175,19 @@ class TestBudget:
         assert told.count("create lost") == told.count("create repeated") == 2
         assert "2 creates may have cost 0.02 CNY more" in told
 
+    def test_explain_counts_what_the_call_was_to_cost(self, work, speech):
+        service, pipeline = speech("lost-answer", jobs=1)
+        schema = json.loads((work.folder / "operations/speech.json").read_text())
+        [item] = schema["x-dsrun"]["price"]["items"]
+        item |= {"unit": "10k characters", "amount": "8", "per": 10_000}
+        del item["billed"]
+        item["units"] = {"chars": ["/input/preview_text"]}
+        (work.folder / "operations/speech.json").write_text(json.dumps(schema))
+        service.strike_only(1)
+        assert work.dsrun(pipeline).code == 0
+        told = work.dsrun("explain", "lines/0", pipeline).out
+        assert "1 create may have cost 0.012 CNY more" in told
+
     def test_a_run_without_losses_says_nothing_of_repeats(self, work, speech):
         _, pipeline = speech()
         assert "repeated" not in work.dsrun(pipeline).err
