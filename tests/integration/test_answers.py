@@ -162,7 +162,7 @@ def test_further_kinds_get_a_suffix_and_decide_nothing(work, service, pipeline, 
         f"artifacts/s/0-0{ending}" for ending in ("-preview.png", "-words.json", ".png")
     ]
     [line] = work.results()
-    assert [item.get("name", "") for item in line["artifacts"]] == ["preview", "words", ""]
+    assert [item.get("name", "") for item in line["artifacts"]] == ["", "preview", "words"]
     assert line["status"] == "succeeded"
     assert work.dsrun("verify", work.run_dir()).code == 0
 
