@@ -21,8 +21,11 @@ def write_operation(folder: Path, **about: Any) -> None:
         "fill": [],
         "outputs": {},
         "price": {
-            "amount": "0.5", "currency": "CNY", "unit": "image", "billed": "/usage/count",
-            "as_of": "2026-05",
+            "currency": "CNY", "as_of": "2026-05",
+            "items": [{
+                "unit": "image", "amount": "0.5", "units": {"count": True},
+                "billed": ["/usage/count"], "sure": "exact",
+            }],
         },
         "limits": {"requests": 1000, "per_s": 1},
     }  # fmt: skip

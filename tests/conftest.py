@@ -126,6 +126,11 @@ class Service:
         """From now on there are no faults; all that it made and knows is still there."""
         self._ask(lambda: setattr(self._emulator._world, "dice", FaultDice((), seed=0)))
 
+    def suffer(self, *faults: str) -> None:
+        """From now on it has these faults."""
+        dice = FaultDice(tuple(map(parse_fault, faults)), seed=0)
+        self._ask(lambda: setattr(self._emulator._world, "dice", dice))
+
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._emulator.aclose(), self._loop).result()
 

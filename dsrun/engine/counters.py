@@ -36,6 +36,10 @@ class OpenTasks:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def is_full_of(self, doubts: int) -> bool:
+        """Whether so many lost creates, which may be open tasks, leave no room for another."""
+        return self._most is not None and self._most <= len(self._jobs) <= doubts
+
     async def take(self, job_id: str) -> None:
         """Wait until one more may be open; `close` it when the task has ended, or never was."""
         if job_id in self._jobs:

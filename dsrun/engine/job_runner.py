@@ -241,6 +241,9 @@ class Runner:
         """
         operation, done = lane.operation, answer.done
         fetched = await self._fetcher.bring(job, operation, done.results, have=_had(job, ()))
+        if _is_unwritten(fetched) and (again := await self._submitter.repeat(job, lane)):
+            again = replace(again, status=JobStatus.PENDING, answer=None)
+            return await self._run_request(again, lane)
         result = _result(job, operation, done, fetched.artifacts, fetched)
         if fetched.missing:
             if not answer.is_late(operation, now=self._clock.now()):
@@ -274,7 +277,8 @@ class Runner:
             called = self._lanes[job.operation].operation
             await self._uploads.forget_lost(job, called, result.error.code)
         if operation is not None:
-            self._control.budget.settle(reserved, operation.price.of(result.units).amount)
+            if result.status is not JobStatus.UNKNOWN:  # else it may be paid, and stays set aside
+                self._control.budget.settle(reserved, operation.price.of(result.units).amount)
             if result.error is not None:
                 self._heed(result.error, operation)
         if result.status is not JobStatus.SUCCEEDED and not is_counted:
@@ -346,6 +350,12 @@ def _addresses(job: OpenJob, done: Done) -> dict[int, str]:
         for item in done.results
         if isinstance(item, Address) and item.kind == 0
     }
+
+
+def _is_unwritten(fetched: Fetched) -> bool:
+    """Whether an answer's files were lost with the run that had it, all of them."""
+    has_some = any(not item.name for item in fetched.artifacts)
+    return not has_some and any(each.code == NOT_WRITTEN for each in fetched.lacking)
 
 
 def _is_whole(

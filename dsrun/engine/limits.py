@@ -249,7 +249,9 @@ class Lane:
     @property
     def expects_creates(self) -> bool:
         """Whether a create is under way, or may be soon."""
-        is_held_up = self._doubts >= self._most_doubts
+        is_held_up = self._doubts >= self._most_doubts or any(
+            count.is_full_of(self._doubts) for count in self._counts
+        )
         return self._under_way > 0 or (self._waiting > 0 and not is_held_up)
 
     def begin_doubt(self) -> None:

@@ -128,7 +128,7 @@ class Reconciler:
 
     async def _find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
         """Look at once; if that decides nothing, leave the job's place to others and look again."""
-        if lane.operation.recovery is None:
+        if not isinstance(lane.operation.recovery, TaskList | MadeList):
             return Undecided("the service has no list of what this operation makes")
         if self._now() - doubt.since > _RECORD_LIFE_S:
             return Undecided("it was sent more than a day ago, and the service lists one day")

@@ -174,8 +174,14 @@ class Submitter:
         recovery, most = operation.recovery, self._repeat_below
         if not isinstance(recovery, Repeat) or job.repeats >= recovery.times:
             return False
+        if not job.planned and planned_units(orjson.loads(job.body), operation) is None:
+            return False  # what nobody can tell may be dear
         price = planned_amount(job, operation)
         return operation.price.currency == most.currency and price <= most.amount
+
+    async def repeat(self, job: OpenJob, lane: Lane) -> OpenJob | None:
+        """The job, to be sent again since what its answer held is lost; None where it may not."""
+        return await self._repeat(job, lane) if self._may_repeat(job, lane.operation) else None
 
     async def _repeat(self, job: OpenJob, lane: Lane) -> OpenJob:
         """Have it sent again; what was set aside for it stays so, since it may be paid."""
@@ -277,19 +283,20 @@ class Submitter:
     ) -> Outcome:
         """Give the job what the service lists as made by its create."""
         reserved = in_doubt.reserved
+        units = bill_of(orjson.loads(job.body), operation, (), made=1, reserved=job.planned).units
         if isinstance(listed, TaskRow):
             await self._take(job, listed.name, listed.request_id, is_found=True)
             return Submitted(listed.name, reserved, in_doubt.doubt)
-        self._control.budget.settle(reserved, reserved)
+        self._control.budget.settle(reserved, operation.price.of(units).amount)
         if not listed.lost:
-            return JobResult(status=JobStatus.SUCCEEDED, output=listed.output, units=1)
+            return JobResult(status=JobStatus.SUCCEEDED, output=listed.output, units=units)
         self._control.note_failure()
         words = f"it was made, but its answer was lost and with it {listed.lost}"
         return JobResult(
             status=JobStatus.PARTIAL,
             output=listed.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
-            units=bill_of(orjson.loads(job.body), operation, (), made=1).units,
+            units=units,
         )
 
     async def _take(

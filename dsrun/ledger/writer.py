@@ -66,6 +66,7 @@ class Ledger:
         self.run_id = 0
         self._prices: Mapping[str, Price] = {}
         self._repriced: set[str] = set()  # operations with jobs at an earlier price
+        self._is_planned_now = False  # all jobs have the prices of now
         self._endpoint = ""
 
     def close(self) -> None:
@@ -139,6 +140,7 @@ class Ledger:
         """Record every job of the plan that is not recorded yet. `prices` are by operation."""
         self._prices = prices
         if not self.view.is_planned(version):
+            self._is_planned_now = not self.view.operations()
             await self._load_plan(jobs, prices, version)
 
     async def reprice(self, jobs: Iterator[Job]) -> None:
@@ -149,7 +151,8 @@ class Ledger:
         others = {
             name: bool(may_be)
             for name, grain, currency, may_be in job_prices(self.view)
-            if (price := self._prices.get(name)) and not _is_priced(price, grain, currency)
+            if (price := self._prices.get(name))
+            and (self._may_differ(price) or not _is_priced(price, grain, currency))
         }
         self._repriced = set(others)
         while any(others.values()) and (batch := list(islice(jobs, _PAGE))):
@@ -160,6 +163,10 @@ class Ledger:
                 for price in [self._prices[job.operation]]
             ]
             await self._write(Statement(_REPRICE, (json_text(rows),)))
+
+    def _may_differ(self, price: Price) -> bool:
+        """Whether jobs may have been planned at another price whose grain is the same."""
+        return price.steady is None and not self._is_planned_now
 
     async def _load_plan(
         self, jobs: Iterator[Job], prices: Mapping[str, Price], version: str

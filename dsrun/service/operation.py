@@ -223,6 +223,12 @@ class Operation:
         """
         return self.main.count is not None and self.main.seed is not None
 
+    def fewest_files(self, asked: int) -> int:
+        """How many files of the main kind a job that has succeeded has at least."""
+        if isinstance(self.recovery, MadeList) and not self.recovery.lost:
+            return 0  # what a list shows of a lost answer is no file
+        return min(asked, 1) if self.main.asked.at_most else asked
+
     @property
     def main(self) -> ArtifactSpec:
         """The kind of results that alone decides whether a job is partial or failed."""

@@ -19,8 +19,10 @@ from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
-from dsrun.ledger.reader import LedgerReader, Row, artifact_of
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.rows import Row, artifact_of
 from dsrun.ledger.writer import Ledger
+from dsrun.service.catalog import Catalog
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.storage.layout import ARTIFACTS, RunLayout
@@ -133,9 +135,11 @@ class Reuse:
     """
 
     def __init__(
-        self, layout: RunLayout, *, clock: SystemClock, enabled: bool, metadata: bool
-    ) -> None:
+        self, layout: RunLayout, *, catalog: Catalog, clock: SystemClock,
+        enabled: bool, metadata: bool,
+    ) -> None:  # fmt: skip
         """`metadata`: pictures carry their request, whichever run made them."""
+        self._catalog = catalog
         self._out = layout.out
         self._run_dir = str(layout.run_dir)
         self._ledger_name = layout.ledger.name
@@ -296,7 +300,8 @@ class Reuse:
         self, cache: ResultCache, job: OpenJob, result: CachedResult
     ) -> tuple[Artifact, ...] | None:
         """The job's files in the run directory; None where the cache has not all of them."""
-        if sum(not file.name for file in result.files) < len(job.stems[0]):
+        fewest = self._catalog[job.operation].fewest_files(len(job.stems[0]))
+        if sum(not file.name for file in result.files) < fewest:
             return None
         artifacts: list[Artifact] = []
         for file in result.files:

@@ -11,6 +11,7 @@ from dsrun.common.models import Job, Json
 from dsrun.common.pointer import dotted, value_at
 from dsrun.common.units import Money
 from dsrun.ledger.lookup import JobRecord
+from dsrun.ledger.schema import planned_of
 from dsrun.manifest.model import Text, iter_texts
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.plan import Plan
@@ -131,5 +132,5 @@ def _repeated(row: Mapping[str, Json]) -> dict[str, Json] | None:
     count = row.get("repeats") or 0
     if not count:
         return None
-    most = Decimal(row["unit_price"]) * row["wanted"] * count
+    most = Decimal(row["unit_price"]) * planned_of(row) * count
     return {"creates": count, "at_most": Money(amount=most, currency=row["currency"]).as_json()}

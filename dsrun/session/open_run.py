@@ -97,8 +97,9 @@ async def open_run(
     store = ArtifactStore(layout.run_dir)
     stack.callback(store.close)
     reuse = Reuse(
-        layout, clock=clock, enabled=not options.no_cache, metadata=plan.manifest.metadata
-    )
+        layout, catalog=plan.catalog, clock=clock, enabled=not options.no_cache,
+        metadata=plan.manifest.metadata,
+    )  # fmt: skip
     stack.callback(reuse.close)
     return OpenRun(
         plan=plan, options=options, execution=execution, chosen=chosen, host=host, layout=layout,

@@ -124,10 +124,12 @@ class _Repair:
         known = _of_attempts(known, restoring.attempts(job.job_id))
         known = replace(known, **self._late.get(job.job_id, {}))
         artifacts = self._files_of(job, known, restoring, media=operation.main.media)
-        wanted = len(job.stems[0])
         made = {item.index for item in artifacts if not item.name}
+        wanted = operation.fewest_files(len(job.stems[0]))
+        if known.status is not JobStatus.SUCCEEDED:
+            wanted = max(1, wanted)  # else nothing says that it has ended
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
-            made_units = bill_of(orjson.loads(job.body), operation, (), made=wanted).units
+            made_units = bill_of(orjson.loads(job.body), operation, (), made=len(made)).units
             return replace(
                 known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
                 ended_at=known.ended_at or stamp(SystemClock().now()),

@@ -6,6 +6,7 @@ Nothing at the service remembers such a create, so it is never sent a second tim
 import base64
 import io
 import json
+import shutil
 import signal
 import sqlite3
 import wave
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dsrun.ledger.schema import MIGRATIONS, SINCE_ANSWERS
+from dsrun.ledger.schema import SINCE_ANSWERS
 from tests.answering import Answering, write_operation
+from tests.older import downgrade
 
 CHILD = Path(__file__).parents[1] / "torture/child.py"
 ADDRESS = {"media": "image", "at": "/output/url"}
@@ -98,24 +100,6 @@ def age(work, hours):
             )
 
 
-def downgrade(ledger, version):
-    """Make the ledger one of an older version, which knows less."""
-    old = ledger.with_name("old")
-    with closing(sqlite3.connect(ledger)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    with closing(sqlite3.connect(old, isolation_level=None)) as db:
-        for step in MIGRATIONS[:version]:
-            db.executescript(step)
-        db.execute("DELETE FROM mark")
-        db.execute(f"PRAGMA user_version = {version}")
-        db.execute("ATTACH ? AS new", (str(ledger),))
-        for table in ("run", "plan", "job", "twin", "attempt", "artifact", "upload", "mark"):
-            known = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-            columns = ", ".join(known)
-            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM new.{table}")
-    old.replace(ledger)
-
-
 def kill_at_download(work, service, file, *options, jobs=1):
     """Run, and `kill -9` while the files of so many jobs are on their way."""
     service.asked.clear()
@@ -178,7 +162,7 @@ def test_further_kinds_get_a_suffix_and_decide_nothing(work, service, pipeline, 
         f"artifacts/s/0-0{ending}" for ending in ("-preview.png", "-words.json", ".png")
     ]
     [line] = work.results()
-    assert [item.get("name", "") for item in line["artifacts"]] == ["preview", "words", ""]
+    assert [item.get("name", "") for item in line["artifacts"]] == ["", "preview", "words"]
     assert line["status"] == "succeeded"
     assert work.dsrun("verify", work.run_dir()).code == 0
 
@@ -314,6 +298,15 @@ class TestFilesThatDoNotCome:
         assert line["error"]["message"].startswith("paid, lost: expired")
         assert work.dsrun(file).code == 1
         assert (service.total(), work.statuses()) == (1, {"unknown": 1})
+
+    def test_what_is_lost_then_stays_counted(self, work, service, pipeline):
+        service.files.clear()
+        file = pipeline(ADDRESS, jobs=4)
+        assert work.dsrun(file, "--limit", "2").code == 3
+        age(work, 25)
+        outcome = work.dsrun(file, "--max-cost", "1 CNY", "--max-concurrency", "1")
+        assert "max_cost of 1 CNY would be passed" in outcome.err
+        assert (service.total(), work.statuses()) == (2, {"unknown": 2, "pending": 2})
 
     def test_the_user_may_send_it_again_then(self, work, service, pipeline):
         service.files.clear()
@@ -571,3 +564,52 @@ def test_a_partial_job_in_a_ledger_of_an_older_version_is_planned(work, service,
     service.answer = several
     assert work.dsrun(file, "--retry-failed").code == 0
     assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}
+
+
+class TestCacheOfKinds:
+    """What the cache gives to another pipeline is what was made, under the names of its kinds."""
+
+    def test_fewer_results_than_the_most_are_no_damage(self, work, service, pipeline):
+        at_most = PICTURES | {"asked": {"at": "/parameters/n", "at_most": True}}
+        service.answer = lambda body, host: several(
+            {"parameters": body["parameters"] | {"n": 1}}, host
+        )
+        service.files["7"] = picture(7)
+        parameters = "{n: 3, seed: 7}"
+        assert work.dsrun(pipeline(at_most, parameters=parameters)).code == 0
+        outcome = work.dsrun(pipeline(at_most, parameters=parameters, name="other"))
+        assert outcome.code == 0
+        assert "damaged" not in outcome.err
+        assert service.total() == 1
+
+    def test_a_ledger_gives_each_file_as_what_it_is(self, work, service, pipeline):
+        """The name of a further kind may come before that of the main one."""
+        thumb = {"media": "image", "name": "a", "at": "/output/thumb"}
+
+        def both(_, host):
+            files = {"url": f"http://{host}/files/a.png", "thumb": f"http://{host}/files/t.png"}
+            return {"output": files, "usage": {"count": 1}}
+
+        service.answer = both
+        service.files["t.png"] = picture(200)
+        assert work.dsrun(pipeline(ADDRESS, thumb)).code == 0
+        shutil.rmtree(work.folder / "outputs/.cache")
+        assert work.dsrun("demo.yaml").code == 0
+        assert work.dsrun(pipeline(ADDRESS, thumb, name="other")).code == 0
+        assert service.total() == 1
+        made = (work.run_dir("other") / "artifacts/s").iterdir()
+        pixels = {path.name: Image.open(path).getpixel((0, 0))[0] for path in made}
+        assert pixels == {"0-0.png": 0, "0-0-a.png": 200}
+
+
+def test_a_call_whose_price_nobody_can_tell_is_never_repeated(work, service, pipeline):
+    def lose(_, __):
+        raise ConnectionResetError
+
+    service.answer = lose
+    seconds = {"unit": "second", "amount": "0.01", "units": {"value": "/parameters/seed"}}
+    price = {"currency": "CNY", "as_of": "2026-05", "items": [seconds]}
+    file = pipeline(ADDRESS, recovery={"by": "repeat", "times": 2}, price=price)
+    assert work.dsrun(file).code == 1
+    assert work.statuses() == {"unknown": 1}
+    assert service.total() == 1

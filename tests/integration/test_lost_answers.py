@@ -41,6 +41,16 @@ class TestLostAnswer:
         assert list(service.creates().values()) == [1] * 4
         assert work.query("SELECT 1 FROM attempt WHERE outcome = 'lost'")
 
+    def test_where_it_may_be_the_only_task_allowed_nobody_waits_for_another(self, work, serve):
+        """The next create cannot show what became of it: that one has no room."""
+        service = serve("reset")
+        service.strike_only(1)
+        limits = {"wanx-v1": {"queued_tasks": 1, "running_tasks": 1}}
+        child = work.spawn(work.posters(3, limits=limits))
+        work.until(lambda: child.process.poll() is not None, what="the end")
+        assert work.statuses() == {"succeeded": 2, "unknown": 1}
+        assert service.paid() == 2
+
     def test_every_picture_is_that_of_its_own_job(self, work, serve):
         """Half of the answers are lost; the files are those of a run without trouble."""
         pipeline = work.posters(8, seed="7")
@@ -83,7 +93,9 @@ class TestLostAnswer:
     def test_where_the_list_gives_all_again_nothing_is_lost(self, work, serve):
         schema = json.loads(dict(iter_operation_files())["qwen-voice-design"])
         schema["properties"]["model"]["const"] = "clone-1"
-        del schema["x-dsrun"]["recovery"]["lost"]
+        recovery = schema["x-dsrun"]["recovery"]
+        recovery["body"]["model"] = "clone-1"  # whose list it is
+        del recovery["lost"]
         text = json.dumps(schema)
         (work.folder / "operations").mkdir()
         (work.folder / "operations/clone.json").write_text(text, encoding="utf-8")
@@ -206,3 +218,42 @@ def test_each_model_s_lost_creates_are_found_in_the_list_of_their_own_model(
             listed = {row["task_id"] for row in json.load(answer)["data"]}
         lines = [line for line in work.results() if line["request"]["model"] == model]
         assert {line["task_id"] for line in lines} == listed
+
+
+CLONE = """
+steps:
+  voices:
+    operation: cloning
+    input:
+      target_model: qwen3-tts-vc-2026-01-22
+      audio: {data: "https://example.com/voice.wav"}
+"""
+
+
+class TestFoundVoice:
+    """A cloned voice that is found in the list is whole, although no answer gave a file."""
+
+    @pytest.fixture
+    def service(self, work, serve):
+        """Loses its first answer; a voice costs 0.10 CNY, and its call 0.03 CNY more."""
+        schema = json.loads(dict(iter_operation_files())["qwen-voice-clone"])
+        [item] = schema["x-dsrun"]["price"]["items"]
+        schema["x-dsrun"]["price"]["items"] = [
+            item | {"amount": "0.10"}, item | {"amount": "0.03", "unit": "call"}
+        ]  # fmt: skip
+        text = json.dumps(schema)
+        (work.folder / "operations").mkdir()
+        (work.folder / "operations/cloning.json").write_text(text, encoding="utf-8")
+        one = serve("lost-answer", operations=(text,))
+        one.strike_only(1)
+        return one
+
+    def test_it_costs_what_an_answer_would_have_billed(self, work, service):
+        assert work.dsrun(work.pipeline(CLONE)).code == 0
+        assert service.paid() == 1
+        assert [line["cost"]["amount"] for line in work.results()] == [pytest.approx(0.13)]
+
+    def test_another_pipeline_takes_it_from_the_cache(self, work, service):
+        assert work.dsrun(work.pipeline(CLONE)).code == 0
+        assert work.dsrun(work.pipeline(CLONE, name="other", path="other.yaml")).code == 0
+        assert service.paid() == 1

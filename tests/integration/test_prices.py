@@ -193,6 +193,20 @@ class TestOwnPrices:
         assert costs(work) == [0.16, 0.1, 0.1]
         assert work.dsrun("status", "demo.yaml", "--json").answer["cost"]["amount"] == 0.36
 
+    def test_so_does_one_whose_amounts_have_the_same_grain(self, work, emulator):
+        steps = "steps:\n  s:\n    operation: wanx-v1\n    matrix: {p: [a, b]}\n"
+        steps += "    input: {prompt: '{{ p }}'}\n"
+
+        def at(amount):
+            table = {"by": ["/parameters/n"], "table": {"1": amount, "*": "0.1"}}
+            return work.pipeline(steps, prices={"wanx-v1": {"currency": "CNY", "amount": table}})
+
+        assert work.dsrun(at("0.2"), "--limit", "1").code == 0
+        assert work.dsrun(at("0.4"), "--limit", "1").code == 0
+        assert work.query("SELECT planned FROM job ORDER BY position") == [
+            {"planned": 2}, {"planned": 4}
+        ]  # fmt: skip
+
 
 class TestRecordings:
     @pytest.fixture

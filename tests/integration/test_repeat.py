@@ -1,6 +1,8 @@
 """A cheap call that leaves no trace: its lost answer is asked for again, within bounds."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ def speech(work, serve):
         schema = json.loads(VOICE)
         schema["properties"]["model"]["const"] = "speech-1"
         about = schema["x-dsrun"]
-        about["price"]["amount"] = price
+        about["price"]["items"][0]["amount"] = price
         about["recovery"] = {"by": "repeat", "times": times}
         text = json.dumps(schema)
         (work.folder / "operations").mkdir(exist_ok=True)
@@ -58,7 +60,7 @@ def test_a_lost_answer_is_asked_for_again_at_once(work, speech, fault):
     outcome = work.dsrun(pipeline)
     assert outcome.code == 0, outcome
     assert service.count("POST") == 2
-    assert outcomes(work) == ["lost", "repeated"]
+    assert outcomes(work) == ["lost", "repeated", "accepted"]
     assert work.statuses() == {"succeeded": 1}
     assert "repeated: 1 create was sent again" in outcome.err
     assert "0.01 CNY at most" in outcome.err
@@ -81,6 +83,25 @@ def test_a_later_run_has_no_repeats_of_its_own(work, speech, option):
     assert service.paid() == 3
     assert work.dsrun(pipeline, "--resubmit-unknown").code == 0
     assert service.paid() == 4
+
+
+@pytest.mark.parametrize(("price", "creates"), [("0.01", 2), ("0.20", 1)])
+def test_no_task_of_another_step_shows_that_it_was_not_accepted(work, speech, price, creates):
+    """The list of tasks says nothing of a call that makes no task, however current it is."""
+    service, _ = speech(times=1, price=price)
+    pictures = """
+  pictures:
+    operation: wanx-v1
+    matrix: {name: [one, two, three]}
+    input: {prompt: "a {{ name }}"}
+"""
+    pipeline = work.pipeline(STEPS % "0" + pictures)
+    assert work.dsrun(pipeline, "--step", "pictures").code == 0
+    before = service.paid()
+    service.suffer("lost-answer")
+    assert work.dsrun(pipeline).code == 1
+    assert service.paid() - before == creates
+    assert work.statuses() == {"succeeded": 3, "unknown": 1}
 
 
 def test_nor_than_max_attempts_allow(work, speech):
@@ -154,6 +175,19 @@ class TestBudget:
         assert told.count("create lost") == told.count("create repeated") == 2
         assert "2 creates may have cost 0.02 CNY more" in told
 
+    def test_explain_counts_what_the_call_was_to_cost(self, work, speech):
+        service, pipeline = speech("lost-answer", jobs=1)
+        schema = json.loads((work.folder / "operations/speech.json").read_text())
+        [item] = schema["x-dsrun"]["price"]["items"]
+        item |= {"unit": "10k characters", "amount": "8", "per": 10_000}
+        del item["billed"]
+        item["units"] = {"chars": ["/input/preview_text"]}
+        (work.folder / "operations/speech.json").write_text(json.dumps(schema))
+        service.strike_only(1)
+        assert work.dsrun(pipeline).code == 0
+        told = work.dsrun("explain", "lines/0", pipeline).out
+        assert "1 create may have cost 0.012 CNY more" in told
+
     def test_a_run_without_losses_says_nothing_of_repeats(self, work, speech):
         _, pipeline = speech()
         assert "repeated" not in work.dsrun(pipeline).err
@@ -175,7 +209,7 @@ class TestKill:
         service.heal()
         assert work.dsrun(pipeline).code == 0
         assert service.count("POST") == 2
-        assert outcomes(work) == ["repeated"]
+        assert outcomes(work) == ["repeated", "accepted"]
         assert status(work)["repeated"]["creates"] == 1
 
     def test_as_often_as_the_operation_says_over_all_runs(self, work, speech):
@@ -210,6 +244,17 @@ class TestKill:
         assert service.paid() == creates
         assert status(work)["repeated"]["creates"] == repeats >= creates - 1
         assert work.statuses() == {"succeeded": 1}
+
+    def test_a_repaired_ledger_has_not_forgotten_the_repeats(self, work, speech):
+        service, pipeline = speech("lost-answer", times=2)
+        work.dsrun(pipeline)
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+            db.execute("UPDATE job SET status = 'nonsense'")
+        assert work.dsrun("verify", work.run_dir(), "--repair").code == 0
+        assert status(work)["repeated"]["creates"] == 2
+        service.heal()
+        assert work.dsrun(pipeline).code == 1
+        assert service.paid() == 3
 
     def test_not_where_the_call_is_dear(self, work, speech):
         service, pipeline = speech("stall", price="0.20")
