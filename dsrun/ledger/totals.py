@@ -171,11 +171,21 @@ def cost_to_send(reader: LedgerReader) -> list[Money]:
 
 
 def errors(reader: LedgerReader, limit: int) -> list[tuple[str, str, int]]:
-    """The commonest errors of jobs: code, message, number."""
+    """The commonest errors of jobs: code, message, number. Skipped jobs have none of their own."""
     rows = reader.rows(
         f"SELECT error_code, error_message, count(*) AS jobs FROM {reader.jobs} "  # noqa: S608
-        "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending') "
+        "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending', 'skipped') "
         "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
+        (limit,),
+    )
+    return [tuple(row) for row in rows]
+
+
+def skipped(reader: LedgerReader, limit: int) -> list[tuple[str, int]]:
+    """Why jobs were skipped, the commonest first, and how many for each reason."""
+    rows = reader.rows(
+        f"SELECT error_message, count(*) AS jobs FROM {reader.jobs} "  # noqa: S608
+        "WHERE status = 'skipped' GROUP BY 1 ORDER BY jobs DESC, min(position) LIMIT ?",
         (limit,),
     )
     return [tuple(row) for row in rows]

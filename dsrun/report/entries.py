@@ -50,6 +50,11 @@ _BY_STATUS = {
     "failed": _RETRY,
     "cancelled": _RETRY,
     "unknown": "It may be paid. Each run looks for it; `{again} --resubmit-unknown` sends it anew.",
+    "skipped": (
+        "It builds on a job that did not give what it needs: mend that one, and `{again} "
+        "--retry-failed` sends both."
+    ),
+    "waiting": "It builds on jobs that have not ended: `{again}` goes on with them.",
     "pending": "Not sent yet: `{again}` sends it.",
     "submitting": "dsrun stopped while sending: `{again}` looks for it.",
     "submitted": "Sent and not finished: `{again}` fetches it.",

@@ -47,6 +47,7 @@ _BATCH = 500
 _EXAMPLES, _MOST_CHANGES = 5, 20  # jobs that a plan shows: any, and those to send after an edit
 _NEW = Standing(status=JobStatus.PENDING, attempts=0, error_code=None)
 _REASONS = {
+    JobStatus.WAITING: "waiting for others",
     JobStatus.PENDING: "not sent yet",
     JobStatus.SUBMITTING: "sent, its answer unknown",
     JobStatus.SUBMITTED: "sent, its result not fetched yet",
@@ -54,11 +55,13 @@ _REASONS = {
     JobStatus.PARTIAL: "partly done",
     JobStatus.FAILED: "failed before",
     JobStatus.CANCELLED: "cancelled before",
+    JobStatus.SKIPPED: "skipped before",
     JobStatus.UNKNOWN: "may be paid",
 }
 _AGAIN = {
     JobStatus.FAILED: "--retry-failed",
     JobStatus.CANCELLED: "--retry-failed",
+    JobStatus.SKIPPED: "--retry-failed",
     JobStatus.UNKNOWN: "--resubmit-unknown",
 }
 
