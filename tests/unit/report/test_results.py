@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun.common.resources import read_schema
+from dsrun.ledger.reader import ResultRow
 from dsrun.report.results import iter_results, write_results
 
 JOB = {
@@ -54,8 +55,8 @@ ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "erro
 class View:
     """A ledger of one job."""
 
-    def __init__(self, job, artifacts=(), twins=()):
-        self._rows = [(JOB | job, list(artifacts), list(twins))]
+    def __init__(self, job, artifacts=(), twins=(), edges=()):
+        self._rows = [ResultRow(JOB | job, list(artifacts), list(twins), list(edges))]
 
     def reading(self):
         return nullcontext()
@@ -64,8 +65,8 @@ class View:
         return iter(self._rows)
 
 
-def line(job, artifacts=(), twins=()):
-    (found,) = iter_results(View(job, artifacts, twins))
+def line(job, artifacts=(), twins=(), edges=()):
+    (found,) = iter_results(View(job, artifacts, twins, edges))
     return found
 
 
