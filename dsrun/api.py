@@ -139,6 +139,7 @@ class PlanItem:
     request: Mapping[str, Json]
     reason: str
     to_send: bool
+    parents: Sequence[Mapping[str, Json]] = ()  # what it is made of, as in results.jsonl
     changes: Sequence[Mapping[str, Json]] = ()  # to the job that it replaces, field by field
 
 

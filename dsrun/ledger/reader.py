@@ -318,6 +318,10 @@ class LedgerReader:
         """Whether a job waits, or had to wait, for others."""
         return self.row("SELECT 1 FROM edge WHERE takes IS NOT NULL LIMIT 1") is not None
 
+    def knows_edges(self) -> bool:
+        """Whether the ledger is of a version that has them."""
+        return self.row("SELECT 1 FROM sqlite_schema WHERE name = 'edge'") is not None
+
     def late_jobs(self, *, operation: str, but: Collection[str]) -> list[OpenJob]:
         """Some pending jobs that had to wait, but those that are named; the deepest first."""
         rows = self.rows(
@@ -420,7 +424,7 @@ class LedgerReader:
 
     def result_rows(self) -> Iterator["ResultRow"]:
         """Every job in plan order."""
-        has_edges = self.row("SELECT 1 FROM sqlite_schema WHERE name = 'edge'") is not None
+        has_edges = self.knows_edges()
         for page in self.pages("*"):
             artifacts = self._beside(page, "artifact", "idx, path")
             for item in chain.from_iterable(artifacts.values()):

@@ -35,6 +35,7 @@ from dsrun.session.estimate import (
     shortest_time,
     slow_services,
 )
+from dsrun.session.lineage import building_json, parent_json
 from dsrun.session.options import RunOptions
 from dsrun.session.outlook import CallOutlook, Outlook, costs_of, sum_of, sure_of
 from dsrun.session.permit import notice_json
@@ -58,6 +59,7 @@ _REASONS = {
     JobStatus.SKIPPED: "skipped before",
     JobStatus.UNKNOWN: "may be paid",
 }
+_GIVES = (JobStatus.SUCCEEDED, JobStatus.PARTIAL)  # what jobs that wait for it may take
 _AGAIN = {
     JobStatus.FAILED: "--retry-failed",
     JobStatus.CANCELLED: "--retry-failed",
@@ -79,6 +81,8 @@ class _Counted(Protocol):
     def operation(self) -> str: ...
     @property
     def units(self) -> int | None: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,26 +236,39 @@ class Survey:
 
     def _count(self, jobs: Sequence[_Counted]) -> None:
         states = self._states([job.job_id for job in jobs])
-        to_send = []
+        to_send: list[_Counted] = []
         for job in jobs:
             state = states[job.job_id]
             status = self._status(state)
             self.files_missing += state.missing is not None
-            self.outlook.of(job.step, job.operation).add(
+            is_to_send = self.outlook.of(job.step, job.operation).add(
                 status,
                 units=job.units if state.part is None else state.part,
                 is_cached=state.is_cached,
             )
-            if status is JobStatus.PENDING and not state.is_cached:
-                to_send.append(job.job_id)
+            if is_to_send:
+                to_send.append(job)
                 _keep_first(self._first_to_send, job, most=_MOST_CHANGES)
             else:
                 _keep_first(self._first_of_the_rest, job, most=_EXAMPLES)
+        self._count_waiting(to_send)
+        ids = [job.job_id for job in to_send]
         in_hand = (
-            self._claims.in_hand(to_send, run.run_dir, planned=run.is_earlier)
-            for run in self._living
+            self._claims.in_hand(ids, run.run_dir, planned=run.is_earlier) for run in self._living
         )
         self.in_hand += len(set().union(*in_hand))
+
+    def _count_waiting(self, to_send: Sequence[_Counted]) -> None:
+        """Count the jobs that need others which are neither done nor in the cache."""
+        needed = sorted({job_id for job in to_send for job_id in job.needs})
+        if not needed:
+            return
+        known = lookup.standings(self.ledger, needed) if self.ledger else {}
+        there = {job_id for job_id, one in known.items() if one.status in _GIVES}
+        there |= self._cached(needed)
+        for job in to_send:
+            is_waiting = not there.issuperset(job.needs)
+            self.outlook.of(job.step, job.operation).waiting += is_waiting
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
         known = lookup.standings(self.ledger, job_ids) if self.ledger and job_ids else {}
@@ -305,6 +322,8 @@ class Survey:
             return JobStatus.SUBMITTED  # its task is asked again, which costs nothing
         if status is JobStatus.PARTIAL and state.part is None:
             return status
+        if status is JobStatus.WAITING:
+            return JobStatus.PENDING  # it is sent as soon as others have ended
         return JobStatus.PENDING if status in self.options.sent_again else status
 
     def _planned(self, job: Job, state: _State) -> PlannedJob:
@@ -429,7 +448,10 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,
         "estimated_by": survey.estimate.words,
-        "steps": {name: _step_json(calls, survey) for name, calls in outlook.steps.items()},
+        "steps": {
+            name: _step_json(calls, survey, building_json(plan, name))
+            for name, calls in outlook.steps.items()
+        },
         "by_model": _by_model(survey),
         "difference": _difference_json(survey),
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
@@ -450,12 +472,15 @@ def _currency(survey: Survey) -> str:
 _COLUMNS = ("jobs", "done", "cached", "to_send")
 
 
-def _step_json(calls: Mapping[str, CallOutlook], survey: Survey) -> dict[str, Json]:
+def _step_json(
+    calls: Mapping[str, CallOutlook], survey: Survey, building: Mapping[str, Json]
+) -> dict[str, Json]:
     """A step; with several operations, `operation` is their list, and there is no one price."""
     names, prices = list(calls), [call.operation.price.as_json() for call in calls.values()]
     return {
         "operation": names[0] if len(names) == 1 else names,
-        **{name: sum_of(calls.values(), name) for name in _COLUMNS},
+        **{name: sum_of(calls.values(), name) for name in (*_COLUMNS, "ready", "waiting")},
+        **building,
         "units": _counted(calls.values()),
         "cost": first_as_json(costs_of(calls.values()), currency=_currency(survey)),
         "cost_is": sure_of(calls.values()),
@@ -520,6 +545,7 @@ def job_list(survey: Survey) -> Iterator[dict[str, Json]]:
             "index": job.index,
             "matrix": job.matrix,
             "request": job.request,
+            "parents": [parent_json(one) for one in job.parents],
             "reason": reason,
             "to_send": to_send,
             "changes": [change.as_json() for change in changes],
