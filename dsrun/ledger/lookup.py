@@ -227,6 +227,15 @@ def edges_down(reader: LedgerReader, job_id: str, *, most: int) -> tuple[int, li
     return int(reader.row(whole, (job_id,))[0]), [Edge(*row) for row in rows]
 
 
+def path_of(reader: LedgerReader, job_id: str, index: int) -> str | None:
+    """The path of a file of a job; None where it is not there."""
+    row = reader.row(
+        "SELECT path FROM artifact WHERE job_id = ? AND idx = ? ORDER BY path LIMIT 1",
+        (job_id, index),
+    )
+    return None if row is None else path_below(row["path"])
+
+
 def job_prices(reader: LedgerReader) -> list[tuple[str, str, str, int]]:
     """Operation, unit price and currency of jobs, and whether any of them may be repriced."""
     rows = reader.rows(

@@ -182,13 +182,24 @@ def errors(reader: LedgerReader, limit: int) -> list[tuple[str, str, int]]:
 
 
 def skipped(reader: LedgerReader, limit: int) -> list[tuple[str, int]]:
-    """Why jobs were skipped, the commonest first, and how many for each reason."""
-    rows = reader.rows(
-        f"SELECT error_message, count(*) AS jobs FROM {reader.jobs} "  # noqa: S608
-        "WHERE status = 'skipped' GROUP BY 1 ORDER BY jobs DESC, min(position) LIMIT ?",
-        (limit,),
+    """Why jobs were skipped, the commonest first, and how many for each reason.
+
+    What was skipped for a job that was itself skipped has one reason, and what is beyond `limit`.
+    """
+    if not reader.knows_edges():
+        return []
+    of_skipped = (
+        "EXISTS (SELECT 1 FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
+        "WHERE edge.job_id = job.job_id AND takes IS NOT NULL AND parent.status = 'skipped')"
     )
-    return [tuple(row) for row in rows]
+    rows = reader.rows(
+        f"SELECT iif({of_skipped}, NULL, error_message) AS why, count(*) AS jobs "  # noqa: S608
+        f"FROM {reader.jobs} WHERE status = 'skipped' GROUP BY 1 "
+        "ORDER BY why IS NULL, jobs DESC, min(position)"
+    )
+    told = [(row["why"] or "they build on skipped jobs", row["jobs"]) for row in rows]
+    rest = sum(number for _, number in told[limit:])
+    return told[:limit] + ([("for other jobs", rest)] if rest else [])
 
 
 @checked

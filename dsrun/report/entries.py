@@ -11,6 +11,7 @@ from typing import Any
 from dsrun.common.late import told
 from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Json
+from dsrun.manifest.late_values import FILE
 from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
 from dsrun.storage.layout import THUMBS
@@ -152,13 +153,16 @@ def row_label(value: Json) -> str:
     """A row of a step as text: all its axes, and the number of the file that is meant."""
     if not isinstance(value, dict):
         return label_of(value)
-    words = (
-        f"file {item['index']}"
-        if name == "artifact" and isinstance(item, dict)
-        else row_label(item)
-        for name, item in value.items()
-    )
+    words = (_part_label(name, item) for name, item in value.items())
     return ", ".join(words)
+
+
+def _part_label(name: str, value: Json) -> str:
+    if not isinstance(value, dict):
+        return label_of(value)
+    if name == FILE and value.keys() == {"index", "seed"}:
+        return f"file {value['index']}"
+    return row_label(value) if FILE in value else label_of(value)
 
 
 def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] | None) -> None:

@@ -59,6 +59,7 @@ _REASONS = {
     JobStatus.SKIPPED: "skipped before",
     JobStatus.UNKNOWN: "may be paid",
 }
+_WITHOUT_CODE = (JobStatus.SUCCEEDED, JobStatus.SKIPPED)
 _GIVES = (JobStatus.SUCCEEDED, JobStatus.PARTIAL)  # what jobs that wait for it may take
 _AGAIN = {
     JobStatus.FAILED: "--retry-failed",
@@ -342,7 +343,7 @@ class Survey:
         if state.standing is None or (state.is_cached and status is JobStatus.PENDING):
             return "cached"
         words = _REASONS[state.standing.status]
-        if state.standing.error_code and status is not JobStatus.SUCCEEDED:
+        if state.standing.error_code and state.standing.status not in _WITHOUT_CODE:
             words += f": {state.standing.error_code}"
         if state.standing.status in _AGAIN and not to_send:
             words += f"; {_AGAIN[state.standing.status]} sends it again"

@@ -108,9 +108,7 @@ def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
 
 def skipped_lines(view: LedgerReader) -> list[str]:
     """How many jobs were skipped for each job that did not give what they build on."""
-    most = _ERRORS_TOLD
-    lines = [f"  {number} skipped: {why}" for why, number in totals.skipped(view, most + 1)]
-    return lines[:most] + (["  and more are skipped for other jobs"] if lines[most:] else [])
+    return [f"  {number} skipped: {why}" for why, number in totals.skipped(view, _ERRORS_TOLD)]
 
 
 def unknown_lines(view: LedgerReader) -> list[str]:
