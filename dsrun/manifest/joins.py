@@ -258,6 +258,8 @@ def _without(
     keys: Sequence[Json], others: Sequence[Json], *, depth: int, other_depth: int
 ) -> Iterator[Partnerless]:
     there = {frozen(key) for key in others if key is not _NONE}
+    if others and not there:
+        return  # the side fails for every value, which is told where the rows are made
     texts: dict[str, Json] = {}
     for key in others:
         if key is not _NONE:
