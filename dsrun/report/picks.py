@@ -53,7 +53,8 @@ def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _builds_on_steps(step: dict[str, Any]) -> bool:
-    axes = (step.get("matrix") or {}).values()
+    matrix = step.get("matrix")
+    axes = matrix.values() if isinstance(matrix, dict) else ()
     return any(isinstance(axis, dict) and "step" in axis for axis in axes)
 
 
