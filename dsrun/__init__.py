@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsrun.api import (
+        JobParent,
         JobRecord,
         Pipeline,
         PlanItem,
@@ -35,8 +36,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "dsrun.api": (
-        "JobRecord", "Pipeline", "PlanItem", "PlannedRun", "ResultFile", "RunResult", "load",
-        "plan", "run", "run_sync",
+        "JobParent", "JobRecord", "Pipeline", "PlanItem", "PlannedRun", "ResultFile", "RunResult",
+        "load", "plan", "run", "run_sync",
     ),
     "dsrun.common.errors": (
         "DsrunError", "ExitCode", "ManifestError", "RunFailed", "RunLocked", "SetupError",
@@ -50,6 +51,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "DsrunError",
     "ExitCode",
+    "JobParent",
     "JobRecord",
     "JobStatus",
     "ManifestError",

@@ -52,6 +52,17 @@ class ResultFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobParent:
+    """A row of an earlier step that a job is made of; `file`: the number of the one it takes."""
+
+    axis: str
+    step: str
+    index: int
+    job_id: str
+    file: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """A job as its line of results.jsonl has it; times are UTC, ISO 8601."""
 
@@ -71,6 +82,7 @@ class JobRecord:
     cached: bool
     submitted_at: str | None
     ended_at: str | None
+    parents: tuple[JobParent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +140,7 @@ class PlanItem:
     request: Mapping[str, Json]
     reason: str
     to_send: bool
+    parents: Sequence[Mapping[str, Json]] = ()  # what it is made of, as in results.jsonl
     changes: Sequence[Mapping[str, Json]] = ()  # to the job that it replaces, field by field
 
 
@@ -193,6 +206,7 @@ def _record(line: dict[str, Any], run_dir: Path) -> JobRecord:
         files=tuple(_file(item, run_dir) for item in line["artifacts"]),
         error=error and _error(error),
         cost=Money.from_json(line["cost"]),
+        parents=tuple(JobParent(**parent) for parent in line.get("parents", ())),
     )
 
 

@@ -98,6 +98,10 @@ def test_the_two_commands_of_a_newcomer_stand_under_their_headings():
 @pytest.mark.parametrize("text", MANIFESTS)
 def test_every_whole_manifest_is_valid(text, tmp_path, capsys):
     (tmp_path / "products.csv").write_text("name,colour\npaper lantern,red\nkite,blue\n")
+    (tmp_path / "cast.csv").write_text(
+        "name,description,sample,language\nMira,a calm and low voice,Good evening.,en\n"
+    )
+    (tmp_path / "script.csv").write_text("chapter,number,speaker,text\n1,1,Mira,It rained.\n")
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/negative.j2").write_text("text, {{ style }} frame\n")
     manifest = tmp_path / "manifest.yaml"

@@ -7,9 +7,12 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from dsrun.common.console import answer, answer_json, say, table
-from dsrun.common.errors import ExitCode
+from dsrun.common.digest import parse_json
+from dsrun.common.errors import ExitCode, UsageError
+from dsrun.common.messages import nearest
 from dsrun.common.units import Money, sum_money
 from dsrun.ledger.history import History, Spending
+from dsrun.report.entries import row_label
 
 
 @dataclass(slots=True)
@@ -21,10 +24,17 @@ class _Row:
     jobs: int = 0
 
 
+KINDS = ("month", "pipeline", "operation")
+_NO_VALUE = "-"
+
+
 def run(*, out: Path, by: str, as_json: bool) -> int:
-    """`by` is month, pipeline or operation. Emulated runs cost nothing and are left out."""
+    """`by` is month, pipeline, operation, or an axis. Emulated runs cost nothing and are left out.
+
+    Raises UsageError where no job has the axis.
+    """
     history = History(out)
-    rows = _rows(history, by)
+    rows = _rows(history, by) if by in KINDS else _axis_rows(history, by)
     for fault in dict.fromkeys(history.faults):
         say(f"warning: {fault}")
     code = ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
@@ -61,6 +71,31 @@ def _rows(history: History, by: str) -> list[tuple[str, _Row]]:
     for pipeline, doubt in history.doubts():
         row_of(pipeline, doubt).may_be_paid += doubt.cost
     return [(key, row) for (key, _), row in sorted(rows.items(), key=itemgetter(0))]
+
+
+def _axis_rows(history: History, axis: str) -> list[tuple[str, _Row]]:
+    """A row for each value and currency, in the order of the plans; last the jobs without it."""
+    rows: dict[tuple[str, str | None, str], _Row] = {}
+    for one in history.of_axis(axis.split(".")):
+        zero = Money(amount=Decimal(0), currency=one.cost.currency)
+        label = _NO_VALUE if one.value is None else row_label(parse_json(one.value))
+        row = rows.setdefault((label, one.value, one.cost.currency), _Row(zero, zero))
+        if one.may_be_paid:
+            row.may_be_paid += one.cost
+        else:
+            row.jobs += one.jobs
+            row.cost += one.cost
+    if rows and all(value is None for _, value, _ in rows):
+        known = sorted(history.axes())
+        words = f"allowed: {', '.join(KINDS)}, or an axis of a run that was paid"
+        more = f": {', '.join(known)}" if known else ""
+        near = nearest(axis.partition(".")[0], [*KINDS, *known])
+        raise UsageError(
+            f"--by {axis}: no job has this axis{near}; {words}{more}; below one that runs through "
+            "a step, or through rows of a file, such as voice.who.name"
+        )
+    found = [(label, row) for (label, value, _), row in rows.items() if value is not None]
+    return found + [(label, row) for (label, value, _), row in rows.items() if value is None]
 
 
 def _show(rows: Sequence[tuple[str, _Row]], by: str) -> None:

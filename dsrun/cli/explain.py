@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dsrun.common.console import answer, answer_json, count_of, say, table
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
+from dsrun.common.late import told
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
 from dsrun.common.shell import command_line
@@ -18,6 +19,7 @@ from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.plan import Plan
 from dsrun.session.commands import plan_all
 from dsrun.session.explain import job_facts
+from dsrun.session.lineage import chain_lines, child_lines
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import RunLayout, newest_run
@@ -45,7 +47,9 @@ def run(job: str, options: PlanOptions, *, as_json: bool) -> int:
         if source.ledger is not None:
             stack.enter_context(closing(source.ledger))
         planned, record = _find(job, source)
-        facts = job_facts(planned, record, plan=source.plan, run_dir=source.run_dir)
+        facts = job_facts(
+            planned, record, plan=source.plan, ledger=source.ledger, run_dir=source.run_dir
+        )
     if as_json:
         answer_json(facts)
     else:
@@ -161,13 +165,20 @@ def _answer_text(facts: Mapping[str, Json]) -> None:
             ]
         )
     )
+    names = {one["job_id"]: f"{one['step']} {one['index']}" for one in facts["parents"]}
+    for head, lines in (
+        ("made of", list(chain_lines(facts["parents"]))),
+        ("used in", list(child_lines(facts["children"]))),
+    ):
+        for line in [head, *lines] if lines else ():
+            answer(line)
     answer("the id is the SHA-256 of")
     answer(f"  {facts['hashed']}")
     for item in facts["templates"]:
         place = f"{item['file']}:{item['line']}:{item['column']}"
         answer(f"{item['where']} at {place}")
         answer(f"  {show(item['source'], longest=2000)}")
-        answer(f"  gives {show(item['value'], longest=2000)}")
+        answer(f"  gives {show(told(item['value'], names), longest=2000)}")
     for item in facts["added"]:
         answer(f"{item['where']} {show(item['value'])}: {item['why']}")
     for name, sha256 in facts["files"].items():

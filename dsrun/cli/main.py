@@ -364,12 +364,13 @@ def history_command(
 @cli.command("cost")
 @out_option
 @click.option(
-    "--by", type=click.Choice(["month", "pipeline", "operation"]), default="month",
-    show_default=True, help="What to sum up; months are of UTC.",
+    "--by", default="month", show_default=True,
+    help="What to sum up: month (of UTC), pipeline, operation, or an axis; that of a step above "
+    "is named through its own, such as voice.who.name.",
 )  # fmt: skip
 @json_option
 def cost_command(out: Path, by: str, as_json: bool) -> int:
-    """Show what was paid, by month, pipeline or operation."""
+    """Show what was paid, by month, pipeline, operation or axis."""
     from dsrun.cli import cost
 
     return cost.run(out=out, by=by, as_json=as_json)

@@ -1,12 +1,13 @@
 """`dsrun plan`: the jobs, what is done, what will be sent, and what it costs. Touches nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dsrun.cli.problems import warn
 from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
 from dsrun.common.digest import json_text
 from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
+from dsrun.common.late import told
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.units import Money, duration_words
@@ -15,6 +16,7 @@ from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
 from dsrun.session.diff import FieldChange
 from dsrun.session.estimate import shortest_time, slow_services
+from dsrun.session.lineage import building_lines, names_of, request_words
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.outlook import CallOutlook, Outlook
@@ -27,6 +29,7 @@ _WIDE = 100  # characters of a change on one line
 _LONG = 600  # characters of a value, and of an old and a new text, that are shown as they are
 _WHOLE = 10_000_000  # no value is longer
 _DIGEST = len(BY_CONTENT) + 12
+_NO_NAMES: Mapping[str, str] = {}
 _AROUND = 60  # characters beside a change, where the texts are longer
 
 
@@ -55,8 +58,12 @@ def _json_pieces(head: dict[str, Json], survey: Survey) -> Iterator[str]:
 
 def _answer_text(survey: Survey, *, full: bool) -> None:
     _answer_jobs(survey, full=full)
-    head = ["step", "operation", "jobs", "done", "cached", "to send", "cost", "of"]
-    answer(table([head, *_rows(survey)]))
+    builds = list(building_lines(survey.plan))
+    more = ["ready", "waiting"] if builds else []
+    head = ["step", "operation", "jobs", "done", "cached", "to send", *more, "cost", "of"]
+    answer(table([head, *_rows(survey, more)]))
+    for line in builds:
+        answer(line)
     if survey.difference is not None:
         answer(_difference_words(survey))
     _answer_edits(survey, full=full)
@@ -104,20 +111,30 @@ def _to_send_first(survey: Survey) -> Iterator[PlannedJob]:
 
 def _answer_job(planned: PlannedJob, *, full: bool) -> None:
     job = planned.job
-    axes = ", ".join(f"{name} {show(value)}" for name, value in job.matrix.items())
+    of_axis = {one.axis: f" {one.step} {one.index}" for one in job.parents}
+    axes = ", ".join(
+        f"{name}{of_axis.get(name, '')} {show(value)}" for name, value in job.matrix.items()
+    )
     answer(f"{job.step} {job.index}  {job.job_id[:12]}  {planned.reason}  {axes}")
     for change in planned.changes:
-        for line in change_lines(change, full=full):
+        for line in change_lines(change, full=full, names=names_of(job)):
             answer(f"    {line}")
     if not planned.changes:
-        answer(f"    {json_text(job.request)}")
+        answer(f"    {json_text(request_words(job))}")
 
 
-def change_lines(change: FieldChange, *, full: bool) -> list[str]:
-    """A change as `terraform plan` shows it: on one line, or with old and new below each other."""
+def change_lines(
+    change: FieldChange, *, full: bool, names: Mapping[str, str] = _NO_NAMES
+) -> list[str]:
+    """A change as `terraform plan` shows it: on one line, or with old and new below each other.
+
+    `names` are those of the jobs that late values come from.
+    """
     mark = {"added": "+", "removed": "-"}.get(change.change, "~")
     where = f"  ({', '.join(change.sources)})" if change.sources else ""
-    old, new = (change.old, change.new) if full else _cut(change.old, change.new)
+    old, new = told(change.old, names), told(change.new, names)
+    if not full:
+        old, new = _cut(old, new)
     longest = _WHOLE if full else _LONG
     sides = {"+": [new], "-": [old]}.get(mark, [old, new])
     values = [_value(side, longest=longest) for side in sides]
@@ -153,12 +170,13 @@ def _middle(text: str, head: int, tail: int) -> str:
     return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
-def _rows(survey: Survey) -> list[list[str]]:
+def _rows(survey: Survey, more: Sequence[str]) -> list[list[str]]:
     return [
         [
             name,
             call.operation.name,
             *map(str, (call.jobs, call.done, call.cached, call.to_send)),
+            *(str(getattr(call, name)) for name in more),
             _cost_words([call.cost], call.sure, call.unknown),
             _price(call),
         ]

@@ -13,7 +13,7 @@ from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.opening import find_run_dir
-from dsrun.session.summary import model_lines, repeated_lines, unknown_lines
+from dsrun.session.summary import model_lines, repeated_lines, skipped_lines, unknown_lines
 from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
 
@@ -83,7 +83,7 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
         answer(line)
     for code, message, number in totals.errors(view, 10):
         answer(f"  {number} x {code}: {message}")
-    for line in (*unknown_lines(view), *repeated_lines(view)):
+    for line in (*skipped_lines(view), *unknown_lines(view), *repeated_lines(view)):
         answer(line)
     if last:
         answer(f"last run: started {last.started_at}{_end_of(last, run_dir, running=running)}")

@@ -65,6 +65,49 @@ def _one_of(value: Json) -> Late:
     return Late(job_id=value["from"], at=value.get("at"), file=value.get("file"), filters=filters)
 
 
+def is_late_form(value: Json) -> bool:
+    """Whether a value of a planned request is the JSON form of a late value, or of a late text."""
+    if not isinstance(value, Mapping):
+        return False
+    if value.keys() == {"parts"} and isinstance(value["parts"], list):
+        return any(is_late_form(part) for part in value["parts"])
+    job_id = value.get("from")
+    return isinstance(job_id, str) and value.keys() - {"filters"} in (
+        {"from", "at"},
+        {"from", "file"},
+    )
+
+
+def told(value: Json, names: Mapping[str, str]) -> Json:
+    """A planned request for people: `← cast 1 output.voice` where a value is late.
+
+    `names` are those of the jobs, by id.
+    """
+    if is_late_form(value):
+        return _told(late_of(value), names)
+    if isinstance(value, Mapping):
+        return {key: told(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [told(item, names) for item in value]
+    return value
+
+
+def _told(value: Late | LateText, names: Mapping[str, str]) -> str:
+    if isinstance(value, LateText):
+        parts = (
+            part if isinstance(part, str) else f"{{{_told(part, names)}}}" for part in value.parts
+        )
+        return "".join(parts)
+    name = names.get(value.job_id, f"job {value.job_id[:12]}")
+    what = f"file {value.file}" if value.at is None else value.at.strip("/").replace("/", ".")
+    filters = (f" | {one.name}{_arguments(one.args)}" for one in value.filters)
+    return f"← {name} {what}{''.join(filters)}"
+
+
+def _arguments(args: tuple[Json, ...]) -> str:
+    return f"({', '.join(map(repr, args))})" if args else ""
+
+
 def iter_late(value: Late | LateText) -> Iterator[Late]:
     """Each value that a late value, or a late text, is made of."""
     if isinstance(value, Late):

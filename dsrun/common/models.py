@@ -72,6 +72,11 @@ class Job:
         """Whether jobs of other steps have to end first."""
         return bool(self.late)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The ids of the jobs that have to end first."""
+        return tuple(dict.fromkeys(one.job_id for one in self.parents if one.takes is not None))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:

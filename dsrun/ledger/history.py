@@ -56,6 +56,19 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AxisSpending:
+    """What jobs cost whose axis has one value, as JSON text; None: they have no such axis.
+
+    `may_be_paid`: these jobs may have been accepted and paid without anybody knowing.
+    """
+
+    value: str | None
+    jobs: int
+    cost: Money
+    may_be_paid: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
     """One run of a pipeline; `outcome` is one word, as `dsrun history` shows it."""
 
@@ -131,6 +144,22 @@ class History:
         for directory, doubted in self._read(doubts, lambda _: ()):
             for spending in doubted:
                 yield directory.parent.name, spending
+
+    def of_axis(self, names: Sequence[str]) -> Iterator[AxisSpending]:
+        """What was paid, and may have been, by the values of an axis; each job counts once.
+
+        `names` lead to it through the axes of steps above. Of removed runs no axis is known.
+        """
+
+        def removed(run: RemovedRun) -> list[AxisSpending]:
+            return [AxisSpending(value=None, jobs=one.jobs, cost=one.cost) for one in run.paid]
+
+        for _, found in self._read(lambda reader: axis_spendings(reader, names), removed):
+            yield from found
+
+    def axes(self) -> set[str]:
+        """The names of all axes."""
+        return {name for _, names in self._read(axes_of, lambda _: ()) for name in names}
 
     def _read(
         self,
@@ -240,6 +269,41 @@ def doubts(reader: LedgerReader) -> list[Spending]:
         f"SELECT {_MONTH}, operation, currency, unit_price, count(*) AS jobs, "  # noqa: S608
         f"sum({reader.units.planned}) AS units FROM job WHERE status IN ('submitting', 'unknown')",
     )
+
+
+@checked
+def axis_spendings(reader: LedgerReader, names: Sequence[str]) -> list[AxisSpending]:
+    """By the values of an axis, what was paid and what may have been."""
+    path = "$" + "".join(f".{orjson.dumps(name).decode()}" for name in names)
+    paid = f"{reader.units.paid} > 0 AND NOT cached"
+    found = []
+    for units, which, is_doubt in (
+        (reader.units.paid, paid, False),
+        (reader.units.planned, "status IN ('submitting', 'unknown')", True),
+    ):
+        rows = reader.rows(
+            "SELECT json_quote(json_extract(matrix, ?)) AS value, currency, unit_price, "  # noqa: S608
+            f"count(*) AS jobs, sum({units}) AS units FROM job WHERE {which} "
+            "GROUP BY value, currency, unit_price ORDER BY min(position)",
+            (path,),
+        )
+        found += [
+            AxisSpending(
+                value=None if row["value"] == "null" else row["value"],
+                jobs=row["jobs"],
+                cost=Money(
+                    amount=Decimal(row["unit_price"]) * row["units"], currency=row["currency"]
+                ),
+                may_be_paid=is_doubt,
+            )
+            for row in rows
+        ]
+    return found
+
+
+@checked
+def axes_of(reader: LedgerReader) -> list[str]:
+    return [row[0] for row in reader.rows("SELECT DISTINCT key FROM job, json_each(job.matrix)")]
 
 
 def _spendings(reader: LedgerReader, sql: str) -> list[Spending]:

@@ -59,6 +59,18 @@ class KeptFile:
     answered_at: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A job that another is made of, or that is made of another, and what is taken."""
+
+    axis: str
+    step: str
+    index: int
+    job_id: str
+    takes: str | None
+    status: str | None  # None before any run
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """All that a ledger says of one job. `row` is its row of the table `job`."""
@@ -187,6 +199,42 @@ def kept_file(reader: LedgerReader, job_id: str, index: int) -> KeptFile | None:
         size=row["size"], media_type=row["media_type"], address=row["url"],
         endpoint=row["endpoint"], answered_at=row["answered_at"],
     )  # fmt: skip
+
+
+def edges_up(reader: LedgerReader, job_id: str) -> list[Edge]:
+    """What a job is made of, in order."""
+    if not reader.knows_edges():
+        return []
+    rows = reader.rows(
+        "SELECT axis, edge.step, edge.idx, parent_id, takes, status FROM edge "
+        "JOIN job AS parent ON parent.job_id = edge.parent_id "
+        "WHERE edge.job_id = ? ORDER BY number",
+        (job_id,),
+    )
+    return [Edge(*row) for row in rows]
+
+
+def edges_down(reader: LedgerReader, job_id: str, *, most: int) -> tuple[int, list[Edge]]:
+    """How many jobs are made of a job, and the first of them in plan order."""
+    if not reader.knows_edges():
+        return 0, []
+    whole = "SELECT count(DISTINCT job_id) FROM edge WHERE parent_id = ?"
+    rows = reader.rows(
+        "SELECT axis, job.step, job.idx, job.job_id, takes, status FROM edge "
+        "JOIN job USING (job_id) WHERE parent_id = ? "
+        "GROUP BY job.job_id ORDER BY position LIMIT ?",
+        (job_id, most),
+    )
+    return int(reader.row(whole, (job_id,))[0]), [Edge(*row) for row in rows]
+
+
+def path_of(reader: LedgerReader, job_id: str, index: int) -> str | None:
+    """The path of a file of a job; None where it is not there."""
+    row = reader.row(
+        "SELECT path FROM artifact WHERE job_id = ? AND idx = ? ORDER BY path LIMIT 1",
+        (job_id, index),
+    )
+    return None if row is None else path_below(row["path"])
 
 
 def job_prices(reader: LedgerReader) -> list[tuple[str, str, str, int]]:

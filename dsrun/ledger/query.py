@@ -12,7 +12,7 @@ from dsrun.common.sqlite import READ_FAULTS, disk_error
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import results_view
 
-JSON_COLUMNS = frozenset({"matrix", "request", "artifacts", "output"})
+JSON_COLUMNS = frozenset({"matrix", "request", "parents", "artifacts", "output"})
 _ALLOWED = (
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import orjson
 
@@ -30,6 +30,15 @@ _UPLOADED = "oss://"  # how every address begins that the service gives
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class ResultRow(NamedTuple):
+    """A row of the table `job`, and what the others have of it."""
+
+    job: Row
+    artifacts: list[Row]
+    twins: list[Row]
+    edges: list[Row]
 
 
 class NoLedger(SetupError):
@@ -308,6 +317,10 @@ class LedgerReader:
         """Whether a job waits, or had to wait, for others."""
         return self.row("SELECT 1 FROM edge WHERE takes IS NOT NULL LIMIT 1") is not None
 
+    def knows_edges(self) -> bool:
+        """Whether the ledger is of a version that has them."""
+        return self.row("SELECT 1 FROM sqlite_schema WHERE name = 'edge'") is not None
+
     def late_jobs(self, *, operation: str, but: Collection[str]) -> list[OpenJob]:
         """Some pending jobs that had to wait, but those that are named; the deepest first."""
         rows = self.rows(
@@ -408,15 +421,18 @@ class LedgerReader:
         )
         return self.can_be_asked(job_id, since=since) or bool(self.row(sql, (job_id, now)))
 
-    def result_rows(self) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row], list[sqlite3.Row]]]:
-        """Every job in plan order, with its artifacts and its twins."""
+    def result_rows(self) -> Iterator["ResultRow"]:
+        """Every job in plan order."""
+        has_edges = self.knows_edges()
         for page in self.pages("*"):
             artifacts = self._beside(page, "artifact", "idx, path")
             for item in chain.from_iterable(artifacts.values()):
                 path_below(item["path"])
             twins = self._beside(page, "twin", "step, idx")
+            edges = self._beside(page, "edge", "number") if has_edges else {}
             for row in page:
-                yield row, artifacts.get(row["job_id"], []), twins.get(row["job_id"], [])
+                rows = (of.get(row["job_id"], []) for of in (artifacts, twins, edges))
+                yield ResultRow(row, *rows)
 
     def artifacts(self) -> Iterator[tuple[str, tuple[str, int], str, str]]:
         """Job id, name of the kind and index, path, SHA-256 of every artifact, in plan order."""

@@ -52,9 +52,18 @@ def paid_units(units: int, units_before: int, planned: int) -> int:
 
 FIRST_COUNTED = 7  # the first version that counts its facts
 
+_PARENTS = """
+        (SELECT json_group_array(json_object('axis', axis, 'step', step, 'index', idx,
+            'job_id', parent_id, 'file', file)) FROM (SELECT axis, step, idx, parent_id,
+            CASE WHEN takes LIKE 'file:%' THEN CAST(substr(takes, 6) AS INTEGER) END AS file
+            FROM edge WHERE edge.job_id = job.job_id
+            GROUP BY axis, step, idx, parent_id, file ORDER BY min(number))) AS parents,
+"""
+_SENT = "coalesce(sent, request) AS request"
+
 # Plain enough for DuckDB too. A view that changes needs a step of its own: DROP VIEW, CREATE VIEW.
-_RESULTS = """
-    SELECT job_id, position, step, idx AS "index", operation, status, matrix, request,
+_RESULTS = f"""
+    SELECT job_id, position, step, idx AS "index", operation, status, matrix, {_SENT},{_PARENTS}
         (SELECT path FROM artifact WHERE artifact.job_id = job.job_id
             ORDER BY name, path LIMIT 1) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
@@ -77,7 +86,7 @@ _RESULTS = """
         round(CAST(unit_price AS DOUBLE) * (units + units_before), 12) AS cost, currency, cached,
         submitted_at, ended_at
     FROM job
-"""
+"""  # noqa: S608  # ours
 _SPEND = """
     SELECT substr(coalesce(ended_at, submitted_at), 1, 10) AS day, step, operation,
         count(*) AS jobs, sum(units + units_before) AS units,
@@ -88,6 +97,8 @@ _SPEND = """
 
 # Creates whose answers were lost, and which were sent again: each may be paid.
 _REPEATS = "ALTER TABLE job ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;"
+
+_EDGES = f"{EDGES} DROP VIEW IF EXISTS results; CREATE VIEW results AS {_RESULTS};"
 
 MIGRATIONS = (
     """
@@ -234,7 +245,7 @@ MIGRATIONS = (
     CREATE VIEW results AS {_RESULTS};
     CREATE VIEW spend AS {_SPEND};
     """,
-    EDGES,
+    _EDGES,
 )
 
 VERSION = len(MIGRATIONS)
@@ -245,7 +256,7 @@ _FACTS = ("duration_s", "width", "height")
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
 SINCE_ANSWERS = SINCE_REPEATS + 1  # jobs keep the answers of creates that make no task
-SINCE_EDGES = MIGRATIONS.index(EDGES) + 1
+SINCE_EDGES = MIGRATIONS.index(_EDGES) + 1
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
@@ -262,6 +273,8 @@ def tables_of(version: int) -> set[str]:
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
     view = _RESULTS
+    if version < SINCE_EDGES:
+        view = view.replace(_SENT, "request").replace(_PARENTS, " '[]' AS parents, ")
     if version < SINCE_FACTS:
         for name in _FACTS:
             view = view.replace(f"'{name}', {name}", f"'{name}', NULL")

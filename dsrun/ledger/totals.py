@@ -172,14 +172,35 @@ def cost_to_send(reader: LedgerReader) -> list[Money]:
 
 
 def errors(reader: LedgerReader, limit: int) -> list[tuple[str, str, int]]:
-    """The commonest errors of jobs: code, message, number."""
+    """The commonest errors of jobs: code, message, number. Skipped jobs have none of their own."""
     rows = reader.rows(
         f"SELECT error_code, error_message, count(*) AS jobs FROM {reader.jobs} "  # noqa: S608
-        "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending') "
+        "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending', 'skipped') "
         "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
         (limit,),
     )
     return [tuple(row) for row in rows]
+
+
+def skipped(reader: LedgerReader, limit: int) -> list[tuple[str, int]]:
+    """Why jobs were skipped, the commonest first, and how many for each reason.
+
+    What was skipped for a job that was itself skipped has one reason, and what is beyond `limit`.
+    """
+    if not reader.knows_edges():
+        return []
+    of_skipped = (
+        "EXISTS (SELECT 1 FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
+        "WHERE edge.job_id = job.job_id AND takes IS NOT NULL AND parent.status = 'skipped')"
+    )
+    rows = reader.rows(
+        f"SELECT iif({of_skipped}, NULL, error_message) AS why, count(*) AS jobs "  # noqa: S608
+        f"FROM {reader.jobs} WHERE status = 'skipped' GROUP BY 1 "
+        "ORDER BY why IS NULL, jobs DESC, min(position)"
+    )
+    told = [(row["why"] or "they build on skipped jobs", row["jobs"]) for row in rows]
+    rest = sum(number for _, number in told[limit:])
+    return told[:limit] + ([("for other jobs", rest)] if rest else [])
 
 
 @checked

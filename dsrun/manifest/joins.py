@@ -4,6 +4,7 @@ An equality that ties an axis to earlier ones is looked up in an index, so that 
 takes no time for the pairs that do not fit. The expression itself has the last word on each row.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -50,6 +51,16 @@ class Partnerless(NamedTuple):
     key: Json
     near: Json | None
     other_depth: int
+
+
+class Partners(NamedTuple):
+    """How many values of another axis the values of an axis are joined with, by equalities."""
+
+    depth: int
+    other_depth: int
+    values: int
+    least: int
+    most: int
 
 
 class Written(NamedTuple):
@@ -100,6 +111,19 @@ class Join:
             theirs = self._keys(axes[tie.partner], tie.other)
             yield from _without(ours, theirs, depth=tie.depth, other_depth=tie.partner)
             yield from _without(theirs, ours, depth=tie.partner, other_depth=tie.depth)
+
+    def partners(self, axes: Sequence[AxisRows]) -> Iterator[Partners]:
+        """For each pair of axes that equalities tie: from the one side, and from the other."""
+        names = [axis.names for axis in axes]
+        for (first, second), sides in _pairs(self._condition, names).items():
+            ours = self._many_keys(axes[first], [side[0] for side in sides])
+            theirs = self._many_keys(axes[second], [side[1] for side in sides])
+            yield _partners(ours, theirs, depth=first, other_depth=second)
+            yield _partners(theirs, ours, depth=second, other_depth=first)
+
+    def _many_keys(self, axis: AxisRows, sides: Sequence[Render]) -> list[Any]:
+        keys = (self._keys(axis, side) for side in sides)
+        return [frozen(list(key)) for key in zip(*keys, strict=True)]
 
     def _ties(self, axes: Sequence[AxisRows]) -> Iterator[Tie]:
         return _ties(self._condition, [axis.names for axis in axes])
@@ -204,10 +228,38 @@ def _ties(condition: Condition, names: Sequence[tuple[str, ...]]) -> Iterator[Ti
         )
 
 
+def _pairs(
+    condition: Condition, names: Sequence[tuple[str, ...]]
+) -> dict[tuple[int, int], list[tuple[Render, Render]]]:
+    """The equalities between one axis and one other, by the two axes."""
+    depth_of = {name: depth for depth, own in enumerate(names) for name in own}
+    pairs: dict[tuple[int, int], list[tuple[Render, Render]]] = {}
+    for left, right in condition.equal:
+        depths = [{depth_of.get(n, -1) for n in side.uses if n in {*depth_of, "matrix"}}
+                  for side in (left, right)]  # fmt: skip
+        one, other = (min(each) if len(each) == 1 else -1 for each in depths)
+        if min(one, other) >= 0 and one != other:
+            sides = (left.render, right.render)
+            pairs.setdefault((min(one, other), max(one, other)), []).append(
+                sides if one < other else sides[::-1]
+            )
+    return pairs
+
+
+def _partners(
+    keys: Sequence[Any], others: Sequence[Any], *, depth: int, other_depth: int
+) -> Partners:
+    number_of = Counter(others)
+    counts = [number_of[key] for key in keys]
+    return Partners(depth, other_depth, len(keys), min(counts, default=0), max(counts, default=0))
+
+
 def _without(
     keys: Sequence[Json], others: Sequence[Json], *, depth: int, other_depth: int
 ) -> Iterator[Partnerless]:
     there = {frozen(key) for key in others if key is not _NONE}
+    if others and not there:
+        return  # the side fails for every value, which is told where the rows are made
     texts: dict[str, Json] = {}
     for key in others:
         if key is not _NONE:

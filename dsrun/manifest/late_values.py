@@ -32,7 +32,7 @@ _SPELLED = re.compile(r"\w+(?:\.\w+|\[[^\[\]]*\])*")
 _TOKEN = secrets.token_hex(8)  # so that no text of a row can be taken for a mark
 _MARK = re.compile(rf"\x02{_TOKEN}:(\d+)\x03")
 _CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
-_ALLOWED = (
+LATE_PLACES = (
     "it may stand alone, or within a text, with the filters " + ", ".join(sorted(FILTERS)) + " and "
     "constant arguments; nothing can be computed from it before it is there"
 )
@@ -266,7 +266,7 @@ class LateParts:
         for node, chain in _iter_chains(tree):
             late = self._resolved(node, chain)
             if late is not None:
-                where = "it cannot stand in an included file" if self._file else _ALLOWED
+                where = "it cannot stand in an included file" if self._file else LATE_PLACES
                 words = f"this is known only once {late.axis.step} has run: {where}"
                 raise self._problem(node, words)
 

@@ -27,10 +27,16 @@ from dsrun.common.digest import NotCanonical, canonical_sha256
 from dsrun.common.models import Json
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
-from dsrun.manifest.late_values import LateParts, Reference, StepAxis
+from dsrun.manifest.late_values import LATE_PLACES, LateParts, Reference, StepAxis
 from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting, unweighed
 from dsrun.manifest.spelling import spelled
-from dsrun.manifest.template_errors import TemplateProblem, misnamed, unreadable, unrendered
+from dsrun.manifest.template_errors import (
+    LITERAL,
+    TemplateProblem,
+    misnamed,
+    unreadable,
+    unrendered,
+)
 
 _COMPUTED = (
     "the name of an included file must be written out: dsrun reads all files before it makes the "
@@ -120,7 +126,7 @@ class Templates:
             return self._condition(f"{{{{{source}}}}}", axes)
         except TemplateProblem as problem:
             span = (max(0, problem.offset - 2), problem.width) if problem.offset >= 0 else None
-            raise TemplateProblem(str(problem), source=source, span=span) from problem
+            raise TemplateProblem(_of_expression(problem), source=source, span=span) from problem
 
     def expression(self, source: str, *, axes: Mapping[str, StepAxis] = _NO_AXES) -> Template:
         """Compile an expression, written without braces. Raises TemplateProblem."""
@@ -248,6 +254,16 @@ class Templates:
                 raise self._failed(error, source, place) from error
 
         return _once_if_too_costly(render)
+
+
+def _of_expression(problem: TemplateProblem) -> str:
+    """A problem in the words of an expression, which stands without braces and decides on rows."""
+    words = str(problem).removesuffix(f"; {LITERAL}")
+    early = ", and the rows before; use what is known of its row: its axes, its request"
+    words = words.replace(f": {LATE_PLACES}", early)
+    words = words.replace("the template cannot be read", "the expression cannot be read")
+    words = words.replace("expected token }}, got", "found")
+    return f"{words}; equality is written `==`" if words.endswith("found '='") else words
 
 
 def _filling(render: Render, late: LateParts) -> Render:

@@ -20,7 +20,7 @@ from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Templates
-from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure
+from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import put_forms
@@ -184,7 +184,8 @@ class CompiledStep:
 
     def _expression_problem(self, failure: RowFailure) -> Problem:
         text = Text(source=failure.written.source, at=failure.written.at)
-        return self._own.problem(text, failure.problem)
+        known = {**self._base, **dict.fromkeys(self.axes), **failure.row}
+        return name_known(self._own.problem(text, failure.problem), known, text.source)
 
     def seed_of(self, row: StepRow) -> int | None:
         """The seed of the first file of a row of this step."""

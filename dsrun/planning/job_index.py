@@ -33,6 +33,7 @@ class ChosenJob:
     operation: str
     index: int
     units: int | None
+    needs: tuple[str, ...]
 
 
 _PAGE = 500
@@ -47,7 +48,7 @@ class ChosenJobs:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
-            "operation TEXT, idx INT, units INT, lot BLOB); BEGIN;"
+            "operation TEXT, idx INT, units INT, needs TEXT, lot BLOB); BEGIN;"
         )
         self._count = 0
 
@@ -59,10 +60,11 @@ class ChosenJobs:
 
     def add(self, job: Job, *, lot: bytes | None = None) -> None:
         """Add a job unless it is here already; a sample takes the smallest lots."""
-        values = (job.job_id, job.step, job.operation, job.index, job.units, lot)
+        needs = " ".join(job.needs)
+        values = (job.job_id, job.step, job.operation, job.index, job.units, needs, lot)
         sql = (
-            "INSERT OR IGNORE INTO job (id, step, operation, idx, units, lot) "
-            "VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT OR IGNORE INTO job (id, step, operation, idx, units, needs, lot) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
         self._count += self._db.execute(sql, values).rowcount
 
@@ -77,10 +79,11 @@ class ChosenJobs:
 
     def pages(self) -> Iterator[list[ChosenJob]]:
         last = 0
-        columns = "id, step, operation, idx, units, number"
+        columns = "id, step, operation, idx, units, needs, number"
         sql = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
         while rows := self._db.execute(sql, (last, _PAGE)).fetchall():
-            yield [ChosenJob(*row[:-1]) for row in rows]
+            values = [(*row[:-2], tuple(row[-2].split())) for row in rows]
+            yield [ChosenJob(*each) for each in values]
             last = rows[-1][-1]
 
     def ids(self) -> Iterator[list[str]]:

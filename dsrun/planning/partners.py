@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from dsrun.common.console import count_of
 from dsrun.common.errors import Problem
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.common.yaml_document import YamlDocument
-from dsrun.manifest.joins import Partnerless, RowFailure
+from dsrun.manifest.joins import Partnerless, Partners, RowFailure
 from dsrun.manifest.matrix import Axis, Matrix
 from dsrun.manifest.model import Step
 
@@ -36,6 +37,31 @@ def partner_problems(step: Step, document: YamlDocument) -> tuple[list[Problem],
         at = ("steps", step.name, "matrix", axis.names[0])
         warnings.append(document.problem(at, words, of_key=True))
     return problems, warnings
+
+
+def partner_words(matrix: Matrix) -> list[str]:
+    """`400 lines: 1 voice each`, for each pair of axes that `where` joins by equalities.
+
+    The values that are counted are those of a list or a file, else those of the earlier axis.
+    """
+    if matrix.join is None:
+        return []
+    pairs: dict[frozenset[int], Partners] = {}
+    for one in matrix.join.partners(matrix.axes):
+        pair = frozenset((one.depth, one.other_depth))
+        if pair not in pairs or _is_step(matrix, pairs[pair].depth) > _is_step(matrix, one.depth):
+            pairs[pair] = one
+    return [_told(one, matrix) for one in pairs.values()]
+
+
+def _is_step(matrix: Matrix, depth: int) -> bool:
+    return matrix.axes[depth].source is not None
+
+
+def _told(one: Partners, matrix: Matrix) -> str:
+    subject, other = (", ".join(matrix.axes[at].names) for at in (one.depth, one.other_depth))
+    span = "" if one.least == one.most else f"{one.least} to "
+    return f"{count_of(one.values, subject)}: {span}{count_of(one.most, other)} each"
 
 
 def _spare(found: list[Partnerless], matrix: Matrix) -> Iterator[tuple[Axis, int]]:

@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
+from dsrun.common.late import told
 from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Json
+from dsrun.manifest.late_values import FILE
 from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
 from dsrun.storage.layout import THUMBS
@@ -50,6 +52,11 @@ _BY_STATUS = {
     "failed": _RETRY,
     "cancelled": _RETRY,
     "unknown": "It may be paid. Each run looks for it; `{again} --resubmit-unknown` sends it anew.",
+    "skipped": (
+        "It builds on a job that did not give what it needs: mend that one, and `{again} "
+        "--retry-failed` sends both."
+    ),
+    "waiting": "It builds on jobs that have not ended: `{again}` goes on with them.",
     "pending": "Not sent yet: `{again}` sends it.",
     "submitting": "dsrun stopped while sending: `{again}` looks for it.",
     "submitted": "Sent and not finished: `{again}` fetches it.",
@@ -121,12 +128,41 @@ class Entries:
 def entries_of(line: Json, *, again: str = "dsrun") -> Iterator[dict[str, Json]]:
     """A line of results.jsonl as entries of the page, one for each row of the matrix."""
     files = _files(line["artifacts"])
-    shared = {key: line[key] for key in _SHARED}
+    parents = line.get("parents", ())
+    shared = {key: line[key] for key in _SHARED} | _made_from(line, parents)
+    through = {parent["axis"].partition(".")[0] for parent in parents}
     shared |= {"files": files, "advice": advise(line["status"], line["error"], again=again)}
     for row in (line, *line.get("twins", ())):
-        axes = {name: label_of(value) for name, value in row["matrix"].items()}
+        axes = {
+            name: row_label(value) if name in through else label_of(value)
+            for name, value in row["matrix"].items()
+        }
         own = {"step": row["step"], "index": row["index"], "axes": axes}
         yield own | {"row": yaml_text(row["matrix"])} | shared
+
+
+def _made_from(line: Json, parents: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+    """The parents of a job, and its request with short words for what they have not given yet."""
+    if not parents:
+        return {}
+    names = {parent["job_id"]: f"{parent['step']} {parent['index']}" for parent in parents}
+    return {"parents": list(parents), "request": told(line["request"], names)}
+
+
+def row_label(value: Json) -> str:
+    """A row of a step as text: all its axes, and the number of the file that is meant."""
+    if not isinstance(value, dict):
+        return label_of(value)
+    words = (_part_label(name, item) for name, item in value.items())
+    return ", ".join(words)
+
+
+def _part_label(name: str, value: Json) -> str:
+    if not isinstance(value, dict):
+        return label_of(value)
+    if name == FILE and value.keys() == {"index", "seed"}:
+        return f"file {value['index']}"
+    return row_label(value) if FILE in value else label_of(value)
 
 
 def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] | None) -> None:

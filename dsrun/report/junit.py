@@ -17,6 +17,7 @@ from dsrun.report.entries import label_of
 
 # Characters that `escaped` leaves alone and XML 1.0 cannot hold, not even escaped.
 _NO_XML = re.compile("[\ufffe\uffff]")
+_NOT_RUN = (*OPEN, JobStatus.SKIPPED)
 _FAILED = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED)
 
 
@@ -42,7 +43,7 @@ def _opening(tag: str, name: str, counts: Iterable[Mapping[JobStatus, int]]) -> 
         tests=str(sum(sums.values())),
         failures=str(sum(sums[status] for status in _FAILED)),
         errors=str(sums[JobStatus.UNKNOWN]),
-        skipped=str(sum(sums[status] for status in OPEN)),
+        skipped=str(sum(sums[status] for status in _NOT_RUN)),
     )
     return ET.tostring(element, encoding="unicode").removesuffix(" />").encode() + b">\n"
 
@@ -59,8 +60,9 @@ def _case(name: str, job: Mapping[str, Any]) -> ET.Element:
     )
     status = JobStatus(job["status"])
     error = job["error"] or {"code": status.value, "message": "", "class": ""}
-    if status in OPEN:
-        ET.SubElement(case, "skipped", message=f"{status}: not ended")
+    if status in _NOT_RUN:
+        why = "not ended" if status in OPEN else _fit(error["message"])
+        ET.SubElement(case, "skipped", message=f"{status}: {why}")
     elif status in _FAILED or status is JobStatus.UNKNOWN:
         tag = "error" if status is JobStatus.UNKNOWN else "failure"
         words = _fit(f"{status}: {error['code']}: {error['message']}")

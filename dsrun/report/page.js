@@ -6,6 +6,8 @@ const PAGE = 240; // cards that are made at once; more come as the reader scroll
 const MOST_CHOICES = 300; // values of an axis that a list of choices can hold
 const MOST_SIGNS = 600; // of a text on its card
 const LONGEST_VALUE = 24; // characters of a value under a picture
+const MOST_KIN = 6; // parents that a card shows small
+const MOST_RELATIVES = 60; // parents or children that the full view links to
 const MOST_IN_ADDRESS = 150; // stars; more are kept by the browser alone
 
 // Signs that are hidden or turn the direction are spelled out where they are shown; a copy has them.
@@ -60,6 +62,32 @@ for (const entry of data.entries) {
       text: words.filter(Boolean).join("\n").toLowerCase(),
     });
   }
+}
+
+// What is made of what: the cards of each job, and of those that are made of it.
+const cardsOf = new Map();
+const childrenOf = new Map();
+for (const card of cards) {
+  const { entry } = card;
+  cardsOf.set(entry.job_id, [...(cardsOf.get(entry.job_id) || []), card]);
+  for (const id of new Set((entry.parents || []).map((parent) => parent.job_id))) {
+    if (!childrenOf.has(id)) childrenOf.set(id, []);
+    childrenOf.get(id).push(card);
+  }
+}
+
+function madeFrom(entry) {
+  const found = (entry.parents || []).map((parent) => {
+    const all = cardsOf.get(parent.job_id) || [];
+    return all.find(({ file }) => file && file.index === parent.file) || all[0];
+  });
+  return [...new Set(found.filter(Boolean))];
+}
+
+// The children of a file: those that take it, and those that take what is no file.
+function usedIn({ entry, file }) {
+  return (childrenOf.get(entry.job_id) || []).filter((child) => child.entry.parents.some((parent) =>
+    parent.job_id === entry.job_id && (parent.file === null || !file || parent.file === file.index)));
 }
 
 // Axes in the order of their first row, then what every picture has; those with a choice only.
@@ -221,9 +249,43 @@ function draw1(card) {
   const box = make("article", { className: "card" }, open);
   if (canPlay(file)) box.append(player(file));
   box.append(make("div", { className: "foot" }, captionNode(card), pick));
+  const parents = madeFrom(entry);
+  if (parents.length) box.append(make("div", { className: "kin" }, ...parents.slice(0, MOST_KIN).map((parent) => link(parent))));
   box.card = card;
   showStar(box);
   return box;
+}
+
+// A card of another job, small: its picture, else its name.
+function link(card, words = "") {
+  const { entry, file } = card;
+  const name = `${entry.step} ${entry.index}`;
+  const button = make("button", { className: "relative", type: "button", title: `${name}: ${fullCaption(card)}`, "aria-label": `Go to ${name}` });
+  if (file && (file.media === "image" || file.thumb)) {
+    button.append(make("img", { loading: "lazy", decoding: "async", alt: "", width: 40, height: 40, src: address(file.thumb || file.path) }));
+  } else button.append(make("span", {}, name));
+  if (words) button.append(make("bdi", {}, words));
+  button.card = card;
+  return button;
+}
+
+const fullCaption = (card) => [...card.axes].filter(([name]) => Object.hasOwn(card.entry.axes, name)).map(([, value]) => value).join(" · ");
+
+// The card in full; where a filter hides it, nothing is filtered any more.
+function go(card) {
+  if (!visible.includes(card)) {
+    Object.assign(state, { q: "", status: "", stars: false, filters: new Map() });
+    drawControls();
+    change();
+  }
+  show(visible.indexOf(card));
+}
+
+function kin(words, some) {
+  if (!some.length) return [];
+  const named = some.slice(0, MOST_RELATIVES).map((card) => link(card, fullCaption(card) || `${card.entry.step} ${card.entry.index}`));
+  const more = some.length > MOST_RELATIVES ? [make("p", {}, `and ${some.length - MOST_RELATIVES} more`)] : [];
+  return [make("h3", {}, words), make("div", { className: "relatives" }, ...named), ...more];
 }
 
 // What a card shows of its file, or of the job where there is none.
@@ -390,7 +452,8 @@ function wholeOf(entry, file) {
   return [make("div", { className: "words" }, make("p", {}, about), link)];
 }
 
-function tell({ entry, file, axes: own }) {
+function tell(card) {
+  const { entry, file, axes: own } = card;
   const told = at("told");
   told.replaceChildren();
   if (entry.error || entry.advice) {
@@ -401,6 +464,7 @@ function tell({ entry, file, axes: own }) {
   }
   const prompt = promptOf(entry.request);
   if (prompt) told.append(heading("Prompt", prompt), make("p", { id: "prompt", dir: "auto" }, prompt));
+  told.append(...kin("Made from", madeFrom(entry)), ...kin("Used in", usedIn(card)));
   const facts = make("dl");
   const fact = (name, value) => {
     if (value === null || value === undefined || value === "") return;
@@ -537,6 +601,11 @@ at("main").addEventListener("click", (event) => {
   if (!button) return;
   if (button.classList.contains("pick")) toggle(button.card);
   else if (button.classList.contains("open")) show(visible.indexOf(button.card));
+  else if (button.classList.contains("relative")) go(button.card);
+});
+at("told").addEventListener("click", (event) => {
+  const button = event.target.closest(".relative");
+  if (button) go(button.card);
 });
 // One voice at a time; a preview is silent. Such an event does not bubble, so it is caught on its way down.
 document.addEventListener("play", (event) => {

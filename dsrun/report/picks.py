@@ -32,9 +32,10 @@ def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
 
     `excludes` take the place of the rows that a list of operations would make by itself.
 
-    `manifest` comes from the lock file; None where there is none.
+    `manifest` comes from the lock file; None where there is none, or where an axis runs through a
+    step: no row names a job of another one, and `only` reads the list instead.
     """
-    if not manifest:
+    if not manifest or any(map(_builds_on_steps, manifest["steps"].values())):
         return None
     head = {"version": 1} | {key: value for key, value in manifest.items() if key != "steps"}
     head["name"] = f"{manifest['name'][:_MOST_OF_NAME]}-picks"
@@ -49,6 +50,12 @@ def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
     }
     head_text = _NOTE + "".join(_lines(head, "")) + "steps:\n"
     return {"head": head_text, "steps": steps, "excludes": excludes}
+
+
+def _builds_on_steps(step: dict[str, Any]) -> bool:
+    matrix = step.get("matrix")
+    axes = matrix.values() if isinstance(matrix, dict) else ()
+    return any(isinstance(axis, dict) and "step" in axis for axis in axes)
 
 
 def _lines(mapping: dict[str, Any], indent: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ import orjson
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.units import Money
-from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.reader import LedgerReader, ResultRow
 from dsrun.ledger.rows import Row
 from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
@@ -34,13 +34,14 @@ def write_results(
 
 def iter_results(view: LedgerReader) -> Iterator[Line]:
     """The lines of results.jsonl; their schema is `schemas/results.json`."""
-    for row, artifacts, twins in view.result_rows():
+    for row in view.result_rows():
         with view.reading():
-            line = _line(row, artifacts, twins)
+            line = _line(row)
         yield line
 
 
-def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
+def _line(row: ResultRow) -> Line:
+    job, sent = row.job, row.job["sent"] if "sent" in row.job.keys() else None  # noqa: SIM118
     units = paid_units(job["units"], job["units_before"], planned_of(job))
     cost = Money(amount=Decimal(job["unit_price"]) * units, currency=job["currency"])
     line: Line = {
@@ -48,10 +49,10 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
         "step": job["step"],
         "index": job["idx"],
         "matrix": json.loads(job["matrix"]),
-        "request": orjson.loads(job["request"]),
+        "request": orjson.loads(sent or job["request"]),
         "status": job["status"],
         # The main kind has no name, and stands first.
-        "artifacts": sorted(map(_artifact, artifacts), key=itemgetter("name")),
+        "artifacts": sorted(map(_artifact, row.artifacts), key=itemgetter("name")),
         "output": None if job["output"] is None else orjson.loads(job["output"]),
         "error": _error(job),
         "attempts": job["attempts"],
@@ -62,12 +63,28 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
         "submitted_at": job["submitted_at"],
         "ended_at": job["ended_at"],
     }
-    if twins:
+    if row.edges:
+        line["parents"] = _parents(row.edges)
+    if row.twins:
         line["twins"] = [
             {"step": twin["step"], "index": twin["idx"], "matrix": json.loads(twin["matrix"])}
-            for twin in twins
+            for twin in row.twins
         ]
     return line
+
+
+def _parents(edges: Sequence[Row]) -> list[dict[str, Json]]:
+    """The rows that a job is made of, each once, or once for each of its files that are taken."""
+    parents: list[dict[str, Json]] = []
+    for edge in edges:
+        kind, _, number = (edge["takes"] or "").partition(":")
+        parent = {
+            "axis": edge["axis"], "step": edge["step"], "index": edge["idx"],
+            "job_id": edge["parent_id"], "file": int(number) if kind == "file" else None,
+        }  # fmt: skip
+        if parent not in parents:
+            parents.append(parent)
+    return parents
 
 
 def _artifact(item: Row) -> dict[str, Json]:

@@ -5,7 +5,7 @@ package, which keeps every entity in memory; the tests read it with that package
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -20,6 +20,7 @@ from dsrun.common.models import JobStatus, Json
 from dsrun.storage.files import whole_file
 from dsrun.storage.layout import CRATE, LEDGER, MANIFEST, RESULTS
 
+PathOf = Callable[[str, int], str | None]
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _CONTEXT = [
     "https://w3id.org/ro/crate/1.1/context",
@@ -49,9 +50,17 @@ class Crate:
     """
 
     def __init__(
-        self, file: BinaryIO, *, parts: IO[bytes], mentions: IO[bytes], own: list[str], version: str
+        self,
+        file: BinaryIO,
+        *,
+        parts: IO[bytes],
+        mentions: IO[bytes],
+        own: list[str],
+        version: str,
+        path_of: PathOf,
     ) -> None:
         """`parts` and `mentions` are empty files for the items that wait."""
+        self._path_of = path_of
         self._file = file
         self._own = own
         self._parts = parts
@@ -64,7 +73,7 @@ class Crate:
         """Add a job that has ended, with its request and its files."""
         if line["status"] not in _ENDED:
             return
-        self._file.writelines(map(_line, _action(line)))
+        self._file.writelines(map(_line, _action(line, self._path_of)))
         for item in line["artifacts"]:
             self._parts.write(b"," + orjson.dumps({"@id": quote(item["path"])}))
         comma = b"," if self._actions else b""
@@ -84,11 +93,13 @@ class Crate:
 
 
 @contextmanager
-def writing_crate(run_dir: Path, *, name: str, version: str, at: str) -> Iterator[Crate]:
+def writing_crate(
+    run_dir: Path, *, name: str, version: str, at: str, path_of: PathOf
+) -> Iterator[Crate]:
     """Replace the file atomically by the lines that are added in the block.
 
-    `at` is now, `version` that of dsrun. By the end of the block results.jsonl must exist. Raises
-    SetupError.
+    `at` is now, `version` that of dsrun; `path_of` knows the file of a job by its number. By the
+    end of the block results.jsonl must exist. Raises SetupError.
     """
     own = [file for file in _OWN_FILES if file == RESULTS or (run_dir / file).is_file()]
     with (
@@ -96,7 +107,9 @@ def writing_crate(run_dir: Path, *, name: str, version: str, at: str) -> Iterato
         SpooledTemporaryFile(_KEEP_IN_MEMORY) as parts,
         SpooledTemporaryFile(_KEEP_IN_MEMORY) as mentions,
     ):
-        crate = Crate(file, parts=parts, mentions=mentions, own=own, version=version)
+        crate = Crate(
+            file, parts=parts, mentions=mentions, own=own, version=version, path_of=path_of
+        )
         yield crate
         crate.end(name=name, at=at)
 
@@ -142,16 +155,25 @@ def _root(name: str, at: str) -> dict[str, Json]:
     }
 
 
-def _action(line: dict[str, Any]) -> Iterator[dict[str, Json]]:
-    """The entities of a job: its action, its request and its files."""
+def _action(line: dict[str, Any], path_of: PathOf) -> Iterator[dict[str, Json]]:
+    """The entities of a job: its action, its request and its files.
+
+    The action works on the request, and on the files of other jobs that are in it.
+    """
     action, request = f"#{line['job_id']}", f"#{line['job_id']}-request"
+    taken = [
+        path_of(parent["job_id"], parent["file"])
+        for parent in line.get("parents", ())
+        if parent["file"] is not None
+    ]
+    objects = [{"@id": request}, *({"@id": quote(path)} for path in taken if path)]
     entity: dict[str, Json] = {
         "@id": action,
         "@type": "CreateAction",
         "name": f"{line['step']}/{line['index']}",
         "description": "One request to the generation service, and the files that it made.",
         "instrument": {"@id": _SOFTWARE},
-        "object": {"@id": request},
+        "object": objects if len(objects) > 1 else objects[0],  # as `result` below
         "actionStatus": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}",
         "endTime": _time(line["ended_at"]),
     }

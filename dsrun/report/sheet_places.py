@@ -11,7 +11,9 @@ from dsrun.ledger.lookup import AskedJob
 from dsrun.report.entries import Shown, shown
 
 _MOST_OF_A_JOB = 1000  # pictures
-_WAITING = {status.value: "not made yet" for status in OPEN}
+_NOT_MADE = {
+    **{status.value: "not made yet" for status in OPEN}, JobStatus.SKIPPED.value: "skipped",
+}  # fmt: skip
 _EVERYWHERE = ("step", "seed", "picture")  # axes of every picture, where the matrix has none so
 
 
@@ -169,8 +171,8 @@ def _seed_of(entry: Mapping[str, Json], index: int) -> int | None:
 
 def _why(status: str, error: Json) -> str:
     """Why a picture is not there: the status of its job, and the code of the error."""
-    if status in _WAITING:
-        return _WAITING[status]
+    if status in _NOT_MADE:
+        return _NOT_MADE[status]
     if status == JobStatus.SUCCEEDED:
         return "missing"
     word = JobStatus.FAILED.value if status == JobStatus.PARTIAL else status

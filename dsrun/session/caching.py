@@ -74,7 +74,7 @@ def finished(ended: Ended, run_dir: str) -> Finished:
 
 def succeeded(view: LedgerReader) -> Iterator[Ended]:
     """The succeeded jobs of a ledger, read page by page."""
-    for job, artifacts, _ in view.result_rows():
+    for job, artifacts, *_ in view.result_rows():
         if job["status"] == JobStatus.SUCCEEDED:
             with view.reading():
                 ended = _ended(job, artifacts)

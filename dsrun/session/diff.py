@@ -7,6 +7,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dsrun.common.late import is_late_form
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.messages import show
 from dsrun.common.models import Job, Json
@@ -190,7 +191,8 @@ def _change(at: KeyPath, old: Any, new: Any, sources: Sequence[str]) -> FieldCha
 
 def _leaves(old: Json, new: Json, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
     """Path, old value and new value of everything that differs."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    is_late = is_late_form(old) or is_late_form(new)
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and not is_late:
         for key in {**new, **old}:
             yield from _leaves(old.get(key, _ABSENT), new.get(key, _ABSENT), (*at, key))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):

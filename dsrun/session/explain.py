@@ -6,37 +6,57 @@ from pathlib import Path
 
 import orjson
 
-from dsrun.common.digest import canonical_json
+from dsrun.common.digest import canonical_json, sha256_hex
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import dotted, value_at
 from dsrun.common.units import Money
 from dsrun.ledger.lookup import JobRecord
+from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import planned_of
 from dsrun.manifest.model import Text, iter_texts
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.plan import Plan
 from dsrun.planning.plan_digest import file_digests
+from dsrun.session.lineage import children_of, parents_of
 
 _HASHED = ("operation", "replica", "request")
+_MOST_TAKES = 1000  # that are tried; nobody counts further by hand
 
 
 def job_facts(
-    planned: Job | None, record: JobRecord | None, *, plan: Plan | None, run_dir: Path
+    planned: Job | None,
+    record: JobRecord | None,
+    *,
+    plan: Plan | None,
+    ledger: LedgerReader | None,
+    run_dir: Path,
 ) -> dict[str, Json]:
     """What the id of a job is made of, and where each part comes from.
 
     One of `planned` (a job of `plan`) and `record` (of the ledger in `run_dir`) must be given.
     """
     facts = _of_plan(planned) if planned is not None else _of_record(record)
-    hashed = canonical_json({key: facts[key] for key in _HASHED}).decode()
+    hashed = _hashed(facts)
+    known_to = ledger if record is not None else None
     known = plan if planned is not None else None
     return facts | {
         "hashed": hashed,  # its SHA-256 is the id
         "templates": list(_templates(known, facts)) if known else [],
         "added": list(_added(known, facts)) if known else [],
         "files": _files(known, facts["step"]) if known else {},
+        "parents": parents_of(planned, facts["job_id"], plan, known_to),
+        "children": children_of(facts["step"], facts["job_id"], known, known_to),
         "ledger": None if record is None else _ledger_facts(record, run_dir),
     }
+
+
+def _hashed(facts: Mapping[str, Json]) -> str:
+    """The text whose SHA-256 is the id; a further take has its number at the end."""
+    text = canonical_json({key: facts[key] for key in _HASHED}).decode()
+    if sha256_hex(text.encode()) == facts["job_id"]:
+        return text
+    takes = (f'{text[:-1]},"take":{take}}}' for take in range(2, _MOST_TAKES))
+    return next((one for one in takes if sha256_hex(one.encode()) == facts["job_id"]), text)
 
 
 def _of_plan(job: Job) -> dict[str, Json]:

@@ -73,7 +73,7 @@ class RunOptions(PlanOptions):
     @property
     def sent_again(self) -> frozenset[JobStatus]:
         """The statuses of jobs that have ended and are sent again all the same."""
-        failed = {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}
+        failed = {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL, JobStatus.SKIPPED}
         unknown = {JobStatus.UNKNOWN}
         return frozenset(
             (failed if self.retry_failed else set()) | (unknown if self.resubmit_unknown else set())

@@ -27,12 +27,16 @@ class CallOutlook:
     done: int = 0
     cached: int = 0
     to_send: int = 0
+    waiting: int = 0  # of those to send: jobs that others have to end before
     units: int = 0  # in grains of the price
     unknown: int = 0  # jobs to send whose cost nobody can tell
     other: Counter[JobStatus] = field(default_factory=Counter)  # neither done nor to send
 
-    def add(self, status: JobStatus, *, units: int | None, is_cached: bool = False) -> None:
-        """Count a job. `is_cached`: pending, but another run has left its result."""
+    def add(self, status: JobStatus, *, units: int | None, is_cached: bool = False) -> bool:
+        """Count a job; whether it is to send.
+
+        `is_cached`: pending, but another run has left its result.
+        """
         self.jobs += 1
         if status is JobStatus.SUCCEEDED:
             self.done += 1
@@ -44,6 +48,13 @@ class CallOutlook:
             self.to_send += 1
             self.units += units or 0
             self.unknown += units is None
+            return True
+        return False
+
+    @property
+    def ready(self) -> int:
+        """Jobs to send that wait for no others."""
+        return self.to_send - self.waiting
 
     @property
     def cost(self) -> Money:
@@ -85,7 +96,7 @@ class Outlook:
             yield from ((step, call) for call in calls.values())
 
     def total(self, name: str) -> int:
-        """The sum of a column: jobs, done, cached or to_send."""
+        """The sum of a column: jobs, done, cached, to_send, ready or waiting."""
         return sum_of((call for _, call in self.calls()), name)
 
     @property
@@ -120,7 +131,7 @@ def sure_of(calls: Iterable[CallOutlook]) -> str:
 
 
 def sum_of(calls: Iterable[CallOutlook], name: str) -> int:
-    """The sum of a column: jobs, done, cached, to_send or units."""
+    """The sum of a column: jobs, done, cached, to_send, ready, waiting or units."""
     return sum(getattr(call, name) for call in calls)
 
 

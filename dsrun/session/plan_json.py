@@ -9,6 +9,7 @@ from dsrun.manifest.execution import Execution
 from dsrun.planning.own_limits import operation_notes
 from dsrun.service.operation import Operation
 from dsrun.session.estimate import shortest_time, slow_services
+from dsrun.session.lineage import building_json, parent_json
 from dsrun.session.outlook import CallOutlook, costs_of, sum_of, sure_of
 from dsrun.session.permit import notice_json
 from dsrun.session.preview import Survey
@@ -36,7 +37,10 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,
         "estimated_by": survey.estimate.words,
-        "steps": {name: _step_json(calls, survey) for name, calls in outlook.steps.items()},
+        "steps": {
+            name: _step_json(calls, survey, building_json(plan, name))
+            for name, calls in outlook.steps.items()
+        },
         "by_model": _by_model(survey),
         "difference": _difference_json(survey),
         "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
@@ -57,12 +61,15 @@ def _currency(survey: Survey) -> str:
 _COLUMNS = ("jobs", "done", "cached", "to_send")
 
 
-def _step_json(calls: Mapping[str, CallOutlook], survey: Survey) -> dict[str, Json]:
+def _step_json(
+    calls: Mapping[str, CallOutlook], survey: Survey, building: Mapping[str, Json]
+) -> dict[str, Json]:
     """A step; with several operations, `operation` is their list, and there is no one price."""
     names, prices = list(calls), [call.operation.price.as_json() for call in calls.values()]
     return {
         "operation": names[0] if len(names) == 1 else names,
-        **{name: sum_of(calls.values(), name) for name in _COLUMNS},
+        **{name: sum_of(calls.values(), name) for name in (*_COLUMNS, "ready", "waiting")},
+        **building,
         "units": _counted(calls.values()),
         "cost": first_as_json(costs_of(calls.values()), currency=_currency(survey)),
         "cost_is": sure_of(calls.values()),
@@ -127,6 +134,7 @@ def job_list(survey: Survey) -> Iterator[dict[str, Json]]:
             "index": job.index,
             "matrix": job.matrix,
             "request": job.request,
+            "parents": [parent_json(one) for one in job.parents],
             "reason": reason,
             "to_send": to_send,
             "changes": [change.as_json() for change in changes],

@@ -37,6 +37,7 @@ _BATCH = 500
 _EXAMPLES, _MOST_CHANGES = 5, 20  # jobs that a plan shows: any, and those to send after an edit
 _NEW = Standing(status=JobStatus.PENDING, attempts=0, error_code=None)
 _REASONS = {
+    JobStatus.WAITING: "waiting for others",
     JobStatus.PENDING: "not sent yet",
     JobStatus.SUBMITTING: "sent, its answer unknown",
     JobStatus.SUBMITTED: "sent, its result not fetched yet",
@@ -44,11 +45,15 @@ _REASONS = {
     JobStatus.PARTIAL: "partly done",
     JobStatus.FAILED: "failed before",
     JobStatus.CANCELLED: "cancelled before",
+    JobStatus.SKIPPED: "skipped before",
     JobStatus.UNKNOWN: "may be paid",
 }
+_WITHOUT_CODE = (JobStatus.SUCCEEDED, JobStatus.SKIPPED)
+_GIVES = (JobStatus.SUCCEEDED, JobStatus.PARTIAL)  # what jobs that wait for it may take
 _AGAIN = {
     JobStatus.FAILED: "--retry-failed",
     JobStatus.CANCELLED: "--retry-failed",
+    JobStatus.SKIPPED: "--retry-failed",
     JobStatus.UNKNOWN: "--resubmit-unknown",
 }
 
@@ -66,6 +71,8 @@ class _Counted(Protocol):
     def operation(self) -> str: ...
     @property
     def units(self) -> int | None: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,26 +226,39 @@ class Survey:
 
     def _count(self, jobs: Sequence[_Counted]) -> None:
         states = self._states([job.job_id for job in jobs])
-        to_send = []
+        to_send: list[_Counted] = []
         for job in jobs:
             state = states[job.job_id]
             status = self._status(state)
             self.files_missing += state.missing is not None
-            self.outlook.of(job.step, job.operation).add(
+            is_to_send = self.outlook.of(job.step, job.operation).add(
                 status,
                 units=job.units if state.part is None else state.part,
                 is_cached=state.is_cached,
             )
-            if status is JobStatus.PENDING and not state.is_cached:
-                to_send.append(job.job_id)
+            if is_to_send:
+                to_send.append(job)
                 _keep_first(self._first_to_send, job, most=_MOST_CHANGES)
             else:
                 _keep_first(self._first_of_the_rest, job, most=_EXAMPLES)
+        self._count_waiting(to_send)
+        ids = [job.job_id for job in to_send]
         in_hand = (
-            self._claims.in_hand(to_send, run.run_dir, planned=run.is_earlier)
-            for run in self._living
+            self._claims.in_hand(ids, run.run_dir, planned=run.is_earlier) for run in self._living
         )
         self.in_hand += len(set().union(*in_hand))
+
+    def _count_waiting(self, to_send: Sequence[_Counted]) -> None:
+        """Count the jobs that need others which are neither done nor in the cache."""
+        needed = sorted({job_id for job in to_send for job_id in job.needs})
+        if not needed:
+            return
+        known = lookup.standings(self.ledger, needed) if self.ledger else {}
+        there = {job_id for job_id, one in known.items() if one.status in _GIVES}
+        there |= self._cached(needed)
+        for job in to_send:
+            is_waiting = not there.issuperset(job.needs)
+            self.outlook.of(job.step, job.operation).waiting += is_waiting
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
         known = lookup.standings(self.ledger, job_ids) if self.ledger and job_ids else {}
@@ -292,6 +312,8 @@ class Survey:
             return JobStatus.SUBMITTED  # its task is asked again, which costs nothing
         if status is JobStatus.PARTIAL and state.part is None:
             return status
+        if status is JobStatus.WAITING:
+            return JobStatus.PENDING  # it is sent as soon as others have ended
         return JobStatus.PENDING if status in self.options.sent_again else status
 
     def _planned(self, job: Job, state: _State) -> PlannedJob:
@@ -310,7 +332,7 @@ class Survey:
         if state.standing is None or (state.is_cached and status is JobStatus.PENDING):
             return "cached"
         words = _REASONS[state.standing.status]
-        if state.standing.error_code and status is not JobStatus.SUCCEEDED:
+        if state.standing.error_code and state.standing.status not in _WITHOUT_CODE:
             words += f": {state.standing.error_code}"
         if state.standing.status in _AGAIN and not to_send:
             words += f"; {_AGAIN[state.standing.status]} sends it again"

@@ -14,7 +14,7 @@ from dsrun.common.models import JobStatus
 from dsrun.common.settings import Settings, read_settings
 from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
-from dsrun.ledger import totals
+from dsrun.ledger import lookup, totals
 from dsrun.ledger.check import LostFacts
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
@@ -361,8 +361,9 @@ async def _finish(run: OpenRun, control: RunControl, *, began_at: float) -> Endi
     await ledger.end_run(at=run.now(), exit_code=code, reason=control.reason)
     entries = Entries(again=again)
     with writing_crate(
-        layout.run_dir, name=layout.name, version=__version__, at=run.now()
-    ) as crate:
+        layout.run_dir, name=layout.name, version=__version__, at=run.now(),
+        path_of=partial(lookup.path_of, view),
+    ) as crate:  # fmt: skip
         write_results(view, layout.results, readers=(crate.add, entries.add))
     took_s = run.clock.monotonic() - began_at
     try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)

@@ -13,19 +13,32 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.session.options import RunOptions
 from dsrun.storage.layout import RunLayout
 
-_UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.UNKNOWN)
+_UNSUCCESSFUL = (
+    JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.SKIPPED, JobStatus.UNKNOWN,
+)  # fmt: skip
 _ERRORS_TOLD = 3
 _UNKNOWN_TOLD = 10
 _LINES_UNWATCHED = 5
 
 
 def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
-    """The code of design 1.2. Open jobs count for more than failed ones."""
-    if any(counts.get(status) for status in OPEN):
-        return control.exit_code or ExitCode.INCOMPLETE
+    """The code of design 1.2. Open jobs count for more than failed ones.
+
+    What waits for an unknown job does not: another run can do no more for it.
+    """
+    left = sum(counts.get(status, 0) for status in OPEN) - _in_doubt(counts)
+    if control.exit_code is not None and any(counts.get(status) for status in OPEN):
+        return control.exit_code
+    if left:
+        return ExitCode.INCOMPLETE
     if any(counts.get(status) for status in _UNSUCCESSFUL):
         return ExitCode.JOBS_FAILED
     return ExitCode.OK
+
+
+def _in_doubt(counts: Mapping[JobStatus, int]) -> int:
+    """How many jobs wait, where some that others may wait for are unknown."""
+    return counts.get(JobStatus.WAITING, 0) if counts.get(JobStatus.UNKNOWN) else 0
 
 
 def say_summary(
@@ -54,7 +67,7 @@ def say_summary(
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]
-    details = errors + unknown_lines(view) + repeated_lines(view)
+    details = errors + skipped_lines(view) + unknown_lines(view) + repeated_lines(view)
     models = model_lines(view, emulated=options.emulate)
     advice = _advice(counts, control, again=again)
     lines = [head, *models, *details, *why, *advice]
@@ -93,6 +106,11 @@ def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
     return lines
 
 
+def skipped_lines(view: LedgerReader) -> list[str]:
+    """How many jobs were skipped for each job that did not give what they build on."""
+    return [f"  {number} skipped: {why}" for why, number in totals.skipped(view, _ERRORS_TOLD)]
+
+
 def unknown_lines(view: LedgerReader) -> list[str]:
     """The first jobs that may be paid, by name, and why."""
     return [
@@ -116,7 +134,8 @@ def repeated_lines(view: LedgerReader) -> list[str]:
 
 def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str) -> list[str]:
     advice = []
-    left = sum(counts.get(status, 0) for status in OPEN)
+    waiting = 0 if control.exit_code else _in_doubt(counts)
+    left = sum(counts.get(status, 0) for status in OPEN) - waiting
     if left:
         first = "raise max_cost; then " if control.reason.startswith("max_cost") else ""
         advice.append(f"{left} left: {first}`{again}` goes on where this run stopped")
@@ -126,8 +145,11 @@ def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str)
             f"time of each tell; each run looks for them again, and `{again} --resubmit-unknown` "
             "sends those that it does not find"
         )
+    if waiting:
+        advice.append(f"{count_of(waiting, 'job')} may wait for unknown ones, and go on after them")
     if counts.get(JobStatus.FAILED) or counts.get(JobStatus.CANCELLED):
-        advice.append(f"`{again} --retry-failed` sends failed and cancelled jobs again")
+        skipped = ", and what was skipped for them" if counts.get(JobStatus.SKIPPED) else ""
+        advice.append(f"`{again} --retry-failed` sends failed and cancelled jobs again{skipped}")
     if counts.get(JobStatus.PARTIAL):
         advice.append(
             f"partial jobs keep the files that came; `{again} --retry-failed` asks again for "

@@ -52,7 +52,8 @@ class TestPlan:
     def test_each_step_says_what_it_costs_at_which_price(self, work, posters):
         plan = work.dsrun("plan", posters(), "--json").answer
         assert plan["steps"]["posters"] == {
-            "operation": "wanx-v1", "jobs": 6, "done": 0, "cached": 0, "to_send": 6, "units": 6,
+            "operation": "wanx-v1", "jobs": 6, "done": 0, "cached": 0, "to_send": 6,
+            "ready": 6, "waiting": 0, "builds_on": [], "partners": [], "units": 6,
             "cost": {"amount": pytest.approx(0.96), "currency": "CNY"}, "cost_is": "exact",
             "price": {"amount": 0.16, "currency": "CNY", "unit": "image", "as_of": "2026-06"},
         }  # fmt: skip

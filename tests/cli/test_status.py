@@ -3,6 +3,8 @@
 import pytest
 
 STATUSES = {
+    "waiting",
+    "skipped",
     "pending",
     "submitting",
     "submitted",

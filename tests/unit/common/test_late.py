@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrun.common.late import FILTERS, Late, LateFilter, LateText, iter_late, late_of, resolved
+from dsrun.common.late import (
+    FILTERS,
+    Late,
+    LateFilter,
+    LateText,
+    is_late_form,
+    iter_late,
+    late_of,
+    resolved,
+    told,
+)
 
 VOICE = Late(job_id="v", at="/output/voice")
 FILE = Late(job_id="p", file=3)
@@ -71,3 +81,29 @@ CALLS = st.one_of(
 def test_each_filter_does_what_jinja_does(text, call):
     name, args = call
     assert FILTERS[name](text, *args) == jinja2.Environment().call_filter(name, text, args)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (VOICE, "← cast 1 output.voice"),
+        (FILE, "← job p file 3"),
+        (CUT, "← job t output.text | truncate(5, True, '')"),
+        (LateText(("a ", VOICE, ", b")), "a {← cast 1 output.voice}, b"),
+    ],
+)
+def test_a_request_for_people_names_the_job_that_gives_a_value(value, words):
+    request = {"input": {"list": [value.as_json(), 1], "n": None}}
+    assert told(request, {"v": "cast 1"}) == {"input": {"list": [words, 1], "n": None}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"from": "v"}, {"from": 1, "at": "/a"}, {"from": "v", "at": "/a", "file": 0}, {"at": "/a"},
+        {"parts": ["a"]}, {"parts": "a"}, {"parts": [{"from": "v"}]}, "from", None, [],
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_late_value_is_told_as_it_is(value):
+    assert not is_late_form(value)
+    assert told(value, {}) == value

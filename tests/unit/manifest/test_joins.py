@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.common.user_files import Inputs
-from dsrun.manifest.joins import Join, Partnerless, RowFailure, Written
+from dsrun.manifest.joins import Join, Partnerless, Partners, RowFailure, Written
 from dsrun.manifest.matrix import Axis
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Templates
@@ -143,3 +143,24 @@ def test_what_is_no_expression_is_told_at_its_place(templates, where, words, off
     with pytest.raises(TemplateProblem, match=words) as caught:
         templates.condition(where)
     assert caught.value.offset == offset
+
+
+def test_partners_are_counted_from_both_sides_by_all_equalities(templates):
+    join, axes = joined(templates, "voice.name == line.by and line.n < 9", line=LINES, voice=CAST)
+    assert list(join.partners(axes)) == [Partners(0, 1, 3, 1, 1), Partners(1, 0, 2, 1, 2)]
+    where = "voice.name == line.by and voice.age == line.n * 10"
+    join, axes = joined(templates, where, line=LINES, voice=CAST)
+    assert list(join.partners(axes)) == [Partners(0, 1, 3, 0, 1), Partners(1, 0, 2, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    "where", ["voice.name < line.by", "voice.name == line.by or line.n == 1", "line.n == 1"]
+)
+def test_no_partners_are_counted_where_no_equality_ties_two_axes(templates, where):
+    join, axes = joined(templates, where, line=LINES, voice=CAST)
+    assert list(join.partners(axes)) == []
+
+
+def test_a_side_that_fails_for_every_value_leaves_none_without_partner(templates):
+    join, axes = joined(templates, "voice.nam == line.by", line=LINES, voice=CAST)
+    assert list(join.partnerless(axes)) == []

@@ -29,6 +29,28 @@ def test_a_value_of_an_axis_in_words(value, label):
     assert label_of(value) == label
 
 
+PARENT = {"axis": "still", "step": "shots", "index": 2, "job_id": "d" * 64, "file": 1}
+CHILD = {
+    "step": "edit", "index": 0, "status": "skipped", "artifacts": [], "parents": [PARENT],
+    "matrix": {"still": {"beat": {"name": "owl", "no": 4}, "n": 2,
+                         "artifact": {"index": 1, "seed": 7}}, "tone": {"name": "dark", "no": 1}},
+    "request": {"input": {"images": [{"from": "d" * 64, "file": 1}]}},
+    "error": {"code": "ParentMissing", "message": "why", "class": "parent"},
+} | dict.fromkeys(("job_id", "output", "attempts", "task_id", "request_id", "cost", "cached",
+                   "submitted_at", "ended_at"))  # fmt: skip
+
+
+def test_a_row_of_a_step_is_named_by_all_its_axes_and_its_file():
+    (entry,) = entries_of(CHILD)
+    assert entry["axes"] == {"still": "owl, 2, file 1", "tone": "dark"}
+
+
+def test_what_a_job_would_take_of_others_is_named_in_its_request():
+    (entry,) = entries_of(CHILD)
+    assert entry["request"] == {"input": {"images": ["← shots 2 file 1"]}}
+    assert (entry["parents"], "--retry-failed" in entry["advice"]) == ([PARENT], True)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [

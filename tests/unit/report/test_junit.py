@@ -24,3 +24,20 @@ def test_a_case_is_named_as_the_report_names_its_row(matrix, name):
     }  # fmt: skip
     report = b"".join(junit_report("demo", {"s": {JobStatus.SUCCEEDED: 1}}, [line])).decode()
     assert f'<testcase name="{name}" classname="demo.s"' in report
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        ("waiting", None, "waiting: not ended"),
+        ("skipped", "cast 3 has no output voice", "skipped: cast 3 has no output voice"),
+    ],
+)
+def test_a_job_that_was_not_run_is_skipped_with_its_reason(status, error, words):
+    line = {
+        "step": "s", "index": 0, "matrix": {}, "status": status, "submitted_at": None,
+        "ended_at": None, "error": error and {"code": "ParentMissing", "message": error},
+    }  # fmt: skip
+    report = b"".join(junit_report("demo", {"s": {JobStatus(status): 1}}, [line])).decode()
+    assert 'failures="0" errors="0" skipped="1"' in report
+    assert f'<skipped message="{words}" />' in report

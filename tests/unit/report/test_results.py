@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun.common.resources import read_schema
+from dsrun.ledger.reader import ResultRow
 from dsrun.report.results import iter_results, write_results
 
 JOB = {
@@ -54,8 +55,8 @@ ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "erro
 class View:
     """A ledger of one job."""
 
-    def __init__(self, job, artifacts=(), twins=()):
-        self._rows = [(JOB | job, list(artifacts), list(twins))]
+    def __init__(self, job, artifacts=(), twins=(), edges=()):
+        self._rows = [ResultRow(JOB | job, list(artifacts), list(twins), list(edges))]
 
     def reading(self):
         return nullcontext()
@@ -64,8 +65,8 @@ class View:
         return iter(self._rows)
 
 
-def line(job, artifacts=(), twins=()):
-    (found,) = iter_results(View(job, artifacts, twins))
+def line(job, artifacts=(), twins=(), edges=()):
+    (found,) = iter_results(View(job, artifacts, twins, edges))
     return found
 
 
@@ -141,6 +142,25 @@ def test_rows_that_made_the_same_job_are_named_beside_it():
     ]
 
 
+EDGE = {"axis": "voice", "step": "cast", "idx": 3, "parent_id": "d" * 64, "takes": "output:voice"}
+
+
+def test_a_line_says_what_the_job_is_made_of_each_row_and_each_file_once():
+    edges = [EDGE, EDGE | {"takes": "output:target_model"}, EDGE | {"takes": "file:1"},
+             EDGE | {"takes": None}]  # fmt: skip
+    parent = {"axis": "voice", "step": "cast", "index": 3, "job_id": "d" * 64, "file": None}
+    assert line({}, [SOUND], edges=edges)["parents"] == [parent, parent | {"file": 1}]
+
+
+def test_the_request_of_a_late_job_is_the_planned_one_until_it_was_sent():
+    planned = {"input": {"voice": {"from": "d" * 64, "at": "/output/voice"}}}
+    job = {"request": json.dumps(planned), "sent": None}
+    assert line(job)["request"] == planned
+    assert line(job | {"sent": '{"input":{"voice":"v-1"}}'})["request"] == {
+        "input": {"voice": "v-1"}
+    }
+
+
 @pytest.mark.parametrize(
     ("units", "amount"),
     [
@@ -165,12 +185,18 @@ def test_the_cost_is_exact_to_the_fen(units, amount):
             id="pending",
         ),
         pytest.param({"cached": 1}, [PICTURE], id="cached"),
+        pytest.param(
+            {"status": "waiting", "submitted_at": None, "ended_at": None}, [], id="waiting"
+        ),
+        pytest.param({"status": "skipped", **ERROR, "error_class": "parent"}, [], id="skipped"),
     ],
 )
 def test_every_line_keeps_to_the_schema_that_ships(job, artifacts):
     schema = orjson.loads(read_schema("results.json"))
     twin = {"step": "s", "idx": 9, "matrix": "{}"}
-    errors = Draft202012Validator(schema).iter_errors(line(job, artifacts, [twin]))
+    errors = Draft202012Validator(schema).iter_errors(
+        line(job, artifacts, [twin], [EDGE, EDGE | {"takes": "file:0"}])
+    )
     assert [error.message for error in errors] == []
 
 

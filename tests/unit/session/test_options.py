@@ -105,7 +105,10 @@ def test_both_faces_spell_the_same_options():
     ("words", "again"),
     [
         ({}, set()),
-        ({"retry_failed": True}, {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL}),
+        (
+            {"retry_failed": True},
+            {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL, JobStatus.SKIPPED},
+        ),
         ({"resubmit_unknown": True}, {JobStatus.UNKNOWN}),
     ],
     ids=["nothing", "retry_failed", "resubmit_unknown"],
