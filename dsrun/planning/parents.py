@@ -113,7 +113,7 @@ def parents_of(
         if (parent := parent_of(row)) is not None:
             parents[replace(parent, axis=axis, takes=takes)] = depth_of(row)
     depth = 1 + max(parents.values()) if parents else 0
-    told = {parent.axis.partition(".")[0] for parent in parents}
+    told = {parent.axis for parent in parents}
     for axis in axes:
         if axis not in told:
             for row in _rows_of(variables[axis]):

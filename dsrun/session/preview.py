@@ -23,7 +23,7 @@ from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.own_limits import operation_notes
 from dsrun.planning.plan import Plan, batched
-from dsrun.planning.selection import Chooser
+from dsrun.planning.selection import chooser_of
 from dsrun.service.operation import Operation
 from dsrun.service.request import part_request, planned_units, ranges_of
 from dsrun.session.commands import plan_all
@@ -126,9 +126,7 @@ class Survey:
         self._parts = self._partial_jobs() if JobStatus.PARTIAL in options.sent_again else {}
         self._cache = None if options.no_cache else self._open_cache()
         self.earlier = self._open_earlier() if compares else None
-        self._chooser = None
-        if not options.selection.is_all:
-            self._chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
+        self._chooser = chooser_of(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
         self._waiting: list[Job] = []
 
