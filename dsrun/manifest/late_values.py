@@ -55,6 +55,20 @@ class StepAxis:
     is_open: bool = False
 
 
+def late_parts(axis: StepAxis, named: Json) -> list[str]:
+    """What a rule of the matrix names of a row above, and cannot know."""
+    known = {FILE} if axis.kind == "file" else set()
+    found: list[str] = []
+    for rule in named if isinstance(named, list) else [named]:
+        parts = rule if isinstance(rule, Mapping) else {}
+        found += [key for key in parts if key in LATE_WORDS - known]
+        own = parts["matrix"] if isinstance(parts.get("matrix"), Mapping) else {}
+        for key, below in {**parts, **own}.items():
+            if (inner := axis.axes.get(key)) is not None:
+                found += [f"{key}.{part}" for part in late_parts(inner, below)]
+    return found
+
+
 class Reference(NamedTuple):
     """A late value as a template names it: the axes down to its job, and what of that it takes."""
 

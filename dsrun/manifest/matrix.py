@@ -408,9 +408,8 @@ class MatrixReader:
             words = f"found {show(step)}{nearest(step, self._above)}; allowed: {allowed}"
             self._complain((*self._at, name, "step"), words)
             return None
-        only = value.get("only")
-        picks = only and self._load_picks(only, (*self._at, name, "only"))
-        if picks:
+        only: str | None = value.get("only")
+        if only and (picks := self._load_picks(only, (*self._at, name, "only"))):
             self._picks[only] = picks
         source = StepSource(step, "each" in value, value.get("group_by"), only)
         return Axis(names=(name,), values=(), source=source)

@@ -89,10 +89,7 @@ def read_manifest(
     document, inputs = opened.document, opened.inputs
     raw, frame_problems = _read_frame(document)
     params, param_problems = apply_params(raw["params"], set_params or {}, file=str(path))
-    pinned_picks = (
-        None if opened.pinned is None else lockfile.fitting({**opened.pinned}).get("picks", {})
-    )
-    reader = _StepReader(document, inputs, catalog, pinned_picks=pinned_picks)
+    reader = _StepReader(document, inputs, catalog, pinned_picks=_pinned_picks(opened))
     steps = reader.read(raw["steps"])
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     faults = list(schedule_faults(raw.get("schedule")))
@@ -130,6 +127,11 @@ class _Opened(NamedTuple):
     document: YamlDocument
     inputs: Inputs
     pinned: Mapping[str, Json] | None = None
+
+
+def _pinned_picks(opened: _Opened) -> Mapping[str, str | None] | None:
+    """The texts of the files of picks that a lock file holds; None where the pipeline is none."""
+    return None if opened.pinned is None else lockfile.fitting({**opened.pinned}).get("picks", {})
 
 
 def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:

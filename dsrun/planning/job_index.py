@@ -87,7 +87,7 @@ class ChosenJobs:
             "ORDER BY number LIMIT ?"
         )
         while rows := self._db.execute(sql, (last, _SPARE, _PAGE)).fetchall():
-            yield [ChosenJob(*row[:-2], is_needed=row[-2] == _NEEDED) for row in rows]
+            yield [ChosenJob(*row[:-2], row[-2] == _NEEDED) for row in rows]
             last = rows[-1][-1]
 
     def ids(self) -> Iterator[list[str]]:
@@ -115,15 +115,13 @@ class ChosenJobs:
         return added
 
     def _keep(self, order: str, count: int) -> None:
-        sql = (
-            "UPDATE job SET part = ? WHERE part = ? AND id NOT IN "
-            f"(SELECT id FROM job WHERE part = ? ORDER BY {order} LIMIT ?)"  # noqa: S608  # columns
-        )
-        values = (_SPARE, _CHOSEN, _CHOSEN, count)
+        sql = f"UPDATE job SET part = ? WHERE number IN ({_CHOSEN_BY} {order} LIMIT -1 OFFSET ?)"  # noqa: S608  # columns
+        values = (_SPARE, _CHOSEN, count)
         self._count -= self._db.execute(sql, values).rowcount
 
 
 _SPARE, _CHOSEN, _NEEDED = 0, 1, 2  # parts of the jobs that were seen
+_CHOSEN_BY = "SELECT number FROM job WHERE part = ? ORDER BY"
 _NOTE = (
     "INSERT INTO job (id, step, operation, idx, units, lot, part) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET part = excluded.part, lot = excluded.lot "

@@ -1,6 +1,6 @@
 """What `where` leaves without partner: a hole in the batch, unless a step's rows are more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from dsrun.common.errors import Problem
@@ -9,9 +9,11 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.joins import Partnerless, RowFailure
+from dsrun.manifest.late_values import StepAxis, late_parts
 from dsrun.manifest.matrix import Axis, Matrix
 from dsrun.manifest.model import Step
 
+_ADDS_KEYS = "allowed: further keys for rows that are there"
 _MOST = 20  # of one step; by then the message is clear
 
 
@@ -36,6 +38,27 @@ def partner_problems(step: Step, document: YamlDocument) -> tuple[list[Problem],
         at = ("steps", step.name, "matrix", axis.names[0])
         warnings.append(document.problem(at, words, of_key=True))
     return problems, warnings
+
+
+def rule_problems(
+    step: Step, axes: Mapping[str, StepAxis], document: YamlDocument
+) -> Iterator[Problem]:
+    """Rules of a matrix with axes that run through steps, which cannot do what they say."""
+    matrix = step.matrix
+    at: KeyPath = ("steps", step.name, "matrix")
+    for number in sorted(matrix.rowless):
+        listed = ", ".join(f"{name} runs through {axis.step}" for name, axis in axes.items())
+        words = f"this rule agrees with no row, and it can make none, since {listed}"
+        yield document.problem((*at, "include", number), f"{words}; {_ADDS_KEYS}")
+    for kind, rules in (("exclude", matrix.exclude), ("include", matrix.include)):
+        for number, rule in enumerate(rules):
+            for name in [name for name in rule if name in axes]:
+                for part in late_parts(axes[name], rule[name]):
+                    words = (
+                        f"{name}.{part} is known only once {axes[name].step} has run; allowed: "
+                        "what is known before, such as its axes"
+                    )
+                    yield document.problem((*at, kind, number, name), words)
 
 
 def _spare(found: list[Partnerless], matrix: Matrix) -> Iterator[tuple[Axis, int]]:

@@ -18,7 +18,7 @@ from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
 from dsrun.planning.own_limits import limit_problems, rate_warnings
-from dsrun.planning.partners import partner_problems
+from dsrun.planning.partners import partner_problems, rule_problems
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.request_form import Finding, RowProblem
@@ -105,6 +105,7 @@ class Plan:
         self.warnings.extend(notes.problems(self.steps))
         problems = [*self.problems, *findings.problems(self.steps)]
         for compiled in self.steps:
+            problems += rule_problems(compiled.step, compiled.axes, self.manifest.document)
             holes, spare = partner_problems(compiled.step, self.manifest.document)
             problems += holes
             self.warnings.extend(spare)
