@@ -33,6 +33,7 @@ from dsrun.service.operation import Operation
 from dsrun.service.request import artifact_count, planned_units
 
 _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
+MAX_JOBS = 10_000_000  # of a step
 _MOST_ARTIFACTS = 1000  # of one request
 _MOST_TAKES = 1_000_000
 
@@ -75,6 +76,7 @@ class CompiledStep:
         self._own = own = self._texts({}, takes_late=False)  # of what no operation says
         self.step = step
         self.step = replace(step, matrix=self._expanded(step.matrix, above))
+        self._check_size()
         calls = step.calls
         self._model = None if calls.model is None else own.text(calls.model, "string")
         axis = _AXIS(calls.model.source) if calls.model else None
@@ -153,6 +155,13 @@ class CompiledStep:
             raise ManifestError([self._expression_problem(bad)]) from bad
         return replace(matrix, axes=axes, join=where)
 
+    def _check_size(self) -> None:
+        """Raises ManifestError for too many rows; those that a `where` keeps are counted later."""
+        count = self.step.matrix.most_rows() * self.step.repeat
+        if self.step.matrix.join is None and count > MAX_JOBS:
+            at = ("steps", self.step.name, "matrix")
+            raise ManifestError([self.document.problem(at, _too_many(f"the axes give {count:,}"))])
+
     def _with_values(self, axis: Axis, above: Mapping[str, "CompiledStep"]) -> Axis:
         source = axis.source
         if source is None:
@@ -171,10 +180,15 @@ class CompiledStep:
     def _where(self, source: str | None) -> Join | None:
         if source is None:
             return None
-        written = Written(source, ("steps", self.step.name, "matrix", "where"))
+        written = self._written_where
         condition = self._compiled_expression(written, self.axes)
         self.uses[dotted(written.at)] = condition.whole.uses
         return Join(condition, written, constants=self._base)
+
+    @property
+    def _written_where(self) -> Written:
+        at = ("steps", self.step.name, "matrix", "where")
+        return Written(self.step.matrix.where or "", at)
 
     def _compiled_expression(self, written: Written, axes: Mapping[str, StepAxis]) -> Condition:
         """Raises RowFailure."""
@@ -379,6 +393,9 @@ class CompiledStep:
         """Every row as often as it is repeated, with the job's index and replica."""
         repeat = self.step.repeat
         for number, row in enumerate(self.step.matrix.rows()):
+            if (number + 1) * repeat > MAX_JOBS:  # only a `where` lets so many come
+                written = self._written_where
+                raise RowFailure(TemplateProblem(_too_many("it leaves more")), written, row)
             for replica in range(repeat):
                 yield row, number * repeat + replica, replica
 
@@ -458,6 +475,10 @@ class CompiledStep:
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         return text_finding(self._own, failure, variables)
+
+
+def _too_many(found: str) -> str:
+    return f"{found} jobs; allowed: at most {MAX_JOBS:,} a step"
 
 
 def _is_given(body: Any, at: KeyPath | None) -> bool:

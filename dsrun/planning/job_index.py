@@ -87,7 +87,10 @@ class ChosenJobs:
             "ORDER BY number LIMIT ?"
         )
         while rows := self._db.execute(sql, (last, _SPARE, _PAGE)).fetchall():
-            yield [ChosenJob(*row[:-2], row[-2] == _NEEDED) for row in rows]
+            yield [
+                ChosenJob(job_id, step, operation, index, units, part == _NEEDED)
+                for job_id, step, operation, index, units, part, _ in rows
+            ]
             last = rows[-1][-1]
 
     def ids(self) -> Iterator[list[str]]:

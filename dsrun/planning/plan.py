@@ -29,7 +29,6 @@ from dsrun.service.operation import Operation
 from dsrun.service.own_prices import own_prices
 from dsrun.service.self_contained import Fault
 
-MAX_JOBS = 10_000_000
 _BATCH = 500
 
 
@@ -283,9 +282,6 @@ def _compiled(
     above: dict[str, CompiledStep] = {}
     problems: list[Problem] = []
     for step in manifest.steps:
-        if too_many := _size_problem(manifest, step):
-            problems.append(too_many)
-            continue
         if not all(one.source is None or one.source.step in above for one in step.matrix.axes):
             continue  # what is wrong with the step above is told
         try:
@@ -345,16 +341,6 @@ def _check_pinned(plan: Plan) -> None:
                 message=f"this lock file no longer gives digest {pinned['digest'][:12]}; {what}",
             )
         ]
-    )
-
-
-def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
-    count = step.matrix.most_rows() * step.repeat
-    if count <= MAX_JOBS:
-        return None
-    return manifest.document.problem(
-        ("steps", step.name, "matrix"),
-        f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
     )
 
 
