@@ -137,7 +137,7 @@ class Matrix:
 
     def most_rows(self) -> int:
         """An upper bound of the number of rows, without making them."""
-        return self._product_size() + len(self.include)
+        return self._product_size() + (0 if self.has_steps else len(self.include))
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order."""

@@ -160,7 +160,7 @@ class CompiledStep:
         count = self.step.matrix.most_rows() * self.step.repeat
         if self.step.matrix.join is None and count > MAX_JOBS:
             at = ("steps", self.step.name, "matrix")
-            raise ManifestError([self.document.problem(at, _too_many(f"the axes give {count:,}"))])
+            raise ManifestError([self.document.problem(at, _too_many(f"the axes give {count:,} jobs"))])
 
     def _with_values(self, axis: Axis, above: Mapping[str, "CompiledStep"]) -> Axis:
         source = axis.source
@@ -395,7 +395,7 @@ class CompiledStep:
         for number, row in enumerate(self.step.matrix.rows()):
             if (number + 1) * repeat > MAX_JOBS:  # only a `where` lets so many come
                 written = self._written_where
-                raise RowFailure(TemplateProblem(_too_many("it leaves more")), written, row)
+                raise RowFailure(TemplateProblem(_too_many("it leaves too many rows")), written, row)
             for replica in range(repeat):
                 yield row, number * repeat + replica, replica
 
@@ -478,7 +478,7 @@ class CompiledStep:
 
 
 def _too_many(found: str) -> str:
-    return f"{found} jobs; allowed: at most {MAX_JOBS:,} a step"
+    return f"{found}; allowed: at most {MAX_JOBS:,} jobs a step"
 
 
 def _is_given(body: Any, at: KeyPath | None) -> bool:

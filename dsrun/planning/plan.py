@@ -12,7 +12,7 @@ from dsrun.common.pointer import KeyPath
 from dsrun.manifest.execution import Execution
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
-from dsrun.manifest.model import Manifest, Step
+from dsrun.manifest.model import Manifest
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
