@@ -5,7 +5,7 @@ request and its identity are known before any job has run; `resolved` puts the v
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dsrun.common.models import Json
@@ -29,6 +29,7 @@ class Late:
     at: str | None = None
     file: int | None = None
     filters: tuple[LateFilter, ...] = ()
+    types: tuple[str, ...] = field(default=(), compare=False)  # of the value; none: any
 
     def as_json(self) -> dict[str, Json]:
         """As it stands in a planned request; it enters the job's id."""

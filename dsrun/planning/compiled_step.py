@@ -20,12 +20,21 @@ from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Templates
+from dsrun.planning.bindings import broken_bindings
 from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import put_forms
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
-from dsrun.planning.parents import Rows, StepValues, each_file, grouped, parents_of, step_row
+from dsrun.planning.parents import (
+    Rows,
+    StepValues,
+    each_file,
+    grouped,
+    iter_sources,
+    parents_of,
+    step_row,
+)
 from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, text_finding
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
@@ -121,9 +130,14 @@ class CompiledStep:
         common = [name for name in named[0] if all(name in other for other in named)]
         kind = "file" if source.each else "group" if source.group_by else "row"
         return StepAxis(
-            step=self.step.name, kind=kind, axes=axes, outputs={key: {} for key in common},
-            files=self._files_of_each(),
+            step=self.step.name, kind=kind, axes=axes,
+            outputs={key: self._output_types(key) for key in common}, files=self._files_of_each(),
         )  # fmt: skip
+
+    def _output_types(self, output: str) -> dict[str, Json]:
+        """What an output may be, by all operations that the step may call."""
+        each = [one.output_rules[output].types for one in self.operations]
+        return {"type": list(dict.fromkeys(sum(each, ())))} if all(each) else {}
 
     def step_rows(self) -> Iterator[StepRow]:
         """Every row that gives a valid job, as later steps know it."""
@@ -159,8 +173,8 @@ class CompiledStep:
         """Raises ManifestError for too many rows; those that a `where` keeps are counted later."""
         count = self.step.matrix.most_rows() * self.step.repeat
         if self.step.matrix.join is None and count > MAX_JOBS:
-            at = ("steps", self.step.name, "matrix")
-            raise ManifestError([self.document.problem(at, _too_many(f"the axes give {count:,} jobs"))])
+            words = _too_many(f"the axes give {count:,} jobs")
+            raise ManifestError([self._problem(("matrix",), words)])
 
     def _with_values(self, axis: Axis, above: Mapping[str, "CompiledStep"]) -> Axis:
         source = axis.source
@@ -279,6 +293,7 @@ class CompiledStep:
         job_id = job_id_of(operation.name, replica, body, take=self._take_of(variables))
         parents, depth = self._parents(form, made, variables)
         if made.late:
+            self._check_bound(form, made, variables)
             put_forms(request, made.late)
         stems = self._stems(variables, form, request, job_id)
         return Job(
@@ -303,6 +318,17 @@ class CompiledStep:
         if not self.axes:
             return (), 0
         return parents_of(made.late.values(), form.references, self.axes, variables)
+
+    def _check_bound(self, form: RequestForm, made: Made, variables: Mapping[str, Any]) -> None:
+        """Raises RowProblem where a late value belongs to something else than the request has."""
+        sources = iter_sources(form.references, variables)
+        rows = {job_id: row for job_id, (_, row) in sources}
+        broken = broken_bindings(made.request, made.late, rows, self._catalog)
+        findings = [
+            Finding("bound", self._problem(made.out.as_written(at), words)) for at, words in broken
+        ]
+        if findings:
+            raise RowProblem(findings)
 
     def _take_of(self, variables: Mapping[str, Any]) -> int:
         """The number of the take. Raises RowProblem."""
@@ -394,8 +420,8 @@ class CompiledStep:
         repeat = self.step.repeat
         for number, row in enumerate(self.step.matrix.rows()):
             if (number + 1) * repeat > MAX_JOBS:  # only a `where` lets so many come
-                written = self._written_where
-                raise RowFailure(TemplateProblem(_too_many("it leaves too many rows")), written, row)
+                problem = TemplateProblem(_too_many("it leaves too many rows"))
+                raise RowFailure(problem, self._written_where, row)
             for replica in range(repeat):
                 yield row, number * repeat + replica, replica
 
@@ -470,8 +496,10 @@ class CompiledStep:
             raise self._row_problem(bad.rule, ("filename",), str(bad)) from bad
 
     def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
-        problem = self.document.problem(("steps", self.step.name, *at), message)
-        return RowProblem([Finding(rule, problem)])
+        return RowProblem([Finding(rule, self._problem(at, message))])
+
+    def _problem(self, at: KeyPath, message: str) -> Problem:
+        return self.document.problem(("steps", self.step.name, *at), message)
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         return text_finding(self._own, failure, variables)

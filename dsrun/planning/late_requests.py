@@ -89,7 +89,11 @@ def _of_any_item(at: KeyPath) -> KeyPath:
 
 def _fits(value: Late | LateText, type_: Json) -> bool:
     is_text = isinstance(value, LateText) or value.file is not None or bool(value.filters)
-    return not is_text or "string" in (type_ if isinstance(type_, list) else [type_])
+    types = ("string",) if is_text or isinstance(value, LateText) else value.types
+    taken = set(type_ if isinstance(type_, list) else [type_])
+    if "number" in taken:
+        taken.add("integer")
+    return not types or not taken.isdisjoint(types)
 
 
 def _opened(schema: Mapping[str, Json], at: KeyPath, *, is_text: bool) -> Mapping[str, Json]:

@@ -105,7 +105,7 @@ def parents_of(
     variables: Mapping[str, Any],
 ) -> tuple[tuple[Parent, ...], int]:
     """The rows that a job is made of, each thing that it waits for once; and the job's depth."""
-    sources = dict(_iter_sources(references, variables))
+    sources = dict(iter_sources(references, variables))
     parents: dict[Parent, int] = {}
     for one in (part for value in late for part in iter_late(value)):
         axis, row = sources[one.job_id]
@@ -122,7 +122,7 @@ def parents_of(
     return tuple(parents), depth
 
 
-def _iter_sources(
+def iter_sources(
     references: Iterable[Reference], variables: Mapping[str, Any]
 ) -> Iterator[tuple[str, tuple[str, StepRow]]]:
     """The id of each job that a row may take of, with its axis and its row."""

@@ -102,7 +102,8 @@ class RequestForm:
         self._validator = catalog.validator(name)
         schema = self.operation.schema
         main = self.operation.main
-        needed = [at for at in (main.count, main.seed) if at]
+        bound = (own for rule in self.operation.output_rules.values() for own in rule.binds)
+        needed = [at for at in (main.count, main.seed, *bound) if at]
         self._late_rules = LateRules(schema, needed=needed)
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
