@@ -74,6 +74,21 @@ def iter_late(value: Late | LateText) -> Iterator[Late]:
         yield from (part for part in value.parts if isinstance(part, Late))
 
 
+def longest(value: Late) -> int | None:
+    """The most characters that a value has as a text, where a filter says so; None for any."""
+    most: int | None = None
+    for one in value.filters:
+        if one.name == "truncate":
+            arguments = dict(enumerate(one.args))
+            length, end = arguments.get(0, _LONGEST), arguments.get(2, "...")
+            leeway = arguments.get(3, _LEEWAY)
+            is_sound = type(length) is type(leeway) is int and length >= len(str(end)) >= 0
+            most = length + max(0, leeway) if is_sound else None
+        elif one.name != "trim":
+            most = None  # a letter may become several
+    return most
+
+
 def resolved(value: Late | LateText, known: Callable[[Late], Json]) -> Json:
     """The value itself; `known` gives that of a job. Within a text it must be a text or a number.
 

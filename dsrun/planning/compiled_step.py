@@ -36,10 +36,11 @@ from dsrun.planning.parents import (
     step_row,
 )
 from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, text_finding
+from dsrun.planning.shapes import shape_of
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
-from dsrun.service.request import artifact_count, planned_units
+from dsrun.service.request import artifact_count
 
 _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 MAX_JOBS = 10_000_000  # of a step
@@ -125,19 +126,7 @@ class CompiledStep:
 
     def shape(self, source: StepSource) -> StepAxis:
         """What templates can read of an axis that runs through this step."""
-        axes = {name: self.axes.get(name) for name in self.step.matrix.names}
-        named = [one.outputs.keys() for one in self.operations]
-        common = [name for name in named[0] if all(name in other for other in named)]
-        kind = "file" if source.each else "group" if source.group_by else "row"
-        return StepAxis(
-            step=self.step.name, kind=kind, axes=axes,
-            outputs={key: self._output_types(key) for key in common}, files=self._files_of_each(),
-        )  # fmt: skip
-
-    def _output_types(self, output: str) -> dict[str, Json]:
-        """What an output may be, by all operations that the step may call."""
-        each = [one.output_rules[output].types for one in self.operations]
-        return {"type": list(dict.fromkeys(sum(each, ())))} if all(each) else {}
+        return shape_of(self.step, source, axes=self.axes, operations=self.operations)
 
     def step_rows(self) -> Iterator[StepRow]:
         """Every row that gives a valid job, as later steps know it."""
@@ -145,20 +134,6 @@ class CompiledStep:
             for row, index, replica in self._numbered_rows():
                 with suppress(RowProblem):
                     yield step_row(self.job(row, index=index, replica=replica), row)
-
-    def _files_of_each(self) -> int | None:
-        """How many files every row asks for; None where that differs."""
-        counts = {self._constant_count(one) for one in self.operations}
-        return counts.pop() if len(counts) == 1 else None
-
-    def _constant_count(self, operation: Operation) -> int | None:
-        at = operation.main.count
-        if at is None:
-            return 1
-        filled = {fill.at: fill.value for fill in operation.fills}
-        count = value_at(self.step.body, at)
-        count = filled.get(at) if count is None else count
-        return count if isinstance(count, int) else None
 
     def _expanded(self, matrix: Matrix, above: Mapping[str, "CompiledStep"]) -> Matrix:
         """The matrix with the values of the axes that run through steps. Raises ManifestError."""
@@ -296,6 +271,7 @@ class CompiledStep:
             self._check_bound(form, made, variables)
             put_forms(request, made.late)
         stems = self._stems(variables, form, request, job_id)
+        units, is_bound = form.planned(request, made.late)
         return Job(
             job_id=job_id,
             step=self.step.name,
@@ -306,7 +282,8 @@ class CompiledStep:
             request=request,
             body=body,
             stems=stems,
-            units=planned_units(request, operation, seconds=form.uploads.seconds_of),
+            units=units,
+            is_bound=is_bound,
             late=tuple(made.late),
             parents=parents,
             depth=depth,

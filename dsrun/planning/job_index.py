@@ -33,6 +33,7 @@ class ChosenJob:
     operation: str
     index: int
     units: int | None
+    is_bound: bool = False
     is_needed: bool = False  # it is not picked itself, and what is waits for it
 
 
@@ -48,7 +49,7 @@ class ChosenJobs:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
-            "operation TEXT, idx INT, units INT, lot BLOB, part INT); "
+            "operation TEXT, idx INT, units INT, bound INT, lot BLOB, part INT); "
             "CREATE TABLE edge (child INT, parent INT, PRIMARY KEY (child, parent)) WITHOUT ROWID; "
             "BEGIN;"
         )
@@ -81,15 +82,15 @@ class ChosenJobs:
 
     def pages(self) -> Iterator[list[ChosenJob]]:
         last = 0
-        columns = "id, step, operation, idx, units, part, number"
+        columns = "id, step, operation, idx, units, bound, part, number"
         sql = (
             f"SELECT {columns} FROM job WHERE number > ? AND part <> ? "  # noqa: S608
             "ORDER BY number LIMIT ?"
         )
         while rows := self._db.execute(sql, (last, _SPARE, _PAGE)).fetchall():
             yield [
-                ChosenJob(job_id, step, operation, index, units, part == _NEEDED)
-                for job_id, step, operation, index, units, part, _ in rows
+                ChosenJob(job_id, step, operation, index, units, bool(is_bound), part == _NEEDED)
+                for job_id, step, operation, index, units, is_bound, part, _ in rows
             ]
             last = rows[-1][-1]
 
@@ -111,7 +112,9 @@ class ChosenJobs:
 
     def _note(self, job: Job, lot: bytes | None, part: int) -> int:
         """Returns how many jobs this adds to the part."""
-        values = (job.job_id, job.step, job.operation, job.index, job.units, lot, part)
+        values = (
+            job.job_id, job.step, job.operation, job.index, job.units, job.is_bound, lot, part,
+        )  # fmt: skip
         added = self._db.execute(_NOTE, values).rowcount
         needed = {parent.job_id for parent in job.parents if parent.takes is not None}
         self._db.executemany(_ADD_EDGE, [(job.job_id, parent) for parent in needed])
@@ -126,7 +129,8 @@ class ChosenJobs:
 _SPARE, _CHOSEN, _NEEDED = 0, 1, 2  # parts of the jobs that were seen
 _CHOSEN_BY = "SELECT number FROM job WHERE part = ? ORDER BY"
 _NOTE = (
-    "INSERT INTO job (id, step, operation, idx, units, lot, part) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "INSERT INTO job (id, step, operation, idx, units, bound, lot, part) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET part = excluded.part, lot = excluded.lot "
     "WHERE part < excluded.part"
 )

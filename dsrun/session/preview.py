@@ -76,6 +76,8 @@ class _Counted(Protocol):
     def operation(self) -> str: ...
     @property
     def units(self) -> int | None: ...
+    @property
+    def is_bound(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +238,7 @@ class Survey:
                 status,
                 units=job.units if state.part is None else state.part,
                 is_cached=state.is_cached,
+                is_bound=job.is_bound and state.part is None,
             )
             if status is JobStatus.PENDING and not state.is_cached:
                 to_send.append(job.job_id)
