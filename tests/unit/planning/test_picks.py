@@ -29,8 +29,8 @@ BY_ROW = BY_ROW.replace("-{{ pick.artifact.index }}", "")
 GROUPS = """\
   large:
     operation: wan2.5-i2i-preview
-    matrix: {all: {step: drafts, group_by: "beat == 'cat'", only: picks.txt}}
-    input: {prompt: "{{ all.key }}", images: ["https://a.example/a.png"]}
+    matrix: {all: {step: drafts, group_by: "'a' in beat", only: picks.txt}}
+    input: {prompt: "{{ all.key | string }}", images: ["https://a.example/a.png"]}
 """
 THIRD = """\
   third:
