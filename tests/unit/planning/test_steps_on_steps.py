@@ -239,3 +239,89 @@ def test_a_sample_uses_the_parent_s_row(tmp_path):
         job.matrix for job in by_step(tmp_path, other)["lines"]
     ]
     assert len(first) == 2
+
+
+SPEECH = """\
+  speech:
+    operation: qwen3-tts
+    model: qwen3-tts-vd-2026-01-26
+    matrix:
+      line: [{by: Mira, text: Hello}, {by: Mia, text: Bye}]
+      voice: {step: cast}
+      where: voice.who.name == line.by
+    input: {text: "{{ line.text }}", voice: "{{ voice.output.voice }}"}
+"""
+
+
+def test_a_voice_that_is_made_for_the_model_fits(tmp_path):
+    assert len(by_step(tmp_path, HEAD + CAST + SPEECH)["speech"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        ("qwen3-tts-vd-2026-01-26", "qwen3-tts-vd-realtime-2026-01-15"),
+        ("qwen3-tts-flash", "qwen3-tts-vd-2026-01-26"),
+        ("qwen3-tts-vc-2026-01-22", "qwen3-tts-vd-2026-01-26"),
+    ],
+)
+def test_a_voice_with_another_model_is_a_problem_before_the_first_byte(tmp_path, model, target):
+    cast = CAST.replace("qwen3-tts-vd-2026-01-26", target)
+    speech = SPEECH.replace("qwen3-tts-vd-2026-01-26", model)
+    told = problems(tmp_path, HEAD + cast + speech)
+    words = f'voice of cast belongs to input.target_model "{target}", and model is "{model}" here'
+    assert any(each.startswith("steps.speech.input.voice") and words in each for each in told), told
+
+
+def test_each_row_is_held_to_the_model_of_its_own_voice(tmp_path):
+    cast = CAST.replace(
+        "qwen3-tts-vd-2026-01-26",
+        "\"{{ 'qwen3-tts-vd-2026-01-26' if who.name == 'Mia' "
+        "else 'qwen3-tts-vd-realtime-2026-01-15' }}\"",
+    )
+    told = problems(tmp_path, HEAD + cast + SPEECH)
+    assert len(told) == 1
+    assert "in 1 of 2 jobs, job 0" in told[0]
+
+
+def test_what_a_voice_belongs_to_must_be_known_before_the_run(tmp_path):
+    again = CAST.replace("cast:", "again:").replace(
+        "who: [{name: Mia, says: warm}, {name: Mira, says: cold}]", "old: {step: cast}"
+    )
+    again = again.replace("{{ who.says }}", "soft").replace(
+        "qwen3-tts-vd-2026-01-26", "{{ old.output.target_model }}"
+    )
+    again = again.replace("target_model: {{", 'target_model: "{{').replace("model }}", 'model }}"')
+    told = problems(tmp_path, HEAD + CAST + again)
+    assert any("target_model" in each and "known before the run" in each for each in told), told
+
+
+def test_a_text_that_is_late_counts_at_the_limit_of_its_field(tmp_path):
+    speech = SPEECH.replace("{{ line.text }}", "{{ line.text }} {{ voice.output.voice }}")
+    plan = plan_of(tmp_path, HEAD + CAST + speech)
+    jobs = [job for job in plan.jobs() if job.step == "speech"]
+    price = plan.catalog["qwen3-tts-vd-2026-01-26"].price
+    assert [job.is_bound for job in jobs] == [True, True]
+    costs = [price.of(job.units).amount for job in jobs]
+    characters = [len("Hello ") + 2 * (600 - len("Hello ")), len("Bye ") + 2 * (600 - len("Bye "))]
+    each = price.items[0].amount / price.items[0].per
+    assert costs == [each * count for count in characters]
+
+
+def test_what_truncate_leaves_is_a_limit_too(tmp_path):
+    speech = SPEECH.replace(
+        "{{ line.text }}", "ab {{ voice.output.voice | truncate(10, true, '', 0) | trim }}"
+    )
+    plan = plan_of(tmp_path, HEAD + CAST + speech)
+    job = next(job for job in plan.jobs() if job.step == "speech")
+    price = plan.catalog["qwen3-tts-vd-2026-01-26"].price
+    assert price.of(job.units).amount == 23 * price.items[0].amount / price.items[0].per
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ line.text }}", "{{ voice.who.says }}", "{{ voice.request.input.preview_text }}"]
+)
+def test_a_price_that_counts_nothing_late_is_as_sure_as_ever(tmp_path, text):
+    jobs = jobs_of(tmp_path, HEAD + CAST + SPEECH.replace("{{ line.text }}", text))
+    assert not any(job.is_bound for job in jobs)
+    assert all(job.units for job in jobs)
