@@ -79,7 +79,10 @@ def measure(kind: str) -> None:
         count = build_plan(manifest, catalog=catalog, run_values={}).check()
         took, work = time.perf_counter() - began, time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{kind:<9} {count:>9,} jobs  {took:6.1f} s ({work:.1f} s of work)  {peak:5.0f} MiB", flush=True)
+    print(
+        f"{kind:<9} {count:>9,} jobs  {took:6.1f} s ({work:.1f} s of work)  {peak:5.0f} MiB",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from dsrun.common.models import Job, Json, Parent
 from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.calls import own_name
 from dsrun.manifest.joins import Join, RowFailure, Written
-from dsrun.manifest.late_values import StepAxis
+from dsrun.manifest.late_values import LATE_WORDS, StepAxis
 from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource, idle_axes
 from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
@@ -86,7 +86,6 @@ class CompiledStep:
         self._own = own = self._texts({}, takes_late=False)  # of what no operation says
         self.step = step
         self.step = replace(step, matrix=self._expanded(step.matrix, above))
-        self._check_size()
         calls = step.calls
         self._model = None if calls.model is None else own.text(calls.model, "string")
         axis = _AXIS(calls.model.source) if calls.model else None
@@ -140,14 +139,19 @@ class CompiledStep:
         try:
             axes = tuple(self._with_values(axis, above) for axis in matrix.axes)
             where = self._where(matrix.where)
+            expanded = replace(matrix, axes=axes, join=where)
+            self._check_size(expanded)
         except RowFailure as bad:
             raise ManifestError([self._expression_problem(bad)]) from bad
-        return replace(matrix, axes=axes, join=where)
+        return expanded
 
-    def _check_size(self) -> None:
-        """Raises ManifestError for too many rows; those that a `where` keeps are counted later."""
-        count = self.step.matrix.most_rows() * self.step.repeat
-        if self.step.matrix.join is None and count > MAX_JOBS:
+    def _check_size(self, matrix: Matrix) -> None:
+        """Raises ManifestError for too many rows; those that a `where` keeps are counted later.
+
+        Raises RowFailure where an axis has no values.
+        """
+        count = 0 if matrix.join else matrix.most_rows() * self.step.repeat
+        if count > MAX_JOBS:
             words = _too_many(f"the axes give {count:,} jobs")
             raise ManifestError([self._problem(("matrix",), words)])
 
@@ -163,6 +167,9 @@ class CompiledStep:
             at = ("steps", self.step.name, "matrix", axis.names[0], "group_by")
             written = Written(source.group_by, at)
             key = self._compiled_expression(written, parent.axes)
+            for word in sorted(key.whole.uses & LATE_WORDS):
+                words = f"{word} is known only once {source.step} has run"
+                raise RowFailure(TemplateProblem(words), written, {})
             rows = grouped(rows, key.whole.render, self._base, written)
         return replace(axis, values=StepValues(rows))
 

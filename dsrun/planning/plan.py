@@ -135,7 +135,8 @@ class Plan:
         for compiled in self.steps:
             name = compiled.step.name
             if not findings.seen[name]:
-                words = "every row is excluded, so the step has no job; loosen `exclude`"
+                rule = "where" if compiled.step.matrix.where is not None else "exclude"
+                words = f"every row is excluded, so the step has no job; loosen `{rule}`"
                 problem = self.manifest.document.problem(("steps", name, "matrix"), words)
                 findings.groups[(name, "", "empty")] = Group(problem)
 
