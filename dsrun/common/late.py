@@ -5,7 +5,7 @@ request and its identity are known before any job has run; `resolved` puts the v
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dsrun.common.models import Json
@@ -29,6 +29,7 @@ class Late:
     at: str | None = None
     file: int | None = None
     filters: tuple[LateFilter, ...] = ()
+    types: tuple[str, ...] = field(default=(), compare=False)  # of the value; none: any
 
     def as_json(self) -> dict[str, Json]:
         """As it stands in a planned request; it enters the job's id."""
@@ -114,6 +115,21 @@ def iter_late(value: Late | LateText) -> Iterator[Late]:
         yield value
     else:
         yield from (part for part in value.parts if isinstance(part, Late))
+
+
+def longest(value: Late) -> int | None:
+    """The most characters that a value has as a text, where a filter says so; None for any."""
+    most: int | None = None
+    for one in value.filters:
+        if one.name == "truncate":
+            arguments = dict(enumerate(one.args))
+            length, end = arguments.get(0, _LONGEST), arguments.get(2, "...")
+            leeway = arguments.get(3, _LEEWAY)
+            is_sound = type(length) is type(leeway) is int and length >= len(str(end)) >= 0
+            most = length + max(0, leeway) if is_sound else None
+        elif one.name != "trim":
+            most = None  # a letter may become several
+    return most
 
 
 def resolved(value: Late | LateText, known: Callable[[Late], Json]) -> Json:

@@ -33,6 +33,12 @@ def _has_texts(value: Json) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _has_picks(value: Json) -> bool:
+    return isinstance(value, dict) and all(
+        text is None or _is_text(text) for text in value.values()
+    )
+
+
 def _is_manifest(value: Json) -> bool:
     if not isinstance(value, dict) or not _is_text(value.get("name")):
         return False
@@ -48,5 +54,6 @@ def _is_manifest(value: Json) -> bool:
 _FITS: dict[str, Callable[[Json], bool]] = {
     "run": _has_texts,
     "files": _has_texts,
+    "picks": _has_picks,
     "manifest": _is_manifest,
 }

@@ -61,6 +61,7 @@ class Job:
         str, ...
     ]  # file names without extension below artifacts/STEP/, one for each artifact
     units: int | None  # what it will cost, in grains of its price; None: nobody can tell
+    is_bound: bool = False  # it may cost less: a text that its price counts is not known yet
     late: tuple[
         tuple[str | int, ...], ...
     ] = ()  # where the request has values of other jobs, not known yet

@@ -120,6 +120,10 @@ def _modern(rules: dict[str, Any]) -> dict[str, Any]:
         modern["price"] = {"items": [_item_of_price(price)]}
     if rules.get("recovery", {}).get("by") == "voice-list":
         modern["recovery"] = rules["recovery"] | {"by": "made-list"}
+    modern["outputs"] = {
+        name: output["at"] if isinstance(output, dict) else output
+        for name, output in rules.get("outputs", {}).items()
+    }
     return modern
 
 

@@ -15,7 +15,7 @@ from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
 from dsrun.ledger.edges import READY, SLEEPY
-from dsrun.ledger.rows import names_of, path_below
+from dsrun.ledger.rows import Row, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
     SINCE_REPEATS,

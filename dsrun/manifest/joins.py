@@ -16,6 +16,8 @@ from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Render, Variables
 
 Row = dict[str, Json]
+_NONE = object()
+_MOST_NEAR = 5_000  # keys that a mistyped one is compared with
 
 
 class AxisRows(Protocol):
@@ -40,17 +42,37 @@ class Tie:
     other: Render
 
 
-class Partnerless(NamedTuple):
-    """A value that an equality leaves without partner: the axis, its position, and what it has.
+class Keys:
+    """What the values of one side of an equality have."""
 
-    `near` is the nearest key of the other side; of another type than `key` where both read alike.
-    """
+    def __init__(self, keys: Sequence[Json]) -> None:
+        self.there = {frozen(key) for key in keys if key is not _NONE}
+        self._texts: dict[str, Json] = {}
+        for key in keys:
+            if key is not _NONE and len(self._texts) < _MOST_NEAR:
+                self._texts.setdefault(str(key), key)
+
+    def nearest(self, key: Json) -> Json | None:
+        return self._texts.get(str(key)) or self._texts.get(closest(str(key), list(self._texts)))
+
+
+@dataclass(frozen=True, slots=True)
+class Partnerless:
+    """A value that an equality leaves without partner: the axis, its position, and what it has."""
 
     depth: int
     position: int
     key: Json
-    near: Json | None
+    others: Keys
     other_depth: int
+
+    @property
+    def near(self) -> Json | None:
+        """The nearest key of the other side; of another type than `key` where both read alike.
+
+        It takes long to find, so it is only for those that a person reads of.
+        """
+        return self.others.nearest(self.key)
 
 
 class Partners(NamedTuple):
@@ -159,9 +181,6 @@ class Join:
         return keys
 
 
-_NONE = object()
-
-
 class _Index:
     """The values of an axis by what they must be equal to."""
 
@@ -257,15 +276,10 @@ def _partners(
 def _without(
     keys: Sequence[Json], others: Sequence[Json], *, depth: int, other_depth: int
 ) -> Iterator[Partnerless]:
-    there = {frozen(key) for key in others if key is not _NONE}
-    if others and not there:
+    there = Keys(others)
+    if others and not there.there:
         return  # the side fails for every value, which is told where the rows are made
-    texts: dict[str, Json] = {}
-    for key in others:
-        if key is not _NONE:
-            texts.setdefault(str(key), key)
     for position, key in enumerate(keys):
-        if key is _NONE or (key is not None and frozen(key) in there):
+        if key is _NONE or (key is not None and frozen(key) in there.there):
             continue
-        near = texts.get(str(key)) or texts.get(closest(str(key), list(texts)))
-        yield Partnerless(depth, position, key, near, other_depth)
+        yield Partnerless(depth, position, key, there, other_depth)

@@ -29,6 +29,7 @@ _ARGUMENTS = {  # the names of the filters' arguments, in Jinja's order
     "replace": ("s", "old", "new", "count"),
 }
 _SPELLED = re.compile(r"\w+(?:\.\w+|\[[^\[\]]*\])*")
+_PRINTED = frozenset({"string", "integer", "number"})
 _TOKEN = secrets.token_hex(8)  # so that no text of a row can be taken for a mark
 _MARK = re.compile(rf"\x02{_TOKEN}:(\d+)\x03")
 _CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
@@ -50,9 +51,23 @@ class StepAxis:
     step: str
     kind: str = "row"
     axes: Mapping[str, "StepAxis | None"] = field(default_factory=dict)
-    outputs: Mapping[str, Json] = field(default_factory=dict)  # schemas, by name
+    outputs: Mapping[str, Json] = field(default_factory=dict)  # {type: […]} where known, by name
     files: int | None = 1
     is_open: bool = False
+
+
+def late_parts(axis: StepAxis, named: Json) -> list[str]:
+    """What a rule of the matrix names of a row above, and cannot know."""
+    known = {FILE} if axis.kind == "file" else set()
+    found: list[str] = []
+    for rule in named if isinstance(named, list) else [named]:
+        parts = rule if isinstance(rule, Mapping) else {}
+        found += [key for key in parts if key in LATE_WORDS - known]
+        own = parts["matrix"] if isinstance(parts.get("matrix"), Mapping) else {}
+        for key, below in {**parts, **own}.items():
+            if (inner := axis.axes.get(key)) is not None:
+                found += [f"{key}.{part}" for part in late_parts(inner, below)]
+    return found
 
 
 class Reference(NamedTuple):
@@ -64,6 +79,11 @@ class Reference(NamedTuple):
     output: str | None
     number: int | None  # of a file
     filters: tuple[LateFilter, ...]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that an output may have; none where any is possible."""
+        return tuple(self.axis.outputs.get(self.output or "", {}).get("type", ()))
 
     @property
     def is_list(self) -> bool:
@@ -84,7 +104,7 @@ class Reference(NamedTuple):
         row = self.row(variables)
         if self.what == OUTPUT:
             at = f"/{OUTPUT}/{self.output}"
-            return Late(job_id=row["job_id"], at=at, filters=self.filters)
+            return Late(job_id=row["job_id"], at=at, filters=self.filters, types=self.types)
         number = row[FILE]["index"] if self.axis.kind == "file" else self.number or 0
         files = files_of(row)
         if self.axis.kind == "row" and not self.axis.is_open:
@@ -166,9 +186,21 @@ class LateParts:
             )
         if reference.is_list and reference.filters:
             raise self._problem(node, "artifacts is a list of files, which no filter takes")
+        self._check_types(node, reference)
         self.references.append(reference)
         mark = f"\x02{_TOKEN}:{len(self.references) - 1}\x03"
         return nodes.Const(mark, lineno=node.lineno)
+
+    def _check_types(self, node: nodes.Node, reference: Reference) -> None:
+        """A filter takes a text, and a text takes texts and numbers."""
+        types, words = set(reference.types), ""
+        listed = " or ".join(reference.types)
+        if types and reference.filters and "string" not in types:
+            words = f"the filter {reference.filters[0].name} takes a text"
+        elif types and not self._is_single and types.isdisjoint(_PRINTED):
+            words = "a text takes texts and numbers"
+        if words:
+            raise self._problem(node, f"{reference.output} is of type {listed}, and {words}")
 
     def _reference(self, node: nodes.Expr) -> Reference | None:
         """The late value that an expression is, with its filters; None where it is none."""

@@ -15,7 +15,8 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.manifest.files import DataFile
 from dsrun.manifest.joins import Join
-from dsrun.manifest.step_rows import plain_row
+from dsrun.manifest.picks import PickFile
+from dsrun.manifest.step_rows import StepRow, plain_row
 
 Row = dict[str, Json]
 
@@ -116,10 +117,17 @@ class Matrix:
     sample: Sample | None = None
     files: Mapping[str, DataFile] = field(default_factory=dict)  # by the name in the manifest
     globs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the names, by the pattern
-    # Of the last pass: the exclude rules that fit no row, and in how many rows an include rule
-    # replaced a value of an earlier one.
+    picks: Mapping[str, PickFile] = field(default_factory=dict)  # by the name in the manifest
+    # Of the last pass: the exclude rules that fit no row, the include rules that fit none where
+    # they cannot make one, and in how many rows an include rule replaced a value of an earlier one.
     unused: set[int] = field(default_factory=set)
+    rowless: set[int] = field(default_factory=set)
     replaced: Counter["Replaced"] = field(default_factory=Counter)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether an axis runs through a step, so that no rule can make a row."""
+        return any(axis.source is not None for axis in self.axes)
 
     @property
     def names(self) -> list[str]:
@@ -129,7 +137,7 @@ class Matrix:
 
     def most_rows(self) -> int:
         """An upper bound of the number of rows, without making them."""
-        return self._product_size() + len(self.include)
+        return self._product_size() + (0 if self.has_steps else len(self.include))
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order."""
@@ -149,7 +157,9 @@ class Matrix:
         It makes the rows again, which is slow, so it is only for the few that are wrong.
         """
         axes = tuple(map(_located, self.axes))
-        located = replace(self, axes=axes, sample=None, unused=set(), replaced=Counter())
+        located = replace(
+            self, axes=axes, sample=None, unused=set(), rowless=set(), replaced=Counter()
+        )
         chosen = None if self.sample is None else self.sample.choose(self._all_rows())
         rows = (row for i, row in enumerate(located.rows()) if chosen is None or i in chosen)
         row = next(islice(rows, number, None), {})
@@ -181,9 +191,12 @@ class Matrix:
         self.unused.update(unused)
         self.replaced.clear()
         self.replaced.update(replaced)
-        for add in adds:
-            if not add.applied:
-                yield dict(add.rule)
+        alone = {number: add for number, add in enumerate(adds) if not add.applied}
+        self.rowless.clear()
+        if self.has_steps:
+            self.rowless.update(alone)
+        else:
+            yield from (dict(add.rule) for add in alone.values())
 
     def _product_size(self) -> int:
         if not self.axes and self.include:
@@ -265,13 +278,18 @@ class _Addition:
         """
         if not self._can_extend:
             return
-        if not all(same(original.get(key), value) for key, value in self._on_axes.items()):
+        if not all(_agrees(value, original.get(key)) for key, value in self._on_axes.items()):
             return
         self.applied = True
         for key, value in self._extra.items():
             if key in given and not same(row[key], value):
                 yield Replaced(number, given[key], key)
             row[key], given[key] = value, number
+
+
+def _agrees(wanted: Json, value: Json) -> bool:
+    """Whether a value is what an include rule names: equal, or a step's with these known parts."""
+    return _fits(wanted, value) if isinstance(value, StepRow) else same(value, wanted)
 
 
 def same(left: Json, right: Json) -> bool:
@@ -310,6 +328,7 @@ class MatrixReader:
         complain: Complain,
         load_file: Callable[[str, KeyPath], DataFile | None],
         find_files: Callable[[str], list[str]],
+        load_picks: Callable[[str, KeyPath], PickFile | None],
         operations: Sequence[str] = (),
         has_models: bool = False,
         above: Sequence[str] = (),
@@ -325,8 +344,10 @@ class MatrixReader:
         self._complain = complain
         self._load_file = load_file
         self._find_files = find_files
+        self._load_picks = load_picks
         self._files: dict[str, DataFile] = {}
         self._globs: dict[str, list[str]] = {}
+        self._picks: dict[str, PickFile] = {}
 
     def read(self, section: Mapping[str, Json]) -> Matrix:
         names = [name for name in section if name not in RULES]
@@ -357,6 +378,7 @@ class MatrixReader:
             include=tuple(section.get("include", ())),
             files=self._files,
             globs=self._globs,
+            picks=self._picks,
             sample=_sample(section.get("sample")),
         )
 
@@ -386,7 +408,10 @@ class MatrixReader:
             words = f"found {show(step)}{nearest(step, self._above)}; allowed: {allowed}"
             self._complain((*self._at, name, "step"), words)
             return None
-        source = StepSource(step, "each" in value, value.get("group_by"), value.get("only"))
+        only: str | None = value.get("only")
+        if only and (picks := self._load_picks(only, (*self._at, name, "only"))):
+            self._picks[only] = picks
+        source = StepSource(step, "each" in value, value.get("group_by"), only)
         return Axis(names=(name,), values=(), source=source)
 
     def _glob(self, name: str, pattern: str) -> Axis | None:

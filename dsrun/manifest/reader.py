@@ -47,6 +47,7 @@ from dsrun.manifest.matrix import MatrixReader
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Calls, Manifest, Step, Text
 from dsrun.manifest.notify import read_notify
+from dsrun.manifest.picks import PickFile
 from dsrun.manifest.schedule import read_schedule, schedule_faults
 from dsrun.service.catalog import Catalog
 from dsrun.service.request import upload_places
@@ -88,7 +89,7 @@ def read_manifest(
     document, inputs = opened.document, opened.inputs
     raw, frame_problems = _read_frame(document)
     params, param_problems = apply_params(raw["params"], set_params or {}, file=str(path))
-    reader = _StepReader(document, inputs, catalog)
+    reader = _StepReader(document, inputs, catalog, pinned_picks=_pinned_picks(opened))
     steps = reader.read(raw["steps"])
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     faults = list(schedule_faults(raw.get("schedule")))
@@ -126,6 +127,11 @@ class _Opened(NamedTuple):
     document: YamlDocument
     inputs: Inputs
     pinned: Mapping[str, Json] | None = None
+
+
+def _pinned_picks(opened: _Opened) -> Mapping[str, str | None] | None:
+    """The texts of the files of picks that a lock file holds; None where the pipeline is none."""
+    return None if opened.pinned is None else lockfile.fitting({**opened.pinned}).get("picks", {})
 
 
 def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:
@@ -175,7 +181,16 @@ def _key_problems(
 class _StepReader:
     """Reads the steps; collects problems so that all are reported at once."""
 
-    def __init__(self, document: YamlDocument, inputs: Inputs, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        document: YamlDocument,
+        inputs: Inputs,
+        catalog: Catalog,
+        *,
+        pinned_picks: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """`pinned_picks`: the texts of files of picks, of which a lock file has its own."""
+        self._pinned_picks = pinned_picks
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._document = document
@@ -207,6 +222,7 @@ class _StepReader:
             complain=self.complain,
             load_file=self._load_data,
             find_files=self._find_files,
+            load_picks=self._load_picks,
             above=self._above,
             operations=called.listed,
             has_models=called.has_models,
@@ -282,6 +298,28 @@ class _StepReader:
         except ManifestError as error:
             self._complain_of_file(error, at, name)
         return None
+
+    def _load_picks(self, name: str, at: KeyPath) -> PickFile | None:
+        """The picks of a file, which need not be there; None where it cannot be read."""
+        if self._pinned_picks is not None:
+            return PickFile(name, self._pinned_picks.get(name))
+        path = self._inputs.place(name)
+        if keeps_key(path):
+            self.complain(at, f"{name} {KEPT_KEY}")
+            return None
+        try:
+            text = read_text(path, shown_as=str(path), folders=self._inputs.folders)
+        except ManifestError as error:
+            if any(problem.message != MISSING for problem in error.problems):
+                self._complain_of_file(error, at, name)
+                return None
+            words = (
+                f"{name} is not there{near_file(self._inputs.root, name)}, so nothing is picked; "
+                "Save list in a report writes such a file"
+            )
+            self.warnings.append(self._document.problem(at, words))
+            return PickFile(str(path), None)
+        return PickFile(str(path), text)
 
     def _find_files(self, pattern: str) -> list[str]:
         """Raises ValueError."""

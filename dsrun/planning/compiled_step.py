@@ -14,25 +14,36 @@ from dsrun.common.models import Job, Json, Parent
 from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.calls import own_name
 from dsrun.manifest.joins import Join, RowFailure, Written
-from dsrun.manifest.late_values import StepAxis
+from dsrun.manifest.late_values import LATE_WORDS, StepAxis
 from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource, idle_axes
 from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Templates
+from dsrun.planning.bindings import broken_bindings
 from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import put_forms
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
-from dsrun.planning.parents import Rows, StepValues, each_file, grouped, parents_of, step_row
+from dsrun.planning.parents import (
+    Rows,
+    StepValues,
+    each_file,
+    grouped,
+    iter_sources,
+    parents_of,
+    step_row,
+)
 from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, text_finding
+from dsrun.planning.shapes import shape_of
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
-from dsrun.service.request import artifact_count, planned_units, upload_places
+from dsrun.service.request import artifact_count, upload_places
 
 _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
+MAX_JOBS = 10_000_000  # of a step
 _MOST_ARTIFACTS = 1000  # of one request
 _MOST_TAKES = 1_000_000
 
@@ -113,14 +124,7 @@ class CompiledStep:
 
     def shape(self, source: StepSource) -> StepAxis:
         """What templates can read of an axis that runs through this step."""
-        axes = {name: self.axes.get(name) for name in self.step.matrix.names}
-        named = [one.outputs.keys() for one in self.operations]
-        common = [name for name in named[0] if all(name in other for other in named)]
-        kind = "file" if source.each else "group" if source.group_by else "row"
-        return StepAxis(
-            step=self.step.name, kind=kind, axes=axes, outputs={key: {} for key in common},
-            files=self._files_of_each(),
-        )  # fmt: skip
+        return shape_of(self.step, source, axes=self.axes, operations=self.operations)
 
     def step_rows(self) -> Iterator[StepRow]:
         """Every row that gives a valid job, as later steps know it."""
@@ -129,28 +133,26 @@ class CompiledStep:
                 with suppress(RowProblem):
                     yield step_row(self.job(row, index=index, replica=replica), row)
 
-    def _files_of_each(self) -> int | None:
-        """How many files every row asks for; None where that differs."""
-        counts = {self._constant_count(one) for one in self.operations}
-        return counts.pop() if len(counts) == 1 else None
-
-    def _constant_count(self, operation: Operation) -> int | None:
-        at = operation.main.count
-        if at is None:
-            return 1
-        filled = {fill.at: fill.value for fill in operation.fills}
-        count = value_at(self.step.body, at)
-        count = filled.get(at) if count is None else count
-        return count if isinstance(count, int) else None
-
     def _expanded(self, matrix: Matrix, above: Mapping[str, "CompiledStep"]) -> Matrix:
         """The matrix with the values of the axes that run through steps. Raises ManifestError."""
         try:
             axes = tuple(self._with_values(axis, above) for axis in matrix.axes)
             where = self._where(matrix.where)
+            expanded = replace(matrix, axes=axes, join=where)
+            self._check_size(expanded)
         except RowFailure as bad:
             raise ManifestError([self._expression_problem(bad)]) from bad
-        return replace(matrix, axes=axes, join=where)
+        return expanded
+
+    def _check_size(self, matrix: Matrix) -> None:
+        """Raises ManifestError for too many rows; those that a `where` keeps are counted later.
+
+        Raises RowFailure where an axis has no values.
+        """
+        count = 0 if matrix.join else matrix.most_rows() * self.step.repeat
+        if count > MAX_JOBS:
+            words = _too_many(f"the axes give {count:,} jobs")
+            raise ManifestError([self._problem(("matrix",), words)])
 
     def _with_values(self, axis: Axis, above: Mapping[str, "CompiledStep"]) -> Axis:
         source = axis.source
@@ -164,16 +166,24 @@ class CompiledStep:
             at = ("steps", self.step.name, "matrix", axis.names[0], "group_by")
             written = Written(source.group_by, at)
             key = self._compiled_expression(written, parent.axes)
+            for word in sorted(key.whole.uses & LATE_WORDS):
+                words = f"{word} is known only once {source.step} has run"
+                raise RowFailure(TemplateProblem(words), written, {})
             rows = grouped(rows, key.whole.render, self._base, written)
         return replace(axis, values=StepValues(rows))
 
     def _where(self, source: str | None) -> Join | None:
         if source is None:
             return None
-        written = Written(source, ("steps", self.step.name, "matrix", "where"))
+        written = self._written_where
         condition = self._compiled_expression(written, self.axes)
         self.uses[dotted(written.at)] = condition.whole.uses
         return Join(condition, written, constants=self._base)
+
+    @property
+    def _written_where(self) -> Written:
+        at = ("steps", self.step.name, "matrix", "where")
+        return Written(self.step.matrix.where or "", at)
 
     def _compiled_expression(self, written: Written, axes: Mapping[str, StepAxis]) -> Condition:
         """Raises RowFailure."""
@@ -265,8 +275,10 @@ class CompiledStep:
         job_id = job_id_of(operation.name, replica, body, take=self._take_of(variables))
         parents, depth = self._parents(form, made, variables)
         if made.late:
+            self._check_bound(form, made, variables)
             put_forms(request, made.late)
         stems = self._stems(variables, form, request, job_id)
+        units, is_bound = form.planned(request, made.late)
         return Job(
             job_id=job_id,
             step=self.step.name,
@@ -277,7 +289,8 @@ class CompiledStep:
             request=request,
             body=body,
             stems=stems,
-            units=planned_units(request, operation, seconds=form.uploads.seconds_of),
+            units=units,
+            is_bound=is_bound,
             late=tuple(made.late),
             parents=parents,
             depth=depth,
@@ -289,6 +302,17 @@ class CompiledStep:
         if not self.axes:
             return (), 0
         return parents_of(made.late.values(), form.references, self.axes, variables)
+
+    def _check_bound(self, form: RequestForm, made: Made, variables: Mapping[str, Any]) -> None:
+        """Raises RowProblem where a late value belongs to something else than the request has."""
+        sources = iter_sources(form.references, variables)
+        rows = {job_id: row for job_id, (_, row) in sources}
+        broken = broken_bindings(made.request, made.late, rows, self._catalog)
+        findings = [
+            Finding("bound", self._problem(made.out.as_written(at), words)) for at, words in broken
+        ]
+        if findings:
+            raise RowProblem(findings)
 
     def _take_of(self, variables: Mapping[str, Any]) -> int:
         """The number of the take. Raises RowProblem."""
@@ -379,6 +403,9 @@ class CompiledStep:
         """Every row as often as it is repeated, with the job's index and replica."""
         repeat = self.step.repeat
         for number, row in enumerate(self.step.matrix.rows()):
+            if (number + 1) * repeat > MAX_JOBS:  # only a `where` lets so many come
+                problem = TemplateProblem(_too_many("it leaves too many rows"))
+                raise RowFailure(problem, self._written_where, row)
             for replica in range(repeat):
                 yield row, number * repeat + replica, replica
 
@@ -453,11 +480,17 @@ class CompiledStep:
             raise self._row_problem(bad.rule, ("filename",), str(bad)) from bad
 
     def _row_problem(self, rule: str, at: KeyPath, message: str) -> RowProblem:
-        problem = self.document.problem(("steps", self.step.name, *at), message)
-        return RowProblem([Finding(rule, problem)])
+        return RowProblem([Finding(rule, self._problem(at, message))])
+
+    def _problem(self, at: KeyPath, message: str) -> Problem:
+        return self.document.problem(("steps", self.step.name, *at), message)
 
     def _text_finding(self, failure: TextFailure, variables: Mapping[str, Any]) -> Finding:
         return text_finding(self._own, failure, variables)
+
+
+def _too_many(found: str) -> str:
+    return f"{found}; allowed: at most {MAX_JOBS:,} jobs a step"
 
 
 def _is_given(body: Any, at: KeyPath | None) -> bool:

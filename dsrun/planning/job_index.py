@@ -33,7 +33,9 @@ class ChosenJob:
     operation: str
     index: int
     units: int | None
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()  # ids of the jobs that it waits for
+    is_bound: bool = False
+    is_needed: bool = False  # it is not picked itself, and what is waits for it
 
 
 _PAGE = 500
@@ -48,7 +50,9 @@ class ChosenJobs:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"{_SETTINGS} CREATE TABLE job (number INTEGER PRIMARY KEY, id TEXT UNIQUE, step TEXT, "
-            "operation TEXT, idx INT, units INT, needs TEXT, lot BLOB); BEGIN;"
+            "operation TEXT, idx INT, units INT, needs TEXT, bound INT, lot BLOB, part INT); "
+            "CREATE TABLE edge (child INT, parent INT, PRIMARY KEY (child, parent)) WITHOUT ROWID; "
+            "BEGIN;"
         )
         self._count = 0
 
@@ -60,30 +64,32 @@ class ChosenJobs:
 
     def add(self, job: Job, *, lot: bytes | None = None) -> None:
         """Add a job unless it is here already; a sample takes the smallest lots."""
-        needs = " ".join(job.needs)
-        values = (job.job_id, job.step, job.operation, job.index, job.units, needs, lot)
-        sql = (
-            "INSERT OR IGNORE INTO job (id, step, operation, idx, units, needs, lot) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)"
-        )
-        self._count += self._db.execute(sql, values).rowcount
+        self._count += self._note(job, lot, _CHOSEN)
+
+    def keep_in_mind(self, job: Job) -> None:
+        """A job that is not picked, which those that are picked may wait for."""
+        self._note(job, None, _SPARE)
+
+    def add_needed(self) -> None:
+        """Add all that the chosen jobs wait for, and what those wait for."""
+        self._count += self._db.execute(_ADD_NEEDED, (_NEEDED, _SPARE, _CHOSEN)).rowcount
 
     def keep_sample(self, size: int) -> None:
         """Drop all but the `size` smallest lots."""
-        sql = "DELETE FROM job WHERE id NOT IN (SELECT id FROM job ORDER BY lot, number LIMIT ?)"
-        self._count -= self._db.execute(sql, (size,)).rowcount
+        self._keep("lot, number", size)
 
     def keep_first(self, count: int) -> None:
-        sql = "DELETE FROM job WHERE number NOT IN (SELECT number FROM job ORDER BY number LIMIT ?)"
-        self._count -= self._db.execute(sql, (count,)).rowcount
+        self._keep("number", count)
 
     def pages(self) -> Iterator[list[ChosenJob]]:
         last = 0
-        columns = "id, step, operation, idx, units, needs, number"
-        sql = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
-        while rows := self._db.execute(sql, (last, _PAGE)).fetchall():
-            values = [(*row[:-2], tuple(row[-2].split())) for row in rows]
-            yield [ChosenJob(*each) for each in values]
+        columns = "id, step, operation, idx, units, needs, bound, part, number"
+        sql = (
+            f"SELECT {columns} FROM job WHERE number > ? AND part <> ? "  # noqa: S608
+            "ORDER BY number LIMIT ?"
+        )
+        while rows := self._db.execute(sql, (last, _SPARE, _PAGE)).fetchall():
+            yield [_chosen(*row[:-1]) for row in rows]
             last = rows[-1][-1]
 
     def ids(self) -> Iterator[list[str]]:
@@ -93,8 +99,59 @@ class ChosenJobs:
     def among(self, job_ids: Sequence[str]) -> set[str]:
         """The ids that are chosen, out of these."""
         marks = ",".join("?" * len(job_ids))
-        sql = f"SELECT id FROM job WHERE id IN ({marks})"  # noqa: S608  # only question marks
-        return {row[0] for row in self._db.execute(sql, job_ids)}
+        sql = f"SELECT id FROM job WHERE part <> ? AND id IN ({marks})"  # noqa: S608  # only question marks
+        return {row[0] for row in self._db.execute(sql, (_SPARE, *job_ids))}
+
+    def needed(self, job_ids: Sequence[str]) -> set[str]:
+        """The ids that only came along, out of these."""
+        marks = ",".join("?" * len(job_ids))
+        sql = f"SELECT id FROM job WHERE part = ? AND id IN ({marks})"  # noqa: S608  # only question marks
+        return {row[0] for row in self._db.execute(sql, (_NEEDED, *job_ids))}
+
+    def _note(self, job: Job, lot: bytes | None, part: int) -> int:
+        """Returns how many jobs this adds to the part."""
+        values = (
+            job.job_id, job.step, job.operation, job.index, job.units, " ".join(job.needs),
+            job.is_bound, lot, part,
+        )  # fmt: skip
+        added = self._db.execute(_NOTE, values).rowcount
+        self._db.executemany(_ADD_EDGE, [(job.job_id, parent) for parent in job.needs])
+        return added
+
+    def _keep(self, order: str, count: int) -> None:
+        sql = f"UPDATE job SET part = ? WHERE number IN ({_CHOSEN_BY} {order} LIMIT -1 OFFSET ?)"  # noqa: S608  # columns
+        values = (_SPARE, _CHOSEN, count)
+        self._count -= self._db.execute(sql, values).rowcount
+
+
+def _chosen(  # noqa: PLR0917  # the columns of a row
+    job_id: str, step: str, operation: str, index: int, units: int | None, needs: str, bound: int,
+    part: int,
+) -> ChosenJob:  # fmt: skip
+    return ChosenJob(
+        job_id, step, operation, index, units, tuple(needs.split()), bool(bound), part == _NEEDED
+    )
+
+
+_SPARE, _CHOSEN, _NEEDED = 0, 1, 2  # parts of the jobs that were seen
+_CHOSEN_BY = "SELECT number FROM job WHERE part = ? ORDER BY"
+_NOTE = (
+    "INSERT INTO job (id, step, operation, idx, units, needs, bound, lot, part) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET part = excluded.part, lot = excluded.lot "
+    "WHERE part < excluded.part"
+)
+_ADD_EDGE = (
+    "INSERT OR IGNORE INTO edge SELECT child.number, parent.number FROM job AS child, "
+    "job AS parent WHERE child.id = ? AND parent.id = ?"
+)
+_ADD_NEEDED = """
+    WITH RECURSIVE above (number) AS (
+        SELECT edge.parent FROM edge JOIN job ON job.number = edge.child WHERE part = ?3
+        UNION SELECT edge.parent FROM edge JOIN above ON edge.child = above.number
+    )
+    UPDATE job SET part = ?1 WHERE part = ?2 AND number IN (SELECT number FROM above)
+"""
 
 
 class PlanIndex:

@@ -13,7 +13,7 @@ from typing import Any
 from dsrun.common.json_schema import SchemaProblem, SchemaValidator
 from dsrun.common.late import Late, LateText
 from dsrun.common.models import Json
-from dsrun.common.pointer import EACH, KeyPath, put_at
+from dsrun.common.pointer import EACH, KeyPath, fits, put_at
 from dsrun.service.operation_file import schema_at
 
 LateValues = Mapping[KeyPath, Late | LateText]
@@ -61,10 +61,13 @@ class LateRules:
         """Each place that takes no late value of this kind, with the type that it takes."""
         types = ((at, value, schema_at(self._schema, at).get("type")) for at, value in late.items())
         return [
-            (at, str(type_))
+            (at, " or ".join(type_) if isinstance(type_, list) else str(type_ or "a value"))
             for at, value, type_ in types
-            if at in self._needed or (type_ and not _fits(value, type_))
+            if self._is_needed(at) or (type_ and not _fits(value, type_))
         ]
+
+    def _is_needed(self, at: KeyPath) -> bool:
+        return any(fits(at, place) for place in self._needed)
 
     def _validator(self, late: LateValues) -> SchemaValidator:
         """The schema, in which stand-ins may take the places of late values."""
@@ -89,7 +92,11 @@ def _of_any_item(at: KeyPath) -> KeyPath:
 
 def _fits(value: Late | LateText, type_: Json) -> bool:
     is_text = isinstance(value, LateText) or value.file is not None or bool(value.filters)
-    return not is_text or "string" in (type_ if isinstance(type_, list) else [type_])
+    types = ("string",) if is_text or isinstance(value, LateText) else value.types
+    taken = set(type_ if isinstance(type_, list) else [type_])
+    if "number" in taken:
+        taken.add("integer")
+    return not types or not taken.isdisjoint(types)
 
 
 def _opened(schema: Mapping[str, Json], at: KeyPath, *, is_text: bool) -> Mapping[str, Json]:

@@ -105,7 +105,7 @@ def parents_of(
     variables: Mapping[str, Any],
 ) -> tuple[tuple[Parent, ...], int]:
     """The rows that a job is made of, each thing that it waits for once; and the job's depth."""
-    sources = dict(_iter_sources(references, variables))
+    sources = dict(iter_sources(references, variables))
     parents: dict[Parent, int] = {}
     for one in (part for value in late for part in iter_late(value)):
         axis, row = sources[one.job_id]
@@ -113,7 +113,7 @@ def parents_of(
         if (parent := parent_of(row)) is not None:
             parents[replace(parent, axis=axis, takes=takes)] = depth_of(row)
     depth = 1 + max(parents.values()) if parents else 0
-    told = {parent.axis.partition(".")[0] for parent in parents}
+    told = {parent.axis for parent in parents}
     for axis in axes:
         if axis not in told:
             for row in _rows_of(variables[axis]):
@@ -122,7 +122,7 @@ def parents_of(
     return tuple(parents), depth
 
 
-def _iter_sources(
+def iter_sources(
     references: Iterable[Reference], variables: Mapping[str, Any]
 ) -> Iterator[tuple[str, tuple[str, StepRow]]]:
     """The id of each job that a row may take of, with its axis and its row."""

@@ -1,6 +1,6 @@
 """What `where` leaves without partner: a hole in the batch, unless a step's rows are more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from dsrun.common.console import count_of
@@ -10,9 +10,11 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.joins import Partnerless, Partners, RowFailure
+from dsrun.manifest.late_values import StepAxis, late_parts
 from dsrun.manifest.matrix import Axis, Matrix
 from dsrun.manifest.model import Step
 
+_ADDS_KEYS = "allowed: further keys for rows that are there"
 _MOST = 20  # of one step; by then the message is clear
 
 
@@ -62,6 +64,27 @@ def _told(one: Partners, matrix: Matrix) -> str:
     subject, other = (", ".join(matrix.axes[at].names) for at in (one.depth, one.other_depth))
     span = "" if one.least == one.most else f"{one.least} to "
     return f"{count_of(one.values, subject)}: {span}{count_of(one.most, other)} each"
+
+
+def rule_problems(
+    step: Step, axes: Mapping[str, StepAxis], document: YamlDocument
+) -> Iterator[Problem]:
+    """Rules of a matrix with axes that run through steps, which cannot do what they say."""
+    matrix = step.matrix
+    at: KeyPath = ("steps", step.name, "matrix")
+    for number in sorted(matrix.rowless):
+        listed = ", ".join(f"{name} runs through {axis.step}" for name, axis in axes.items())
+        words = f"this rule agrees with no row, and it can make none, since {listed}"
+        yield document.problem((*at, "include", number), f"{words}; {_ADDS_KEYS}")
+    for kind, rules in (("exclude", matrix.exclude), ("include", matrix.include)):
+        for number, rule in enumerate(rules):
+            for name in [name for name in rule if name in axes]:
+                for part in late_parts(axes[name], rule[name]):
+                    words = (
+                        f"{name}.{part} is known only once {axes[name].step} has run; allowed: "
+                        "what is known before, such as its axes"
+                    )
+                    yield document.problem((*at, kind, number, name), words)
 
 
 def _spare(found: list[Partnerless], matrix: Matrix) -> Iterator[tuple[Axis, int]]:

@@ -12,13 +12,13 @@ from dsrun.common.pointer import KeyPath
 from dsrun.manifest.execution import Execution
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
-from dsrun.manifest.model import Manifest, Step
+from dsrun.manifest.model import Manifest
 from dsrun.manifest.templates import Templates
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import Overlap, PlanIndex, SeedIndex, Seeds
 from dsrun.planning.misread import cut_texts
 from dsrun.planning.own_limits import limit_problems, rate_warnings
-from dsrun.planning.partners import partner_problems
+from dsrun.planning.partners import partner_problems, rule_problems
 from dsrun.planning.plan_digest import StepUploads, file_digests, plan_digest
 from dsrun.planning.problems import MOST_BAD_JOBS, Findings, Group
 from dsrun.planning.request_form import Finding, RowProblem
@@ -29,7 +29,6 @@ from dsrun.service.operation import Operation
 from dsrun.service.own_prices import own_prices
 from dsrun.service.self_contained import Fault
 
-MAX_JOBS = 10_000_000
 _BATCH = 500
 
 
@@ -105,6 +104,7 @@ class Plan:
         self.warnings.extend(notes.problems(self.steps))
         problems = [*self.problems, *findings.problems(self.steps)]
         for compiled in self.steps:
+            problems += rule_problems(compiled.step, compiled.axes, self.manifest.document)
             holes, spare = partner_problems(compiled.step, self.manifest.document)
             problems += holes
             self.warnings.extend(spare)
@@ -135,7 +135,7 @@ class Plan:
         for compiled in self.steps:
             name = compiled.step.name
             if not findings.seen[name]:
-                rule = "where" if compiled.step.matrix.where else "exclude"
+                rule = "where" if compiled.step.matrix.where is not None else "exclude"
                 words = f"every row is excluded, so the step has no job; loosen `{rule}`"
                 problem = self.manifest.document.problem(("steps", name, "matrix"), words)
                 findings.groups[(name, "", "empty")] = Group(problem)
@@ -283,9 +283,6 @@ def _compiled(
     above: dict[str, CompiledStep] = {}
     problems: list[Problem] = []
     for step in manifest.steps:
-        if too_many := _size_problem(manifest, step):
-            problems.append(too_many)
-            continue
         if not all(one.source is None or one.source.step in above for one in step.matrix.axes):
             continue  # what is wrong with the step above is told
         try:
@@ -345,16 +342,6 @@ def _check_pinned(plan: Plan) -> None:
                 message=f"this lock file no longer gives digest {pinned['digest'][:12]}; {what}",
             )
         ]
-    )
-
-
-def _size_problem(manifest: Manifest, step: Step) -> Problem | None:
-    count = step.matrix.most_rows() * step.repeat
-    if count <= MAX_JOBS:
-        return None
-    return manifest.document.problem(
-        ("steps", step.name, "matrix"),
-        f"the axes give {count:,} jobs; allowed: at most {MAX_JOBS:,} a step",
     )
 
 

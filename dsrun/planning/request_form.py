@@ -23,6 +23,7 @@ from dsrun.planning.compiled_text import (
     name_known,
 )
 from dsrun.planning.job_index import Seeds
+from dsrun.planning.late_prices import LatePrices, Priced, needed_now
 from dsrun.planning.late_requests import (
     NO_LATE,
     LateRules,
@@ -34,7 +35,7 @@ from dsrun.planning.late_requests import (
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
-from dsrun.service.request import drop_nulls, fill_request, laid_over
+from dsrun.service.request import drop_nulls, fill_request, laid_over, planned_units
 from dsrun.service.short_form import MixedForms, WrittenOut, write_out
 
 _IN_LIST = (
@@ -101,9 +102,8 @@ class RequestForm:
         self._count_key = _key_of(self.operation.main.count)
         self._validator = catalog.validator(name)
         schema = self.operation.schema
-        main = self.operation.main
-        needed = [at for at in (main.count, main.seed) if at]
-        self._late_rules = LateRules(schema, needed=needed)
+        self._late_rules = LateRules(schema, needed=frozenset(needed_now(self.operation)))
+        self._late_prices = LatePrices(self.operation)
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
         self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)
@@ -194,6 +194,16 @@ class RequestForm:
         body = canonical_json(made.request)
         put_stand_ins(made.request, made.late)
         return body
+
+    def planned(self, request: Mapping[str, Json], late: LateValues) -> tuple[int | None, bool]:
+        """What a request costs, and whether that is only the most that it may cost.
+
+        It has the JSON forms of its late values.
+        """
+        priced = self._late_prices.priced(request, late) if late else Priced(request, False)
+        seconds = self.uploads.seconds_of
+        units = planned_units(priced.request, self.operation, seconds=seconds)
+        return units, priced.is_bound and units is not None
 
     def findings(self, made: Made) -> Iterator[Finding]:
         """What is wrong with a request."""

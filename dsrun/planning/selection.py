@@ -1,6 +1,7 @@
 """Which jobs of a plan an invocation is about. A selection changes what runs, never ids or digest.
 
-The order is: `--step`, `--only`, then `--sample` of what these leave, then `--limit` of that.
+The order is: `--step`, `--only`, the picks of the manifest, then `--sample` of what these leave,
+then `--limit` of that. What the chosen jobs wait for comes along.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from dsrun.common.models import Job
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.planning.compiled_step import CompiledStep
 from dsrun.planning.job_index import ChosenJobs
+from dsrun.planning.picked import Picked
 from dsrun.planning.plan import Plan
 
 _EXAMPLE = "style == '<anime>' and seed > 3"
@@ -46,6 +48,17 @@ class Selection:
 EVERYTHING = Selection()
 
 
+def chooser_of(plan: Plan, selection: Selection, *, shows_all: str) -> "Chooser | None":
+    """What picks the jobs of an invocation; None where it is about all of them.
+
+    Raises as Chooser does.
+    """
+    has_picks = any(step.matrix.picks for step in plan.manifest.steps)
+    if selection.is_all and not has_picks:
+        return None
+    return Chooser(plan, selection, shows_all=shows_all)
+
+
 class Chooser:
     """Sees every row of a plan and holds the jobs that the selection picks."""
 
@@ -64,23 +77,44 @@ class Chooser:
                 )
         self._selection = selection
         self._only = None if selection.only is None else _Only(selection.only, plan, selection)
+        self._plan = plan
+        self._picked = Picked(plan)
+        self._parents = {
+            axis.source.step
+            for step in plan.manifest.steps
+            for axis in step.matrix.axes
+            if axis.source is not None
+        }
         self._chosen = ChosenJobs()
         self._seen = 0
+        self._unpicked = 0  # rows that the selection takes, and the picks do not
 
     def visit(self, job: Job, is_new: bool) -> None:
         """Take the job of a row. A job that several rows make is picked when one of them is."""
         self._seen += is_new
-        selection = self._selection
-        if selection.steps and job.step not in selection.steps:
+        is_in = self._picked.takes(job)
+        if self._is_full:
             return
-        if (
-            selection.sample is None
-            and selection.limit is not None
-            and len(self._chosen) >= selection.limit
-        ):
-            return
-        if self._only is None or self._only.picks(job):
-            self._chosen.add(job, lot=None if selection.sample is None else _lot(job))
+        if self._is_selected(job):
+            if is_in:
+                self._chosen.add(job, lot=self._lot_of(job))
+                return
+            self._unpicked += 1
+        if is_in and job.step in self._parents:
+            self._chosen.keep_in_mind(job)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether a limit is reached, and what follows cannot be needed by what is chosen."""
+        limit = None if self._selection.sample is not None else self._selection.limit
+        return limit is not None and len(self._chosen) >= limit
+
+    def _is_selected(self, job: Job) -> bool:
+        steps = self._selection.steps
+        return (not steps or job.step in steps) and (self._only is None or self._only.picks(job))
+
+    def _lot_of(self, job: Job) -> bytes | None:
+        return None if self._selection.sample is None else _lot(job)
 
     def end(self) -> ChosenJobs:
         """The jobs that are picked. Raises UsageError where there are none."""
@@ -88,11 +122,13 @@ class Chooser:
             self._chosen.keep_sample(self._selection.sample)
             if self._selection.limit is not None:
                 self._chosen.keep_first(self._selection.limit)
-        if not len(self._chosen):
+        self._plan.warnings.extend(self._picked.problems())
+        if not len(self._chosen) and not self._unpicked:
             raise UsageError(
                 f"no job is selected: {' '.join(self._selection.words())} picks none of the "
                 f"{self._seen} jobs; `{self._shows_all}` shows their rows"
             )
+        self._chosen.add_needed()
         return self._chosen
 
 

@@ -45,6 +45,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
         for number, fill in enumerate(about["fill"]):
             yield from _fill_faults(fill, ("x-dsrun", "fill", number), schema)
     yield from _kind_faults(about["artifacts"])
+    yield from _output_faults(about["outputs"])
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"])
@@ -66,6 +67,9 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
         path = ("x-dsrun", "artifacts", number)
         yield from _named(kind, path, seed="integer", asked_format="string", asked_rate="integer")
         yield from _asked(kind, path)
+    for name, output in about["outputs"].items():
+        for at in output.get("binds", ()) if isinstance(output, Mapping) else ():
+            yield _Place(("x-dsrun", "outputs", name, "binds", at), at)
     for number, item in enumerate(about["price"]["items"]):
         yield from _measured(item["units"], ("x-dsrun", "price", "items", number, "units"))
     yield from _looked_up(about, ("x-dsrun",))
@@ -76,6 +80,18 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
     for key in ("confirm", "match", "holds", "filter"):
         for at in recovery.get(key, ()):
             yield _Place(("x-dsrun", "recovery", key, at), at)
+
+
+def _output_faults(outputs: Mapping[str, Json]) -> Iterator[Fault]:
+    """An output with `*` is a list."""
+    for name, output in outputs.items():
+        if not isinstance(output, Mapping) or EACH not in (pointer(output["at"]) or ()):
+            continue
+        type_ = output.get("schema", {}).get("type", "array")
+        if type_ not in ("array", ["array"]):
+            path = ("x-dsrun", "outputs", name, "schema", "type")
+            words = f"found {show(type_)}, and {output['at']} gives a list; allowed: array"
+            yield Fault(path, words)
 
 
 def _measured(measure: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:

@@ -1,7 +1,9 @@
 """What the catalog says of one API, read from its operation file. Frozen."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
@@ -104,6 +106,17 @@ class Polling:
     timeout_s: float
 
 
+class OutputRule(NamedTuple):
+    """What is known of an output: its types (none: any), and what it belongs to.
+
+    `binds`: fields of the request that makes it, each with the field of a request that uses it
+    which must have the same value.
+    """
+
+    types: tuple[str, ...] = ()
+    binds: Mapping[KeyPath, KeyPath] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageRule:
     """The languages of a text of the request: `languages`, else the one that the request names."""
@@ -203,10 +216,11 @@ class Operation:
     timeout_s: float
     fills: tuple[Fill, ...]
     artifacts: tuple[ArtifactSpec, ...]  # the main kind first
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, str]  # pointers into the answer
     price: Price
     limits: Limits
     polling: Polling | None
+    output_rules: Mapping[str, OutputRule] = field(default_factory=dict)
     languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
     recovery: Recovery | None = None

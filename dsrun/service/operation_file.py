@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import KeyPath, place_in_request, pointer, resolve, value_at
+from dsrun.common.pointer import EACH, KeyPath, place_in_request, pointer, resolve, value_at
 from dsrun.common.units import Rate
 from dsrun.service.endpoint import ROOT
 from dsrun.service.operation import (
@@ -18,6 +18,7 @@ from dsrun.service.operation import (
     Limits,
     MadeList,
     Operation,
+    OutputRule,
     Polling,
     Recovery,
     Repeat,
@@ -61,7 +62,8 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=tuple(map(_parse_artifacts, about["artifacts"])),
-        outputs=about["outputs"],
+        outputs={key: output_place(output) for key, output in about["outputs"].items()},
+        output_rules={key: _parse_output(output) for key, output in about["outputs"].items()},
         price=parse_price(about["price"]),
         limits=parse_limits(about["limits"], protocol=about["protocol"]),
         polling=_parse_polling(about.get("polling")),
@@ -108,6 +110,22 @@ def asked_value(request: Json, operation: Operation, at: str) -> Json:
     """What a request asks for at a JSON pointer: its own value, else the schema's default."""
     asked = resolve(request, at)
     return schema_at(operation.schema, pointer(at) or ()).get("default") if asked is None else asked
+
+
+def output_place(output: Json) -> str:
+    """The pointer of an output, which may be all that a file says of it."""
+    return str(output["at"] if isinstance(output, Mapping) else output)
+
+
+def _parse_output(output: Json) -> OutputRule:
+    if not isinstance(output, Mapping):
+        return OutputRule(types=("array",) if EACH in (pointer(output) or ()) else ())
+    type_ = output.get("schema", {}).get("type", [])
+    binds = output.get("binds", {}).items()
+    return OutputRule(
+        types=tuple(type_) if isinstance(type_, list) else (type_,),
+        binds={pointer(own) or (): pointer(other) or () for own, other in binds},
+    )
 
 
 def _parse_rate(about: Mapping[str, Json]) -> Rate:

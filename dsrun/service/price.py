@@ -328,6 +328,14 @@ def _values(measure: Measure, request: Json) -> Iterator[Json]:
                 yield value
 
 
+def _texts(measure: Measure, request: Json) -> list[str] | None:
+    """The texts of a measure's places; None where one is late, and stands as a mapping."""
+    values = list(_values(measure, request))
+    if any(isinstance(value, Mapping) for value in values):
+        return None
+    return [value for value in values if isinstance(value, str)]
+
+
 def _count_artifacts(_: Measure, _request: Json, asked: int, _seconds: Seconds) -> Decimal | None:
     return Decimal(asked)
 
@@ -338,7 +346,9 @@ def _count_value(measure: Measure, request: Json, _asked: int, _seconds: Seconds
 
 
 def _count_chars(measure: Measure, request: Json, _asked: int, _seconds: Seconds) -> Decimal | None:
-    texts = [value for value in _values(measure, request) if isinstance(value, str)]
+    texts = _texts(measure, request)
+    if texts is None:
+        return None
     wide = sum(len(_HAN.findall(text)) for text in texts) if measure.wide != 1 else 0
     return Decimal(sum(map(len, texts)) + wide * (measure.wide - 1))
 
@@ -346,8 +356,8 @@ def _count_chars(measure: Measure, request: Json, _asked: int, _seconds: Seconds
 def _count_tokens(
     measure: Measure, request: Json, _asked: int, _seconds: Seconds
 ) -> Decimal | None:
-    texts = [value for value in _values(measure, request) if isinstance(value, str)]
-    return Decimal(sum(map(_most_tokens, texts)))
+    texts = _texts(measure, request)
+    return None if texts is None else Decimal(sum(map(_most_tokens, texts)))
 
 
 def _most_tokens(text: str) -> int:

@@ -17,7 +17,7 @@ from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, iter_paths, pointer, put_at, resolve_each
 from dsrun.service.edges import Edge, Limit, edges
 from dsrun.service.operation import Operation
-from dsrun.service.operation_file import constants
+from dsrun.service.operation_file import constants, output_place
 from dsrun.service.price import ABOUT, EXACT
 from dsrun.service.replies import (
     Created,
@@ -197,7 +197,7 @@ def _answer_places(about: Mapping[str, Json]) -> Iterator[tuple[KeyPath, str]]:
     """Every pointer into the answer, with its place in the file."""
     yield from _artifact_places(about["artifacts"], ("x-dsrun", "artifacts"))
     for name, at in about["outputs"].items():
-        yield ("x-dsrun", "outputs", name), at
+        yield ("x-dsrun", "outputs", name), output_place(at)
     for number, item in enumerate(about["price"]["items"]):
         for index, at in enumerate(item.get("billed", ())):
             yield ("x-dsrun", "price", "items", number, "billed", index), at

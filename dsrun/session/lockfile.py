@@ -48,6 +48,10 @@ def write_manifest(
         "files": file_digests(plan.manifest, plan.included) | plan.files.digests,
         "manifest": plan.manifest.raw,
     }
+    if picks := {
+        name: file.text for step in plan.manifest.steps for name, file in step.matrix.picks.items()
+    }:
+        content["picks"] = picks
     _keep_inputs(plan, layout.run_dir / INPUTS, warn=warn)
     for name, text in plan.catalog.own.items():
         make_folder(layout.run_dir / OWN_OPERATIONS)

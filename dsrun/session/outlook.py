@@ -12,7 +12,7 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.planning.plan import Plan
 from dsrun.service.operation import Operation
-from dsrun.service.price import EXACT, UNKNOWN, weakest
+from dsrun.service.price import AT_MOST, EXACT, UNKNOWN, weakest
 
 
 @dataclass(slots=True)
@@ -30,9 +30,17 @@ class CallOutlook:
     waiting: int = 0  # of those to send: jobs that others have to end before
     units: int = 0  # in grains of the price
     unknown: int = 0  # jobs to send whose cost nobody can tell
+    bound: int = 0  # jobs to send that may cost less, since they build on what is not there yet
     other: Counter[JobStatus] = field(default_factory=Counter)  # neither done nor to send
 
-    def add(self, status: JobStatus, *, units: int | None, is_cached: bool = False) -> bool:
+    def add(
+        self,
+        status: JobStatus,
+        *,
+        units: int | None,
+        is_cached: bool = False,
+        is_bound: bool = False,
+    ) -> bool:
         """Count a job; whether it is to send.
 
         `is_cached`: pending, but another run has left its result.
@@ -48,6 +56,7 @@ class CallOutlook:
             self.to_send += 1
             self.units += units or 0
             self.unknown += units is None
+            self.bound += is_bound
             return True
         return False
 
@@ -64,7 +73,9 @@ class CallOutlook:
     @property
     def sure(self) -> str:
         """How sure the cost is."""
-        return UNKNOWN if self.unknown else self.operation.price.sure if self.to_send else EXACT
+        if self.unknown or not self.to_send:
+            return UNKNOWN if self.unknown else EXACT
+        return weakest([self.operation.price.sure, AT_MOST if self.bound else EXACT])
 
 
 class Outlook:

@@ -21,7 +21,7 @@ from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
-from dsrun.planning.selection import Chooser
+from dsrun.planning.selection import chooser_of
 from dsrun.service.request import part_request, planned_units, ranges_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
@@ -73,6 +73,8 @@ class _Counted(Protocol):
     def units(self) -> int | None: ...
     @property
     def needs(self) -> tuple[str, ...]: ...
+    @property
+    def is_bound(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +125,7 @@ class Survey:
         self._parts = self._partial_jobs() if JobStatus.PARTIAL in options.sent_again else {}
         self._cache = None if options.no_cache else self._open_cache()
         self.earlier = self._open_earlier() if compares else None
-        self._chooser = None
-        if not options.selection.is_all:
-            self._chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
+        self._chooser = chooser_of(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
         self._waiting: list[Job] = []
 
@@ -235,6 +235,7 @@ class Survey:
                 status,
                 units=job.units if state.part is None else state.part,
                 is_cached=state.is_cached,
+                is_bound=job.is_bound and state.part is None,
             )
             if is_to_send:
                 to_send.append(job)

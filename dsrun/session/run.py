@@ -20,7 +20,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
 from dsrun.planning.plan import Plan, called
-from dsrun.planning.selection import Chooser
+from dsrun.planning.selection import chooser_of
 from dsrun.report.entries import Entries
 from dsrun.report.report import try_report
 from dsrun.report.results import write_results
@@ -109,10 +109,10 @@ def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Mon
                 raise UsageError(unbounded(plan, options, unknown))
             cost = survey.outlook.costs if _wants_consent(plan.manifest.execution, options) else []
             return survey.take_chosen(), cost, unknown
-    if options.selection.is_all:
+    chooser = chooser_of(plan, options.selection, shows_all=plan_all(plan, options))
+    if chooser is None:
         plan.check()
         return None, [], ""
-    chooser = Chooser(plan, options.selection, shows_all=plan_all(plan, options))
     plan.check(chooser.visit)
     return chooser.end(), [], ""
 

@@ -5,13 +5,14 @@ from decimal import Decimal
 import pytest
 
 from dsrun.common.models import Artifact, Job, JobError, JobResult, JobStatus, Parent
-from dsrun.common.units import Price
 from dsrun.ledger.writer import Ledger
+from dsrun.service.price import Measure, Price, PriceItem
 
 AT = "2026-11-27T12:00:00.000Z"
 PRICE = Price(
-    amount=Decimal("0.1"), currency="CNY", unit="image", billed=None, count=None, as_of="2026-05"
-)
+    currency="CNY", as_of="2026-05",
+    items=(PriceItem(unit="image", amount=Decimal("0.1"), units=Measure(kind="count")),),
+)  # fmt: skip
 
 
 def job(name, *parents, index=0, units=1):

@@ -239,3 +239,250 @@ def test_a_sample_uses_the_parent_s_row(tmp_path):
         job.matrix for job in by_step(tmp_path, other)["lines"]
     ]
     assert len(first) == 2
+
+
+SPEECH = """\
+  speech:
+    operation: qwen3-tts
+    model: qwen3-tts-vd-2026-01-26
+    matrix:
+      line: [{by: Mira, text: Hello}, {by: Mia, text: Bye}]
+      voice: {step: cast}
+      where: voice.who.name == line.by
+    input: {text: "{{ line.text }}", voice: "{{ voice.output.voice }}"}
+"""
+
+
+def test_a_voice_that_is_made_for_the_model_fits(tmp_path):
+    assert len(by_step(tmp_path, HEAD + CAST + SPEECH)["speech"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        ("qwen3-tts-vd-2026-01-26", "qwen3-tts-vd-realtime-2026-01-15"),
+        ("qwen3-tts-flash", "qwen3-tts-vd-2026-01-26"),
+        ("qwen3-tts-vc-2026-01-22", "qwen3-tts-vd-2026-01-26"),
+    ],
+)
+def test_a_voice_with_another_model_is_a_problem_before_the_first_byte(tmp_path, model, target):
+    cast = CAST.replace("qwen3-tts-vd-2026-01-26", target)
+    speech = SPEECH.replace("qwen3-tts-vd-2026-01-26", model)
+    told = problems(tmp_path, HEAD + cast + speech)
+    words = f'voice of cast belongs to input.target_model "{target}", and model is "{model}" here'
+    assert any(each.startswith("steps.speech.input.voice") and words in each for each in told), told
+
+
+def test_each_row_is_held_to_the_model_of_its_own_voice(tmp_path):
+    cast = CAST.replace(
+        "qwen3-tts-vd-2026-01-26",
+        "\"{{ 'qwen3-tts-vd-2026-01-26' if who.name == 'Mia' "
+        "else 'qwen3-tts-vd-realtime-2026-01-15' }}\"",
+    )
+    told = problems(tmp_path, HEAD + cast + SPEECH)
+    assert len(told) == 1
+    assert "in 1 of 2 jobs, job 0" in told[0]
+
+
+def test_what_a_voice_belongs_to_must_be_known_before_the_run(tmp_path):
+    again = CAST.replace("cast:", "again:").replace(
+        "who: [{name: Mia, says: warm}, {name: Mira, says: cold}]", "old: {step: cast}"
+    )
+    again = again.replace("{{ who.says }}", "soft").replace(
+        "qwen3-tts-vd-2026-01-26", "{{ old.output.target_model }}"
+    )
+    again = again.replace("target_model: {{", 'target_model: "{{').replace("model }}", 'model }}"')
+    told = problems(tmp_path, HEAD + CAST + again)
+    assert any("target_model" in each and "known before the run" in each for each in told), told
+
+
+def test_a_text_that_is_late_counts_at_the_limit_of_its_field(tmp_path):
+    speech = SPEECH.replace("{{ line.text }}", "{{ line.text }} {{ voice.output.voice }}")
+    plan = plan_of(tmp_path, HEAD + CAST + speech)
+    jobs = [job for job in plan.jobs() if job.step == "speech"]
+    price = plan.catalog["qwen3-tts-vd-2026-01-26"].price
+    assert [job.is_bound for job in jobs] == [True, True]
+    costs = [price.of(job.units).amount for job in jobs]
+    characters = [len("Hello ") + 2 * (600 - len("Hello ")), len("Bye ") + 2 * (600 - len("Bye "))]
+    each = price.items[0].amount / price.items[0].per
+    assert costs == [each * count for count in characters]
+
+
+def test_what_truncate_leaves_is_a_limit_too(tmp_path):
+    speech = SPEECH.replace(
+        "{{ line.text }}", "ab {{ voice.output.voice | truncate(10, true, '', 0) | trim }}"
+    )
+    plan = plan_of(tmp_path, HEAD + CAST + speech)
+    job = next(job for job in plan.jobs() if job.step == "speech")
+    price = plan.catalog["qwen3-tts-vd-2026-01-26"].price
+    assert price.of(job.units).amount == 23 * price.items[0].amount / price.items[0].per
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ line.text }}", "{{ voice.who.says }}", "{{ voice.request.input.preview_text }}"]
+)
+def test_a_price_that_counts_nothing_late_is_as_sure_as_ever(tmp_path, text):
+    jobs = jobs_of(tmp_path, HEAD + CAST + SPEECH.replace("{{ line.text }}", text))
+    assert not any(job.is_bound for job in jobs)
+    assert all(job.units for job in jobs)
+
+
+def test_another_take_makes_another_digest_and_the_first_does_not(tmp_path):
+    plain, first, second = (
+        plan_of(tmp_path, AUDIOBOOK.replace("    input:\n", f"{take}    input:\n", 1)).digest
+        for take in ("", "    take: 1\n", "    take: 2\n")
+    )
+    assert plain == first != second
+
+
+FRAMES = """\
+  film:
+    operation: wan2.5-i2i-preview
+    matrix:
+      first: {step: shots}
+      last: {step: shots}
+      where: last.index == first.index + 1 and last.beat[:2] == first.beat[:2]
+    input: {prompt: x, images: ["{{ first.artifact }}", "{{ last.artifact }}"]}
+"""
+
+
+def test_a_frame_finds_the_next_one_and_the_last_without_partner_is_no_problem(tmp_path):
+    shots = SHOTS.replace("n: [1, 2]", "n: [1]")
+    shots = shots.replace("a fox, an owl", "a fox, a hen, an owl, an ape")
+    plan = plan_of(tmp_path, HEAD + shots + FRAMES)
+    pairs = [[parent.index for parent in job.parents] for job in plan.jobs() if job.step == "film"]
+    assert pairs == [[0, 1], [2, 3]]
+    assert plan.check() == 6
+    assert not any(word.where.startswith("steps.film") and word.rows for word in plan.warnings)
+
+
+SCRIPTED = CAST + SPEECH.replace(
+    "[{by: Mira, text: Hello}, {by: Mia, text: Bye}]", "{file: script.csv}"
+)
+
+
+def test_a_speaker_without_a_voice_is_a_problem_in_the_script_with_the_nearest_name(tmp_path):
+    script = "by,text\n" + "Mia,Hello\n" * 12 + "Miro,Bye\n"
+    plan = plan_of(tmp_path, HEAD + SCRIPTED, files={"script.csv": script})
+    with pytest.raises(ManifestError) as caught:
+        plan.check()
+    told = caught.value.problems
+    assert [(problem.file.rpartition("/")[2], problem.line) for problem in told] == [
+        ("script.csv", 14)
+    ]
+    assert "(did you mean Mira?)" in told[0].message
+
+
+def test_a_voice_that_nobody_speaks_with_is_a_warning(tmp_path):
+    plan = plan_of(tmp_path, HEAD + SCRIPTED, files={"script.csv": "by,text\nMia,Hello\n"})
+    plan.check()
+    words = [(one.where, one.message) for one in plan.warnings if "join" in one.message]
+    assert words == [("steps.speech.matrix.voice", "1 of 2 values join nothing, by `where`")]
+
+
+BY_NUMBER = """\
+  edit:
+    operation: wan2.5-i2i-preview
+    matrix: {row: {file: rows.csv}, still: {step: shots}, where: still.n == row.n}
+    input: {prompt: "{{ row.n }}", images: ["{{ still.artifacts[0] }}"]}
+"""
+
+
+def test_a_text_is_no_number_and_the_problem_says_how_to_make_one_of_it(tmp_path):
+    files = {"rows.csv": "n\n1\n2\n"}
+    with pytest.raises(ManifestError, match=r"the text \"1\", and still has the number 1.*\| int"):
+        plan_of(tmp_path, HEAD + SHOTS + BY_NUMBER, files=files).check()
+    cast = BY_NUMBER.replace("== row.n", "== row.n | int")
+    assert plan_of(tmp_path, HEAD + SHOTS + cast, files=files).check() == 8
+
+
+def test_a_key_that_is_null_is_a_problem(tmp_path):
+    listed = BY_NUMBER.replace("{file: rows.csv}", "[{n: 1}, {n: null}, {n: 2}]")
+    told = problems(tmp_path, HEAD + SHOTS + listed)
+    assert any("matrix.row[1]: found null" in each for each in told), told
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "words"),
+    [
+        ("    input: {text", '    take: "{{ voice.output.voice }}"\n    input: {text',
+         "and the take before"),
+        ("model: qwen3-tts-vd-2026-01-26\n    matrix",
+         'model: "{{ voice.output.target_model }}"\n    matrix', "and the model before"),
+        ("{step: cast}", "{step: cast, group_by: output.voice}",
+         "output is known only once cast has run"),
+    ],
+)  # fmt: skip
+def test_what_decides_about_jobs_cannot_be_late(tmp_path, was, now, words):
+    text = HEAD + CAST + SPEECH.replace(was, now)
+    assert any(words in each for each in problems(tmp_path, text))
+
+
+@pytest.mark.parametrize("place", ["seed", "n"])
+def test_counts_and_seeds_cannot_be_late(tmp_path, place):
+    lines = LINES.replace(
+        "    input", f'    parameters: {{{place}: "{{{{ voice.output.voice }}}}"}}\n    input'
+    )
+    told = problems(tmp_path, HEAD + CAST + lines)
+    assert any(
+        each.startswith(f"steps.lines.parameters.{place}: found what another step makes")
+        and "known before the run" in each
+        for each in told
+    ), told
+
+
+EXTENDED = EDIT.replace("each: artifact}", "each: artifact}, tone: [dark, light], RULES").replace(
+    '"{{ still.beat }}"', '"{{ still.beat }} {{ tone }} {{ mood }}"'
+)
+
+
+def test_a_rule_adds_keys_to_the_rows_of_a_step_that_it_agrees_with(tmp_path):
+    rules = "include: [{mood: calm}, {still: {beat: a fox, n: 2}, tone: dark, mood: wild}]"
+    jobs = by_step(tmp_path, HEAD + SHOTS + EXTENDED.replace("RULES", rules))["edit"]
+    wild = [job.request["input"]["prompt"] for job in jobs if "wild" in str(job.request["input"])]
+    assert len(jobs) == 12
+    assert wild == ["a fox dark wild"] * 2
+
+
+def test_a_rule_makes_no_row_where_an_axis_runs_through_a_step(tmp_path):
+    rules = "include: [{mood: calm}, {still: {beat: a cow}, tone: dark, mood: wild}]"
+    told = problems(tmp_path, HEAD + SHOTS + EXTENDED.replace("RULES", rules))
+    assert len(told) == 1
+    assert "steps.edit.matrix.include[1]: this rule agrees with no row, and it can make" in told[0]
+    assert "still runs through shots" in told[0]
+
+
+def test_exclude_names_known_parts_of_a_row(tmp_path):
+    rules = (
+        "include: [{mood: calm}], exclude: [{still: {beat: a fox}}, "
+        "{still: {artifact: {index: 1}}, tone: dark}]"
+    )
+    jobs = by_step(tmp_path, HEAD + SHOTS + EXTENDED.replace("RULES", rules))["edit"]
+    assert [job.request["input"]["prompt"] for job in jobs] == [
+        "an owl dark calm", "an owl light calm", "an owl dark calm", "an owl light calm",
+        "an owl light calm",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["{still: {artifacts: 2}}", "{still: [{output: {a: 1}}]}"])
+@pytest.mark.parametrize("kind", ["exclude", "include"])
+def test_a_rule_cannot_name_what_is_late(tmp_path, rule, kind):
+    rules = f"{kind}: [{rule}]" + ("" if kind == "include" else ", include: [{mood: calm}]")
+    told = problems(tmp_path, HEAD + SHOTS + EXTENDED.replace("RULES", rules))
+    assert any(f"{kind}[0].still: still." in each and "once shots has run" in each for each in told)
+
+
+def test_the_limit_on_rows_counts_what_where_leaves(tmp_path):
+    wide = """\
+  wide:
+    operation: wanx-v1
+    matrix: {a: {range: [1, 40000]}, b: {range: [39999, 80000]}, WHERE}
+    input: {prompt: "{{ a }} of {{ b }}"}
+"""
+    told = problems(tmp_path, HEAD + wide.replace(", WHERE", ""))
+    assert len(told) == 1
+    assert "the axes give 1,600,080,000 jobs; allowed: at most 10,000,000 jobs a step" in told[0]
+    joined = wide.replace("WHERE", "where: a == b")
+    told = problems(tmp_path, HEAD + joined)  # 80,040 values have no partner, and 2 rows are made
+    assert not any("10,000,000" in each for each in told)
+    assert len([*jobs_of(tmp_path, HEAD + joined)]) == 2

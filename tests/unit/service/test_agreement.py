@@ -64,6 +64,7 @@ NOWHERE = [
     ("recovery.confirm", {"/input/promt": "/output/a"}, "wanx-v1"),
     ("recovery.match", {"/voice_prompt": "/voice_prompt"}, VOICE),
     ("recovery.holds", {"/input/name": "/voice"}, VOICE),
+    ("outputs.voice.binds", {"/input/target": "/model"}, VOICE),
 ]
 
 
@@ -147,6 +148,15 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("recovery.models", "a", "unknown key"),
         ("uploads.hour", 3, "unknown key"),
         ("stream", {}, "unknown key"),
+        ("outputs", {"a": {}}, "missing"),
+        ("outputs", {"a": {"at": "output"}}, "allowed: a JSON pointer"),
+        ("outputs", {"a": {"at": "/a", "type": "string"}}, "unknown key"),
+        ("outputs", {"a": {"at": "/a", "schema": {"type": "text"}}}, "allowed: string, integer"),
+        ("outputs", {"a": {"at": "/a", "schema": {"type": []}}}, "allowed: "),
+        ("outputs", {"a": {"at": "/a", "binds": {}}}, "allowed: "),
+        ("outputs", {"a": {"at": "/a", "binds": {"/model": "model"}}}, "a JSON pointer"),
+        ("outputs", {"a": {"at": "/a", "binds": {"model": "/model"}}}, "a JSON pointer"),
+        ("outputs", {"a": {"at": "/a/*", "schema": {"type": "string"}}}, "gives a list"),
     ],
 )
 def test_what_does_not_agree_is_told_at_its_place(load, path, value, words):
