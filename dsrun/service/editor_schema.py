@@ -321,7 +321,10 @@ def _plain(schema: Mapping[str, Json]) -> Schema:
     made: Schema = {}
     for key, value in schema.items():
         if key in _NAMED:
-            made[key] = {name: _plain(inner) for name, inner in value.items()}
+            made[key] = {
+                name: _plain(inner) if isinstance(inner, Mapping) else inner
+                for name, inner in value.items()
+            }
         elif key in _MANY:
             made[key] = [_plain(inner) for inner in value]
         elif key in _ONE and isinstance(value, Mapping):
