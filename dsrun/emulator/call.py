@@ -10,7 +10,6 @@ from aiohttp import web
 from dsrun.emulator.wire import invalid_parameter, json_answer
 from dsrun.emulator.world import World
 
-
 # Words of its own calls that the official package leaves in a request, with their only value.
 _SLIPS: tuple[tuple[str, str, str | None], ...] = (
     ("parameters", "is_async", None),
