@@ -43,7 +43,7 @@ EXPECTED = {
         ],
     ),
     "examples/draft-pick-enlarge/pipeline.yaml": (
-        None,
+        3,
         [f"drafts/{subject}-{index}.png" for subject in DRAFTS for index in range(4)],
     ),
     "examples/matrix-from-csv/pipeline.yaml": (
@@ -115,9 +115,10 @@ EXPECTED = {
 }
 MANIFESTS = sorted(EXPECTED)
 # Steps that build on steps: their comments tell the cost of each step.
+DRAFT = "examples/draft-pick-enlarge/pipeline.yaml"
 CHAINS = [
     "examples/audiobook/audiobook.yaml",
-    "examples/draft-pick-enlarge/pipeline.yaml",
+    DRAFT,
     "examples/storyboard/storyboard.yaml",
 ]
 
@@ -150,7 +151,9 @@ def test_every_manifest_is_tried_here():
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_it_is_valid_without_a_warning(name, capsys):
     assert main(["validate", str(ROOT / name)]) == 0
-    assert "warning" not in capsys.readouterr().err
+    warnings = re.findall("warning: (.*)", capsys.readouterr().err)
+    assert len(warnings) == (name == DRAFT)
+    assert all("picks.txt is not there, so nothing is picked" in words for words in warnings)
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
@@ -206,6 +209,23 @@ def test_its_readme_names_the_command_and_every_file(name):
     assert f"dsrun {name}" in text
     for file in folder.glob("*.csv"):
         assert f"`{file.name}`" in text
+
+
+def test_a_draft_that_is_picked_is_enlarged_and_nothing_else_is_sent(tmp_path, serve):
+    serve()
+    folder = tmp_path / "here"
+    shutil.copytree((ROOT / DRAFT).parent, folder)
+    run = ["run", str(folder / "pipeline.yaml"), "--yes", "-o", str(tmp_path / "out")]
+    picks, sent = folder / "picks.txt", []
+    for names in ([], ["a-tea-house-in-the-rain-2"], ["a-tea-house-in-the-rain-2",
+                  "a-cat-asleep-on-a-garden-wall-0"]):  # fmt: skip
+        picks.write_text("".join(f"artifacts/drafts/{name}.png\n" for name in names))
+        assert main(run) == 0
+        (run_dir,) = (tmp_path / "out").glob("*/latest")
+        large = sorted(path.stem for path in run_dir.glob("artifacts/large/*.png"))
+        assert large == sorted(names)
+        sent.append(_creates(run_dir))
+    assert sent == [3, 4, 5]
 
 
 def test_the_quickstart_has_six_jobs(capsys):
