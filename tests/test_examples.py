@@ -211,23 +211,6 @@ def test_its_readme_names_the_command_and_every_file(name):
         assert f"`{file.name}`" in text
 
 
-def test_a_draft_that_is_picked_is_enlarged_and_nothing_else_is_sent(tmp_path, serve):
-    serve()
-    folder = tmp_path / "here"
-    shutil.copytree((ROOT / DRAFT).parent, folder)
-    run = ["run", str(folder / "pipeline.yaml"), "--yes", "-o", str(tmp_path / "out")]
-    picks, sent = folder / "picks.txt", []
-    for names in ([], ["a-tea-house-in-the-rain-2"], ["a-tea-house-in-the-rain-2",
-                  "a-cat-asleep-on-a-garden-wall-0"]):  # fmt: skip
-        picks.write_text("".join(f"artifacts/drafts/{name}.png\n" for name in names))
-        assert main(run) == 0
-        (run_dir,) = (tmp_path / "out").glob("*/latest")
-        large = sorted(path.stem for path in run_dir.glob("artifacts/large/*.png"))
-        assert large == sorted(names)
-        sent.append(_creates(run_dir))
-    assert sent == [3, 4, 5]
-
-
 def test_the_quickstart_has_six_jobs(capsys):
     assert main(["plan", str(ROOT / "examples/quickstart.yaml"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["to_send"] == 6

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-QUICK = '\n  rate: 1000/s\n  polling: {first: 50ms, max: 200ms, rate: 1000/s}\n'
+QUICK = "\n  rate: 1000/s\n  polling: {first: 50ms, max: 200ms, rate: 1000/s}\n"
 
 
 class Pipeline:
@@ -40,6 +40,9 @@ class Pipeline:
         path = next(self._folder.glob("outputs/*/latest/results.jsonl"))
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
+    def files(self, step):
+        return list(self._folder.glob(f"outputs/*/latest/artifacts/{step}/*"))
+
     def plan(self):
         return self._work.dsrun("plan", self.manifest, "--json").answer
 
@@ -54,8 +57,15 @@ def film(work, emulator):
     return Pipeline(work, emulator, "storyboard/storyboard.yaml")
 
 
+@pytest.fixture
+def drafts(work, emulator):
+    return Pipeline(work, emulator, "draft-pick-enlarge/pipeline.yaml")
+
+
 def voices(sent):
-    return sorted(body["input"]["preview_text"][:4] for body in sent if "voice_prompt" in body["input"])
+    return sorted(
+        body["input"]["preview_text"][:4] for body in sent if "voice_prompt" in body["input"]
+    )
 
 
 def lines(sent):
@@ -74,7 +84,11 @@ class TestAnAudiobook:
         assert voices(sent) == ALL_VOICES
         assert len(spoken) == len(lines(sent)) == 12
         assert len(set(made.values())) == 4
-        by_text = {body["input"]["text"]: body["input"]["voice"] for body in sent if "text" in body["input"]}
+        by_text = {
+            body["input"]["text"]: body["input"]["voice"]
+            for body in sent
+            if "text" in body["input"]
+        }
         for row in spoken:
             line = row["matrix"]["line"]
             assert by_text[line["text"]] == made[line["speaker"]]
@@ -90,7 +104,11 @@ class TestAnAudiobook:
         assert book.plan()["to_send"] == 4
         sent = book.run()
         assert voices(sent) == ["Wait"]
-        assert lines(sent) == ["Can we follow it?", "Look, it is still burning!", "Why did you let it go?"]
+        assert lines(sent) == [
+            "Can we follow it?",
+            "Look, it is still burning!",
+            "Why did you let it go?",
+        ]
 
     def test_an_edited_line_is_one_job(self, book):
         book.run()
@@ -168,3 +186,62 @@ class TestAnAudiobook:
         book.run()
         book.replace("  cast:\n", "  cast:\n    take: 1\n")
         assert book.run() == []
+
+
+def models(sent):
+    return Counter(body["model"] for body in sent)
+
+
+class TestAStoryboard:
+    def test_every_picture_begins_its_film(self, film, emulator):
+        sent = film.run()
+        assert models(sent) == {"wan2.2-t2i-flash": 4, "wan2.6-i2v-flash": 4}
+        begins = {body["input"]["img_url"] for body in sent if "img_url" in body["input"]}
+        assert len(begins) == 4
+        assert all(address.startswith("http") for address in begins)
+        assert emulator.count("GET", "uploads") == 0
+
+    def test_no_address_of_a_picture_is_in_the_results(self, film):
+        film.run()
+        for row in film.results():
+            if row["step"] == "films":
+                assert row["request"]["input"]["img_url"].startswith("sha256:")
+
+    def test_the_pictures_alone_then_the_films(self, film):
+        assert models(film.run("--step", "shots")) == {"wan2.2-t2i-flash": 4}
+        assert models(film.run()) == {"wan2.6-i2v-flash": 4}
+
+    def test_the_films_bring_their_pictures_along(self, film):
+        assert models(film.run("--step", "films")) == {"wan2.2-t2i-flash": 4, "wan2.6-i2v-flash": 4}
+
+    def test_another_motion_is_another_film_of_the_same_picture(self, film):
+        film.run()
+        film.replace("the beam sweeps once", "the beam sweeps twice", file="shots.csv")
+        assert models(film.run()) == {"wan2.6-i2v-flash": 1}
+
+    def test_another_picture_is_another_film(self, film):
+        film.run()
+        film.replace("a lighthouse on a rock", "a lighthouse on a cliff", file="shots.csv")
+        assert models(film.run()) == {"wan2.2-t2i-flash": 1, "wan2.6-i2v-flash": 1}
+
+    def test_a_film_of_seconds_that_the_model_does_not_make_is_a_problem(
+        self, film, work, emulator
+    ):
+        film.replace("across the sea,5", "across the sea,16", file="shots.csv")
+        outcome = work.dsrun("run", film.manifest)
+        assert outcome.code == 2
+        assert "duration" in outcome.err
+        assert emulator.requests() == []
+
+
+class TestDraftsOfWhichSomeAreEnlarged:
+    def test_only_what_is_picked_is_enlarged_and_nothing_is_sent_twice(self, drafts, work):
+        picks = work.folder / "picks.txt"
+        assert models(drafts.run()) == {"wanx2.0-t2i-turbo": 3}
+        names = ["a-tea-house-in-the-rain-2", "a-cat-asleep-on-a-garden-wall-0"]
+        for count in (1, 2):
+            lines = [f"artifacts/drafts/{name}.png\n" for name in names[:count]]
+            picks.write_text("".join(lines), encoding="utf-8")
+            assert models(drafts.run()) == {"wanx2.1-imageedit": 1}
+            assert sorted(path.stem for path in drafts.files("large")) == sorted(names[:count])
+        assert drafts.run() == []
