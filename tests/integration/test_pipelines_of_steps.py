@@ -53,13 +53,19 @@ def book(work, emulator):
 
 
 @pytest.fixture
-def film(work, emulator):
-    return Pipeline(work, emulator, "storyboard/storyboard.yaml")
+def large(serve):
+    """A service whose pictures are large enough to go on with."""
+    return serve(picture_scale=0.5)
 
 
 @pytest.fixture
-def drafts(work, emulator):
-    return Pipeline(work, emulator, "draft-pick-enlarge/pipeline.yaml")
+def film(work, large):
+    return Pipeline(work, large, "storyboard/storyboard.yaml")
+
+
+@pytest.fixture
+def drafts(work, large):
+    return Pipeline(work, large, "draft-pick-enlarge/pipeline.yaml")
 
 
 def voices(sent):
@@ -193,13 +199,13 @@ def models(sent):
 
 
 class TestAStoryboard:
-    def test_every_picture_begins_its_film(self, film, emulator):
+    def test_every_picture_begins_its_film(self, film, large):
         sent = film.run()
         assert models(sent) == {"wan2.2-t2i-flash": 4, "wan2.6-i2v-flash": 4}
         begins = {body["input"]["img_url"] for body in sent if "img_url" in body["input"]}
         assert len(begins) == 4
         assert all(address.startswith("http") for address in begins)
-        assert emulator.count("GET", "uploads") == 0
+        assert large.count("GET", "uploads") == 0
 
     def test_no_address_of_a_picture_is_in_the_results(self, film):
         film.run()
@@ -224,14 +230,12 @@ class TestAStoryboard:
         film.replace("a lighthouse on a rock", "a lighthouse on a cliff", file="shots.csv")
         assert models(film.run()) == {"wan2.2-t2i-flash": 1, "wan2.6-i2v-flash": 1}
 
-    def test_a_film_of_seconds_that_the_model_does_not_make_is_a_problem(
-        self, film, work, emulator
-    ):
+    def test_a_film_of_seconds_that_the_model_does_not_make_is_a_problem(self, film, work, large):
         film.replace("across the sea,5", "across the sea,16", file="shots.csv")
         outcome = work.dsrun("run", film.manifest)
         assert outcome.code == 2
         assert "duration" in outcome.err
-        assert emulator.requests() == []
+        assert large.requests() == []
 
 
 class TestDraftsOfWhichSomeAreEnlarged:
