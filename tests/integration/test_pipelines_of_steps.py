@@ -207,11 +207,15 @@ class TestAStoryboard:
         assert all(address.startswith("http") for address in begins)
         assert large.count("GET", "uploads") == 0
 
-    def test_no_address_of_a_picture_is_in_the_results(self, film):
-        film.run()
-        for row in film.results():
-            if row["step"] == "films":
-                assert row["request"]["input"]["img_url"].startswith("sha256:")
+    def test_the_address_of_a_picture_is_in_no_file_but_the_ledger(self, film, work):
+        sent = film.run("--log-file", work.folder / "dsrun.log", "-v")
+        addresses = [body["input"]["img_url"] for body in sent if "img_url" in body["input"]]
+        found = [path for path in work.folder.rglob("*") if path.is_file()]
+        assert {"results.jsonl", "report.html", "dsrun.log"} <= {path.name for path in found}
+        for path in found:
+            if not path.name.startswith("ledger.sqlite3"):
+                content = path.read_bytes()
+                assert not [one for one in addresses if one.encode() in content], path
 
     def test_the_pictures_alone_then_the_films(self, film):
         assert models(film.run("--step", "shots")) == {"wan2.2-t2i-flash": 4}
