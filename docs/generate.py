@@ -86,8 +86,9 @@ def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:
 
 def _axis_forms(axis: Schema) -> Iterator[tuple[str, Schema]]:
     for form in axis["anyOf"]:
-        if "properties" in form:
-            yield from form["properties"].items()
+        if "then" in form:  # a step, or else values that stand somewhere
+            either = {**form["else"]["properties"], **form["then"]["properties"]}
+            yield from either.items()
         else:
             yield "[…]", {**form, "description": "These values, of any type."}
 

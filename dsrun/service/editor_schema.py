@@ -84,6 +84,20 @@ _UPLOAD_SNIPPETS: list[Schema] = [
 ]
 
 
+# What no schema can know, the names of the manifest's own steps, is left to be typed.
+_AXIS_SNIPPETS: list[Schema] = [
+    {"label": "step: NAME", "body": {"step": "${1:name}"}},
+    {"label": "step: NAME, each: artifact", "body": {"step": "${1:name}", "each": "artifact"}},
+    {
+        "label": "step: NAME, group_by: EXPRESSION",
+        "body": {"step": "${1:name}", "group_by": "${2:axis}.${3:key}"},
+    },
+    {"label": "file: NAME", "body": {"file": "${1:rows.csv}"}},
+    {"label": "glob: PATTERN", "body": {"glob": "${1:refs/*.jpg}"}},
+    {"label": "range: [FIRST, LAST]", "body": {"range": ["^${1:1}", "^${2:10}"]}},
+]
+
+
 def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) -> dict[str, Json]:
     """The schema of manifests that use these operations.
 
@@ -94,6 +108,7 @@ def manifest_schema(frame: Mapping[str, Json], operations: Iterable[Operation]) 
     schema["$id"] = _ID
     defs = schema["$defs"]
     defs |= _DEFS
+    defs["axis"]["defaultSnippets"] = _AXIS_SNIPPETS
     step = defs["step"]
     one, several = step["properties"]["operation"]["anyOf"]
     one |= _choice(known)
@@ -321,10 +336,7 @@ def _plain(schema: Mapping[str, Json]) -> Schema:
     made: Schema = {}
     for key, value in schema.items():
         if key in _NAMED:
-            made[key] = {
-                name: _plain(inner) if isinstance(inner, Mapping) else inner
-                for name, inner in value.items()
-            }
+            made[key] = {name: _plain(inner) for name, inner in value.items()}
         elif key in _MANY:
             made[key] = [_plain(inner) for inner in value]
         elif key in _ONE and isinstance(value, Mapping):
