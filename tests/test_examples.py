@@ -18,7 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent
 CATALOG = load_catalog()
 
 # Manifest: the first jobs to run (None: all), and the files below artifacts/ that they make.
+SPEAKERS = (
+    "1-narrator 2-ada 3-tom 4-ada 5-tom 6-narrator",
+    ("1-narrator 2-keeper 3-ada 4-keeper 5-tom 6-narrator"),
+)
+DRAFTS = ("a-cat-asleep-on-a-garden-wall", "a-paper-lantern-over-a-quiet-river",
+          "a-tea-house-in-the-rain")  # fmt: skip
 EXPECTED = {
+    "examples/audiobook/audiobook.yaml": (
+        None,
+        [f"cast/{who}.wav" for who in ("ada", "keeper", "narrator", "tom")]
+        + [
+            f"speech/{chapter}/000{line}.wav"
+            for chapter, lines in enumerate(SPEAKERS, 1)
+            for line in lines.split()
+        ],
+    ),
     "examples/compare-models.yaml": (
         None,
         [
@@ -36,6 +51,10 @@ EXPECTED = {
                 "z-image-turbo",
             )
         ],
+    ),
+    "examples/draft-pick-enlarge/pipeline.yaml": (
+        3,
+        [f"drafts/{subject}-{index}.png" for subject in DRAFTS for index in range(4)],
     ),
     "examples/matrix-from-csv/pipeline.yaml": (
         2,
@@ -63,6 +82,14 @@ EXPECTED = {
             f"products/{product}/{style}.png"
             for product in ("a-paper-lantern", "a-teapot")
             for style in ("sketch", "watercolor")
+        ],
+    ),
+    "examples/storyboard/storyboard.yaml": (
+        None,
+        [
+            f"{kind}/0{shot}.{ending}"
+            for kind, ending in (("films", "mp4"), ("shots", "png"))
+            for shot in (1, 2, 3, 4)
         ],
     ),
     "examples/voices.yaml": (
@@ -97,6 +124,13 @@ EXPECTED = {
     ),
 }
 MANIFESTS = sorted(EXPECTED)
+# Steps that build on steps: their comments tell the cost of each step.
+DRAFT = "examples/draft-pick-enlarge/pipeline.yaml"
+CHAINS = [
+    "examples/audiobook/audiobook.yaml",
+    DRAFT,
+    "examples/storyboard/storyboard.yaml",
+]
 
 # Fault of the emulator: the status that it leads to.
 TROUBLE = {
@@ -127,7 +161,9 @@ def test_every_manifest_is_tried_here():
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_it_is_valid_without_a_warning(name, capsys):
     assert main(["validate", str(ROOT / name)]) == 0
-    assert "warning" not in capsys.readouterr().err
+    warnings = re.findall("warning: (.*)", capsys.readouterr().err)
+    assert len(warnings) == (name == DRAFT)
+    assert all("picks.txt is not there, so nothing is picked" in words for words in warnings)
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
@@ -149,7 +185,7 @@ def test_it_runs_with_the_emulator(name, tmp_path, results_schema):
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in MANIFESTS if name != "pipelines/starter.yaml"])
+@pytest.mark.parametrize("name", sorted({*MANIFESTS} - {*CHAINS, "pipelines/starter.yaml"}))
 def test_its_comment_tells_the_true_cost(name, capsys):
     assert main(["plan", str(ROOT / name), "--json", "--full"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -166,6 +202,28 @@ def test_its_comment_tells_the_true_cost(name, capsys):
     for step, told in plan["steps"].items():
         assert told["units"] in (made[step], None)  # None: they cost this or that
     assert float(total) == plan["cost"]["amount"] == pytest.approx(int(units) * float(price))
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_its_comment_tells_the_true_cost_of_each_step(name, capsys):
+    assert main(["plan", str(ROOT / name), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.search(r"Costs for real: (.+) = CNY ([\d.]+)\.", text)
+    assert found is not None
+    steps = [float(amount) for amount in re.findall(r"CNY ([\d.]+)", found[1])]
+    costs = [step["cost"]["amount"] for step in plan["steps"].values() if step["to_send"]]
+    assert steps == costs
+    assert float(found[2]) == plan["cost"]["amount"]
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_its_readme_names_the_command_and_every_file(name):
+    folder = (ROOT / name).parent
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"dsrun {name}" in text
+    for file in folder.glob("*.csv"):
+        assert f"`{file.name}`" in text
 
 
 def test_the_quickstart_has_six_jobs(capsys):

@@ -10,12 +10,20 @@ from aiohttp import web
 from dsrun.emulator.wire import invalid_parameter, json_answer
 from dsrun.emulator.world import World
 
+# Words of its own calls that the official package leaves in a request, with their only value.
+_SLIPS: tuple[tuple[str, str, str | None], ...] = (
+    ("parameters", "is_async", None),
+    ("input", "extend_prompt", None),
+    ("input", "function", "video-synthesis"),
+)
 
-def _without_slip(body: dict[str, Any]) -> dict[str, Any]:
-    """The official package leaves an option of its own call among the parameters."""
-    parameters = body.get("parameters")
-    if isinstance(parameters, dict) and "is_async" in parameters:
-        return {**body, "parameters": {k: v for k, v in parameters.items() if k != "is_async"}}
+
+def _without_slips(body: dict[str, Any]) -> dict[str, Any]:
+    """The request without what only the official package says, and the service overlooks."""
+    for section, word, value in _SLIPS:
+        part = body.get(section)
+        if isinstance(part, dict) and word in part and value in (None, part[word]):
+            body = {**body, section: {k: v for k, v in part.items() if k != word}}
     return body
 
 
@@ -44,7 +52,7 @@ class Call:
             raise invalid_parameter(message) from None
         if not isinstance(body, dict):
             raise invalid_parameter(message)
-        return _without_slip(body)
+        return _without_slips(body)
 
     def accept(self, body: Mapping[str, Any]) -> None:
         """Count a create by its canonical JSON text."""

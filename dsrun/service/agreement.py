@@ -305,12 +305,12 @@ def _price_faults(price: Json) -> Iterator[Fault]:
 
 
 def _measure_faults(measure: Json, path: KeyPath) -> Iterator[Fault]:
-    kinds = [kind for kind in MEASURES if kind in measure and kind != "most"]
+    kinds = [kind for kind in MEASURES if kind in measure and kind not in ("most", "else")]
     if len(kinds) > 1:
         yield Fault(path, f"found {' and '.join(kinds)}; allowed: one of {', '.join(MEASURES)}")
-    elif not kinds and "most" not in measure:
+    elif not kinds and not {"most", "else"} & measure.keys():
         yield Fault(path, f"missing; allowed: one of {', '.join(MEASURES)}")
-    if "else" in measure and not {"value", "items"} & set(kinds):
+    if "else" in measure and (kinds or "most" in measure) and not {"value", "items"} & set(kinds):
         yield Fault((*path, "else"), "found without value or items, which may be absent")
     if "times" in measure:
         yield from _measure_faults(measure["times"], (*path, "times"))

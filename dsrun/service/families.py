@@ -10,7 +10,7 @@ from typing import Any
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
-from dsrun.service.tables import is_table, row_of, specialised
+from dsrun.service.tables import is_table, row_of, specialised, without
 
 
 def models_of(schema: Mapping[str, Json]) -> tuple[str, ...]:
@@ -60,7 +60,28 @@ def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
         leaf = row_of(rule["table"], model)
         _narrow(own, rule["at"], leaf)
         if leaf is False:
-            _forget_uploads(own["x-dsrun"], pointer(rule["at"]) or ())
+            _forget(own["x-dsrun"], pointer(rule["at"]) or ())
+    return own
+
+
+def _forget(about: dict[str, Any], gone: KeyPath) -> None:
+    """Read what a file says of a place as it holds for a model that has no such place."""
+    _forget_uploads(about, gone)
+    about["price"] = without(about["price"], lambda at: _is_within(pointer(at) or (), gone))
+    for item in about["price"]["items"]:
+        item["units"] = _counted_without(item["units"], gone)
+    if "languages" in about:
+        rules = about["languages"]
+        about["languages"] = [r for r in rules if not _is_within(pointer(r["at"]) or (), gone)]
+
+
+def _counted_without(measure: Mapping[str, Json], gone: KeyPath) -> dict[str, Json]:
+    """A measure that counts by `else` where no request has its value."""
+    own = dict(measure)
+    if "else" in own and _is_within(pointer(own.get("value")) or (), gone):
+        del own["value"]
+    if "times" in own:
+        own["times"] = _counted_without(own["times"], gone)
     return own
 
 

@@ -263,7 +263,7 @@ def _parse_item(about: Mapping[str, Json]) -> PriceItem:
 def _parse_measure(about: Mapping[str, Json], *, is_factor: bool = False) -> Measure:
     """`is_factor`: a list that is not there multiplies by one, and counts nothing by itself."""
     kind = measure_kind(about)
-    places = about[kind] if kind not in ("count", "most") else []
+    places = about[kind] if kind not in ("count", "most", "else") else []
     most, absent = about.get("most"), about.get("else", int(is_factor) if kind == "items" else None)
     return Measure(
         kind=kind,

@@ -398,6 +398,7 @@ _COUNTERS: Mapping[str, Callable[[Measure, Json, int, Seconds], Decimal | None]]
     "items": _count_items,
     "media_seconds": _count_seconds,
     "most": _count_most,
+    "else": _count_value,
 }
 _WHOLE = {"count", "chars", "tokens", "items"}
 MEASURES: tuple[str, ...] = tuple(_COUNTERS)

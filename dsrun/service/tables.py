@@ -113,6 +113,29 @@ def specialised(value: Json, model: str) -> Json:
     return value
 
 
+def without(value: Json, is_gone: Callable[[str], bool]) -> Json:
+    """A part of an operation file whose tables have lost the places that no request has.
+
+    Raises KeyError where a table has no row for a missing value.
+    """
+    if is_table(value):
+        by, rows = value["by"], value["table"]
+        for depth in reversed([depth for depth, at in enumerate(by) if is_gone(at)]):
+            by, rows = [*by[:depth], *by[depth + 1 :]], _row_of_missing(rows, depth)
+        return {**value, "by": by, "table": rows} if by else rows
+    if isinstance(value, Mapping):
+        return {key: without(item, is_gone) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without(item, is_gone) for item in value]
+    return value
+
+
+def _row_of_missing(rows: Mapping[str, Json], depth: int) -> Json:
+    if not depth:
+        return row_of(rows, MISSING)
+    return {names: _row_of_missing(below, depth - 1) for names, below in rows.items()}
+
+
 def _parsed(value: Any, depth: int, parse: Callable[[Json], Any]) -> Any:
     if not depth:
         return parse(value)

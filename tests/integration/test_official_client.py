@@ -13,7 +13,7 @@ from typing import Any
 import dashscope
 import pytest
 import requests
-from dashscope import ImageSynthesis, MultiModalConversation
+from dashscope import ImageSynthesis, MultiModalConversation, VideoSynthesis
 from dashscope.aigc.image_generation import ImageGeneration
 from dashscope.aigc.image_synthesis import AioImageSynthesis
 from dashscope.api_entities.aio_session import get_shared_aio_session
@@ -549,6 +549,70 @@ def test_a_voice_is_cloned_listed_and_deleted(emulator):
     assert [row["voice"] for row in listed] == [voice]
     assert call(action="delete", voice=voice).output == {"voice": voice}
     assert call(action="list").output["total_count"] == 0
+
+
+FILMS = ["wan2.6-i2v", "wan2.6-i2v-flash", "wan2.5-i2v-preview", "wan2.2-i2v-flash"]
+
+
+def _film(**changes: Any) -> Any:
+    words = {"model": "wan2.6-i2v-flash", "prompt": "It drifts away", "img_url": PICTURE}
+    return VideoSynthesis.async_call(**(words | {"api_key": KEY} | changes))
+
+
+@pytest.mark.parametrize("model", [*FILMS, "wan2.2-i2v-plus", "wanx2.1-i2v-turbo"])
+def test_a_film_is_made_of_a_picture(emulator, model):
+    """Each call says `extend_prompt` and `function` in its input, which the service overlooks."""
+    waited = VideoSynthesis.wait(_film(model=model), api_key=KEY)
+    film = requests.get(waited.output.video_url, timeout=30)
+    billed = "duration" if model in FILMS[:3] else "video_duration"
+    assert waited.output.task_status == "SUCCEEDED"
+    assert film.headers["Content-Type"] == "video/mp4"
+    assert film.content[4:8] == b"ftyp"
+    assert waited.usage[billed] == 5
+
+
+def test_a_film_is_billed_by_its_seconds(emulator):
+    waited = VideoSynthesis.wait(_film(duration=12, resolution="720P", audio=False), api_key=KEY)
+    assert waited.usage["duration"] == 12
+
+
+def test_a_local_picture_begins_a_film(emulator, tmp_path):
+    path = tmp_path / "first.png"
+    Image.new("RGB", (640, 480)).save(path)
+    waited = VideoSynthesis.wait(_film(img_url=f"file://{path}"), api_key=KEY)
+    assert waited.output.task_status == "SUCCEEDED"
+
+
+def test_a_picture_that_is_too_small_fails_inside_the_task_of_a_film(emulator, tmp_path):
+    path = tmp_path / "first.png"
+    Image.new("RGB", (640, 200)).save(path)
+    waited = VideoSynthesis.wait(_film(img_url=f"file://{path}"), api_key=KEY)
+    assert waited.output.task_status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"duration": 16},
+        {"duration": 1},
+        {"resolution": "480P"},
+        {"model": "wan2.6-i2v", "audio": False},
+        {"model": "wan2.5-i2v-preview", "duration": 6},
+        {"model": "wan2.5-i2v-preview", "shot_type": "multi"},
+        {"model": "wan2.2-i2v-flash", "duration": 5},
+        {"model": "wan2.2-i2v-plus", "resolution": "720P"},
+        {"model": "wanx2.1-i2v-plus", "resolution": "480P"},
+        {"model": "wanx2.1-i2v-turbo", "audio_url": PICTURE},
+        {"model": "wan2.7-i2v"},
+        {"shot_type": "multi", "prompt_extend": False},
+        {"prompt": "a" * 1501},
+        {"img_url": "no address"},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_filmed_is_refused(emulator, changes):
+    refused = _film(**changes)
+    assert refused.status_code == 400
+    assert "function" not in refused.message
 
 
 class TestThe20Client:

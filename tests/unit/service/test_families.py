@@ -1,5 +1,7 @@
 """An operation file of several models, and its tables by model."""
 
+from decimal import Decimal
+
 import orjson
 import pytest
 
@@ -8,6 +10,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.resources import iter_operation_files, read_schema
 from dsrun.service.catalog import load_catalog
 from dsrun.service.families import members, models_of
+from dsrun.service.request import fill_request, planned_units
 from dsrun.service.tables import specialised
 
 WAN = orjson.loads(dict(iter_operation_files())["wan-t2i"])
@@ -197,3 +200,90 @@ class TestOwnFiles:
         own["properties"]["model"]["enum"] = ["quick", "wan2.2-t2i-flash"]
         with pytest.raises(ManifestError, match=r"wan2\.2-t2i-flash is an operation already"):
             load_catalog(self.write(tmp_path, own))
+
+
+def film(**changes):
+    """A family of which only `fine` has a mood; what its files say of it are the changes."""
+    mood = {"at": "/input/mood", **by_model(fine={}, quick=False)}
+    return family(vary=[mood], **changes)
+
+
+def price(amount, units):
+    return {**PRICE, "items": [{"unit": "second", "amount": amount, "units": units}]}
+
+
+@pytest.mark.parametrize(
+    ("by", "table", "left"),
+    [
+        (["/input/mood"], {"-": "1", "*": "2"}, "1"),
+        (["/input/mood"], {"dark": "1", "*": "2"}, "2"),
+        (["/input/mood", "/input/prompt"], {"dark": {"*": "1"}, "-": {"a": "3", "*": "2"}},
+         {"by": ["/input/prompt"], "table": {"a": "3", "*": "2"}}),
+        (["/input/prompt", "/input/mood"], {"a": {"dark": "3", "*": "4"}, "*": {"*": "2"}},
+         {"by": ["/input/prompt"], "table": {"a": "4", "*": "2"}}),
+        (["/input/mood", "/input/prompt", "/input/mood"], {"*": {"*": {"-": "5", "*": "6"}}},
+         {"by": ["/input/prompt"], "table": {"*": "5"}}),
+    ],
+)  # fmt: skip
+def test_a_price_by_a_place_that_a_model_has_not_is_that_of_no_value(by, table, left):
+    about = film(price=price({"by": by, "table": table}, {"count": True}))
+    models = dict(members(about))
+    assert models["quick"]["x-dsrun"]["price"]["items"][0]["amount"] == left
+    assert models["fine"]["x-dsrun"]["price"]["items"][0]["amount"] == {"by": by, "table": table}
+
+
+@pytest.mark.parametrize(
+    ("units", "left"),
+    [
+        ({"value": "/input/mood", "else": 5}, {"else": 5}),
+        ({"count": True, "times": {"value": "/input/mood", "else": 5}},
+         {"count": True, "times": {"else": 5}}),
+        ({"value": "/input/prompt", "else": 5}, {"value": "/input/prompt", "else": 5}),
+        ({"value": "/input/mood"}, {"value": "/input/mood"}),  # which is told as a fault
+    ],
+)  # fmt: skip
+def test_a_number_that_a_model_does_not_take_counts_as_if_it_were_absent(units, left):
+    models = dict(members(film(price=price("1", units))))
+    assert models["quick"]["x-dsrun"]["price"]["items"][0]["units"] == left
+    assert models["fine"]["x-dsrun"]["price"]["items"][0]["units"] == units
+
+
+def test_a_place_that_a_model_has_not_has_no_language():
+    rules = [{"at": f"/input/{key}", "languages": ["en"]} for key in ("mood", "prompt")]
+    models = dict(members(film(languages=rules)))
+    assert models["quick"]["x-dsrun"]["languages"] == rules[1:]
+    assert models["fine"]["x-dsrun"]["languages"] == rules
+
+
+def test_a_price_without_a_row_for_no_value_is_told():
+    table = {"by": ["/input/mood"], "table": {"dark": "1"}}
+    with pytest.raises(ValueError, match="no row for quick"):
+        list(members(film(price=price(table, {"count": True}))))
+
+
+@pytest.mark.parametrize(
+    ("model", "request_of", "cost"),
+    [
+        ("wan2.6-i2v", {}, "5"),
+        ("wan2.6-i2v", {"resolution": "720P", "duration": 15}, "9"),
+        ("wan2.6-i2v-flash", {}, "2.5"),
+        ("wan2.6-i2v-flash", {"audio": False}, "1.25"),
+        ("wan2.6-i2v-flash", {"audio": False, "audio_url": "https://x.example/a.wav"}, "2.5"),
+        ("wan2.6-i2v-flash", {"resolution": "720P", "audio": False, "duration": 2}, "0.3"),
+        ("wan2.5-i2v-preview", {"resolution": "480P", "duration": 10}, "3"),
+        ("wan2.2-i2v-flash", {}, "1"),
+        ("wan2.2-i2v-flash", {"resolution": "480P"}, "0.5"),
+        ("wan2.2-i2v-plus", {"resolution": "480P"}, "0.7"),
+        ("wanx2.1-i2v-turbo", {"duration": 3}, "0.72"),
+        ("wanx2.1-i2v-plus", {}, "3.5"),
+    ],
+)
+def test_a_film_costs_its_seconds_at_its_resolution_and_sound(model, request_of, cost):
+    operation = load_catalog()[model]
+    given = {key: value for key, value in request_of.items() if key != "audio_url"}
+    request = {"model": model, "input": {"img_url": "https://x.example/a.png"}, "parameters": given}
+    if "audio_url" in request_of:
+        request["input"]["audio_url"] = request_of["audio_url"]
+    fill_request(request, operation=operation, replica=0)
+    money = operation.price.of(planned_units(request, operation))
+    assert money.amount == Decimal(cost)
