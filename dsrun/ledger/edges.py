@@ -106,8 +106,9 @@ FORGET_ADDRESSES = (
 # Days of the calendar (Julian) at which the first address dies of those that a job takes, while it
 # can still be used. Takes hours by operation as JSON, the endpoint and the time, by name.
 DIES = (
-    "(SELECT min(half) FROM (SELECT julianday(given.answered_at) + lives.value / 48.0 AS half "  # noqa: S608  # ours
-    f"{_NEEDED.split(' WHERE ', maxsplit=1)[0]} JOIN address AS given ON given.job_id = edge.parent_id "
+    "(SELECT min(half) FROM (SELECT julianday(given.answered_at) + lives.value / 48.0 AS half "
+    "FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
+    "JOIN address AS given ON given.job_id = edge.parent_id "
     "AND edge.takes = 'file:' || given.idx JOIN json_each(:hours) AS lives "
     "ON lives.key = parent.operation WHERE edge.job_id = job.job_id "
     "AND given.endpoint = :endpoint) WHERE half > julianday(:now))"

@@ -275,9 +275,9 @@ _REQUESTS = (
 )
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
-    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer, "
-    "job.sent FROM job "  # ours
-    f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer, "  # noqa: S608  # ours
+    f"job.sent FROM job WHERE {_HERE} AND submitted_at > ? "
+    "AND status IN ('submitting', 'submitted', 'unknown') "
     "AND part_first IS NULL AND (output IS NULL OR json_extract(job.answer, '$.whole')) "
     "AND coalesce(json_extract(job.answer, '$.whole'), true)"
 )

@@ -73,6 +73,8 @@ def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) 
     }
     if step.calls.model is not None:
         source["model"] = step.calls.model.source
+    if section.get("take", 1) != 1:
+        source["take"] = section["take"]
     return source if uploads.sha256 is None else {**source, "uploads": uploads.sha256}
 
 
