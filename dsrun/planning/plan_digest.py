@@ -73,8 +73,8 @@ def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) 
     }
     if step.calls.model is not None:
         source["model"] = step.calls.model.source
-    if section.get("take", 1) != 1:
-        source["take"] = section["take"]
+    if step.take != 1:
+        source["take"] = _leaf_sources(step.take, ("take",), ())
     return source if uploads.sha256 is None else {**source, "uploads": uploads.sha256}
 
 

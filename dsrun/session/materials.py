@@ -4,7 +4,7 @@ A text or a number stands in the ledger. A file is named by the service's own ad
 lives, else it is uploaded from where it lies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,15 +32,36 @@ class NotThere(Exception):
 
 
 def as_told(job: OpenJob, view: LedgerReader) -> bytes:
-    """The request of a job with what the others gave, as it is recorded. Raises NotThere.
+    """The request of a job with what the others gave, as it is recorded. Raises NotThere."""
+    return with_values(job.body, job.late, partial(value_in, view))
+
+
+def with_values(body: bytes, late: Sequence[KeyPath], known: Callable[[Late], Json]) -> bytes:
+    """A planned request with the values of other jobs, which `known` gives. Raises NotThere."""
+    request = orjson.loads(body)
+    for at in late:
+        put_at(request, at, _resolved(request, at, known))
+    return canonical_json(request)
+
+
+def value_in(view: LedgerReader, late: Late) -> Json:
+    """A value that a job of the ledger gives, as it is recorded. Raises NotThere.
 
     A file stands by the SHA-256 of what the service gave: an address is a secret, and lives for
     hours.
     """
-    request = orjson.loads(job.body)
-    for at in job.late:
-        put_at(request, at, _resolved(request, at, partial(_told, view)))
-    return canonical_json(request)
+    if late.at is None:
+        return {UPLOAD: f"{BY_CONTENT}{_file(view, late).source_sha256}"}
+    return value_of(output_of(view, late.job_id), late)
+
+
+def value_of(output: Json, late: Late) -> Json:
+    """A value of what a job gives by name. Raises NotThere."""
+    value = resolve({"output": output}, late.at)
+    if value is None:
+        name = (late.at or "").rpartition("/")[2]
+        raise NotThere(f"job {late.job_id[:12]} gave no {name}")
+    return value
 
 
 class Materials:
@@ -94,7 +115,7 @@ class Materials:
     def _sendable(self, at: KeyPath, field: UploadField | None, late: Late) -> Json:
         """A value as it is sent from a place of the request, which may take a file."""
         if late.at is not None:
-            return _told(self._view, late)
+            return value_in(self._view, late)
         file = _file(self._view, late)
         is_fresh = file.address is not None and self._is_fresh(file)
         if field is None and not is_fresh:
@@ -136,22 +157,12 @@ class Materials:
         return timedelta(0) <= age < timedelta(hours=self._lives.hours.get(file.operation, 0.0)) / 2
 
 
-def _resolved(request: Json, at: KeyPath, known: "partial[Json]") -> Json:
+def _resolved(request: Json, at: KeyPath, known: Callable[[Late], Json]) -> Json:
     """Raises NotThere, also where a text or a filter cannot take what was given."""
     try:
         return resolved(late_of(value_at(request, at)), known)
     except TypeError as error:
         raise NotThere(f"{dotted(at)}: {error}") from error
-
-
-def _told(view: LedgerReader, late: Late) -> Json:
-    """A value as it is recorded."""
-    if late.at is None:
-        return {UPLOAD: f"{BY_CONTENT}{_file(view, late).source_sha256}"}
-    value = resolve({"output": output_of(view, late.job_id)}, late.at)
-    if value is None:
-        raise NotThere(f"job {late.job_id[:12]} gave no {late.at.rpartition('/')[2]}")
-    return value
 
 
 def _file(view: LedgerReader, late: Late) -> KeptFile:

@@ -1,7 +1,6 @@
 """Steps that build on steps, run: waiting and waking, the cache, files, kills. Rules of the contract."""
 
 import json
-import random
 import shutil
 import signal
 import sqlite3
@@ -110,7 +109,9 @@ class TestReuse:
 
     def test_a_cached_chain_sends_nothing(self, work, emulator):
         work.dsrun(audiobook(work, "ab", LINES))
-        assert work.dsrun(audiobook(work, "ab", LINES, name="second")).code == 0
+        second = audiobook(work, "ab", LINES, name="second")
+        assert work.dsrun("plan", second, "--json").answer["cached"] == 5
+        assert work.dsrun(second).code == 0
         assert emulator.paid() == 5
 
     @pytest.mark.parametrize("is_in_ledger", [True, False])
@@ -120,7 +121,12 @@ class TestReuse:
         if not is_in_ledger:
             shutil.rmtree(work.run_dir())
         shutil.rmtree(work.folder / "outputs/demo")
-        assert work.dsrun(audiobook(work, "ab", LINES, name="second")).code == 0
+        second = audiobook(work, "ab", LINES, name="second")
+        assert work.dsrun("plan", second, "--json").answer["to_send"] == 5
+        assert work.dsrun(second, "--step", "cast").code == 0
+        plan = work.dsrun("plan", audiobook(work, "ab", LINES), "--json").answer
+        assert (plan["cached"], plan["to_send"]) == (2, 3)
+        assert work.dsrun(second).code == 0
         assert emulator.paid() == 10
         # and from now on the new ones are in the cache
         assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
