@@ -1,4 +1,4 @@
-"""Steps that build on steps, run: waiting and waking, the cache, files, kills. Rules of the contract."""
+"""Steps that build on steps, run: waiting and waking, the cache, and how they end."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ steps:
   edits:
     operation: wan2.5-i2i-preview
     matrix: {{still: {{step: shots{each}}}}}
-    input: {{prompt: "at night", images: ["{{{{ {still} }}}}"]}}
+    input: {{prompt: "night {{{{ still.beat }}}}", images: ["{{{{ {still} }}}}"]}}
     filename: "{{{{ job.index }}}}-{{{{ index }}}}"
 """
     return work.pipeline(steps, name=name, path=f"{name}.yaml", **execution)
