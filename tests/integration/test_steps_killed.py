@@ -13,15 +13,15 @@ from tests.integration.test_steps_run import audiobook, change, steps_of, storyb
 CHILD = Path(__file__).parents[1] / "torture/child.py"
 BIG = {"picture_scale": 0.5}
 ROUNDS = 20
+MOST_RUNS = 4
 
 
-def runs_to_the_end(work, pipeline, *, most=6):
-    """Run until nothing is left; the code of the last run."""
-    for _ in range(most):
-        code = work.dsrun(pipeline).code
-        if code in (0, 1):
-            return code
-    return code
+def runs_to_the_end(work, pipeline, *options):
+    """Run until all has succeeded; what is in doubt is looked for by each run."""
+    codes = []
+    while not codes or (codes[-1] and len(codes) < MOST_RUNS):
+        codes.append(work.dsrun(pipeline, *options).code)
+    return codes[-1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,6 @@ def test_a_damaged_ledger_is_made_anew_with_what_jobs_are_made_of(work, serve, i
     data = bytearray(ledger.read_bytes())
     data[200:4096] = bytes(4096 - 200)
     ledger.write_bytes(data)
-    assert work.dsrun(pipeline).code == 2 or True
     assert work.dsrun("verify", "--repair", work.run_dir()).code == 0
     with closing(sqlite3.connect(ledger)) as db:
         assert db.execute("SELECT count(*) FROM edge").fetchone() == (3,)
@@ -101,7 +100,9 @@ def test_an_audiobook_killed_again_and_again_over_a_bad_line_is_read_whole(work,
         child = work.spawn_script(CHILD, f"{when} {point}", str(number), "run", pipeline)
         child.end()
     service.heal()
-    assert runs_to_the_end(work, pipeline) in (0, 1)
+    # Lost answers of lines can be more than their operation repeats, and voices lose a preview.
+    assert work.dsrun(pipeline).code in (0, 1)
+    assert runs_to_the_end(work, pipeline, "--resubmit-unknown") in (0, 1)
     ends = steps_of(work)
     assert ends["speech", "succeeded"] == 60
     assert not {status for _, status in ends} & {"waiting", "pending", "skipped", "unknown"}
@@ -110,7 +111,10 @@ def test_an_audiobook_killed_again_and_again_over_a_bad_line_is_read_whole(work,
     assert voices == [1] * 5
     repeats = {
         json.loads(row["request"])["input"]["text"]: row["repeats"]
-        for row in work.query("SELECT request, repeats FROM job WHERE step = 'speech'")
+        for row in work.query(
+            "SELECT request, repeats + (SELECT count(*) FROM attempt WHERE outcome = 'abandoned' "
+            "AND attempt.job_id = job.job_id) AS repeats FROM job WHERE step = 'speech'"
+        )
     }
     read = texts(service)
     assert read.keys() == repeats.keys()
