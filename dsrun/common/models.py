@@ -67,6 +67,7 @@ class Job:
     ] = ()  # where the request has values of other jobs, not known yet
     parents: tuple["Parent", ...] = ()
     depth: int = 0  # 1 more than the deepest job that it waits for
+    take: int = 1  # which time the same request is made
 
     @property
     def is_waiting(self) -> bool:
@@ -127,6 +128,7 @@ class OpenJob:
     have: tuple[int, ...] = ()  # of a retry: the indexes that are on disk
     late: tuple[tuple[str | int, ...], ...] = ()  # where `body` has values of other jobs
     sent: bytes | None = None  # `body` with these values, as it was sent last
+    has_addresses: bool = False  # `body` has addresses of files that could be uploaded as well
     planned: int = 0  # what it was planned to cost, in grains of its price
 
 
@@ -140,6 +142,7 @@ class SentElsewhere(NamedTuple):
     lost_at: str | None
     repeats: int = 0
     answer: str | None = None
+    sent: str | None = None  # the request with what other jobs gave, where it takes anything
 
     @property
     def is_answered(self) -> bool:

@@ -23,7 +23,7 @@ from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import JobUploads, LateRequests, Recorder
-from dsrun.engine.submit import Answered, Submitter, planned_amount
+from dsrun.engine.submit import Answered, Submitter, may_go_by_upload, planned_amount
 from dsrun.service.classify import Decision
 from dsrun.service.kept_answer import KeptAnswer, read_answer
 from dsrun.service.operation import Operation, TaskList
@@ -43,6 +43,10 @@ _REFRESHES = 2  # of addresses that the file host no longer serves
 
 class _Foreign(Exception):
     """A task that was found for a job was made by another request."""
+
+
+class _DeadAddress(Exception):
+    """The service does not serve a file any more that it has made; the ledger knows."""
 
 
 class Runner:
@@ -91,9 +95,16 @@ class Runner:
         ready = self._materials.prepare(job, lane.operation)
         if isinstance(ready, JobResult):
             return await self._end(job, ready)
-        if ready.part is None:
+        if ready.part is not None:
+            return await self._run_parts(ready, ready.part, lane)
+        try:
             return await self._run_request(ready, lane)
-        return await self._run_parts(ready, ready.part, lane)
+        except _DeadAddress:  # once, and uncounted: the file is uploaded
+            again = replace(
+                job, status=JobStatus.PENDING, task_id=None, answer=None, lost_at=None,
+                is_found=False, is_retry=False,
+            )  # fmt: skip
+            return await self._run(again)
 
     async def _run_parts(self, job: OpenJob, part: Part, lane: Lane) -> JobResult:
         """Ask for what is missing of a partial job, one request for each gap from `part` on."""
@@ -268,6 +279,15 @@ class Runner:
         request_id: str | None = None,
         is_counted: bool = False,
     ) -> JobResult:
+        lane, error = self._lanes[job.operation], result.error
+        may_be_repeated = error is not None and may_go_by_upload(job, lane.operation, error.code)
+        if error is not None and may_be_repeated and not result.units:
+            self._control.budget.settle(reserved, Decimal(0))
+            await self._recorder.record_dead_addresses(
+                job, at=stamp(self._clock.now()),
+                message=f"the service cannot fetch its own file: {error.code}: {error.message}",
+            )  # fmt: skip
+            raise _DeadAddress
         if job.part is not None and result.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             result = _kept(result)
         await self._recorder.record_result(

@@ -414,6 +414,9 @@ class Submitter:
             self._control.stop(verdict.words, ExitCode.INCOMPLETE)
         if verdict.decision is Decision.MODEL:
             self._control.close_operation(lane.operation.name, verdict.words)
+        if verdict.decision is Decision.JOB and may_go_by_upload(job, lane.operation, verdict.code):
+            error = JobError(code=verdict.code, message=verdict.message, kind="job")
+            return JobResult(status=JobStatus.FAILED, error=error)  # no failure yet
         if verdict.decision is Decision.JOB:
             return self._failed(verdict.code, verdict.message)
         return verdict
@@ -449,6 +452,13 @@ class Submitter:
         self._control.note_failure()
         error = JobError(code=code, message=message, kind="job")
         return JobResult(status=JobStatus.FAILED, error=error)
+
+
+def may_go_by_upload(job: OpenJob, operation: Operation, code: str) -> bool:
+    """Whether a job failed since the service could not fetch its own file, and may upload it."""
+    uploads = operation.uploads
+    is_whole = job.part is None
+    return job.has_addresses and is_whole and uploads is not None and code in uploads.lost
 
 
 def planned_amount(job: OpenJob, operation: Operation) -> Decimal:

@@ -71,8 +71,10 @@ FORMS: Mapping[str, Mapping[str, str]] = {
             "units_before",
             "planned",
             "repeats",
+            "depth",
+            "take",
         ),
-        **_json("request", "matrix", "stems", "output"),
+        **_json("request", "matrix", "stems", "output", "late", "sent"),
         **_moment("submitted_at", "ended_at", "lost_at"),
         "status": f"status IN ({_STATUSES})",
         "unit_price": "unit_price GLOB '[0-9]*' AND unit_price NOT GLOB '*[^0-9.E+-]*'",
@@ -90,6 +92,12 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     },
     "twin": {**_sha256("job_id"), **_json("matrix", "stems"), **_count("idx")},
     "upload": {**_sha256("sha256"), **_moment("uploaded_at")},
+    "edge": {
+        **_sha256("job_id", "parent_id"),
+        **_count("number", "idx"),
+        "takes": "takes IS NULL OR takes GLOB 'file:[0-9]*' OR takes GLOB 'output:?*'",
+    },
+    "address": {**_sha256("job_id"), **_count("idx"), **_moment("answered_at")},
     "plan": {**_count("jobs")},
 }
 
@@ -201,7 +209,8 @@ def _faults_in_rows(db: sqlite3.Connection, table: str) -> Iterator[str]:
 def is_own_job(row: Any) -> bool:
     """Whether the id of a job is that of its request."""
     body = row["request"].encode()
-    return bool(job_id_of(row["operation"], row["replica"], body) == row["job_id"])
+    take = row["take"] if "take" in row.keys() else 1  # noqa: SIM118  # it may be a Row
+    return bool(job_id_of(row["operation"], row["replica"], body, take=take) == row["job_id"])
 
 
 def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:

@@ -27,7 +27,10 @@ EDGES = """
     ALTER TABLE job ADD COLUMN late TEXT;
     ALTER TABLE job ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE job ADD COLUMN sent TEXT;
+    ALTER TABLE job ADD COLUMN take INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX job_asleep ON job (position) WHERE status IN ('waiting', 'skipped');
+    CREATE INDEX job_woken ON job (operation, position)
+        WHERE status = 'pending' AND late IS NOT NULL;
 """
 
 PAGE = 1000  # jobs that are woken at once, so that no intent waits long behind them
@@ -37,27 +40,37 @@ _NEEDED = (
     "FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
     "WHERE edge.job_id = job.job_id AND edge.takes IS NOT NULL"
 )
-_HAS_OPEN = f"EXISTS (SELECT 1 {_NEEDED} AND parent.status IN {_OPEN})"
 # What is taken is `file:NUMBER` or `output:NAME`.
 _IS_THERE = (
     "CASE WHEN edge.takes GLOB 'file:*' THEN EXISTS (SELECT 1 FROM artifact "
-    "WHERE artifact.job_id = parent.job_id "
+    "WHERE artifact.job_id = parent.job_id AND artifact.name = '' "
     "AND artifact.idx = CAST(substr(edge.takes, 6) AS INTEGER)) "
     "ELSE EXISTS (SELECT 1 FROM json_each(parent.output) AS made "
     "WHERE made.key = substr(edge.takes, 8) AND made.type <> 'null') END"
 )
 _LACKING = f"{_NEEDED} AND NOT ({_IS_THERE})"
+# A partial job that is asked again for what is missing has the rest already.
+_HAS_PART = "(parent.part_first IS NOT NULL OR parent.error_class = 'retry')"
+_HAS_OPEN = (
+    f"EXISTS (SELECT 1 {_NEEDED} AND parent.status IN {_OPEN} "
+    f"AND NOT coalesce({_HAS_PART} AND ({_IS_THERE}), false))"
+)
 _WHY = (
     "(SELECT edge.step || ' ' || edge.idx || ' (job ' || substr(parent.job_id, 1, 12) || "
     "') has no ' || replace(edge.takes, ':', ' ') || ': it is ' || parent.status || "
     f"coalesce(', ' || parent.error_code, '') {_LACKING} LIMIT 1)"
 )
 
-# Ids of jobs that wait for nothing any more; of those that take something of these jobs, or of all.
+# Ids of jobs that wait for nothing any more.
 READY = (
-    "SELECT job_id FROM job WHERE status = 'waiting' AND (?1 IS NULL OR job_id IN "  # noqa: S608  # ours
-    "(SELECT edge.job_id FROM edge WHERE edge.takes IS NOT NULL AND edge.parent_id IN "
-    f"(SELECT value FROM json_each(?1)))) AND NOT {_HAS_OPEN} ORDER BY position LIMIT {PAGE}"
+    f"SELECT job_id FROM job WHERE status = 'waiting' AND NOT {_HAS_OPEN} "  # noqa: S608  # ours
+    f"ORDER BY position LIMIT {PAGE}"
+)
+# Takes a job and an id: the jobs after it that take something of that job, and which are ready.
+CHILDREN = (
+    f"SELECT job.job_id, job.status = 'waiting' AND NOT {_HAS_OPEN} AS is_ready "  # noqa: S608  # ours
+    "FROM edge AS below CROSS JOIN job ON job.job_id = below.job_id WHERE below.parent_id = ? "
+    f"AND below.job_id > ? AND below.takes IS NOT NULL ORDER BY below.job_id LIMIT {PAGE}"
 )
 
 # Takes the time, and the ids of jobs that are ready.
@@ -69,10 +82,34 @@ WAKE = (
     "WHERE status = 'waiting' AND job_id IN (SELECT value FROM json_each(?2))"
 )
 
-# Skipped jobs wait again once a job that they take something of is open again.
-SLEEPY = f"SELECT job_id FROM job WHERE status = 'skipped' AND {_HAS_OPEN} LIMIT {PAGE}"  # noqa: S608  # ours
+# Jobs wait again once a job that they take something of is open again.
+SLEEPY = (
+    "SELECT job_id FROM job WHERE status IN ('skipped', 'pending') AND late IS NOT NULL "  # noqa: S608  # ours
+    f"AND {_HAS_OPEN} LIMIT {PAGE}"
+)
 SLEEP = (
     "UPDATE job SET status = 'waiting', error_code = NULL, error_class = NULL, "
-    "error_message = NULL, ended_at = NULL "
-    "WHERE status = 'skipped' AND job_id IN (SELECT value FROM json_each(?1))"
+    "error_message = NULL, ended_at = NULL WHERE status IN ('skipped', 'pending') "
+    "AND late IS NOT NULL AND job_id IN (SELECT value FROM json_each(?1))"
+)
+# Takes the id of a job: what was skipped for it waits again.
+SLEEP_BELOW = (
+    "UPDATE job SET status = 'waiting', error_code = NULL, error_class = NULL, "
+    "error_message = NULL, ended_at = NULL WHERE status = 'skipped' "
+    "AND job_id IN (SELECT edge.job_id FROM edge WHERE edge.parent_id = ?)"
+)
+# Takes the id of a job: the addresses of the files that it takes are dead.
+FORGET_ADDRESSES = (
+    "DELETE FROM address WHERE (job_id, idx) IN (SELECT parent_id, "
+    "CAST(substr(takes, 6) AS INTEGER) FROM edge WHERE edge.job_id = ? AND takes GLOB 'file:*')"
+)
+# Days of the calendar (Julian) at which the first address dies of those that a job takes, while it
+# can still be used. Takes hours by operation as JSON, the endpoint and the time, by name.
+DIES = (
+    "(SELECT min(half) FROM (SELECT julianday(given.answered_at) + lives.value / 48.0 AS half "
+    "FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
+    "JOIN address AS given ON given.job_id = edge.parent_id "
+    "AND edge.takes = 'file:' || given.idx JOIN json_each(:hours) AS lives "
+    "ON lives.key = parent.operation WHERE edge.job_id = job.job_id "
+    "AND given.endpoint = :endpoint) WHERE half > julianday(:now))"
 )

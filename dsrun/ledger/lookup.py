@@ -52,8 +52,10 @@ class KeptFile:
     operation: str
     path: str
     sha256: str
+    source_sha256: str
     size: int
     media_type: str
+    duration_s: float | None
     address: str | None
     endpoint: str | None
     answered_at: str | None
@@ -106,7 +108,7 @@ def succeeded(
     reader: LedgerReader, job_ids: Sequence[str]
 ) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
     """Those of the jobs that have succeeded, with their artifacts."""
-    for row in _by_id(reader, "SELECT job_id, status, output FROM job", job_ids):
+    for row in _by_id(reader, "SELECT * FROM job", job_ids):
         if row["status"] == JobStatus.SUCCEEDED:
             made = reader.rows(_MADE, (row["job_id"],))
             for item in made:
@@ -186,18 +188,20 @@ def output_of(reader: LedgerReader, job_id: str) -> Json:
 def kept_file(reader: LedgerReader, job_id: str, index: int) -> KeptFile | None:
     """A file of a job, under the first of its names."""
     row = reader.row(
-        "SELECT job.operation, path, sha256, size, media_type, url, endpoint, answered_at "
+        "SELECT job.operation, path, sha256, coalesce(source_sha256, sha256) AS source, size, "
+        "media_type, duration_s, url, endpoint, answered_at "
         "FROM artifact AS made JOIN job USING (job_id) LEFT JOIN address AS at "
         "ON at.job_id = made.job_id AND at.idx = made.idx "
-        "WHERE made.job_id = ? AND made.idx = ? ORDER BY path LIMIT 1",
+        "WHERE made.job_id = ? AND made.idx = ? AND name = '' ORDER BY path LIMIT 1",
         (job_id, index),
     )
     if row is None:
         return None
     return KeptFile(
         operation=row["operation"], path=path_below(row["path"]), sha256=row["sha256"],
-        size=row["size"], media_type=row["media_type"], address=row["url"],
-        endpoint=row["endpoint"], answered_at=row["answered_at"],
+        source_sha256=row["source"], size=row["size"], media_type=row["media_type"],
+        duration_s=row["duration_s"], address=row["url"], endpoint=row["endpoint"],
+        answered_at=row["answered_at"],
     )  # fmt: skip
 
 
@@ -250,3 +254,9 @@ def price_of_job(reader: LedgerReader, job_id: str) -> tuple[str, str, int]:
     """The unit price of a job, its currency, and whether anything was paid."""
     sql = "SELECT unit_price, currency, units + units_before > 0 FROM job WHERE job_id = ?"
     return tuple(reader.row(sql, (job_id,)))
+
+
+def needed_by(reader: LedgerReader, job_id: str) -> tuple[str, ...]:
+    """The jobs of which a job takes something that they made."""
+    sql = "SELECT DISTINCT parent_id FROM edge WHERE job_id = ? AND takes IS NOT NULL ORDER BY 1"
+    return tuple(row[0] for row in reader.rows(sql, (job_id,)))

@@ -14,7 +14,7 @@ import orjson
 from dsrun.common.doubt import Doubt, Span, doubt_of, epoch
 from dsrun.common.models import SentElsewhere
 from dsrun.common.sqlite import READ_FAULTS, connect_readonly
-from dsrun.ledger.schema import SINCE_ANSWERS, SINCE_REPEATS, SINCE_RUN_IDS
+from dsrun.ledger.schema import SINCE_ANSWERS, SINCE_EDGES, SINCE_REPEATS, SINCE_RUN_IDS
 from dsrun.storage.layout import RunLayout, is_emulated, run_dirs
 from dsrun.storage.precedence import Living
 
@@ -90,7 +90,8 @@ class LedgerClaims:
         found: dict[str, bytes] = {}
         for db in self._all_ledgers():
             with suppress(*READ_FAULTS):
-                rows = db.execute(_REQUESTS, (_json(job_ids),)).fetchall()
+                sql = _of_version(db, _REQUESTS)
+                rows = db.execute(sql, (_json(job_ids),)).fetchall()
                 found |= {job_id: request.encode() for job_id, request in rows}
         return found
 
@@ -218,6 +219,7 @@ _NEWER = (
     (SINCE_RUN_IDS, "job.run_id", "NULL"),
     (SINCE_REPEATS, "job.repeats", "0"),
     (SINCE_ANSWERS, "job.answer", "NULL"),
+    (SINCE_EDGES, "job.sent", "NULL"),
 )
 _TASKS = (  # an attempt `foreign` takes back what its job had found
     "SELECT task_id FROM attempt AS one WHERE task_id IN (SELECT value FROM json_each(?1)) "
@@ -267,11 +269,15 @@ _RIVALS = (
     f"{_IN_DOUBT} AND operation IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours
     "AND job_id != ?"
 )
-_REQUESTS = "SELECT job_id, request FROM job WHERE job_id IN (SELECT value FROM json_each(?))"
+_REQUESTS = (
+    "SELECT job_id, coalesce(job.sent, request) FROM job "
+    "WHERE job_id IN (SELECT value FROM json_each(?))"
+)
 _SAME = f"{_IN_DOUBT} AND {_HERE} AND job_id = ? AND submitted_at > ? AND part_first IS NULL"
 _OPEN = (
-    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer FROM job "  # noqa: S608  # ours
-    f"WHERE {_HERE} AND status IN ('submitting', 'submitted', 'unknown') AND submitted_at > ? "
+    "SELECT job_id, task_id, request_id, submitted_at, lost_at, job.repeats, job.answer, "  # noqa: S608  # ours
+    f"job.sent FROM job WHERE {_HERE} AND submitted_at > ? "
+    "AND status IN ('submitting', 'submitted', 'unknown') "
     "AND part_first IS NULL AND (output IS NULL OR json_extract(job.answer, '$.whole')) "
     "AND coalesce(json_extract(job.answer, '$.whole'), true)"
 )
@@ -281,7 +287,7 @@ _OPEN_TASKS = (
 )
 _IN_HAND = (  # one that was made there comes into the cache soon
     f"SELECT job_id FROM job WHERE {_HERE} AND job_id IN (SELECT value FROM json_each(?)) "  # noqa: S608  # ours
-    "AND status NOT IN ('failed', 'cancelled', 'partial') "
+    "AND status NOT IN ('failed', 'cancelled', 'partial', 'skipped') "
     "AND (? OR status IN ('submitted', 'succeeded'))"
 )
 _ACTIVE = (

@@ -1,7 +1,7 @@
 """Reading a ledger: what was planned, what is open, and how every job ended."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.edges import READY, SLEEPY
+from dsrun.ledger.edges import CHILDREN, DIES, READY, SLEEPY
 from dsrun.ledger.rows import Row, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
@@ -26,7 +26,16 @@ from dsrun.ledger.schema import (
 from dsrun.ledger.tail import Head, read_head
 
 _PAGE = 500
+LATE_PAGE = _PAGE
 _UPLOADED = "oss://"  # how every address begins that the service gives
+
+
+class Lives(NamedTuple):
+    """How long addresses of files live that the service gave at an endpoint, by operation."""
+
+    endpoint: str
+    hours: Mapping[str, float]
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,7 +138,7 @@ class LedgerReader:
         """What the queries below go to, for a caller with SQL of its own."""
         return self._file.connection()
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         try:
             return self._file.connection().execute(sql, values).fetchall()
         except READ_FAULTS as error:
@@ -170,7 +179,7 @@ class LedgerReader:
         for page in pages:
             self.rows(
                 "INSERT OR IGNORE INTO held SELECT position FROM job "
-                "WHERE status IN ('pending', 'submitting') "
+                "WHERE status IN ('waiting', 'pending', 'submitting') "
                 "AND job_id IN (SELECT value FROM json_each(?))",
                 (orjson.dumps(list(page)).decode(),),
             )
@@ -273,13 +282,22 @@ class LedgerReader:
             yield [row["job_id"] for row in rows]
             last = rows[-1]["position"]
 
-    def ready_ids(self, parents: Sequence[str] | None) -> list[str]:
-        """Some jobs that wait for nothing any more; of those that take of `parents`, or of all."""
-        ended = None if parents is None else orjson.dumps(list(parents)).decode()
-        return [row[0] for row in self.rows(READY, (ended,))]
+    def ready_ids(self, parents: Sequence[str] | None) -> Iterator[list[str]]:
+        """Jobs that wait for nothing any more; of those that take of `parents`, or of all.
+
+        They come in pages, and the caller wakes one before it asks for the next.
+        """
+        while parents is None and (rows := self.rows(READY)):
+            yield [row[0] for row in rows]
+        for parent in parents or ():
+            last = ""
+            while rows := self.rows(CHILDREN, (parent, last)):
+                if ready := [row[0] for row in rows if row[1]]:
+                    yield list(dict.fromkeys(ready))
+                last = rows[-1][0]
 
     def sleepy_ids(self) -> list[str]:
-        """Some skipped jobs that take something of a job that is open again."""
+        """Some jobs that take something of a job that is open again, and do not wait for it."""
         return [row[0] for row in self.rows(SLEEPY)]
 
     def ids_among(self, ids: Sequence[str], status: JobStatus) -> list[str]:
@@ -313,6 +331,18 @@ class LedgerReader:
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
 
+    def woken_jobs(self, *, operation: str) -> Iterator[OpenJob]:
+        """The pending jobs that had to wait for others, in plan order."""
+        last = -1
+        while rows := self.rows(
+            f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
+            f"AND status = 'pending' AND late IS NOT NULL {self.not_held} ORDER BY position "
+            "LIMIT ?",
+            (last, operation, _PAGE),
+        ):
+            yield from (self._open_job(row, has_twins=True) for row in rows)
+            last = rows[-1]["position"]
+
     def has_edges(self) -> bool:
         """Whether a job waits, or had to wait, for others."""
         return self.row("SELECT 1 FROM edge WHERE takes IS NOT NULL LIMIT 1") is not None
@@ -321,14 +351,25 @@ class LedgerReader:
         """Whether the ledger is of a version that has them."""
         return self.row("SELECT 1 FROM sqlite_schema WHERE name = 'edge'") is not None
 
-    def late_jobs(self, *, operation: str, but: Collection[str]) -> list[OpenJob]:
-        """Some pending jobs that had to wait, but those that are named; the deepest first."""
+    def late_jobs(
+        self, *, operation: str, but: Collection[str], lives: Lives, now: str
+    ) -> list[OpenJob]:
+        """Some pending jobs that had to wait, but those that are named.
+
+        First those that take an address, the one that dies soonest; then the deepest; then plan
+        order. Fewer than LATE_PAGE are all that there are.
+        """
+        values = {
+            "operation": operation, "but": orjson.dumps(list(but)).decode(), "most": LATE_PAGE,
+            "hours": orjson.dumps(dict(lives.hours)).decode(), "endpoint": lives.endpoint,
+            "now": now,
+        }  # fmt: skip
         rows = self.rows(
-            f"SELECT * FROM {self.jobs} WHERE operation = ? AND status = 'pending' "  # noqa: S608
+            f"SELECT * FROM {self.jobs} WHERE operation = :operation AND status = 'pending' "  # noqa: S608
             f"AND late IS NOT NULL {self.not_held} "
-            "AND job_id NOT IN (SELECT value FROM json_each(?)) "
-            "ORDER BY depth DESC, position LIMIT ?",
-            (operation, orjson.dumps(list(but)).decode(), _PAGE),
+            "AND job_id NOT IN (SELECT value FROM json_each(:but)) "
+            f"ORDER BY {DIES} NULLS LAST, depth DESC, position LIMIT :most",
+            values,
         )
         return [self._open_job(row, has_twins=True) for row in rows]
 
@@ -488,6 +529,7 @@ class LedgerReader:
     def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
         stems = [names_of(row)]
         is_retry = row["status"] == JobStatus.SUBMITTED and row["error_class"] == "retry"
+        known = row.keys()
         if has_twins:
             twins = self.rows(
                 "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
@@ -504,15 +546,15 @@ class LedgerReader:
             request_id=row["request_id"],
             lost_at=row["lost_at"],
             attempts=row["attempts"],
-            repeats=row["repeats"] if "repeats" in row.keys() else 0,  # noqa: SIM118  # no mapping
+            repeats=row["repeats"] if "repeats" in known else 0,
             stems=tuple(dict.fromkeys(stems)),
             part=None if row["part_first"] is None else self._part(row),
             run_id=row["run_id"],
             is_found=row["task_id"] is not None and row["lost_at"] is not None,
             is_retry=is_retry,
             have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
-            late=_late_places(row["late"]),
-            sent=None if row["sent"] is None else row["sent"].encode(),
+            late=_late_places(row["late"]) if "late" in known else (),
+            sent=row["sent"].encode() if "sent" in known and row["sent"] is not None else None,
             planned=planned_of(row),
         )
 

@@ -24,12 +24,13 @@ _HEADER_BYTES = 100
 _PAGE_BYTES = 4096
 _MOST_PROBED = 1_000_000  # row numbers that are asked for one by one
 _KEPT = (
-    "SELECT status, task_id, request_id, submitted_at, ended_at, output, units, attempts, cached "
-    "FROM job WHERE job_id = ? AND status = 'succeeded'"
+    "SELECT status, task_id, request_id, submitted_at, ended_at, output, units, attempts, cached, "
+    "sent FROM job WHERE job_id = ? AND status = 'succeeded'"
 )
 _ROWS_A_PAGE = 40  # the shortest row takes about 100 bytes
 _NUMBERED = ("run", "job", "attempt")  # tables whose rows have numbers
-_COPIED = ("run", "job", "twin", "attempt", "artifact", "upload")
+_COPIED = ("run", "job", "twin", "attempt", "artifact", "upload", "edge", "address")
+_OF_JOBS = ("artifact", "twin", "edge", "address")  # tables without row numbers, by job
 
 # With the log, without it, and with the header and the first page of a whole ledger.
 _TRIES = (
@@ -96,6 +97,7 @@ class Known:
     submitted_at: str | None = None
     ended_at: str | None = None
     output: Json = None
+    sent: str | None = None
     error: tuple[str | None, str | None, str | None] = (None, None, None)  # code, message, class
     units: int = 0
     attempts: int = 0
@@ -113,7 +115,8 @@ class Restoring:
 
     def close(self, *, lost: int | None, since: str) -> None:
         """`lost`: how many jobs may be paid, None for none; none of them before `since`."""
-        for table in ("attempt", "artifact", "twin"):
+        self._db.execute("DELETE FROM edge WHERE parent_id NOT IN (SELECT job_id FROM job)")
+        for table in ("attempt", *_OF_JOBS):
             self._db.execute(
                 f"DELETE FROM {table} WHERE job_id NOT IN (SELECT job_id FROM job)"  # noqa: S608
             )
@@ -152,13 +155,13 @@ class Restoring:
         self._db.execute(
             "UPDATE job SET status = ?, task_id = ?, answer = ?, request_id = ?, submitted_at = ?, "
             "ended_at = ?, output = ?, error_code = ?, error_message = ?, error_class = ?, "
-            "units = ?, units_before = 0, attempts = ?, cached = ?, repeats = max(repeats, ("
-            "SELECT count(*) FROM attempt WHERE attempt.job_id = job.job_id "
-            "AND outcome = 'repeated')) WHERE job_id = ?",
+            "units = ?, units_before = 0, attempts = ?, cached = ?, sent = ?, "
+            "repeats = max(repeats, (SELECT count(*) FROM attempt "
+            "WHERE attempt.job_id = job.job_id AND outcome = 'repeated')) WHERE job_id = ?",
             (
                 known.status, known.task_id, known.answer, known.request_id, known.submitted_at,
                 known.ended_at, output, *known.error, known.units, known.attempts, known.cached,
-                job.job_id,
+                known.sent, job.job_id,
             ),
         )  # fmt: skip
         self._db.execute("DELETE FROM artifact WHERE job_id = ?", (job.job_id,))
@@ -258,7 +261,7 @@ def _most_rows(db: sqlite3.Connection) -> int:
 
 def _rows_of_jobs(db: sqlite3.Connection, table: str) -> Iterator[Row]:
     """The rows of a table that is broken somewhere, asked for job by job."""
-    if table not in ("artifact", "twin"):
+    if table not in _OF_JOBS:
         return
     for job in list(_rows(db, "job")):
         try:

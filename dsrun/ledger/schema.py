@@ -39,7 +39,8 @@ def planned_of(row: sqlite3.Row | Mapping[str, Any]) -> int:
 
 
 MAY_BE_REPRICED = (
-    "(units = 0 AND units_before = 0 AND status IN ('pending', 'failed', 'cancelled'))"
+    "(units = 0 AND units_before = 0 AND "
+    "status IN ('waiting', 'pending', 'failed', 'cancelled', 'skipped'))"
 )
 PAID_UNITS = unit_columns(has_planned=True).paid
 

@@ -16,7 +16,7 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger.commits import Commits
-from dsrun.ledger.edges import SLEEP, WAKE
+from dsrun.ledger.edges import FORGET_ADDRESSES, SLEEP, SLEEP_BELOW, WAKE
 from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
@@ -190,8 +190,7 @@ class Ledger:
         skipped: list[str] = []
         asked: list[Sequence[str] | None] = [parents]
         while asked:
-            ended = asked.pop()
-            while ids := self.view.ready_ids(ended):
+            for ids in self.view.ready_ids(asked.pop()):
                 await self._write(Statement(WAKE, (at, json_text(ids))))
                 if lost := self.view.ids_among(ids, JobStatus.SKIPPED):
                     skipped += lost
@@ -199,9 +198,22 @@ class Ledger:
         return skipped
 
     async def let_wait(self) -> None:
-        """Skipped jobs wait again where a job that they take something of is open again."""
+        """Jobs wait again where a job that they take something of is open again."""
         while ids := self.view.sleepy_ids():
             await self._write(Statement(SLEEP, (json_text(ids),)))
+
+    async def reconsider(self, parent: str) -> None:
+        """What was skipped while `parent` was asked for the rest waits again, to be woken."""
+        await self._write(Statement(SLEEP_BELOW, (parent,)))
+
+    async def record_dead_addresses(self, job: OpenJob, *, at: str, message: str) -> None:
+        """The service cannot fetch its own files for a job, which goes by upload: no attempt."""
+        again = f"{_REOPEN}, attempts = attempts - 1 WHERE job_id = ?"
+        await self._write(
+            Statement(FORGET_ADDRESSES, (job.job_id,)),
+            Statement(again, (job.job_id,)),
+            self._attempt(job, "upload", at, "failed", message=message),
+        )
 
     async def reopen(
         self,
@@ -248,7 +260,8 @@ class Ledger:
                     "UPDATE job SET status = iif(coalesce(?1, ?7) IS NULL, 'submitting', "
                     "'submitted'), task_id = ?1, request_id = ?2, submitted_at = ?3, lost_at = ?4, "
                     "run_id = NULL, answer = ?7, repeats = max(repeats, ?6), "
-                    "output = coalesce(json_extract(?7, '$.output'), output) "
+                    "output = coalesce(json_extract(?7, '$.output'), output), "
+                    "sent = coalesce(?8, sent) "
                     "WHERE job_id = ?5 AND part_first IS NULL AND (status = 'pending' OR (status = "
                     "'submitting' AND output IS NULL AND coalesce(?1, ?7) IS NOT NULL))",
                     (
@@ -259,6 +272,7 @@ class Ledger:
                         job.job_id,
                         job.repeats,
                         job.answer,
+                        job.sent,
                     ),
                 ),
                 Statement(
@@ -288,8 +302,14 @@ class Ledger:
     async def record_intent(self, job: OpenJob, *, at: str) -> None:
         """Before a create is sent: from now on it may be paid."""
         intent = Row(Kind.INTENT, (job.job_id, at, self.run_id))
-        sent = () if job.sent is None else (Row(Kind.SENT, (job.job_id, job.sent.decode())),)
-        await self._write(intent, *sent)
+        await self._write(intent, *(await self._as_sent(job)))
+
+    async def _as_sent(self, job: OpenJob) -> Sequence[Row]:
+        """The request of a job that waited, with what the others gave and its price by now."""
+        if job.sent is None:
+            return ()
+        planned = await self._in_row(job, job.planned)
+        return (Row(Kind.SENT, (job.job_id, job.sent.decode(), planned)),)
 
     async def record_lost(
         self, job: OpenJob, *, at: str, message: str, request_id: str | None
@@ -408,8 +428,8 @@ class Ledger:
         )
 
     async def forget_uploads(self) -> None:
-        """The host that kept the uploaded files is gone."""
-        await self._write(Statement("DELETE FROM upload", ()))
+        """The host that kept the uploaded files is gone, and the one that kept results."""
+        await self._write(Statement("DELETE FROM upload", ()), Statement("DELETE FROM address", ()))
 
     async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
         """Jobs whose results came from the cache; nothing was sent for them."""
@@ -422,6 +442,7 @@ class Ledger:
             output = None if result.output is None else orjson.dumps(result.output).decode()
             values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
             rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
+            rows += await self._as_sent(job)
             rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]
         await self._write(*rows)
 
@@ -490,7 +511,7 @@ def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
         json_text(job.matrix), orjson.dumps(job.stems).decode(), len(job.stems),
         job.units or 0, str(price.grain), price.currency,
         JobStatus.WAITING if job.is_waiting else JobStatus.PENDING,
-        json_text(list(map(list, job.late))) if job.late else None, job.depth,
+        json_text(list(map(list, job.late))) if job.late else None, job.depth, job.take,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Kind(Enum):
 
     JOB = _insert(
         "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
-        "stems", "wanted", "planned", "unit_price", "currency", "status", "late", "depth",
+        "stems", "wanted", "planned", "unit_price", "currency", "status", "late", "depth", "take",
     )  # fmt: skip
     EDGE = _insert("edge", "job_id", "number", "axis", "step", "idx", "parent_id", "takes")
     TWIN = (
@@ -53,14 +53,15 @@ class Kind(Enum):
         "at",
         "run",
     )
-    SENT = _update("sent = new.body", "body")
+    SENT = _update("sent = new.body, planned = new.grains", "body", "grains")
     ADDRESS = (
         "INSERT INTO address SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), "
-        "json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]') "
+        "json_extract(value, '$[2]'), json_extract(value, '$[3]'), coalesce((SELECT submitted_at "
+        "FROM job WHERE job_id = json_extract(value, '$[0]')), json_extract(value, '$[4]')) "
         "FROM json_each(?) WHERE EXISTS (SELECT 1 FROM edge "
         "WHERE edge.parent_id = json_extract(value, '$[0]')) ON CONFLICT DO UPDATE SET "
         "url = excluded.url, endpoint = excluded.endpoint, answered_at = excluded.answered_at"
-    )  # of files that other jobs take
+    )  # of files that other jobs take; an address is as old as the create, at most
     LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
     TASK = _update(
         "status = 'submitted', task_id = new.task, request_id = new.request, "

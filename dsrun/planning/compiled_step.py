@@ -272,7 +272,8 @@ class CompiledStep:
         if taken.files:
             body = canonical_json(by_content(request, taken))
         operation = form.operation
-        job_id = job_id_of(operation.name, replica, body, take=self._take_of(variables))
+        take = self._take_of(variables)
+        job_id = job_id_of(operation.name, replica, body, take=take)
         parents, depth = self._parents(form, made, variables)
         if made.late:
             self._check_bound(form, made, variables)
@@ -294,6 +295,7 @@ class CompiledStep:
             late=tuple(made.late),
             parents=parents,
             depth=depth,
+            take=take,
         )
 
     def _parents(

@@ -74,7 +74,7 @@ def _step_source(step: Step, section: Mapping[str, Json], uploads: StepUploads) 
     if step.calls.model is not None:
         source["model"] = step.calls.model.source
     if step.take != 1:
-        source["take"] = section["take"]
+        source["take"] = _leaf_sources(step.take, ("take",), ())
     return source if uploads.sha256 is None else {**source, "uploads": uploads.sha256}
 
 

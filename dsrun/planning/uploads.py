@@ -256,6 +256,14 @@ def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path])
     )  # fmt: skip
 
 
+def examine_made(run_dir: Path, name: str, field: UploadField) -> UploadFile:
+    """A file that another job has made, fit for the field. Raises UploadFault."""
+    try:
+        return _examine(run_dir / name, name, field, (run_dir,))
+    except Unreadable as error:
+        raise UploadFault(error.kind, error.about(show(name))) from error
+
+
 def _check_size(size: int, name: str, field: UploadField) -> None:
     sent = data_url_bytes(size) if field.is_data else size
     if sent > field.max_bytes:

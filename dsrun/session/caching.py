@@ -14,6 +14,7 @@ import orjson
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
+from dsrun.common.digest import sha256_hex
 from dsrun.common.errors import SetupError
 from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
@@ -23,6 +24,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.rows import Row, artifact_of
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import Catalog
+from dsrun.session.materials import NotThere, as_told
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.storage.layout import ARTIFACTS, RunLayout
@@ -44,6 +46,8 @@ class Ended(NamedTuple):
     job_id: str
     output: Json
     artifacts: Sequence[Artifact]
+    sent: str | None = None  # SHA-256 of the request as it was sent, with what others gave
+    parents: tuple[str, ...] = ()  # who gave it
 
 
 def finished(ended: Ended, run_dir: str) -> Finished:
@@ -68,7 +72,10 @@ def finished(ended: Ended, run_dir: str) -> Finished:
         )
         for item in first.values()
     )
-    result = CachedResult(job_id=ended.job_id, output=ended.output, files=files)
+    result = CachedResult(
+        job_id=ended.job_id, output=ended.output, files=files, sent=ended.sent,
+        parents=ended.parents,
+    )  # fmt: skip
     return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
 
 
@@ -77,7 +84,7 @@ def succeeded(view: LedgerReader) -> Iterator[Ended]:
     for job, artifacts, *_ in view.result_rows():
         if job["status"] == JobStatus.SUCCEEDED:
             with view.reading():
-                ended = _ended(job, artifacts)
+                ended = _ended(view, job, artifacts)
             yield ended
 
 
@@ -91,16 +98,25 @@ def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[li
         for page in pages:
             try:
                 with view.reading():
-                    ended = [_ended(*rows) for rows in lookup.succeeded(view, page)]
+                    ended = [_ended(view, *rows) for rows in lookup.succeeded(view, page)]
             except SetupError:
                 return
             yield ended
 
 
-def _ended(job: Row, artifacts: Iterable[Row]) -> Ended:
+def _ended(view: LedgerReader, job: Row, artifacts: Iterable[Row]) -> Ended:
     made = list(map(artifact_of, artifacts))
     output = None if job["output"] is None else orjson.loads(job["output"])
-    return Ended(job["job_id"], output, made)
+    sent = job["sent"] if "sent" in job.keys() else None  # noqa: SIM118  # a Row
+    return _made_of(view, Ended(job["job_id"], output, made), sent)
+
+
+def _made_of(view: LedgerReader, ended: Ended, sent: str | None) -> Ended:
+    """With what it was made of: the request as it was sent, and the jobs that gave it."""
+    if sent is None:
+        return ended
+    parents = lookup.needed_by(view, ended.job_id)
+    return ended._replace(sent=sha256_hex(sent.encode()), parents=parents)
 
 
 def retag(path: Path, file: CachedFile, *, tag: Change | None) -> CachedFile:
@@ -149,6 +165,7 @@ class Reuse:
         self._metadata = metadata
         self._fault: CacheFault | None = None  # after the first one the cache is left alone
         self._is_complete = True
+        self._may_come: set[str] = set()  # jobs that wait for others, and may be in the cache
         self._waiting: list[Ended] = []
         self._handed_over_at = clock.monotonic()
         self._handed_over: asyncio.Future[None] | None = None  # the last page
@@ -197,24 +214,59 @@ class Reuse:
     async def bring_in(self, ledger: Ledger) -> None:
         """Every job without a task whose result is in the cache becomes succeeded, at no cost.
 
-        Raises SetupError where the run directory does not take the files.
+        What waits for these is woken, and asked for in its turn. Raises SetupError where the run
+        directory does not take the files.
         """
+        view = ledger.view
         await self._until_given()
+        await self._bring(ledger, (view.open_jobs(operation=name) for name in view.operations()))
+        await ledger.let_wait()
+        await ledger.wake(self._now())
+        if not view.has_edges():
+            return
+        while await self._bring(
+            ledger, (view.woken_jobs(operation=name) for name in view.operations())
+        ):
+            await ledger.wake(self._now())
+        self._note_waiting(view)
+
+    async def bring_late(self, ledger: Ledger, job: OpenJob) -> JobResult | None:
+        """The result of a job that has waited, while the run goes on; None: it must be sent."""
+        if job.job_id not in self._may_come or job.status not in _WITHOUT_TASK:
+            return None
+        self._may_come.discard(job.job_id)
+        await self._until_given()
+        brought = await self._bring(ledger, [[job]])
+        return brought[0] if brought else None
+
+    async def _bring(self, ledger: Ledger, sources: Iterable[Iterable[OpenJob]]) -> list[JobResult]:
+        """How the jobs ended that the cache has, of those that have no task."""
+        results: list[JobResult] = []
+        if self._cache is None or self._fault is not None:
+            return results
+        with self._forgiving():
+            if self._cache.index.is_empty():
+                return results
+            for jobs in sources:
+                for page in _pages(job for job in jobs if job.status in _WITHOUT_TASK):
+                    if brought := list(self._take(self._cache, page, ledger.view)):
+                        self._cache.sync()
+                        await ledger.record_cached(brought, at=self._now())
+                        results += [result for _, result in brought]
+            if number := self._cache.damaged:
+                self._cache.damaged = 0
+                damaged = count_of(number, "damaged result")
+                say(f"warning: {damaged} of the cache passed over; their jobs are sent again")
+        return results
+
+    def _note_waiting(self, view: LedgerReader) -> None:
+        """Which of the jobs that wait for others the cache may have, once those have ended."""
+        self._may_come.clear()
         if self._cache is None or self._fault is not None:
             return
         with self._forgiving():
-            if self._cache.index.is_empty():
-                return
-            for operation in ledger.view.operations():
-                jobs = ledger.view.open_jobs(operation=operation)
-                for page in _pages(job for job in jobs if job.status in _WITHOUT_TASK):
-                    if brought := list(self._take(self._cache, page)):
-                        self._cache.sync()
-                        await ledger.record_cached(brought, at=self._now())
-            if number := self._cache.damaged:
-                self._cache.damaged = 0
-                results = count_of(number, "damaged result")
-                say(f"warning: {results} of the cache passed over; their jobs are sent again")
+            for page in view.ids(JobStatus.WAITING):
+                self._may_come.update(self._cache.index.known(page))
 
     def restore(self, job: OpenJob, place: tuple[str, int], path: str, sha256: str) -> bool:
         """Bring back a file that the run directory has lost. Returns whether the cache had it.
@@ -237,7 +289,7 @@ class Reuse:
                         return is_here is not None
         return False
 
-    def note_end(self, job: OpenJob, result: JobResult | None) -> None:
+    def note_end(self, view: LedgerReader, job: OpenJob, result: JobResult | None) -> None:
         """Keep the result of a job of this run for the cache, if it succeeded."""
         if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
             return
@@ -245,7 +297,9 @@ class Reuse:
             # These are the files that were missing; the ledger alone has all of them.
             self._is_complete = False
             return
-        self._waiting.append(Ended(job.job_id, result.output, result.artifacts))
+        ended = Ended(job.job_id, result.output, result.artifacts)
+        sent = view.job(job.job_id).sent if job.late else None
+        self._waiting.append(_made_of(view, ended, sent.decode() if sent else None))
         waited_s = self._clock.monotonic() - self._handed_over_at
         if len(self._waiting) >= _PAGE or waited_s > _KEEP_S:
             self._hand_over()
@@ -258,7 +312,7 @@ class Reuse:
     async def _until_given(self) -> None:
         """Wait until all that has ended is in the cache and the worker is idle."""
         self._hand_over()
-        if self._handed_over is not None:
+        while self._handed_over is not None and not self._handed_over.done():
             await self._handed_over
 
     def _hand_over(self) -> None:
@@ -280,11 +334,15 @@ class Reuse:
             self._cache.keep([finished(ended, run_dir) for ended in page], at=self._now())
 
     def _take(
-        self, cache: ResultCache, page: Sequence[OpenJob]
+        self, cache: ResultCache, page: Sequence[OpenJob], view: LedgerReader
     ) -> Iterator[tuple[OpenJob, JobResult]]:
         cached = cache.take([job.job_id for job in page], at=self._now())
         for job in page:
             result = cached.get(job.job_id)
+            if job.late and result is not None:
+                job = _as_sent(job, view)  # noqa: PLW2901
+                is_same = job.sent is not None and sha256_hex(job.sent) == result.sent
+                result = result if is_same else None
             if result is None:
                 continue
             artifacts = self._bring_files(cache, job, result)
@@ -338,6 +396,14 @@ class Reuse:
 
     def _now(self) -> str:
         return stamp(self._clock.now())
+
+
+def _as_sent(job: OpenJob, view: LedgerReader) -> OpenJob:
+    """The job with the request that it would send, if it can send one."""
+    try:
+        return replace(job, sent=as_told(job, view))
+    except NotThere:
+        return replace(job, sent=None)
 
 
 def _artifact(file: CachedFile, path: str) -> Artifact:

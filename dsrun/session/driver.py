@@ -105,17 +105,21 @@ class Sender:
         operations = view.operations()
         runner = build_runner(transport, self.run, self.control, operations=operations)
         progress.watch(runner.pace)
-        sources = Sources(self.run.ledger, self.control, operations=operations, now=self.run.now)
+        sources = Sources(
+            self.run.ledger, self.control, operations=operations, lives=self.run.lives,
+            now=self.run.now,
+        )  # fmt: skip
 
         async def run_job(job: OpenJob) -> JobResult | None:
             sources.begin()
             progress.job_started(job)
-            result = await runner.run(job)
+            result = await self.run.reuse.bring_late(self.run.ledger, job) if job.late else None
+            result = result or await runner.run(job)
             await sources.end(job, result)
             return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:
-            self.run.reuse.note_end(job, result)
+            self.run.reuse.note_end(view, job, result)
             aside.note_end(result)
             progress.job_ended(job, result)
             for words in _news(job, result):

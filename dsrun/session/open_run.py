@@ -13,7 +13,7 @@ from dsrun.common.errors import GroundLost, SetupError
 from dsrun.common.settings import Settings, emulated_settings, state_folder
 from dsrun.ledger import totals
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.reader import LedgerReader, Lives
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
@@ -55,6 +55,13 @@ class OpenRun:
 
     def now(self) -> str:
         return stamp(self.clock.now())
+
+    @property
+    def lives(self) -> Lives:
+        """How long the addresses live that the service gives for what was made."""
+        catalog = self.plan.catalog
+        hours = {name: catalog[name].main.url_hours for name in catalog.names}
+        return Lives(self.settings.base_url, hours)
 
 
 async def open_run(

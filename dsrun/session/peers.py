@@ -6,7 +6,7 @@ from pathlib import Path
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import SetupError
-from dsrun.common.models import JobStatus
+from dsrun.common.models import JobStatus, SentElsewhere
 from dsrun.common.sqlite import DamagedLedger
 from dsrun.engine.control import Left, RunControl
 from dsrun.ledger import totals
@@ -15,6 +15,7 @@ from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writer import Ledger
 from dsrun.session.caching import Reuse
+from dsrun.session.materials import NotThere, as_told
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.precedence import Living, Precedence
 
@@ -92,7 +93,8 @@ class Neighbours:
         reuse.fill_in(self._claims.other_dirs(), ledger.view)
         await reuse.bring_in(ledger)
         sent = self._claims.open_elsewhere(since=self._since, living=living)
-        await ledger.share_open(sent, at=stamp(self._clock.now()))
+        same = (job for job in sent if job.sent is None or _is_same(job, ledger.view))
+        await ledger.share_open(same, at=stamp(self._clock.now()))
         holders = living if self._holds else []
         self._held = ledger.view.hold(self._in_hand(ledger.view, holders))
 
@@ -110,7 +112,7 @@ class Neighbours:
 
     def _in_hand(self, view: LedgerReader, holders: Sequence[Living]) -> Iterator[set[str]]:
         """Pages of jobs that live runs have in hand, among those that this run would still send."""
-        pages = view.ids(JobStatus.PENDING, JobStatus.SUBMITTING)
+        pages = view.ids(JobStatus.WAITING, JobStatus.PENDING, JobStatus.SUBMITTING)
         for page in pages if holders else ():
             held: set[str] = set()
             for run in holders:
@@ -131,3 +133,13 @@ class Neighbours:
     def _say(self, words: str) -> None:
         if not self._quiet:
             say(words)
+
+
+def _is_same(sent: SentElsewhere, view: LedgerReader) -> bool:
+    """Whether another run sent what this one would: the parents of both gave the same."""
+    if not view.ids_among([sent.job_id], JobStatus.PENDING):
+        return False
+    try:
+        return as_told(view.job(sent.job_id), view) == sent.sent.encode() if sent.sent else True
+    except NotThere:
+        return False

@@ -28,6 +28,7 @@ from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import Estimate, busy_operations, likely_time
 from dsrun.session.options import RunOptions
 from dsrun.session.outlook import Outlook
+from dsrun.session.remade import Remade
 from dsrun.storage.cache import ResultCache, read_cache
 from dsrun.storage.cache_index import CacheFault
 from dsrun.storage.layout import RunLayout
@@ -124,6 +125,7 @@ class Survey:
         self.ledger = self._open_ledger()
         self._parts = self._partial_jobs() if JobStatus.PARTIAL in options.sent_again else {}
         self._cache = None if options.no_cache else self._open_cache()
+        self._remade = Remade(self._cache, self.ledger) if self._cache else None
         self.earlier = self._open_earlier() if compares else None
         self._chooser = chooser_of(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
@@ -220,6 +222,8 @@ class Survey:
     def _flush(self) -> None:
         if self._waiting and self.earlier is not None:
             self.earlier.add(self._waiting)
+        if self._remade is not None:
+            self._remade.look_at(self._waiting)
         if self._chooser is None:
             self._count(self._waiting)
         self._waiting.clear()
@@ -294,8 +298,10 @@ class Survey:
         return parts
 
     def _cached(self, job_ids: Sequence[str]) -> frozenset[str]:
-        """The jobs whose results are in the cache."""
-        return frozenset(self._cache.present(job_ids) if self._cache and job_ids else ())
+        """The jobs whose results are in the cache, made of what others give now."""
+        if self._cache is None or self._remade is None or not job_ids:
+            return frozenset()
+        return frozenset(self._cache.present(job_ids) - self._remade.among(job_ids))
 
     def _missing(self, done: Sequence[str]) -> dict[str, str]:
         """One missing file for each job that has lost any."""

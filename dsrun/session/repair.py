@@ -238,6 +238,8 @@ def _word_of(kind: str, row: Sequence[Json]) -> dict[str, Any]:
     if kind == Kind.INTENT.name:
         began = {"status": JobStatus.SUBMITTING, "submitted_at": row[1]}
         return began | {"task_id": None, "answer": None, "request_id": None}
+    if kind == Kind.SENT.name:
+        return {"sent": row[1]}
     if kind == Kind.TASK.name:
         return {"status": JobStatus.SUBMITTED, "task_id": row[1], "request_id": row[2]}
     if kind == Kind.ANSWER.name:

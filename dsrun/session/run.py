@@ -257,9 +257,7 @@ async def _prepare(run: OpenRun) -> str:
     if run.options.resubmit_unknown:
         await ledger.reopen([JobStatus.UNKNOWN], among=run.chosen.ids() if run.chosen else None)
     refused = names.bar_refused(view, run.layout, plan.catalog)
-    await run.reuse.bring_in(ledger)
-    await ledger.let_wait()
-    await ledger.wake(run.now())  # what ended before the last run could wake what waits for it
+    await run.reuse.bring_in(ledger)  # and wakes what the last run could not wake any more
     return refused
 
 

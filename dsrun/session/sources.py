@@ -6,8 +6,10 @@ from typing import Self
 
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.engine.control import Left, RunControl
-from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.reader import LATE_PAGE, LedgerReader, Lives
 from dsrun.ledger.writer import Ledger
+
+_PENDING = JobStatus.PENDING
 
 
 class Sources:
@@ -19,6 +21,7 @@ class Sources:
         control: RunControl,
         *,
         operations: Sequence[str],
+        lives: Lives,
         now: Callable[[], str],
     ) -> None:
         """`now` gives the time as the ledger has it."""
@@ -28,7 +31,8 @@ class Sources:
         self._under_way = 0
         may_wake = self._may_wake if self._has_edges else None
         self.all = [
-            LedgerSource(ledger.view, control, name, may_wake=may_wake) for name in operations
+            LedgerSource(ledger.view, control, name, lives=lives, now=now, may_wake=may_wake)
+            for name in operations
         ]
 
     def begin(self) -> None:
@@ -39,11 +43,13 @@ class Sources:
         """A job has ended, or is left: wake what waits for it. Returns how many are skipped."""
         skipped: list[str] = []
         if self._has_edges and result is not None and result.status is not JobStatus.UNKNOWN:
+            if job.is_retry or job.part is not None:  # it may have looked ended before
+                await self._ledger.reconsider(job.job_id)
             skipped = await self._ledger.wake(self._now(), parents=[job.job_id])
         self._under_way -= 1
         if self._has_edges:
             for one in self.all:
-                one.call()
+                one.call(ended=job.job_id if result is not None else None)
         return len(skipped)
 
     def _may_wake(self) -> bool:
@@ -56,7 +62,7 @@ class Sources:
 
 
 class LedgerSource:
-    """The open jobs of one operation: what was sent first, then the deepest, then plan order."""
+    """The open jobs of one operation: those that are sent, those that had waited, the others."""
 
     def __init__(
         self,
@@ -64,6 +70,8 @@ class LedgerSource:
         control: RunControl,
         operation: str,
         *,
+        lives: Lives,
+        now: Callable[[], str],
         may_wake: Callable[[], bool] | None,
     ) -> None:
         """`may_wake`: whether jobs may still become ready; None where none waits for another."""
@@ -71,16 +79,21 @@ class LedgerSource:
         self._view = view
         self._control = control
         self._operation = operation
+        self._lives = lives
+        self._now = now
         self._may_wake = may_wake
         self._early = view.open_jobs(operation=operation)
+        self._next_early = next(self._early, None)
         self._late: Iterator[OpenJob] = iter(())
+        self._is_short = True  # `_late` has all that there were
         self._is_stale = True  # jobs may have been woken since `_late` was read
-        self._given: set[str] = set()  # jobs that had waited, and that a worker has
+        self._given: set[str] = set()  # jobs that take of others, and that a worker has
         self._called = asyncio.Event()
         self._called.set()
 
-    def call(self) -> None:
-        """Jobs may have been woken, or none may be any more."""
+    def call(self, *, ended: str | None = None) -> None:
+        """Jobs may have been woken, or none may be any more, since one has ended."""
+        self._given.discard(ended or "")
         self._is_stale, self.is_empty = True, False
         self._called.set()
 
@@ -94,9 +107,13 @@ class LedgerSource:
     async def __anext__(self) -> OpenJob:
         """The next job, as soon as there is one; the end where none can become ready any more."""
         while True:
-            job = self._woken() if self._may_wake else None
-            job = job or next(self._early, None)
+            is_begun = self._next_early is not None and self._next_early.status is not _PENDING
+            job = self._woken() if self._may_wake and not is_begun else None
+            if job is None:
+                job, self._next_early = self._next_early, next(self._early, None)
             if job is not None:
+                if job.late:
+                    self._given.add(job.job_id)
                 return job
             self.is_empty = True
             if self._may_wake is None or not self._may_wake():
@@ -109,13 +126,16 @@ class LedgerSource:
                 raise StopAsyncIteration from None
 
     def _woken(self) -> OpenJob | None:
-        """A job that has waited, the deepest first."""
-        job = next(self._late, None)
-        if job is None and self._is_stale:
-            page = self._view.late_jobs(operation=self._operation, but=self._given)
-            self._is_stale = bool(page)
+        """A job that has waited, in the order of its lane as of now.
+
+        Of very many a page is given before they are put in order again.
+        """
+        job = None if self._is_stale and self._is_short else next(self._late, None)
+        if job is None and (self._is_stale or not self._is_short):
+            page = self._view.late_jobs(
+                operation=self._operation, but=self._given, lives=self._lives, now=self._now()
+            )
+            self._is_stale, self._is_short = False, len(page) < LATE_PAGE
             self._late = iter(page)
             job = next(self._late, None)
-        if job is not None:
-            self._given.add(job.job_id)
         return job

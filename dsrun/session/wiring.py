@@ -40,8 +40,8 @@ def build_runner(
         questions=_poll_limiter(execution.poll_rate, clock, claims),
     )  # fmt: skip
     materials = Materials(
-        run.ledger.view, run.layout.run_dir, endpoint=run.settings.base_url, clock=clock,
-        url_hours={name: catalog[name].main.url_hours for name in catalog.names},
+        run.ledger.view, run.layout.run_dir, lives=run.lives, clock=clock,
+        files=run.plan.files.by_content,
     )  # fmt: skip
     uploader = wiring.uploader(_upload_limiters(catalog, operations, clock), materials.files)
     return Runner(

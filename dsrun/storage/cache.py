@@ -215,10 +215,19 @@ class ResultCache:
         self._unsynced.clear()
 
     def keep(self, finished: Sequence[Finished], *, at: str) -> None:
-        """Take results in, but none whose files have changed since they were made."""
+        """Take results in, but none whose files have changed since they were made.
+
+        One that was made of other values than the one that is here takes its place.
+        """
         with faults(self._folder), self.index.writing():
-            here = set(self.index.known([item.result.job_id for item in finished]))
-            new = (item for item in finished if item.result.job_id not in here)
+            here = self.index.sent([item.result.job_id for item in finished])
+            new = [
+                item
+                for item in finished
+                if here.get(item.result.job_id, "") != item.result.sent
+                or item.result.job_id not in here
+            ]
+            self.index.forget([item.result.job_id for item in new])
             self.index.add([item.result for item in new if self._take_in(item)], at=at)
 
     def discard(self, result: CachedResult) -> None:

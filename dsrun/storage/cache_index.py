@@ -18,7 +18,10 @@ from dsrun.common.media import is_kind
 from dsrun.common.models import Json
 from dsrun.common.sqlite import PatientConnection, UntouchedFile
 
-_VERSION = 3  # 1 has no `source_sha256`: no file of it bears a tag; 2 has no facts of files
+# 1 has no `source_sha256`: no file of it bears a tag; 2 has no facts of files; 3 has no jobs that
+# are made of others.
+_VERSION = 4
+_SINCE_SENT = 4
 _BUSY_S = 30.0
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -26,17 +29,31 @@ CREATE TABLE entry (
     job_id  TEXT PRIMARY KEY,
     output  TEXT,
     files   TEXT NOT NULL,
-    used_at TEXT NOT NULL
+    used_at TEXT NOT NULL,
+    sent    TEXT,
+    parents TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
-_OLD_ENTRIES = f"PRAGMA user_version = {_VERSION};"  # they are read as they are
+_OLD_ENTRIES = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE entry ADD COLUMN sent TEXT;
+ALTER TABLE entry ADD COLUMN parents TEXT;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""  # the rest of them is read as it is
 _SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 _NAME = re.compile("[a-z][a-z0-9]{0,30}").fullmatch
 _LARGEST = 2**53  # what all that reads JSON can tell apart
 _IDS = "job_id IN (SELECT value FROM json_each(?))"
+# These jobs, those that they are made of, and so on: no parent is older than what was made of it.
+_WITH_PARENTS = (
+    "job_id IN (WITH RECURSIVE above(job_id) AS (SELECT value FROM json_each(?) UNION "
+    "SELECT parent.value FROM above JOIN entry USING (job_id), json_each(entry.parents) AS parent) "
+    "SELECT job_id FROM above)"
+)
 
 
 class CacheFault(SetupError):
@@ -68,11 +85,17 @@ class CachedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedResult:
-    """What a job made: its files by index, and what else its answer named."""
+    """What a job made: its files by index, and what else its answer named.
+
+    `parents` are the jobs that it was made of, and `sent` is the SHA-256 of the request with what
+    they gave; None where there are none.
+    """
 
     job_id: str
     output: Json
     files: tuple[CachedFile, ...]
+    sent: str | None = None
+    parents: tuple[str, ...] = ()
 
 
 class _OwnFile:
@@ -107,6 +130,7 @@ class CacheIndex:
         The caller must keep apart two processes that would make the same file at once.
         """
         self._path = path
+        self._of_parents = "sent, parents"
         with faults(path):
             self._file = UntouchedFile(path) if read_only else _OwnFile(path)
             try:
@@ -121,6 +145,8 @@ class CacheIndex:
         if version > _VERSION:
             words = f"has version {version}; this dsrun knows up to {_VERSION}"
             raise CacheFault(f"{self._path} {words}")
+        if version < _SINCE_SENT and read_only:
+            self._of_parents = "NULL, NULL"
         if version < _VERSION and not read_only:
             db.executescript(_OLD_ENTRIES if version else _TABLES)
 
@@ -157,25 +183,38 @@ class CacheIndex:
         return [job_id for job_id, result in self._find(job_ids).items() if result is None]
 
     def _find(self, job_ids: Sequence[str]) -> dict[str, CachedResult | None]:
-        rows = self._all(f"SELECT job_id, output, files FROM entry WHERE {_IDS}", job_ids)  # noqa: S608
-        return {job_id: _result(job_id, output, files) for job_id, output, files in rows}
+        sql = f"SELECT job_id, output, files, {self._of_parents} FROM entry WHERE {_IDS}"  # noqa: S608
+        return {row[0]: _result(*row) for row in self._all(sql, job_ids)}
+
+    def sent(self, job_ids: Sequence[str]) -> dict[str, Json]:
+        """The digests of what was sent, of those of the jobs that have an entry."""
+        sql = f"SELECT job_id, {self._of_parents} FROM entry WHERE {_IDS}"  # noqa: S608
+        return {row[0]: row[1] for row in self._all(sql, job_ids)}
 
     def add(self, results: Sequence[CachedResult], *, at: str) -> None:
         """Inside `writing()`. Of two results of a job the first stays."""
         rows = [
-            (item.job_id, _text(item.output), orjson.dumps(item.files).decode(), at)
+            (
+                item.job_id, _text(item.output), orjson.dumps(item.files).decode(), at, item.sent,
+                orjson.dumps(item.parents).decode() if item.parents else None,
+            )
             for item in results
-        ]
-        values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(4))
+        ]  # fmt: skip
+        values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(6))
         self._rows(
             f"INSERT INTO entry SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608
             "ON CONFLICT DO NOTHING",
             (orjson.dumps(rows).decode(),),
         )
+        if made := [item.job_id for item in results if item.parents]:
+            self.touch(made, at=at)
 
     def touch(self, job_ids: Sequence[str], *, at: str) -> None:
-        """Inside `writing()`: the entries are used now. A clock set back makes none older."""
-        self._all(f"UPDATE entry SET used_at = max(used_at, ?) WHERE {_IDS}", job_ids, at)  # noqa: S608
+        """Inside `writing()`: the entries are used now, and those of the jobs they are made of.
+
+        A clock set back makes none older.
+        """
+        self._all(f"UPDATE entry SET used_at = max(used_at, ?) WHERE {_WITH_PARENTS}", job_ids, at)  # noqa: S608
 
     def forget(self, job_ids: Sequence[str]) -> None:
         """Inside `writing()`."""
@@ -188,7 +227,8 @@ class CacheIndex:
                 self._file.connection()
                 .execute(
                     "DELETE FROM entry WHERE job_id IN "
-                    "(SELECT job_id FROM entry WHERE used_at < ? LIMIT ?)",
+                    "(SELECT job_id FROM entry WHERE used_at < ? "
+                    "ORDER BY parents IS NULL LIMIT ?)",
                     (since, limit),
                 )
                 .rowcount
@@ -240,13 +280,17 @@ def faults(path: Path) -> Iterator[None]:
         raise CacheFault(f"the cache {path} cannot be used: {error.__cause__}") from error
 
 
-def _result(job_id: str, output: Json, files: Json) -> CachedResult | None:
+def _result(
+    job_id: str, output: Json, files: Json, sent: Json, parents: Json
+) -> CachedResult | None:
     """An entry; None where it is not ours. Parts of it become paths, so nothing is trusted."""
     try:
         made = CachedResult(
             job_id=job_id,
             output=None if output is None else orjson.loads(output),
             files=tuple(map(_file, orjson.loads(files))),
+            sent=sent,
+            parents=() if parents is None else tuple(orjson.loads(parents)),
         )
     except (ValueError, TypeError, KeyError):
         return None

@@ -25,6 +25,8 @@ ABSENT = {
     # What takes a stranger, a lost log or a word of the user has its tests elsewhere.
     "Ledger.forget_task", "Ledger.record_abandoned", "Ledger.record_foreign",
     "Ledger.record_repeat", "Ledger.reopen_task", "Ledger.settle_loss",
+    # So has what only jobs of steps on steps come by.
+    "Ledger.let_wait", "Ledger.reconsider", "Ledger.record_dead_addresses", "Ledger.wake",
 }  # fmt: skip
 
 # Passed only where jobs that ended are opened again.

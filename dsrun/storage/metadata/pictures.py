@@ -27,7 +27,7 @@ def tagging(job: OpenJob, index: int, *, seed: int | None) -> Change:
     tag = Tag(
         job_id=job.job_id,
         operation=job.operation,
-        request=job.whole or job.body,
+        request=job.sent or job.whole or job.body,  # no address, which is a secret
         index=index,
         seed=seed,
     )

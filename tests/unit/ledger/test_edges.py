@@ -1,18 +1,12 @@
 """Jobs that wait for others: when they are woken, and when they are skipped."""
 
-from decimal import Decimal
-
 import pytest
 
 from dsrun.common.models import Artifact, Job, JobError, JobResult, JobStatus, Parent
 from dsrun.ledger.writer import Ledger
-from dsrun.service.price import Measure, Price, PriceItem
+from dsrun.service.catalog import load_catalog
 
 AT = "2026-11-27T12:00:00.000Z"
-PRICE = Price(
-    currency="CNY", as_of="2026-05",
-    items=(PriceItem(unit="image", amount=Decimal("0.1"), units=Measure(kind="count")),),
-)  # fmt: skip
 
 
 def job(name, *parents, index=0, units=1):
@@ -38,7 +32,7 @@ async def ledger(tmp_path):
 
 
 async def load(ledger, *jobs):
-    await ledger.load_plan(iter(jobs), prices={"op": PRICE}, version="1")
+    await ledger.load_plan(iter(jobs), prices={"op": load_catalog()["wanx-v1"].price}, version="1")
 
 
 async def end(ledger, name, *, status=JobStatus.SUCCEEDED, output=None, files=(), error=None):
