@@ -111,7 +111,7 @@ class Sender:
             sources.begin()
             progress.job_started(job)
             result = await runner.run(job)
-            await sources.end(job, result)
+            progress.jobs_skipped(job, await sources.end(job, result))
             return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:
