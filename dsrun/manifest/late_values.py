@@ -251,7 +251,7 @@ class LateParts:
         if what == FILES and tail:
             index, *tail = tail
         if tail:
-            raise self._problem(node, f"{tail[0]} of a file is not known before it is there")
+            raise self._problem(node, _unknown_of_file(tail[0], axis))
         if what == FILE and axis.kind == "row" and axis.files != 1 and (axis.files or axis.is_open):
             words = (
                 f"{spelled} has {axis.files or 'any number of'} files; name one, "
@@ -310,6 +310,13 @@ class LateParts:
         spelled = _SPELLED.match(self._source, begin)
         span = (begin, len(spelled[0]) if spelled else 1)
         return TemplateProblem(words, file=self._file, source=self._source, span=span)
+
+
+def _unknown_of_file(part: Json, axis: StepAxis) -> str:
+    words = f"{part} of a file is not known before it is there"
+    if part in _KNOWN_OF_FILE and axis.kind == "row":
+        words += "; on the axis `each: artifact` gives a value for each file, which has it"
+    return words
 
 
 class _Marker(NodeTransformer):

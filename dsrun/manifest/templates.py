@@ -122,6 +122,9 @@ class Templates:
 
     def condition(self, source: str, *, axes: Mapping[str, StepAxis] = _NO_AXES) -> "Condition":
         """Compile an expression that is true or false for a row. Raises TemplateProblem."""
+        if source.startswith("{{"):
+            words = "found braces; allowed: one expression, without braces"
+            raise TemplateProblem(words, source=source, span=(0, len("{{")))
         try:
             return self._condition(f"{{{{{source}}}}}", axes)
         except TemplateProblem as problem:

@@ -115,7 +115,7 @@ class Sender:
             progress.job_started(job)
             result = await self.run.reuse.bring_late(self.run.ledger, job) if job.late else None
             result = result or await runner.run(job)
-            await sources.end(job, result)
+            progress.jobs_skipped(job, await sources.end(job, result))
             return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from dsrun.common.clock import Clock
-from dsrun.common.console import fit, say, show_above, speak
+from dsrun.common.console import count_of, fit, say, show_above, speak
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.common.units import Money, sum_money
 from dsrun.engine.limits import Pace
@@ -78,6 +78,7 @@ class Progress:
         self._pace_of: PaceOf | None = None
         self._began_at = self._said_at = self._shown_at = clock.monotonic()
         self._columns = 0
+        self._skipped = 0  # jobs that will never start
         self._timer: asyncio.TimerHandle | None = None
         self._has_bars = bar and not quiet and self._stream.isatty()
         if self._has_bars:
@@ -128,6 +129,12 @@ class Progress:
         self._show_now_and_then()
         if not self._has_bars and not self._quiet:
             self._say_now_and_then()
+
+    def jobs_skipped(self, job: OpenJob, number: int) -> None:
+        """So many jobs are skipped because of one that has ended."""
+        if number:
+            self._skipped += number
+            self.note(f"skipped: {count_of(number, 'job')}, for {job.stems[0][0]}")
 
     def note(self, text: str) -> None:
         """A line that does not break the bars."""
@@ -229,6 +236,7 @@ class Progress:
         if now - self._said_at >= _HEARTBEAT_S:
             self._said_at = now
             ended = sum((line.ended for line in self._bars), Counter[str]())
+            ended[JobStatus.SKIPPED] += self._skipped
             total = sum(line.total for line in self._bars)
             counts = ", ".join(f"{ended[key]} {key}" for key in (*JobStatus, "left") if ended[key])
             self.note(f"{ended.total()} of {total} jobs: {counts}")

@@ -237,7 +237,26 @@ VOICE = HEAD + "    operation: qwen-voice-design\n    input:\n"
             {"{{ model }}", "wan2.2-t2i-flash"},
             id="the models of a file, and a template",
         ),
-        pytest.param(HEAD + "    |\n", {"operation", "matrix", "input", "filename"}, id="a step"),
+        pytest.param(
+            HEAD + "    |\n", {"operation", "matrix", "input", "filename", "take"}, id="a step"
+        ),
+        pytest.param(
+            WANX.replace("    input", "    matrix:\n      still: |\n    input"),
+            {"step: NAME", "step: NAME, each: artifact", "file: NAME"},
+            id="the forms of an axis",
+        ),
+        pytest.param(
+            WANX.replace(
+                "    input", "    matrix:\n      still:\n        step: a\n        |\n    input"
+            ),
+            {"each", "group_by", "only"},
+            id="what an axis through a step may have",
+        ),
+        pytest.param(
+            WANX.replace("    input", "    matrix:\n      a: [1]\n      |\n    input"),
+            {"where", "exclude", "sample"},
+            id="the rules of a matrix",
+        ),
     ],
 )
 def test_what_fits_is_proposed(text, labels, editor):

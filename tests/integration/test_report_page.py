@@ -425,6 +425,52 @@ steps:
     assert plan["to_send"] == 0
 
 
+FILM = """
+steps:
+  shots:
+    operation: wanx-v1
+    matrix: {beat: [a fox, an owl]}
+    input: {prompt: "{{ beat }}"}
+    parameters: {n: 2}
+  edit:
+    operation: wan2.5-i2i-preview
+    matrix: {still: {step: shots, each: artifact}}
+    input: {prompt: brighter, images: ["{{ still.artifact }}"]}
+"""
+
+
+def test_what_a_picture_was_made_of_stands_beside_it_and_links_lead_both_ways(read, work, emulator):
+    assert dsrun(work, work.pipeline(FILM)).code == 0
+    page = read(work.run_dir() / "report.html").page
+    child = page.locator(".card", has_text="an owl, file 1")
+    small = child.locator(".kin img")
+    expect(small).to_have_count(1)
+    lines = {(line["step"], line["index"]): line for line in work.results()}
+    sha256 = lines["shots", 1]["artifacts"][1]["sha256"]
+    assert sha256[:24] in small.get_attribute("src")
+    page.locator("#q").fill("brighter")  # hides the parent
+    expect(page.locator(".card")).to_have_count(4)
+    child.locator(".relative").click()
+    expect(page.locator("#told")).to_contain_text(lines["shots", 1]["artifacts"][1]["path"])
+    used = page.locator("#told .relatives .relative")
+    expect(used).to_have_count(1)  # the other file of this job has another child
+    used.click()
+    expect(page.locator("#told")).to_contain_text(lines["edit", 3]["job_id"])
+    expect(page.locator("#told h3", has_text="Made from")).to_be_visible()
+
+
+def test_what_was_skipped_names_the_job_that_failed_and_leads_there(read, work, serve):
+    serve("failed-task")
+    assert dsrun(work, work.pipeline(FILM)).code == 1
+    page = read(work.run_dir() / "report.html").page
+    page.locator(".chip.skipped").click()
+    expect(page.locator(".card")).to_have_count(4)
+    page.locator(".card .open").first.click()
+    expect(page.locator("#told .trouble")).to_contain_text("shots 0")
+    page.locator("#told .relative").first.click()
+    expect(page.locator("#told")).to_contain_text("InternalError")
+
+
 def test_a_failure_tells_its_reason_and_what_to_do(read, work, serve):
     serve("moderation=1")
     assert dsrun(work, work.posters(2)).code == 1

@@ -137,6 +137,8 @@ def test_an_expression_with_one_axis_asks_for_no_partners(templates):
     [
         ("a ==", "cannot be read", 4),
         ("a }} {{ b", "one expression", -1),
+        ("{{ a == b }}", "without braces", 0),
+        ("a = b", "the expression cannot be read: found '='; equality is written `==`", 2),
         ("a == 1 and a | slgu", r"no filter named slgu \(did you mean slug\?\)", 15),
     ],
 )

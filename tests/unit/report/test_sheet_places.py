@@ -43,6 +43,8 @@ def shown(some):
         ({"status": "unknown", "code": "AnswerLost"}, "unknown: AnswerLost"),
         ({"status": "pending"}, "not made yet"),
         ({"status": "submitted"}, "not made yet"),
+        ({"status": "waiting"}, "not made yet"),
+        ({"status": "skipped", "code": "ParentMissing"}, "skipped"),
         ({"status": "succeeded"}, "missing"),
     ],
 )

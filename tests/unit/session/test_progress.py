@@ -226,6 +226,18 @@ def test_a_pipe_gets_a_line_every_30_seconds_at_most(clock):
     assert stream.getvalue() == "2 of 6 jobs: 1 succeeded, 1 failed\n"
 
 
+def test_jobs_that_are_skipped_are_said_and_counted_though_they_never_start(clock):
+    stream = io.StringIO()
+    with progress([total("posters", 4)], clock, stream) as shown:
+        clock.at += 31
+        shown.jobs_skipped(job("posters"), 0)
+        shown.jobs_skipped(job("posters"), 3)
+        shown.job_ended(job("posters"), FAILED)
+    assert stream.getvalue() == (
+        "skipped: 3 jobs, for posters/name\n4 of 4 jobs: 1 failed, 3 skipped\n"
+    )
+
+
 def test_a_short_run_says_nothing_to_a_pipe_and_quiet_says_nothing_at_all(clock):
     pipe, terminal = io.StringIO(), Terminal()
     for stream, quiet in ((pipe, False), (terminal, True)):
