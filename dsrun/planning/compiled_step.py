@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from dsrun.common.digest import canonical_json, job_id_of
 from dsrun.common.errors import ManifestError, Problem
@@ -46,6 +46,7 @@ _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 MAX_JOBS = 10_000_000  # of a step
 _MOST_ARTIFACTS = 1000  # of one request
 _MOST_TAKES = 1_000_000
+_NO_PARENTS: tuple[tuple[Parent, ...], int] = ((), 0)
 
 
 class CompiledStep:
@@ -92,6 +93,7 @@ class CompiledStep:
         self._model_axis = axis[1] if axis else ""  # quicker than to render the text
         self._filename = None if step.filename is None else own.text(step.filename, "string")
         self._take = own.text(step.take, "integer") if isinstance(step.take, Text) else None
+        self._steady_take = step.take if isinstance(step.take, int) else None
         problems = [*own.problems, *self._form_problems(own)]
         self._only_form = None
         if step.calls.one in self._compiled:
@@ -272,8 +274,9 @@ class CompiledStep:
         if taken.files:
             body = canonical_json(by_content(request, taken))
         operation = form.operation
-        job_id = job_id_of(operation.name, replica, body, take=self._take_of(variables))
-        parents, depth = self._parents(form, made, variables)
+        take = self._steady_take or self._take_of(variables)
+        job_id = job_id_of(operation.name, replica, body, take=take)
+        parents, depth = self._parents(form, made, variables) if self.axes else _NO_PARENTS
         if made.late:
             self._check_bound(form, made, variables)
             put_forms(request, made.late)
@@ -299,8 +302,6 @@ class CompiledStep:
     def _parents(
         self, form: RequestForm, made: Made, variables: Mapping[str, Any]
     ) -> tuple[tuple[Parent, ...], int]:
-        if not self.axes:
-            return (), 0
         return parents_of(made.late.values(), form.references, self.axes, variables)
 
     def _check_bound(self, form: RequestForm, made: Made, variables: Mapping[str, Any]) -> None:
@@ -316,10 +317,8 @@ class CompiledStep:
 
     def _take_of(self, variables: Mapping[str, Any]) -> int:
         """The number of the take. Raises RowProblem."""
-        if self._take is None:
-            return cast("int", self.step.take)
         failures = Failures()
-        take = self._take(variables, failures)
+        take = 1 if self._take is None else self._take(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)])
         if isinstance(take, int) and not isinstance(take, bool) and 1 <= take <= _MOST_TAKES:
