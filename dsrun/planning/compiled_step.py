@@ -15,7 +15,7 @@ from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.calls import own_name
 from dsrun.manifest.joins import Join, RowFailure, Written
 from dsrun.manifest.late_values import LATE_WORDS, StepAxis
-from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource, idle_axes
+from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource
 from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
@@ -23,6 +23,7 @@ from dsrun.manifest.templates import Condition, Templates
 from dsrun.planning.bindings import broken_bindings
 from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure
 from dsrun.planning.filenames import BadStem, stem_of
+from dsrun.planning.idle_axes import idle_axis_problems
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import put_forms
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
@@ -410,19 +411,9 @@ class CompiledStep:
 
     def _axis_problems(self) -> list[Problem]:
         """An axis that no template uses is a rule misspelt, or makes the same request again."""
-        problems: list[Problem] = []
         used = frozenset([OPERATION]).union(*self.uses.values())
-        for name, rule in idle_axes(self.step.matrix, used):
-            at = ("steps", self.step.name, "matrix", name)
-            if rule:
-                words = f"no template uses this axis (did you mean the rule {rule}?)"
-                problems.append(self.document.problem(at, words, of_key=True))
-            else:
-                words = (
-                    "no template uses this axis, so its rows make the same request; "
-                    "`repeat` makes one several times"
-                )
-                self.warnings.append(self.document.problem(at, words, of_key=True))
+        problems, warnings = idle_axis_problems(self.step, used, self.document)
+        self.warnings += warnings
         return problems
 
     def _note_respelled(self, printing: list[str]) -> None:
