@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -27,9 +28,12 @@ from dsrun.common.settings import (
     lasting_environment,
     names_set_by,
 )
+from dsrun.common.shell import command_line
 from dsrun.common.units import Money, sum_money
 from dsrun.manifest.notify import Notify
 from dsrun.manifest.reader import load_manifest
+from dsrun.planning.job_index import ChosenJob
+from dsrun.planning.selection import EVERYTHING, chooser_of
 from dsrun.session.opening import check_out, open_plan, own_catalog
 from dsrun.session.options import PlanOptions
 from dsrun.session.permit import calls_of
@@ -322,11 +326,16 @@ def _costs(path: Path, options: CronOptions) -> tuple[list[Money], bool]:
     )
     plan, units, unknown = open_plan(asked), Counter[str](), Counter[str]()  # by operation
 
-    def count(job: Job, is_new: bool) -> None:
+    def count(job: Job | ChosenJob, is_new: bool) -> None:
         units[job.operation] += (job.units or 0) if is_new else 0
         unknown[job.operation] += job.units is None
 
-    plan.check(count)
+    chooser = chooser_of(plan, EVERYTHING, shows_all=command_line("dsrun", "plan", str(path)))
+    plan.check(count if chooser is None else chooser.visit)
+    if chooser is not None:
+        with closing(chooser.end()) as chosen:
+            for job in (job for page in chosen.pages() for job in page):
+                count(job, True)
     costs = (plan.catalog[name].price.of(number) for name, number in units.items())
     return sum_money(costs), not unknown.total()
 

@@ -43,7 +43,7 @@ from dsrun.manifest.files import (
     near_file,
     read_text,
 )
-from dsrun.manifest.matrix import MatrixReader
+from dsrun.manifest.matrix_reader import MatrixReader
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Calls, Manifest, Step, Text
 from dsrun.manifest.notify import read_notify

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from dsrun.common.digest import canonical_json, job_id_of
 from dsrun.common.errors import ManifestError, Problem
@@ -15,7 +15,7 @@ from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.calls import own_name
 from dsrun.manifest.joins import Join, RowFailure, Written
 from dsrun.manifest.late_values import LATE_WORDS, StepAxis
-from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource, idle_axes
+from dsrun.manifest.matrix import OPERATION, Axis, Matrix, Row, StepSource
 from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
@@ -23,6 +23,7 @@ from dsrun.manifest.templates import Condition, Templates
 from dsrun.planning.bindings import broken_bindings
 from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
+from dsrun.planning.idle_axes import idle_axis_problems
 from dsrun.planning.job_index import Seeds
 from dsrun.planning.late_requests import put_forms
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
@@ -46,6 +47,7 @@ _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 MAX_JOBS = 10_000_000  # of a step
 _MOST_ARTIFACTS = 1000  # of one request
 _MOST_TAKES = 1_000_000
+_NO_PARENTS: tuple[tuple[Parent, ...], int] = ((), 0)
 
 
 class CompiledStep:
@@ -92,6 +94,7 @@ class CompiledStep:
         self._model_axis = axis[1] if axis else ""  # quicker than to render the text
         self._filename = None if step.filename is None else own.text(step.filename, "string")
         self._take = own.text(step.take, "integer") if isinstance(step.take, Text) else None
+        self._steady_take = step.take if isinstance(step.take, int) else None
         problems = [*own.problems, *self._form_problems(own)]
         self._only_form = None
         if step.calls.one in self._compiled:
@@ -272,9 +275,9 @@ class CompiledStep:
         if taken.files:
             body = canonical_json(by_content(request, taken))
         operation = form.operation
-        take = self._take_of(variables)
+        take = self._steady_take or self._take_of(variables)
         job_id = job_id_of(operation.name, replica, body, take=take)
-        parents, depth = self._parents(form, made, variables)
+        parents, depth = self._parents(form, made, variables) if self.axes else _NO_PARENTS
         if made.late:
             self._check_bound(form, made, variables)
             put_forms(request, made.late)
@@ -301,8 +304,6 @@ class CompiledStep:
     def _parents(
         self, form: RequestForm, made: Made, variables: Mapping[str, Any]
     ) -> tuple[tuple[Parent, ...], int]:
-        if not self.axes:
-            return (), 0
         return parents_of(made.late.values(), form.references, self.axes, variables)
 
     def _check_bound(self, form: RequestForm, made: Made, variables: Mapping[str, Any]) -> None:
@@ -318,10 +319,8 @@ class CompiledStep:
 
     def _take_of(self, variables: Mapping[str, Any]) -> int:
         """The number of the take. Raises RowProblem."""
-        if self._take is None:
-            return cast("int", self.step.take)
         failures = Failures()
-        take = self._take(variables, failures)
+        take = 1 if self._take is None else self._take(variables, failures)
         if failures:
             raise RowProblem([self._text_finding(failures[0], variables)])
         if isinstance(take, int) and not isinstance(take, bool) and 1 <= take <= _MOST_TAKES:
@@ -413,19 +412,9 @@ class CompiledStep:
 
     def _axis_problems(self) -> list[Problem]:
         """An axis that no template uses is a rule misspelt, or makes the same request again."""
-        problems: list[Problem] = []
         used = frozenset([OPERATION]).union(*self.uses.values())
-        for name, rule in idle_axes(self.step.matrix, used):
-            at = ("steps", self.step.name, "matrix", name)
-            if rule:
-                words = f"no template uses this axis (did you mean the rule {rule}?)"
-                problems.append(self.document.problem(at, words, of_key=True))
-            else:
-                words = (
-                    "no template uses this axis, so its rows make the same request; "
-                    "`repeat` makes one several times"
-                )
-                self.warnings.append(self.document.problem(at, words, of_key=True))
+        problems, warnings = idle_axis_problems(self.step, used, self.document)
+        self.warnings += warnings
         return problems
 
     def _note_respelled(self, printing: list[str]) -> None:

@@ -23,7 +23,7 @@ from dsrun.planning.compiled_text import (
     name_known,
 )
 from dsrun.planning.job_index import Seeds
-from dsrun.planning.late_prices import LatePrices, Priced, needed_now
+from dsrun.planning.late_prices import LatePrices, needed_now
 from dsrun.planning.late_requests import (
     NO_LATE,
     LateRules,
@@ -200,8 +200,10 @@ class RequestForm:
 
         It has the JSON forms of its late values.
         """
-        priced = self._late_prices.priced(request, late) if late else Priced(request, False)
         seconds = self.uploads.seconds_of
+        if not late:
+            return planned_units(request, self.operation, seconds=seconds), False
+        priced = self._late_prices.priced(request, late)
         units = planned_units(priced.request, self.operation, seconds=seconds)
         return units, priced.is_bound and units is not None
 

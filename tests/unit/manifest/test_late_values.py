@@ -18,6 +18,16 @@ AXES = {
     "said": StepAxis(step="speak", axes={"heard": HEARD, "output": None}),
     "free": StepAxis(step="chosen", files=None, is_open=True),
     "some": StepAxis(step="counted", files=None),
+    "typed": StepAxis(
+        step="heard",
+        axes={},
+        outputs={
+            "words": {"type": ["array"]},
+            "text": {"type": ["string"]},
+            "count": {"type": ["integer"]},
+            "either": {"type": ["string", "array"]},
+        },
+    ),
 }
 
 
@@ -33,6 +43,7 @@ ROW = {
     "group": row("", key=3, members=[row("g1"), row("g2", files=2)]),
     "said": row("d", heard=row("h", clip="a.wav"), matrix={"output": 5, "heard": row("h")}),
     "some": row("t", files=2),
+    "typed": row("y"),
     "line": {"text": "Hello"},
     "flag": True,
 }
@@ -178,6 +189,12 @@ def test_a_late_value_that_is_reached_another_way_is_not_there(templates, source
         ("{{ pick.artifacts }}", r"one file of a row: pick\.artifact"),
         ("{{ free.artifacts }}", "the model chooses how many files free has"),
         ("{{ pick.artifact.sha256 }}", "sha256 of a file is not known"),
+        (
+            "a {{ typed.output.words }}",
+            "words is of type array, and a text takes",
+        ),
+        ("{{ typed.output.words | trim }}", "words is of type array, and the filter trim takes"),
+        ("{{ typed.output.count | upper }}", "count is of type integer, and the filter upper"),
         ("{% set voice = 1 %}{{ voice }}", "voice is an axis of this step"),
         ("{% for voice in line %}{{ voice }}{% endfor %}", "voice is an axis of this step"),
     ],
@@ -228,3 +245,23 @@ def test_no_text_of_a_row_can_pass_for_a_mark(templates):
 def test_without_axes_of_steps_nothing_is_late(templates):
     values = templates.variables({"voice": {"output": {"voice": "Cherry"}}})
     assert templates.compile("{{ voice.output.voice }}").render(values) == "Cherry"
+
+
+@pytest.mark.parametrize(
+    ("source", "types"),
+    [
+        ("{{ typed.output.words }}", ("array",)),
+        ("{{ typed.output.either }}", ("string", "array")),
+        ("{{ typed.output.text | trim }}", ("string",)),
+        ("{{ voice.output.voice }}", ()),
+    ],
+)
+def test_a_late_value_knows_its_types_which_are_no_part_of_its_identity(templates, source, types):
+    value = templates.compile(source, axes=AXES).render(ROW)
+    assert value.types == types
+    assert "types" not in value.as_json()
+
+
+@pytest.mark.parametrize("name", ["text", "count", "either"])
+def test_texts_and_numbers_may_stand_in_a_text(templates, name):
+    assert templates.compile(f"a {{{{ typed.output.{name} }}}}", axes=AXES).late

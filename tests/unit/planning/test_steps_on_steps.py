@@ -1,9 +1,11 @@
 """Steps that build on steps in a plan: who is whose parent, and what makes a job another."""
 
+import orjson
 import pytest
 
 from dsrun.common.errors import ManifestError
-from tests.pipelines import jobs_of, plan_of
+from dsrun.common.resources import read_schema
+from tests.pipelines import jobs_of, plan_of, write
 
 HEAD = "version: 1\nname: book\nsteps:\n"
 SHOTS = """\
@@ -476,13 +478,54 @@ def test_the_limit_on_rows_counts_what_where_leaves(tmp_path):
     wide = """\
   wide:
     operation: wanx-v1
-    matrix: {a: {range: [1, 40000]}, b: {range: [39999, 80000]}, WHERE}
+    matrix: {a: {range: [1, 4000]}, b: {range: [3999, 8000]}, WHERE}
     input: {prompt: "{{ a }} of {{ b }}"}
 """
     told = problems(tmp_path, HEAD + wide.replace(", WHERE", ""))
     assert len(told) == 1
-    assert "the axes give 1,600,080,000 jobs; allowed: at most 10,000,000 jobs a step" in told[0]
+    assert "the axes give 16,008,000 jobs; allowed: at most 10,000,000 jobs a step" in told[0]
     joined = wide.replace("WHERE", "where: a == b")
-    told = problems(tmp_path, HEAD + joined)  # 80,040 values have no partner, and 2 rows are made
+    told = problems(tmp_path, HEAD + joined)  # 7,998 values have no partner, and 2 rows are made
     assert not any("10,000,000" in each for each in told)
     assert len([*jobs_of(tmp_path, HEAD + joined)]) == 2
+
+
+def own_cast(folder, type_):
+    """A voice design of the user's own, whose voice is of some type."""
+    schema = orjson.loads(read_schema("operations/qwen-voice-design.json"))
+    schema["x-dsrun"]["outputs"]["voice"] = {"at": "/output/voice", "schema": {"type": type_}}
+    schema["x-dsrun"].pop("sample")
+    text = orjson.dumps(schema).decode().replace("operation:qwen-voice-design", "operation:mine")
+    write(folder, {"operations/mine.json": text})
+    return CAST.replace("qwen-voice-design", "mine")
+
+
+@pytest.mark.parametrize("type_", ["string", ["string", "array"]])
+def test_a_value_of_the_right_type_may_stand_alone(tmp_path, type_):
+    cast = own_cast(tmp_path, type_)
+    assert len(jobs_of(tmp_path, HEAD + cast + SPEECH)) == 4
+
+
+@pytest.mark.parametrize("type_", ["array", "integer", ["array", "object"]])
+def test_a_value_of_another_type_is_a_problem_at_its_place(tmp_path, type_):
+    told = problems(tmp_path, HEAD + own_cast(tmp_path, type_) + SPEECH)
+    words = "steps.speech.input.voice: found what another step makes"
+    assert any(each.startswith(words) and "allowed: string" in each for each in told), told
+
+
+def test_picks_are_no_part_of_file_names_or_numbers(tmp_path):
+    picked = EDIT.replace("each: artifact", "each: artifact, only: picks.txt")
+    kept, other = (
+        [(job.index, job.stems, job.matrix) for job in jobs_of(tmp_path, HEAD + SHOTS + edit)]
+        for edit in (EDIT, picked)
+    )
+    assert kept == other
+
+
+def test_a_step_of_very_many_rows_gives_all_of_them_in_order(tmp_path):
+    shots = SHOTS.replace("[a fox, an owl], n: [1, 2]", "{range: [1, 20001]}, n: [1]")
+    shots = shots.replace("{{ beat }}", "beat {{ beat }}")
+    edit = EDIT.replace("shots, each: artifact}", "shots}, where: still.index >= 19999")
+    edit = edit.replace("{{ still.beat }}", "beat {{ still.beat }}")
+    jobs = [job for job in jobs_of(tmp_path, HEAD + shots + edit) if job.step == "edit"]
+    assert [job.request["input"]["prompt"] for job in jobs] == ["beat 20000", "beat 20001"]
