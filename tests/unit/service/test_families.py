@@ -238,6 +238,7 @@ def test_a_price_by_a_place_that_a_model_has_not_is_that_of_no_value(by, table, 
         ({"value": "/input/mood", "else": 5}, {"else": 5}),
         ({"count": True, "times": {"value": "/input/mood", "else": 5}},
          {"count": True, "times": {"else": 5}}),
+        ({"items": "/input/mood", "else": 2}, {"else": 2}),
         ({"value": "/input/prompt", "else": 5}, {"value": "/input/prompt", "else": 5}),
         ({"value": "/input/mood"}, {"value": "/input/mood"}),  # which is told as a fault
     ],
