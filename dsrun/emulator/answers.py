@@ -101,6 +101,8 @@ def _measure(operation: Operation, body: Mapping[str, Any], measure: Rules, made
             units = len(operation.setting(body, pointer) or [None])
         case {"media_seconds": _} | {"most": _}:
             units = None
+        case {"else": always}:
+            units = always
         case _:
             units = made
     if "times" in measure and units is not None:

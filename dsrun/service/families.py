@@ -78,8 +78,9 @@ def _forget(about: dict[str, Any], gone: KeyPath) -> None:
 def _counted_without(measure: Mapping[str, Json], gone: KeyPath) -> dict[str, Json]:
     """A measure that counts by `else` where no request has its value."""
     own = dict(measure)
-    if "else" in own and _is_within(pointer(own.get("value")) or (), gone):
-        del own["value"]
+    for key in ("value", "items"):
+        if "else" in own and _is_within(pointer(own.get(key)) or (), gone):
+            del own[key]
     if "times" in own:
         own["times"] = _counted_without(own["times"], gone)
     return own

@@ -605,6 +605,7 @@ def test_a_picture_that_is_too_small_fails_inside_the_task_of_a_film(emulator, t
         {"model": "wanx2.1-i2v-turbo", "audio_url": PICTURE},
         {"model": "wan2.7-i2v"},
         {"shot_type": "multi", "prompt_extend": False},
+        {"audio_url": PICTURE, "audio": False},
         {"prompt": "a" * 1501},
         {"img_url": "no address"},
     ],

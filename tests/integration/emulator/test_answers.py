@@ -282,6 +282,14 @@ async def test_the_first_place_of_the_bill_that_the_sample_shows_is_written(laun
     assert (await post(remote, duration=4)).json["usage"] == {"video_duration": 4}
 
 
+async def test_what_every_request_counts_is_billed_whatever_it_makes(launch):
+    price = {"items": [{"units": {"else": 5}, "billed": ["/usage/duration"]}]}
+    sample = {"output": {"video_url": "https://x"}, "usage": {"duration": 9}}
+    kind = {"media": "video", "at": "/output/video_url"}
+    remote = await _start(launch, [kind], sample, price=price)
+    assert (await post(remote)).json["usage"] == {"duration": 5}
+
+
 async def test_several_items_of_a_price_are_billed_each_at_its_place(launch):
     price = {
         "items": [

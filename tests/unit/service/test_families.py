@@ -238,6 +238,7 @@ def test_a_price_by_a_place_that_a_model_has_not_is_that_of_no_value(by, table, 
         ({"value": "/input/mood", "else": 5}, {"else": 5}),
         ({"count": True, "times": {"value": "/input/mood", "else": 5}},
          {"count": True, "times": {"else": 5}}),
+        ({"items": "/input/mood", "else": 2}, {"else": 2}),
         ({"value": "/input/prompt", "else": 5}, {"value": "/input/prompt", "else": 5}),
         ({"value": "/input/mood"}, {"value": "/input/mood"}),  # which is told as a fault
     ],
@@ -262,13 +263,12 @@ def test_a_price_without_a_row_for_no_value_is_told():
 
 
 @pytest.mark.parametrize(
-    ("model", "request_of", "cost"),
+    ("model", "parameters", "cost"),
     [
         ("wan2.6-i2v", {}, "5"),
         ("wan2.6-i2v", {"resolution": "720P", "duration": 15}, "9"),
         ("wan2.6-i2v-flash", {}, "2.5"),
         ("wan2.6-i2v-flash", {"audio": False}, "1.25"),
-        ("wan2.6-i2v-flash", {"audio": False, "audio_url": "https://x.example/a.wav"}, "2.5"),
         ("wan2.6-i2v-flash", {"resolution": "720P", "audio": False, "duration": 2}, "0.3"),
         ("wan2.5-i2v-preview", {"resolution": "480P", "duration": 10}, "3"),
         ("wan2.2-i2v-flash", {}, "1"),
@@ -278,12 +278,13 @@ def test_a_price_without_a_row_for_no_value_is_told():
         ("wanx2.1-i2v-plus", {}, "3.5"),
     ],
 )
-def test_a_film_costs_its_seconds_at_its_resolution_and_sound(model, request_of, cost):
+def test_a_film_costs_its_seconds_at_its_resolution_and_sound(model, parameters, cost):
     operation = load_catalog()[model]
-    given = {key: value for key, value in request_of.items() if key != "audio_url"}
-    request = {"model": model, "input": {"img_url": "https://x.example/a.png"}, "parameters": given}
-    if "audio_url" in request_of:
-        request["input"]["audio_url"] = request_of["audio_url"]
+    request = {
+        "model": model,
+        "input": {"img_url": "https://x.example/a.png"},
+        "parameters": dict(parameters),
+    }
     fill_request(request, operation=operation, replica=0)
     money = operation.price.of(planned_units(request, operation))
     assert money.amount == Decimal(cost)
