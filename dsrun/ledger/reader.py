@@ -353,11 +353,12 @@ class LedgerReader:
             "hours": orjson.dumps(dict(lives.hours)).decode(), "endpoint": lives.endpoint,
             "now": now,
         }  # fmt: skip
+        dies = f"{DIES} NULLS LAST, " if self.row("SELECT 1 FROM address LIMIT 1") else ""
         rows = self.rows(
             f"SELECT * FROM {self.jobs} WHERE operation = :operation AND status = 'pending' "  # noqa: S608
             f"AND late IS NOT NULL {self.not_held} "
             "AND job_id NOT IN (SELECT value FROM json_each(:but)) "
-            f"ORDER BY {DIES} NULLS LAST, depth DESC, position LIMIT :most",
+            f"ORDER BY {dies} depth DESC, position LIMIT :most",
             values,
         )
         return [self._open_job(row, has_twins=True) for row in rows]
