@@ -324,14 +324,14 @@ class LedgerReader:
                     yield self._open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
 
-    def woken_jobs(self, *, operation: str) -> Iterator[OpenJob]:
-        """The pending jobs that had to wait for others, in plan order."""
-        last = -1
+    def unsent_late(self, *statuses: JobStatus, operation: str) -> Iterator[OpenJob]:
+        """The jobs of these statuses that take something of others, in plan order."""
+        wanted, last = orjson.dumps(statuses).decode(), -1
         while rows := self.rows(
             f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
-            f"AND status = 'pending' AND late IS NOT NULL {self.not_held} ORDER BY position "
-            "LIMIT ?",
-            (last, operation, _PAGE),
+            "AND status IN (SELECT value FROM json_each(?)) AND late IS NOT NULL "
+            f"{self.not_held} ORDER BY position LIMIT ?",
+            (last, operation, wanted, _PAGE),
         ):
             yield from (self._open_job(row, has_twins=True) for row in rows)
             last = rows[-1]["position"]

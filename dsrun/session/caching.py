@@ -220,9 +220,8 @@ class Reuse:
         await ledger.wake(self._now())
         if not view.has_edges():
             return
-        while await self._bring(
-            ledger, (view.woken_jobs(operation=name) for name in view.operations())
-        ):
+        ready = partial(view.unsent_late, JobStatus.PENDING)
+        while await self._bring(ledger, (ready(operation=name) for name in view.operations())):
             await ledger.wake(self._now())
         self._note_waiting(view)
 

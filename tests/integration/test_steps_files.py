@@ -102,8 +102,6 @@ class TestAddresses:
         ]
 
 
-
-
 class TestMoney:
     def test_what_a_late_text_costs_is_counted_as_it_is_and_never_passes_max_cost(
         self, work, emulator

@@ -83,8 +83,8 @@ def steps_of(work):
     return {(row["step"], row["status"]): row["jobs"] for row in rows}
 
 
-def change(work, sql):
-    with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+def change(work, sql, *, name="demo"):
+    with closing(sqlite3.connect(work.run_dir(name) / "ledger.sqlite3")) as db, db:
         db.execute(sql)
 
 
