@@ -21,6 +21,7 @@ from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
 from dsrun.ledger.reader import LedgerReader, Row, artifact_of
+from dsrun.ledger.waiting import has_edges, unsent_late
 from dsrun.ledger.writer import Ledger
 from dsrun.session.materials import NotThere, as_told
 from dsrun.storage.cache import Finished, ResultCache
@@ -218,9 +219,9 @@ class Reuse:
         await self._bring(ledger, (view.open_jobs(operation=name) for name in view.operations()))
         await ledger.let_wait()
         await ledger.wake(self._now())
-        if not view.has_edges():
+        if not has_edges(view):
             return
-        ready = partial(view.unsent_late, JobStatus.PENDING)
+        ready = partial(unsent_late, view, JobStatus.PENDING)
         while await self._bring(ledger, (ready(operation=name) for name in view.operations())):
             await ledger.wake(self._now())
         self._note_waiting(view)

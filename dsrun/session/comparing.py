@@ -18,6 +18,7 @@ from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
 from dsrun.engine.matching import NotFound, find_made
+from dsrun.ledger.waiting import unsent_late
 from dsrun.service.lists import MadeRow, TaskRow
 from dsrun.service.operation import MadeList, Operation, TaskList
 from dsrun.service.request import bill_of
@@ -114,7 +115,7 @@ class Comparison:
 
     def _late_words(self, name: str) -> str:
         """What is made of others is not recognized, since what they gave may be lost too."""
-        late = self._run.ledger.view.unsent_late(*_LATE, operation=name)
+        late = unsent_late(self._run.ledger.view, *_LATE, operation=name)
         words = "jobs that are made of others cannot be recognized in the service's list"
         return f"{name}: {words}" if next(late, None) else ""
 
@@ -156,7 +157,7 @@ class Comparison:
             for job in view.open_jobs(operation=name):
                 if job.status is JobStatus.PENDING:
                     yield job
-            yield from view.unsent_late(*_LATE, operation=name)
+            yield from unsent_late(view, *_LATE, operation=name)
 
     def _since(self) -> float | None:
         """The time before which nothing was lost: the newest facts go missing first."""

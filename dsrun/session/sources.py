@@ -6,7 +6,8 @@ from typing import Self
 
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.engine.control import Left, RunControl
-from dsrun.ledger.reader import LATE_PAGE, LedgerReader, Lives
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.waiting import LATE_PAGE, Lives, has_edges, late_jobs
 from dsrun.ledger.writer import Ledger
 
 _PENDING = JobStatus.PENDING
@@ -27,7 +28,7 @@ class Sources:
         """`now` gives the time as the ledger has it."""
         self._ledger = ledger
         self._now = now
-        self._has_edges = ledger.view.has_edges()
+        self._has_edges = has_edges(ledger.view)
         self._under_way = 0
         may_wake = self._may_wake if self._has_edges else None
         self.all = [
@@ -132,8 +133,12 @@ class LedgerSource:
         """
         job = None if self._is_stale and self._is_short else next(self._late, None)
         if job is None and (self._is_stale or not self._is_short):
-            page = self._view.late_jobs(
-                operation=self._operation, but=self._given, lives=self._lives, now=self._now()
+            page = late_jobs(
+                self._view,
+                operation=self._operation,
+                but=self._given,
+                lives=self._lives,
+                now=self._now(),
             )
             self._is_stale, self._is_short = False, len(page) < LATE_PAGE
             self._late = iter(page)

@@ -7,7 +7,7 @@ import pytest
 
 from dsrun.common.models import Job, JobResult, JobStatus, Parent
 from dsrun.engine.control import RunControl
-from dsrun.ledger.reader import Lives
+from dsrun.ledger.waiting import Lives
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import load_catalog
 from dsrun.session.sources import Sources
