@@ -3,6 +3,7 @@
 import shutil
 import signal
 
+from tests.integration.test_steps_killed import runs_to_the_end
 from tests.integration.test_steps_run import LINES, audiobook, change, forget, storyboard, texts
 
 BIG = {"picture_scale": 0.5}
@@ -25,7 +26,7 @@ def test_a_run_that_comes_second_takes_over_what_a_stopped_one_has_left(work, se
     child = work.spawn("run", first)
     work.until(lambda: service.paid() == 3, what="a child's task")
     child.kill()
-    assert work.dsrun(storyboard(work, shots=2, name="second")).code == 0
+    assert runs_to_the_end(work, storyboard(work, shots=2, name="second")) == 0
     assert list(service.creates().values()) == [1] * 4
 
 
