@@ -120,7 +120,8 @@ class Sender:
             sources.begin()
             progress.job_started(job)
             result = await self._see_through(job, runner, still_there)
-            await sources.end(job, result)
+            for skipped in await sources.end(job, result):
+                progress.job_skipped(view.job(skipped))
             return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:

@@ -129,6 +129,12 @@ class Progress:
         if not self._has_bars and not self._quiet:
             self._say_now_and_then()
 
+    def job_skipped(self, job: OpenJob) -> None:
+        """It never begins, since another job did not give what it takes."""
+        if line := self._lines.get(_step(job)):  # else it is not among those that were chosen
+            self.job_started(job)
+            line.ended[JobStatus.SKIPPED] += 1
+
     def note(self, text: str) -> None:
         """A line that does not break the bars."""
         if self._has_bars:

@@ -40,8 +40,8 @@ class Sources:
         """A job begins."""
         self._under_way += 1
 
-    async def end(self, job: OpenJob, result: JobResult | None) -> int:
-        """A job has ended, or is left: wake what waits for it. Returns how many are skipped."""
+    async def end(self, job: OpenJob, result: JobResult | None) -> Sequence[str]:
+        """A job has ended, or is left: wake what waits for it. Returns what is skipped."""
         skipped: list[str] = []
         if self._has_edges and result is not None and result.status is not JobStatus.UNKNOWN:
             if job.is_retry or job.part is not None:  # it may have looked ended before
@@ -51,7 +51,7 @@ class Sources:
         if self._has_edges:
             for one in self.all:
                 one.call(ended=job.job_id if result is not None else None)
-        return len(skipped)
+        return skipped
 
     def _may_wake(self) -> bool:
         """Whether a job may become ready that is not now; where none may, all sources end."""

@@ -137,3 +137,14 @@ async def test_what_was_skipped_while_a_parent_looked_failed_is_woken_after_all(
     assert ledger.view.job("c").status is JobStatus.SKIPPED
     await succeed(ledger, sources, replace(p, is_retry=True))
     assert (await anext(source)).job_id == "c"
+
+
+async def test_what_a_failed_job_leaves_nothing_for_is_told_down_to_the_last(ledger):
+    sources = await sources_of(ledger, job("p"), job("c", "p", depth=1), job("d", "c", depth=2))
+    [source] = sources.all
+    parent = await anext(source)
+    sources.begin()
+    failed = JobResult(status=JobStatus.FAILED)
+    await ledger.record_result(parent, failed, at=AT)
+    assert sorted(await sources.end(parent, failed)) == ["c", "d"]
+    assert await anext(source, None) is None
