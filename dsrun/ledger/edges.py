@@ -29,7 +29,7 @@ EDGES = """
     ALTER TABLE job ADD COLUMN sent TEXT;
     ALTER TABLE job ADD COLUMN take INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX job_asleep ON job (position) WHERE status IN ('waiting', 'skipped');
-    CREATE INDEX job_woken ON job (operation, position)
+    CREATE INDEX job_woken ON job (operation, depth DESC, position)
         WHERE status = 'pending' AND late IS NOT NULL;
 """
 

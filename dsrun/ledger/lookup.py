@@ -11,7 +11,7 @@ import orjson
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked
 from dsrun.ledger.rows import path_below
-from dsrun.ledger.schema import MAY_BE_REPRICED
+from dsrun.ledger.schema import MAY_BE_REPRICED, planned_of
 
 _MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
 
@@ -260,3 +260,33 @@ def needed_by(reader: LedgerReader, job_id: str) -> tuple[str, ...]:
     """The jobs of which a job takes something that they made."""
     sql = "SELECT DISTINCT parent_id FROM edge WHERE job_id = ? AND takes IS NOT NULL ORDER BY 1"
     return tuple(row[0] for row in reader.rows(sql, (job_id,)))
+
+
+class CachedParent(NamedTuple):
+    """A job whose result came from the cache, and of which another takes something by name."""
+
+    job_id: str
+    step: str
+    row: int
+    operation: str
+    request: dict[str, Json]
+    output: Json
+    planned: int
+
+
+@checked
+def cached_parents(reader: LedgerReader, job_id: str) -> list[CachedParent]:
+    rows = reader.rows(
+        "SELECT DISTINCT job.job_id, job.step, job.idx, operation, request, output, planned, "
+        "wanted "
+        "FROM edge JOIN job ON job.job_id = edge.parent_id "
+        "WHERE edge.job_id = ? AND edge.takes GLOB 'output:*' AND job.cached",
+        (job_id,),
+    )
+    return [
+        CachedParent(
+            row["job_id"], row["step"], row["idx"], row["operation"], orjson.loads(row["request"]),
+            None if row["output"] is None else orjson.loads(row["output"]), planned_of(row),
+        )
+        for row in rows
+    ]  # fmt: skip

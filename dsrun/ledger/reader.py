@@ -14,7 +14,6 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.edges import CHILDREN, DIES, READY, SLEEPY
 from dsrun.ledger.rows import Row, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
@@ -26,16 +25,7 @@ from dsrun.ledger.schema import (
 from dsrun.ledger.tail import Head, read_head
 
 _PAGE = 500
-LATE_PAGE = _PAGE
 _UPLOADED = "oss://"  # how every address begins that the service gives
-
-
-class Lives(NamedTuple):
-    """How long addresses of files live that the service gave at an endpoint, by operation."""
-
-    endpoint: str
-    hours: Mapping[str, float]
-
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -282,31 +272,6 @@ class LedgerReader:
             yield [row["job_id"] for row in rows]
             last = rows[-1]["position"]
 
-    def ready_ids(self, parents: Sequence[str] | None) -> Iterator[list[str]]:
-        """Jobs that wait for nothing any more; of those that take of `parents`, or of all.
-
-        They come in pages, and the caller wakes one before it asks for the next.
-        """
-        while parents is None and (rows := self.rows(READY)):
-            yield [row[0] for row in rows]
-        for parent in parents or ():
-            last = ""
-            while rows := self.rows(CHILDREN, (parent, last)):
-                if ready := [row[0] for row in rows if row[1]]:
-                    yield list(dict.fromkeys(ready))
-                last = rows[-1][0]
-
-    def sleepy_ids(self) -> list[str]:
-        """Some jobs that take something of a job that is open again, and do not wait for it."""
-        return [row[0] for row in self.rows(SLEEPY)]
-
-    def ids_among(self, ids: Sequence[str], status: JobStatus) -> list[str]:
-        """Those of some jobs that have this status."""
-        sql = (
-            "SELECT job_id FROM job WHERE status = ? AND job_id IN (SELECT value FROM json_each(?))"
-        )
-        return [row[0] for row in self.rows(sql, (status, orjson.dumps(list(ids)).decode()))]
-
     def open_jobs(self, *, operation: str) -> Iterator[OpenJob]:
         """Jobs that have not ended: those in doubt, then tasks, the oldest first, then the rest.
 
@@ -319,7 +284,7 @@ class LedgerReader:
             for row in self._by_age(operation, status):
                 if row["job_id"] not in yielded:
                     yielded.add(row["job_id"])
-                    yield self._open_job(row, has_twins=has_twins)
+                    yield self.open_job(row, has_twins=has_twins)
         last = -1
         while rows := self.rows(
             f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
@@ -328,55 +293,17 @@ class LedgerReader:
         ):
             for row in rows:
                 if row["job_id"] not in yielded:
-                    yield self._open_job(row, has_twins=has_twins)
+                    yield self.open_job(row, has_twins=has_twins)
             last = rows[-1]["position"]
-
-    def woken_jobs(self, *, operation: str) -> Iterator[OpenJob]:
-        """The pending jobs that had to wait for others, in plan order."""
-        last = -1
-        while rows := self.rows(
-            f"SELECT * FROM {self.jobs} WHERE position > ? AND operation = ? "  # noqa: S608
-            f"AND status = 'pending' AND late IS NOT NULL {self.not_held} ORDER BY position "
-            "LIMIT ?",
-            (last, operation, _PAGE),
-        ):
-            yield from (self._open_job(row, has_twins=True) for row in rows)
-            last = rows[-1]["position"]
-
-    def has_edges(self) -> bool:
-        """Whether a job waits, or had to wait, for others."""
-        return self.row("SELECT 1 FROM edge WHERE takes IS NOT NULL LIMIT 1") is not None
 
     def knows_edges(self) -> bool:
         """Whether the ledger is of a version that has them."""
         return self.row("SELECT 1 FROM sqlite_schema WHERE name = 'edge'") is not None
 
-    def late_jobs(
-        self, *, operation: str, but: Collection[str], lives: Lives, now: str
-    ) -> list[OpenJob]:
-        """Some pending jobs that had to wait, but those that are named.
-
-        First those that take an address, the one that dies soonest; then the deepest; then plan
-        order. Fewer than LATE_PAGE are all that there are.
-        """
-        values = {
-            "operation": operation, "but": orjson.dumps(list(but)).decode(), "most": LATE_PAGE,
-            "hours": orjson.dumps(dict(lives.hours)).decode(), "endpoint": lives.endpoint,
-            "now": now,
-        }  # fmt: skip
-        rows = self.rows(
-            f"SELECT * FROM {self.jobs} WHERE operation = :operation AND status = 'pending' "  # noqa: S608
-            f"AND late IS NOT NULL {self.not_held} "
-            "AND job_id NOT IN (SELECT value FROM json_each(:but)) "
-            f"ORDER BY {DIES} NULLS LAST, depth DESC, position LIMIT :most",
-            values,
-        )
-        return [self._open_job(row, has_twins=True) for row in rows]
-
     def job(self, job_id: str) -> OpenJob:
         """One of the ledger's jobs, which may have ended."""
         row = self.row("SELECT * FROM job WHERE job_id = ?", (job_id,))
-        return self._open_job(row, has_twins=True)
+        return self.open_job(row, has_twins=True)
 
     def tasks(self) -> list[tuple[str, str]]:
         """Job and task id of what is under way at the service."""
@@ -526,7 +453,8 @@ class LedgerReader:
             age, last = rows[-1]["submitted_at"], rows[-1]["position"]
 
     @checked
-    def _open_job(self, row: sqlite3.Row, *, has_twins: bool) -> OpenJob:
+    def open_job(self, row: sqlite3.Row, *, has_twins: bool = True) -> OpenJob:
+        """A row of the table `job`."""
         stems = [names_of(row)]
         is_retry = row["status"] == JobStatus.SUBMITTED and row["error_class"] == "retry"
         known = row.keys()

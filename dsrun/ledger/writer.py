@@ -16,22 +16,16 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger.commits import Commits
-from dsrun.ledger.edges import FORGET_ADDRESSES, SLEEP, SLEEP_BELOW, WAKE
 from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
+from dsrun.ledger.schema import MAY_BE_REPRICED
 from dsrun.ledger.transactions import Transactions
-from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
+from dsrun.ledger.waiting import WaitingJobs
+from dsrun.ledger.writes import REOPEN, Kind, Row, Statement, Write, artifact_values
 from dsrun.service.kept_answer import addresses_of
 from dsrun.service.price import Price, common_grain
 
 _PAGE = 500
-_REOPEN = (
-    "UPDATE job SET status = 'pending', task_id = NULL, answer = NULL, "  # noqa: S608  # ours
-    "request_id = NULL, "
-    f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
-    "error_class = NULL, ended_at = NULL"
-)
 _ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
 # What was sent may have been accepted, whatever becomes of its job: no other job may take its task.
 _ABANDON = (
@@ -53,7 +47,7 @@ _FINER = (
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
-class Ledger:
+class Ledger(WaitingJobs):
     """The ledger of one run directory, open for writing, and with `view` for reading. Close it."""
 
     def __init__(self, path: Path) -> None:
@@ -182,39 +176,6 @@ class Ledger:
             position += len(batch)
         await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
-    async def wake(self, at: str, *, parents: Sequence[str] | None = None) -> list[str]:
-        """Wake what waits for nothing any more: of all jobs, or of those that take of `parents`.
-
-        Returns the ids of the jobs that are skipped, since a job did not give what they take.
-        """
-        skipped: list[str] = []
-        asked: list[Sequence[str] | None] = [parents]
-        while asked:
-            for ids in self.view.ready_ids(asked.pop()):
-                await self._write(Statement(WAKE, (at, json_text(ids))))
-                if lost := self.view.ids_among(ids, JobStatus.SKIPPED):
-                    skipped += lost
-                    asked.append(lost)
-        return skipped
-
-    async def let_wait(self) -> None:
-        """Jobs wait again where a job that they take something of is open again."""
-        while ids := self.view.sleepy_ids():
-            await self._write(Statement(SLEEP, (json_text(ids),)))
-
-    async def reconsider(self, parent: str) -> None:
-        """What was skipped while `parent` was asked for the rest waits again, to be woken."""
-        await self._write(Statement(SLEEP_BELOW, (parent,)))
-
-    async def record_dead_addresses(self, job: OpenJob, *, at: str, message: str) -> None:
-        """The service cannot fetch its own files for a job, which goes by upload: no attempt."""
-        again = f"{_REOPEN}, attempts = attempts - 1 WHERE job_id = ?"
-        await self._write(
-            Statement(FORGET_ADDRESSES, (job.job_id,)),
-            Statement(again, (job.job_id,)),
-            self._attempt(job, "upload", at, "failed", message=message),
-        )
-
     async def reopen(
         self,
         statuses: Iterable[JobStatus],
@@ -238,7 +199,7 @@ class Ledger:
                 alive = f"{_ASK_AGAIN} {where} AND {_IS_ALIVE}"
                 await self._write(Statement(alive, (*values, asking_since)))
             doubts = Statement(f"{_ABANDON} {where.replace('WHERE', 'AND')}", values)
-            await self._write(doubts, Statement(f"{_REOPEN} {where}", values))
+            await self._write(doubts, Statement(f"{REOPEN} {where}", values))
 
     async def reopen_task(self, job_id: str) -> None:
         """A partial job whose task may still have what is missing."""
@@ -286,7 +247,7 @@ class Ledger:
         """Make a partial job pending for some of what is missing; what it has, it keeps."""
         await self._write(
             Statement(
-                f"{_REOPEN}, part_first = ?, part_count = ? WHERE job_id = ?",
+                f"{REOPEN}, part_first = ?, part_count = ? WHERE job_id = ?",
                 (first, count, job_id),
             )
         )
@@ -342,7 +303,7 @@ class Ledger:
 
     async def forget_task(self, job: OpenJob) -> None:
         """The task of a job that is retried has no more to give: the job is pending."""
-        await self._write(Statement(f"{_REOPEN} WHERE job_id = ?", (job.job_id,)))
+        await self._write(Statement(f"{REOPEN} WHERE job_id = ?", (job.job_id,)))
 
     async def record_answer(
         self,

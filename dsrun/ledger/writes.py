@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from dsrun.common.models import Artifact, Json, OpenJob
+from dsrun.ledger.schema import PAID_UNITS
 
 
 def _update(assignments: str, *columns: str) -> str:
@@ -97,6 +98,15 @@ class Kind(Enum):
         "attempt", "run_id", "job_id", "phase", "at", "outcome", "error_code", "error_message",
         "task_id", "request_id",
     )  # fmt: skip
+
+
+# A job is pending again, its old task forgotten.
+REOPEN = (
+    "UPDATE job SET status = 'pending', task_id = NULL, answer = NULL, "  # noqa: S608  # ours
+    "request_id = NULL, "
+    f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
+    "error_class = NULL, ended_at = NULL"
+)
 
 
 class Row(NamedTuple):

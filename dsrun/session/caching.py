@@ -22,6 +22,7 @@ from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.rows import Row, artifact_of
+from dsrun.ledger.waiting import has_edges, unsent_late
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import Catalog
 from dsrun.session.materials import NotThere, as_told
@@ -222,11 +223,10 @@ class Reuse:
         await self._bring(ledger, (view.open_jobs(operation=name) for name in view.operations()))
         await ledger.let_wait()
         await ledger.wake(self._now())
-        if not view.has_edges():
+        if not has_edges(view):
             return
-        while await self._bring(
-            ledger, (view.woken_jobs(operation=name) for name in view.operations())
-        ):
+        ready = partial(unsent_late, view, JobStatus.PENDING)
+        while await self._bring(ledger, (ready(operation=name) for name in view.operations())):
             await ledger.wake(self._now())
         self._note_waiting(view)
 

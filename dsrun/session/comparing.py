@@ -18,6 +18,7 @@ from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
 from dsrun.engine.matching import NotFound, find_made
+from dsrun.ledger.waiting import unsent_late
 from dsrun.service.lists import MadeRow, TaskRow
 from dsrun.service.operation import MadeList, Operation, TaskList
 from dsrun.service.request import bill_of
@@ -27,6 +28,7 @@ from dsrun.session.open_run import OpenRun
 _LISTED_S = 23.5 * 3600  # the service lists 24 h; some of it may pass while we look
 _SKEW_S = 600.0  # between our clock and the service's
 _SHOWN = 5
+_LATE = (JobStatus.PENDING, JobStatus.WAITING)
 
 
 class Comparison:
@@ -87,7 +89,7 @@ class Comparison:
         try:
             if isinstance(recovery, MadeList):
                 await self._adopt_made(operation, recovery, lister)
-                return ""
+                return self._late_words(operation.name)
             if isinstance(recovery, TaskList):
                 return await self._compare_tasks(operation.name, recovery, lister)
         except Unlisted as unlisted:
@@ -110,6 +112,12 @@ class Comparison:
             if row.name not in claimed and not row.is_unpaid and _is_since(row, since)
         ]
         return f"{name}: {_told(strange)}" if strange else ""
+
+    def _late_words(self, name: str) -> str:
+        """What is made of others is not recognized, since what they gave may be lost too."""
+        late = unsent_late(self._run.ledger.view, *_LATE, operation=name)
+        words = "jobs that are made of others cannot be recognized in the service's list"
+        return f"{name}: {words}" if next(late, None) else ""
 
     async def _adopt_made(self, operation: Operation, recovery: MadeList, lister: Lister) -> None:
         """What was made is recognized by the texts of its request, which only one job has."""
@@ -144,10 +152,12 @@ class Comparison:
         say(f"{job.stems[0][0]}: {made.name} was found in the service's list")
 
     def _pending(self) -> Iterator[OpenJob]:
-        for name in self._run.ledger.view.operations():
-            for job in self._run.ledger.view.open_jobs(operation=name):
+        view = self._run.ledger.view
+        for name in view.operations():
+            for job in view.open_jobs(operation=name):
                 if job.status is JobStatus.PENDING:
                     yield job
+            yield from unsent_late(view, *_LATE, operation=name)
 
     def _since(self) -> float | None:
         """The time before which nothing was lost: the newest facts go missing first."""

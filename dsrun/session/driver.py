@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsrun.common.console import say
-from dsrun.common.errors import ExitCode
+from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import JobResult, JobStatus, OpenJob
-from dsrun.engine.control import RunControl
+from dsrun.engine.control import Left, RunControl
 from dsrun.engine.scheduler import run_jobs
 from dsrun.ledger import totals
 from dsrun.ledger.totals import StepTotal
@@ -22,7 +22,9 @@ from dsrun.session.progress import Progress
 from dsrun.session.sources import Sources
 
 if TYPE_CHECKING:
+    from dsrun.engine.job_runner import Runner
     from dsrun.service.transport import Transport
+    from dsrun.session.still_there import StillThere
 
 _GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
 _LOOK_S = 0.5
@@ -99,11 +101,15 @@ class Sender:
     async def _run_jobs(
         self, transport: "Transport", progress: Progress, aside: BackgroundThumbs
     ) -> None:
-        from dsrun.session.wiring import build_runner  # noqa: PLC0415  # as above
+        from dsrun.session.still_there import StillThere  # noqa: PLC0415  # as above
+        from dsrun.session.wiring import build_lister, build_runner  # noqa: PLC0415  # as above
 
         view = self.run.ledger.view
         operations = view.operations()
         runner = build_runner(transport, self.run, self.control, operations=operations)
+        still_there = StillThere(
+            self.run, self.control, build_lister(transport, self.run, self.control)
+        )
         progress.watch(runner.pace)
         sources = Sources(
             self.run.ledger, self.control, operations=operations, lives=self.run.lives,
@@ -113,9 +119,8 @@ class Sender:
         async def run_job(job: OpenJob) -> JobResult | None:
             sources.begin()
             progress.job_started(job)
-            result = await self.run.reuse.bring_late(self.run.ledger, job) if job.late else None
-            result = result or await runner.run(job)
-            progress.jobs_skipped(job, await sources.end(job, result))
+            result = await self._see_through(job, runner, still_there)
+            progress.jobs_skipped(job, list(map(view.job, await sources.end(job, result))))
             return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:
@@ -131,6 +136,22 @@ class Sender:
                 run_job=run_job, on_end=on_end, concurrency=self.run.execution.concurrency,
                 ahead=self.run.execution.submit_window + 1, control=self.control,
             )  # fmt: skip
+
+    async def _see_through(
+        self, job: OpenJob, runner: "Runner", still_there: "StillThere"
+    ) -> JobResult | None:
+        """How a job ended; one that has waited may be in the cache, or cannot succeed any more."""
+        try:
+            early = None
+            if job.late:
+                early = await self.run.reuse.bring_late(self.run.ledger, job)
+                early = early or await still_there.fail_if_gone(job)
+        except Left:
+            return None
+        except SetupError as error:
+            self.control.stop(str(error), error.exit_code)
+            return None
+        return early or await runner.run(job)
 
     def _stop_at_once(self) -> None:
         self.control.stop("stopped at once", ExitCode.INTERRUPTED)

@@ -19,7 +19,8 @@ from dsrun.common.late import Late, late_of, resolved
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
 from dsrun.common.pointer import KeyPath, dotted, put_at, resolve, value_at
 from dsrun.ledger.lookup import KeptFile, kept_file, output_of
-from dsrun.ledger.reader import LedgerReader, Lives
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.waiting import Lives
 from dsrun.planning.uploads import UploadFault, examine_made
 from dsrun.service.operation import Operation, UploadField
 from dsrun.service.request import BY_CONTENT, UPLOAD, planned_units, upload_field_at

@@ -13,7 +13,8 @@ from dsrun.common.errors import GroundLost, SetupError
 from dsrun.common.settings import Settings, emulated_settings, state_folder
 from dsrun.ledger import totals
 from dsrun.ledger.peers import LedgerClaims
-from dsrun.ledger.reader import LedgerReader, Lives
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.waiting import Lives
 from dsrun.ledger.writer import Ledger
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs

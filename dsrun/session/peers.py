@@ -13,6 +13,7 @@ from dsrun.ledger import totals
 from dsrun.ledger.check import LostFacts
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.waiting import ids_among
 from dsrun.ledger.writer import Ledger
 from dsrun.session.caching import Reuse
 from dsrun.session.materials import NotThere, as_told
@@ -137,7 +138,7 @@ class Neighbours:
 
 def _is_same(sent: SentElsewhere, view: LedgerReader) -> bool:
     """Whether another run sent what this one would: the parents of both gave the same."""
-    if not view.ids_among([sent.job_id], JobStatus.PENDING):
+    if not ids_among(view, [sent.job_id], JobStatus.PENDING):
         return False
     try:
         return as_told(view.job(sent.job_id), view) == sent.sent.encode() if sent.sent else True

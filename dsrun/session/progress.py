@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -78,7 +78,6 @@ class Progress:
         self._pace_of: PaceOf | None = None
         self._began_at = self._said_at = self._shown_at = clock.monotonic()
         self._columns = 0
-        self._skipped = 0  # jobs that will never start
         self._timer: asyncio.TimerHandle | None = None
         self._has_bars = bar and not quiet and self._stream.isatty()
         if self._has_bars:
@@ -130,11 +129,14 @@ class Progress:
         if not self._has_bars and not self._quiet:
             self._say_now_and_then()
 
-    def jobs_skipped(self, job: OpenJob, number: int) -> None:
-        """So many jobs are skipped because of one that has ended."""
-        if number:
-            self._skipped += number
-            self.note(f"skipped: {count_of(number, 'job')}, for {job.stems[0][0]}")
+    def jobs_skipped(self, job: OpenJob, skipped: Sequence[OpenJob]) -> None:
+        """These never begin, since one that has ended did not give what they take."""
+        for one in skipped:
+            if line := self._lines.get(_step(one)):  # else it is not among those that were chosen
+                self.job_started(one)
+                line.ended[JobStatus.SKIPPED] += 1
+        if skipped:
+            self.note(f"skipped: {count_of(len(skipped), 'job')}, for {job.stems[0][0]}")
 
     def note(self, text: str) -> None:
         """A line that does not break the bars."""
@@ -236,7 +238,6 @@ class Progress:
         if now - self._said_at >= _HEARTBEAT_S:
             self._said_at = now
             ended = sum((line.ended for line in self._bars), Counter[str]())
-            ended[JobStatus.SKIPPED] += self._skipped
             total = sum(line.total for line in self._bars)
             counts = ", ".join(f"{ended[key]} {key}" for key in (*JobStatus, "left") if ended[key])
             self.note(f"{ended.total()} of {total} jobs: {counts}")

@@ -6,7 +6,8 @@ from typing import Self
 
 from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.engine.control import Left, RunControl
-from dsrun.ledger.reader import LATE_PAGE, LedgerReader, Lives
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.waiting import LATE_PAGE, Lives, has_edges, late_jobs
 from dsrun.ledger.writer import Ledger
 
 _PENDING = JobStatus.PENDING
@@ -27,7 +28,7 @@ class Sources:
         """`now` gives the time as the ledger has it."""
         self._ledger = ledger
         self._now = now
-        self._has_edges = ledger.view.has_edges()
+        self._has_edges = has_edges(ledger.view)
         self._under_way = 0
         may_wake = self._may_wake if self._has_edges else None
         self.all = [
@@ -39,8 +40,8 @@ class Sources:
         """A job begins."""
         self._under_way += 1
 
-    async def end(self, job: OpenJob, result: JobResult | None) -> int:
-        """A job has ended, or is left: wake what waits for it. Returns how many are skipped."""
+    async def end(self, job: OpenJob, result: JobResult | None) -> Sequence[str]:
+        """A job has ended, or is left: wake what waits for it. Returns what is skipped."""
         skipped: list[str] = []
         if self._has_edges and result is not None and result.status is not JobStatus.UNKNOWN:
             if job.is_retry or job.part is not None:  # it may have looked ended before
@@ -50,7 +51,7 @@ class Sources:
         if self._has_edges:
             for one in self.all:
                 one.call(ended=job.job_id if result is not None else None)
-        return len(skipped)
+        return skipped
 
     def _may_wake(self) -> bool:
         """Whether a job may become ready that is not now; where none may, all sources end."""
@@ -132,8 +133,12 @@ class LedgerSource:
         """
         job = None if self._is_stale and self._is_short else next(self._late, None)
         if job is None and (self._is_stale or not self._is_short):
-            page = self._view.late_jobs(
-                operation=self._operation, but=self._given, lives=self._lives, now=self._now()
+            page = late_jobs(
+                self._view,
+                operation=self._operation,
+                but=self._given,
+                lives=self._lives,
+                now=self._now(),
             )
             self._is_stale, self._is_short = False, len(page) < LATE_PAGE
             self._late = iter(page)

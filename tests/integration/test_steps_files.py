@@ -1,13 +1,11 @@
 """Files that go from one step to the next: by the service's own address, or by upload."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.integration.test_steps_run import audiobook, change, edits, steps_of, storyboard
+from tests.integration.test_steps_run import change, edits, steps_of, storyboard
 
-CHILD = Path(__file__).parents[1] / "torture/child.py"
 BIG = {"picture_scale": 0.5}
 
 
@@ -102,13 +100,32 @@ class TestAddresses:
         ]
 
 
+SPOKEN = """
+steps:
+  cast:
+    operation: qwen-voice-design
+    input: {target_model: qwen3-tts-vd-2026-01-26, voice_prompt: warm, preview_text: Good evening.}
+  speech:
+    operation: qwen3-tts
+    model: "{{ voice.request.input.target_model }}"
+    matrix: {voice: {step: cast}, number: [1, 2]}
+    input: {text: "{{ number }}: I am {{ voice.output.voice }}", voice: "{{ voice.output.voice }}"}
+"""
+
+
 class TestMoney:
-    def test_what_a_late_text_costs_is_counted_as_it_is_and_never_passes_max_cost(
-        self, work, emulator
-    ):
-        pipeline = audiobook(work, "a", [("a", "one"), ("a", "two")], max_cost="0.2005 CNY")
-        outcome = work.dsrun(pipeline)
+    """A voice costs 0.2 CNY; its lines cost 0.096 CNY at most, and 0.0044 CNY once all is known."""
+
+    def test_what_a_late_text_costs_is_settled_once_it_is_known(self, work, emulator):
+        outcome = work.dsrun(work.pipeline(SPOKEN, max_cost="0.22 CNY"))
         assert outcome.code == 0, outcome.err
+        rows = work.query("SELECT planned, units FROM job WHERE step = 'speech'")
+        assert [row["planned"] == row["units"] < 100 for row in rows] == [True, True]
+
+    def test_max_cost_is_never_passed(self, work, emulator):
+        assert work.dsrun(work.pipeline(SPOKEN, max_cost="0.207 CNY")).code == 3
+        assert emulator.paid() == 2
+        assert steps_of(work)["speech", "pending"] == 1
 
 
 class TestOrder:

@@ -1,4 +1,4 @@
-"""Steps on steps, killed at any moment: each request is paid once, and no job sleeps on."""
+"""Steps that build on steps, killed at any moment: paid once each, and no job sleeps on."""
 
 import json
 import random
@@ -66,6 +66,17 @@ def test_a_tail_gives_back_what_the_log_of_a_killed_run_has_lost(work, serve):
         (work.run_dir() / f"ledger.sqlite3{ending}").unlink(missing_ok=True)
     assert runs_to_the_end(work, pipeline) == 0
     assert list(service.creates().values()) == [1] * 6
+
+
+def test_a_ledger_that_has_lost_its_facts_sends_no_child_before_the_lists_were_asked(work, serve):
+    service = serve(**BIG)
+    pipeline = storyboard(work, shots=2)
+    work.spawn_script(CHILD, "after Ledger.record_task", "4", "run", pipeline).end()
+    for ending in ("ledger.sqlite3-wal", "ledger.sqlite3-shm", ".ledger-tail"):
+        (work.run_dir() / ending).unlink(missing_ok=True)
+    outcome = work.dsrun(pipeline)
+    assert (outcome.code, service.paid()) == (3, 4)
+    assert "wan2.5-i2i-preview: the service has" in outcome.err
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

@@ -83,8 +83,8 @@ def steps_of(work):
     return {(row["step"], row["status"]): row["jobs"] for row in rows}
 
 
-def change(work, sql):
-    with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+def change(work, sql, *, name="demo"):
+    with closing(sqlite3.connect(work.run_dir(name) / "ledger.sqlite3")) as db, db:
         db.execute(sql)
 
 
@@ -245,3 +245,25 @@ class TestEnds:
         assert edits(service) == []
         assert work.dsrun(pipeline).code == 0
         assert len(edits(service)) == 2
+
+
+class TestDeletedVoices:
+    def test_a_cached_voice_is_asked_for_once_before_its_first_use(self, work, emulator):
+        work.dsrun(audiobook(work, "a", LINES[:1]))
+        before = emulator.count("POST", "/customization")
+        lines = [("a", f"new {number}") for number in range(5)]
+        assert work.dsrun(audiobook(work, "a", lines)).code == 0
+        assert emulator.count("POST", "/customization") == before + 1
+        assert emulator.paid() == 7
+
+    def test_lines_of_a_voice_that_is_gone_fail_unsent_and_name_take_and_its_cost(
+        self, work, serve
+    ):
+        serve()
+        work.dsrun(audiobook(work, "a", LINES[:1]))
+        service = serve()
+        outcome = work.dsrun(audiobook(work, "a", [("a", "new"), ("a", "newer")]))
+        assert (outcome.code, service.paid()) == (1, 0)
+        errors = [line["error"] for line in work.results() if line["error"]]
+        assert [error["code"] for error in errors] == ["Deleted"] * 2
+        assert "a higher `take` in step cast makes it again, for 0.2 CNY" in errors[0]["message"]

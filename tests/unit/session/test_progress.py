@@ -230,8 +230,8 @@ def test_jobs_that_are_skipped_are_said_and_counted_though_they_never_start(cloc
     stream = io.StringIO()
     with progress([total("posters", 4)], clock, stream) as shown:
         clock.at += 31
-        shown.jobs_skipped(job("posters"), 0)
-        shown.jobs_skipped(job("posters"), 3)
+        shown.jobs_skipped(job("posters"), [])
+        shown.jobs_skipped(job("posters"), [job("posters")] * 3)
         shown.job_ended(job("posters"), FAILED)
     assert stream.getvalue() == (
         "skipped: 3 jobs, for posters/name\n4 of 4 jobs: 1 failed, 3 skipped\n"

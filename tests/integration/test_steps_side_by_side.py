@@ -1,0 +1,62 @@
+"""Runs that share steps: a parent in other hands is waited for, and nothing is paid twice."""
+
+import shutil
+import signal
+
+from tests.integration.test_steps_killed import runs_to_the_end
+from tests.integration.test_steps_run import LINES, audiobook, change, forget, storyboard, texts
+
+BIG = {"picture_scale": 0.5}
+
+
+def test_a_parent_that_another_living_run_has_is_waited_for_and_its_children_too(work, serve):
+    service = serve(task_time_s=1.5, **BIG)
+    first = storyboard(work, shots=2, name="first")
+    second = storyboard(work, shots=3, name="second")
+    child = work.spawn("run", first)
+    work.until(lambda: service.paid() == 2, what="two tasks")
+    assert work.dsrun(second).code == 0
+    assert child.end().code == 0
+    assert list(service.creates().values()) == [1] * 6
+
+
+def test_a_run_that_comes_second_takes_over_what_a_stopped_one_has_left(work, serve):
+    service = serve(task_time_s=1.0, **BIG)
+    first = storyboard(work, shots=2, name="first")
+    child = work.spawn("run", first)
+    work.until(lambda: service.paid() == 3, what="a child's task")
+    child.kill()
+    assert runs_to_the_end(work, storyboard(work, shots=2, name="second")) == 0
+    assert list(service.creates().values()) == [1] * 4
+
+
+def test_a_task_of_another_run_made_of_other_values_is_not_shared(work, serve):
+    service = serve(task_time_s=5.0, **BIG)
+    first = storyboard(work, name="first")
+    child = work.spawn("run", first)
+    work.until(lambda: service.paid() == 2, what="a child's task")
+    child.kill()
+    shutil.rmtree(work.folder / "outputs/.cache")
+    change(work, "UPDATE job SET sent = replace(sent, 'sha256:', 'sha256:0')", name="first")
+    child = work.spawn("run", storyboard(work, name="second"))
+    work.until(lambda: len(service.creates()) == 3, what="a child of its own")
+    child.send(signal.SIGINT)
+    child.end()
+
+
+def test_with_no_cache_parents_and_children_are_made_anew(work, emulator):
+    work.dsrun(audiobook(work, "ab", LINES))
+    shutil.rmtree(work.folder / "outputs/demo")
+    assert work.dsrun(audiobook(work, "ab", LINES), "--no-cache").code == 0
+    assert emulator.paid() == 10
+    assert sum(texts(emulator).values()) == 6
+
+
+def test_a_child_in_the_cache_is_asked_for_again_once_its_parent_has_ended(work, serve):
+    """The parent is made again in the same way, while its run goes on."""
+    service = serve(**BIG)
+    work.dsrun(storyboard(work, shots=3))
+    forget(work, "shots")
+    shutil.rmtree(work.folder / "outputs/demo")
+    assert work.dsrun(storyboard(work, shots=4, name="second")).code == 0
+    assert service.paid() == 6 + 3 + 2
