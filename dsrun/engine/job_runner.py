@@ -36,6 +36,7 @@ from dsrun.service.replies import (
     gravest,
 )
 from dsrun.service.request import artifact_count, bill_of, part_request, ranges_of
+from dsrun.service.results import Missing
 
 _REFRESHES = 2  # of addresses that the file host no longer serves
 
@@ -321,7 +322,8 @@ def _result(
             message=reason.message if reason else f"{made} of {asked} results were given",
             kind="partial" if has_some else "job",
         )
-    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=made, reserved=job.planned)
+    given = sum(not isinstance(each, Missing) for each in done.main)  # whether they came or not
+    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=given, reserved=job.planned)
     return JobResult(
         status=status,
         artifacts=tuple(kept),

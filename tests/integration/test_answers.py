@@ -368,6 +368,23 @@ class TestFilesThatDoNotCome:
         assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}
         assert [item["seed"] for item in work.results()[0]["artifacts"]] == [1, 2, 3]
 
+    def test_a_part_is_paid_for_alone_where_no_answer_bills(self, work, service, pipeline):
+        """Its task is asked once more first, and gives what is there already."""
+
+        def first_alone(body, host):
+            answer = several(body, host) | {"usage": {}}
+            if body["parameters"]["n"] == 3:
+                answer["output"]["results"][1:] = [{"code": "InternalError", "message": "no"}] * 2
+            return answer
+
+        service.answer = first_alone
+        service.files = {str(seed): picture(seed) for seed in (7, 8, 9)}
+        file = pipeline(PICTURES, parameters="{n: 3, seed: 7}", protocol="task")
+        assert work.dsrun(file).code == 1
+        assert work.dsrun(file, "--retry-failed").code == 0
+        assert service.total() == 2
+        assert [line["cost"]["amount"] for line in work.results()] == [1.5]
+
     def test_one_whose_address_has_expired_is_asked_for_alone_too(self, work, service, pipeline):
         service.answer, service.files = several, {"1": picture(1), "3": picture(3)}
         file = pipeline(PICTURES, parameters="{n: 3, seed: 1}")
