@@ -216,6 +216,8 @@ class Runner:
             kept += fetched.artifacts
             if not fetched.missing:
                 break
+            if fetched.is_main_here and fetched.is_all_expired and not refreshes_left:
+                break  # a further kind decides nothing
             if not (fetched.is_expired and refreshes_left):
                 self._control.note_unfetched(fetched.missing)
                 raise Left
@@ -241,7 +243,8 @@ class Runner:
             if not answer.is_late(operation, now=self._clock.now()):
                 self._control.note_unfetched(fetched.missing)
                 raise Left
-            result = _expired(result, fetched.missing)
+            if not fetched.is_main_here:
+                result = _expired(result, fetched.missing)
         return await self._end(
             job,
             result,

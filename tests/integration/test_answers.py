@@ -325,6 +325,28 @@ class TestFilesThatDoNotCome:
         assert "max_cost of 1 CNY would be passed" in outcome.err
         assert (service.total(), work.statuses()) == (2, {"unknown": 2, "pending": 2})
 
+    @pytest.mark.parametrize("protocol", ["task", "sync"])
+    def test_a_further_kind_that_never_comes_does_not_take_the_main_one_with_it(
+        self, work, service, pipeline, protocol
+    ):
+        def both(_, host):
+            files = {"url": f"http://{host}/files/a.png", "thumb": f"http://{host}/files/gone"}
+            return {"output": files, "usage": {"count": 1}}
+
+        service.answer = both
+        thumb = {"media": "image", "name": "thumb", "at": "/output/thumb"}
+        file = pipeline(ADDRESS, thumb, protocol=protocol)
+        first = work.dsrun(file)
+        if protocol == "sync":  # nobody gives another address, and this one may come yet
+            assert first.code == 3
+            age(work, 25)
+            first = work.dsrun(file)
+        assert first.code == 0
+        assert list(work.files()) == ["artifacts/s/0-0.png"]
+        assert work.statuses() == {"succeeded": 1}
+        told = work.query("SELECT error_message FROM attempt WHERE phase = 'end'")
+        assert "0-0-thumb" in told[-1]["error_message"]
+
     def test_the_user_may_send_it_again_then(self, work, service, pipeline):
         service.files.clear()
         file = pipeline(ADDRESS)
