@@ -18,7 +18,7 @@ from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentEl
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_UNITS
+from dsrun.ledger.schema import MAY_BE_REPRICED, PAID_AND_LOST, PAID_UNITS
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writes import Kind, Row, Statement, Write, artifact_values
 from dsrun.service.kept_answer import addresses_of
@@ -28,8 +28,8 @@ _PAGE = 500
 _REOPEN = (
     "UPDATE job SET status = 'pending', task_id = NULL, answer = NULL, "  # noqa: S608  # ours
     "request_id = NULL, "
-    f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
-    "error_class = NULL, ended_at = NULL"
+    f"units_before = {PAID_UNITS} + {PAID_AND_LOST}, units = 0, error_code = NULL, "
+    "error_message = NULL, error_class = NULL, ended_at = NULL"
 )
 _ASK_AGAIN = "UPDATE job SET status = 'submitted', error_class = 'retry', ended_at = NULL"
 # What was sent may have been accepted, whatever becomes of its job: no other job may take its task.

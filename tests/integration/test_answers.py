@@ -356,6 +356,7 @@ class TestFilesThatDoNotCome:
         service.files["a.png"] = picture()
         assert work.dsrun(file, "--resubmit-unknown").code == 0
         assert service.total() == 2
+        assert work.results()[0]["cost"]["amount"] == 1.0  # both were answered
 
     def test_a_host_that_keeps_it_longer_is_asked(self, work, service, pipeline):
         kill_at_download(work, service, file := pipeline(ADDRESS))
