@@ -22,8 +22,10 @@ def write_operation(folder: Path, **about: Any) -> None:
         "outputs": {},
         "price": {
             "currency": "CNY", "as_of": "2026-05",
-            "items": [{"unit": "image", "amount": "0.5", "units": {"count": True},
-                       "billed": ["/usage/count"]}],
+            "items": [{
+                "unit": "image", "amount": "0.5", "units": {"count": True},
+                "billed": ["/usage/count"], "sure": "exact",
+            }],
         },
         "limits": {"requests": 1000, "per_s": 1},
     }  # fmt: skip

@@ -7,6 +7,9 @@ import threading
 from aiohttp import web
 
 PATH = "/services/aigc/any/make"
+# What captions are made of here, and the captions.
+HEARD = b'{"sentences": [{"begin": 0, "end": 1500, "text": "The lantern rises."}]}'
+CAPTIONS = b"1\n00:00:00,000 --> 00:00:01,500\nThe lantern rises.\n"
 
 
 def operation(media):
@@ -35,13 +38,30 @@ def operation(media):
                 "timeout_s": 60,
             },
             "fill": [],
-            "artifacts": {"media": media, "url": "/output/file_url"},
+            "artifacts": _artifacts(media),
             "outputs": {},
-            "price": {"amount": "0.50", "currency": "CNY", "unit": "file", "as_of": "2026-05"},
+            "price": {
+                "currency": "CNY",
+                "as_of": "2026-05",
+                "items": [
+                    {"unit": "file", "amount": "0.50", "units": {"count": True}, "sure": "exact"}
+                ],
+            },
             "limits": {"requests": 1000, "per_s": 1},
             "polling": {"first_s": 0.05, "factor": 1.5, "max_s": 0.2, "timeout_s": 60},
         },
     }
+
+
+def _artifacts(media):
+    """One file of the kind; captions are made of another file, which is JSON."""
+    if media != "captions":
+        return [{"media": media, "at": "/output/file_url"}]
+    made = {"each": "/sentences/*", "begin": "/begin", "end": "/end", "text": "/text"}
+    return [
+        {"media": "json", "at": "/output/file_url"},
+        {"media": "captions", "name": "captions", "of": "", **made},
+    ]
 
 
 def write_operations(folder, *kinds):
@@ -59,7 +79,7 @@ class Studio:
     """Serves `files` by prompt; `creates` are the prompts that were paid for."""
 
     def __init__(self, files):
-        self.files = files
+        self.files = files | {"captions": HEARD}
         self.creates = []
         self.fetches = 0
         self._loop = asyncio.new_event_loop()

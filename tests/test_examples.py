@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import jsonschema
@@ -10,8 +11,11 @@ import pytest
 from dsrun.cli.main import main
 from dsrun.common.models import JobStatus
 from dsrun.common.resources import read_schema
+from dsrun.service.catalog import load_catalog
+from dsrun.service.request import artifact_count
 
 ROOT = Path(__file__).resolve().parent.parent
+CATALOG = load_catalog()
 
 # Manifest: the first jobs to run (None: all), and the files below artifacts/ that they make.
 EXPECTED = {
@@ -24,7 +28,13 @@ EXPECTED = {
                 "a-shop-sign-that-reads-open-on-a-brick-wall",
             )
             for light in ("at-dusk", "in-morning-fog")
-            for model in ("qwen-image-plus", "wan2.2-t2i-flash", "wan2.6-t2i", "wanx-v1")
+            for model in (
+                "qwen-image-2.0",
+                "wan2.2-t2i-flash",
+                "wan2.6-t2i",
+                "wanx-v1",
+                "z-image-turbo",
+            )
         ],
     ),
     "examples/matrix-from-csv/pipeline.yaml": (
@@ -141,15 +151,20 @@ def test_it_runs_with_the_emulator(name, tmp_path, results_schema):
 
 @pytest.mark.parametrize("name", [name for name in MANIFESTS if name != "pipelines/starter.yaml"])
 def test_its_comment_tells_the_true_cost(name, capsys):
-    assert main(["plan", str(ROOT / name), "--json"]) == 0
+    assert main(["plan", str(ROOT / name), "--json", "--full"]) == 0
     plan = json.loads(capsys.readouterr().out)
+    made: Counter[str] = Counter()
+    for job in plan["job_list"]:
+        made[job["step"]] += artifact_count(job["request"], CATALOG[job["request"]["model"]])
     text = (ROOT / name).read_text(encoding="utf-8")
     found = re.search(
         r"Costs for real: (\d+) (?:picture|voice)s x CNY ([\d.]+) = CNY ([\d.]+)\.", text
     )
     assert found is not None
     units, price, total = found.groups()
-    assert int(units) == sum(step["units"] for step in plan["steps"].values())
+    assert int(units) == made.total()
+    for step, told in plan["steps"].items():
+        assert told["units"] in (made[step], None)  # None: they cost this or that
     assert float(total) == plan["cost"]["amount"] == pytest.approx(int(units) * float(price))
 
 

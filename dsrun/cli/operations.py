@@ -1,7 +1,7 @@
 """`dsrun operations`: the catalog with limits and prices; `dsrun operations NAME`: one of it."""
 
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -50,29 +50,28 @@ def _has(catalog: Catalog, name: str) -> bool:
 def _chosen(catalog: Catalog, name: str | None) -> list[str]:
     if name is None:
         return catalog.names
-    if name in catalog.families:
-        return list(catalog.families[name])
-    if name not in catalog:
+    # A name may be that of a model and that of a file of others; a step means the model.
+    found = dict.fromkeys([*([name] if name in catalog else ()), *catalog.families.get(name, ())])
+    if not found:
         near = nearest(name, [*catalog.names, *catalog.families])
         raise UsageError(
             f"no operation, pipeline or folder {name}{near}; `dsrun operations` lists all"
         )
-    return [name]
+    return list(found)
 
 
 def _answer_list(
     operations: list[Operation], where: Path | None, allow_files: tuple[Path, ...]
 ) -> None:
     """A heading for each file, and a row for each of its models."""
-    lines = table(map(_row, operations)).split("\n")
-    families: dict[str, list[tuple[Operation, str]]] = {}
-    for item, line in zip(operations, lines, strict=True):
-        families.setdefault(item.family, []).append((item, line))
-    for family, rows in families.items():
-        _say(_heading(family, rows[0][0]))
-        for _, line in rows:
+    families: dict[str, list[Operation]] = {}
+    for item in operations:
+        families.setdefault(item.family, []).append(item)
+    for family, models in families.items():
+        _say(_heading(family, models[0]))
+        for line in table(_rows(models)).split("\n"):
             answer(f"  {line}")
-        for note in dict.fromkeys(item.note for item, _ in rows if item.note):
+        for note in dict.fromkeys(item.note for item in models if item.note):
             _say(f"Note: {note}", indent=2)
         answer("")
     folders = [option("allow-files", folder) for folder in allow_files]
@@ -87,14 +86,20 @@ def _answer_list(
 def _heading(family: str, item: Operation) -> str:
     """What holds for all models of a file."""
     source = _sources(item).get("price", "").partition(";")[0]
-    facts = f"facts of {item.price.as_of}{source and f' from the {source}'}"
-    return f"{family} ({item.protocol}, {', '.join(_kinds(item))}): {item.description} ({facts})"
+    prices = f"prices of {item.price.as_of}{source and f' from the {source}'}"
+    return f"{family} ({item.protocol}, {', '.join(_kinds(item))}): {item.description} ({prices})"
 
 
 def _say(text: str, *, indent: int = 0) -> None:
     """Prints a text in lines that fit a terminal."""
     for line in textwrap.wrap(text, _WIDTH - indent, break_on_hyphens=False):
         answer(f"{' ' * indent}{line}")
+
+
+def _rows(models: Iterable[Operation]) -> list[tuple[str, ...]]:
+    """A row for each model, without the columns that say nothing of any of them."""
+    columns = zip(*map(_row, models), strict=True)
+    return list(zip(*filter(any, columns), strict=True))
 
 
 def _row(item: Operation) -> list[str]:

@@ -19,7 +19,8 @@ from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.outlook import CallOutlook, Outlook
 from dsrun.session.permit import notice_lines
-from dsrun.session.preview import PlannedJob, Survey, all_warnings, job_list, summary
+from dsrun.session.plan_json import job_list, summary
+from dsrun.session.preview import PlannedJob, Survey, all_warnings
 
 _MOST_EDITS = 20
 _WIDE = 100  # characters of a change on one line

@@ -45,6 +45,11 @@ class SystemClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
+def pause(seconds: float) -> None:
+    """Wait, and all of this thread with it."""
+    time.sleep(seconds)
+
+
 def local_zone() -> ZoneInfo:
     """The machine's zone, by name where the system knows it. Raises SetupError."""
     from tzlocal import get_localzone  # noqa: PLC0415  # start-up: only schedules want it

@@ -153,8 +153,10 @@ def _kind(medium: Medium, extension: str) -> Kind:
 def _extension(head: bytes, media: str, *, in_answer: bool) -> str:
     """The extension for a file of this kind; empty where the bytes are no such file."""
     match media:
-        case "image" | "audio":
+        case "image":
             return _by_filetype(head, media)
+        case "audio":
+            return _by_filetype(head, media) or ("m4a" if _movie(head) == "mp4" else "")
         case "video":
             return _movie(head)
         case "model":
@@ -184,7 +186,7 @@ def _mp3_by_sync(head: bytes, media: str) -> str | None:
 
 
 def _movie(head: bytes) -> str:
-    """MP4 or QuickTime by its first box; what it holds is told by the whole file."""
+    """MP4 or QuickTime by its first box; the whole file tells whether it holds pictures."""
     if head[4:8] != b"ftyp":
         return ""
     return "mov" if head[8:12] == _QUICKTIME else "mp4"

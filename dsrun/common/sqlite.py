@@ -5,12 +5,17 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote
 
+from dsrun.common.clock import SystemClock, pause
 from dsrun.common.errors import SetupError
 from dsrun.common.shell import command_line
+
+_T = TypeVar("_T")
 
 _LOG_HEAD = struct.Struct(">8I")  # its last two numbers are the checksum of the others
 _LOG_MAGIC = 0x377F0682
@@ -23,11 +28,42 @@ class NoRoom(SetupError):
 
 
 _ALONE_MS = 200  # to wait for readers of a ledger that is being closed
+_PATIENCE_S = 10.0  # with others that open the same log; SQLite itself has tried for as long
+_PAUSE_S = 0.05
+_PASSING = {  # the log is just being opened: nothing was read or written
+    sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_READONLY_RECOVERY,
+}  # fmt: skip
 _DAMAGE = (  # in SQLite's messages about a file that was changed
     "malformed", "not a database", "decode to UTF-8", "no such table", "no such column",
     "unsupported file format", "no such index", "database schema", "duplicate column",
 )  # fmt: skip
 READ_FAULTS = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
+
+
+def patiently(ask: Callable[[], _T], *, patience_s: float = _PATIENCE_S) -> _T:
+    """What SQLite is asked, and again while others open the same log. Raises sqlite3.Error."""
+    clock = SystemClock()
+    until: float | None = None
+    while True:
+        try:
+            return ask()
+        except sqlite3.OperationalError as error:
+            now = clock.monotonic()
+            until = now + patience_s if until is None else until
+            if getattr(error, "sqlite_errorcode", None) not in _PASSING or now >= until:
+                raise
+        pause(_PAUSE_S)
+
+
+class PatientConnection(sqlite3.Connection):
+    """Every ledger is read and written by one: rivals that are killed and begin again open it."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return patiently(lambda: super(PatientConnection, self).execute(sql, parameters))
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+        """The script must not mind that what it does before its first transaction is done twice."""
+        return patiently(lambda: super(PatientConnection, self).executescript(sql_script))
 
 
 class OwnFile:
@@ -48,8 +84,9 @@ class UntouchedFile:
     """Another process's ledger, perhaps of a live run, perhaps in a read-only folder.
 
     SQLite needs a lock file (`-shm`) to read a WAL database, and would create it. Where a run left
-    one, it is used; where the log is empty, the database alone is complete; and a log without its
-    lock file, as in a copied folder, is read from a copy.
+    one, it is used; where the log has nothing after its header, the database alone is complete (and
+    SQLite would look for more until it gives up); and a log without its lock file, as in a copied
+    folder, is read from a copy.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +112,7 @@ class UntouchedFile:
     def _open(self) -> sqlite3.Connection:
         path, options = self._path, "immutable=1"
         self._state = self._state_now()
-        if self._state[0]:
+        if self._state[0] > _LOG_HEAD.size:
             self._state = _NO_STATE  # SQLite itself keeps up with a log
             options = "mode=ro&readonly_shm=1"
             if not beside(path, "-shm").exists() or not _is_log(beside(path, "-wal")):
@@ -84,6 +121,7 @@ class UntouchedFile:
             db = sqlite3.connect(
                 f"file:{quote(os.fsencode(path))}?{options}",
                 uri=True, isolation_level=None, check_same_thread=False, timeout=30.0,
+                factory=PatientConnection,
             )  # fmt: skip
             db.row_factory = sqlite3.Row
         except sqlite3.Error as error:
@@ -138,7 +176,10 @@ def beside(path: Path, ending: str) -> Path:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection with the ledger's own settings. Raises SetupError."""
     try:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=30.0,
+            factory=PatientConnection,
+        )  # fmt: skip
         db.row_factory = sqlite3.Row
         db.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
@@ -150,8 +191,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing. Raises sqlite3.Error."""
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    # A run that was killed while it merged its log leaves a journal, which only a writer may play
+    # back. All it has is the file's header as it was.
+    options = "immutable=1" if beside(path, "-journal").exists() else "mode=ro"
+    uri = f"{path.resolve().as_uri()}?{options}"
+    db = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=5.0, factory=PatientConnection
+    )
     db.row_factory = sqlite3.Row
     return db
 

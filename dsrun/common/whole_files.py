@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import orjson
 
-from dsrun.common.media import ArtifactInvalid, Facts, Identified, media_of
+from dsrun.common.media import ArtifactInvalid, Facts, Identified, Kind, media_of
 from dsrun.common.mp4 import read_movie
 from dsrun.common.sound_length import sound_length
 
@@ -28,7 +28,7 @@ def examine(file: BinaryIO, found: Identified) -> Facts:
         case "video":
             return _video(file, size)
         case "audio":
-            return _timed(sound_length(file, found.kind, size))
+            return _audio(file, found.kind, size)
         case "model":
             _check_model(file, size)
         case "json":
@@ -73,6 +73,19 @@ def _video(file: BinaryIO, size: int) -> Facts:
         raise ArtifactInvalid("the file is no video: it has no track of pictures")
     width, height = movie.size
     return _timed(movie.duration_s)._replace(width=width, height=height)
+
+
+def _audio(file: BinaryIO, kind: Kind, size: int) -> Facts:
+    if kind.extension == "m4a" and _has_pictures(file, size):
+        raise ArtifactInvalid("the file is no audio: it is a video")
+    return _timed(sound_length(file, kind, size))
+
+
+def _has_pictures(file: BinaryIO, size: int) -> bool:
+    try:
+        return read_movie(file, size).size is not None
+    except ArtifactInvalid:
+        return False  # a sound that is cut off may have been paid
 
 
 def _check_model(file: BinaryIO, size: int) -> None:

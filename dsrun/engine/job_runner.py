@@ -238,6 +238,9 @@ class Runner:
         """
         operation, done = lane.operation, answer.done
         fetched = await self._fetcher.bring(job, operation, done.results, have=_had(job, ()))
+        if _is_unwritten(fetched) and (again := await self._submitter.repeat(job, lane)):
+            again = replace(again, status=JobStatus.PENDING, answer=None)
+            return await self._run_request(again, lane)
         result = _result(job, operation, done, fetched.artifacts, fetched)
         if fetched.missing:
             if not answer.is_late(operation, now=self._clock.now()):
@@ -335,6 +338,12 @@ def _result(
         units=bill.units,
         warning="; ".join(filter(None, (bill.warning, *fetched.warnings))),
     )
+
+
+def _is_unwritten(fetched: Fetched) -> bool:
+    """Whether an answer's files were lost with the run that had it, all of them."""
+    has_some = any(not item.name for item in fetched.artifacts)
+    return not has_some and any(each.code == NOT_WRITTEN for each in fetched.lacking)
 
 
 def _is_whole(

@@ -179,6 +179,10 @@ class Submitter:
         price = planned_amount(job, operation)
         return operation.price.currency == most.currency and price <= most.amount
 
+    async def repeat(self, job: OpenJob, lane: Lane) -> OpenJob | None:
+        """The job, to be sent again since what its answer held is lost; None where it may not."""
+        return await self._repeat(job, lane) if self._may_repeat(job, lane.operation) else None
+
     async def _repeat(self, job: OpenJob, lane: Lane) -> OpenJob:
         """Have it sent again; what was set aside for it stays so, since it may be paid."""
         self._control.check(lane.operation.name)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from dsrun.common.models import JobStatus, Json
-from dsrun.ledger.reader import LedgerReader, checked, path_below
+from dsrun.ledger.reader import LedgerReader, checked
+from dsrun.ledger.rows import path_below
 from dsrun.ledger.schema import MAY_BE_REPRICED
 
 _MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"

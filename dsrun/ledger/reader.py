@@ -11,9 +11,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 
 from dsrun.common.errors import ExitCode, SetupError
-from dsrun.common.models import LOST_ROW, Artifact, JobStatus, Json, OpenJob, Part
+from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
+from dsrun.ledger.rows import names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
     SINCE_REPEATS,
@@ -22,12 +23,10 @@ from dsrun.ledger.schema import (
     unit_columns,
 )
 from dsrun.ledger.tail import Head, read_head
-from dsrun.storage.layout import is_below
 
 _PAGE = 500
 _UPLOADED = "oss://"  # how every address begins that the service gives
 
-Row = sqlite3.Row
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -475,34 +474,6 @@ class LedgerReader:
         sql = f"SELECT idx FROM artifact WHERE job_id = ? {self._of_main}"  # noqa: S608  # ours
         made = self.rows(sql, (job_id,))
         return {item[0] for item in made}
-
-
-def path_below(path: str) -> str:
-    """The path of an artifact, below the run directory. Raises SetupError where it is not."""
-    if not is_below(path):
-        raise SetupError(
-            f"the ledger is damaged: the path {path!r} of a file leads out of the run directory. "
-            "Nothing was read or written there; restore the ledger from a backup."
-        )
-    return path
-
-
-def artifact_of(row: sqlite3.Row) -> Artifact:
-    """A row of the table `artifact`; the ledger of an older version lacks some columns."""
-    known = dict(row)
-    return Artifact(
-        path=row["path"], sha256=row["sha256"],
-        source_sha256=known.get("source_sha256") or row["sha256"],
-        size=row["size"], media_type=row["media_type"], index=row["idx"], seed=row["seed"],
-        sample_rate=row["sample_rate"], duration_s=known.get("duration_s"),
-        width=known.get("width"), height=known.get("height"), name=known.get("name", ""),
-    )  # fmt: skip
-
-
-def names_of(row: sqlite3.Row) -> tuple[str, ...]:
-    """The names of a job's files below `artifacts/`, without their extensions."""
-    stems: list[Json] = orjson.loads(row["stems"])
-    return tuple(path_below(f"{row['step']}/{stem}") for stem in stems)
 
 
 def _missing(wanted: int, made: set[int]) -> tuple[int, ...]:

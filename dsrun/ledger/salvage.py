@@ -15,7 +15,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Artifact, JobStatus, Json, OpenJob
 from dsrun.common.sqlite import READ_FAULTS, connect, merge_log
 from dsrun.ledger.check import rules_of
-from dsrun.ledger.reader import artifact_of
+from dsrun.ledger.rows import artifact_of
 from dsrun.ledger.schema import migrate
 from dsrun.ledger.writes import Kind, artifact_values
 from dsrun.storage.layout import RunLayout
@@ -152,7 +152,9 @@ class Restoring:
         self._db.execute(
             "UPDATE job SET status = ?, task_id = ?, answer = ?, request_id = ?, submitted_at = ?, "
             "ended_at = ?, output = ?, error_code = ?, error_message = ?, error_class = ?, "
-            "units = ?, units_before = 0, attempts = ?, cached = ? WHERE job_id = ?",
+            "units = ?, units_before = 0, attempts = ?, cached = ?, repeats = max(repeats, ("
+            "SELECT count(*) FROM attempt WHERE attempt.job_id = job.job_id "
+            "AND outcome = 'repeated')) WHERE job_id = ?",
             (
                 known.status, known.task_id, known.answer, known.request_id, known.submitted_at,
                 known.ended_at, output, *known.error, known.units, known.attempts, known.cached,

@@ -61,11 +61,11 @@ _RESULTS = """
             ORDER BY name, path LIMIT 1) AS file,
         (SELECT count(*) FROM artifact WHERE artifact.job_id = job.job_id) AS files,
         (SELECT duration_s FROM artifact WHERE artifact.job_id = job.job_id
-            ORDER BY path LIMIT 1) AS file_duration_s,
+            ORDER BY name, path LIMIT 1) AS file_duration_s,
         (SELECT width FROM artifact WHERE artifact.job_id = job.job_id
-            ORDER BY path LIMIT 1) AS file_width,
+            ORDER BY name, path LIMIT 1) AS file_width,
         (SELECT height FROM artifact WHERE artifact.job_id = job.job_id
-            ORDER BY path LIMIT 1) AS file_height,
+            ORDER BY name, path LIMIT 1) AS file_height,
         (SELECT json_group_array(json_object('path', path, 'sha256', sha256, 'size', size,
             'media_type', media_type, 'index', artifact.idx, 'seed', seed,
             'source_sha256', source_sha256, 'duration_s', duration_s, 'width', width,
@@ -241,7 +241,7 @@ MIGRATIONS = (
 VERSION = len(MIGRATIONS)
 
 _SINCE_SOURCES = 5
-_SINCE_FACTS = 8  # artifacts have the columns of _FACTS
+SINCE_FACTS = 8  # artifacts have the columns of _FACTS
 _FACTS = ("duration_s", "width", "height")
 SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
@@ -261,7 +261,7 @@ def tables_of(version: int) -> set[str]:
 def results_view(version: int) -> str:
     """The view `results` for a ledger that may be of an older version, and stays as it is."""
     view = _RESULTS
-    if version < _SINCE_FACTS:
+    if version < SINCE_FACTS:
         for name in _FACTS:
             view = view.replace(f"'{name}', {name}", f"'{name}', NULL")
             view = view.replace(f"(SELECT {name} FROM", "(SELECT NULL FROM")

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
-from dsrun.ledger.reader import LedgerReader, checked, names_of
+from dsrun.ledger.reader import LedgerReader, checked
+from dsrun.ledger.rows import names_of
 
 _DOUBTFUL = "('submitting', 'unknown')"
 

@@ -58,7 +58,7 @@ class Kind(Enum):
         "lost_at = iif(new.is_found, coalesce(lost_at, submitted_at), lost_at)",
         "task", "request", "is_found",
     )  # fmt: skip
-    REPEAT = _update("status = 'pending', repeats = repeats + 1")
+    REPEAT = _update("status = 'pending', repeats = repeats + 1, output = NULL, answer = NULL")
     FOREIGN = _update("status = 'submitting', task_id = NULL, request_id = NULL")
     ANSWER = _update(
         "status = 'submitted', answer = new.answered, output = new.named, "

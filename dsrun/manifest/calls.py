@@ -101,7 +101,7 @@ class _CallReader:
         return False
 
     def _unknown(self, name: Json, families: Iterable[str]) -> str:
-        known = [*self._catalog.names, *families]
+        known = list(dict.fromkeys([*self._catalog.names, *families]))
         return f"found {show(name)}{nearest(str(name), known)}; allowed: {', '.join(known)}"
 
     def _check_model(self, name: str) -> None:

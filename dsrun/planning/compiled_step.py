@@ -22,7 +22,7 @@ from dsrun.planning.request_form import Finding, RequestForm, RowProblem, text_f
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
-from dsrun.service.request import artifact_count, planned_units
+from dsrun.service.request import artifact_count, planned_units, upload_places
 
 _AXIS = re.compile(r"\{\{ *(\w+) *\}\}").fullmatch
 _MOST_ARTIFACTS = 1000  # of one request
@@ -77,8 +77,7 @@ class CompiledStep:
 
     @property
     def upload_places(self) -> frozenset[KeyPath]:
-        fields = (one.uploads.fields for one in self.operations if one.uploads)
-        return frozenset(field.at for each in fields for field in each)
+        return frozenset(at for operation in self.operations for at in upload_places(operation))
 
     @property
     def gives_seed(self) -> bool:

@@ -12,15 +12,25 @@ import warnings
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from dsrun.common.credential import KEPT_KEY, keeps_key
-from dsrun.common.media import HEAD_BYTES, ArtifactInvalid, kind_of
+from dsrun.common.media import (
+    HEAD_BYTES,
+    MEDIA,
+    ArtifactInvalid,
+    Facts,
+    Identified,
+    Kind,
+    kind_of,
+)
 from dsrun.common.messages import json_type, show
 from dsrun.common.models import Json, UploadFile
+from dsrun.common.mp4 import read_movie
 from dsrun.common.pointer import EACH, KeyPath, fits, iter_paths, put_at, value_at
+from dsrun.common.sound_length import sound_length
 from dsrun.common.user_files import UPLOAD_BYTES, Inputs, Unreadable, open_file
-from dsrun.common.wav import wav_seconds
+from dsrun.common.whole_files import examine
 from dsrun.manifest.files import near_file
 from dsrun.service.operation import Operation, UploadField
 from dsrun.service.request import (
@@ -33,9 +43,11 @@ from dsrun.service.request import (
 )
 
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP", "gif": "GIF"}
+_TIMED = ("audio", "video")
 _MB = 2**20
 _ROUNDING = 1e-9  # of a ratio such as a third
 _STAND_IN = "oss://upload/"
+_NO_CONTENT = "0" * 64  # in base64, as a digest is
 
 
 class UploadFault(Exception):
@@ -142,7 +154,7 @@ class UploadFields:
         bad: list[BadUpload] = []
         for at, field in self._named(request).items():
             value = value_at(request, at)
-            stand_in = _STAND_IN
+            stand_in = _stand_in(field)
             try:
                 file = self._find(value, field, request, at)
                 files.append((at, file))
@@ -202,6 +214,13 @@ def stand_in_of(file: UploadFile, field: UploadField) -> str:
     return f"{_STAND_IN}{file.sha256}"
 
 
+def _stand_in(field: UploadField) -> str:
+    """In place of a file that is refused: a text that the rest of the checks takes."""
+    if field.is_data:
+        return f"data:{MEDIA[field.media].formats[field.formats[0]]};base64,{_NO_CONTENT}"
+    return _STAND_IN
+
+
 def _root(field: UploadField) -> KeyPath:
     """The part of a request that holds a field, and what its conditions look at."""
     way = field.at[:-1] if field.when else field.at
@@ -225,14 +244,14 @@ def _examine(path: Path, name: str, field: UploadField, folders: Sequence[Path])
             sha256 = hashlib.file_digest(data, "sha256").hexdigest()
             data.seek(0)
             real = Path(os.path.realpath(path))
-            media_type, extension = _check_content(data, name, field)
-            data.seek(0)
-            seconds = wav_seconds(data) if extension == "wav" else None
+            kind = _check_content(data, name, field)
+            seconds = _check_length(data, kind, name, field, size=size)
     except OSError as error:
         words = error.strerror or str(error)
         raise UploadFault("name", f"{show(name)}: cannot be read: {words}") from error
     return UploadFile(
-        name=name, path=real, sha256=sha256, size=size, extension=extension, media_type=media_type,
+        name=name, path=real, sha256=sha256, size=size,
+        extension=kind.extension, media_type=kind.media_type,
         seconds=None if seconds is None else Decimal(str(seconds)),
     )  # fmt: skip
 
@@ -248,11 +267,13 @@ def _check_size(size: int, name: str, field: UploadField) -> None:
         )
 
 
-def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str, str]:
-    """Media type and extension, by the content alone; the name does not count."""
+def _check_content(data: BinaryIO, name: str, field: UploadField) -> Kind:
+    """What the file is, by its content alone; the name does not count."""
     allowed = _alternatives([format_.upper() for format_ in field.formats])
     try:
         kind = kind_of(data.read(HEAD_BYTES), media=field.media)
+        if field.media in _TIMED:
+            examine(data, Identified(kind, Facts()))
     except ArtifactInvalid as error:
         raise UploadFault("format", f"{show(name)}: {error}; allowed: {allowed}") from error
     if kind.extension not in field.formats:
@@ -261,10 +282,7 @@ def _check_content(data: IO[bytes], name: str, field: UploadField) -> tuple[str,
     if field.media == "image" and (field.min_side or field.max_side or field.ratio):
         data.seek(0)
         _check_sides(data, kind.extension, name, field)
-    if kind.extension == "wav" and (field.min_s or field.max_s):
-        data.seek(0)
-        _check_length(data, name, field)
-    return kind.media_type, kind.extension
+    return kind
 
 
 def _check_sides(data: IO[bytes], extension: str, name: str, field: UploadField) -> None:
@@ -308,11 +326,13 @@ def _ratio_words(ratio: float) -> str:
     return f"{ratio:g}:1" if ratio >= 1 else f"1:{1 / ratio:g}"
 
 
-def _check_length(data: IO[bytes], name: str, field: UploadField) -> None:
-    """How long a WAV file plays; that of other sound stands in no header."""
-    seconds = wav_seconds(data)
+def _check_length(
+    data: BinaryIO, kind: Kind, name: str, field: UploadField, *, size: int
+) -> float | None:
+    """How long the file plays, as far as its headers tell."""
+    seconds = _seconds(data, kind, field.media, size=size)
     if seconds is None:
-        return
+        return None
     least, most = field.min_s or 0.0, math.inf if field.max_s is None else field.max_s
     if not least <= seconds <= most:
         ends = [f"{field.min_s:g} s" if field.min_s else "", f"{most:g} s" if field.max_s else ""]
@@ -320,6 +340,13 @@ def _check_length(data: IO[bytes], name: str, field: UploadField) -> None:
         allowed = allowed if all(ends) else f"{'at least' if ends[0] else 'at most'} {allowed}"
         words = f"{show(name)} plays {seconds:.1f} s; allowed: {allowed}"
         raise UploadFault("length", words)
+    return seconds
+
+
+def _seconds(data: BinaryIO, kind: Kind, media: str, *, size: int) -> float | None:
+    if media == "audio":
+        return sound_length(data, kind, size)
+    return read_movie(data, size).duration_s if media == "video" else None
 
 
 def _alternatives(words: Sequence[str]) -> str:

@@ -218,12 +218,17 @@ def label_of(value: Json) -> str:
 
 
 def _files(artifacts: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
-    """One file for each index: rows that make the same job have copies of one file."""
-    files: dict[int, dict[str, Json]] = {}
+    """One file for each place: rows that make the same job have copies of one file.
+
+    Those of the main kind, which has no name, come first.
+    """
+    files: dict[tuple[str, int], dict[str, Json]] = {}
     for item in artifacts:
-        if item["index"] in files:
+        place = (item.get("name", ""), item["index"])
+        if place in files:
             continue
         file = {key: item[key] for key in _OF_FILES}
         file |= {key: item[key] for key in _FACTS if item.get(key) is not None}
-        files[item["index"]] = file | {"media": media_of(item["media_type"])}
-    return list(files.values())
+        file |= {"name": item["name"]} if item.get("name") else {}
+        files[place] = file | {"media": media_of(item["media_type"])}
+    return [files[place] for place in sorted(files)]

@@ -56,7 +56,7 @@ for (const entry of data.entries) {
     ];
     cards.push({
       entry, file, axes,
-      key: `${entry.step}/${entry.index}/${file ? file.index : 0}`,
+      key: `${entry.step}/${entry.index}/${file ? (file.name || "") + file.index : 0}`,
       text: words.filter(Boolean).join("\n").toLowerCase(),
     });
   }

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import orjson
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.units import Money
-from dsrun.ledger.reader import LedgerReader, Row
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.rows import Row
 from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
 
@@ -48,7 +50,8 @@ def _line(job: Row, artifacts: Sequence[Row], twins: Sequence[Row]) -> Line:
         "matrix": json.loads(job["matrix"]),
         "request": orjson.loads(job["request"]),
         "status": job["status"],
-        "artifacts": [_artifact(item) for item in artifacts],
+        # The main kind has no name, and stands first.
+        "artifacts": sorted(map(_artifact, artifacts), key=itemgetter("name")),
         "output": None if job["output"] is None else orjson.loads(job["output"]),
         "error": _error(job),
         "attempts": job["attempts"],

@@ -44,7 +44,10 @@ def find_places(
     first_rows: dict[str, str] = {}
     for entry in entries:
         job = asked.get(entry["job_id"])
-        images = {file["index"]: one for file in entry["files"] if (one := shown(file))}
+        images: dict[int, Shown] = {}
+        for file in entry["files"]:  # the main kind comes first
+            if one := shown(file):
+                images.setdefault(file["index"], one)
         if not images and (entry["files"] or job is None or not makes_pictures(job.operation)):
             continue
         row = f"{entry['step']} {entry['index']}"
@@ -154,7 +157,9 @@ def _axes_of(places: Iterable[Place]) -> dict[str, int]:
 
 def _seed_of(entry: Mapping[str, Json], index: int) -> int | None:
     """The seed of a picture: its own, else counted from that of another picture of its job."""
-    seeds: dict[int, int | None] = {file["index"]: file["seed"] for file in entry["files"]}
+    seeds: dict[int, int | None] = {
+        file["index"]: file["seed"] for file in entry["files"] if not file.get("name")
+    }
     if index in seeds:
         return seeds[index]
     asked = (entry["request"].get("parameters") or {}).get("seed")

@@ -258,12 +258,18 @@ def _count_of(artifacts: Sequence[Mapping[str, Json]]) -> str | None:
 
 
 def _count_faults(about: Mapping[str, Json], schema: Mapping[str, Json]) -> Iterator[Fault]:
-    """A request without a count must not mean another number than the one that is planned."""
+    """The service must not make another number of results than the one that is planned."""
     at = _count_of(about["artifacts"])
     default = _field(schema, at).get("default", 1) if at else 1
     if default != 1 and at not in [fill["at"] for fill in about["fill"]]:
         words = f"has no value for {at}, where the service makes {default} when none is given"
         yield Fault(("x-dsrun", "fill"), words)
+    for number, fill in enumerate(about["fill"]):
+        if "span" in fill and fill["span"] != at:
+            allowed = "nothing, since the artifacts ask for no number of the request"
+            allowed = f"{show(at)}, which the artifacts ask for" if at else allowed
+            words = f"found {show(fill['span'])}; allowed: {allowed}"
+            yield Fault(("x-dsrun", "fill", number, "span"), words)
 
 
 def _language_faults(rules: Json) -> Iterator[Fault]:

@@ -60,7 +60,7 @@ def _header_faults(headers: Json, protocol: str) -> Iterator[Fault]:
 
 
 def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
-    """`*` in pointers; it is understood in results, and in what a task repeats of its request."""
+    """`*` in pointers; it is understood where several values count, and nowhere else."""
     is_measure = path[1:3] == ("price", "items") and "units" in path
     if path[1:] in _WITH_EACH or path[1:3] == ("uploads", "fields") or is_measure:
         return
@@ -72,5 +72,6 @@ def _each_faults(value: Json, path: KeyPath) -> Iterator[Fault]:
         for index, part in enumerate(value):
             yield from _each_faults(part, (*path, index))
     elif isinstance(value, str) and value.startswith("/") and EACH in (pointer(value) or ()):
-        words = f"found {show(value)}; dsrun understands * in artifacts, outputs and recovery"
+        words = "dsrun understands * in artifacts, outputs, units, uploads and recovery"
+        words = f"found {show(value)}; {words}"
         yield Fault(path, words)

@@ -19,7 +19,8 @@ from dsrun.common.media import MEDIA, media_of
 from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
-from dsrun.ledger.reader import LedgerReader, Row, artifact_of
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.rows import Row, artifact_of
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import Catalog
 from dsrun.storage.cache import Finished, ResultCache

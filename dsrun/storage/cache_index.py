@@ -16,7 +16,7 @@ import orjson
 from dsrun.common.errors import SetupError
 from dsrun.common.media import is_kind
 from dsrun.common.models import Json
-from dsrun.common.sqlite import UntouchedFile
+from dsrun.common.sqlite import PatientConnection, UntouchedFile
 
 _VERSION = 3  # 1 has no `source_sha256`: no file of it bears a tag; 2 has no facts of files
 _BUSY_S = 30.0
@@ -81,8 +81,9 @@ class _OwnFile:
     def __init__(self, path: Path) -> None:
         # The event loop's thread uses it before the first job, a worker's thread from then on.
         self._db = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
-        )
+            path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S,
+            factory=PatientConnection,
+        )  # fmt: skip
         try:
             # A crash of the machine may take the last commits, never the file: NORMAL.
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")

@@ -10,9 +10,9 @@ class TestCatalog:
     def test_operations_show_limits_and_prices(self, work):
         outcome = work.dsrun("operations")
         assert (outcome.code, outcome.err) == (0, "")
-        source = "price of 2026-06: model price list, Beijing"
+        source = "prices of 2026-06 from the model price list, Beijing"
         for words in ("wanx-v1", "qwen-voice-design", "0.16 CNY", "0.2 CNY", source):
-            assert words in outcome.out
+            assert words in " ".join(outcome.out.split())
 
     def test_operations_speak_json(self, work):
         found = {item["name"]: item for item in work.dsrun("operations", "--json").answer}
@@ -66,6 +66,12 @@ class TestCatalog:
     def test_a_file_of_several_models_tells_of_all(self, work):
         names = [item["name"] for item in work.dsrun("operations", "wan-image", "--json").answer]
         assert names == ["wan2.6-t2i", "wan2.6-image", "wan2.7-image-pro", "wan2.7-image"]
+
+    def test_a_name_of_a_model_and_of_a_file_of_others_tells_of_all(self, work):
+        names = [item["name"] for item in work.dsrun("operations", "qwen-image", "--json").answer]
+        assert names[0] == "qwen-image"
+        assert {"qwen-image-2.0", "qwen-image-max"} < set(names)
+        assert len(names) == len(set(names))
 
     def test_an_unknown_name_is_told_with_the_nearest(self, work):
         outcome = work.dsrun("operations", "wanx-v2")

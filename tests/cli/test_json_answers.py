@@ -67,7 +67,7 @@ def test_problems_of_a_pipeline_are_an_answer_too(work, command):
         ("verify demo.yaml", 2, "is a file"),
         ("report nowhere", 2, "nowhere"),
         ("init ../x", 2, "allowed: a-z"),
-        ("operations nowhere", 2, "no such pipeline or folder"),
+        ("operations nowhere", 2, "no operation, pipeline or folder nowhere"),
         ("plan demo.yaml --no-such", 2, "--no-such"),
     ],
 )

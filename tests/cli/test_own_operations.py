@@ -33,9 +33,11 @@ def scent(schema):
 
 def pictures_at_once(schema):
     """A sync operation that answers with addresses."""
-    schema["x-dsrun"]["protocol"] = "sync"
-    schema["x-dsrun"]["endpoint"]["headers"] = {}
-    del schema["x-dsrun"]["recovery"]
+    about = schema["x-dsrun"]
+    about["protocol"] = "sync"
+    about["endpoint"]["headers"] = {}
+    about["limits"] = {"requests": 2, "per_s": 1}
+    del about["recovery"]
 
 
 def uses(work, name, words="input: {prompt: a cat}", **more):
@@ -120,12 +122,11 @@ def test_a_task_as_its_file_has_it_is_emulated(work, write, change):
 
 def test_a_picture_in_the_answer_itself_is_emulated(work, write):
     def change(schema):
-        about = schema["x-dsrun"]
-        about["protocol"] = "sync"
-        about["artifacts"] = [{"media": "image", "at": "/output/picture", "as": "base64"}]
-        about["endpoint"]["headers"] = {}
-        about["fill"] = []
-        del about["recovery"]
+        pictures_at_once(schema)
+        schema["x-dsrun"]["artifacts"] = [
+            {"media": "image", "at": "/output/picture", "as": "base64"}
+        ]
+        schema["x-dsrun"]["fill"] = []
 
     write("mine", WANX, change)
     assert work.dsrun(uses(work, "mine"), "--emulate").code == 0

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dsrun.ledger.schema import MIGRATIONS, SINCE_ANSWERS
+from dsrun.ledger.schema import SINCE_ANSWERS
 from tests.answering import Answering, write_operation
+from tests.older import downgrade
 
 CHILD = Path(__file__).parents[1] / "torture/child.py"
 ADDRESS = {"media": "image", "at": "/output/url"}
@@ -99,24 +100,6 @@ def age(work, hours):
             )
 
 
-def downgrade(ledger, version):
-    """Make the ledger one of an older version, which knows less."""
-    old = ledger.with_name("old")
-    with closing(sqlite3.connect(ledger)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    with closing(sqlite3.connect(old, isolation_level=None)) as db:
-        for step in MIGRATIONS[:version]:
-            db.executescript(step)
-        db.execute("DELETE FROM mark")
-        db.execute(f"PRAGMA user_version = {version}")
-        db.execute("ATTACH ? AS new", (str(ledger),))
-        for table in ("run", "plan", "job", "twin", "attempt", "artifact", "upload", "mark"):
-            known = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-            columns = ", ".join(known)
-            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM new.{table}")
-    old.replace(ledger)
-
-
 def kill_at_download(work, service, file, *options, jobs=1):
     """Run, and `kill -9` while the files of so many jobs are on their way."""
     service.asked.clear()
@@ -179,7 +162,7 @@ def test_further_kinds_get_a_suffix_and_decide_nothing(work, service, pipeline, 
         f"artifacts/s/0-0{ending}" for ending in ("-preview.png", "-words.json", ".png")
     ]
     [line] = work.results()
-    assert [item.get("name", "") for item in line["artifacts"]] == ["preview", "words", ""]
+    assert [item.get("name", "") for item in line["artifacts"]] == ["", "preview", "words"]
     assert line["status"] == "succeeded"
     assert work.dsrun("verify", work.run_dir()).code == 0
 

@@ -21,7 +21,7 @@ VALID = [
     *ROOT.glob("pipelines/*.yaml"),
 ]
 CATALOG = load_catalog()
-OPERATIONS = ", ".join(f'"{name}"' for name in (*CATALOG.names, *CATALOG.families))
+OPERATIONS = ", ".join(f'"{n}"' for n in dict.fromkeys((*CATALOG.names, *CATALOG.families)))
 HEAD = """\
 version: 1
 name: posters

@@ -1,11 +1,13 @@
 """The table of ARCHITECTURE.md, row by row: killed before and after every commit of a job."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from dsrun.common.resources import iter_operation_files
 from dsrun.ledger.writer import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,7 @@ OF_NO_STATE = {"record_abandoned"}  # a note on what a create may have made
 FAULTS = {
     "record_refusal": "throttle-bare",
     "record_lost": "lost-answer",
+    "record_repeat": "lost-answer",
     "record_trouble": "garbage-json",
     "share_open": "garbage-json",
     "reopen": "failed-task",
@@ -70,7 +73,8 @@ def test_the_table_has_every_commit_of_a_job():
 def test_the_ledger_says_what_the_table_says_and_the_next_run_makes_it_good(
     work, serve, name, when, status
 ):
-    service = serve(*([FAULTS[name]] if name in FAULTS else []))
+    own = [repeating_operation(work)] if name == "record_repeat" else []
+    service = serve(*([FAULTS[name]] if name in FAULTS else []), operations=tuple(own))
     others = 1 if (name, when) in NEEDS_WITNESS else 0
     pipeline = prepare(work, service, name, others=others)
     words = ["run", pipeline, *(["--retry-failed"] if name in AGAIN else [])]
@@ -85,17 +89,32 @@ def test_the_ledger_says_what_the_table_says_and_the_next_run_makes_it_good(
         end = "partial"  # the preview is given once
     assert work.statuses() == {end or "succeeded": 1 + others}
     assert outcome.code == (1 if end else 0)
-    # A failed task is not billed; asking again is another create of the same request.
-    is_sent_again = (name, when) == ("reopen", "after") or name == "forget_task"
+    # A failed task is not billed; asking again is another create of the same request. A cheap
+    # call whose operation says so is sent again although it may be paid.
+    is_sent_again = (name, when) == ("reopen", "after") or name in ("forget_task", "record_repeat")
     assert max(service.creates().values()) == (2 if is_sent_again else 1)
     assert work.dsrun("verify", work.run_dir()).code == 0
     assert not (work.run_dir() / ".tmp").exists()
+
+
+def repeating_operation(work):
+    """The text of an operation file whose lost creates are sent again, which the user has."""
+    schema = json.loads(dict(iter_operation_files())["qwen-voice-design"])
+    schema["properties"]["model"]["const"] = "speech-1"
+    schema["x-dsrun"]["price"]["items"][0]["amount"] = "0.01"
+    schema["x-dsrun"]["recovery"] = {"by": "repeat", "times": 1}
+    text = json.dumps(schema)
+    (work.folder / "operations").mkdir()
+    (work.folder / "operations/speech.json").write_text(text, encoding="utf-8")
+    return text
 
 
 def prepare(work, service, name, *, others=0):
     """A pipeline of one job that comes by the commit, and of so many others."""
     if name == "record_answer":
         return work.pipeline(VOICE)
+    if name == "record_repeat":
+        return work.pipeline(VOICE.replace("qwen-voice-design", "speech"))
     pipeline = work.posters(1 + others, pictures=2 if name in PARTS else 1)
     if name in AGAIN:
         work.dsrun(pipeline)

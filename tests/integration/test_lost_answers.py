@@ -93,7 +93,9 @@ class TestLostAnswer:
     def test_where_the_list_gives_all_again_nothing_is_lost(self, work, serve):
         schema = json.loads(dict(iter_operation_files())["qwen-voice-design"])
         schema["properties"]["model"]["const"] = "clone-1"
-        del schema["x-dsrun"]["recovery"]["lost"]
+        recovery = schema["x-dsrun"]["recovery"]
+        recovery["body"]["model"] = "clone-1"  # whose list it is
+        del recovery["lost"]
         text = json.dumps(schema)
         (work.folder / "operations").mkdir()
         (work.folder / "operations/clone.json").write_text(text, encoding="utf-8")

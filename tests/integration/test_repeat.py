@@ -1,6 +1,8 @@
 """A cheap call that leaves no trace: its lost answer is asked for again, within bounds."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def test_a_lost_answer_is_asked_for_again_at_once(work, speech, fault):
     outcome = work.dsrun(pipeline)
     assert outcome.code == 0, outcome
     assert service.count("POST") == 2
-    assert outcomes(work) == ["lost", "repeated"]
+    assert outcomes(work) == ["lost", "repeated", "accepted"]
     assert work.statuses() == {"succeeded": 1}
     assert "repeated: 1 create was sent again" in outcome.err
     assert "0.01 CNY at most" in outcome.err
@@ -207,7 +209,7 @@ class TestKill:
         service.heal()
         assert work.dsrun(pipeline).code == 0
         assert service.count("POST") == 2
-        assert outcomes(work) == ["repeated"]
+        assert outcomes(work) == ["repeated", "accepted"]
         assert status(work)["repeated"]["creates"] == 1
 
     def test_as_often_as_the_operation_says_over_all_runs(self, work, speech):
@@ -242,6 +244,17 @@ class TestKill:
         assert service.paid() == creates
         assert status(work)["repeated"]["creates"] == repeats >= creates - 1
         assert work.statuses() == {"succeeded": 1}
+
+    def test_a_repaired_ledger_has_not_forgotten_the_repeats(self, work, speech):
+        service, pipeline = speech("lost-answer", times=2)
+        work.dsrun(pipeline)
+        with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db, db:
+            db.execute("UPDATE job SET status = 'nonsense'")
+        assert work.dsrun("verify", work.run_dir(), "--repair").code == 0
+        assert status(work)["repeated"]["creates"] == 2
+        service.heal()
+        assert work.dsrun(pipeline).code == 1
+        assert service.paid() == 3
 
     def test_not_where_the_call_is_dear(self, work, speech):
         service, pipeline = speech("stall", price="0.20")

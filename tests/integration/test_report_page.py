@@ -573,7 +573,8 @@ class TestKinds:
         reader = see("text", "captions")
         assert reader.page.locator(".words.text").all_inner_texts() == [
             "The lantern rises.\n灯笼升起来了。\n",
-            "1\n00:00:00,000 --> 00:00:01,500\nThe lantern rises.\n\n",
+            '{"sentences": [{"begin": 0, "end": 1500, "text": "The lantern rises."}]}',
+            "1\n00:00:00,000 --> 00:00:01,500\nThe lantern rises.\n",
         ]
         reader.page.locator("#q").fill("升起来")
         expect(reader.page.locator(".open")).to_have_count(1)

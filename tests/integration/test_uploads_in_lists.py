@@ -141,7 +141,7 @@ class TestDataUrl:
         }
         about = schema["x-dsrun"]
         about["recovery"] = {"by": "repeat", "times": 1}
-        about["price"]["amount"] = "0.01"
+        about["price"]["items"][0]["amount"] = "0.01"
         about["uploads"] = {
             "fields": [
                 {

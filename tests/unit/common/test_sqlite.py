@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from dsrun.common.errors import SetupError
-from dsrun.common.sqlite import connect
+from dsrun.common.sqlite import connect, connect_readonly, patiently
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.ledger.writer import Ledger
 
@@ -86,6 +86,91 @@ def test_what_a_killed_run_leaves(path, tmp_path, kept):
         for ending in kept:
             shutil.copyfile(f"{path}{ending}", f"{copy}{ending}")
     assert host_seen(copy) == "killed"
+
+
+def left_by_a_kill(path, *statements):
+    """What a process leaves that does these things to a ledger, and is gone before it closes it."""
+    script = (
+        "import os, pathlib, sys; from dsrun.common.sqlite import connect; "
+        "db = connect(pathlib.Path(sys.argv[1])); "
+        "[db.execute(sql).fetchall() for sql in sys.argv[2:]]; os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path), *statements], check=True)
+
+
+@pytest.mark.parametrize("length", [16, 32], ids=["part of a header", "a header"])
+def test_a_log_that_a_kill_has_left_without_content(path, length):
+    """SQLite looks for the rest of it until it gives up with `locking protocol`."""
+    closed_ledger(path)
+    left_by_a_kill(path, "UPDATE run SET host = 'killed'", "PRAGMA wal_checkpoint(PASSIVE)")
+    log = path.with_name(f"{path.name}-wal")
+    log.write_bytes(log.read_bytes()[:length])
+    assert path.with_name(f"{path.name}-shm").exists()
+    assert host_seen(path) == "killed"
+
+
+def test_a_log_that_goes_on_after_its_header_is_seen(path):
+    closed_ledger(path)
+    left_by_a_kill(path, "UPDATE run SET host = 'killed'", "PRAGMA wal_checkpoint(PASSIVE)")
+    log = path.with_name(f"{path.name}-wal")
+    log.write_bytes(log.read_bytes()[:32])
+    with closing(LedgerReader(path)) as view:
+        assert view.last_run().host == "killed"
+        with closing(connect(path)) as db:
+            begin_run(db, "new")
+            assert view.last_run().host == "new"
+
+
+def test_a_rival_that_was_killed_while_it_merged_its_log_can_be_read(path):
+    """The journal that it leaves has nothing but the header, and only a writer may play it back."""
+    closed_ledger(path)
+    begin = "PRAGMA journal_mode = DELETE", "PRAGMA synchronous = OFF", "BEGIN IMMEDIATE"
+    left_by_a_kill(path, *begin, "PRAGMA user_version = 1000")
+    assert path.with_name(f"{path.name}-journal").stat().st_size
+    before = tree(path.parent)
+    with closing(connect_readonly(path)) as db:
+        assert db.execute("SELECT host FROM run").fetchone()["host"] == "closed"
+    assert tree(path.parent) == before
+
+
+class Busy:
+    """A ledger of which SQLite says `number` times that others are opening it."""
+
+    def __init__(self, number, code):
+        self.left, self._code = number, code
+
+    def __call__(self):
+        if not self.left:
+            return "read"
+        self.left -= 1
+        error = sqlite3.OperationalError("locking protocol")
+        error.sqlite_errorcode = self._code
+        raise error
+
+
+@pytest.mark.parametrize(
+    "code",
+    [sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_READONLY_RECOVERY],
+)
+def test_a_log_that_others_are_just_opening_is_waited_for(code):
+    assert patiently(Busy(3, code)) == "read"
+
+
+def test_but_not_for_ever():
+    busy = Busy(10_000, sqlite3.SQLITE_PROTOCOL)
+    with pytest.raises(sqlite3.OperationalError, match="locking protocol"):
+        patiently(busy, patience_s=0.2)
+    assert busy.left < 9_999
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY]
+)
+def test_no_other_fault_is_waited_for(code):
+    busy = Busy(1, code)
+    with pytest.raises(sqlite3.OperationalError):
+        patiently(busy)
+    assert patiently(busy) == "read"
 
 
 def test_a_run_that_begins_while_a_view_is_open_is_seen(path):

@@ -63,6 +63,21 @@ def test_a_whole_file_of_each_kind_is_one(facts_of, media):
     assert facts_of(FILES[media][0], media) == facts.get(media, Facts())
 
 
+class TestSound:
+    ALONE = FILM.replace(b"vide", b"soun")
+
+    def test_an_mp4_of_sound_alone_is_m4a_whatever_its_brand(self, facts_of):
+        assert identify(self.ALONE[:HEAD_BYTES], media="audio").kind.extension == "m4a"
+        assert facts_of(self.ALONE, "audio") == Facts(duration_s=2.0)
+
+    def test_that_is_cut_off_is_kept_as_far_as_it_came(self, facts_of):
+        assert facts_of(self.ALONE[:2000], "audio") == Facts()
+
+    def test_a_video_is_none(self, facts_of):
+        with pytest.raises(ArtifactInvalid, match="the file is no audio: it is a video"):
+            facts_of(FILM, "audio")
+
+
 class TestVideo:
     @pytest.mark.parametrize(
         "data",

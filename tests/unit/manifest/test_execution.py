@@ -44,6 +44,7 @@ def test_every_key_of_the_schema_is_read():
         "confirm_above": "0.5 CNY",
         "max_failures": 20,
         "repeat_below": "0.02 CNY",
+        "prices": {"wanx-v1": {"amount": 0.1}},
     }
     assert section.keys() == SCHEMA["execution"]["properties"].keys()
     assert parse_execution(section) == Execution(
@@ -61,8 +62,9 @@ def test_every_key_of_the_schema_is_read():
         confirm_above=Money(amount=Decimal("0.5"), currency="CNY"),
         max_failures=20,
         repeat_below=Money(amount=Decimal("0.02"), currency="CNY"),
+        prices={"wanx-v1": {"amount": 0.1}},
     )
-    assert len(fields(Execution)) == 13
+    assert len(fields(Execution)) == 15
 
 
 @pytest.mark.parametrize(

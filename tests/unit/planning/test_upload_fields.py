@@ -42,6 +42,18 @@ def test_the_sent_request_names_it_by_its_address(tmp_path):
     assert load_catalog().validator("wanx-v1").is_valid(job.request)
 
 
+def test_a_file_that_is_refused_is_told_once(tmp_path):
+    step = (
+        "    input:\n      target_model: qwen3-tts-vc-2026-01-22\n"
+        "      audio: {data: {upload: a.wav}}\n"
+    )
+    text = one_step(step).replace("wanx-v1", "qwen-voice-clone")
+    with pytest.raises(ManifestError) as caught:
+        jobs_of(tmp_path, text, files={"a.wav": b"hello"})
+    [problem] = caught.value.problems
+    assert "the file is no audio" in problem.message
+
+
 def test_an_address_in_the_manifest_is_left_as_it_is(tmp_path):
     step = "    input: {prompt: a pot, ref_img: 'https://example.com/a.png'}\n"
     [job] = jobs_of(tmp_path, one_step(step))

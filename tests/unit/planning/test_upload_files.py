@@ -12,6 +12,7 @@ from dsrun.common.errors import FileChanged
 from dsrun.common.user_files import CheckedReader, Inputs
 from dsrun.planning.uploads import UploadFault, UploadFiles
 from dsrun.service.catalog import load_catalog
+from tests.files_of_kinds import FILM, sound
 
 [FIELD] = load_catalog()["wanx-v1"].uploads.fields
 FORMATS = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP"}
@@ -91,6 +92,56 @@ class TestRatio:
         with pytest.raises(UploadFault, match=words) as caught:
             find.files.find("refs/a", self.FIELD)
         assert caught.value.kind == "sides"
+
+
+@pytest.mark.parametrize(("model", "is_good"), [("wan2.6-image", True), ("wan2.7-image", False)])
+def test_a_model_whose_ratio_is_null_takes_any(model, is_good, find):
+    [field] = load_catalog()[model].uploads.fields
+    (find.root / "refs/a").write_bytes(picture(size=(8000, 240)))
+    if is_good:
+        assert find.files.find("refs/a", field).extension == "png"
+    else:
+        with pytest.raises(UploadFault, match="width:height from 1:8 to 8:1"):
+            find.files.find("refs/a", field)
+
+
+class TestSounds:
+    """A recording for voice cloning plays at most 60 s."""
+
+    [FIELD] = load_catalog()["qwen-voice-clone"].uploads.fields
+    SOUND_ALONE = FILM.replace(b"vide", b"soun")  # 2 s, of a brand that films have too
+    FRAME = b"\xff\xfb\x90\x64" + bytes(413)  # of MP3: 1152 of 44100 samples a second
+
+    @pytest.mark.parametrize(
+        ("content", "extension", "seconds"),
+        [
+            (sound(60), "wav", 60),
+            (SOUND_ALONE, "m4a", 2),
+            (SOUND_ALONE.replace(b"ftypisom", b"ftypM4A "), "m4a", 2),
+            (FRAME * 2296, "mp3", 59.8),
+        ],
+        ids=["wav", "mp4 of sound", "m4a", "mp3"],
+    )
+    def test_up_to_that_it_is_good_and_its_length_known(self, content, extension, seconds, find):
+        (find.root / "refs/a").write_bytes(content)
+        file = find.files.find("refs/a", self.FIELD)
+        assert file.extension == extension
+        assert float(file.seconds) == pytest.approx(seconds, abs=0.2)
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (sound(60.1), "plays 60.1 s; allowed: at most 60 s"),
+            (FRAME * 2310, "plays 60.2 s; allowed: at most 60 s"),
+            (FILM, "the file is no audio: it is a video; allowed: WAV, MP3 or M4A"),
+            (b"OggS" + bytes(99), "is of format OGG; allowed: WAV, MP3 or M4A"),
+        ],
+        ids=["wav", "mp3", "a video", "ogg"],
+    )
+    def test_beyond_it_or_of_another_kind_it_is_refused(self, content, words, find):
+        (find.root / "refs/a").write_bytes(content)
+        with pytest.raises(UploadFault, match=re.escape(words)):
+            find.files.find("refs/a", self.FIELD)
 
 
 def test_ten_megabytes_are_good_and_a_byte_more_is_not(find):

@@ -2,7 +2,15 @@
 
 import pytest
 
-from dsrun.report.entries import advise, label_of, model_axis, opening_of, order_axes
+from dsrun.report.entries import (
+    advise,
+    entries_of,
+    label_of,
+    model_axis,
+    opening_of,
+    order_axes,
+)
+from dsrun.report.sheet_places import find_places
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,40 @@ def test_axes_have_the_order_of_the_manifest(matrix, order):
     order_axes(entries, {"name": "demo", "steps": {"s": {"matrix": matrix}}})
     assert list(entries[0]["axes"]) == order
     order_axes(entries, None)
+
+
+def file(path, *, media="video/mp4", index=0, **about):
+    facts = {"path": path, "sha256": "a" * 64, "media_type": media, "index": index, "size": 9}
+    return facts | {"seed": None, "name": ""} | about
+
+
+def entry_of(*files):
+    line = {
+        "job_id": "b" * 64, "step": "s", "index": 0, "matrix": {}, "request": {}, "error": None,
+        "status": "succeeded", "artifacts": list(files), "task_id": None, "request_id": None,
+        "output": None, "attempts": 1, "cost": {}, "cached": False, "submitted_at": None,
+        "ended_at": None,
+    }  # fmt: skip
+    [entry] = entries_of(line)
+    return entry
+
+
+FILM, COPY = file("s/0.mp4"), file("s/again.mp4")
+PREVIEW = file("s/0-preview.webp", media="image/webp", name="preview")
+
+
+def test_every_kind_of_a_result_is_shown_the_main_one_first():
+    more = [file("s/0-text.txt", media="text/plain", name="text"), file("s/1.mp4", index=1)]
+    found = entry_of(PREVIEW, FILM, COPY, *more)["files"]
+    assert [one["path"] for one in found] == [
+        "s/0.mp4", "s/1.mp4", "s/0-preview.webp", "s/0-text.txt",
+    ]  # fmt: skip
+    assert [one.get("name") for one in found] == [None, None, "preview", "text"]
+
+
+def test_a_contact_sheet_shows_the_main_kind():
+    [place] = find_places([entry_of(PREVIEW, FILM)], {}, makes_pictures=lambda _: True)
+    assert place.picture.path == "s/0.mp4"
 
 
 def row(step, model, **axes):

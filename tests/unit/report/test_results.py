@@ -75,6 +75,11 @@ def test_in_a_ledger_of_an_older_version_files_are_as_they_were_served():
     assert [file[name] for name in new] == ["b" * 64, None, None, None]
 
 
+def test_a_file_of_a_further_kind_has_its_name():
+    (file,) = line({}, [{**PICTURE, "name": "preview"}])["artifacts"]
+    assert file["name"] == "preview"
+
+
 def test_a_line_in_full():
     assert line({}, [PICTURE]) == {
         "job_id": "a" * 64,

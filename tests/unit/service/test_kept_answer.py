@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -26,7 +27,13 @@ ALL = (
 @pytest.mark.parametrize(
     "done",
     [
-        Done(results=ALL, echoes={}, output={"voice": "v", "list": [1]}, billed=3, request_id="r"),
+        Done(
+            results=ALL,
+            echoes={},
+            output={"voice": "v", "list": [1]},
+            billed=(Decimal("4.041667"), None),
+            request_id="r",
+        ),
         Done(results=(), echoes={}, failure=JobError(code="c", message="m", kind="job")),
     ],
 )

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.service.catalog import load_catalog
-from dsrun.service.request import artifact_count, fill_request, part_request, price_of, ranges_of
+from dsrun.service.request import (
+    artifact_count,
+    fill_request,
+    part_request,
+    planned_units,
+    ranges_of,
+)
 
 CATALOG = load_catalog()
 WANX, VOICE = CATALOG["wanx-v1"], CATALOG["qwen-voice-design"]
@@ -124,12 +130,16 @@ def test_a_section_that_is_no_mapping_is_left_to_the_schema():
 )
 def test_each_picture_is_counted_and_priced(request_, count, price):
     assert artifact_count(request_, WANX) == count
-    assert price_of(request_, WANX) == Decimal(price)
+    assert cost(request_, WANX) == Decimal(price)
 
 
 def test_a_voice_is_one_whatever_the_request_says():
     request = {"parameters": {"n": 4}}
-    assert (artifact_count(request, VOICE), price_of(request, VOICE)) == (1, Decimal("0.2"))
+    assert (artifact_count(request, VOICE), cost(request, VOICE)) == (1, Decimal("0.2"))
+
+
+def cost(request, operation):
+    return operation.price.of(planned_units(request, operation)).amount
 
 
 def wanx(prompt, **parameters):

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -15,7 +16,9 @@ from dsrun.ledger.totals import StepTotal
 from dsrun.service.catalog import load_catalog
 from dsrun.session.progress import Progress, _unbroken
 
-PRICES = load_catalog().prices
+WANX = load_catalog()["wanx-v1"].price
+DEAR = replace(WANX, items=(replace(WANX.items[0], amount=Decimal(2)),))
+PRICES = {"wanx-v1": WANX, "slow": DEAR}
 SUCCEEDED = JobResult(status=JobStatus.SUCCEEDED, units=2)
 FAILED = JobResult(status=JobStatus.FAILED)
 
@@ -33,7 +36,7 @@ class Terminal(io.StringIO):
 
 def total(step, jobs, *, operation="wanx-v1", spent="0"):
     paid = Money(amount=Decimal(spent), currency="CNY")
-    return StepTotal(step, frozenset([operation]), jobs, (paid,))
+    return StepTotal(step, {operation: jobs}, jobs, (paid,))
 
 
 def job(step, *, operation="wanx-v1"):
@@ -95,7 +98,6 @@ def test_the_time_to_go_is_what_the_rate_asks_for_and_at_least_as_until_now(cloc
 def test_the_operations_of_a_step_share_its_bar_each_at_its_own_pace_and_price(clock):
     stream = Terminal()
     totals = [total("posters", 10, operation="slow", spent="1"), total("posters", 90)]
-    totals[0] = totals[0]._replace(unit_price=Decimal(2))
     shown = progress(totals, clock, stream)
     shown.watch(lambda name: Pace(interval_s=5.0 if name == "slow" else 0.1, is_throttled=False))
     with shown:

@@ -6,7 +6,8 @@ import wave
 
 import pytest
 
-from dsrun.common.wav import wav_seconds
+from dsrun.common.media import Kind
+from dsrun.common.sound_length import sound_length
 
 
 def sound(seconds=2, rate=24000, channels=1, width=2):
@@ -20,7 +21,7 @@ def sound(seconds=2, rate=24000, channels=1, width=2):
 
 
 def seconds(content):
-    return wav_seconds(io.BytesIO(content))
+    return sound_length(io.BytesIO(content), Kind("audio/wav", "wav"), len(content))
 
 
 @pytest.mark.parametrize(
