@@ -1,0 +1,93 @@
+"""A pipeline of four kinds of operations, each of which is found again in a way of its own.
+
+A task (by the list of tasks), an answer with an address (by nothing: it ends as unknown), an
+answer in base64 (by the list of what was made), and speech, which is cheap (by `repeat`).
+"""
+
+from dataclasses import dataclass
+
+from tests.torture.driver import Case, Driver, open_service, write_manifest
+from tests.torture.mixed_judge import judge_mixed
+
+EMULATED = "tests.torture.emulated"
+STEPS = {
+    "tasks": {"operation": "wan2.2-t2i-flash", "input": {"prompt": "lantern {{ number }}"}},
+    "addresses": {"operation": "z-image-turbo", "input": {"prompt": "harbour {{ number }}"}},
+    "voices": {
+        "operation": "qwen-voice-design",
+        "input": {
+            "target_model": "qwen3-tts-vd-2026-01-26",
+            "voice_prompt": "host {{ number }}",
+            "preview_text": "Good evening.",
+            "language": "en",
+        },
+    },
+    "speech": {
+        "operation": "qwen3-tts-flash",
+        "input": {"text": "Evening {{ number }}.", "voice": "Cherry"},
+    },
+}
+# The faults of the emulator that a run survives; what a probability cannot tell is left to kills.
+USUAL_MIXED = {
+    "lost-answer": 0.05,
+    "reset": 0.03,
+    "server-error": 0.03,
+    "server-error-after": 0.03,
+    "html": 0.02,
+    "garbage-json": 0.02,
+    "stall": 0.01,
+    "throttle-bare": 0.03,
+    "throttle": 0.01,
+    "truncated-download": 0.05,
+    "wrong-type-download": 0.03,
+    "download-error": 0.05,
+    "expired-url": 0.03,
+    "failed-task": 0.03,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedCase(Case):
+    """`each` jobs of each of the four steps, on dsrun's emulator."""
+
+    each: int = 5
+
+    @property
+    def jobs(self):
+        return self.each * len(STEPS)
+
+    @property
+    def allowed(self):
+        return frozenset()
+
+
+class MixedDriver(Driver):
+    def _manifest(self):
+        rows = {"number": {"range": [0, self._case.each - 1]}}
+        steps = {
+            name: step | {"matrix": rows, "filename": "{{ number }}"}
+            for name, step in STEPS.items()
+        }
+        return write_manifest(self._case, steps)
+
+    def _judge(self, state):
+        return judge_mixed(self._run_dir(), state, each=self._case.each, steps=STEPS)
+
+
+async def run_mixed(case, folder):
+    """The outcome of a case, which has an emulator of its own."""
+    async with open_service(EMULATED) as service:
+        return await MixedDriver(case, service, folder).run()
+
+
+def mixed_cases(*, jobs, kills, seed=7):
+    """Plain, with every fault, with the published limits, and some creates at a time."""
+    common = {"each": -(-jobs // len(STEPS)), "kills": kills, "seed": seed, "every_fault": False}
+    return [
+        MixedCase(name="mixed, kills", **common),
+        MixedCase(name="mixed, faults", faults=USUAL_MIXED, **common),
+        MixedCase(name="mixed, faults, window 4", faults=USUAL_MIXED, window=4, **common),
+        MixedCase(
+            name="mixed, faults, limits", faults=USUAL_MIXED, settings={"limits": True}, **common
+        ),
+    ]

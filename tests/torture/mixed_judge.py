@@ -1,0 +1,122 @@
+"""The judge of the pipeline of four kinds: what the emulator was paid, and what became of it."""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from contextlib import closing
+
+from tests.torture.judge import Verdict, judge_ledger, judge_litter, read_results
+from tests.torture.marks import canonical
+
+MOST_REPEATS = 2  # as the file of the speech says
+LOST_ALONE = {"addresses", "speech"}  # steps whose lost answers no list tells
+
+
+def judge_mixed(run_dir, state, *, each, steps):
+    """The verdict on a run directory with so many jobs of each step."""
+    verdict = Verdict()
+    if run_dir is None:
+        verdict.blame("unended", "there is no run directory", each * len(steps))
+        return verdict
+    judge_ledger(verdict, run_dir / "ledger.sqlite3")
+    lines = read_results(run_dir)
+    judge_litter(verdict, run_dir, lines)
+    repeats = _repeats(run_dir / "ledger.sqlite3")
+    for step in steps:
+        numbers = [line["matrix"]["number"] for line in lines if line["step"] == step]
+        if numbers != list(range(each)):
+            verdict.blame("unended", f"{step}: {len(numbers)} lines of {each}")
+    for line in lines:
+        _judge_payments(verdict, line, state, repeats[line["job_id"]])
+        _judge_files(verdict, line, run_dir)
+        _judge_end(verdict, line, state)
+    asked = {canonical(line["request"]) for line in lines}
+    for body in state["creates"].keys() - asked:
+        verdict.blame("lost", f"paid and of no job: {body[:120]}")
+    _judge_sources(verdict, lines)
+    return verdict
+
+
+def _repeats(path):
+    with closing(sqlite3.connect(path)) as db:
+        return dict(db.execute("SELECT job_id, repeats FROM job"))
+
+
+def _paid(state, line):
+    found = state["creates"].get(canonical(line["request"]), {"accepted": 0, "failed": 0})
+    return found["accepted"] - found["failed"]
+
+
+def _judge_payments(verdict, line, state, repeats):
+    """Paid once; speech once more for each repeat that the ledger has counted."""
+    name, paid = name_of(line), _paid(state, line)
+    most = MOST_REPEATS if line["step"] == "speech" else 0
+    if repeats > most:
+        verdict.blame("twice", f"{name} was repeated {repeats} times of {most}", repeats - most)
+    beyond = paid - 1 - repeats
+    if beyond > 0:
+        verdict.blame("twice", f"{name} was paid {paid} times with {repeats} repeats", beyond)
+    verdict.repeated += max(0, min(paid - 1, repeats))
+
+
+def _judge_files(verdict, line, run_dir):
+    """Each file is what the ledger says, and is called as the job is."""
+    for item in line["artifacts"]:
+        path = run_dir / item["path"]
+        data = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(data).hexdigest() != item["sha256"] or len(data) != item["size"]:
+            verdict.blame("damaged", f"{item['path']} is not what the ledger says")
+        if path.parent.name != line["step"] or path.stem != str(line["matrix"]["number"]):
+            verdict.blame("mixed", f"{item['path']} is a file of {name_of(line)}")
+
+
+def _judge_end(verdict, line, state):
+    """A job has its own file, or says why not."""
+    name, paid, status = name_of(line), _paid(state, line), line["status"]
+    task = state["tasks"].get(line["task_id"])
+    if line["step"] == "tasks" and task not in (None, canonical(line["request"])):
+        verdict.blame("adopted", f"{name} has the task of another request")
+    if line["step"] == "voices" and not _is_own_voice(line, state):
+        verdict.blame("mixed", f"{name} has a voice that is not its own")
+    if status == "succeeded":
+        verdict.succeeded += 1
+        if not line["artifacts"]:
+            verdict.blame("lost", f"{name} has succeeded and has no file")
+        if not paid:
+            verdict.blame("adopted", f"{name} has succeeded and was never paid")
+    elif status == "partial" and line["step"] == "voices" and (line["output"] or {}).get("voice"):
+        verdict.kept += 1
+    elif status == "unknown" and _is_told(line):
+        verdict.told += 1
+    elif status == "unknown":
+        kind = "unknown_paid" if paid else "unknown_free"
+        verdict.blame(kind, f"{name}, paid {paid} times: {line['error']}")
+    else:
+        verdict.blame("unended", f"{name} is {status}, paid {paid} times: {line['error']}")
+
+
+def _is_told(line):
+    """Whether nobody could know more, and the job says why."""
+    error = line["error"] or {}
+    is_expired = error.get("code") == "Expired"
+    return bool(error.get("message")) and (is_expired or line["step"] in LOST_ALONE)
+
+
+def _is_own_voice(line, state):
+    voice = (line["output"] or {}).get("voice")
+    if voice is None:
+        return line["status"] not in ("succeeded", "partial")
+    entry, asked = state["voices"].get(voice, {}), line["request"]["input"]
+    return entry.get("voice_prompt") == asked["voice_prompt"]
+
+
+def _judge_sources(verdict, lines):
+    """No two jobs have one file: the emulator makes another of every request."""
+    sources = Counter(item["source_sha256"] for line in lines for item in line["artifacts"])
+    for source, times in sources.items():
+        if times > 1:
+            verdict.blame("mixed", f"{times} files are made of {source[:12]}", times - 1)
+
+
+def name_of(line):
+    return f"{line['step']} {line['matrix']['number']}"
