@@ -7,6 +7,7 @@ that count what they strike; what was paid is what that emulator has accepted.
 import asyncio
 import json
 import random
+from collections import Counter
 
 from aiohttp import web
 
@@ -96,13 +97,11 @@ class Emulated:
     async def counts(self, _):
         world, requests = self._world, self._emulator.requests
         tasks = list(world.tasks.newest_first(now=world.now()))
-        failed = [canonical(task.body) for task in tasks if task.fate.ailment]
-        creates = {
-            canonical(json.loads(body)): {"accepted": times}
-            for body, times in world.creates.items()
-        }
-        for body, found in creates.items():
-            found["failed"] = failed.count(body)
+        failed = Counter(canonical(task.body) for task in tasks if task.fate.ailment)
+        creates = {}
+        for text, times in world.creates.items():
+            body = canonical(json.loads(text))
+            creates[body] = {"accepted": times, "failed": failed[body]}
         state = {
             "events": len(requests),
             "calls": {"create": sum(method == "POST" for method, _ in requests)},
@@ -115,7 +114,7 @@ class Emulated:
 
     async def reach(self, request):
         events = int(request.query["events"])
-        while len(self._emulator.requests) < events:
+        while len(self._emulator.requests) < events:  # noqa: ASYNC110  # it tells nobody
             await asyncio.sleep(0.005)
         return web.json_response({})
 

@@ -91,3 +91,15 @@ def mixed_cases(*, jobs, kills, seed=7):
             name="mixed, faults, limits", faults=USUAL_MIXED, settings={"limits": True}, **common
         ),
     ]
+
+
+def short_mixed():
+    """Each fault that leaves a create in doubt, and two kills; for the gate."""
+    faults = {
+        "lost-answer": [2, 5, 9],
+        "server-error-after": [3, 7],
+        "stall": [11],
+        "throttle-bare": [4, 8],
+        "expired-url": [2],
+    }
+    return MixedCase(name="mixed", each=4, kills=2, faults=faults)

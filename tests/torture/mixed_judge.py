@@ -1,9 +1,13 @@
 """The judge of the pipeline of four kinds: what the emulator was paid, and what became of it."""
 
 import hashlib
+import io
 import sqlite3
+import wave
 from collections import Counter
 from contextlib import closing
+
+from PIL import Image
 
 from tests.torture.judge import Verdict, judge_ledger, judge_litter, read_results
 from tests.torture.marks import canonical
@@ -66,8 +70,22 @@ def _judge_files(verdict, line, run_dir):
         data = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(data).hexdigest() != item["sha256"] or len(data) != item["size"]:
             verdict.blame("damaged", f"{item['path']} is not what the ledger says")
+        elif not _is_whole(data):
+            verdict.blame("damaged", f"{item['path']} is no whole picture or sound")
         if path.parent.name != line["step"] or path.stem != str(line["matrix"]["number"]):
             verdict.blame("mixed", f"{item['path']} is a file of {name_of(line)}")
+
+
+def _is_whole(data):
+    try:
+        if data.startswith(b"RIFF"):
+            with wave.open(io.BytesIO(data)) as sound:
+                size = sound.getnframes() * sound.getsampwidth() * sound.getnchannels()
+                return len(sound.readframes(sound.getnframes())) == size > 0
+        Image.open(io.BytesIO(data)).verify()
+    except (wave.Error, EOFError, OSError, SyntaxError):
+        return False
+    return True
 
 
 def _judge_end(verdict, line, state):
