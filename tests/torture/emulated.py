@@ -108,6 +108,7 @@ class Emulated:
             "creates": creates,
             "hits": world.dice.hits,
             "tasks": {task.task_id: canonical(task.body) for task in tasks},
+            "dead": [task.task_id for task in tasks if task.fate.has_expired_urls],
             "voices": {one["voice"]: one for one in world.made.newest_first(VOICE, {})},
         }
         return web.json_response(state)

@@ -4,7 +4,7 @@ A task (by the list of tasks), an answer with an address (by nothing: it ends as
 answer in base64 (by the list of what was made), and speech, which is cheap (by `repeat`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.torture.driver import Case, Driver, open_service, write_manifest
 from tests.torture.mixed_judge import judge_mixed
@@ -18,13 +18,26 @@ STEPS = {
         "input": {
             "target_model": "qwen3-tts-vd-2026-01-26",
             "voice_prompt": "host {{ number }}",
-            "preview_text": "Good evening.",
+            "preview_text": "Good evening, {{ number }}.",
             "language": "en",
         },
     },
     "speech": {
         "operation": "qwen3-tts-flash",
         "input": {"text": "Evening {{ number }}.", "voice": "Cherry"},
+    },
+}
+# The same kinds, of two pictures each; these tasks repeat nothing of their requests.
+OTHERS = STEPS | {
+    "tasks": {
+        "operation": "wanx-v1",
+        "input": {"prompt": "lantern {{ number }}"},
+        "parameters": {"n": 2},
+    },
+    "addresses": {
+        "operation": "qwen-image-2.0",
+        "input": {"prompt": "harbour {{ number }}"},
+        "parameters": {"n": 2},
     },
 }
 # The faults of the emulator that a run survives; what a probability cannot tell is left to kills.
@@ -44,6 +57,11 @@ USUAL_MIXED = {
     "expired-url": 0.03,
     "failed-task": 0.03,
 }
+# Where a life of these jobs can be cut, beside what all operations have.
+PLACES = (
+    "ApiClient.create", "Ledger.record_intent", "Ledger.record_answer", "Ledger.record_lost",
+    "Ledger.record_repeat", "ApiClient.fetch", "ArtifactStore.keep", "Ledger.record_result",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +69,11 @@ class MixedCase(Case):
     """`each` jobs of each of the four steps, on dsrun's emulator."""
 
     each: int = 5
+    steps: dict = field(default_factory=lambda: STEPS)
 
     @property
     def jobs(self):
-        return self.each * len(STEPS)
+        return self.each * len(self.steps)
 
     @property
     def allowed(self):
@@ -65,13 +84,13 @@ class MixedDriver(Driver):
     def _manifest(self):
         rows = {"number": {"range": [0, self._case.each - 1]}}
         steps = {
-            name: step | {"matrix": rows, "filename": "{{ number }}"}
-            for name, step in STEPS.items()
+            name: step | {"matrix": rows, "filename": "{{ number }}-{{ index }}"}
+            for name, step in self._case.steps.items()
         }
         return write_manifest(self._case, steps)
 
     def _judge(self, state):
-        return judge_mixed(self._run_dir(), state, each=self._case.each, steps=STEPS)
+        return judge_mixed(self._run_dir(), state, each=self._case.each, steps=self._case.steps)
 
 
 async def run_mixed(case, folder):
@@ -81,16 +100,30 @@ async def run_mixed(case, folder):
 
 
 def mixed_cases(*, jobs, kills, seed=7):
-    """Plain, with every fault, with the published limits, and some creates at a time."""
+    """Plain, with every fault, with other operations, with some creates at a time, with limits.
+
+    And killed at the points of a job's life which these operations have, each answer being lost.
+    """
     common = {"each": -(-jobs // len(STEPS)), "kills": kills, "seed": seed, "every_fault": False}
     return [
         MixedCase(name="mixed, kills", **common),
         MixedCase(name="mixed, faults", faults=USUAL_MIXED, **common),
+        MixedCase(name="mixed, others, faults", steps=OTHERS, faults=USUAL_MIXED, **common),
         MixedCase(name="mixed, faults, window 4", faults=USUAL_MIXED, window=4, **common),
         MixedCase(
             name="mixed, faults, limits", faults=USUAL_MIXED, settings={"limits": True}, **common
         ),
+        _points("mixed, points", STEPS, seed=seed),
+        _points("mixed, others, points", OTHERS, seed=seed),
     ]
+
+
+def _points(name, steps, *, seed):
+    points = [(f"{when} {place}", 1) for place in PLACES for when in ("before", "after")]
+    faults = {"lost-answer": list(range(3, 1000, 3)), "server-error-after": [2, 13]}
+    return MixedCase(
+        name=name, each=20, steps=steps, points=tuple(points), faults=faults, seed=seed
+    )
 
 
 def short_mixed():

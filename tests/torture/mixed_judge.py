@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import re
 import sqlite3
+import time
 import wave
 from collections import Counter
 from contextlib import closing
@@ -14,6 +16,7 @@ from tests.torture.marks import canonical
 
 MOST_REPEATS = 2  # as the file of the speech says
 LOST_ALONE = {"addresses", "speech"}  # steps whose lost answers no list tells
+_EXPIRES = re.compile(r"[?&]Expires=([0-9]+)")
 
 
 def judge_mixed(run_dir, state, *, each, steps):
@@ -25,7 +28,7 @@ def judge_mixed(run_dir, state, *, each, steps):
     judge_ledger(verdict, run_dir / "ledger.sqlite3")
     lines = read_results(run_dir)
     judge_litter(verdict, run_dir, lines)
-    repeats = _repeats(run_dir / "ledger.sqlite3")
+    repeats, addresses = _read_ledger(run_dir / "ledger.sqlite3")
     for step in steps:
         numbers = [line["matrix"]["number"] for line in lines if line["step"] == step]
         if numbers != list(range(each)):
@@ -33,7 +36,8 @@ def judge_mixed(run_dir, state, *, each, steps):
     for line in lines:
         _judge_payments(verdict, line, state, repeats[line["job_id"]])
         _judge_files(verdict, line, run_dir)
-        _judge_end(verdict, line, state)
+        is_dead = line["task_id"] in state["dead"] or _is_dead(addresses[line["job_id"]])
+        _judge_end(verdict, line, state, is_dead=is_dead)
     asked = {canonical(line["request"]) for line in lines}
     for body in state["creates"].keys() - asked:
         verdict.blame("lost", f"paid and of no job: {body[:120]}")
@@ -41,9 +45,17 @@ def judge_mixed(run_dir, state, *, each, steps):
     return verdict
 
 
-def _repeats(path):
+def _read_ledger(path):
+    """How often each job was repeated, and the addresses of its answer."""
     with closing(sqlite3.connect(path)) as db:
-        return dict(db.execute("SELECT job_id, repeats FROM job"))
+        rows = db.execute("SELECT job_id, repeats, coalesce(answer, '') FROM job").fetchall()
+    repeats = {job_id: times for job_id, times, _ in rows}
+    return repeats, {job_id: _EXPIRES.findall(answer) for job_id, _, answer in rows}
+
+
+def _is_dead(expiries):
+    """Whether an address of an answer had expired before it was handed out, as a fault has it."""
+    return any(int(moment) < time.time() for moment in expiries)
 
 
 def _paid(state, line):
@@ -72,7 +84,8 @@ def _judge_files(verdict, line, run_dir):
             verdict.blame("damaged", f"{item['path']} is not what the ledger says")
         elif not _is_whole(data):
             verdict.blame("damaged", f"{item['path']} is no whole picture or sound")
-        if path.parent.name != line["step"] or path.stem != str(line["matrix"]["number"]):
+        stem = f"{line['matrix']['number']}-{item['index']}"
+        if (path.parent.name, path.stem) != (line["step"], stem):
             verdict.blame("mixed", f"{item['path']} is a file of {name_of(line)}")
 
 
@@ -88,8 +101,8 @@ def _is_whole(data):
     return True
 
 
-def _judge_end(verdict, line, state):
-    """A job has its own file, or says why not."""
+def _judge_end(verdict, line, state, *, is_dead):
+    """A job has its own file, or says why not; `is_dead`: nobody can fetch its file."""
     name, paid, status = name_of(line), _paid(state, line), line["status"]
     task = state["tasks"].get(line["task_id"])
     if line["step"] == "tasks" and task not in (None, canonical(line["request"])):
@@ -98,14 +111,17 @@ def _judge_end(verdict, line, state):
         verdict.blame("mixed", f"{name} has a voice that is not its own")
     if status == "succeeded":
         verdict.succeeded += 1
-        if not line["artifacts"]:
-            verdict.blame("lost", f"{name} has succeeded and has no file")
+        asked, made = line["request"].get("parameters", {}).get("n", 1), len(line["artifacts"])
+        if made != asked:
+            verdict.blame("lost", f"{name} has succeeded with {made} of {asked} files")
         if not paid:
             verdict.blame("adopted", f"{name} has succeeded and was never paid")
     elif status == "partial" and line["step"] == "voices" and (line["output"] or {}).get("voice"):
         verdict.kept += 1
     elif status == "unknown" and _is_told(line):
         verdict.told += 1
+    elif status == "submitted" and is_dead:
+        verdict.told += 1  # each run tries again, and says so, until its documented end
     elif status == "unknown":
         kind = "unknown_paid" if paid else "unknown_free"
         verdict.blame(kind, f"{name}, paid {paid} times: {line['error']}")

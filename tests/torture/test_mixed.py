@@ -68,6 +68,9 @@ def test_the_judge_sees_every_way_in_which_a_run_can_be_spoiled(good, tmp_path):
         "doubt_a_task": ({"unknown_paid"}, 0, 0),
         "expire_a_task": (set(), 1, 0),
         "leave_an_address": ({"unended"}, 0, 0),
+        "leave_a_task_whose_addresses_are_dead": (set(), 1, 0),
+        "leave_an_answer_whose_address_is_dead": (set(), 1, 0),
+        "leave_an_answer_whose_address_lives": ({"unended"}, 0, 0),
         "lose_a_file": ({"lost", "litter"}, 0, 0),
         "cut_a_file": ({"damaged"}, 0, 0),
         "keep_half_a_file": ({"damaged"}, 0, 0),
@@ -140,6 +143,23 @@ def leave_an_address(run_dir, state):
     _change(run_dir, "addresses", status="pending", error=None)
 
 
+def leave_a_task_whose_addresses_are_dead(run_dir, state):
+    _change(run_dir, "tasks", status="submitted", error=None)
+    state["dead"] = [_find(_lines(run_dir), "tasks")["task_id"]]
+
+
+def leave_an_answer_whose_address_is_dead(run_dir, state, moment=1):
+    _change(run_dir, "speech", status="submitted", error=None)
+    job_id = _find(_lines(run_dir), "speech")["job_id"]
+    with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db, db:
+        answer = f'["address", "http://localhost/x.wav?Expires={moment}&Signature=x"]'
+        db.execute("UPDATE job SET answer = ? WHERE job_id = ?", (answer, job_id))
+
+
+def leave_an_answer_whose_address_lives(run_dir, state):
+    leave_an_answer_whose_address_is_dead(run_dir, state, moment=2**33)
+
+
 def lose_a_file(run_dir, state):
     _change(run_dir, "speech", artifacts=[])
 
@@ -183,10 +203,11 @@ def drop_a_line(run_dir, state):
 
 SPOILS = (
     nothing, pay_a_task_again, pay_speech_again, repeat_speech, repeat_speech_too_often,
-    repeat_an_address, pay_for_nobody, pay_for_what_has_failed, forget_a_payment,
-    doubt_an_address, doubt_an_address_without_a_reason, doubt_a_task, expire_a_task,
-    leave_an_address, lose_a_file, cut_a_file, keep_half_a_file, swap_files, swap_tasks,
-    swap_voices, share_a_file, drop_a_line,
+    repeat_an_address, pay_for_nobody, pay_for_what_has_failed, forget_a_payment, doubt_an_address,
+    doubt_an_address_without_a_reason, doubt_a_task, expire_a_task, leave_an_address,
+    leave_a_task_whose_addresses_are_dead, leave_an_answer_whose_address_is_dead,
+    leave_an_answer_whose_address_lives, lose_a_file, cut_a_file, keep_half_a_file, swap_files,
+    swap_tasks, swap_voices, share_a_file, drop_a_line,
 )  # fmt: skip
 
 
