@@ -435,13 +435,14 @@ def manifest(case):
     return write_manifest(case, steps)
 
 
-def write_manifest(case, steps):
-    """The text of a manifest with these steps, which a case runs. JSON is YAML."""
+def write_manifest(case, steps, **more):
+    """The text of a manifest with these steps; `more` goes into `execution`. JSON is YAML."""
     execution = {
         "rate": "1000/s",
         "submit_window": case.window,
         "max_attempts": case.attempts,
         "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
+        **more,
     }
     if case.grace:
         execution["grace"] = case.grace

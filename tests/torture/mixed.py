@@ -5,6 +5,7 @@ answer in base64 (by the list of what was made), and speech, which is cheap (by 
 """
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from tests.torture.driver import Case, Driver, open_service, write_manifest
 from tests.torture.mixed_judge import judge_mixed
@@ -70,6 +71,7 @@ class MixedCase(Case):
 
     each: int = 5
     steps: dict = field(default_factory=lambda: STEPS)
+    max_cost: str | None = None  # in CNY; where it is not enough, some jobs stay pending
 
     @property
     def jobs(self):
@@ -87,10 +89,16 @@ class MixedDriver(Driver):
             name: step | {"matrix": rows, "filename": "{{ number }}-{{ index }}"}
             for name, step in self._case.steps.items()
         }
-        return write_manifest(self._case, steps)
+        max_cost = self._case.max_cost
+        more = {} if max_cost is None else {"max_cost": f"{max_cost} CNY"}
+        return write_manifest(self._case, steps, **more)
 
     def _judge(self, state):
-        return judge_mixed(self._run_dir(), state, each=self._case.each, steps=self._case.steps)
+        case = self._case
+        max_cost = case.max_cost and Decimal(case.max_cost)
+        return judge_mixed(
+            self._run_dir(), state, each=case.each, steps=case.steps, max_cost=max_cost
+        )
 
 
 async def run_mixed(case, folder):
@@ -113,6 +121,12 @@ def mixed_cases(*, jobs, kills, seed=7):
         MixedCase(
             name="mixed, faults, limits", faults=USUAL_MIXED, settings={"limits": True}, **common
         ),
+        MixedCase(
+            name="mixed, faults, budget",
+            faults=USUAL_MIXED,
+            max_cost=f"{jobs * 0.08:.2f}",
+            **common,
+        ),
         _points("mixed, points", STEPS, seed=seed),
         _points("mixed, others, points", OTHERS, seed=seed),
     ]
@@ -127,7 +141,7 @@ def _points(name, steps, *, seed):
 
 
 def short_mixed():
-    """Each fault that leaves a create in doubt, and two kills; for the gate."""
+    """Each fault that leaves a create in doubt, and kills at random and at points; for the gate."""
     faults = {
         "lost-answer": [2, 5, 9],
         "server-error-after": [3, 7],
@@ -135,4 +149,18 @@ def short_mixed():
         "throttle-bare": [4, 8],
         "expired-url": [2],
     }
-    return MixedCase(name="mixed", each=4, kills=2, faults=faults)
+    points = tuple(
+        (point, 1)
+        for point in (
+            "before Ledger.record_repeat", "after Ledger.record_repeat",
+            "before Ledger.record_answer", "after Ledger.record_answer",
+        )
+    )  # fmt: skip
+    lost = {"lost-answer": list(range(1, 100, 2))}
+    return [
+        MixedCase(name="mixed", each=4, kills=2, faults=faults),
+        MixedCase(name="mixed, points", each=4, points=points, faults=lost),
+        MixedCase(
+            name="mixed, budget", each=6, kills=2, max_cost="1.5", faults={"lost-answer": [2, 5]}
+        ),
+    ]

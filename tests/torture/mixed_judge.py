@@ -8,6 +8,7 @@ import time
 import wave
 from collections import Counter
 from contextlib import closing
+from decimal import Decimal
 
 from PIL import Image
 
@@ -16,11 +17,21 @@ from tests.torture.marks import canonical
 
 MOST_REPEATS = 2  # as the file of the speech says
 LOST_ALONE = {"addresses", "speech"}  # steps whose lost answers no list tells
+PRICES = {
+    "wan2.2-t2i-flash": Decimal("0.14"),
+    "wanx-v1": Decimal("0.16"),
+    "z-image-turbo": Decimal("0.10"),
+    "qwen-image-2.0": Decimal("0.20"),
+    "qwen-voice-design": Decimal("0.2"),
+}
 _EXPIRES = re.compile(r"[?&]Expires=([0-9]+)")
 
 
-def judge_mixed(run_dir, state, *, each, steps):
-    """The verdict on a run directory with so many jobs of each step."""
+def judge_mixed(run_dir, state, *, each, steps, max_cost=None):
+    """The verdict on a run directory with so many jobs of each step.
+
+    With `max_cost` jobs may stay pending, and all that was paid must keep within it.
+    """
     verdict = Verdict()
     if run_dir is None:
         verdict.blame("unended", "there is no run directory", each * len(steps))
@@ -37,12 +48,25 @@ def judge_mixed(run_dir, state, *, each, steps):
         _judge_payments(verdict, line, state, repeats[line["job_id"]])
         _judge_files(verdict, line, run_dir)
         is_dead = line["task_id"] in state["dead"] or _is_dead(addresses[line["job_id"]])
-        _judge_end(verdict, line, state, is_dead=is_dead)
+        if line["status"] == "pending" and max_cost is not None and not _paid(state, line):
+            verdict.told += 1
+        else:
+            _judge_end(verdict, line, state, is_dead=is_dead)
     asked = {canonical(line["request"]) for line in lines}
     for body in state["creates"].keys() - asked:
         verdict.blame("lost", f"paid and of no job: {body[:120]}")
     _judge_sources(verdict, lines)
+    cost = sum(_paid(state, line) * price_of(line["request"]) for line in lines)
+    if max_cost is not None and cost > max_cost:
+        verdict.blame("twice", f"{cost} CNY was paid of max_cost {max_cost}")
     return verdict
+
+
+def price_of(request):
+    """What the emulator's price list says, by hand."""
+    if request["model"] == "qwen3-tts-flash":
+        return Decimal("0.00008") * len(request["input"]["text"])
+    return PRICES[request["model"]] * request.get("parameters", {}).get("n", 1)
 
 
 def _read_ledger(path):
