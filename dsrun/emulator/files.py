@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -143,8 +144,9 @@ async def _break_off(
     response = web.StreamResponse(headers=headers)
     response.content_length = len(content)
     response.force_close()
-    await response.prepare(request)
-    await response.write(content[: len(content) // 2])
+    with suppress(ConnectionError):  # the client may have left first
+        await response.prepare(request)
+        await response.write(content[: len(content) // 2])
     return response
 
 

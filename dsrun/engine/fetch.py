@@ -33,12 +33,14 @@ class Fetched(NamedTuple):
     """Artifacts that are on disk, and the first reason why an address has not given its file.
 
     `lacking`: results of the main kind whose files nobody can bring. `warnings` are about further
-    kinds, which decide nothing.
+    kinds, which decide nothing. `is_main_here`: what is `missing` is of further kinds alone.
     """
 
     artifacts: tuple[Artifact, ...]
     missing: str = ""
     is_expired: bool = False  # an address is no longer served; the task may name another
+    is_all_expired: bool = False  # of what is missing, none is served
+    is_main_here: bool = True
     is_anothers: bool = False  # a picture does not have the size that was asked for
     lacking: tuple[Missing, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -217,7 +219,8 @@ class _Fetch:
         self._operation = operation
         self._first = job.part.first if job.part else 0
         self._missing = ""
-        self._is_expired = False
+        self._unserved: list[bool] = []  # of what is missing, whether it is not served any more
+        self._is_main_here = True
         self._lacking: list[Missing] = []
 
     def spec_of(self, result: Result) -> ArtifactSpec:
@@ -247,7 +250,10 @@ class _Fetch:
             self.is_anothers, self._missing = True, str(kept)
         elif isinstance(result, Address) and not (spec.name and isinstance(kept, ArtifactInvalid)):
             self._missing = self._missing or str(kept)
-            self._is_expired = self._is_expired or isinstance(kept, Expired)
+            self._unserved.append(isinstance(kept, Expired))
+            self._is_main_here = self._is_main_here and bool(spec.name)
+            if spec.name:
+                self.warnings.append(f"{self.names_of(result)[0]}: {kept}")
         else:
             code = NOT_WRITTEN if kept is None else f"No{spec.media.capitalize()}"
             words = _STOPPED if kept is None else str(kept)
@@ -265,7 +271,9 @@ class _Fetch:
         return Fetched(
             artifacts=tuple(self.artifacts),
             missing=self._missing,
-            is_expired=self._is_expired,
+            is_expired=any(self._unserved),
+            is_all_expired=all(self._unserved),
+            is_main_here=self._is_main_here,
             is_anothers=self.is_anothers,
             lacking=tuple(self._lacking),
             warnings=tuple(self.warnings),

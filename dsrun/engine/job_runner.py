@@ -36,7 +36,7 @@ from dsrun.service.replies import (
     gravest,
 )
 from dsrun.service.request import artifact_count, bill_of, part_request, ranges_of
-from dsrun.service.results import Address
+from dsrun.service.results import Address, Missing
 
 _REFRESHES = 2  # of addresses that the file host no longer serves
 
@@ -232,6 +232,8 @@ class Runner:
             kept += fetched.artifacts
             if not fetched.missing:
                 break
+            if fetched.is_main_here and fetched.is_all_expired and not refreshes_left:
+                break  # a further kind decides nothing
             if not (fetched.is_expired and refreshes_left):
                 self._control.note_unfetched(fetched.missing)
                 raise Left
@@ -260,7 +262,8 @@ class Runner:
             if not answer.is_late(operation, now=self._clock.now()):
                 self._control.note_unfetched(fetched.missing)
                 raise Left
-            result = _expired(result, fetched.missing)
+            if not fetched.is_main_here:
+                result = _expired(result, fetched.missing)
         return await self._end(
             job,
             result,
@@ -350,7 +353,8 @@ def _result(
             message=reason.message if reason else f"{made} of {asked} results were given",
             kind="partial" if has_some else "job",
         )
-    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=made, reserved=job.planned)
+    given = sum(not isinstance(each, Missing) for each in done.main)  # whether they came or not
+    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=given, reserved=job.planned)
     return JobResult(
         status=status,
         artifacts=tuple(kept),

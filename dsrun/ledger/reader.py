@@ -469,7 +469,7 @@ class LedgerReader:
             body=row["request"].encode(),
             status=JobStatus(row["status"]),
             task_id=row["task_id"],
-            answer=row["answer"],
+            answer=row["answer"] if "answer" in row.keys() else None,  # noqa: SIM118  # no mapping
             submitted_at=row["submitted_at"],
             request_id=row["request_id"],
             lost_at=row["lost_at"],

@@ -42,7 +42,10 @@ MAY_BE_REPRICED = (
     "(units = 0 AND units_before = 0 AND "
     "status IN ('waiting', 'pending', 'failed', 'cancelled', 'skipped'))"
 )
-PAID_UNITS = unit_columns(has_planned=True).paid
+_UNITS = unit_columns(has_planned=True)
+PAID_UNITS = _UNITS.paid
+# Of an answer whose files have come too late nobody knows more than what was planned.
+PAID_AND_LOST = f"iif(status = 'unknown' AND answer IS NOT NULL AND units = 0, {_UNITS.planned}, 0)"
 
 
 def paid_units(units: int, units_before: int, planned: int) -> int:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from dsrun.common.models import Artifact, Json, OpenJob
-from dsrun.ledger.schema import PAID_UNITS
+from dsrun.ledger.schema import PAID_AND_LOST, PAID_UNITS
 
 
 def _update(assignments: str, *columns: str) -> str:
@@ -104,8 +104,8 @@ class Kind(Enum):
 REOPEN = (
     "UPDATE job SET status = 'pending', task_id = NULL, answer = NULL, "  # noqa: S608  # ours
     "request_id = NULL, "
-    f"units_before = {PAID_UNITS}, units = 0, error_code = NULL, error_message = NULL, "
-    "error_class = NULL, ended_at = NULL"
+    f"units_before = {PAID_UNITS} + {PAID_AND_LOST}, units = 0, "
+    "error_code = NULL, error_message = NULL, error_class = NULL, ended_at = NULL"
 )
 
 

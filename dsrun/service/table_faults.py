@@ -28,15 +28,19 @@ def table_faults(schema: Mapping[str, Json], frame: SchemaValidator) -> Iterator
 
 
 def uncovered(schema: Mapping[str, Json]) -> Iterator[Fault]:
-    """Values that a request of one model may have, and for which a price has no row."""
+    """Values that a request of one model may have, and for which a price or a count has no row."""
     about = schema["x-dsrun"]
     filled = {fill["at"] for fill in about["fill"] if not _may_give_none(fill)}
-    for number, item in enumerate(about["price"]["items"]):
-        path = ("x-dsrun", "price", "items", number, "amount")
-        if is_table(item["amount"]):
-            by = item["amount"]["by"]
+    counts = [("artifacts", number, "asked") for number in range(len(about["artifacts"]))]
+    amounts = [
+        ("price", "items", number, "amount") for number in range(len(about["price"]["items"]))
+    ]
+    for place in (*amounts, *counts, *((*place, "at") for place in counts)):
+        table = value_at(about, place)
+        if is_table(table):
+            by = table["by"]
             wanted = [_texts_at(schema, at, is_filled=at in filled) for at in by]
-            yield from _gaps(item["amount"]["table"], by, wanted, path)
+            yield from _gaps(table["table"], by, wanted, ("x-dsrun", *place))
 
 
 def tables_in(value: Json, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Json]]]:

@@ -308,6 +308,28 @@ class TestFilesThatDoNotCome:
         assert "max_cost of 1 CNY would be passed" in outcome.err
         assert (service.total(), work.statuses()) == (2, {"unknown": 2, "pending": 2})
 
+    @pytest.mark.parametrize("protocol", ["task", "sync"])
+    def test_a_further_kind_that_never_comes_does_not_take_the_main_one_with_it(
+        self, work, service, pipeline, protocol
+    ):
+        def both(_, host):
+            files = {"url": f"http://{host}/files/a.png", "thumb": f"http://{host}/files/gone"}
+            return {"output": files, "usage": {"count": 1}}
+
+        service.answer = both
+        thumb = {"media": "image", "name": "thumb", "at": "/output/thumb"}
+        file = pipeline(ADDRESS, thumb, protocol=protocol)
+        first = work.dsrun(file)
+        if protocol == "sync":  # nobody gives another address, and this one may come yet
+            assert first.code == 3
+            age(work, 25)
+            first = work.dsrun(file)
+        assert first.code == 0
+        assert list(work.files()) == ["artifacts/s/0-0.png"]
+        assert work.statuses() == {"succeeded": 1}
+        told = work.query("SELECT error_message FROM attempt WHERE phase = 'end'")
+        assert "0-0-thumb" in told[-1]["error_message"]
+
     def test_the_user_may_send_it_again_then(self, work, service, pipeline):
         service.files.clear()
         file = pipeline(ADDRESS)
@@ -317,6 +339,7 @@ class TestFilesThatDoNotCome:
         service.files["a.png"] = picture()
         assert work.dsrun(file, "--resubmit-unknown").code == 0
         assert service.total() == 2
+        assert work.results()[0]["cost"]["amount"] == 1.0  # both were answered
 
     def test_a_host_that_keeps_it_longer_is_asked(self, work, service, pipeline):
         kill_at_download(work, service, file := pipeline(ADDRESS))
@@ -350,6 +373,23 @@ class TestFilesThatDoNotCome:
         assert work.dsrun(file, "--retry-failed").code == 0
         assert service.bodies[1]["parameters"] == {"n": 1, "seed": 2}
         assert [item["seed"] for item in work.results()[0]["artifacts"]] == [1, 2, 3]
+
+    def test_a_part_is_paid_for_alone_where_no_answer_bills(self, work, service, pipeline):
+        """Its task is asked once more first, and gives what is there already."""
+
+        def first_alone(body, host):
+            answer = several(body, host) | {"usage": {}}
+            if body["parameters"]["n"] == 3:
+                answer["output"]["results"][1:] = [{"code": "InternalError", "message": "no"}] * 2
+            return answer
+
+        service.answer = first_alone
+        service.files = {str(seed): picture(seed) for seed in (7, 8, 9)}
+        file = pipeline(PICTURES, parameters="{n: 3, seed: 7}", protocol="task")
+        assert work.dsrun(file).code == 1
+        assert work.dsrun(file, "--retry-failed").code == 0
+        assert service.total() == 2
+        assert [line["cost"]["amount"] for line in work.results()] == [1.5]
 
     def test_one_whose_address_has_expired_is_asked_for_alone_too(self, work, service, pipeline):
         service.answer, service.files = several, {"1": picture(1), "3": picture(3)}

@@ -9,6 +9,7 @@
     python -m tests.torture --full-disk                       needs the right to mount
     python -m tests.torture --clock                           the clock jumps from life to life
     python -m tests.torture --faults reset-after foreign=0.5  beside another program's tasks
+    python -m tests.torture --mixed                           four kinds of operations
 
 A service of its own, in its own process, counts what it was paid for. dsrun runs against it as a
 user runs it, is killed with SIGKILL, and is started again until it says that all is done. Then
@@ -33,6 +34,7 @@ from tests.torture.cases import (
 )
 from tests.torture.disk import NoMount, check_mounting
 from tests.torture.driver import Driver, open_service
+from tests.torture.mixed import MixedCase, mixed_cases, run_mixed
 from tests.torture.table import HEAD, row_of
 
 
@@ -51,6 +53,7 @@ def parse(arguments):
         "--full-disk", action="store_true", help="the disk fills up, again and again"
     )
     parser.add_argument("--clock", action="store_true", help="the clock jumps from life to life")
+    parser.add_argument("--mixed", action="store_true", help="four kinds of operations")
     parser.add_argument(
         "--faults", nargs="*", metavar="NAME=P", help="with these faults; alone: each in turn"
     )
@@ -81,6 +84,8 @@ def cases_of(options):
         found = wal_cases(**common, window=options.window)
     elif options.clock:
         found = clock_cases(**common, window=options.window)
+    elif options.mixed:
+        found = mixed_cases(**common)
     elif options.faults is not None:
         found = fault_cases(options.faults, **common, window=options.window)
     else:
@@ -95,7 +100,10 @@ async def main(options):
 
     async def run_one(number, case):
         async with places:
-            outcome = await Driver(case, service, folder / f"case-{number}").run()
+            if isinstance(case, MixedCase):
+                outcome = await run_mixed(case, folder / f"case-{number}")
+            else:
+                outcome = await Driver(case, service, folder / f"case-{number}").run()
             print(row_of(outcome), flush=True)
             return outcome
 

@@ -125,10 +125,10 @@ class Outcome:
 
 
 @asynccontextmanager
-async def open_service():
+async def open_service(module="tests.torture.server"):
     """The service in a process of its own, and a session to ask it."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.torture.server", cwd=ROOT,
+        sys.executable, "-m", module, cwd=ROOT,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -150,6 +150,7 @@ class Remote:
     async def open_world(self, **settings):
         async with self._session.post("/_world", json=settings) as response:
             response.raise_for_status()
+            self.base_url = (await response.json()).get("base_url", self.base_url)
 
     async def counts(self, key):
         async with self._session.get("/_counts", params={"key": key}) as response:
@@ -184,7 +185,7 @@ class Driver:
         began = time.monotonic()
         case = self._case
         self._folder.mkdir(parents=True)
-        (self._folder / "torture.yaml").write_text(manifest(case), encoding="utf-8")
+        (self._folder / "torture.yaml").write_text(self._manifest(), encoding="utf-8")
         await self._service.open_world(
             key=self._key, faults=case.faults, seed=case.seed, **case.settings
         )
@@ -214,6 +215,9 @@ class Driver:
             memory_mb=self._memory_mb,
             is_stopped=self._is_stopped,
         )
+
+    def _manifest(self):
+        return manifest(self._case)
 
     def _judge(self, state):
         if self._is_stopped:
@@ -406,7 +410,7 @@ def peak_mb(pid):
 
 
 def manifest(case):
-    """The pipeline of a case. JSON is YAML."""
+    """The pipeline of a case."""
     steps = {}
     if case.pictures:
         steps["pictures"] = {
@@ -428,11 +432,17 @@ def manifest(case):
             },
             "filename": "{{ number }}",
         }
+    return write_manifest(case, steps)
+
+
+def write_manifest(case, steps, **more):
+    """The text of a manifest with these steps; `more` goes into `execution`. JSON is YAML."""
     execution = {
         "rate": "1000/s",
         "submit_window": case.window,
         "max_attempts": case.attempts,
         "polling": {"first": "0s", "max": "100ms", "rate": "1000/s"},
+        **more,
     }
     if case.grace:
         execution["grace"] = case.grace

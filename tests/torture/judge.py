@@ -18,6 +18,8 @@ class Verdict:
 
     succeeded: int = 0
     kept: int = 0  # voices that were found again; the service does not tell their preview twice
+    told: int = 0  # left in doubt with its reason, where nobody could know more
+    repeated: int = 0  # payments beyond the first that the operation's `repeat` allows
     mute: int = 0  # left submitted, since no question for its task was ever answered
     unknown_paid: int = 0  # the service accepted it
     unknown_free: int = 0  # it did not
@@ -33,7 +35,7 @@ class Verdict:
 
     def wrong(self):
         """What is not as it must be, with its count."""
-        good = ("succeeded", "kept", "mute", "words")
+        good = ("succeeded", "kept", "told", "repeated", "mute", "words")
         counts = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: count for name, count in counts.items() if name not in good and count}
 
@@ -49,13 +51,13 @@ def judge(run_dir, state, *, pictures, voices):
     if run_dir is None:
         verdict.blame("unended", "there is no run directory", pictures + voices)
         return verdict
-    _judge_ledger(verdict, run_dir / "ledger.sqlite3")
-    lines = _read_results(run_dir)
+    judge_ledger(verdict, run_dir / "ledger.sqlite3")
+    lines = read_results(run_dir)
     _judge_rows(verdict, lines, pictures=pictures, voices=voices)
     fulfilled = set()
     for line in lines:
         _judge_line(verdict, line, run_dir, state, fulfilled)
-    _judge_litter(verdict, run_dir, lines)
+    judge_litter(verdict, run_dir, lines)
     for mark in state["paid"].keys() - fulfilled:
         verdict.blame("lost", f"paid and in no file: {mark[:12]}{_tale(state, mark)}")
     return verdict
@@ -87,7 +89,7 @@ def _judge_payments(verdict, state):
         verdict.blame("broken", "the key was sent to the host of the files", state["leaks"])
 
 
-def _judge_ledger(verdict, path):
+def judge_ledger(verdict, path):
     with closing(sqlite3.connect(path)) as db:
         found = db.execute("PRAGMA integrity_check").fetchall()
         if found != [("ok",)]:
@@ -102,7 +104,7 @@ def _judge_ledger(verdict, path):
             verdict.blame("broken", f"task {task_id} belongs to {count} jobs")
 
 
-def _read_results(run_dir):
+def read_results(run_dir):
     path = run_dir / "results.jsonl"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [json.loads(line) for line in text.splitlines()]
@@ -174,7 +176,7 @@ def _judge_files(verdict, line, run_dir, marks, fulfilled):
         verdict.blame("adopted", f"{', '.join(strange)}: not of this job")
 
 
-def _judge_litter(verdict, run_dir, lines):
+def judge_litter(verdict, run_dir, lines):
     owned = {item["path"] for line in lines for item in line["artifacts"]}
     for path in run_dir.rglob("*"):
         name = path.relative_to(run_dir).as_posix()

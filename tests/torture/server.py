@@ -453,8 +453,9 @@ def signed(path, expires):
     return f"Expires={expires}&OSSAccessKeyId={quote('LTAI5t')}&Signature={signature}"
 
 
-async def main():
-    runner = web.AppRunner(Service().app(), access_log=None, shutdown_timeout=0.1)
+async def serve_until_stdin_ends(app):
+    """Tell the address, and serve."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
@@ -463,4 +464,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve_until_stdin_ends(Service().app()))

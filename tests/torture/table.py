@@ -1,7 +1,8 @@
 """The table that the proof prints."""
 
 _COUNTS = {
-    "succeeded": "succeeded", "kept": "kept", "mute": "mute", "unknown_paid": "unknown:paid",
+    "succeeded": "succeeded", "kept": "kept", "told": "told", "repeated": "repeats",
+    "mute": "mute", "unknown_paid": "unknown:paid",
     "unknown_free": "free", "unended": "unended", "twice": "twice", "lost": "lost",
     "adopted": "wrong-adoptions", "mixed": "mixed", "damaged": "damaged", "litter": "litter",
     "broken": "broken",

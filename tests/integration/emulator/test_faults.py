@@ -4,6 +4,7 @@ import asyncio
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from dsrun.emulator import FAULTS, Fault, parse_fault
 
@@ -121,6 +122,20 @@ async def test_a_download_breaks_off(launch, clock):
     output = await _finish(remote, clock)
     with pytest.raises(aiohttp.ClientPayloadError):
         await remote.call("GET", output["results"][0]["url"])
+
+
+async def test_a_client_that_leaves_before_a_download_breaks_off_is_no_error(launch, clock, caplog):
+    remote = await launch("truncated-download")
+    address = URL((await _finish(remote, clock))["results"][0]["url"])
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(
+        f"GET {address.raw_path_qs} HTTP/1.1\r\nHost: {address.authority}\r\n\r\n".encode()
+    )
+    writer.transport.close()
+    while remote.emulator.requests[-1][1] != address.path:  # noqa: ASYNC110 - offers no event
+        await asyncio.sleep(0)
+    await remote.emulator.aclose()  # waits for the download's end
+    assert caplog.messages == []
 
 
 async def test_a_download_is_a_page_instead_of_a_picture(launch, clock):

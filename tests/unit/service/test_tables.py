@@ -68,7 +68,7 @@ def test_a_table_by_other_fields_is_left_to_each_request():
 def told(tmp_path):
     """What is said of wan-t2i with another amount, by place."""
 
-    def loader(amount, fill=None):
+    def loader(amount, fill=None, asked="/parameters/n"):
         schema = orjson.loads(dict(iter_operation_files())["wan-t2i"])
         models = [f"my-{number}" for number in range(3)]
         schema["properties"]["model"]["enum"] = models
@@ -76,6 +76,7 @@ def told(tmp_path):
         about["vary"], about["limits"] = [], {"requests": 1, "per_s": 1}
         about["fill"] = [{"at": "/parameters/n", "value": 1}, *([fill] if fill else [])]
         about["price"]["items"][0]["amount"] = amount
+        about["artifacts"][0]["asked"] = asked
         (tmp_path / "mine.json").write_bytes(orjson.dumps(schema))
         try:
             load_catalog(tmp_path)
@@ -134,6 +135,16 @@ def test_a_wrong_table_is_told_at_its_place(told, amount, where, words):
 )
 def test_a_whole_table_is_taken(told, amount):
     assert told(amount) == {}
+
+
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_a_count_has_a_row_for_every_request(told, is_bound):
+    table = {"by": ["/parameters/n"], "table": {"1": 1, "2": 2}}
+    asked = {"at": table, "at_most": True} if is_bound else table
+    place = "x-dsrun.artifacts[0].asked" + (".at" if is_bound else "")
+    assert "/parameters/n may have any value" in told("1", asked=asked)[place]
+    table["table"]["*"] = 3
+    assert told("1", asked=asked) == {}
 
 
 def test_a_filled_value_may_be_a_table_and_a_null_fills_nothing(told):
