@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 
@@ -14,7 +14,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
-from dsrun.ledger.rows import Row, names_of, path_below
+from dsrun.ledger.rows import ResultRow, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
     SINCE_REPEATS,
@@ -29,15 +29,6 @@ _UPLOADED = "oss://"  # how every address begins that the service gives
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class ResultRow(NamedTuple):
-    """A row of the table `job`, and what the others have of it."""
-
-    job: Row
-    artifacts: list[Row]
-    twins: list[Row]
-    edges: list[Row]
 
 
 class NoLedger(SetupError):

@@ -1,6 +1,7 @@
-"""What the rows of a ledger say of files: their names below the run directory, and their facts."""
+"""Rows of a ledger, and what they say of files: names below the run directory, and facts."""
 
 import sqlite3
+from typing import NamedTuple
 
 import orjson
 
@@ -9,6 +10,15 @@ from dsrun.common.models import Artifact, Json
 from dsrun.storage.layout import is_below
 
 Row = sqlite3.Row
+
+
+class ResultRow(NamedTuple):
+    """A row of the table `job`, and what the others have of it."""
+
+    job: Row
+    artifacts: list[Row]
+    twins: list[Row]
+    edges: list[Row]
 
 
 def path_below(path: str) -> str:

@@ -12,8 +12,8 @@ import orjson
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.units import Money
-from dsrun.ledger.reader import LedgerReader, ResultRow
-from dsrun.ledger.rows import Row
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.rows import ResultRow, Row
 from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
 

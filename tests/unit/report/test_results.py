@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dsrun.common.resources import read_schema
-from dsrun.ledger.reader import ResultRow
+from dsrun.ledger.rows import ResultRow
 from dsrun.report.results import iter_results, write_results
 
 JOB = {
