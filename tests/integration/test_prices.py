@@ -193,7 +193,6 @@ class TestOwnPrices:
         assert costs(work) == [0.16, 0.1, 0.1]
         assert work.dsrun("status", "demo.yaml", "--json").answer["cost"]["amount"] == 0.36
 
-
     def test_so_does_one_whose_amounts_have_the_same_grain(self, work, emulator):
         steps = "steps:\n  s:\n    operation: wanx-v1\n    matrix: {p: [a, b]}\n"
         steps += "    input: {prompt: '{{ p }}'}\n"
