@@ -1,12 +1,13 @@
 """The requests of one operation, as the texts of a step give them, row by row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from dsrun.common.credential import holds_key
 from dsrun.common.digest import NotCanonical, canonical_json, json_text
 from dsrun.common.errors import ManifestError, Problem
+from dsrun.common.json_schema import SchemaProblem
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath, dotted, holder_at, put_at, value_at
 from dsrun.common.yaml_document import YamlDocument
@@ -26,6 +27,7 @@ from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 from dsrun.service.request import drop_nulls, fill_request, laid_over
 from dsrun.service.short_form import MixedForms, WrittenOut, write_out
+from dsrun.service.short_words import ShortWords
 
 _IN_LIST = (
     "found null in a list; elsewhere a null sends nothing, but here it would move the others; "
@@ -89,6 +91,7 @@ class RequestForm:
         schema = self.operation.schema
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
+        self._short_words = self._words_of_short_form()
         self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)
         self._upload_parts = {
             at: parts[at] for root in self.uploads.roots if (at := _holding(root, parts))
@@ -103,6 +106,13 @@ class RequestForm:
         except MixedForms as error:
             at = ("steps", self._step.name, "input")
             raise ManifestError([self._document.problem(at, str(error))]) from error
+
+    def _words_of_short_form(self) -> ShortWords | None:
+        """None where the operation has no short form, or the step writes the documented one."""
+        form, written = self.operation.short, self._step.body.get("input")
+        if form is None or not isinstance(written, Mapping) or written.keys() & form.base.keys():
+            return None
+        return ShortWords(self.operation, form)
 
     @property
     def may_upload(self) -> bool:
@@ -156,10 +166,13 @@ class RequestForm:
             yield Finding(
                 bad.rule, self._problem((*out.as_written(bad.at), *bad.below), bad.message)
             )
-        for broken in self._validator.problems(made.request):
-            problem = self._problem(
-                out.as_written(broken.path), broken.message, of_key=broken.of_key
-            )
+        problems: Iterable[SchemaProblem] = self._validator.problems(made.request)
+        short = self._short_words
+        if short is not None:
+            problems = short.told([*problems], made.request)
+        for broken in problems:
+            at = (short and short.place(broken.path)) or out.as_written(broken.path)
+            problem = self._problem(at, broken.message, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
 
     def upload_contents(self, variables: Mapping[str, Any]) -> list[str]:
