@@ -11,6 +11,7 @@ from dsrun.common.console import answer, answer_json, table
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
+from dsrun.common.pointer import dotted
 from dsrun.common.shell import command_line, option
 from dsrun.service.catalog import Catalog
 from dsrun.service.catalog_words import limit_words, limits_of, price_words, rate_text
@@ -38,8 +39,8 @@ def run(
     elif name is None:
         _answer_list(chosen, where, allow_files)
     else:
-        for item in chosen:
-            _answer_one(item)
+        for alike in _groups(chosen):
+            _answer_one(alike[0], names=[item.name for item in alike])
     return ExitCode.OK
 
 
@@ -75,7 +76,7 @@ def _answer_list(
             _say(f"Note: {note}", indent=2)
         answer("")
     folders = [option("allow-files", folder) for folder in allow_files]
-    place = [where] if where is not None else []
+    place = [where] if where not in (None, Path()) else []
     name = operations[0].name
     tell = command_line("dsrun", "operations", name, *place, *folders)
     show = command_line("dsrun", "schema", name, *place, *folders)
@@ -125,8 +126,20 @@ def _sources(item: Operation) -> dict[str, str]:
     return {name: part["$comment"] for name, part in parts.items() if "$comment" in part}
 
 
-def _answer_one(item: Operation) -> None:
-    _say(f"{item.name}: {item.description}")
+def _groups(operations: Iterable[Operation]) -> list[list[Operation]]:
+    """Models of which all is the same but the name, together."""
+    groups: dict[str, list[Operation]] = {}
+    for item in operations:
+        about = _report(item, full=True)
+        told = [about[key] for key in about if key not in ("name", "example")]
+        fields = {**item.schema["properties"], "model": ""}
+        groups.setdefault(repr((told, fields)), []).append(item)
+    return list(groups.values())
+
+
+def _answer_one(item: Operation, *, names: Iterable[str]) -> None:
+    """`names`: its own, and those of models that are like it."""
+    _say(f"{', '.join(names)}: {item.description}")
     if item.note:
         _say(f"Note: {item.note}")
     answer("")
@@ -165,9 +178,14 @@ def _all_fields(item: Operation) -> Iterator[tuple[str, str]]:
         several = " each" if part.is_many else ""
         yield f"input.{part.key}", f"short for a part {{{part.becomes}: ...}}{several}"
     filled = {tuple(map(str, fill.at)) for fill in item.fills}
+    uploads = item.uploads.fields if item.uploads else ()
+    files = {dotted(field.at) for field in uploads}
     for section in ("input", "parameters"):
         below = item.schema["properties"].get(section, {})
-        yield from _fields(below, (section,), filled)
+        for place, words in _fields(below, (section,), filled):
+            # A list of addresses has no line for its items.
+            takes_file = not files.isdisjoint((place, f"{place}.*"))
+            yield place, f"{words}{', or {upload: FILE}' if takes_file else ''}"
 
 
 def _fields(

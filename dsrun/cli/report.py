@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dsrun.common.console import answer_json, answer_path
+from dsrun.common.console import answer_json, answer_path, say
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.reader import LedgerReader
 from dsrun.session.opening import run_dir_of
@@ -33,7 +33,9 @@ def run(
         else:
             from dsrun.report.contact_sheet import write_sheet  # noqa: PLC0415  # Pillow
 
-            write_sheet(sheet, view, run_dir, rows=rows, cols=cols, width=width)
+            left_out = write_sheet(sheet, view, run_dir, rows=rows, cols=cols, width=width)
+            if left_out:
+                say(f"note: {left_out}")
             path = sheet
     finally:
         view.close()

@@ -332,7 +332,7 @@ _WORDS: Mapping[str, Callable[[_Violation], str]] = {
 def _range(schema: Mapping[str, Json]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        return f"{low} to {high}"
+        return str(low) if low == high else f"{low} to {high}"
     return f"at least {low}" if low is not None else f"at most {high}"
 
 

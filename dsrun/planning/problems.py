@@ -38,7 +38,8 @@ class Group:
 
     def add(self, finding: Finding) -> None:
         self.count += 1
-        self.is_mixed |= finding.problem.message != self.problem.message
+        # Models that differ in what is allowed are told by the first job alone.
+        self.is_mixed |= _found(finding.problem.message) != _found(self.problem.message)
         if finding.size is not None:
             self.sizes = [min(*self.sizes, finding.size), max(*self.sizes, finding.size)]
 
@@ -155,6 +156,12 @@ def _place_in_manifest(
     else:
         path = (name, positions[name]) if name in section else ("zip", positions[name], name)
     return FileLine(document.file, *document.place(("steps", step.name, "matrix", *path)))
+
+
+def _found(message: str) -> str:
+    """A message up to what is allowed."""
+    parts = _ALLOWED.fullmatch(message)
+    return parts[1] if parts else message
 
 
 def _with_sizes(group: Group) -> str:

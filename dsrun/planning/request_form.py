@@ -1,6 +1,6 @@
 """The requests of one operation, as the texts of a step give them, row by row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 from dsrun.service.request import drop_nulls, fill_request, laid_over, planned_units
 from dsrun.service.short_form import MixedForms, WrittenOut, write_out
+from dsrun.service.short_words import ShortWords
 
 _IN_LIST = (
     "found null in a list; elsewhere a null sends nothing, but here it would move the others; "
@@ -106,6 +107,7 @@ class RequestForm:
         self._late_prices = LatePrices(self.operation)
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
+        self._short_words = self._words_of_short_form()
         self._build = texts.body(laid_over(constants(schema), self._out.body), (), parts)
         self._upload_parts = {
             at: parts[at] for root in self.uploads.roots if (at := _holding(root, parts))
@@ -120,6 +122,13 @@ class RequestForm:
         except MixedForms as error:
             at = ("steps", self._step.name, "input")
             raise ManifestError([self._document.problem(at, str(error))]) from error
+
+    def _words_of_short_form(self) -> ShortWords | None:
+        """None where the operation has no short form, or the step writes the documented one."""
+        form, written = self.operation.short, self._step.body.get("input")
+        if form is None or not isinstance(written, Mapping) or written.keys() & form.base.keys():
+            return None
+        return ShortWords(self.operation, form)
 
     @property
     def references(self) -> list[Reference]:
@@ -217,10 +226,13 @@ class RequestForm:
         for at, type_ in self._late_rules.misplaced(made.late):
             words = f"found what another step makes; allowed: {type_}, known before the run"
             yield Finding("late type", self._problem(out.as_written(at), words))
-        for broken in self._broken(made):
-            problem = self._problem(
-                out.as_written(broken.path), broken.message, of_key=broken.of_key
-            )
+        problems: Iterable[SchemaProblem] = self._broken(made)
+        short = self._short_words
+        if short is not None:
+            problems = short.told([*problems], made.request)
+        for broken in problems:
+            at = (short and short.place(broken.path)) or out.as_written(broken.path)
+            problem = self._problem(at, broken.message, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
 
     def _broken(self, made: Made) -> list[SchemaProblem]:

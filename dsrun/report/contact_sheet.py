@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from dsrun.common.console import count_of
 from dsrun.common.errors import UsageError
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.media import MEDIA
@@ -99,11 +100,12 @@ def write_sheet(
     rows: str | None,
     cols: str | None,
     width: int | None = None,
-) -> None:
+) -> str:
     """Write the sheet, at most `width` pixels wide. Axes that are None are chosen.
 
-    Raises UsageError for an unknown axis, or where there are no pictures or too many for a sheet;
-    SetupError where the file cannot be written.
+    Returns what is not on it, in words; empty where all is. Raises UsageError for an unknown axis,
+    or where there are no pictures or too many for a sheet; SetupError where the file cannot be
+    written.
     """
     form = _FORMATS.get(path.suffix.lower())
     if form is None:
@@ -130,6 +132,19 @@ def write_sheet(
     data = io.BytesIO()
     image.save(data, format=form, quality=_QUALITY)
     write_whole(path, [data.getvalue()])
+    return _left_out_words(places, (rows, cols))
+
+
+def _left_out_words(places: Sequence[Place], arranged: tuple[str, str]) -> str:
+    """`not on the sheet: 2 of 8 results, without operation`, and what to do."""
+    out = [place for place in places if not place.axes.keys() >= {*arranged}]
+    if not out:
+        return ""
+    lacking = [name for name in arranged if any(name not in place.axes for place in out)]
+    return (
+        f"not on the sheet: {len(out)} of {count_of(len(places), 'result')}, without "
+        f"{' or '.join(lacking)}; --rows and --cols choose other axes, such as step"
+    )
 
 
 def _entries(view: LedgerReader, run_dir: Path) -> list[dict[str, Any]]:

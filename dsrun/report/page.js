@@ -39,7 +39,15 @@ const address = (path) => path.split("/").map(encodeURIComponent).join("/");
 
 function promptOf(request) {
   const input = request.input || {};
-  return input.prompt || input.voice_prompt || input.preview_text || input.text || "";
+  const words = input.prompt || input.voice_prompt || input.preview_text || input.text;
+  return typeof words === "string" && words ? words : textOfMessages(input.messages);
+}
+
+// The texts among the parts of messages, such as [{role, content: [{image}, {text}]}].
+function textOfMessages(messages) {
+  const parts = [messages].flat().flatMap((message) => message?.content ?? []);
+  const texts = parts.map((part) => (typeof part === "string" ? part : part?.text));
+  return texts.filter((text) => typeof text === "string").join("\n");
 }
 
 const cards = [];
@@ -376,8 +384,10 @@ function short(text) {
 }
 
 function caption(card) {
-  const arranged = [state.rows, state.cols, state.split];
-  const shown = [...card.axes.keys()].filter((name) => axes.includes(name) && !arranged.includes(name));
+  const arranged = [state.rows, state.cols, state.split].filter(Boolean);
+  const isInside = arranged.every((name) => card.axes.has(name)); // else no heading tells its values
+  const isTold = (name) => isInside && arranged.includes(name);
+  const shown = [...card.axes.keys()].filter((name) => axes.includes(name) && !isTold(name));
   const words = shown.map((name) => short(card.axes.get(name)));
   return words.length ? words : [`${card.entry.step} ${card.entry.index}`];
 }

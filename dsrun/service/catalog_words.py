@@ -17,11 +17,12 @@ def limits_of(schema: Mapping[str, Json]) -> str:
     words = [kind if isinstance(kind, str) else " or ".join(kind)]
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        words.append(f"{low} to {high}")
+        words.append(f"{low}" if low == high else f"{low} to {high}")
     elif low is not None or high is not None:
         words.append(f"at least {low}" if high is None else f"at most {high}")
     if "minItems" in schema and "maxItems" in schema:
-        words.append(f"{schema['minItems']} to {schema['maxItems']} items")
+        least, most = schema["minItems"], schema["maxItems"]
+        words.append(count_of(most, "item") if least == most else f"{least} to {most} items")
     if "maxLength" in schema:
         words.append(f"at most {schema['maxLength']} characters")
     if SIZE in schema:

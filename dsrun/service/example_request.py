@@ -13,6 +13,7 @@ from dsrun.service.short_form import Part, write_out
 
 _TEXT = "A paper lantern over a quiet river"
 _ADDRESS = "https://example.com/picture.png"
+_ADDRESSES = {"audio": "https://example.com/recording.wav", "video": "https://example.com/film.mp4"}
 _NAME = "narrator"
 
 
@@ -94,11 +95,18 @@ def _value(operation: Operation, schema: Mapping[str, Json], at: KeyPath) -> Jso
         return [_value(operation, schema.get("items", {}), (*at, "0"))]
     if kind in ("integer", "number"):
         return schema.get("minimum", 1)
-    return kind == "boolean" or _text(schema)
+    return kind == "boolean" or _text(schema, _address(operation, at))
 
 
-def _text(schema: Mapping[str, Json]) -> str:
-    fitting = (text for text in (_TEXT, _ADDRESS, _NAME) if _fits(text, schema))
+def _address(operation: Operation, at: KeyPath) -> str:
+    """Of a file of the kind that stands there."""
+    fields = operation.uploads.fields if operation.uploads else ()
+    kinds = (field.media for field in fields if field.at == at)
+    return _ADDRESSES.get(next(kinds, "image"), _ADDRESS)
+
+
+def _text(schema: Mapping[str, Json], address: str) -> str:
+    fitting = (text for text in (_TEXT, address, _NAME) if _fits(text, schema))
     return next(fitting, _TEXT)
 
 

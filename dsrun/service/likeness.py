@@ -92,6 +92,8 @@ def _model(family: Mapping[str, Json], content: Mapping[str, Json], name: str) -
         del rules["recovery"]["model_name"]
     for key in _OVERRIDES:
         rules[key] = laid_over(rules[key], about.get(key, {}))
+        if key in about and "$comment" not in about[key]:
+            rules[key]["$comment"] = f"user's own file; what that does not say is as of {like}"
     items = rules["price"]["items"]
     if _AMOUNT in rules["price"] and len(items) == 1:
         items[0][_AMOUNT] = rules["price"].pop(_AMOUNT)

@@ -104,7 +104,8 @@ def likely_time(
     loads = [load for load in _loads(outlook) if load.tasks]
     unknown = [load.operation for load in loads if load.operation.name not in times]
     if unknown:
-        return Estimate(None, "; ".join(_unknown_words(each, execution) for each in unknown))
+        each = "; ".join(_pace_words(operation, execution) for operation in unknown)
+        return Estimate(None, f"{each}, and no earlier run tells how long one takes")
     least = shortest_time(plan, outlook)
     estimates = [Estimate(least.seconds, least.words if least.seconds else "")]
     for load in loads:
@@ -124,9 +125,9 @@ def _words(load: _Load, together: int, one: TaskTime) -> str:
     )
 
 
-def _unknown_words(operation: Operation, execution: Execution) -> str:
+def _pace_words(operation: Operation, execution: Execution) -> str:
     together = count_of(_at_a_time(operation, execution), _noun(operation))
-    return f"{operation.name}: {together} at a time, and no earlier run tells how long one takes"
+    return f"{operation.name}: {together} at a time"
 
 
 def _noun(operation: Operation) -> str:

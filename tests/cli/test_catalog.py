@@ -67,6 +67,28 @@ class TestCatalog:
         names = [item["name"] for item in work.dsrun("operations", "wan-image", "--json").answer]
         assert names == ["wan2.6-t2i", "wan2.6-image", "wan2.7-image-pro", "wan2.7-image"]
 
+    def test_models_that_differ_by_name_only_are_told_of_together(self, work):
+        told = work.dsrun("operations", "qwen-image").out
+        assert "\nqwen-image-max, qwen-image-max-2025-12-30: Text to image" in told
+        assert "qwen-image-2.0, qwen-image-2.0-2026-03-03: " in told
+        # Its fields have the same words, but another voice.
+        assert "\nqwen3-tts-vd-2026-01-26: " in work.dsrun("operations", "qwen3-tts").out
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("qwen-voice-clone", "input.audio.data at most 10485760 characters, or {upload: FILE}"),
+            ("wan2.5-i2i-preview", "input.images 1 to 3 items, or {upload: FILE}"),
+            ("wanx-v1", "input.ref_img or {upload: FILE}"),
+            ("qwen-image-max", "parameters.n integer, 1 parameters"),
+            ("z-image-turbo", "input.messages required; array, 1 item input"),
+        ],
+    )
+    def test_a_field_tells_what_it_takes(self, work, name, words):
+        told = " ".join(work.dsrun("operations", name).out.split())
+        place, _, what = words.partition(" ")
+        assert what in told.partition(f" {place} ")[2][:120]
+
     def test_a_name_of_a_model_and_of_a_file_of_others_tells_of_all(self, work):
         names = [item["name"] for item in work.dsrun("operations", "qwen-image", "--json").answer]
         assert names[0] == "qwen-image"

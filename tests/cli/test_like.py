@@ -108,6 +108,17 @@ def test_a_wrong_file_is_told_with_place_and_words(work, own, content, place, wo
     assert words in refused.err
 
 
+def test_the_source_of_its_own_price_is_not_that_of_the_other(work, own):
+    own(LIKE)
+    told = " ".join(work.dsrun("operations", "wan3.0-t2i").out.split())
+    words = "user's own file; what that does not say is as of wan2.5-t2i-preview"
+    assert f"of limits: {words}" in told
+    assert f"of price: {words}" in told
+    assert "prices of 2026-11 from the user's own file)" in " ".join(
+        work.dsrun("operations").out.split()
+    )
+
+
 def test_two_files_may_not_add_the_same_model(work, own):
     own(LIKE)
     (work.folder / "operations/other.json").write_text(json.dumps(LIKE), encoding="utf-8")

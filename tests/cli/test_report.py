@@ -170,6 +170,15 @@ class TestSheet:
             # The first cell holds the first picture.
             assert len(sheet.crop((156, 79, 156 + 256, 79 + 256)).getcolors(1 << 16)) > 100
 
+    def test_what_has_no_place_on_it_is_told(self, work, emulator):
+        other = "  other: {operation: wanx-v1, input: {prompt: a lamp}}\n"
+        assert work.dsrun(work.pipeline(SHEET + other)).code == 0
+        told = work.dsrun("report", "outputs/demo", "--sheet", "s.png", "--rows", "style")
+        assert "not on the sheet: 1 of 7 results, without style" in told.err
+        whole = work.dsrun("report", "outputs/demo", "--sheet", "s.png", "--rows", "step",
+                           "--cols", "picture")  # fmt: skip
+        assert (whole.code, whole.err) == (0, "")
+
     def test_axes_that_are_not_named_are_chosen(self, made):
         assert made.dsrun("report", "outputs/demo", "--sheet", "s.png").code == 0
         with Image.open("s.png") as sheet:

@@ -696,6 +696,26 @@ def test_a_step_on_several_models_opens_with_the_models_as_columns(read, compare
     assert reader.complaints == []
 
 
+def test_the_prompt_of_every_form_of_request_is_told(read, compared):
+    reader = read(compared)  # wan2.6-t2i has it in the parts of a message
+    reader.page.locator(".open").first.click()
+    assert reader.page.locator("#prompt").inner_text() == "a lamp at noon"
+    assert reader.complaints == []
+
+
+def test_what_stands_in_no_row_or_column_is_told_by_all_its_axes(read, work, emulator):
+    more = """
+  other:
+    operation: wanx-v1
+    matrix: {subject: [a lamp, a boat]}
+    input: {prompt: "{{ subject }}"}
+"""
+    assert dsrun(work, work.pipeline(COMPARE + more)).code == 0
+    reader = read(work.run_dir() / "report.html")
+    captions = reader.page.locator(".card", has_text="other").all_inner_texts()
+    assert [" ".join(words.split(" · ")[0].split()) for words in captions] == ["a lamp", "a boat"]
+
+
 def test_another_arrangement_than_the_first_is_in_the_address(read, compared):
     reader = read(compared)
     assert "cols" not in reader.page.url

@@ -117,6 +117,10 @@ def test_a_likely_time_is_that_of_the_slowest_operation(tmp_path):
         None,
         "qwen-voice-design: 1 request at a time, and no earlier run tells how long one takes",
     )
+    assert likely_time(plan, outlook, {}).words == (
+        "wanx-v1: 1 task at a time; qwen-voice-design: 1 request at a time, "
+        "and no earlier run tells how long one takes"
+    )
 
 
 @pytest.mark.parametrize(("concurrency", "seconds"), [(None, 90.0), (2, 180.0), (1, 360.0)])
