@@ -180,16 +180,21 @@ class LateParts:
         reference = self._reference(node)
         if reference is None:
             return None
-        if reference.is_list and not self._is_single:
-            raise self._problem(
-                node, "artifacts is a list of files; a text takes one: artifacts[0]"
-            )
-        if reference.is_list and reference.filters:
-            raise self._problem(node, "artifacts is a list of files, which no filter takes")
+        if reference.what != OUTPUT and (reference.filters or not self._is_single):
+            words = "a file stands alone, where a request takes one; in a text or a filter"
+            raise self._problem(node, f"{words} it says nothing; {self._sayings(reference)}")
         self._check_types(node, reference)
         self.references.append(reference)
         mark = f"\x02{_TOKEN}:{len(self.references) - 1}\x03"
         return nodes.Const(mark, lineno=node.lineno)
+
+    @staticmethod
+    def _sayings(reference: Reference) -> str:
+        """What may stand in a text instead of a file."""
+        known = [f"{'.'.join(reference.axes)}.{OUTPUT}.{name}" for name in reference.axis.outputs]
+        if reference.axis.kind == "group" or not known:
+            return "remove it"
+        return f"in a text may stand {', '.join(known)}"
 
     def _check_types(self, node: nodes.Node, reference: Reference) -> None:
         """A filter takes a text, and a text takes texts and numbers."""

@@ -120,6 +120,11 @@ class Matrix:
         return any(axis.source is not None for axis in self.axes)
 
     @property
+    def steps(self) -> set[str]:
+        """The steps that axes run through."""
+        return {axis.source.step for axis in self.axes if axis.source is not None}
+
+    @property
     def names(self) -> list[str]:
         """Every variable that some row has, in the order of the manifest."""
         names = [name for axis in self.axes for name in axis.names]

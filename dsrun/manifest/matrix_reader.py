@@ -28,6 +28,7 @@ _RESERVED_WORDS = {
     ),
 }
 _MOST_AXES = 100
+_STEP_KEYS = frozenset({"step", "each", "group_by", "only"})
 
 
 class MatrixReader:
@@ -96,6 +97,8 @@ class MatrixReader:
 
     def _axis(self, name: str, value: Json) -> Axis | None:
         if isinstance(value, list):
+            for position, item in enumerate(value):
+                self._refuse_step((name, position), item, f"in a list; write `{name}: {{step: …}}`")
             return Axis(names=(name,), values=value)
         if "step" in value:
             return self._step(name, value)
@@ -189,12 +192,21 @@ class MatrixReader:
                     (*self._at, "zip", position),
                     f"names {', '.join(row)}; every row of zip must name {', '.join(keys)}",
                 )
+            for key, item in row.items():
+                words = "in zip; make it an axis of its own, and join it with `where`"
+                self._refuse_step(("zip", position, key), item, words)
         for key in keys:
             self._check_name(key, ("zip", 0, key), is_axis=True)
             if key in names:
                 at, message = (*self._at, "zip", 0, key), "is an axis of its own too; remove one"
                 self._complain(at, message, of_key=True)
         return Axis(names=keys, values=zipped, zipped=True)
+
+    def _refuse_step(self, at: KeyPath, item: Json, where: str) -> None:
+        """A step that stands where no axis runs through it: what was meant can be told."""
+        is_meant = isinstance(item, Mapping) and item.keys() <= _STEP_KEYS
+        if is_meant and item.get("step") in self._above:
+            self._complain((*self._at, *at), f"a step cannot stand {where}")
 
     def _check_rules(self, section: Mapping[str, Json], known: set[str]) -> None:
         for position, rule in enumerate(section.get("exclude", ())):

@@ -1,14 +1,35 @@
-"""Values that belong to something: a designed voice speaks only with the model it was made for."""
+"""What a late value is fit for, as far as the row above tells before it is there.
+
+A designed voice speaks only with the model it was made for; where a picture is taken, no sound is.
+"""
 
 from collections.abc import Iterator, Mapping
 
 from dsrun.common.late import Late
+from dsrun.common.media import MEDIA
 from dsrun.common.messages import show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath, dotted, value_at
 from dsrun.manifest.step_rows import StepRow, parent_of
 from dsrun.planning.late_requests import LateValues
 from dsrun.service.catalog import Catalog
+from dsrun.service.operation import Operation
+from dsrun.service.request import upload_field_at
+
+
+def unfit_files(
+    request: Json, late: LateValues, rows: Mapping[str, StepRow], *, operation: Operation,
+    catalog: Catalog,
+) -> Iterator[tuple[KeyPath, str]]:  # fmt: skip
+    """Each file that is of another kind than its field takes, with what is wrong."""
+    for at, value in late.items():
+        if not isinstance(value, Late) or value.file is None:
+            continue
+        row, field = rows[value.job_id], upload_field_at(operation, request, at)
+        media, parent = catalog[row["operation"]].main.media, parent_of(row)
+        if parent and field and media != field.media:
+            made, allowed = MEDIA[media].name, MEDIA[field.media].name
+            yield at, f"{parent.step} makes files of kind {made}; allowed: {allowed}"
 
 
 def broken_bindings(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from dsrun.common.digest import canonical_json, job_id_of
@@ -20,7 +21,7 @@ from dsrun.manifest.model import Manifest, Step, Text
 from dsrun.manifest.step_rows import StepRow, plain_row
 from dsrun.manifest.template_errors import TemplateProblem
 from dsrun.manifest.templates import Condition, Templates
-from dsrun.planning.bindings import broken_bindings
+from dsrun.planning.bindings import broken_bindings, unfit_files
 from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure, name_known
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.idle_axes import idle_axis_problems
@@ -307,12 +308,16 @@ class CompiledStep:
         return parents_of(made.late.values(), form.references, self.axes, variables)
 
     def _check_bound(self, form: RequestForm, made: Made, variables: Mapping[str, Any]) -> None:
-        """Raises RowProblem where a late value belongs to something else than the request has."""
+        """Raises RowProblem where a late value is of another kind, or belongs elsewhere."""
         sources = iter_sources(form.references, variables)
         rows = {job_id: row for job_id, (_, row) in sources}
+        unfit = unfit_files(
+            made.request, made.late, rows, operation=form.operation, catalog=self._catalog
+        )
         broken = broken_bindings(made.request, made.late, rows, self._catalog)
         findings = [
-            Finding("bound", self._problem(made.out.as_written(at), words)) for at, words in broken
+            Finding("bound", self._problem(made.out.as_written(at), words))
+            for at, words in chain(unfit, broken)
         ]
         if findings:
             raise RowProblem(findings)

@@ -21,6 +21,8 @@ LateValues = Mapping[KeyPath, Late | LateText]
 NO_LATE: LateValues = MappingProxyType({})
 _ADDRESS = "https://late.invalid"
 _SHORTEST = "x"
+_MADE = "found what another step makes"
+_MADE_FILE = "found a file that another step makes, and this field takes no file"
 _STAND_INS = rf"^(?:{_SHORTEST}|{re.escape(_ADDRESS)}/[0-9]+)$"
 
 
@@ -43,10 +45,13 @@ def put_stand_ins(request: Any, late: LateValues) -> None:
 class LateRules:
     """Holds requests with late values to the schema of one operation."""
 
-    def __init__(self, schema: Mapping[str, Json], *, needed: Collection[KeyPath]) -> None:
-        """`needed`: places whose value must be known before the run."""
+    def __init__(
+        self, schema: Mapping[str, Json], *, needed: Collection[KeyPath], files: Collection[KeyPath]
+    ) -> None:
+        """`needed`: places whose value must be known before the run; `files`: that take a file."""
         self._schema = schema
         self._needed = needed
+        self._files = files
         self._validators: dict[frozenset[tuple[KeyPath, bool]], SchemaValidator] = {}
 
     def is_valid(self, request: Json, late: LateValues) -> bool:
@@ -58,16 +63,18 @@ class LateRules:
         return self._validator(late).problems(request)
 
     def misplaced(self, late: LateValues) -> list[tuple[KeyPath, str]]:
-        """Each place that takes no late value of this kind, with the type that it takes."""
-        types = ((at, value, schema_at(self._schema, at).get("type")) for at, value in late.items())
-        return [
-            (at, " or ".join(type_) if isinstance(type_, list) else str(type_ or "a value"))
-            for at, value, type_ in types
-            if self._is_needed(at) or (type_ and not _fits(value, type_))
-        ]
-
-    def _is_needed(self, at: KeyPath) -> bool:
-        return any(fits(at, place) for place in self._needed)
+        """Each place that takes no late value of this kind, with what it takes, in words."""
+        wrong: list[tuple[KeyPath, str]] = []
+        for at, value in late.items():
+            schema = schema_at(self._schema, at)
+            type_ = schema.get("type")
+            is_file = isinstance(value, Late) and value.file is not None
+            if _is_among(at, self._needed) or (type_ and not _fits(value, type_)):
+                allowed = " or ".join(type_) if isinstance(type_, list) else str(type_ or "a value")
+                wrong.append((at, f"{_MADE}; allowed: {allowed}, known before the run"))
+            elif is_file and not _is_among(at, self._files) and not _takes_addresses(schema):
+                wrong.append((at, f"{_MADE_FILE}; allowed: a text, such as an output of that step"))
+        return wrong
 
     def _validator(self, late: LateValues) -> SchemaValidator:
         """The schema, in which stand-ins may take the places of late values."""
@@ -86,8 +93,14 @@ class LateRules:
         return self._validators[places]
 
 
-def _of_any_item(at: KeyPath) -> KeyPath:
-    return tuple(EACH if isinstance(key, int) else key for key in at)
+def _is_among(at: KeyPath, places: Collection[KeyPath]) -> bool:
+    return any(fits(at, place) for place in places)
+
+
+def _takes_addresses(schema: Mapping[str, Json]) -> bool:
+    """Whether a text is held to be an address: by its pattern, which takes no plain words."""
+    holds = SchemaValidator({key: schema[key] for key in ("pattern",) if key in schema})
+    return holds.is_valid(f"{_ADDRESS}/0") and not holds.is_valid(_SHORTEST)
 
 
 def _fits(value: Late | LateText, type_: Json) -> bool:

@@ -132,9 +132,13 @@ class Plan:
                 finding = Finding(words, problem)
                 notes.add(name, RowProblem([finding], index=job.index, row=job.matrix))
             yield job
+        faulty = {name for name, *_ in findings.groups}
         for compiled in self.steps:
             name = compiled.step.name
             if not findings.seen[name]:
+                if not faulty.isdisjoint(compiled.step.matrix.steps):
+                    faulty.add(name)  # it has no rows because those above have a fault, told there
+                    continue
                 rule = "where" if compiled.step.matrix.where is not None else "exclude"
                 words = f"every row is excluded, so the step has no job; loosen `{rule}`"
                 problem = self.manifest.document.problem(("steps", name, "matrix"), words)

@@ -103,7 +103,9 @@ class RequestForm:
         self._count_key = _key_of(self.operation.main.count)
         self._validator = catalog.validator(name)
         schema = self.operation.schema
-        self._late_rules = LateRules(schema, needed=frozenset(needed_now(self.operation)))
+        self._late_rules = LateRules(
+            schema, needed=frozenset(needed_now(self.operation)), files=self.uploads.fields
+        )
         self._late_prices = LatePrices(self.operation)
         parts: dict[KeyPath, Builder] = {}
         self._out = self._written_out()
@@ -223,8 +225,7 @@ class RequestForm:
             yield Finding(
                 bad.rule, self._problem((*out.as_written(bad.at), *bad.below), bad.message)
             )
-        for at, type_ in self._late_rules.misplaced(made.late):
-            words = f"found what another step makes; allowed: {type_}, known before the run"
+        for at, words in self._late_rules.misplaced(made.late):
             yield Finding("late type", self._problem(out.as_written(at), words))
         problems: Iterable[SchemaProblem] = self._broken(made)
         short = self._short_words
@@ -272,10 +273,7 @@ class RequestForm:
         self, request: dict[str, Json], failures: Failures, variables: dict[str, Any]
     ) -> list[Finding]:
         """What is wrong with each failed text, and with the rest of the request."""
-        made, replica = (
-            Made(request, self.uploads.take(request), self._out),
-            variables["job"]["replica"],
-        )
+        made, replica = self._made(request, self._out), variables["job"]["replica"]
         # What follows from a text that failed is no problem of its own, and is told only while
         # null stands in its place, or only while nothing does.
         with_null = self._other_findings(made, replica)

@@ -139,6 +139,11 @@ class UploadFields:
         self.places = upload_places(operation)
 
     @property
+    def fields(self) -> set[KeyPath]:
+        """The places, `*` for each item of a list, where a request takes a file."""
+        return {field.at for field in self._fields}
+
+    @property
     def roots(self) -> set[KeyPath]:
         """The parts of a request, none of them in a list, that hold all that fields look at."""
         return {_root(field) for field in self._fields}

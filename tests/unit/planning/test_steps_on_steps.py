@@ -529,3 +529,68 @@ def test_a_step_of_very_many_rows_gives_all_of_them_in_order(tmp_path):
     edit = edit.replace("{{ still.beat }}", "beat {{ still.beat }}")
     jobs = [job for job in jobs_of(tmp_path, HEAD + shots + edit) if job.step == "edit"]
     assert [job.request["input"]["prompt"] for job in jobs] == ["beat 20000", "beat 20001"]
+
+
+FILE_AXIS = "{still: {step: shots, each: artifact}}"
+
+
+def test_a_text_takes_no_file_since_its_signed_address_would_be_sent(tmp_path):
+    edit = EDIT.replace('prompt: "{{ still.beat }}"', 'prompt: "{{ still.artifact }}"')
+    told = problems(tmp_path, HEAD + SHOTS + edit)
+    assert len(told) == 1
+    assert "steps.edit.input.prompt: found a file that another step makes" in told[0]
+    assert "takes no file" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ('"{{ still.beat }}"', '"see {{ still.artifact }}"'),
+        ('"{{ still.artifact }}"', '"{{ still.artifact | upper }}"'),
+    ],
+)
+def test_a_file_is_no_part_of_a_text(tmp_path, was, now):
+    told = problems(tmp_path, HEAD + SHOTS + EDIT.replace(was, now))
+    assert len(told) == 1
+    assert "a file stands alone, where a request takes one" in told[0]
+
+
+def test_where_a_picture_is_taken_a_sound_is_a_problem(tmp_path):
+    edit = EDIT.replace(FILE_AXIS, "{still: {step: cast}}").replace("still.beat", "still.who.name")
+    told = problems(tmp_path, HEAD + CAST + edit)
+    assert len(told) == 1
+    assert "steps.edit.input.images[0]: cast makes files of kind audio" in told[0]
+    assert "allowed: image" in told[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + SHOTS + EDIT.replace("still.beat", "still.nope"),
+        HEAD + CAST + LINES.replace("{prompt", '{negative_prompt: "{{ line.nope }}", prompt'),
+        HEAD + SHOTS.replace("{{ beat }}", "{{ nope }}") + EDIT,
+    ],
+    ids=["beside a file", "beside a late text", "in the step above"],
+)
+def test_one_mistake_is_one_problem(tmp_path, text):
+    told = problems(tmp_path, text)
+    assert len(told) == 1
+    assert "nope is undefined" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"),
+    [
+        ("{still: [{step: shots}]}", "matrix.still[0]: a step cannot stand in a list"),
+        ("{zip: [{still: {step: shots}}]}", "matrix.zip[0].still: a step cannot stand in zip"),
+    ],
+)
+def test_a_step_in_a_list_or_in_zip_is_refused_in_its_own_words(tmp_path, axis, words):
+    told = problems(tmp_path, HEAD + SHOTS + EDIT.replace(FILE_AXIS, axis))
+    assert any(words in each for each in told), told
+
+
+def test_rows_with_a_key_named_step_are_rows(tmp_path):
+    edit = EDIT.replace(FILE_AXIS, "{still: [{step: shots, of: a}, {step: other, of: b}]}")
+    edit = edit.replace("{{ still.artifact }}", "https://a.example/{{ still.step }}.png")
+    assert len(jobs_of(tmp_path, HEAD + SHOTS + edit.replace("still.beat", "still.of"))) == 6
