@@ -7,7 +7,7 @@ is a value. An exception from here means a broken ledger, a broken disk or a bug
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from dsrun.common.models import JobResult, OpenJob
+from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.engine.control import RunControl
 from dsrun.engine.places import Place, Places
 
@@ -30,8 +30,8 @@ async def run_jobs(
     Each source keeps its own order and has an even share of the places, so that slow jobs of one
     never hold up another; what an ended source no longer needs goes to the others, and so does what
     a slow lane cannot use. A job that waits for its lane holds no place; while `ahead` jobs of a
-    source do, no further one of it is taken. When the run stops no further job is taken, and the
-    jobs under way end as `control` lets them.
+    source do, no further one of it is taken. When the run stops no further job is taken, but for
+    those that may be paid where `control` looks on, and the jobs under way end as it lets them.
     """
     places = Places(concurrency, sources=len(sources), ahead=ahead)
 
@@ -45,8 +45,9 @@ async def run_jobs(
     async def feed(number: int, source: Source) -> None:
         while True:
             place = await places.enter(number)
-            job = None if control.is_stopping else await anext(source, None)
-            if job is None:
+            is_at_end = control.is_stopping and not control.is_looking_on
+            job = None if is_at_end else await anext(source, None)
+            if job is None or (control.is_stopping and job.status is JobStatus.PENDING):
                 places.close(number)
                 place.leave()
                 return
