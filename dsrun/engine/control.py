@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from enum import IntEnum
 from types import TracebackType
 
 from dsrun.common.errors import ExitCode
@@ -15,7 +16,8 @@ class RunControl:
     """Knows whether the run goes on; when it does not, it wakes whatever waits.
 
     Jobs wait inside `interruptible()`. A request to stop ends those waits at once; waits for
-    a task that is already paid (`paid=True`) go on until the grace time is over.
+    a task that is already paid (`paid=True`) go on until the grace time is over. Where only no
+    more is to be sent, the search for what may be paid (`may_be_paid=True`) goes on as well.
     """
 
     def __init__(self, *, max_failures: int | None = None, budget: "Budget | None" = None) -> None:
@@ -26,12 +28,17 @@ class RunControl:
         self._max_failures = max_failures
         self._failures = 0
         self._closed_operations: dict[str, str] = {}
-        self._waits: dict[asyncio.Timeout, bool] = {}
-        self._grace_over = False
+        self._waits: dict[asyncio.Timeout, _Wait] = {}
+        self._ended: _Wait | None = None  # waits up to this one end at once
 
     @property
     def is_stopping(self) -> bool:
         return self.exit_code is not None
+
+    @property
+    def is_looking_on(self) -> bool:
+        """Whether the run stops, and still looks for and fetches what may be paid."""
+        return self._ended is _Wait.TO_SEND
 
     @property
     def closed_operations(self) -> dict[str, str]:
@@ -39,15 +46,16 @@ class RunControl:
         return dict(self._closed_operations)
 
     def stop(self, reason: str, exit_code: ExitCode) -> None:
-        """Submit nothing more. Only the first reason counts."""
-        if self.exit_code is None:
-            self.reason, self.exit_code = reason, exit_code
-        self._interrupt(paid=False)
+        """Submit nothing more, and look for nothing more. Only the first reason counts."""
+        self._stop(reason, exit_code, _Wait.MAY_BE_PAID)
+
+    def stop_sending(self, reason: str) -> None:
+        """Submit nothing more; to look costs nothing, and what is paid lives for a day alone."""
+        self._stop(reason, ExitCode.INCOMPLETE, _Wait.TO_SEND)
 
     def end_grace(self) -> None:
         """Stop waiting for tasks as well; they stay in the ledger as submitted."""
-        self._grace_over = True
-        self._interrupt(paid=True)
+        self._interrupt(_Wait.PAID)
 
     def close_operation(self, operation: str, reason: str) -> None:
         """No further job of this operation is submitted."""
@@ -62,38 +70,53 @@ class RunControl:
         self._failures += 1
         if self._max_failures is not None and self._failures >= self._max_failures:
             jobs = "1 job" if self._failures == 1 else f"{self._failures} jobs"
-            self.stop(f"{jobs} failed; max_failures is {self._max_failures}", ExitCode.INCOMPLETE)
+            self.stop_sending(f"{jobs} failed; max_failures is {self._max_failures}")
 
     def note_unfetched(self, reason: str) -> None:
         """A paid result is waiting at the service, but its file did not come."""
         self.unfetched = self.unfetched or reason
 
-    def interruptible(self, *, paid: bool = False) -> "_Interruptible":
+    def interruptible(self, *, paid: bool = False, may_be_paid: bool = False) -> "_Interruptible":
         """Wait in here; raises Left as soon as the run stops."""
-        if (self.is_stopping and not paid) or self._grace_over:
+        wait = _Wait.PAID if paid else _Wait.MAY_BE_PAID if may_be_paid else _Wait.TO_SEND
+        if self._ended is not None and wait <= self._ended:
             raise Left
-        return _Interruptible(self._waits, paid=paid)
+        return _Interruptible(self._waits, wait)
 
-    def _interrupt(self, *, paid: bool) -> None:
+    def _stop(self, reason: str, exit_code: ExitCode, last: "_Wait") -> None:
+        if self.exit_code is None:
+            self.reason, self.exit_code = reason, exit_code
+        self._interrupt(last)
+
+    def _interrupt(self, last: "_Wait") -> None:
+        self._ended = last if self._ended is None else max(self._ended, last)
         now = asyncio.get_running_loop().time()
-        for scope, is_paid in self._waits.items():
-            if (paid or not is_paid) and not scope.expired():
+        for scope, wait in self._waits.items():
+            if wait <= self._ended and not scope.expired():
                 scope.reschedule(now)
+
+
+class _Wait(IntEnum):
+    """What a job waits for; the first are ended first."""
+
+    TO_SEND = 0
+    MAY_BE_PAID = 1
+    PAID = 2
 
 
 class _Interruptible:
     """A wait that RunControl can end; a plain class, since every request passes through one."""
 
-    __slots__ = ("_paid", "_scope", "_waits")
+    __slots__ = ("_scope", "_wait", "_waits")
 
-    def __init__(self, waits: dict[asyncio.Timeout, bool], *, paid: bool) -> None:
+    def __init__(self, waits: dict[asyncio.Timeout, _Wait], wait: _Wait) -> None:
         self._waits = waits
-        self._paid = paid
+        self._wait = wait
         self._scope = asyncio.timeout(None)
 
     async def __aenter__(self) -> None:
         await self._scope.__aenter__()
-        self._waits[self._scope] = self._paid
+        self._waits[self._scope] = self._wait
 
     async def __aexit__(
         self,

@@ -312,7 +312,7 @@ class Lane:
         self._looks += 1
         self._clear.clear()
         try:
-            async with control.interruptible():
+            async with control.interruptible(may_be_paid=True):
                 await self._quiet.wait()
                 await self._looking.acquire()
             try:

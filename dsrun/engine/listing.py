@@ -145,7 +145,7 @@ class Lister:
         """Ask for a page until it comes. Raises Left, _PageRefused, Unlisted."""
         attempt = 0
         while True:
-            async with self._control.interruptible():
+            async with self._control.interruptible(may_be_paid=True):
                 try:
                     page = await source.ask(number, size)
                 except ApiError as error:

@@ -7,7 +7,7 @@ is a value. An exception from here means a broken ledger, a broken disk or a bug
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from dsrun.common.models import JobResult, OpenJob
+from dsrun.common.models import JobResult, JobStatus, OpenJob
 from dsrun.engine.control import RunControl
 from dsrun.engine.places import Place, Places
 
@@ -31,7 +31,8 @@ async def run_jobs(
     never hold up another; what an ended source no longer needs goes to the others, and so does what
     a slow lane cannot use, or a source that has no job yet. A job that waits for its lane holds no
     place; while `ahead` jobs of a source do, no further one of it is taken. When the run stops no
-    further job is taken, and the jobs under way end as `control` lets them.
+    further job is taken, but for those that may be paid where `control` looks on, and the jobs
+    under way end as it lets them.
     """
     places = Places(concurrency, sources=len(sources), ahead=ahead)
 
@@ -42,15 +43,20 @@ async def run_jobs(
         finally:
             place.leave()
 
+    def is_left(job: OpenJob) -> bool:
+        may_be_paid = control.is_looking_on and job.status is not JobStatus.PENDING
+        return control.is_stopping and not may_be_paid
+
     async def feed(number: int, source: Source) -> None:
         while True:
             # Drawn before it has a place: a source may have to wait for jobs of another.
-            job = None if control.is_stopping else await anext(source, None)
-            if job is None:
+            is_at_end = control.is_stopping and not control.is_looking_on
+            job = None if is_at_end else await anext(source, None)
+            if job is None or is_left(job):
                 places.close(number)
                 return
             place = await places.enter(number)
-            if control.is_stopping:
+            if is_left(job):
                 place.leave()
                 continue
             group.create_task(see_through(job, place))

@@ -432,11 +432,10 @@ class Submitter:
         amount = planned_amount(job, operation)
         budget = self._control.budget
         if not budget.reserve(amount):
-            self._control.stop(
+            self._control.stop_sending(
                 f"max_cost of {budget.limit} {operation.price.currency} would be passed: "
                 f"{plain(budget.spent)} spent, {plain(budget.under_way)} under way, "
-                f"the next job costs {plain(amount)}",
-                ExitCode.INCOMPLETE,
+                f"the next job costs {plain(amount)}"
             )
             raise Left
         return amount

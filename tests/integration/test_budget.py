@@ -2,6 +2,23 @@
 
 import pytest
 
+# Pictures that are found again by their prompts, and voices.
+TWO_STEPS = """
+steps:
+  pictures:
+    operation: wan2.2-t2i-flash
+    matrix: {number: [0, 1]}
+    input: {prompt: "a lantern {{ number }}"}
+  voices:
+    operation: qwen-voice-design
+    matrix: {tone: [calm, warm]}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "A {{ tone }} voice"
+      preview_text: Good evening.
+      language: en
+"""
+
 
 class TestBudget:
     def test_max_cost_stops_before_the_request_that_would_pass_it(self, work, emulator):
@@ -93,3 +110,23 @@ class TestBudget:
 
     def test_a_cheap_run_is_not_asked_about(self, work, emulator):
         assert work.dsrun(work.posters(2, confirm_above="0.40 CNY")).code == 0
+
+    def test_once_it_is_used_up_what_may_be_paid_is_still_looked_for_and_fetched(self, work, serve):
+        service = serve("lost-answer", "no-list")
+        work.dsrun(work.pipeline(TWO_STEPS), "--step", "pictures")
+        assert (service.paid(), work.statuses().get("succeeded")) == (2, None)
+        service.heal()
+        outcome = work.dsrun(work.pipeline(TWO_STEPS, max_cost="0.40 CNY"))
+        assert outcome.code == 3
+        assert "max_cost of 0.40 CNY would be passed" in outcome.err
+        assert work.statuses() == {"succeeded": 2, "pending": 2}
+        assert service.paid() == 2
+
+    def test_so_it_is_once_too_many_jobs_have_failed(self, work, serve):
+        service = serve("lost-answer", "no-list")
+        work.dsrun(work.pipeline(TWO_STEPS), "--step", "pictures")
+        service.suffer("moderation")
+        outcome = work.dsrun(work.pipeline(TWO_STEPS, max_failures=1))
+        assert "max_failures is 1" in outcome.err
+        assert work.statuses()["succeeded"] == 2
+        assert service.paid() == 2

@@ -176,8 +176,9 @@ def _judge_files(verdict, line, run_dir, marks, fulfilled):
         verdict.blame("adopted", f"{', '.join(strange)}: not of this job")
 
 
-def judge_litter(verdict, run_dir, lines):
-    owned = {item["path"] for line in lines for item in line["artifacts"]}
+def judge_litter(verdict, run_dir, lines, *, also=frozenset()):
+    """`also`: paths of files that no line names yet and that are in order."""
+    owned = {item["path"] for line in lines for item in line["artifacts"]} | also
     for path in run_dir.rglob("*"):
         name = path.relative_to(run_dir).as_posix()
         is_file = path.is_file() and name.startswith("artifacts/") and name not in owned

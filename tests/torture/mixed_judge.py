@@ -38,8 +38,8 @@ def judge_mixed(run_dir, state, *, each, steps, max_cost=None):
         return verdict
     judge_ledger(verdict, run_dir / "ledger.sqlite3")
     lines = read_results(run_dir)
-    judge_litter(verdict, run_dir, lines)
     repeats, addresses = _read_ledger(run_dir / "ledger.sqlite3")
+    judge_litter(verdict, run_dir, lines, also=_waiting(run_dir, lines))
     for step in steps:
         numbers = [line["matrix"]["number"] for line in lines if line["step"] == step]
         if numbers != list(range(each)):
@@ -80,6 +80,17 @@ def _read_ledger(path):
 def _is_dead(expiries):
     """Whether an address of an answer had expired before it was handed out, as a fault has it."""
     return any(int(moment) < time.time() for moment in expiries)
+
+
+def _waiting(run_dir, lines):
+    """Files of answers of which another file cannot be fetched yet: they are told at its end."""
+    stems = {
+        f"artifacts/{line['step']}/{line['matrix']['number']}-"
+        for line in lines
+        if line["status"] == "submitted"
+    }
+    names = (path.relative_to(run_dir).as_posix() for path in run_dir.rglob("artifacts/*/*"))
+    return {name for name in names if any(name.startswith(stem) for stem in stems)}
 
 
 def _paid(state, line):

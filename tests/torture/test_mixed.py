@@ -151,7 +151,7 @@ def leave_a_task_whose_addresses_are_dead(run_dir, state):
 
 
 def leave_an_answer_whose_address_is_dead(run_dir, state, moment=1):
-    _change(run_dir, "speech", status="submitted", error=None)
+    _change(run_dir, "speech", status="submitted", error=None, artifacts=[])
     job_id = _find(_lines(run_dir), "speech")["job_id"]
     with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db, db:
         answer = f'["address", "http://localhost/x.wav?Expires={moment}&Signature=x"]'

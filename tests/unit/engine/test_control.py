@@ -13,15 +13,16 @@ from tests.fakes import settle
 class Waiting:
     """A job that waits inside `interruptible` for something that never comes."""
 
-    def __init__(self, control, *, paid=False, cleanup=0):
+    def __init__(self, control, *, paid=False, may_be_paid=False, cleanup=0):
         self.ended = ""
         self._cleanup = cleanup
-        self._control = control
-        self.task = asyncio.ensure_future(self._wait(paid))
+        self.task = asyncio.ensure_future(
+            self._wait(control.interruptible(paid=paid, may_be_paid=may_be_paid))
+        )
 
-    async def _wait(self, paid):
+    async def _wait(self, interruptible):
         try:
-            async with self._control.interruptible(paid=paid):
+            async with interruptible:
                 try:
                     await asyncio.Event().wait()
                 finally:
@@ -41,6 +42,27 @@ async def test_a_stop_ends_waits_at_once_but_not_for_what_is_paid():
     control.end_grace()
     await settle()
     assert paid.ended == "left"
+
+
+async def test_where_no_more_is_sent_what_may_be_paid_is_looked_for_until_the_run_stops():
+    control = RunControl()
+    waits = Waiting(control), Waiting(control, may_be_paid=True), Waiting(control, paid=True)
+    await settle()
+    control.stop_sending("max_cost would be passed")
+    await settle()
+    assert [wait.ended for wait in waits] == ["left", "", ""]
+    assert (control.is_stopping, control.is_looking_on) == (True, True)
+    control.interruptible(may_be_paid=True)
+    control.stop("interrupted", ExitCode.INTERRUPTED)
+    await settle()
+    assert [wait.ended for wait in waits] == ["left", "left", ""]
+    assert (control.reason, control.is_looking_on) == ("max_cost would be passed", False)
+    control.stop_sending("max_failures is 1")
+    with pytest.raises(Left):
+        control.interruptible(may_be_paid=True)
+    control.end_grace()
+    await settle()
+    assert [wait.ended for wait in waits] == ["left", "left", "left"]
 
 
 async def test_a_second_stop_while_the_first_still_unwinds_is_no_error():

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from dsrun.common.errors import ExitCode
+from dsrun.common.models import JobStatus
 from dsrun.engine.control import RunControl
 from dsrun.engine.scheduler import run_jobs
 from tests.fakes import ManualClock, settle
@@ -74,6 +75,31 @@ async def test_one_operation_alone_has_all_places():
     work = Work(clock, a=1.0)
     await clock.run(work.all(source("a", 8), concurrency=4))
     assert (work.most, work.last("a")) == (4, 2.0)
+
+
+class Told(str):
+    """A job with its status, which is called by its name."""
+
+    __slots__ = ("status",)
+
+
+async def source_of(**jobs):
+    for name, status in jobs.items():
+        job = Told(name)
+        job.status = status
+        yield job
+
+
+async def test_where_no_more_is_sent_what_may_be_paid_is_still_taken_and_nothing_else():
+    clock, control = ManualClock(), RunControl()
+    work = Work(clock, a=1.0)
+    control.stop_sending("max_cost would be passed")
+    jobs = source_of(
+        a0=JobStatus.SUBMITTING, a1=JobStatus.SUBMITTED, a2=JobStatus.SUBMITTED,
+        a3=JobStatus.PENDING, a4=JobStatus.PENDING,
+    )  # fmt: skip
+    await clock.run(work.all(jobs, concurrency=2, control=control))
+    assert sorted(work.ended) == ["a0", "a1", "a2"]
 
 
 async def test_after_a_stop_no_job_is_taken_and_those_under_way_end():
