@@ -36,7 +36,7 @@ def _recipe(text: str) -> Recipe:
         else:
             files[name or "pipeline.yaml"] = body
     found = re.search(
-        r"^(\d+) jobs?, (\d+) (?:image|voice)s?, CNY ([\d.]+)[.:]$", text, re.MULTILINE
+        r"^(\d+) jobs?, (\d+) (?:image|voice|character)s?, CNY ([\d.]+)[.:]$", text, re.MULTILINE
     )
     assert found is not None, "a recipe says what it costs"
     return Recipe(files, int(found[1]), int(found[2]), float(found[3]), makes)

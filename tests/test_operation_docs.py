@@ -58,6 +58,22 @@ def test_every_key_of_its_parts_is_told(part):
     assert told(SECTIONS.get(part, "")) == known
 
 
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"$comment", "sample"} & SECTIONS.keys()))
+def test_every_required_key_of_a_part_is_marked(part):
+    own = FRAME["$defs"]["limits"] if part == "limits" else PARTS[part]
+    assert marked(SECTIONS[part]) == {*own.get("items", own).get("required", ())}
+
+
+def test_every_required_key_of_x_dsrun_is_marked():
+    assert marked(SECTIONS["x-dsrun"]) == {*FRAME["properties"]["x-dsrun"]["required"]}
+
+
+def marked(section: str) -> set[str]:
+    """The keys that the first table of a section calls required."""
+    table = section.split("| key | |")[1].partition("\n\n")[0]
+    return set(re.findall(r"^\| `([a-z_]+)` \| \*\*required\*\*", table, re.MULTILINE))
+
+
 @pytest.fixture
 def own(work):
     def write(name, content):

@@ -296,7 +296,9 @@ def _typed(violation: _Violation) -> str:
 
 def _enum_words(violation: _Violation) -> str:
     options = [_plain(item) for item in violation.limit]
-    near = nearest(violation.value, options) if isinstance(violation.value, str) else ""
+    # Of sizes, 1472*1104 is no spelling of 1024*1024.
+    is_word = isinstance(violation.value, str) and re.search(r"[^\W\d_]", violation.value)
+    near = nearest(violation.value, options) if is_word else ""
     return f"found {show(violation.value)}{near}; allowed: {', '.join(options)}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dsrun.common.models import Json
 
 _LONGEST_SHOWN = 60
+_SHORTEST_START = 4  # signs of a word that may stand for a longer one
 
 
 def show(value: Json, *, longest: int = _LONGEST_SHOWN) -> str:
@@ -22,8 +23,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """The closest known word, or nothing."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
+    """The closest known word, or nothing; a word that was broken off is the one that it begins."""
+    words = list(known)
+    if len(word) >= _SHORTEST_START:
+        begun = [other for other in words if other.startswith(word)]
+        if begun:
+            return min(begun, key=len)
+    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=cutoff)), "")
 
 
 def json_type(value: Json) -> str:

@@ -9,6 +9,7 @@ from dsrun.common.messages import closest, nearest
 from dsrun.common.pointer import KeyPath, value_at
 from dsrun.service.example_request import short_parts
 from dsrun.service.operation import Operation
+from dsrun.service.operation_file import schema_at
 from dsrun.service.short_form import ShortForm
 
 _INPUT = "input"
@@ -20,6 +21,7 @@ class ShortWords:
     def __init__(self, operation: Operation, form: ShortForm) -> None:
         self._form = form
         self._parts = short_parts(operation)
+        self._content = schema_at(operation.schema, form.content)
         own = operation.schema["properties"][_INPUT].get("properties", {})
         short = {part.key for part in self._parts}
         self._needed = [part.key for part in self._parts if not part.is_many]
@@ -52,7 +54,7 @@ class ShortWords:
         """`found 4; allowed: at most 3` of the one key that takes several."""
         many = [part for part in self._parts if part.is_many]
         single = {part.becomes for part in self._parts if not part.is_many}
-        limit = int(problem.message.rpartition(" ")[2]) - len(single)
+        limit = self._content.get(problem.rule, 0) - len(single)
         if len(many) != 1 or limit < 1:
             return problem
         given = value_at(body, self._form.content)

@@ -165,6 +165,7 @@ class TestOwnPrices:
             ({"wanx-v1": {"currency": "CNY"}}, "wanx-v1", "either amount or items"),
             ({"wanx-v1": {"amount": 1}}, "wanx-v1", "currency"),
             ({"wanx-v1": {"currency": "CNY", "amount": -1}}, "wanx-v1.amount", "an amount"),
+            ({"wanx-v1": "0.1 CNY"}, "wanx-v1", 'such as {currency: CNY, amount: "0.16"}'),
             ({"wanx-v1": {"currency": "CNY", "amuont": 1}}, "wanx-v1.amuont", "amount"),
             (
                 {"wanx-v1": {"currency": "CNY", "items": [{"unit": "a", "units": {"most": 1}}]}},

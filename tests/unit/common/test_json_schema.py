@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsrun.common.json_schema import SchemaValidator
-from dsrun.common.messages import json_type, nearest, show
+from dsrun.common.messages import closest, json_type, nearest, show
 from dsrun.common.resources import read_schema
 from dsrun.service.catalog import load_catalog
 
@@ -159,10 +159,20 @@ def test_both_validators_agree_on_manifests_too(manifest):
             'found "bleu" (did you mean blue?); allowed: red, blue',
             id="enum",
         ),
+        pytest.param(
+            {"enum": ["1664*928", "1472*1104"]},
+            "1024*1024",
+            (),
+            'found "1024*1024"; allowed: 1664*928, 1472*1104',
+            id="a size is no misspelt other",
+        ),
         pytest.param({"enum": [1, 2]}, 3, (), "found 3; allowed: 1, 2", id="enum of numbers"),
         pytest.param({"const": 1}, 2, (), "found 2; allowed: 1", id="const"),
         pytest.param(
             {"minimum": 1, "maximum": 4}, 5, (), "found 5; allowed: 1 to 4", id="both ends"
+        ),
+        pytest.param(
+            {"minimum": 1, "maximum": 1}, 2, (), "found 2; allowed: 1", id="one number alone"
         ),
         pytest.param({"minimum": 1}, 0, (), "found 0; allowed: at least 1", id="one end"),
         pytest.param({"maximum": 1}, 2, (), "found 2; allowed: at most 1", id="the other end"),
@@ -302,6 +312,21 @@ def test_a_value_as_it_is_shown(value, text):
 )
 def test_the_nearest_known_word(word, hint):
     assert nearest(word, ["negative_prompt", "prompt", "seed"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("wan2.5-t2i", "wan2.5-t2i-preview"),
+        ("wan2.6-t", "wan2.6-t2i"),
+        ("qwen-image", "qwen-image-max"),
+        ("wan2.5-t2v", "wan2.6-t2i"),
+        ("wan", ""),
+    ],
+)
+def test_a_word_that_was_broken_off_is_the_shortest_that_it_begins(word, meant):
+    known = ["wan2.6-t2i", "wan2.5-t2i-preview", "qwen-image-max-2025-12-30", "qwen-image-max"]
+    assert closest(word, known) == meant
 
 
 @pytest.mark.parametrize(
