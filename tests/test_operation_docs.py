@@ -35,7 +35,7 @@ def keys(schema: Any) -> Iterator[str]:
         if key != "$comment":
             yield key
             yield from keys(inner)
-    for word in ("items", "if", "then", "else", "allOf", "anyOf", "oneOf"):
+    for word in ("items", "additionalProperties", "if", "then", "else", "allOf", "anyOf", "oneOf"):
         yield from keys(schema.get(word))
 
 
