@@ -211,6 +211,8 @@ def test_files_of_an_older_cache_are_as_they_were_served(work, painter):
                 for entry in json.loads(files)
             ]
             db.execute("UPDATE entry SET files = ? WHERE job_id = ?", (json.dumps(entries), job_id))
+        for column in ("sent", "parents"):
+            db.execute(f"ALTER TABLE entry DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
     for name, metadata in (("plain", False), ("tagged", True)):
         assert work.dsrun(pipeline(work, name, metadata=metadata)).code == 0

@@ -439,7 +439,8 @@ steps:
 """
 
 
-def test_what_a_picture_was_made_of_stands_beside_it_and_links_lead_both_ways(read, work, emulator):
+def test_what_a_picture_was_made_of_stands_beside_it_and_links_lead_both_ways(read, work, serve):
+    serve(picture_scale=0.5)
     assert dsrun(work, work.pipeline(FILM)).code == 0
     page = read(work.run_dir() / "report.html").page
     child = page.locator(".card", has_text="an owl, file 1")
