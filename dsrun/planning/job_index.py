@@ -145,13 +145,14 @@ _ADD_EDGE = (
     "INSERT OR IGNORE INTO edge SELECT child.number, parent.number FROM job AS child, "
     "job AS parent WHERE child.id = ? AND parent.id = ?"
 )
-_ADD_NEEDED = """
+# It begins with UPDATE, or sqlite3 would not count its rows.
+_ADD_NEEDED = """UPDATE job SET part = ?1 WHERE part = ?2 AND number IN (
     WITH RECURSIVE above (number) AS (
         SELECT edge.parent FROM edge JOIN job ON job.number = edge.child WHERE part = ?3
         UNION SELECT edge.parent FROM edge JOIN above ON edge.child = above.number
     )
-    UPDATE job SET part = ?1 WHERE part = ?2 AND number IN (SELECT number FROM above)
-"""
+    SELECT number FROM above
+)"""
 
 
 class PlanIndex:

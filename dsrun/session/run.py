@@ -255,7 +255,9 @@ async def _prepare(run: OpenRun) -> str:
     if run.options.retry_failed:
         await _reopen_failed(run)
     if run.options.resubmit_unknown:
-        await ledger.reopen([JobStatus.UNKNOWN], among=run.chosen.ids() if run.chosen else None)
+        await ledger.reopen(
+            [JobStatus.UNKNOWN], among=None if run.chosen is None else run.chosen.ids()
+        )
     refused = names.bar_refused(view, run.layout, plan.catalog)
     await run.reuse.bring_in(ledger)  # and wakes what the last run could not wake any more
     return refused
@@ -279,7 +281,7 @@ async def _find_lost_files(run: OpenRun) -> None:
 async def _reopen_failed(run: OpenRun) -> None:
     # The emulator of an earlier run cannot be asked.
     asking_since = None if run.options.emulate else run.live_since
-    among = run.chosen.ids() if run.chosen else None
+    among = None if run.chosen is None else run.chosen.ids()
     failed = [JobStatus.FAILED, JobStatus.CANCELLED]
     await run.ledger.reopen(failed, among=among, asking_since=asking_since)
     await _reopen_partial(run, asking_since=asking_since)

@@ -92,7 +92,7 @@ class TestShellCompletion:
             ("dsrun plan demo.yaml --set ", {"tone=", "light="}),
             ("dsrun cron demo.yaml --set l", {"light="}),
             ("dsrun schema wanx-", {"wanx-v1"}),
-            ("dsrun schema wan-", {"wan-image", "wan-t2i"}),
+            ("dsrun schema wan-", {"wan-i2v-classic", "wan-image", "wan-t2i"}),
             ("dsrun init --from st", {"starter", "style-sheet"}),
             ("dsrun emulate --fault lost", {"lost-answer"}),
             ("dsrun report outputs/demo --rows n", {"number"}),

@@ -211,9 +211,10 @@ class TestViews:
                 "ALTER TABLE artifact DROP COLUMN width; ALTER TABLE artifact DROP COLUMN height; "
                 "ALTER TABLE artifact DROP COLUMN name; ALTER TABLE job DROP COLUMN answer; "
                 "ALTER TABLE job DROP COLUMN run_id; ALTER TABLE job DROP COLUMN repeats; "
-                "ALTER TABLE job DROP COLUMN planned; DROP INDEX job_asleep; "
+                "ALTER TABLE job DROP COLUMN planned; DROP INDEX job_asleep; DROP INDEX job_woken; "
                 "ALTER TABLE job DROP COLUMN late; ALTER TABLE job DROP COLUMN depth; "
-                "ALTER TABLE job DROP COLUMN sent; DROP TABLE edge; DROP TABLE address; "
+                "ALTER TABLE job DROP COLUMN sent; "
+                "ALTER TABLE job DROP COLUMN take; DROP TABLE edge; DROP TABLE address; "
                 "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )

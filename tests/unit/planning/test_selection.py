@@ -31,7 +31,9 @@ def chosen(folder, text=TEXT, **words):
     plan = plan_of(folder, text, files=FILES)
     chooser = Chooser(plan, Selection(**words), shows_all="dsrun plan demo.yaml --full")
     plan.check(chooser.visit)
-    ids = [job_id for page in chooser.end().ids() for job_id in page]
+    ended = chooser.end()
+    ids = [job_id for page in ended.ids() for job_id in page]
+    assert len(ended) == len(ids)
     places = {job.job_id: f"{job.step}/{job.index}" for job in reversed(list(plan.jobs()))}
     return [places[job_id] for job_id in ids]
 
