@@ -26,6 +26,7 @@ from dsrun.ledger.waiting import has_edges, unsent_late
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import Catalog
 from dsrun.session.materials import NotThere, as_told
+from dsrun.session.remade import Remade
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.storage.layout import ARTIFACTS, RunLayout
@@ -197,9 +198,22 @@ class Reuse:
             for run_dir in run_dirs:
                 if not self._cache.index.is_complete(run_dir.relative_to(self._out).as_posix()):
                     for page in succeeded_there(
-                        run_dir / self._ledger_name, view.ids(*_WITHOUT_TASK)
+                        run_dir / self._ledger_name, view.ids(JobStatus.WAITING, *_WITHOUT_TASK)
                     ):
-                        self._keep(page, str(run_dir))
+                        self._keep_others(page, str(run_dir), view)
+
+    def _keep_others(self, page: Sequence[Ended], run_dir: str, view: LedgerReader) -> None:
+        """What another run made; it takes the place only of what this run would not take."""
+        if self._cache is None:
+            return
+        self._keep([ended for ended in page if ended.sent is None], run_dir)
+        remade = Remade(self._cache, view)
+        for ended in page:
+            if ended.sent is not None and (
+                not self._cache.index.known([ended.job_id])
+                or remade.is_same(view.job(ended.job_id), finished(ended, run_dir).result)
+            ):
+                self._keep([ended], run_dir)
 
     def catch_up(self, view: LedgerReader) -> None:
         """Give the cache what an earlier run of this directory made and did not give."""
