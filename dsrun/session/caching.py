@@ -200,14 +200,24 @@ class Reuse:
                     for page in succeeded_there(
                         run_dir / self._ledger_name, view.ids(JobStatus.WAITING, *_WITHOUT_TASK)
                     ):
-                        self._keep_others(page, str(run_dir), view)
+                        self._keep_fitting(page, str(run_dir), view, here=view)
 
-    def _keep_others(self, page: Sequence[Ended], run_dir: str, view: LedgerReader) -> None:
-        """What another run made; it takes the place only of what this run would not take."""
+    def _keep_fitting(
+        self,
+        page: Sequence[Ended],
+        run_dir: str,
+        view: LedgerReader,
+        *,
+        here: LedgerReader | None = None,
+    ) -> None:
+        """Keep results. Of two that were made of others, the one stays that fits to these.
+
+        `here`: the ledger that says what the others gave, before the cache does.
+        """
         if self._cache is None:
             return
         self._keep([ended for ended in page if ended.sent is None], run_dir)
-        remade = Remade(self._cache, view)
+        remade = Remade(self._cache, here)
         for ended in page:
             if ended.sent is not None and (
                 not self._cache.index.known([ended.job_id])
@@ -223,7 +233,7 @@ class Reuse:
             is_complete = self._cache.index.is_complete(self._directory)
             if not is_complete and totals.counts(view).get(JobStatus.SUCCEEDED):
                 for page in _pages(succeeded(view)):
-                    self._keep(page, self._run_dir)
+                    self._keep_fitting(page, self._run_dir, view)
         self._note_complete(is_complete=False)
 
     async def bring_in(self, ledger: Ledger) -> None:

@@ -24,7 +24,7 @@ def test_a_run_that_comes_second_takes_over_what_a_stopped_one_has_left(work, se
     service = serve(task_time_s=1.0, **BIG)
     first = storyboard(work, shots=2, name="first")
     child = work.spawn("run", first)
-    work.until(lambda: service.paid() == 3, what="a child's task")
+    work.until(lambda: service.paid() >= 3, what="a child's task")
     child.kill()
     assert runs_to_the_end(work, storyboard(work, shots=2, name="second")) == 0
     assert list(service.creates().values()) == [1] * 4
@@ -77,3 +77,11 @@ def test_children_that_a_killed_run_had_made_are_not_made_again_by_another(work,
     work.spawn_script(CHILD, "after Ledger.record_result", "4", "run", first).end()
     assert work.dsrun(storyboard(work, shots=3, name="second")).code == 0
     assert list(service.creates().values()) == [1] * 6
+
+
+def test_what_was_made_without_the_cache_displaces_nothing_that_fits_there(work, emulator):
+    for name, *options in (("first",), ("second", "--no-cache"), ("second",)):
+        work.dsrun(audiobook(work, "ab", LINES, name=name), *options)
+    assert emulator.paid() == 10
+    assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
+    assert emulator.paid() == 10
