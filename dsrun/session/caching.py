@@ -26,6 +26,7 @@ from dsrun.ledger.waiting import has_edges, unsent_late
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import Catalog
 from dsrun.session.materials import NotThere, as_told
+from dsrun.session.remade import Remade
 from dsrun.storage.cache import Finished, ResultCache
 from dsrun.storage.cache_index import CachedFile, CachedResult, CacheFault
 from dsrun.storage.layout import ARTIFACTS, RunLayout
@@ -197,9 +198,32 @@ class Reuse:
             for run_dir in run_dirs:
                 if not self._cache.index.is_complete(run_dir.relative_to(self._out).as_posix()):
                     for page in succeeded_there(
-                        run_dir / self._ledger_name, view.ids(*_WITHOUT_TASK)
+                        run_dir / self._ledger_name, view.ids(JobStatus.WAITING, *_WITHOUT_TASK)
                     ):
-                        self._keep(page, str(run_dir))
+                        self._keep_fitting(page, str(run_dir), view, here=view)
+
+    def _keep_fitting(
+        self,
+        page: Sequence[Ended],
+        run_dir: str,
+        view: LedgerReader,
+        *,
+        here: LedgerReader | None = None,
+    ) -> None:
+        """Keep results. Of two that were made of others, the one stays that fits to these.
+
+        `here`: the ledger that says what the others gave, before the cache does.
+        """
+        if self._cache is None:
+            return
+        self._keep([ended for ended in page if ended.sent is None], run_dir)
+        remade = Remade(self._cache, here)
+        for ended in page:
+            if ended.sent is not None and (
+                not self._cache.index.known([ended.job_id])
+                or remade.is_same(view.job(ended.job_id), finished(ended, run_dir).result)
+            ):
+                self._keep([ended], run_dir)
 
     def catch_up(self, view: LedgerReader) -> None:
         """Give the cache what an earlier run of this directory made and did not give."""
@@ -209,7 +233,7 @@ class Reuse:
             is_complete = self._cache.index.is_complete(self._directory)
             if not is_complete and totals.counts(view).get(JobStatus.SUCCEEDED):
                 for page in _pages(succeeded(view)):
-                    self._keep(page, self._run_dir)
+                    self._keep_fitting(page, self._run_dir, view)
         self._note_complete(is_complete=False)
 
     async def bring_in(self, ledger: Ledger) -> None:

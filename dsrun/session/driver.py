@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -120,7 +120,7 @@ class Sender:
             sources.begin()
             progress.job_started(job)
             result = await self._see_through(job, runner, still_there)
-            progress.jobs_skipped(job, list(map(view.job, await sources.end(job, result))))
+            progress.jobs_skipped(job, list(map(view.job, await self._wake(sources, job, result))))
             return result
 
         def on_end(job: OpenJob, result: JobResult | None) -> None:
@@ -152,6 +152,16 @@ class Sender:
             self.control.stop(str(error), error.exit_code)
             return None
         return early or await runner.run(job)
+
+    async def _wake(
+        self, sources: Sources, job: OpenJob, result: JobResult | None
+    ) -> Sequence[str]:
+        """Wake what waits for a job. Where the ledger cannot, what is under way goes on."""
+        try:
+            return await sources.end(job, result)
+        except SetupError as error:
+            self.control.stop(str(error), error.exit_code)
+            return ()
 
     def _stop_at_once(self) -> None:
         self.control.stop("stopped at once", ExitCode.INTERRUPTED)

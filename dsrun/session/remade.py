@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from dsrun.common.digest import sha256_hex
 from dsrun.common.late import Late
-from dsrun.common.models import Job, Json
+from dsrun.common.models import Job, Json, OpenJob
 from dsrun.ledger.reader import LedgerReader
 from dsrun.service.request import BY_CONTENT, UPLOAD
 from dsrun.session.materials import NotThere, value_in, value_of, with_values
@@ -28,13 +28,14 @@ class Remade:
         """Find out which of the jobs are in the cache, but made of other values. CacheFault."""
         late = {job.job_id: job for job in jobs if job.late}
         for job_id, result in self._cache.index.find(list(late)).items() if late else ():
-            if not self._is_same(late[job_id], result):
+            if not self.is_same(late[job_id], result):
                 self._remade.add(job_id)
 
     def among(self, job_ids: Sequence[str]) -> set[str]:
         return self._remade.intersection(job_ids)
 
-    def _is_same(self, job: Job, result: CachedResult) -> bool:
+    def is_same(self, job: Job | OpenJob, result: CachedResult) -> bool:
+        """Whether a result was made of what others give now. Raises CacheFault."""
         try:
             told = with_values(job.body, job.late, self._value)
         except NotThere:

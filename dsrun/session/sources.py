@@ -41,17 +41,24 @@ class Sources:
         self._under_way += 1
 
     async def end(self, job: OpenJob, result: JobResult | None) -> Sequence[str]:
-        """A job has ended, or is left: wake what waits for it. Returns what is skipped."""
-        skipped: list[str] = []
-        if self._has_edges and result is not None and result.status is not JobStatus.UNKNOWN:
-            if job.is_retry or job.part is not None:  # it may have looked ended before
-                await self._ledger.reconsider(job.job_id)
-            skipped = await self._ledger.wake(self._now(), parents=[job.job_id])
-        self._under_way -= 1
-        if self._has_edges:
-            for one in self.all:
-                one.call(ended=job.job_id if result is not None else None)
-        return skipped
+        """A job has ended, or is left: wake what waits for it. Returns what is skipped.
+
+        Raises SetupError where the ledger cannot; the job has ended all the same.
+        """
+        try:
+            return await self._wake(job, result) if self._has_edges else ()
+        finally:
+            self._under_way -= 1
+            if self._has_edges:
+                for one in self.all:
+                    one.call(ended=job.job_id if result is not None else None)
+
+    async def _wake(self, job: OpenJob, result: JobResult | None) -> Sequence[str]:
+        if result is None or result.status is JobStatus.UNKNOWN:
+            return ()
+        if job.is_retry or job.part is not None:  # it may have looked ended before
+            await self._ledger.reconsider(job.job_id)
+        return await self._ledger.wake(self._now(), parents=[job.job_id])
 
     def _may_wake(self) -> bool:
         """Whether a job may become ready that is not now; where none may, all sources end."""

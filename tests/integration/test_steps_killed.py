@@ -128,3 +128,17 @@ def test_an_audiobook_killed_again_and_again_over_a_bad_line_is_read_whole(work,
     read = texts(service)
     assert read.keys() == repeats.keys()
     assert all(read[text] <= 1 + repeats[text] for text in read)
+
+
+def test_a_ledger_that_cannot_wake_a_job_ends_the_run_and_cancels_none_under_way(work, serve):
+    service = serve(task_time_s=2.0, **BIG)
+    child = work.spawn("run", storyboard(work, shots=3))
+    work.until(lambda: service.paid() == 3, what="the tasks of the pictures")
+    change(
+        work,
+        "CREATE TRIGGER broken BEFORE UPDATE OF status ON job WHEN old.status = 'waiting' "
+        "BEGIN SELECT abs(-9223372036854775808); END",
+    )
+    outcome = child.end()
+    assert outcome.code == 3, outcome.err
+    assert steps_of(work) == {("shots", "succeeded"): 3, ("edits", "waiting"): 3}

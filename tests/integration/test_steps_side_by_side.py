@@ -3,7 +3,7 @@
 import shutil
 import signal
 
-from tests.integration.test_steps_killed import runs_to_the_end
+from tests.integration.test_steps_killed import CHILD, runs_to_the_end
 from tests.integration.test_steps_run import LINES, audiobook, change, forget, storyboard, texts
 
 BIG = {"picture_scale": 0.5}
@@ -60,3 +60,28 @@ def test_a_child_in_the_cache_is_asked_for_again_once_its_parent_has_ended(work,
     shutil.rmtree(work.folder / "outputs/demo")
     assert work.dsrun(storyboard(work, shots=4, name="second")).code == 0
     assert service.paid() == 6 + 3 + 2
+
+
+def test_of_two_runs_without_the_cache_one_gives_parents_and_their_children_alike(work, emulator):
+    for name in ("first", "second"):
+        work.dsrun(audiobook(work, "ab", LINES, name=name), "--no-cache")
+    assert emulator.paid() == 10
+    assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
+    assert emulator.paid() == 10
+
+
+def test_children_that_a_killed_run_had_made_are_not_made_again_by_another(work, serve):
+    """It had not given them to the cache, and here they still wait for their parents."""
+    service = serve(**BIG)
+    first = storyboard(work, shots=2, name="first")
+    work.spawn_script(CHILD, "after Ledger.record_result", "4", "run", first).end()
+    assert work.dsrun(storyboard(work, shots=3, name="second")).code == 0
+    assert list(service.creates().values()) == [1] * 6
+
+
+def test_what_was_made_without_the_cache_displaces_nothing_that_fits_there(work, emulator):
+    for name, *options in (("first",), ("second", "--no-cache"), ("second",)):
+        work.dsrun(audiobook(work, "ab", LINES, name=name), *options)
+    assert emulator.paid() == 10
+    assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
+    assert emulator.paid() == 10
