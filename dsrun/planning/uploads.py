@@ -49,8 +49,8 @@ _ROUNDING = 1e-9  # of a ratio such as a third
 _STAND_IN = "oss://upload/"
 _NO_CONTENT = "0" * 64  # in base64, as a digest is
 _LATE = (
-    "found what another step makes; allowed: the name of a file that is there before the run; a file "
-    'of a step stands without upload, as "{{ AXIS.artifact }}"'
+    "found what another step makes; allowed: the name of a file that is there before the run; "
+    'a file of a step stands without upload, as "{{ AXIS.artifact }}"'
 )
 
 
@@ -166,9 +166,8 @@ class UploadFields:
             value = value_at(request, at)
             stand_in = _stand_in(field)
             try:
-                if any(is_below(place, at) for place in late):
-                    raise UploadFault("late", _LATE)
-                file = self._find(value, field, request, at)
+                is_late = any(is_below(place, at) for place in late)
+                file = self._find(value, field, request, at, is_late=is_late)
                 files.append((at, file))
                 stand_in = stand_in_of(file, field)
             except UploadFault as fault:
@@ -200,8 +199,11 @@ class UploadFields:
         return named
 
     def _find(
-        self, value: dict[str, Json], field: UploadField, request: Json, at: KeyPath
-    ) -> UploadFile:
+        self, value: dict[str, Json], field: UploadField, request: Json, at: KeyPath, *,
+        is_late: bool,
+    ) -> UploadFile:  # fmt: skip
+        if is_late:
+            raise UploadFault("late", _LATE)
         if value.keys() != {UPLOAD}:
             raise UploadFault(
                 "shape", f"found {show(value)}; allowed: an address, or {{upload: FILE}}"
