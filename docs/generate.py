@@ -97,6 +97,9 @@ def _operation_parts(operation: Operation) -> Iterator[str]:
     yield f"## Operation {operation.name}\n"
     yield f"{operation.description}\n"
     yield f"Costs {price_words(operation)}. Published limits: {rate_words(operation)}.\n"
+    if operation.outputs:
+        named = ", ".join(f"`output.{name}`" for name in operation.outputs)
+        yield f"Steps below it can read {named}.\n"
     for name in ("input", "parameters"):
         section = operation.schema["properties"].get(name)
         if section is not None:

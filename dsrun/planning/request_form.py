@@ -32,7 +32,7 @@ from dsrun.planning.late_requests import (
     put_forms,
     put_stand_ins,
 )
-from dsrun.planning.uploads import Taken, UploadFields, UploadFiles
+from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, is_below
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 from dsrun.service.request import drop_nulls, fill_request, laid_over, planned_units
@@ -157,7 +157,10 @@ class RequestForm:
             return Made(request, self.uploads.take(request), out)
         late = late_values(request)
         put_stand_ins(request, late)
-        return Made(request, self.uploads.take(request), out, late)
+        taken = self.uploads.take(request, late)
+        bad = [one.at for one in taken.bad]
+        kept = {at: late[at] for at in late if not any(is_below(at, place) for place in bad)}
+        return Made(request, taken, out, kept)
 
     def _settled(self, request: dict[str, Json]) -> Made:
         """A null sends nothing, and a list of parts becomes several.

@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
@@ -48,6 +48,10 @@ _MB = 2**20
 _ROUNDING = 1e-9  # of a ratio such as a third
 _STAND_IN = "oss://upload/"
 _NO_CONTENT = "0" * 64  # in base64, as a digest is
+_LATE = (
+    "found what another step makes; allowed: the name of a file that is there before the run; "
+    'a file of a step stands without upload, as "{{ AXIS.artifact }}"'
+)
 
 
 class UploadFault(Exception):
@@ -148,10 +152,11 @@ class UploadFields:
         """The parts of a request, none of them in a list, that hold all that fields look at."""
         return {_root(field) for field in self._fields}
 
-    def take(self, request: Json) -> Taken:
+    def take(self, request: Json, late: Collection[KeyPath] = ()) -> Taken:
         """Find each file that the request names, and put a stand-in for its address in its place.
 
         So the request has the form in which it will be sent, and can be held to the schema.
+        `late`: the places of what is known later, which names no file.
         """
         if not self._fields:
             return NOTHING
@@ -161,7 +166,8 @@ class UploadFields:
             value = value_at(request, at)
             stand_in = _stand_in(field)
             try:
-                file = self._find(value, field, request, at)
+                is_late = any(is_below(place, at) for place in late)
+                file = self._find(value, field, request, at, is_late=is_late)
                 files.append((at, file))
                 stand_in = stand_in_of(file, field)
             except UploadFault as fault:
@@ -193,8 +199,11 @@ class UploadFields:
         return named
 
     def _find(
-        self, value: dict[str, Json], field: UploadField, request: Json, at: KeyPath
-    ) -> UploadFile:
+        self, value: dict[str, Json], field: UploadField, request: Json, at: KeyPath, *,
+        is_late: bool,
+    ) -> UploadFile:  # fmt: skip
+        if is_late:
+            raise UploadFault("late", _LATE)
         if value.keys() != {UPLOAD}:
             raise UploadFault(
                 "shape", f"found {show(value)}; allowed: an address, or {{upload: FILE}}"
@@ -217,6 +226,11 @@ def stand_in_of(file: UploadFile, field: UploadField) -> str:
     if field.is_data:
         return f"{data_url_head(file)}{file.sha256}"
     return f"{_STAND_IN}{file.sha256}"
+
+
+def is_below(place: KeyPath, at: KeyPath) -> bool:
+    """Whether a place of a request is a part of what stands at another."""
+    return len(place) > len(at) and place[: len(at)] == at
 
 
 def _stand_in(field: UploadField) -> str:

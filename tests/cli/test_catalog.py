@@ -74,6 +74,11 @@ class TestCatalog:
         # Its fields have the same words, but another voice.
         assert "\nqwen3-tts-vd-2026-01-26: " in work.dsrun("operations", "qwen3-tts").out
 
+    def test_it_tells_the_outputs_that_steps_below_can_read(self, work):
+        voice = " ".join(work.dsrun("operations", "qwen-voice-design").out.split())
+        assert "outputs voice, target_model, for templates of the steps below" in voice
+        assert "outputs" not in work.dsrun("operations", "wanx-v1").out
+
     @pytest.mark.parametrize(
         ("name", "words"),
         [

@@ -543,6 +543,27 @@ def test_a_text_takes_no_file_since_its_signed_address_would_be_sent(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "upload",
+    [
+        '{upload: "{{ still.artifact }}"}',
+        '{upload: ["{{ still.artifact }}"]}',
+        '{upload: "refs/{{ voice.output.voice }}.png"}',
+        '{upload: "{{ voice.output.voice }}"}',  # x stands for it, and there is a file x
+        '{image: "{{ still.artifact }}"}',
+    ],
+)
+def test_an_upload_is_a_file_that_is_there_before_the_run(tmp_path, upload):
+    write(tmp_path, {"x": "no picture"})
+    edit = EDIT.replace('"{{ still.artifact }}"', upload)
+    edit = edit.replace(FILE_AXIS, FILE_AXIS[:-1] + ", voice: {step: cast}}")
+    told = problems(tmp_path, HEAD + CAST + SHOTS + edit)
+    assert len(told) == 1
+    assert "steps.edit.input.images[0]" in told[0]
+    assert "found what another step makes" in told[0]
+    assert "stands without upload" in told[0]
+
+
+@pytest.mark.parametrize(
     ("was", "now"),
     [
         ('"{{ still.beat }}"', '"see {{ still.artifact }}"'),
