@@ -217,13 +217,21 @@ class Reuse:
         if self._cache is None:
             return
         self._keep([ended for ended in page if ended.sent is None], run_dir)
+        late = [ended for ended in page if ended.sent is not None]
+        known = self._cache.index.sent([ended.job_id for ended in late])
         remade = Remade(self._cache, here)
-        for ended in page:
-            if ended.sent is not None and (
-                not self._cache.index.known([ended.job_id])
-                or remade.is_same(view.job(ended.job_id), finished(ended, run_dir).result)
-            ):
-                self._keep([ended], run_dir)
+        fitting: list[Ended] = []
+        for ended in late:
+            if ended.job_id in known:
+                self._keep(fitting, run_dir)  # it may be made of these
+                fitting.clear()
+                result = finished(ended, run_dir).result
+                if known[ended.job_id] == ended.sent or not remade.is_same(
+                    view.job(ended.job_id), result
+                ):
+                    continue
+            fitting.append(ended)
+        self._keep(fitting, run_dir)
 
     def catch_up(self, view: LedgerReader) -> None:
         """Give the cache what an earlier run of this directory made and did not give."""
