@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -107,8 +108,9 @@ def artifacts_of(reader: LedgerReader, job_ids: Sequence[str]) -> list[tuple[str
 def succeeded(
     reader: LedgerReader, job_ids: Sequence[str]
 ) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
-    """Those of the jobs that have succeeded, with their artifacts."""
-    for row in _by_id(reader, "SELECT * FROM job", job_ids):
+    """Those of the jobs that have succeeded, in plan order, with their artifacts."""
+    rows = _by_id(reader, "SELECT * FROM job", job_ids)
+    for row in sorted(rows, key=itemgetter("position")):
         if row["status"] == JobStatus.SUCCEEDED:
             made = reader.rows(_MADE, (row["job_id"],))
             for item in made:

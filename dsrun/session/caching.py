@@ -50,6 +50,7 @@ class Ended(NamedTuple):
     artifacts: Sequence[Artifact]
     sent: str | None = None  # SHA-256 of the request as it was sent, with what others gave
     parents: tuple[str, ...] = ()  # who gave it
+    job: OpenJob | None = None  # where it has just ended
 
 
 def finished(ended: Ended, run_dir: str) -> Finished:
@@ -206,24 +207,32 @@ class Reuse:
         self,
         page: Sequence[Ended],
         run_dir: str,
-        view: LedgerReader,
+        view: LedgerReader | None,
         *,
         here: LedgerReader | None = None,
     ) -> None:
         """Keep results. Of two that were made of others, the one stays that fits to these.
 
-        `here`: the ledger that says what the others gave, before the cache does.
+        `view` has jobs that do not come along, and `here` says what the others gave, before the
+        cache does.
         """
         if self._cache is None:
             return
         self._keep([ended for ended in page if ended.sent is None], run_dir)
+        late = [ended for ended in page if ended.sent is not None]
+        known = self._cache.index.sent([ended.job_id for ended in late])
         remade = Remade(self._cache, here)
-        for ended in page:
-            if ended.sent is not None and (
-                not self._cache.index.known([ended.job_id])
-                or remade.is_same(view.job(ended.job_id), finished(ended, run_dir).result)
-            ):
-                self._keep([ended], run_dir)
+        fitting: list[Ended] = []
+        for ended in late:
+            if ended.job_id in known:
+                self._keep(fitting, run_dir)  # it may be made of these
+                fitting.clear()
+                job = ended.job or (view and view.job(ended.job_id))
+                is_same = job and remade.is_same(job, finished(ended, run_dir).result)
+                if known[ended.job_id] == ended.sent or not is_same:
+                    continue
+            fitting.append(ended)
+        self._keep(fitting, run_dir)
 
     def catch_up(self, view: LedgerReader) -> None:
         """Give the cache what an earlier run of this directory made and did not give."""
@@ -321,7 +330,7 @@ class Reuse:
             # These are the files that were missing; the ledger alone has all of them.
             self._is_complete = False
             return
-        ended = Ended(job.job_id, result.output, result.artifacts)
+        ended = Ended(job.job_id, result.output, result.artifacts, job=job)
         sent = view.job(job.job_id).sent if job.late else None
         self._waiting.append(_made_of(view, ended, sent.decode() if sent else None))
         waited_s = self._clock.monotonic() - self._handed_over_at
@@ -350,7 +359,7 @@ class Reuse:
         for page in pages:
             if self._fault is None:
                 with self._forgiving():
-                    self._keep(page, self._run_dir)
+                    self._keep_fitting(page, self._run_dir, None)
         return [None] * len(pages)
 
     def _keep(self, page: Sequence[Ended], run_dir: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from dsrun.common.clock import Clock
-from dsrun.common.digest import canonical_json
+from dsrun.common.digest import NotCanonical, canonical_json
 from dsrun.common.late import Late, late_of, resolved
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob, UploadFile
 from dsrun.common.pointer import KeyPath, dotted, put_at, resolve, value_at
@@ -42,7 +42,7 @@ def with_values(body: bytes, late: Sequence[KeyPath], known: Callable[[Late], Js
     request = orjson.loads(body)
     for at in late:
         put_at(request, at, _resolved(request, at, known))
-    return canonical_json(request)
+    return _canonical(request)
 
 
 def value_in(view: LedgerReader, late: Late) -> Json:
@@ -108,7 +108,7 @@ class Materials:
             put_at(request, at, value)
         planned = planned_units(orjson.loads(told), operation, seconds=self._seconds_of)
         return replace(
-            job, body=canonical_json(request), sent=told,
+            job, body=_canonical(request), sent=told,
             has_addresses=is_by_address and may_go_by_upload,
             planned=job.planned if planned is None else planned,
         )  # fmt: skip
@@ -164,6 +164,14 @@ def _resolved(request: Json, at: KeyPath, known: Callable[[Late], Json]) -> Json
         return resolved(late_of(value_at(request, at)), known)
     except TypeError as error:
         raise NotThere(f"{dotted(at)}: {error}") from error
+
+
+def _canonical(request: Json) -> bytes:
+    """Raises NotThere where a value that was given cannot be sent as JSON."""
+    try:
+        return canonical_json(request)
+    except NotCanonical as error:
+        raise NotThere(f"the request cannot be sent as JSON: {error}") from error
 
 
 def _file(view: LedgerReader, late: Late) -> KeptFile:

@@ -142,3 +142,18 @@ def test_a_ledger_that_cannot_wake_a_job_ends_the_run_and_cancels_none_under_way
     outcome = child.end()
     assert outcome.code == 3, outcome.err
     assert steps_of(work) == {("shots", "succeeded"): 3, ("edits", "waiting"): 3}
+
+
+def test_a_run_that_max_cost_stops_fetches_what_was_sent_and_sends_no_child(work, serve):
+    service = serve(**BIG)
+    pipeline = storyboard(work, shots=3)
+    work.spawn_script(CHILD, "after Ledger.record_task", "5", "run", pipeline).end()
+    paid = service.paid()
+    assert work.dsrun(pipeline, "--max-cost", "0.001").code == 3
+    assert service.paid() == paid
+    steps = steps_of(work)
+    assert steps["shots", "succeeded"] == 3
+    assert steps["edits", "succeeded"] == paid - 3
+    assert ("edits", "submitted") not in steps
+    assert runs_to_the_end(work, pipeline) == 0
+    assert list(service.creates().values()) == [1] * 6

@@ -85,3 +85,11 @@ def test_what_was_made_without_the_cache_displaces_nothing_that_fits_there(work,
     assert emulator.paid() == 10
     assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
     assert emulator.paid() == 10
+
+
+def test_a_child_of_a_parent_made_without_the_cache_displaces_no_other_there(work, emulator):
+    for name, *options in (("first",), ("second", "--no-cache", "--step", "cast"), ("second",)):
+        work.dsrun(audiobook(work, "ab", LINES, name=name), *options)
+    assert emulator.paid() == 10
+    assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
+    assert emulator.paid() == 10

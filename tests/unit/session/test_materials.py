@@ -1,0 +1,20 @@
+"""Requests with what other jobs gave: what cannot be sent is told of that job alone."""
+
+import pytest
+
+from dsrun.session.materials import NotThere, with_values
+
+BODY = b'{"input":{"text":{"at":"/output/text","from":"a"}}}'
+AT = (("input", "text"),)
+
+
+def test_a_value_takes_its_place():
+    assert with_values(BODY, AT, lambda _: "hello") == b'{"input":{"text":"hello"}}'
+
+
+@pytest.mark.parametrize(
+    "value", ["cut \ud83d", 2**60, float("nan"), float("inf"), ["\ud83d"], {"a": 2**53}]
+)
+def test_a_value_that_cannot_be_sent_as_json_fails_its_job_and_no_other(value):
+    with pytest.raises(NotThere, match="cannot be sent as JSON"):
+        with_values(BODY, AT, lambda _: value)
