@@ -29,7 +29,9 @@ def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
         begun = [other for other in words if other.startswith(word)]
         if begun:
             return min(begun, key=len)
-    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=cutoff)), "")
+    close = difflib.get_close_matches(word, words, n=1, cutoff=cutoff)
+    alike = (other for other in words if other.casefold() == word.casefold())  # MARA for Mara
+    return next(iter(close), "") or next(alike, "")
 
 
 def json_type(value: Json) -> str:

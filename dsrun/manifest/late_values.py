@@ -256,7 +256,8 @@ class LateParts:
         if what == FILES and tail:
             index, *tail = tail
         if tail:
-            raise self._problem(node, _unknown_of_file(tail[0], axis))
+            file = spelled + f".{what}" + ("" if index is None else f"[{index}]")
+            raise self._problem(node, _unknown_of_file(tail[0], axis, file))
         if what == FILE and axis.kind == "row" and axis.files != 1 and (axis.files or axis.is_open):
             words = (
                 f"{spelled} has {axis.files or 'any number of'} files; name one, "
@@ -317,8 +318,8 @@ class LateParts:
         return TemplateProblem(words, file=self._file, source=self._source, span=span)
 
 
-def _unknown_of_file(part: Json, axis: StepAxis) -> str:
-    words = f"{part} of a file is not known before it is there"
+def _unknown_of_file(part: Json, axis: StepAxis, file: str) -> str:
+    words = f"{part} of a file is not known before it is there; {file} is the file itself"
     if part in _KNOWN_OF_FILE and axis.kind == "row":
         words += "; on the axis `each: artifact` gives a value for each file, which has it"
     return words

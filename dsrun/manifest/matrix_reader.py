@@ -27,6 +27,7 @@ _RESERVED_WORDS = {
         "`input` takes it from here"
     ),
 }
+_FIRST = "none: this step is first; write it below the step that it builds on"
 _MOST_AXES = 100
 _STEP_KEYS = frozenset({"step", "each", "group_by", "only"})
 
@@ -119,7 +120,7 @@ class MatrixReader:
         step = value["step"]
         if step not in self._above:
             known = ", ".join(self._above)
-            allowed = f"a step that stands above: {known}" if known else "none: this step is first"
+            allowed = f"a step that stands above: {known}" if known else _FIRST
             words = f"found {show(step)}{nearest(step, self._above)}; allowed: {allowed}"
             self._complain((*self._at, name, "step"), words)
             return None

@@ -50,6 +50,7 @@ from dsrun.manifest.spelling import (
     spelled,
     spelled_arguments,
 )
+from dsrun.manifest.step_rows import StepRow, late_names
 from dsrun.manifest.template_errors import TemplateProblem, numbered
 
 MAX_STEPS = 200_000  # loop turns and calls of one rendering
@@ -75,6 +76,8 @@ class NamedUndefined(StrictUndefined):
         if self._undefined_hint or not isinstance(owner, Mapping):
             return super()._undefined_message
         known = [str(key) for key in owner]
+        if isinstance(owner, StepRow):
+            known += late_names(owner)
         return (
             f"{name} is undefined{nearest(str(name), known)}; "
             f"defined there: {', '.join(sorted(known)) or 'nothing'}"

@@ -39,6 +39,13 @@ def plain_row(row: Mapping[str, Json]) -> dict[str, Json]:
     return {name: plain(value) for name, value in row.items()}
 
 
+def late_names(row: StepRow) -> list[str]:
+    """What templates can read of a value besides its parts, once its jobs have ended."""
+    if parent_of(row) is None:
+        return ["artifacts"]
+    return ["output"] if "artifact" in row else ["artifact", "artifacts", "output"]
+
+
 def files_of(row: StepRow) -> int:
     return row._files  # noqa: SLF001  # as above
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from dsrun.common.errors import Problem
-from dsrun.common.messages import nearest, show
+from dsrun.common.messages import show
 from dsrun.common.models import Job, Parent
 from dsrun.manifest.late_values import FILE
 from dsrun.manifest.picks import SHORT_ID, PickFile, file_names, job_prefix, picked_name
@@ -102,6 +102,7 @@ class _Picks:
         self._found: dict[int, dict[int, set[tuple[str, _Place]]]] = {n: {} for n in self._lines}
         self._steps: set[str] = set()
         self._some: dict[str, str] = {}  # for each step, the name of a file
+        self._near: dict[int, str] = {}  # for a line without the step, the first file of this name
         self._picked: set[tuple[str, _Place]] | None = None
         for number, line in self._lines.items():
             if prefix := job_prefix(line):
@@ -122,6 +123,8 @@ class _Picks:
                 name = picked_name(f"{job.step}/{stem}{ending}")
                 for number, reading in self._names.get(name, ()):
                     self._find(number, reading, job, place)
+                for number, _ in self._names.get(picked_name(f"{stem}{ending}"), ()):
+                    self._near.setdefault(number, name)
 
     def has(self, step: str, place: _Place) -> bool:
         """Whether a file is picked; with `_ANY`, whether any file of a row is."""
@@ -130,16 +133,17 @@ class _Picks:
     def idle_lines(self) -> Iterator[Problem]:
         idle = [number for number, found in self._found.items() if not found]
         for number in idle[:_MOST_WARNINGS]:
-            words = self._idle_words(self._lines[number])
+            words = self._idle_words(self._lines[number], self._near.get(number))
             yield self._problem(number, words)
         if len(idle) > _MOST_WARNINGS:
             words = f"{len(idle) - _MOST_WARNINGS} more lines name nothing"
             yield self._problem(idle[_MOST_WARNINGS], words)
 
-    def _idle_words(self, line: str) -> str:
+    def _idle_words(self, line: str, near: str | None) -> str:
         known = list(self._some.values())
         example = f"; allowed: a file such as {known[0]}, or the id of its job" if known else ""
-        return f"found {show(line)}, which names no file{nearest(line, known)}{example}"
+        meant = f" (did you mean {near}?)" if near else ""
+        return f"found {show(line)}, which names no file{meant}{example}"
 
     def _problem(self, line: int, words: str) -> Problem:
         return Problem(file=self._file.name, line=line, column=1, where="", message=words)

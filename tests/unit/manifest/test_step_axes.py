@@ -70,4 +70,5 @@ def test_the_first_step_has_none_to_build_on(tmp_path):
     path = tmp_path / "book.yaml"
     path.write_text(HEAD.replace("[Mia, Mira]", "{step: cast}"))
     problems = read_manifest(path, catalog=CATALOG).problems
-    assert any("this step is first" in problem.message for problem in problems)
+    words = "this step is first; write it below the step that it builds on"
+    assert any(words in problem.message for problem in problems)

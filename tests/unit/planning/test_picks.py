@@ -148,6 +148,19 @@ def test_a_line_that_names_nothing_is_a_warning_at_its_place(tmp_path):
     assert run.plan.warnings[0].file.endswith("picks.txt")
 
 
+@pytest.mark.parametrize("line", ["owl/v1.1", "owl/v1.1.png"])
+def test_a_line_without_its_step_is_told_with_the_file_that_it_may_mean(tmp_path, line):
+    run = Run(tmp_path, DRAFTS + LARGE, f"{line}\n")
+    assert f'found "{line}", which names no file (did you mean drafts/owl/v1.1' in run.warnings[0]
+
+
+@pytest.mark.parametrize("line", ["drafts/owi/v1.0", "drafts/fox/v9", "draft/owl/v1.0", "owl/v9"])
+def test_no_other_file_is_guessed_since_picking_it_would_be_paid(tmp_path, line):
+    run = Run(tmp_path, DRAFTS + LARGE, f"{line}\n")
+    assert len(run.warnings) == 1
+    assert "did you mean" not in run.warnings[0]
+
+
 def test_many_idle_lines_are_told_in_short(tmp_path):
     run = Run(tmp_path, DRAFTS + LARGE, "".join(f"nothing/{n}\n" for n in range(100)))
     assert len(run.warnings) == 21

@@ -531,6 +531,27 @@ def test_a_step_of_very_many_rows_gives_all_of_them_in_order(tmp_path):
     assert [job.request["input"]["prompt"] for job in jobs] == ["beat 20000", "beat 20001"]
 
 
+@pytest.mark.parametrize(
+    ("axis", "read", "words"),
+    [
+        ("{step: shots}", "artefact", "(did you mean artifact?); defined there: artifact, artifa"),
+        ("{step: shots, each: artifact}", "outputs", "(did you mean output?); defined there"),
+        ("{step: shots, group_by: beat}", "artefacts", "(did you mean artifacts?); defined there"),
+    ],
+)
+def test_a_misspelt_late_word_is_told_with_the_nearest(tmp_path, axis, read, words):
+    edit = EDIT.replace(FILE_AXIS, f"{{still: {axis}}}").replace("still.artifact", f"still.{read}")
+    told = problems(tmp_path, HEAD + SHOTS + edit.replace("{{ still.beat }}", "again"))
+    assert len(told) == 1
+    assert f"{read} is undefined {words}" in told[0]
+
+
+def test_a_part_of_a_file_is_told_with_what_stands_for_the_file(tmp_path):
+    told = problems(tmp_path, HEAD + SHOTS + EDIT.replace("still.artifact", "still.artifact.path"))
+    assert len(told) == 1
+    assert "before it is there; still.artifact is the file itself" in told[0]
+
+
 FILE_AXIS = "{still: {step: shots, each: artifact}}"
 
 
