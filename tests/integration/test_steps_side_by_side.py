@@ -24,7 +24,7 @@ def test_a_run_that_comes_second_takes_over_what_a_stopped_one_has_left(work, se
     service = serve(task_time_s=1.0, **BIG)
     first = storyboard(work, shots=2, name="first")
     child = work.spawn("run", first)
-    work.until(lambda: service.paid() >= 3, what="a child's task")
+    work.until(lambda: service.tasks_asked_for() == 4, what="tasks of all, whose ids are on disk")
     child.kill()
     assert runs_to_the_end(work, storyboard(work, shots=2, name="second")) == 0
     assert list(service.creates().values()) == [1] * 4
