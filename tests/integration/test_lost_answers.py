@@ -207,7 +207,11 @@ def test_each_model_s_lost_creates_are_found_in_the_list_of_their_own_model(
 ):
     """The same prompt in all of them, so that a task of another model could pass for ours."""
     service = serve(*faults)
-    outcome = work.dsrun(work.pipeline(MODELS, grace="2s"))
+    pipeline = work.pipeline(MODELS, grace="2s")
+    for _ in range(4):  # a list that is late for one run is looked at by the next
+        outcome = work.dsrun(pipeline)
+        if outcome.code == 0:
+            break
     assert outcome.code == 0, outcome.err
     assert set(service.creates().values()) == {1}
     assert service.paid() == 6
