@@ -188,15 +188,14 @@ MODELS = """
 steps:
   flash:
     operation: wan2.2-t2i-flash
-    repeat: 2
-    input: {prompt: a lantern}
+    matrix: {what: [a lantern, a river]}
+    input: {prompt: "{{ what }}"}
   plus:
     operation: wan2.2-t2i-plus
-    repeat: 2
-    input: {prompt: a lantern}
+    matrix: {what: [a lantern, a river]}
+    input: {prompt: "{{ what }}"}
   old:
     operation: wanx-v1
-    repeat: 2
     input: {prompt: a lantern}
 """
 
@@ -205,16 +204,15 @@ steps:
 def test_each_model_s_lost_creates_are_found_in_the_list_of_their_own_model(
     work, serve, key, faults
 ):
-    """The same prompt in all of them, so that a task of another model could pass for ours."""
+    """The same prompts in all of them, so that a task of another model could pass for ours.
+
+    Of wanx-v1 there is one: its tasks tell no prompt, so two of about one time cannot be told apart.
+    """
     service = serve(*faults)
-    pipeline = work.pipeline(MODELS, grace="2s")
-    for _ in range(4):  # a list that is late for one run is looked at by the next
-        outcome = work.dsrun(pipeline)
-        if outcome.code == 0:
-            break
+    outcome = work.dsrun(work.pipeline(MODELS, grace="2s"))
     assert outcome.code == 0, outcome.err
     assert set(service.creates().values()) == {1}
-    assert service.paid() == 6
+    assert service.paid() == 5
     for model in ("wan2.2-t2i-flash", "wan2.2-t2i-plus", "wanx-v1"):
         address = f"{service.base_url}/tasks/?page_size=100&model_name={model}"
         request = Request(address, headers={"Authorization": f"Bearer {key}"})
