@@ -206,7 +206,7 @@ def test_each_model_s_lost_creates_are_found_in_the_list_of_their_own_model(
 ):
     """The same prompts in all of them, so that a task of another model could pass for ours.
 
-    Of wanx-v1 there is one: its tasks tell no prompt, so two of about one time cannot be told apart.
+    Of wanx-v1 there is one: its tasks tell no prompt, so two of one time cannot be told apart.
     """
     service = serve(*faults)
     outcome = work.dsrun(work.pipeline(MODELS, grace="2s"))
