@@ -11,7 +11,7 @@ import orjson
 
 from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked
-from dsrun.ledger.rows import path_below
+from dsrun.ledger.rows import is_reusable, path_below
 from dsrun.ledger.schema import MAY_BE_REPRICED, planned_of
 
 _MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
@@ -105,14 +105,14 @@ def artifacts_of(reader: LedgerReader, job_ids: Sequence[str]) -> list[tuple[str
     return [(row["job_id"], path_below(row["path"])) for row in rows]
 
 
-def succeeded(
+def reusable(
     reader: LedgerReader, job_ids: Sequence[str]
 ) -> Iterator[tuple[sqlite3.Row, list[sqlite3.Row]]]:
-    """Those of the jobs that have succeeded, in plan order, with their artifacts."""
+    """Those of the jobs whose result other runs may use, in plan order, with their artifacts."""
     rows = _by_id(reader, "SELECT * FROM job", job_ids)
     for row in sorted(rows, key=itemgetter("position")):
-        if row["status"] == JobStatus.SUCCEEDED:
-            made = reader.rows(_MADE, (row["job_id"],))
+        made = reader.rows(_MADE, (row["job_id"],))
+        if is_reusable(row, made):
             for item in made:
                 path_below(item["path"])
             yield row, made

@@ -1,12 +1,13 @@
 """Rows of a ledger, and what they say of files: names below the run directory, and facts."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from dsrun.common.errors import SetupError
-from dsrun.common.models import Artifact, Json
+from dsrun.common.models import Artifact, JobStatus, Json
 from dsrun.storage.layout import is_below
 
 Row = sqlite3.Row
@@ -41,6 +42,20 @@ def artifact_of(row: Row) -> Artifact:
         sample_rate=row["sample_rate"], duration_s=known.get("duration_s"),
         width=known.get("width"), height=known.get("height"), name=known.get("name") or "",
     )  # fmt: skip
+
+
+def is_reusable(job: Row, artifacts: Sequence[Row]) -> bool:
+    """Whether another run may use what a job has made: all of it, or all that it says.
+
+    A voice whose answer was lost has its name; the file that is missing is given by nobody again.
+    """
+    if job["status"] == JobStatus.PARTIAL and not artifacts and job["output"] is not None:
+        return says_all(orjson.loads(job["output"]))
+    return bool(job["status"] == JobStatus.SUCCEEDED)
+
+
+def says_all(output: Mapping[str, Json] | None) -> bool:
+    return bool(output) and all(value is not None for value in (output or {}).values())
 
 
 def names_of(row: Row) -> tuple[str, ...]:

@@ -401,7 +401,9 @@ class Ledger(WaitingJobs):
         rows = []
         for job, result in results:
             output = None if result.output is None else orjson.dumps(result.output).decode()
-            values = (job.job_id, result.status, output, None, None, None, result.units, at, None)
+            error = result.error
+            told = (error.code, error.message, error.kind) if error else (None, None, None)
+            values = (job.job_id, result.status, output, *told, result.units, at, None)
             rows += [Row(Kind.CACHED, (job.job_id,)), Row(Kind.RESULT, values)]
             rows += await self._as_sent(job)
             rows += [Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts]

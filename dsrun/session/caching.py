@@ -17,11 +17,11 @@ from dsrun.common.console import count_of, say
 from dsrun.common.digest import sha256_hex
 from dsrun.common.errors import SetupError
 from dsrun.common.media import MEDIA, media_of
-from dsrun.common.models import Artifact, JobResult, JobStatus, Json, OpenJob
+from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.engine.fetch import file_names
 from dsrun.ledger import lookup, totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.rows import Row, artifact_of
+from dsrun.ledger.rows import Row, artifact_of, is_reusable, says_all
 from dsrun.ledger.waiting import has_edges, unsent_late
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import Catalog
@@ -34,16 +34,21 @@ from dsrun.storage.metadata.pictures import tagging, untagged
 from dsrun.storage.metadata.splice import Change, rewrite
 
 _WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
+_REUSABLE = {JobStatus.SUCCEEDED, JobStatus.PARTIAL}  # what may have results for the cache
 _PAGE = 250  # results at once: their links take some milliseconds
 _KEEP_S = 10.0  # how long a result may wait for its page to fill
 
 _NOT_ADDED = "finished jobs are not added"
+_WITHOUT_FILE = (
+    "an earlier run made it, and its file was lost with the answer; a higher `take` of the step "
+    "makes it anew, and all that was made of it"
+)
 
 Item = TypeVar("Item")
 
 
 class Ended(NamedTuple):
-    """A job that has succeeded; a file with several names is listed once for each."""
+    """A job that gave what it can; a file with several names is listed once for each."""
 
     job_id: str
     output: Json
@@ -82,17 +87,17 @@ def finished(ended: Ended, run_dir: str) -> Finished:
     return Finished(result, [f"{run_dir}/{item.path}" for item in first.values()])
 
 
-def succeeded(view: LedgerReader) -> Iterator[Ended]:
-    """The succeeded jobs of a ledger, read page by page."""
+def reusable(view: LedgerReader) -> Iterator[Ended]:
+    """The jobs of a ledger whose results other runs may use, read page by page."""
     for job, artifacts, *_ in view.result_rows():
-        if job["status"] == JobStatus.SUCCEEDED:
+        if is_reusable(job, artifacts):
             with view.reading():
                 ended = _ended(view, job, artifacts)
             yield ended
 
 
-def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
-    """The jobs of `pages` that have succeeded in another run; none where it cannot be read."""
+def reusable_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[list[Ended]]:
+    """The jobs of `pages` whose results another run has; none where it cannot be read."""
     try:
         view = LedgerReader(ledger)
     except SetupError:
@@ -101,7 +106,7 @@ def succeeded_there(ledger: Path, pages: Iterable[Sequence[str]]) -> Iterator[li
         for page in pages:
             try:
                 with view.reading():
-                    ended = [_ended(view, *rows) for rows in lookup.succeeded(view, page)]
+                    ended = [_ended(view, *rows) for rows in lookup.reusable(view, page)]
             except SetupError:
                 return
             yield ended
@@ -198,7 +203,7 @@ class Reuse:
         with self._forgiving():
             for run_dir in run_dirs:
                 if not self._cache.index.is_complete(run_dir.relative_to(self._out).as_posix()):
-                    for page in succeeded_there(
+                    for page in reusable_there(
                         run_dir / self._ledger_name, view.ids(JobStatus.WAITING, *_WITHOUT_TASK)
                     ):
                         self._keep_fitting(page, str(run_dir), view, here=view)
@@ -240,8 +245,8 @@ class Reuse:
             return
         with self._forgiving():
             is_complete = self._cache.index.is_complete(self._directory)
-            if not is_complete and totals.counts(view).get(JobStatus.SUCCEEDED):
-                for page in _pages(succeeded(view)):
+            if not is_complete and _REUSABLE.intersection(totals.counts(view)):
+                for page in _pages(reusable(view)):
                     self._keep_fitting(page, self._run_dir, view)
         self._note_complete(is_complete=False)
 
@@ -323,8 +328,8 @@ class Reuse:
         return False
 
     def note_end(self, view: LedgerReader, job: OpenJob, result: JobResult | None) -> None:
-        """Keep the result of a job of this run for the cache, if it succeeded."""
-        if self._worker is None or result is None or result.status is not JobStatus.SUCCEEDED:
+        """Keep the result of a job of this run for the cache, if other runs may use it."""
+        if self._worker is None or result is None or not _is_reusable(result):
             return
         if job.part is not None or job.have:
             # These are the files that were missing; the ledger alone has all of them.
@@ -382,17 +387,27 @@ class Reuse:
             if artifacts is None:
                 self._pass_over(cache, result)
                 continue
-            yield (
-                job,
-                JobResult(status=JobStatus.SUCCEEDED, artifacts=artifacts, output=result.output),
-            )
+            yield job, self._as_here(job, artifacts, result)
+
+    def _as_here(
+        self, job: OpenJob, artifacts: tuple[Artifact, ...], result: CachedResult
+    ) -> JobResult:
+        """How a job ends that the cache has: as it did where it was made."""
+        status, error = JobStatus.SUCCEEDED, None
+        if not artifacts and self._fewest_files(job):
+            status = JobStatus.PARTIAL
+            error = JobError(code="AnswerLost", message=_WITHOUT_FILE, kind="partial")
+        return JobResult(status=status, artifacts=artifacts, output=result.output, error=error)
+
+    def _fewest_files(self, job: OpenJob) -> int:
+        return self._catalog[job.operation].fewest_files(len(job.stems[0]))
 
     def _bring_files(
         self, cache: ResultCache, job: OpenJob, result: CachedResult
     ) -> tuple[Artifact, ...] | None:
         """The job's files in the run directory; None where the cache has not all of them."""
-        fewest = self._catalog[job.operation].fewest_files(len(job.stems[0]))
-        if sum(not file.name for file in result.files) < fewest:
+        is_told = not result.files and says_all(result.output)
+        if not is_told and sum(not file.name for file in result.files) < self._fewest_files(job):
             return None
         artifacts: list[Artifact] = []
         for file in result.files:
@@ -429,6 +444,12 @@ class Reuse:
 
     def _now(self) -> str:
         return stamp(self._clock.now())
+
+
+def _is_reusable(result: JobResult) -> bool:
+    """As `is_reusable` says it of a row."""
+    is_told = result.status is JobStatus.PARTIAL and not result.artifacts
+    return result.status is JobStatus.SUCCEEDED or (is_told and says_all(result.output))
 
 
 def _as_sent(job: OpenJob, view: LedgerReader) -> OpenJob:

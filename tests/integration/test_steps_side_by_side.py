@@ -4,7 +4,15 @@ import shutil
 import signal
 
 from tests.integration.test_steps_killed import CHILD, runs_to_the_end
-from tests.integration.test_steps_run import LINES, audiobook, change, forget, storyboard, texts
+from tests.integration.test_steps_run import (
+    LINES,
+    audiobook,
+    change,
+    forget,
+    steps_of,
+    storyboard,
+    texts,
+)
 
 BIG = {"picture_scale": 0.5}
 
@@ -93,3 +101,24 @@ def test_a_child_of_a_parent_made_without_the_cache_displaces_no_other_there(wor
     assert emulator.paid() == 10
     assert work.dsrun(audiobook(work, "ab", LINES, name="third")).code == 0
     assert emulator.paid() == 10
+
+
+def test_a_voice_whose_answer_was_lost_is_made_once_for_all_runs_and_so_are_its_lines(work, serve):
+    service = serve("lost-answer")
+    assert work.dsrun(audiobook(work, "ab", LINES), "--step", "cast").code == 1
+    service.heal()
+    assert work.dsrun(audiobook(work, "ab", LINES)).code == 1
+    assert steps_of(work)["cast", "partial"] == 2
+    paid = service.paid()
+    edited = audiobook(work, "ab", LINES, says={"a": "another voice"})
+    told = work.dsrun("plan", edited, "--json").answer["steps"]
+    lines_of_a = sum(by == "a" for by, _ in LINES)
+    assert (told["cast"]["to_send"], told["speech"]["to_send"]) == (1, lines_of_a)
+    assert work.dsrun(edited).code == 1
+    assert service.paid() == paid + 1 + lines_of_a
+    ends = steps_of(work)
+    assert (ends["cast", "partial"], ends["cast", "succeeded"]) == (1, 1)
+    (kept,) = [line for line in work.results() if line["status"] == "partial"]
+    assert kept["output"]["voice"]
+    assert "a higher `take` of the step makes it anew" in kept["error"]["message"]
+    assert work.dsrun("verify", work.run_dir()).code == 0

@@ -8,7 +8,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.rows import artifact_of
 from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import load_catalog
-from dsrun.session.caching import succeeded
+from dsrun.session.caching import reusable
 
 AT = "2026-11-27T08:00:00.000Z"
 FILM = Artifact(
@@ -35,7 +35,7 @@ async def test_a_file_is_read_back_with_all_its_facts_and_the_name_of_its_kind(t
     await ledger.record_result(opened, result, at=AT)
     ledger.close()
     with closing(LedgerReader(tmp_path / "ledger.sqlite3")) as view:
-        (ended,) = succeeded(view)
+        (ended,) = reusable(view)
         columns = "file, file_duration_s, file_width, file_height, files"
         main = view.row(f"SELECT {columns} FROM results")
     assert sorted(ended.artifacts, key=lambda each: each.name) == [FILM, PREVIEW]
