@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from dsrun.common.models import Json
 from dsrun.common.units import Money, Rate, parse_duration, parse_money, parse_rate
-from dsrun.service.operation import Limits
+from dsrun.service.operation import Limits, Operation
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ class Execution:
     repeat_below: Money = _REPEAT_BELOW  # no create of another currency is repeated
     prices: Mapping[str, Json] = field(default_factory=dict)  # of the account, by model
 
-    def limits_of(self, model: str, published: Limits) -> Limits:
+    def limits_of(self, operation: Operation) -> Limits:
         """The limits that hold for this account: those published, with what the manifest says."""
-        own = self.limits.get(model, {})
+        own, published = self.limits.get(operation.name, {}), operation.limits
         rate = self.rate or published.rate
         tokens = published.tokens
         if own.keys() & {"requests", "per_s"}:

@@ -114,11 +114,6 @@ class Join:
         self._constants = constants
         self._whole = condition.whole.render
 
-    @property
-    def uses(self) -> frozenset[str]:
-        """The variables that the condition reads."""
-        return self._condition.whole.uses
-
     def rows(self, axes: Sequence[AxisRows]) -> Iterator[Row]:
         """Every row that is kept. Raises RowFailure."""
         indexes = {tie.depth: _Index(axes[tie.depth], tie, self._with) for tie in self._ties(axes)}

@@ -28,7 +28,7 @@ def shared_limits(catalog: Catalog, execution: Execution) -> Iterator[SharedLimi
     grouped = sorted((one for one in known if one.limits.group), key=_group)
     for name, grouping in groupby(grouped, key=_group):
         members = tuple(grouping)
-        limits = [execution.limits_of(one.name, one.limits) for one in members]
+        limits = [execution.limits_of(one) for one in members]
         bounds = [each.group_running for each in limits if each.group_running is not None]
         rate = max((each.rate for each in limits), key=lambda rate: rate.requests / rate.per_s)
         yield SharedLimits(name, members, rate, min(bounds, default=None))

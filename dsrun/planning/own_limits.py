@@ -36,7 +36,7 @@ def _faults(
             yield (), f"found {show(model)}{near}; allowed: a model that `dsrun operations` lists"
         return
     operation = catalog[model]
-    limits = execution.limits_of(model, operation.limits)
+    limits = execution.limits_of(operation)
     merged = {key: value for key, value in _known(limits).items() if value is not None} | own
     for fault in limit_faults(merged, operation.protocol):
         at = [key for key in fault.path[-1:] if key in own] or list(own)[:1]
@@ -59,7 +59,7 @@ def operation_notes(manifest: Manifest, catalog: Catalog) -> list[str]:
         if operation.note:
             notes.append(f"{name}: {operation.note}")
         if name in manifest.execution.limits:
-            own = manifest.execution.limits_of(name, operation.limits)
+            own = manifest.execution.limits_of(operation)
             notes.append(
                 f"{name}: limits of your account: {limit_words(own)} "
                 f"(published: {limit_words(operation.limits)})"
@@ -70,11 +70,10 @@ def operation_notes(manifest: Manifest, catalog: Catalog) -> list[str]:
 def rate_warnings(manifest: Manifest, used: Iterable[Operation]) -> Iterator[Problem]:
     """Rates above the published ones; right for an account that has more."""
     execution = manifest.execution
-    limits = {operation.name: operation.limits for operation in used}
-    for name, known in sorted(limits.items()):
-        published = known.rate
+    for name, operation in sorted({one.name: one for one in used}.items()):
+        published = operation.limits.rate
         own = execution.limits.get(name, {})
-        rate = execution.limits_of(name, known).rate
+        rate = execution.limits_of(operation).rate
         if _per_s(rate) > _per_s(published):
             place: KeyPath = ("execution", "rate")
             if own.keys() & {"requests", "per_s"}:

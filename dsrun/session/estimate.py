@@ -13,7 +13,7 @@ from dsrun.manifest.execution import Execution
 from dsrun.manifest.shared_limits import shared_limits
 from dsrun.planning.plan import Plan
 from dsrun.service.catalog_words import each
-from dsrun.service.operation import Limits, Operation
+from dsrun.service.operation import Operation
 from dsrun.session.outlook import Outlook
 
 _UNDER_WAY = (JobStatus.SUBMITTING, JobStatus.SUBMITTED)
@@ -49,7 +49,7 @@ def shortest_time(plan: Plan, outlook: Outlook) -> Bound:
     """The least time that the rate limits allow; operations run side by side."""
     execution = plan.manifest.execution
     loads = _loads(outlook)
-    bounds = [_bound(one.name, count, _limits(plan, one).rate) for one, count, _ in loads]
+    bounds = [_bound(one.name, count, execution.limits_of(one).rate) for one, count, _ in loads]
     for shared in shared_limits(plan.catalog, execution):
         count = sum(to_send for one, to_send, _ in loads if one.limits.group == shared.name)
         bounds.append(_bound(f"all of {shared.name}", count, shared.rate))
@@ -65,15 +65,10 @@ def _bound(name: str, count: int, rate: Rate) -> Bound:
     return Bound(_least_s(count, rate), words)
 
 
-def _limits(plan: Plan, operation: Operation) -> Limits:
-    """The limits that hold for the user's account."""
-    return plan.manifest.execution.limits_of(operation.name, operation.limits)
-
-
 def slow_services(plan: Plan, outlook: Outlook) -> Iterator[str]:
     """Advice on operations whose tasks queue at the service."""
     for operation, count, _ in _loads(outlook):
-        running = _limits(plan, operation).running_tasks
+        running = plan.manifest.execution.limits_of(operation).running_tasks
         if running is not None and count > running:
             yield (
                 f"{operation.name} runs {count_of(running, 'task')} at a time, so these "
@@ -83,8 +78,9 @@ def slow_services(plan: Plan, outlook: Outlook) -> Iterator[str]:
 
 def busy_operations(plan: Plan, outlook: Outlook) -> dict[str, int | None]:
     """The operations that have anything to do, and how many of their tasks the service runs."""
-    loads = (load for load in _loads(outlook) if load.tasks)
-    return {load.operation.name: _limits(plan, load.operation).running_tasks for load in loads}
+    limits_of = plan.manifest.execution.limits_of
+    busy = (load.operation for load in _loads(outlook) if load.tasks)
+    return {operation.name: limits_of(operation).running_tasks for operation in busy}
 
 
 def likely_time(
@@ -111,7 +107,7 @@ def likely_time(
     for load in loads:
         one = times[load.operation.name]
         together = _at_a_time(load.operation, execution)
-        rate = execution.limits_of(load.operation.name, load.operation.limits).rate
+        rate = execution.limits_of(load.operation).rate
         queued_s = ceil(load.tasks / together) * one.seconds
         sent_s = _least_s(load.to_send, rate) + one.seconds
         estimates.append(Estimate(round(max(queued_s, sent_s), 3), _words(load, together, one)))
@@ -137,7 +133,7 @@ def _noun(operation: Operation) -> str:
 def _at_a_time(operation: Operation, execution: Execution) -> int:
     """How many requests of an operation are worked on at once, by its limits and ours."""
     if operation.protocol == "task":
-        limits = execution.limits_of(operation.name, operation.limits)
+        limits = execution.limits_of(operation)
         return int(
             min(limits.running_tasks or inf, limits.queued_tasks or inf, execution.concurrency)
         )

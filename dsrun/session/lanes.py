@@ -53,7 +53,7 @@ class _Builder:
 
     def lane(self, operation: Operation, groups: dict[str, Group]) -> Lane:
         execution = self._execution
-        limits = execution.limits_of(operation.name, operation.limits)
+        limits = execution.limits_of(operation)
         polling = operation.polling
         advised_first, advised_max = (polling.first_s, polling.max_s) if polling else (1.0, 10.0)
         first, longest = execution.poll_first_s, execution.poll_max_s

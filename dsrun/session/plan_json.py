@@ -105,7 +105,7 @@ def _by_model(survey: Survey) -> dict[str, Json]:
 
 
 def _limits_json(execution: Execution, operation: Operation) -> dict[str, Json]:
-    limits = execution.limits_of(operation.name, operation.limits)
+    limits = execution.limits_of(operation)
     return {
         "rate": {"requests": limits.rate.requests, "per_s": limits.rate.per_s},
         "running_tasks": limits.running_tasks,

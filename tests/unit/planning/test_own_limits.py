@@ -53,7 +53,7 @@ def test_wrong_limits_are_told_with_place_and_words(tmp_path, limits, words):
     ],
 )  # fmt: skip
 def test_own_limits_are_laid_over_the_published_ones_and_win_over_rate(execution, rate, queued):
-    limits = parse_execution(execution).limits_of("wanx-v1", CATALOG["wanx-v1"].limits)
+    limits = parse_execution(execution).limits_of(CATALOG["wanx-v1"])
     assert (limits.rate, limits.queued_tasks) == (rate, queued)
 
 
