@@ -38,7 +38,7 @@ from dsrun.planning.parents import (
     step_row,
 )
 from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, text_finding
-from dsrun.planning.shapes import shape_of
+from dsrun.planning.shapes import constant_count, shape_of
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
@@ -369,14 +369,9 @@ class CompiledStep:
     def may_overlap(self) -> bool:
         """Whether two of the step's requests may ask for one seed, or one request for several."""
         return self.gives_seed and (
-            self.step.repeat > 1 or any(map(self._asks_many, self.operations))
+            self.step.repeat > 1
+            or any(constant_count(self.step.body, one) != 1 for one in self.operations)
         )
-
-    def _asks_many(self, operation: Operation) -> bool:
-        at = operation.main.count
-        filled = {fill.at: fill.value for fill in operation.fills}
-        count = value_at(self.step.body, at) or filled.get(at or ())
-        return at is not None and count != 1
 
     def seeds(self, job: Job) -> Seeds | None:
         """The seeds that a job asks for; None where it names none."""

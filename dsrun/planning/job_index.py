@@ -98,15 +98,16 @@ class ChosenJobs:
 
     def among(self, job_ids: Sequence[str]) -> set[str]:
         """The ids that are chosen, out of these."""
-        marks = ",".join("?" * len(job_ids))
-        sql = f"SELECT id FROM job WHERE part <> ? AND id IN ({marks})"  # noqa: S608  # only question marks
-        return {row[0] for row in self._db.execute(sql, (_SPARE, *job_ids))}
+        return self._ids_where("part <> ?", _SPARE, job_ids)
 
     def needed(self, job_ids: Sequence[str]) -> set[str]:
         """The ids that only came along, out of these."""
+        return self._ids_where("part = ?", _NEEDED, job_ids)
+
+    def _ids_where(self, condition: str, part: int, job_ids: Sequence[str]) -> set[str]:
         marks = ",".join("?" * len(job_ids))
-        sql = f"SELECT id FROM job WHERE part = ? AND id IN ({marks})"  # noqa: S608  # only question marks
-        return {row[0] for row in self._db.execute(sql, (_NEEDED, *job_ids))}
+        sql = f"SELECT id FROM job WHERE {condition} AND id IN ({marks})"  # noqa: S608  # ours, and question marks
+        return {row[0] for row in self._db.execute(sql, (part, *job_ids))}
 
     def _note(self, job: Job, lot: bytes | None, part: int) -> int:
         """Returns how many jobs this adds to the part."""

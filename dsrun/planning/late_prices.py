@@ -15,9 +15,10 @@ from dsrun.planning.late_requests import LateValues
 from dsrun.service.operation import Operation
 from dsrun.service.operation_file import schema_at
 from dsrun.service.price import Measure
-from dsrun.service.tables import is_table
+from dsrun.service.tables import each_table
 
 _WIDEST = {"chars": "\u4e00", "tokens": "\U0001f600"}  # no letter counts more
+_MAY_BE_LATE = frozenset({*_WIDEST, "media_seconds"})
 
 
 class Priced(NamedTuple):
@@ -70,27 +71,16 @@ def needed_now(operation: Operation) -> Iterator[KeyPath]:
     for item in operation.price.items:
         for measure in _measures(item.units):
             yield from () if measure.kind in _MAY_BE_LATE else measure.at
-    yield from _table_keys(operation.schema["x-dsrun"])
+    for _, table in each_table(operation.schema["x-dsrun"], ()):
+        yield from (pointer(at) or () for at in table["by"])
     for rule in operation.output_rules.values():
         yield from rule.binds
-
-
-_MAY_BE_LATE = frozenset({*_WIDEST, "media_seconds"})
 
 
 def _measures(measure: Measure | None) -> Iterator[Measure]:
     while measure is not None:
         yield measure
         measure = measure.times
-
-
-def _table_keys(value: Json) -> Iterator[KeyPath]:
-    if is_table(value):
-        yield from (pointer(at) or () for at in value["by"])
-    below = value.values() if isinstance(value, Mapping) else value
-    if isinstance(value, Mapping | list):
-        for part in below:
-            yield from _table_keys(part)
 
 
 def _limit_of(schema: Mapping[str, Json]) -> int | None:

@@ -104,8 +104,10 @@ def _takes_addresses(schema: Mapping[str, Json]) -> bool:
 
 
 def _fits(value: Late | LateText, type_: Json) -> bool:
-    is_text = isinstance(value, LateText) or value.file is not None or bool(value.filters)
-    types = ("string",) if is_text or isinstance(value, LateText) else value.types
+    if isinstance(value, LateText) or value.file is not None or value.filters:
+        types: tuple[str, ...] = ("string",)
+    else:
+        types = value.types
     taken = set(type_ if isinstance(type_, list) else [type_])
     if "number" in taken:
         taken.add("integer")
@@ -121,7 +123,7 @@ def _opened(schema: Mapping[str, Json], at: KeyPath, *, is_text: bool) -> Mappin
     head, *rest = at
     if head == EACH:
         items = schema.get("items")
-        below = {} if not isinstance(items, Mapping) else items
+        below = items if isinstance(items, Mapping) else {}
         return {**schema, "items": _opened(below, tuple(rest), is_text=is_text)}
     inner = schema.get("properties", {})
     if head not in inner:

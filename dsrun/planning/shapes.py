@@ -18,7 +18,7 @@ def shape_of(
     kind = "file" if source.each else "group" if source.group_by else "row"
     named = [one.outputs.keys() for one in operations]
     common = [name for name in named[0] if all(name in other for other in named)]
-    counts = {_constant_count(step.body, one) for one in operations}
+    counts = {constant_count(step.body, one) for one in operations}
     return StepAxis(
         step=step.name,
         kind=kind,
@@ -34,7 +34,7 @@ def _schema_of(output: str, operations: Sequence[Operation]) -> dict[str, Json]:
     return {"type": list(dict.fromkeys(sum(each, ())))} if all(each) else {}
 
 
-def _constant_count(body: Mapping[str, Any], operation: Operation) -> int | None:
+def constant_count(body: Mapping[str, Any], operation: Operation) -> int | None:
     """How many files every request asks for; None where that differs by row."""
     at = operation.main.count
     if at is None:

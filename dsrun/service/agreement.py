@@ -11,7 +11,7 @@ from dsrun.common.pointer import EACH, KeyPath, dotted, pointer
 from dsrun.service.price import MEASURES
 from dsrun.service.self_contained import Fault
 from dsrun.service.table_faults import uncovered
-from dsrun.service.tables import is_table, leaves_of
+from dsrun.service.tables import each_table, is_table, leaves_of
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
@@ -72,7 +72,7 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
             yield _Place(("x-dsrun", "outputs", name, "binds", at), at)
     for number, item in enumerate(about["price"]["items"]):
         yield from _measured(item["units"], ("x-dsrun", "price", "items", number, "units"))
-    yield from _looked_up(about, ("x-dsrun",))
+    yield from _looked_up(about)
     for number, field in enumerate(about.get("uploads", {}).get("fields", ())):
         yield from _named(field, ("x-dsrun", "uploads", "fields", number), at="string")
     recovery = about.get("recovery", {})
@@ -104,17 +104,11 @@ def _measured(measure: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:
         yield from _measured(measure["times"], (*path, "times"))
 
 
-def _looked_up(value: Json, path: KeyPath) -> Iterator[_Place]:
+def _looked_up(about: Mapping[str, Json]) -> Iterator[_Place]:
     """The places by which tables go."""
-    if is_table(value):
-        for number, at in enumerate(value["by"]):
+    for path, table in each_table(about, ("x-dsrun",)):
+        for number, at in enumerate(table["by"]):
             yield _Place((*path, "by", number), at)
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _looked_up(part, (*path, key))
-    elif isinstance(value, list):
-        for number, part in enumerate(value):
-            yield from _looked_up(part, (*path, number))
 
 
 def _named(part: Mapping[str, Json], path: KeyPath, **kinds: str) -> Iterator[_Place]:

@@ -56,7 +56,8 @@ def _faults(about: Mapping[str, Json], operation: Operation) -> Iterator[Fault]:
         words = f"{operation.name} is paid for in {number} items; allowed: all of them, as items"
         yield Fault(("amount",), words)
         return
-    changed = _file_with(_written_out(about, operation), operation)
+    price = _written_out(about, operation)
+    changed = _file_with(price, operation)
     frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
     faults = [Fault(problem.path, problem.message) for problem in frame.problems(changed)]
     faults = faults or list(table_faults(changed, frame)) or list(disagreements(changed))
@@ -65,7 +66,7 @@ def _faults(about: Mapping[str, Json], operation: Operation) -> Iterator[Fault]:
             yield Fault(_place(fault.path[2:], about), fault.message)
     if not faults:
         try:
-            parse_price(_written_out(about, operation))
+            parse_price(price)
         except ValueError as error:
             yield Fault((), str(error))
 

@@ -20,7 +20,7 @@ _FILES = "uploads"
 def table_faults(schema: Mapping[str, Json], frame: SchemaValidator) -> Iterator[Fault]:
     """Of a file with a sound frame, as it was written."""
     known = _models(schema)
-    for path, table in tables_in(schema["x-dsrun"], ("x-dsrun",)):
+    for path, table in _outer_tables(schema["x-dsrun"], ("x-dsrun",)):
         rows = list(_row_faults(table["table"], table["by"], (*path, "table"), known))
         yield from rows
         if not rows and _RULES not in path:
@@ -43,8 +43,8 @@ def uncovered(schema: Mapping[str, Json]) -> Iterator[Fault]:
             yield from _gaps(table["table"], by, wanted, ("x-dsrun", *place))
 
 
-def tables_in(value: Json, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Json]]]:
-    """Every table in a part of an operation file, with its place."""
+def _outer_tables(value: Json, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Json]]]:
+    """Every table in a part of an operation file that stands in no other one, with its place."""
     if is_table(value):
         yield path, value
         return
@@ -54,7 +54,7 @@ def tables_in(value: Json, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str
     elif isinstance(value, list):
         parts = list(enumerate(value))
     for key, part in parts:
-        yield from tables_in(part, (*path, key))
+        yield from _outer_tables(part, (*path, key))
 
 
 def _models(schema: Mapping[str, Json]) -> tuple[str, ...]:

@@ -40,6 +40,18 @@ def is_table(value: Json) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get("by"), list) and "table" in value
 
 
+def each_table(value: Json, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Json]]]:
+    """Every table in a part of an operation file, those within tables too, with its place."""
+    if is_table(value):
+        yield path, value
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from each_table(part, (*path, key))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from each_table(part, (*path, number))
+
+
 def parse_table(value: Json, parse: Callable[[Json], Any]) -> Any:
     """A Table whose leaves are parsed, or the parsed value where no table stands."""
     if not is_table(value):
