@@ -282,9 +282,8 @@ class Runner:
         request_id: str | None = None,
         is_counted: bool = False,
     ) -> JobResult:
-        lane, error = self._lanes[job.operation], result.error
-        may_be_repeated = error is not None and may_go_by_upload(job, lane.operation, error.code)
-        if error is not None and may_be_repeated and not result.units:
+        called, error = self._lanes[job.operation].operation, result.error
+        if error is not None and not result.units and may_go_by_upload(job, called, error.code):
             self._control.budget.settle(reserved, Decimal(0))
             await self._recorder.record_dead_addresses(
                 job, at=stamp(self._clock.now()),
@@ -296,9 +295,8 @@ class Runner:
         await self._recorder.record_result(
             job, result, at=stamp(self._clock.now()), request_id=request_id
         )
-        if result.error is not None:
-            called = self._lanes[job.operation].operation
-            await self._uploads.forget_lost(job, called, result.error.code)
+        if error is not None:
+            await self._uploads.forget_lost(job, called, error.code)
         if operation is not None:
             if result.status is not JobStatus.UNKNOWN:  # else it may be paid, and stays set aside
                 self._control.budget.settle(reserved, operation.price.of(result.units).amount)

@@ -118,10 +118,10 @@ class RateLimiter:
             self._stretch = min(_SLOWEST, self._stretch * 2)
             self._refusals += 1
         self._refused_since = now if self._refused_since is None else self._refused_since
-        interval = self._rate.per_s * self._stretch / self._rate.requests
         patience = min(_LONGEST_PAUSE_S, min(1.0, self._rate.per_s) * 2.0 ** (self._refusals - 1))
         self._paused_until = max(
-            self._paused_until, now + max(retry_after_s or 0.0, interval, patience)
+            self._paused_until,
+            now + max(retry_after_s or 0.0, self.pace.interval_s, patience),
         )
 
     def speed_up(self) -> None:
