@@ -14,7 +14,7 @@ from dsrun.common.units import Money, duration_words
 from dsrun.planning.own_limits import operation_notes
 from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
-from dsrun.session.diff import FieldChange
+from dsrun.session.diff import FieldChange, shared_ends
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.lineage import building_lines, names_of, request_words
 from dsrun.session.opening import open_plan
@@ -154,15 +154,8 @@ def _cut(old: Json, new: Json) -> tuple[Json, Json]:
     """Two long texts without most of what they begin and end with alike."""
     if not (isinstance(old, str) and isinstance(new, str) and len(old) + len(new) > _LONG):
         return old, new
-    head = _shared(old, new)
-    tail = _shared(old[head:][::-1], new[head:][::-1])
+    head, tail = shared_ends(old, new)
     return _middle(old, head, tail), _middle(new, head, tail)
-
-
-def _shared(left: str, right: str) -> int:
-    """How many characters two texts begin with alike."""
-    differs = (n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
-    return next(differs, min(len(left), len(right)))
 
 
 def _middle(text: str, head: int, tail: int) -> str:

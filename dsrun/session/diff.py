@@ -207,15 +207,19 @@ def _items(at: KeyPath, old: Any, new: Any) -> Iterator[tuple[KeyPath, Any, Any]
     if not (isinstance(old, list) and isinstance(new, list)):
         yield at, old, new
         return
-    head = _shared(old, new)
-    tail = _shared(old[head:][::-1], new[head:][::-1])
+    head, tail = shared_ends(old, new)
     left, right = old[head : len(old) - tail], new[head : len(new) - tail]
     for number, (was, now) in enumerate(zip_longest(left, right, fillvalue=_ABSENT), head):
         yield (*at, number), was, now
 
 
-def _shared(left: Sequence[Any], right: Sequence[Any]) -> int:
-    """How many items two lists begin with alike."""
+def shared_ends(left: Sequence[Any], right: Sequence[Any]) -> tuple[int, int]:
+    """How many items two lists, or two texts, begin with alike; and how many of the rest end so."""
+    head = _shared_head(left, right)
+    return head, _shared_head(left[head:][::-1], right[head:][::-1])
+
+
+def _shared_head(left: Sequence[Any], right: Sequence[Any]) -> int:
     differs = (n for n, pair in enumerate(zip(left, right, strict=False)) if not same(*pair))
     return next(differs, min(len(left), len(right)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dsrun import __version__
 from dsrun.common.lockfile import read_lockfile
+from dsrun.common.models import Json
 from dsrun.common.names import written
 from dsrun.common.settings import Settings
 from dsrun.common.user_files import INPUTS, can_be_kept, is_file
@@ -38,20 +39,7 @@ def write_manifest(
     """
     if plan.manifest.pinned is not None and layout.lockfile.is_file():
         command = read_lockfile(layout.run_dir).get("command", command)  # of the run before
-    content = {
-        "digest": plan.digest,
-        "dsrun_version": __version__,
-        "endpoint": settings.base_url,
-        "command": command,
-        "root": written(plan.manifest.root.resolve()),
-        "run": dict(plan.run_values),
-        "files": file_digests(plan.manifest, plan.included) | plan.files.digests,
-        "manifest": plan.manifest.raw,
-    }
-    if picks := {
-        name: file.text for step in plan.manifest.steps for name, file in step.matrix.picks.items()
-    }:
-        content["picks"] = picks
+    content = _lock_content(plan, settings, command=command)
     _keep_inputs(plan, layout.run_dir / INPUTS, warn=warn)
     for name, text in plan.catalog.own.items():
         make_folder(layout.run_dir / OWN_OPERATIONS)
@@ -68,6 +56,24 @@ def write_manifest(
             point_latest(layout.latest, layout.run_dir.name)
         except NoLink as error:
             warn(f"{error}; the run goes on without that link to the newest run")
+
+
+def _lock_content(plan: Plan, settings: Settings, *, command: str) -> dict[str, Json]:
+    content: dict[str, Json] = {
+        "digest": plan.digest,
+        "dsrun_version": __version__,
+        "endpoint": settings.base_url,
+        "command": command,
+        "root": written(plan.manifest.root.resolve()),
+        "run": dict(plan.run_values),
+        "files": file_digests(plan.manifest, plan.included) | plan.files.digests,
+        "manifest": plan.manifest.raw,
+    }
+    if picks := {
+        name: file.text for step in plan.manifest.steps for name, file in step.matrix.picks.items()
+    }:
+        content["picks"] = picks
+    return content
 
 
 def _keep_inputs(plan: Plan, folder: Path, *, warn: Callable[[str], None]) -> None:

@@ -93,8 +93,8 @@ class Materials:
         except NotThere as error:
             if job.sent is not None and job.status in _SENT:
                 return replace(job, body=job.sent)
-            words = JobError(code="InvalidRequest", message=str(error), kind="job")
-            return JobResult(status=JobStatus.FAILED, error=words)
+            fault = JobError(code="InvalidRequest", message=str(error), kind="job")
+            return JobResult(status=JobStatus.FAILED, error=fault)
 
     def _ready(self, job: OpenJob, operation: Operation) -> OpenJob:
         """Raises NotThere."""

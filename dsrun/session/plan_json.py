@@ -43,9 +43,7 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         },
         "by_model": _by_model(survey),
         "difference": _difference_json(survey),
-        "edits": [edit.as_json() for edit in survey.earlier.changes.edits]
-        if survey.earlier
-        else [],
+        "edits": [edit.as_json() for edit in survey.edits],
         "notes": operation_notes(plan.manifest, plan.catalog),
         "advice": list(slow_services(plan, outlook)),
         "warnings": [str(warning) for warning in warnings],

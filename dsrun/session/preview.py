@@ -285,10 +285,12 @@ class Survey:
 
         Only where its operation can make it alone.
         """
-        parts = {}
-        for job_id, name, indexes in self.ledger.partial_jobs() if self.ledger else ():
+        parts: dict[str, int] = {}
+        if self.ledger is None:
+            return parts
+        for job_id, name, indexes in self.ledger.partial_jobs():
             operation = self.plan.catalog[name]
-            if self.ledger is not None and operation.fills_gaps:
+            if operation.fills_gaps:
                 request = orjson.loads(self.ledger.job(job_id).body)
                 asked = (
                     part_request(request, operation, first=first, count=count)
