@@ -141,13 +141,7 @@ class LedgerReader:
 
         `pages` are lists of job ids. The choice is a temporary table: it may be of any size.
         """
-        self.rows("CREATE TEMP TABLE chosen (position INTEGER PRIMARY KEY)")
-        for page in pages:
-            self.rows(
-                "INSERT OR IGNORE INTO chosen SELECT position FROM job "
-                "WHERE job_id IN (SELECT value FROM json_each(?))",
-                (orjson.dumps(page).decode(),),
-            )
+        self._list_positions("chosen", pages)
         self._has_chosen = True
 
     def hold(self, pages: Iterable[Collection[str]]) -> int:
@@ -155,31 +149,31 @@ class LedgerReader:
 
         `pages` are lists of ids of jobs that have no task. Returns how many jobs are held.
         """
-        self.rows("CREATE TEMP TABLE IF NOT EXISTS held (position INTEGER PRIMARY KEY)")
-        self.rows("DELETE FROM held")
-        for page in pages:
-            self.rows(
-                "INSERT OR IGNORE INTO held SELECT position FROM job "
-                "WHERE status IN ('waiting', 'pending', 'submitting') "
-                "AND job_id IN (SELECT value FROM json_each(?))",
-                (orjson.dumps(list(page)).decode(),),
-            )
+        only = "AND status IN ('waiting', 'pending', 'submitting')"
+        self._list_positions("held", pages, only=only)
         number = int(self.row("SELECT count(*) FROM held")[0])
         self._not_held = "AND job.position NOT IN (SELECT position FROM held)" if number else ""
         return number
 
     def bar(self, pages: Iterable[Sequence[str]]) -> None:
         """From now on `open_jobs` and `open_steps` pass over these pending jobs too."""
-        self.rows("CREATE TEMP TABLE barred (position INTEGER PRIMARY KEY)")
-        for page in pages:
-            self.rows(
-                "INSERT OR IGNORE INTO barred SELECT position FROM job "
-                "WHERE job_id IN (SELECT value FROM json_each(?))",
-                (orjson.dumps(page).decode(),),
-            )
+        self._list_positions("barred", pages)
         self._not_barred = (
             "AND NOT (job.status = 'pending' AND job.position IN (SELECT position FROM barred))"
         )
+
+    def _list_positions(
+        self, table: str, pages: Iterable[Collection[str]], *, only: str = ""
+    ) -> None:
+        """Fill a temporary table with the positions of jobs, in place of what it had."""
+        self.rows(f"CREATE TEMP TABLE IF NOT EXISTS {table} (position INTEGER PRIMARY KEY)")
+        self.rows(f"DELETE FROM {table}")  # noqa: S608  # ours
+        for page in pages:
+            self.rows(
+                f"INSERT OR IGNORE INTO {table} SELECT position FROM job "  # noqa: S608  # ours
+                f"WHERE job_id IN (SELECT value FROM json_each(?)) {only}",
+                (orjson.dumps(list(page)).decode(),),
+            )
 
     @property
     def has_barred(self) -> bool:

@@ -32,13 +32,7 @@ def counts(reader: LedgerReader) -> dict[JobStatus, int]:
 @checked
 def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
     """Number of jobs by step, in plan order, and status."""
-    by_step: dict[str, dict[JobStatus, int]] = {}
-    for row in reader.rows(
-        "SELECT step, status, count(*) AS jobs, min(position) AS first FROM job "
-        "GROUP BY step, status ORDER BY first"
-    ):
-        by_step.setdefault(row["step"], {})[JobStatus(row["status"])] = row["jobs"]
-    return by_step
+    return _status_counts(reader, "step")
 
 
 @checked
@@ -51,13 +45,20 @@ def model_counts(
     """
     several = "SELECT step FROM job GROUP BY step HAVING min(operation) < max(operation)"
     which = f"WHERE step IN ({several})" if compared else ""
-    by_model: dict[str, dict[JobStatus, int]] = {}
-    for row in reader.rows(
-        "SELECT operation, status, count(*) AS jobs, min(position) AS first FROM job "  # noqa: S608
-        f"{which} GROUP BY operation, status ORDER BY first"
+    return _status_counts(reader, "operation", which)
+
+
+def _status_counts(
+    reader: LedgerReader, column: str, which: str = ""
+) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by a column, in plan order, and status; `which` of them, as SQL."""
+    by_name: dict[str, dict[JobStatus, int]] = {}
+    for name, status, number, _ in reader.rows(
+        f"SELECT {column}, status, count(*), min(position) AS first FROM job "  # noqa: S608  # ours
+        f"{which} GROUP BY {column}, status ORDER BY first"
     ):
-        by_model.setdefault(row["operation"], {})[JobStatus(row["status"])] = row["jobs"]
-    return by_model
+        by_name.setdefault(name, {})[JobStatus(status)] = number
+    return by_name
 
 
 @checked

@@ -84,8 +84,7 @@ class _Grid:
 
     @property
     def size(self) -> tuple[int, int]:
-        x, y = self.corner(len(self.rows), len(self.cols))
-        return x, y
+        return self.corner(len(self.rows), len(self.cols))
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
         step_x, step_y = self.step
