@@ -96,12 +96,16 @@ class CompiledStep:
         self._filename = None if step.filename is None else own.text(step.filename, "string")
         self._take = own.text(step.take, "integer") if isinstance(step.take, Text) else None
         self._steady_take = step.take if isinstance(step.take, int) else None
+        self._only_form: RequestForm | None = None  # where the step calls one operation
+        self._compile_forms(own)
+
+    def _compile_forms(self, own: TextCompiler) -> None:
+        """Compile what no row has to be known for. Raises ManifestError with all that is wrong."""
         problems = [*own.problems, *self._form_problems(own)]
-        self._only_form = None
-        if step.calls.one in self._compiled:
-            self._only_form = self._forms[step.calls.one] = self._compiled[step.calls.one]
-        if not problems:
-            problems = self._axis_problems()
+        one = self.step.calls.one
+        if one in self._compiled:
+            self._only_form = self._forms[one] = self._compiled[one]
+        problems = problems or self._axis_problems()
         if problems:
             raise ManifestError(problems)
 

@@ -33,10 +33,7 @@ class Picked:
     """Sees every row of a plan, in order, and tells which are not in the run."""
 
     def __init__(self, plan: Plan) -> None:
-        endings = {name: plan.catalog[name].artifacts[1:] for name in plan.catalog.names}
-        self._endings = {
-            name: ("", *(f"-{kind.name}" for kind in kinds)) for name, kinds in endings.items()
-        }
+        self._endings = plan.endings()
         self._axes: dict[str, list[_Axis]] = defaultdict(list)  # by the step that has them
         self._files: dict[str, _Picks] = {}
         self._of: dict[str, list[_Picks]] = defaultdict(list)  # by the step whose rows are picked
@@ -62,7 +59,7 @@ class Picked:
         if not self._files:
             return True
         for picks in self._of.get(job.step, ()):
-            picks.note(job, self._endings[job.operation])
+            picks.note(job, ("", *self._endings.get(job.operation, ())))
         is_in = not any(self._is_out(parent) for parent in job.parents) and all(
             any(axis.picks.has(*place) for place in _places(job, axis))
             for axis in self._axes.get(job.step, ())

@@ -84,7 +84,7 @@ class Plan:
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
         distinct, seeded = 0, self._with_seeds()
         with (
-            PlanIndex(endings=self._endings()) as index,
+            PlanIndex(endings=self.endings()) as index,
             closing(SeedIndex()) as seeds,
         ):
             for batch in batched(self._valid_jobs(findings, notes), _BATCH):
@@ -112,7 +112,7 @@ class Plan:
             raise ManifestError(problems)
         return distinct
 
-    def _endings(self) -> dict[str, tuple[str, ...]]:
+    def endings(self) -> dict[str, tuple[str, ...]]:
         """What the names of further kinds of files end with, by operation."""
         kinds = ((name, self.catalog[name].artifacts[1:]) for name in self.catalog.names)
         return {name: tuple(f"-{kind.name}" for kind in more) for name, more in kinds if more}
