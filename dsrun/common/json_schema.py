@@ -6,15 +6,18 @@ jsonschema-rs decides; jsonschema describes the problems of the few values that 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from dsrun.common.messages import closest, json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.picture_size import SizeRule, fits, size_words
 from dsrun.common.pointer import KeyPath
+from dsrun.common.resources import read_schema
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -94,6 +97,12 @@ class SchemaValidator:
         words = {SIZE: _size_rule} | (_WITHOUT_BACKTRACKING if self._is_foreign else {})
         kind: type[Draft202012Validator] = extend(Draft202012Validator, words)  # type: ignore[no-untyped-call]  # it has none
         return kind(self._schema, registry=Registry())  # an empty one fetches nothing
+
+
+@cache
+def shipped_validator(name: str) -> SchemaValidator:
+    """That of `schemas/NAME`, made once. Raises SetupError when the installation lacks it."""
+    return SchemaValidator(orjson.loads(read_schema(name)))
 
 
 def _fetch_nothing(address: str) -> Json:

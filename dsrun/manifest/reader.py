@@ -6,18 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from dsrun.common import lockfile
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file, keeps_key
 from dsrun.common.digest import canonical_sha256, json_text, sha256_hex
 from dsrun.common.errors import ManifestError, Problem
-from dsrun.common.json_schema import SchemaValidator
+from dsrun.common.json_schema import shipped_validator
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.names import path_fault, read_back
 from dsrun.common.pointer import KeyPath, fits
-from dsrun.common.resources import read_schema
 from dsrun.common.settings import guard_key
 from dsrun.common.shell import command_line
 from dsrun.common.user_files import (
@@ -384,7 +381,7 @@ def _file_problem(shown: str, message: str) -> Problem:
 
 def _frame_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]:
     """What breaks the schema that every manifest shares, each problem with its path."""
-    validator = SchemaValidator(orjson.loads(read_schema("frame.json")))
+    validator = shipped_validator("frame.json")
     if validator.is_valid(document.value):
         return
     is_nameless = _is_nameless(document.value)

@@ -287,7 +287,7 @@ def _compiled(
     above: dict[str, CompiledStep] = {}
     problems: list[Problem] = []
     for step in manifest.steps:
-        if not all(one.source is None or one.source.step in above for one in step.matrix.axes):
+        if not step.matrix.steps <= above.keys():
             continue  # what is wrong with the step above is told
         try:
             compiled = CompiledStep(

@@ -9,12 +9,12 @@ import orjson
 
 from dsrun.common.digest import json_text
 from dsrun.common.errors import ManifestError, Problem, SetupError
-from dsrun.common.json_schema import SchemaValidator, check_schema, matcher
+from dsrun.common.json_schema import SchemaValidator, check_schema, matcher, shipped_validator
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
 from dsrun.common.picture_size import bounds_fault
 from dsrun.common.pointer import dotted
-from dsrun.common.resources import iter_operation_files, read_schema
+from dsrun.common.resources import iter_operation_files
 from dsrun.common.user_files import TEXT_BYTES, Unreadable, read_file
 from dsrun.common.yaml_document import parse_yaml
 from dsrun.service.agreement import disagreements
@@ -255,7 +255,7 @@ def _schema_faults(schema: Mapping[str, Json]) -> Iterator[Fault]:
 
 def _faults(schema: Json, bundled: Mapping[str, Json]) -> Iterator[Fault]:
     """What is wrong with a user's file."""
-    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    frame = shipped_validator("operation.json")
     framed = [Fault(problem.path, problem.message) for problem in frame.problems(schema)]
     yield from framed
     if not isinstance(schema, dict):

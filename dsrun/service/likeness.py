@@ -8,13 +8,10 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
-from dsrun.common.json_schema import SchemaValidator
+from dsrun.common.json_schema import shipped_validator
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
 from dsrun.common.pointer import KeyPath
-from dsrun.common.resources import read_schema
 from dsrun.service.agreement import disagreements
 from dsrun.service.families import members, models_of
 from dsrun.service.request import laid_over
@@ -35,7 +32,7 @@ def is_likeness(content: Json) -> bool:
 
 def likeness_faults(content: Mapping[str, Json], families: Schemas) -> Iterator[Fault]:
     """What is wrong with such a file; `families`: the schemas of the bundled files, by name."""
-    frame = SchemaValidator(orjson.loads(read_schema("operation-like.json")))
+    frame = shipped_validator("operation-like.json")
     problems = frame.problems(content)
     yield from (Fault(problem.path, problem.message) for problem in problems)
     if problems:
@@ -102,7 +99,7 @@ def _model(family: Mapping[str, Json], content: Mapping[str, Json], name: str) -
 
 def _override_faults(own: Mapping[str, Json], path: tuple[str, ...]) -> Iterator[Fault]:
     """What is wrong with a price or limits of a user's, told where they stand."""
-    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    frame = shipped_validator("operation.json")
     faults = [Fault(problem.path, problem.message) for problem in frame.problems(own)]
     for fault in faults or (*unrunnable(own), *disagreements(own)):
         if fault.path[1:2] in [(key,) for key in _OVERRIDES]:

@@ -4,12 +4,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
-from dsrun.common.json_schema import SchemaValidator
+from dsrun.common.json_schema import shipped_validator
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
-from dsrun.common.resources import read_schema
 from dsrun.service.agreement import disagreements
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
@@ -58,7 +55,7 @@ def _faults(about: Mapping[str, Json], operation: Operation) -> Iterator[Fault]:
         return
     price = _written_out(about, operation)
     changed = _file_with(price, operation)
-    frame = SchemaValidator(orjson.loads(read_schema("operation.json")))
+    frame = shipped_validator("operation.json")
     faults = [Fault(problem.path, problem.message) for problem in frame.problems(changed)]
     faults = faults or list(table_faults(changed, frame)) or list(disagreements(changed))
     for fault in faults:

@@ -124,8 +124,7 @@ def children_of(
 
 def _children(step: str, job_id: str, plan: Plan) -> Iterator[Edge]:
     for compiled in plan.steps:
-        sources = (axis.source for axis in compiled.step.matrix.axes)
-        if any(source is not None and source.step == step for source in sources):
+        if step in compiled.step.matrix.steps:
             for job in compiled.jobs():
                 if not isinstance(job, Job):
                     continue
