@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,8 @@ import pytest
 from dsrun.cli.main import main
 from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
 from dsrun.emulator.faults import FaultDice
+from tests.files_of_kinds import FILES
+from tests.studio import Studio
 from tests.template import Fork, fork
 
 KEY = "sk-never-to-be-written-down"
@@ -376,3 +379,22 @@ def standing_clock() -> StandingClock:
 def key() -> str:
     """The only key that the emulator of `serve` takes."""
     return KEY
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch, key: str) -> Iterator[Studio]:
+    """The service that dsrun finds; it gives a whole file of every kind."""
+    server = Studio({media: data for media, (data, _, _) in FILES.items()})
+    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.address)
+    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+    yield server
+    server.close()

@@ -11,6 +11,7 @@ from dsrun.common.models import JobStatus, OpenJob
 
 T = TypeVar("T")
 
+AT = "2026-11-27T12:00:00.000Z"  # when runs of tests begin
 _BEGIN = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 

@@ -6,7 +6,6 @@ Always the same rule: one clear message, the right exit code, no traceback, and 
 import http.server
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -39,13 +38,6 @@ rm ballast
 "$@"; echo "after: $?"
 cp -r outputs/demo/latest/. ../copy
 """
-
-
-@pytest.fixture
-def closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -1,20 +1,18 @@
 """A server that is not our emulator: what the published API allows, and what proxies do to it."""
 
-import asyncio
 import base64
 import gzip
-import io
 import json
 import sqlite3
-import threading
 from contextlib import closing
 
 import orjson
 import pytest
 from aiohttp import web
-from PIL import Image
 
 from dsrun.common.resources import read_schema
+from tests.files_of_kinds import picture
+from tests.served import served
 
 DRAW = "/api/v1/services/aigc/text2image/image-synthesis"
 SPEAK = "/api/v1/services/audio/tts/customization"
@@ -28,12 +26,6 @@ steps:
     parameters: {response_format: mp3, sample_rate: 8000}
     filename: a
 """
-
-
-def picture(kind="PNG"):
-    file = io.BytesIO()
-    Image.effect_noise((64, 64), 90).convert("RGB").save(file, kind)
-    return file.getvalue()
 
 
 class Foreign:
@@ -81,21 +73,10 @@ class Foreign:
 def foreign(monkeypatch, key):
     """Served from a thread of its own, found by dsrun through the environment."""
     server = Foreign()
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(server.app())
-    loop.run_until_complete(runner.setup())
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    loop.run_until_complete(site.start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    port = runner.addresses[0][1]
-    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", f"http://127.0.0.1:{port}/api/v1")
-    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
-    yield server
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with served(server.app()) as base_url:
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", base_url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        yield server
 
 
 def test_a_picture_of_any_kind_gets_the_extension_of_its_bytes(work, foreign):

@@ -13,7 +13,7 @@ from dsrun.ledger.schema import SINCE_FACTS
 from dsrun.report.entries import can_make_posters
 from tests.files_of_kinds import FILES, FILM, picture
 from tests.older import downgrade
-from tests.studio import CAPTIONS, Studio, write_operations
+from tests.studio import CAPTIONS, write_operations
 
 PAGE = b"<!DOCTYPE html><html><body>404 not found</body></html>"
 MADE = {"captions": (CAPTIONS, "srt", "application/x-subrip")}  # of another file
@@ -22,15 +22,6 @@ FACTS = {
     "audio": (1.5, None, None),
     "video": (2.0, 320, 180),
 }
-
-
-@pytest.fixture
-def studio(monkeypatch, key):
-    server = Studio({media: data for media, (data, _, _) in FILES.items()})
-    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.address)
-    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
-    yield server
-    server.close()
 
 
 @pytest.fixture

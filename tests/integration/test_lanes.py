@@ -1,16 +1,15 @@
 """Each model in its own lane: its rate, its open tasks, and what it shares with others."""
 
-import asyncio
-import io
 import json
-import threading
 import time
 from collections import defaultdict
 from typing import NamedTuple
 
 import pytest
 from aiohttp import web
-from PIL import Image
+
+from tests.files_of_kinds import picture
+from tests.served import served
 
 DRAW = "/api/v1/services/aigc/text2image/image-synthesis"
 FAST, MIDDLE, SLOW = "wanx2.1-t2i-turbo", "wanx2.0-t2i-turbo", "wan2.2-t2i-flash"
@@ -28,9 +27,7 @@ class Draws:
     """The API of pictures; it refuses nothing and remembers when which task was made."""
 
     def __init__(self):
-        file = io.BytesIO()
-        Image.effect_noise((64, 64), 90).convert("RGB").save(file, "PNG")
-        self._picture = file.getvalue()
+        self._picture = picture()
         self.tasks: list[Task] = []
         self.task_s = defaultdict(lambda: 0.5)  # by model
 
@@ -73,20 +70,10 @@ class Draws:
 def draws(monkeypatch, key):
     """Served from a thread of its own, found by dsrun through the environment."""
     server = Draws()
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(server.app())
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    port = runner.addresses[0][1]
-    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", f"http://127.0.0.1:{port}/api/v1")
-    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
-    yield server
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with served(server.app()) as base_url:
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", base_url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        yield server
 
 
 def steps(jobs):

@@ -1,14 +1,13 @@
 """What refusals and failed tasks mean for a run, and limits that runs of one account share."""
 
-import asyncio
-import io
-import threading
 import time
 from collections import Counter, deque
 
 import pytest
 from aiohttp import web
-from PIL import Image
+
+from tests.files_of_kinds import picture
+from tests.served import served
 
 DRAW = "/api/v1/services/aigc/text2image/image-synthesis"
 SPEAK = "/api/v1/services/audio/tts/customization"
@@ -25,9 +24,7 @@ class Account:
     """The API of one account: counts requests in any second, and refuses what is too much."""
 
     def __init__(self):
-        file = io.BytesIO()
-        Image.effect_noise((64, 64), 90).convert("RGB").save(file, "PNG")
-        self._picture = file.getvalue()
+        self._picture = picture()
         self.creates, self.refused = Counter(), Counter()
         self.refusal = None
         self.wait = {}  # headers of a refusal
@@ -100,21 +97,10 @@ class Account:
 def account(monkeypatch, key):
     """Served from a thread of its own, found by dsrun through the environment."""
     server = Account()
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(server.app())
-    loop.run_until_complete(runner.setup())
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    loop.run_until_complete(site.start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    port = runner.addresses[0][1]
-    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", f"http://127.0.0.1:{port}/api/v1")
-    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
-    yield server
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with served(server.app()) as base_url:
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", base_url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        yield server
 
 
 def patiently(**more):

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,13 +28,6 @@ steps:
     input: {prompt: "a cat {{ number }}", ref_img: {upload: ref.png}}
     filename: "{{ number }}"
 """
-
-
-@pytest.fixture
-def closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

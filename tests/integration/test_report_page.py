@@ -16,8 +16,8 @@ import pytest
 import yaml
 from playwright.sync_api import expect, sync_playwright
 
-from tests.files_of_kinds import FILES, model
-from tests.studio import Studio, write_operations
+from tests.files_of_kinds import model
+from tests.studio import write_operations
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -552,14 +552,6 @@ def test_five_thousand_pictures_are_drawn_as_far_as_they_are_seen(read, work, em
 
 class TestKinds:
     """Files that are no pictures: what their cards show, and the full view."""
-
-    @pytest.fixture
-    def studio(self, monkeypatch, key):
-        server = Studio({media: data for media, (data, _, _) in FILES.items()})
-        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.address)
-        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
-        yield server
-        server.close()
 
     @pytest.fixture
     def see(self, read, work, studio):

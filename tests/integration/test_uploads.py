@@ -1,14 +1,14 @@
 """Reference pictures from local files, from the manifest to the service."""
 
-import asyncio
 import io
 import sqlite3
-import threading
 
 import pytest
 from aiohttp import web
 from dashscope.utils.oss_utils import OssUtils
 from PIL import Image
+
+from tests.served import served
 
 POST_FILE = "dashscope-file-mgr"
 STEPS = """
@@ -211,20 +211,11 @@ async def _parts(request):
 
 @pytest.fixture
 def host(monkeypatch, key):
-    server, loop = Host(), asyncio.new_event_loop()
-    runner = web.AppRunner(server.app())
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/api/v1"
-    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.base_url)
-    monkeypatch.setenv("DASHSCOPE_API_KEY", key)
-    yield server
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    server = Host()
+    with served(server.app()) as server.base_url:
+        monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.base_url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        yield server
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:dashscope")

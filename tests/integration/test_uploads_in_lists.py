@@ -3,12 +3,12 @@
 import base64
 import io
 import json
-import wave
 
 import pytest
 from PIL import Image
 
 from dsrun.common.resources import iter_operation_files
+from tests.files_of_kinds import sound
 
 POST_FILE = "dashscope-file-mgr"
 VOICE = dict(iter_operation_files())["qwen-voice-design"]
@@ -17,16 +17,6 @@ VOICE = dict(iter_operation_files())["qwen-voice-design"]
 def picture(colour, side=400):
     file = io.BytesIO()
     Image.new("RGB", (side, side), colour).save(file, "PNG")
-    return file.getvalue()
-
-
-def sound(seconds, rate=24000):
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(bytes(2 * int(rate * seconds)))
     return file.getvalue()
 
 

@@ -15,9 +15,11 @@ import pytest
 
 from tests.torture.driver import open_service
 from tests.torture.emulated import CountingDice
+from tests.torture.judge import read_results
 from tests.torture.marks import canonical
 from tests.torture.mixed import EMULATED, STEPS, MixedCase, MixedDriver, run_mixed, short_mixed
 from tests.torture.mixed_judge import judge_mixed
+from tests.torture.spoiled import write_results
 from tests.torture.table import HEAD, row_of
 
 
@@ -98,7 +100,7 @@ def pay_speech_again(run_dir, state):
 
 def repeat_speech(run_dir, state, times=1, step="speech"):
     _creates(run_dir, state, step)["accepted"] += times
-    job_id = _find(_lines(run_dir), step)["job_id"]
+    job_id = _find(read_results(run_dir), step)["job_id"]
     with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db, db:
         db.execute("UPDATE job SET repeats = ? WHERE job_id = ?", (times, job_id))
 
@@ -147,12 +149,12 @@ def leave_an_address(run_dir, state):
 
 def leave_a_task_whose_addresses_are_dead(run_dir, state):
     _change(run_dir, "tasks", status="submitted", error=None)
-    state["dead"] = [_find(_lines(run_dir), "tasks")["task_id"]]
+    state["dead"] = [_find(read_results(run_dir), "tasks")["task_id"]]
 
 
 def leave_an_answer_whose_address_is_dead(run_dir, state, moment=1):
     _change(run_dir, "speech", status="submitted", error=None, artifacts=[])
-    job_id = _find(_lines(run_dir), "speech")["job_id"]
+    job_id = _find(read_results(run_dir), "speech")["job_id"]
     with closing(sqlite3.connect(run_dir / "ledger.sqlite3")) as db, db:
         answer = f'["address", "http://localhost/x.wav?Expires={moment}&Signature=x"]'
         db.execute("UPDATE job SET answer = ? WHERE job_id = ?", (answer, job_id))
@@ -167,13 +169,13 @@ def lose_a_file(run_dir, state):
 
 
 def cut_a_file(run_dir, state):
-    path = run_dir / _find(_lines(run_dir), "voices")["artifacts"][0]["path"]
+    path = run_dir / _find(read_results(run_dir), "voices")["artifacts"][0]["path"]
     path.write_bytes(path.read_bytes()[:-1])
 
 
 def keep_half_a_file(run_dir, state):
     """The ledger and the disk agree on a file that broke off."""
-    item = _find(_lines(run_dir), "addresses")["artifacts"][0]
+    item = _find(read_results(run_dir), "addresses")["artifacts"][0]
     data = (run_dir / item["path"]).read_bytes()[:-40]
     (run_dir / item["path"]).write_bytes(data)
     told = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
@@ -193,14 +195,14 @@ def swap_voices(run_dir, state):
 
 
 def share_a_file(run_dir, state):
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     one, two = (line["artifacts"][0] for line in lines if line["step"] == "addresses")
     one["source_sha256"] = two["source_sha256"]
-    _write(run_dir, lines)
+    write_results(run_dir, lines)
 
 
 def drop_a_line(run_dir, state):
-    _write(run_dir, _lines(run_dir)[:-1])
+    write_results(run_dir, read_results(run_dir)[:-1])
 
 
 SPOILS = (
@@ -222,30 +224,20 @@ def _find(lines, step):
 
 
 def _creates(run_dir, state, step):
-    return state["creates"][canonical(_find(_lines(run_dir), step)["request"])]
+    return state["creates"][canonical(_find(read_results(run_dir), step)["request"])]
 
 
 def _change(run_dir, step, **fields):
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     _find(lines, step).update(fields)
-    _write(run_dir, lines)
+    write_results(run_dir, lines)
 
 
 def _swap(run_dir, step, field):
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     one, two = (line for line in lines if line["step"] == step)
     one[field], two[field] = two[field], one[field]
-    _write(run_dir, lines)
-
-
-def _lines(run_dir):
-    text = (run_dir / "results.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def _write(run_dir, lines):
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (run_dir / "results.jsonl").write_text(text, encoding="utf-8")
+    write_results(run_dir, lines)
 
 
 class TestDice:

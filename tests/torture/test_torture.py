@@ -37,10 +37,11 @@ from tests.torture.faults import (
     USUAL,
     Dice,
 )
-from tests.torture.judge import judge, judge_payments
+from tests.torture.judge import judge, judge_payments, read_results
 from tests.torture.marks import draw, picture_mark, speak, voice_mark
 from tests.torture.neighbour import OTHER, OURS, Neighbour
 from tests.torture.points import reachable_points
+from tests.torture.spoiled import write_results
 from tests.torture.table import HEAD, row_of
 from tests.torture.wal import damage
 
@@ -198,11 +199,11 @@ def swap_files(run_dir, state):
 def swap_tasks(run_dir, state):
     """Each file and its row are in order, but they are those of another job."""
     swap_files(run_dir, state)
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     for key in ("sha256", "size"):
         one, two = lines[0]["artifacts"][0], lines[1]["artifacts"][0]
         one[key], two[key] = two[key], one[key]
-    _write(run_dir, lines)
+    write_results(run_dir, lines)
 
 
 def cut_a_file(run_dir, state):
@@ -232,36 +233,36 @@ def give_the_key_away(run_dir, state):
 
 
 def drop_a_line(run_dir, state):
-    _write(run_dir, _lines(run_dir)[:-1])
+    write_results(run_dir, read_results(run_dir)[:-1])
 
 
 def doubt_a_job(run_dir, state):
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     lines[0] |= {"status": "unknown", "error": {"message": "lost"}}
-    _write(run_dir, lines)
+    write_results(run_dir, lines)
 
 
 def doubt_a_job_that_was_never_accepted(run_dir, state):
     doubt_a_job(run_dir, state)
-    del state["paid"][picture_mark(_lines(run_dir)[0]["request"], 0)]
+    del state["paid"][picture_mark(read_results(run_dir)[0]["request"], 0)]
 
 
 def add_a_file(run_dir, state):
     """More pictures than were asked for are another's."""
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     lines[0]["artifacts"].append(lines[0]["artifacts"][0] | {"index": 1})
-    _write(run_dir, lines)
+    write_results(run_dir, lines)
 
 
 def leave_a_task_that_answers(run_dir, state):
-    lines = _lines(run_dir)
+    lines = read_results(run_dir)
     lines[0] |= {"status": "submitted"}
-    _write(run_dir, lines)
+    write_results(run_dir, lines)
 
 
 def leave_a_task_that_never_answers(run_dir, state):
     leave_a_task_that_answers(run_dir, state)
-    state["mute"] = [picture_mark(_lines(run_dir)[0]["request"], 0)]
+    state["mute"] = [picture_mark(read_results(run_dir)[0]["request"], 0)]
 
 
 SPOILS = (
@@ -270,16 +271,6 @@ SPOILS = (
     doubt_a_job_that_was_never_accepted, add_a_file, leave_a_task_that_answers,
     leave_a_task_that_never_answers,
 )  # fmt: skip
-
-
-def _lines(run_dir):
-    text = (run_dir / "results.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def _write(run_dir, lines):
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (run_dir / "results.jsonl").write_text(text, encoding="utf-8")
 
 
 class TestCommand:

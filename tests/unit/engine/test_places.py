@@ -15,6 +15,13 @@ async def source(name, number):
         yield f"{name}{each}"
 
 
+async def all_of(*sources, run, concurrency, ahead, control=None):
+    await run_jobs(
+        sources, run_job=run, on_end=lambda job, result: None,
+        concurrency=concurrency, ahead=ahead, control=control or RunControl(),
+    )  # fmt: skip
+
+
 class Lanes:
     """Jobs wait for the turn of their lane, one every so many seconds, then take their time."""
 
@@ -41,10 +48,7 @@ class Lanes:
         self.ended[job] = self._clock.monotonic() - 1000.0
 
     async def all(self, *sources, concurrency, ahead=2, control=None):
-        await run_jobs(
-            sources, run_job=self.run, on_end=lambda job, result: None,
-            concurrency=concurrency, ahead=ahead, control=control or RunControl(),
-        )  # fmt: skip
+        await all_of(*sources, run=self.run, concurrency=concurrency, ahead=ahead, control=control)
 
     def times(self, name):
         return [at for job, at in self.begun.items() if job[0] == name]
@@ -93,16 +97,7 @@ async def test_a_job_that_has_left_for_good_takes_no_place_again():
             await clock.sleep(60.0)
         begun.append((job, clock.monotonic() - 1000.0))
 
-    await clock.run(
-        run_jobs(
-            [source("a", 2)],
-            run_job=run,
-            on_end=lambda job, result: None,
-            concurrency=1,
-            ahead=1,
-            control=RunControl(),
-        )
-    )
+    await clock.run(all_of(source("a", 2), run=run, concurrency=1, ahead=1))
     assert begun == [("a0", 5.0), ("a1", 60.0)]
 
 
@@ -114,14 +109,5 @@ async def test_a_job_that_ends_while_it_waits_makes_room_for_the_next():
         step_aside()
         await clock.sleep(1.0)
 
-    await clock.run(
-        run_jobs(
-            [source("a", 6)],
-            run_job=run,
-            on_end=lambda job, result: None,
-            concurrency=1,
-            ahead=1,
-            control=RunControl(),
-        )
-    )
+    await clock.run(all_of(source("a", 6), run=run, concurrency=1, ahead=1))
     assert len(seen) == 6

@@ -3,10 +3,8 @@
 import pytest
 
 from dsrun.common.models import Artifact, Job, JobError, JobResult, JobStatus, Parent
-from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import load_catalog
-
-AT = "2026-11-27T12:00:00.000Z"
+from tests.fakes import AT
 
 
 def job(name, *parents, index=0, units=1):
@@ -21,14 +19,6 @@ def job(name, *parents, index=0, units=1):
         late=((("input"),),) if any(takes for _, takes in parents) else (), parents=edges,
         depth=int(bool(parents)),
     )  # fmt: skip
-
-
-@pytest.fixture
-async def ledger(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
-    await ledger.start_run(at=AT, version="1", endpoint="http://a", host="h", pid=1, live_since=AT)
-    yield ledger
-    ledger.close()
 
 
 async def load(ledger, *jobs):

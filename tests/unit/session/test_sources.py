@@ -3,16 +3,12 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-
 from dsrun.common.models import Job, JobResult, JobStatus, Parent
 from dsrun.engine.control import RunControl
 from dsrun.ledger.waiting import Lives
-from dsrun.ledger.writer import Ledger
 from dsrun.service.catalog import load_catalog
 from dsrun.session.sources import Sources
-
-AT = "2026-11-27T12:00:00.000Z"
+from tests.fakes import AT
 
 
 def job(name, *parents, operation="shots", depth=0, index=0):
@@ -25,14 +21,6 @@ def job(name, *parents, operation="shots", depth=0, index=0):
         request={}, body=b"{}", stems=(name,), units=1, late=(("input",),) if parents else (),
         parents=edges, depth=depth,
     )  # fmt: skip
-
-
-@pytest.fixture
-async def ledger(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
-    await ledger.start_run(at=AT, version="1", endpoint="http://a", host="h", pid=1, live_since=AT)
-    yield ledger
-    ledger.close()
 
 
 async def sources_of(ledger, *jobs):
