@@ -53,9 +53,9 @@ PICTURES = """\
 class Made:
     """A run, and what the service was sent for each of its rows."""
 
-    def __init__(self, work, service, steps):
+    def __init__(self, work, service, steps, *, code=0):
         outcome = work.dsrun("run", work.pipeline("steps:\n" + steps), "--no-progress", "--yes")
-        assert outcome.code == 0, outcome.err
+        assert outcome.code == code, outcome.err
         self._rows = work.results()
         self._folder = work.run_dir()
         self.sent = [json.loads(text) for text in service.creates()]
@@ -91,7 +91,8 @@ def make(work, serve):
     own = json.dumps({"$id": "urn:dsrun:operation:expand", **EXPAND})
     (work.folder / "operations").mkdir()
     (work.folder / "operations/expand.json").write_text(own, encoding="utf-8")
-    return lambda steps: Made(work, serve(picture_scale=0.5, operations=(own,)), steps)
+    service = serve(picture_scale=0.5, operations=(own,))
+    return lambda steps, code=0: Made(work, service, steps, code=code)
 
 
 def test_a_text_goes_into_a_prompt_and_on_into_a_film(make):
@@ -124,6 +125,31 @@ def test_a_text_goes_into_a_prompt_and_on_into_a_film(make):
         of_text = made.files("pics")[:2] if text == fox else made.files("pics")[2:]
         assert sorted(began) == sorted(of_text)
     assert all(row["artifacts"][0]["media_type"] == "video/mp4" for row in made.rows("films"))
+
+
+def test_a_late_text_that_is_too_long_for_its_field_fails_that_child_unsent(make, work):
+    made = make(
+        """\
+  words:
+    operation: expand
+    input: {prompt: a fox}
+    filename: a
+  pics:
+    operation: wan2.2-t2i-flash
+    matrix: {text: {step: words}, style: [ink, LONG, oil]}
+    input: {prompt: "{{ text.output.text }}, {{ style }}"}
+    filename: "{{ job.index }}"
+""".replace("LONG", "x" * 495),
+        code=1,
+    )
+    [text] = made.texts("words")
+    assert made.paid == 1 + 2
+    assert len(made.of(prompt=f"{text.strip()}, ink")) == 1
+    assert len(made.of(prompt=f"{text.strip()}, oil")) == 1
+    assert [row["status"] for row in made.rows("pics")] == ["succeeded", "failed", "succeeded"]
+    error = made.rows("pics")[1]["error"]
+    assert (error["code"], error["class"]) == ("InvalidRequest", "job")
+    assert f"found {len(text.strip()) + 497} characters; allowed: at most 500" in error["message"]
 
 
 def test_posters_in_five_languages_are_a_join_of_scenes_and_words(make, work):

@@ -1,12 +1,24 @@
 """Files that go from one step to the next: by the service's own address, or by upload."""
 
+import copy
 import json
 
 import pytest
 
+from tests.integration.test_steps_across_kinds import EXPAND
 from tests.integration.test_steps_run import change, edits, steps_of, storyboard
 
 BIG = {"picture_scale": 0.5}
+DEAD = pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE address SET answered_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-13 hours')",
+        "UPDATE address SET answered_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hours')",
+        "UPDATE address SET endpoint = 'https://dashscope-intl.aliyuncs.com/api/v1'",
+        "DELETE FROM address",
+    ],
+    ids=["old", "of the future", "of another endpoint", "unknown"],
+)
 
 
 def is_upload(url):
@@ -20,16 +32,7 @@ class TestAddresses:
         assert not any(map(is_upload, edits(service)))
         assert service.count("GET", "/uploads") == 0
 
-    @pytest.mark.parametrize(
-        "sql",
-        [
-            "UPDATE address SET answered_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-13 hours')",
-            "UPDATE address SET answered_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hours')",
-            "UPDATE address SET endpoint = 'https://dashscope-intl.aliyuncs.com/api/v1'",
-            "DELETE FROM address",
-        ],
-        ids=["old", "of the future", "of another endpoint", "unknown"],
-    )
+    @DEAD
     def test_any_other_goes_by_upload(self, work, serve, sql):
         service = serve(**BIG)
         pipeline = storyboard(work, shots=2)
@@ -98,6 +101,61 @@ class TestAddresses:
         assert json.loads(row["sent"])["input"]["images"] == [
             {"upload": f"sha256:{made['source_sha256']}"}
         ]
+
+
+ADDRESS = {"type": "string", "pattern": "^https?://[^\\s]+$"}
+SHOWN = """
+steps:
+  shots:
+    operation: wanx-v1
+    matrix: {beat: [1, 2]}
+    input: {prompt: "beat {{ beat }}"}
+    parameters: {n: 1}
+  shown:
+    operation: expand
+    matrix: {still: {step: shots}}
+    input: {prompt: "{{ still.artifact }}"}
+"""
+
+
+class TestAFieldThatTakesPublicAddressesAlone:
+    @pytest.fixture
+    def service(self, work, serve):
+        """With an operation of the user's own that takes no upload."""
+        operation = {"$id": "urn:dsrun:operation:expand", **copy.deepcopy(EXPAND)}
+        operation["properties"]["input"]["properties"]["prompt"] = ADDRESS
+        operation["x-dsrun"]["sample"]["request"]["input"]["prompt"] = "https://example.com/a.png"
+        own = json.dumps(operation)
+        (work.folder / "operations").mkdir()
+        (work.folder / "operations/expand.json").write_text(own, encoding="utf-8")
+        return serve(operations=(own,), **BIG)
+
+    def sent(self, service):
+        bodies = map(json.loads, service.creates())
+        return [body["input"]["prompt"] for body in bodies if body["model"] == "expand"]
+
+    def test_gets_a_fresh_one(self, work, service):
+        assert work.dsrun(work.pipeline(SHOWN)).code == 0
+        given = [row["url"] for row in work.query("SELECT url FROM address")]
+        assert sorted(self.sent(service)) == sorted(given)
+
+    @DEAD
+    def test_fails_its_job_unsent_where_that_is_dead_and_no_other(self, work, service, sql):
+        pipeline = work.pipeline(SHOWN)
+        assert work.dsrun(pipeline, "--step", "shots").code == 0
+        [kept] = work.query("SELECT url FROM address JOIN job USING (job_id) WHERE job.idx = 1")
+        change(work, f"{sql} WHERE job_id = (SELECT job_id FROM job WHERE step = 'shots' "
+               "AND idx = 0)")  # fmt: skip
+        assert work.dsrun(pipeline).code == 1
+        assert steps_of(work) == {
+            ("shots", "succeeded"): 2, ("shown", "failed"): 1, ("shown", "succeeded"): 1
+        }  # fmt: skip
+        assert self.sent(service) == [kept["url"]]
+        assert service.count("GET", "/uploads") == 0
+        error = work.results()[2]["error"]
+        assert (error["code"], error["class"]) == ("InvalidRequest", "job")
+        assert "input.prompt takes an address, and that of artifacts/shots/" in error["message"]
+        assert "is too old; make that file again, with `take`" in error["message"]
 
 
 SPOKEN = """

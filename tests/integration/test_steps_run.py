@@ -221,7 +221,7 @@ class TestEnds:
         assert steps_of(work)["speech", "succeeded"] == 1
         assert service.paid() == 2
 
-    def test_a_late_text_that_is_too_long_fails_that_child_unsent(self, work, emulator):
+    def test_a_late_value_of_another_type_fails_its_children_unsent(self, work, emulator):
         pipeline = audiobook(work, "ab", LINES)
         assert work.dsrun(pipeline, "--step", "cast").code == 0
         change(work, "UPDATE job SET output = json_set(output, '$.voice', 7) WHERE idx = 0 "
