@@ -80,14 +80,15 @@ class Submitter:
         clock: Clock,
         rng: Random,
         max_attempts: int,
-        is_valid: Callable[[str, Json], bool],
+        broken_rules: Callable[[str, Json], str],
         ledger: KnownTasks,
         run_id: int,
         repeat_below: Money,
         resubmit_unknown: bool = False,
     ) -> None:
-        """`resubmit_unknown`: send again what an earlier run left in doubt and nobody finds.
+        """`broken_rules`: in words, what a request breaks of an operation's schema, if anything.
 
+        `resubmit_unknown`: send again what an earlier run left in doubt and nobody finds.
         What costs more than `repeat_below` is never sent again because its operation repeats.
         """
         self._repeat_below = repeat_below
@@ -106,7 +107,7 @@ class Submitter:
         self._clock = clock
         self._rng = rng
         self._max_attempts = max_attempts
-        self._is_valid = is_valid
+        self._broken_rules = broken_rules
         self._began_at = stamp(clock.now())
 
     async def submit(self, job: OpenJob, lane: Lane) -> Outcome:
@@ -202,10 +203,8 @@ class Submitter:
             except FileChanged as error:
                 return self._failed("FileChanged", str(error))
             request = orjson.loads(body)
-            if not self._is_valid(operation.name, request):
-                return self._failed(
-                    "InvalidRequest", "the request does not meet the operation's schema"
-                )
+            if broken := self._broken_rules(operation.name, request):
+                return self._failed("InvalidRequest", broken)
             reserved = self._reserve(job, operation)
             began = self._clock.now()
             await self._recorder.record_intent(job, at=stamp(began))

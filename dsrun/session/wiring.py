@@ -1,13 +1,15 @@
 """Builds the parts of the engine and joins them; the only place that knows them all."""
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from random import Random
 
 from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.models import Json, UploadFile
+from dsrun.common.pointer import dotted
+from dsrun.common.redaction import mask
 from dsrun.common.units import Rate
 from dsrun.common.user_files import CheckedReader
 from dsrun.engine.control import RunControl
@@ -106,7 +108,7 @@ class _Wiring:
         return Submitter(
             api=self._api, recorder=run.ledger, reconciler=reconciler, uploads=uploader,
             control=self._control, clock=run.clock, rng=self._rng,
-            max_attempts=run.execution.max_attempts, is_valid=_validity(catalog),
+            max_attempts=run.execution.max_attempts, broken_rules=partial(_broken_rules, catalog),
             ledger=run.ledger.view, run_id=run.ledger.run_id,
             repeat_below=run.execution.repeat_below,
             resubmit_unknown=run.options.resubmit_unknown,
@@ -139,8 +141,14 @@ def _sharing(catalog: Catalog) -> dict[str, list[str]]:
     return {name: [other for other in models if models[other] == models[name]] for name in models}
 
 
-def _validity(catalog: Catalog) -> Callable[[str, Json], bool]:
-    return lambda operation, request: catalog.validator(operation).is_valid(request)
+def _broken_rules(catalog: Catalog, operation: str, request: Json) -> str:
+    """In words, with each place; empty where a request may be sent."""
+    validator = catalog.validator(operation)
+    if validator.is_valid(request):
+        return ""
+    problems = validator.problems(request)
+    words = (f"{dotted(broken.path) or 'the request'}: {broken.message}" for broken in problems)
+    return mask("; ".join(words)) or "the request does not meet the operation's schema"
 
 
 def _upload_limiters(

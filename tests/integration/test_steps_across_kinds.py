@@ -149,7 +149,8 @@ def test_a_late_text_that_is_too_long_for_its_field_fails_that_child_unsent(make
     assert [row["status"] for row in made.rows("pics")] == ["succeeded", "failed", "succeeded"]
     error = made.rows("pics")[1]["error"]
     assert (error["code"], error["class"]) == ("InvalidRequest", "job")
-    assert f"found {len(text.strip()) + 497} characters; allowed: at most 500" in error["message"]
+    found = f"found {len(text.strip()) + 497} characters; allowed: at most 500"
+    assert error["message"] == f"input.prompt: {found}"
 
 
 def test_posters_in_five_languages_are_a_join_of_scenes_and_words(make, work):
