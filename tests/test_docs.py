@@ -1,9 +1,7 @@
-"""docs/: the reference is made from the schemas, and every recipe is valid, runs and costs so."""
+"""docs/: every link leads somewhere, and every recipe is valid, runs and costs what it says."""
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,46 +59,13 @@ def kitchen(tmp_path, monkeypatch):
     return write
 
 
-def test_the_reference_is_fresh():
-    made = subprocess.run(
-        [sys.executable, ROOT / "docs/generate.py", "-"],
-        capture_output=True, check=True,
-    ).stdout  # fmt: skip
-    shipped = (ROOT / "docs/manifest.md").read_bytes()
-    assert shipped == made, "stale; run: python docs/generate.py"
-
-
-def test_the_reference_has_every_key_of_the_schema():
-    text = (ROOT / "docs/manifest.md").read_text(encoding="utf-8")
-    schema = json.loads((ROOT / "schemas/manifest.json").read_text(encoding="utf-8"))
-    keys = {key for part in _objects(schema) for key in part["properties"]}
-    assert {key for key in keys if not {f"| `{key}` |", f"{{{key}: NAME}}"} & _told(text)} == set()
-
-
-def _told(text):
-    """First cells of tables, and the forms that a value may have."""
-    return set(re.findall(r"^\| `[^`]+` \||\{\w+: NAME\}", text, re.MULTILINE))
-
-
-def _objects(value):
-    """Every part of a schema that has properties."""
-    if isinstance(value, dict):
-        if isinstance(value.get("properties"), dict):
-            yield value
-        for inner in value.values():
-            yield from _objects(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _objects(inner)
-
-
 def test_no_yaml_stands_outside_of_a_recipe():
     assert RECIPES.count("```yaml\n") == len(COOKED) >= 10
     assert all("pipeline.yaml" in recipe.files for recipe in COOKED.values())
 
 
 def test_every_link_leads_somewhere():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         links = re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text(encoding="utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
 

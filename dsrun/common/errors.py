@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 
 class ExitCode(IntEnum):
-    """Design 1.2; what a shell or a cron job sees."""
+    """What a shell or a cron job sees of a command."""
 
     OK = 0
     JOBS_FAILED = 1

@@ -13,7 +13,7 @@ Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the sam
 
 
 class JobStatus(StrEnum):
-    """Design 1.6."""
+    """Where a job stands."""
 
     WAITING = "waiting"
     PENDING = "pending"

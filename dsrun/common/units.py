@@ -19,6 +19,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 864
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
+    """An exact amount of a currency (ISO 4217)."""
+
     amount: Decimal
     currency: str
 

@@ -12,6 +12,7 @@ from dsrun.service.request import fill_request, laid_over
 from dsrun.service.short_form import Part, write_out
 
 _TEXT = "A paper lantern over a quiet river"
+_LANGUAGE = "en"
 _ADDRESS = "https://example.com/picture.png"
 _ADDRESSES = {"audio": "https://example.com/recording.wav", "video": "https://example.com/film.mp4"}
 _NAME = "narrator"
@@ -72,14 +73,16 @@ def _is_valid(request: dict[str, Any], operation: Operation) -> bool:
 
 
 def _object(operation: Operation, schema: Mapping[str, Json], at: KeyPath) -> dict[str, Json]:
-    """What is required, but for what dsrun gives itself."""
+    """What is required, but for what dsrun gives itself, and the language of the texts."""
     filled = [fill.at for fill in operation.fills]
     properties = schema.get("properties", {})
-    return {
+    made = {
         key: _value(operation, properties.get(key, {}), (*at, key))
         for key in schema.get("required", ())
         if "const" not in properties.get(key, {}) and (*at, key) not in filled
     }
+    named = (rule.named_by for rule in operation.languages if rule.default != _LANGUAGE)
+    return made | {each[-1]: _LANGUAGE for each in named if each and each[:-1] == at}
 
 
 def _value(operation: Operation, schema: Mapping[str, Json], at: KeyPath) -> Json:

@@ -1,0 +1,1 @@
+"""Makes the pages of docs/reference/ from the code and its schemas: one module for each page."""
