@@ -11,8 +11,7 @@ HEAD = f"""\
 
 {made_by("the schemas")}
 The fields of `input` and `parameters` are those of the operation that a step calls: each has a
-[page of its own](operations.md). [The cookbook](../recipes.md) shows the keys at work, and
-`dsrun schema manifest` prints the same for editors.
+[page of its own](operations.md). `dsrun schema manifest` prints the same for editors.
 
 Every value of `input` and `parameters` can also be a template, such as `"{{{{ subject }}}}"`, or
 `{{file: NAME}}`, the text of a file. The limits then hold for what comes out, in every job. Where
