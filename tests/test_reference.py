@@ -68,6 +68,14 @@ def test_every_key_of_a_line_of_results_is_told():
     assert {*keys_of(schema)} - told(lines) == set()
 
 
+@pytest.mark.parametrize("path", sorted(REFERENCE.rglob("*.md")), ids=lambda path: path.stem)
+def test_nothing_outside_of_code_is_taken_for_html_or_attributes(path):
+    text = re.sub(
+        r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    assert re.findall(r"[{<]", re.sub(r"`[^`]*`", "", text)) == []
+
+
 def test_every_command_has_a_section_with_all_its_options():
     parts = sections(page("commands.md"))
     assert parts.keys() == {f"dsrun {name}" for name in cli.commands}

@@ -62,15 +62,13 @@ def _section(name: str, context: click.Context) -> Iterator[str]:
         yield f"{plain(paragraph)}\n"
     options = [each for each in command.params if isinstance(each, click.Option)]
     if options:
-        yield table(
-            ("option", "default", "variable", ""), (_row(each, context) for each in options)
-        )
+        yield table(("option", "variable", ""), (_row(each, context) for each in options))
     if name in CODES:
         rows = ((str(int(number)), words) for number, words in CODES[name].items())
         yield table(("exit code", "means"), rows)
 
 
-def _row(option: click.Option, context: click.Context) -> tuple[str, str, str, str]:
+def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
     record = option.get_help_record(context)
     if record is None:
         raise ValueError(f"{option.name} is hidden, and has no words")
@@ -80,15 +78,17 @@ def _row(option: click.Option, context: click.Context) -> tuple[str, str, str, s
     if own := re.search(r"\[default: (\S+)\]", words):
         default = own[1]
     return (
-        code(names.replace("|", "\\|")),
-        code(default) if default else "",
+        code(re.sub(r"\[.*\|.*\]$", "WORD", names)),
         code(option.envvar) if isinstance(option.envvar, str) else "",
-        plain(_with_range(told, option)),
+        plain(_with_values(told, option) + (f" Default: `{default}`." if default else "")),
     )
 
 
-def _with_range(words: str, option: click.Option) -> str:
+def _with_values(words: str, option: click.Option) -> str:
     kind = option.type
+    if isinstance(kind, click.Choice):
+        *others, last = kind.choices
+        return f"{words} {', '.join(map(code, others))} or {code(last)}."
     if not isinstance(kind, click.types._NumberRangeBase):  # noqa: SLF001  # click has no name for both
         return words
     low, high = kind.min, kind.max

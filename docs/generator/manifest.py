@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from dsrun.common.resources import read_schema
-from generator.markdown import Schema, keys_table, made_by, resolved
+from generator.markdown import Schema, keys_table, made_by, plain, resolved
 
 HEAD = f"""\
 # The manifest, key by key
@@ -36,10 +36,10 @@ def _parts(frame: Schema) -> Iterator[str]:
     yield from _inner_tables("matrix", matrix, frame)
     yield "## An axis\n\nEither of these.\n"
     yield keys_table({"properties": dict(_axis_forms(frame["$defs"]["axis"]))}, frame)
-    yield f"## execution\n\n{execution['description']}\n"
+    yield f"## execution\n\n{plain(execution['description'])}\n"
     yield keys_table(execution, frame)
     yield from _inner_tables("execution", execution, frame)
-    yield f"## notify\n\n{notify['description']}\n"
+    yield f"## notify\n\n{plain(notify['description'])}\n"
     yield keys_table(notify, frame)
     yield "## schedule\n\nA cron expression, or a mapping of these.\n"
     *_, mapping = frame["properties"]["schedule"]["anyOf"]
@@ -50,10 +50,10 @@ def _inner_tables(name: str, schema: Schema, frame: Schema) -> Iterator[str]:
     for key, value in schema["properties"].items():
         inner = resolved(value, frame)
         if "properties" in inner:
-            yield f"### {name}.{key}\n\n{inner['description']}\n"
+            yield f"### {name}.{key}\n\n{plain(inner['description'])}\n"
             yield keys_table(inner, frame)
         elif "$ref" in (by_name := inner.get("additionalProperties") or {}):
-            yield f"### {name}.{key}, by model\n\n{inner['description']}\n"
+            yield f"### {name}.{key}, by model\n\n{plain(inner['description'])}\n"
             yield keys_table(resolved(by_name, frame), frame)
 
 

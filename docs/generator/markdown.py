@@ -1,6 +1,7 @@
 """Markdown that means what it says, and tables of the keys of a JSON Schema."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from dsrun.service.tables import Table
 
 Schema = Mapping[str, Any]
 
+_IN_BRACES = re.compile(r"\{[^{}]*\}")
+_ESCAPES = str.maketrans({"*": "\\*", "_": "\\_", "<": "&lt;", ">": "&gt;"})
 _HEADS = ("key", "allowed", "when absent", "")
 
 
@@ -32,11 +35,15 @@ def code(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Without what a table or Markdown would take for its own, outside of `code`."""
+    """Without what a table or Markdown would take for its own, outside of `code`.
+
+    What stands in braces becomes code: at the end of a cell MkDocs takes it for attributes.
+    """
     parts = " ".join(text.split()).replace("|", "\\|").split("`")
     for number in range(0, len(parts), 2):
-        for sign in "*_<>":
-            parts[number] = parts[number].replace(sign, f"\\{sign}")
+        parts[number] = _IN_BRACES.sub(lambda found: code(found[0]), parts[number])
+    parts = "`".join(parts).split("`")
+    parts[::2] = [part.translate(_ESCAPES) for part in parts[::2]]
     return "`".join(parts)
 
 

@@ -11,7 +11,7 @@ import dsrun
 from dsrun import api
 from dsrun.common.errors import DsrunError
 from dsrun.common.models import JobError
-from generator.markdown import code, made_by, table
+from generator.markdown import code, made_by, plain, table
 
 HEAD = f"""\
 # Python API
@@ -124,12 +124,12 @@ def _returned(function: Callable[..., object]) -> str:
 
 
 def _in_a_line(thing: object) -> str:
-    return " ".join((inspect.getdoc(thing) or "").split())
+    return plain(inspect.getdoc(thing) or "")
 
 
 def _type(kind: object) -> str:
     text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-    return code(_plain_type(text).replace("|", "\\|"))
+    return code(_plain_type(text).replace(" | ", " or "))
 
 
 def _plain_type(text: str) -> str:
