@@ -38,7 +38,7 @@ One line for each job in the order of the plan, written anew from the ledger whe
 
 
 def ledger_page() -> str:
-    """The whole page, as Markdown. Raises KeyError for a table or column without words."""
+    """The whole page, as Markdown. Raises ValueError for a table or column without words."""
     kinds: dict[str, list[tuple[str, list[tuple[str, str, str]]]]] = {"view": [], "table": []}
     with closing(sqlite3.connect(":memory:")) as db:
         migrate(db, Path("ledger.sqlite3"))
@@ -61,6 +61,8 @@ def _sections(
     found: list[tuple[str, list[tuple[str, str, str]]]], *, is_view: bool
 ) -> Iterator[str]:
     for name, columns in found:
+        if name not in TABLES:
+            raise ValueError(f"generator/ledger_words.py says nothing of the table {name}")
         yield f"### {name}\n\n{TABLES[name]}\n"
         if is_view:
             rows = [(code(column), plain(_words(name, column))) for column, _, _ in columns]
@@ -75,7 +77,10 @@ def _sections(
 
 def _words(name: str, column: str) -> str:
     """What a column means: its own words in that table, or those of its name everywhere."""
-    return COLUMNS.get(f"{name}.{column}") or COLUMNS[column]
+    words = COLUMNS.get(f"{name}.{column}") or COLUMNS.get(column)
+    if words is None:
+        raise ValueError(f"generator/ledger_words.py says nothing of the column {name}.{column}")
+    return words
 
 
 def _line_parts(schema: Schema) -> Iterator[str]:

@@ -16,11 +16,13 @@ HEAD = f"""\
 # Operations
 
 {made_by("the operation files in `schemas/operations/`")}
-An operation file serves one model or several. `operation: NAME` in a step takes either name; a
-file of several models wants `model` beside it. The fields, limits and prices of each are on its
-page. Prices and limits are those that the vendor publishes for Beijing, at the date that stands
-beside them: `execution.prices` and `execution.limits` replace them where your account has others.
-`dsrun operations` prints the same, with the operations of your own folder.
+An operation file serves one model or several. In a step, `operation: NAME` takes a model or a file,
+and a file of several models wants `model` beside it. Where both have one name, as `qwen-image` has,
+it is the model, unless `model` stands beside it. `dsrun operations` prints what stands here, with
+the operations of your own folder.
+
+Prices and limits are those that the vendor publishes for Beijing, at the date that stands beside
+them: `execution.prices` and `execution.limits` replace them where your account has others.
 """
 
 
