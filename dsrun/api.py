@@ -160,30 +160,37 @@ class PlannedRun:
 
     @property
     def digest(self) -> str:
+        """Of all that determines the requests; its first 12 digits name the run directory."""
         return str(self.summary["digest"])
 
     @property
     def jobs(self) -> int:
+        """The selected jobs."""
         return int(self.summary["jobs"])
 
     @property
     def done(self) -> int:
+        """Those of them that this run directory has already."""
         return int(self.summary["done"])
 
     @property
     def cached(self) -> int:
+        """Those that come from the cache, for nothing."""
         return int(self.summary["cached"])
 
     @property
     def to_send(self) -> int:
+        """Those that would be sent, and paid."""
         return int(self.summary["to_send"])
 
     @property
     def cost(self) -> Money:
+        """What these cost, as far as it is known."""
         return Money.from_json(self.summary["cost"])
 
     @property
     def shortest_time_s(self) -> float:
+        """The least time that the rates allow."""
         return float(self.summary["shortest_time_s"])
 
     @property
@@ -194,6 +201,7 @@ class PlannedRun:
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        """What may be intended, in the words of the command."""
         return tuple(self.summary["warnings"])
 
 

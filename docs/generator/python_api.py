@@ -2,15 +2,20 @@
 
 import dataclasses
 import inspect
+import json
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
+import click
+
 import dsrun
 from dsrun import api
+from dsrun.cli.main import cli
 from dsrun.common.errors import DsrunError
 from dsrun.common.models import JobError
+from dsrun.common.resources import read_schema
 from generator.markdown import code, made_by, plain, table
 
 HEAD = f"""\
@@ -67,8 +72,21 @@ def _function(name: str) -> Iterator[str]:
     if name in _WORDS:
         keywords = getattr(api, _WORDS[name])
         yield _prose(keywords)
-        own = keywords.__annotations__
-        yield table(("keyword", "type"), ((code(key), _type(kind)) for key, kind in own.items()))
+        own = keywords.__annotations__.items()
+        rows = ((code(key), _type(kind), plain(_option_words(key))) for key, kind in own)
+        yield table(("keyword", "type", ""), rows)
+
+
+def _option_words(keyword: str) -> str:
+    """What the option of the same name says on the command line."""
+    if keyword == "progress":
+        return "Show a bar on stderr."
+    options = {each.name: each for each in cli.commands["run"].params}
+    option = options[keyword]
+    if not isinstance(option, click.Option) or option.help is None:
+        raise ValueError(f"{keyword} is no option that has words")
+    words = option.help.removesuffix("; repeatable.").removesuffix(".")
+    return f"{words}: `{max(option.opts, key=len)}`."
 
 
 def _signature(function: object) -> str:
@@ -89,12 +107,40 @@ def _value(kind: type) -> Iterator[str]:
         rows = [(code(each.name), code(str(each.value))) for each in kind]
         yield table(("name", "value"), rows)
         return
-    names = _field_types(kind)
-    if names:
-        yield table(("field", "type"), ((code(key), _type(kind)) for key, kind in names.items()))
+    fields = _field_types(kind)
+    words = _field_words(kind.__name__)
+    if fields and not words:
+        yield table(("field", "type"), ((code(key), _type(held)) for key, held in fields.items()))
+    elif fields:
+        told = ((code(key), _type(held), plain(words[key])) for key, held in fields.items())
+        yield table(("field", "type", ""), told)
     members = [*_members(kind)]
     if members:
         yield table(("member", "gives", ""), members)
+
+
+def _field_words(name: str) -> dict[str, str]:
+    """What the fields of a record mean, from the schema of the line that it is read from."""
+    schema = json.loads(read_schema("results.json"))
+    parts = {
+        "JobRecord": schema,
+        "ResultFile": schema["$defs"]["artifact"],
+        "JobParent": schema["properties"]["parents"]["items"],
+        "JobError": schema["$defs"]["error"],
+    }
+    if name not in parts:
+        return {}
+    about = parts[name]["properties"]
+    told = {key: _in_python(value["description"]) for key, value in about.items()}
+    if name == "ResultFile":
+        return told | {"path": "The file, in the run directory."}
+    return told | {"files": told.get("artifacts", ""), "kind": told.get("class", "")}
+
+
+def _in_python(words: str) -> str:
+    """JSON's null and absent keys as a record has them."""
+    none = re.sub(r"\bnull\b|Absent(?= for)", "`None`", words)
+    return none.replace("Absent where", "Empty where")
 
 
 def _field_types(kind: type) -> dict[str, object]:
