@@ -23,8 +23,9 @@ REFERENCE = Path(__file__).resolve().parent / "reference"
 def main() -> None:
     """Write the pages, and remove those of operations that are no more."""
     folder = Path(sys.argv[1]) if sys.argv[1:] else REFERENCE
+    made = pages()
     shutil.rmtree(folder / "operations", ignore_errors=True)
-    for name, text in pages().items():
+    for name, text in made.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text.rstrip()}\n", encoding="utf-8", newline="\n")

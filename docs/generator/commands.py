@@ -45,7 +45,9 @@ CODES = {
 
 
 def commands_page() -> str:
-    """The whole page, as Markdown."""
+    """The whole page, as Markdown. Raises ValueError for codes of a command that is no more."""
+    if gone := CODES.keys() - cli.commands.keys():
+        raise ValueError(f"generator/commands.py has exit codes of {', '.join(gone)}")
     context = click.Context(cli, info_name="dsrun")
     names = sorted(cli.commands, key=lambda name: (name != "run", name))
     parts = [HEAD]

@@ -1,7 +1,7 @@
 """docs/reference/exit-codes.md, from the enumeration of the codes."""
 
 from dsrun.common.errors import ExitCode
-from generator.markdown import made_by, table
+from generator.markdown import code, made_by, table
 
 MEANINGS = {
     ExitCode.OK: (
@@ -53,8 +53,8 @@ The first Ctrl-C submits nothing more and finishes what is nearly done; the seco
 
 ## In a script
 
-A scheduler should alarm on every code but 0, and may start the command again after each of 3, 75,
-130 and 143 without a thought: what was paid is never paid again.
+A scheduler should alarm on every code but 0. It may start the same command again after each of
+them: what is done is not done again, and what was paid is not paid again.
 
 ```sh
 dsrun posters.yaml --yes --if-running skip || echo "posters ended with exit code $?" >&2
@@ -63,7 +63,6 @@ dsrun posters.yaml --yes --if-running skip || echo "posters ended with exit code
 
 
 def exit_codes_page() -> str:
-    rows = [
-        (str(int(each)), f"`{each.name}`", *MEANINGS[each]) for each in sorted(ExitCode)
-    ]  # KeyError: a code without a meaning
+    """The whole page, as Markdown. Raises KeyError for a code without a meaning."""
+    rows = [(str(int(each)), code(each.name), *MEANINGS[each]) for each in sorted(ExitCode)]
     return "\n".join([_HEAD, table(("code", "in Python", "means", "what to do"), rows), _TAIL])

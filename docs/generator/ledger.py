@@ -29,6 +29,11 @@ sqlite3 -readonly outputs/posters/latest/ledger.sqlite3 "SELECT * FROM spend"
 ```
 """  # noqa: S608  # an example, in prose
 
+_COLUMNS = """
+    SELECT name, type, CASE WHEN pk THEN 'key' WHEN "notnull" THEN '' ELSE 'may be NULL' END
+    FROM pragma_table_info(?)
+"""
+
 _LINES = """\
 ## results.jsonl
 
@@ -39,40 +44,27 @@ One line for each job in the order of the plan, written anew from the ledger whe
 
 def ledger_page() -> str:
     """The whole page, as Markdown. Raises ValueError for a table or column without words."""
-    kinds: dict[str, list[tuple[str, list[tuple[str, str, str]]]]] = {"view": [], "table": []}
     with closing(sqlite3.connect(":memory:")) as db:
         migrate(db, Path("ledger.sqlite3"))
-        for kind, name in db.execute(
-            "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') "
-            "ORDER BY type DESC, name = 'job' DESC, rowid"
-        ).fetchall():
-            columns = db.execute(
-                "SELECT name, type, CASE WHEN pk THEN 'key' WHEN \"notnull\" THEN '' "
-                "ELSE 'may be NULL' END FROM pragma_table_info(?)",
-                (name,),
-            )
-            kinds[kind].append((name, list(columns)))
-    parts = [HEAD, "## Views\n", *_sections(kinds["view"], is_view=True)]
-    parts += ["## Tables\n", *_sections(kinds["table"], is_view=False)]
-    return "\n".join([*parts, _LINES, *_line_parts(json.loads(read_schema("results.json")))])
+        views, tables = ([*_sections(db, kind)] for kind in ("view", "table"))
+    lines = _line_parts(json.loads(read_schema("results.json")))
+    return "\n".join([HEAD, "## Views\n", *views, "## Tables\n", *tables, _LINES, *lines])
 
 
-def _sections(
-    found: list[tuple[str, list[tuple[str, str, str]]]], *, is_view: bool
-) -> Iterator[str]:
-    for name, columns in found:
+def _sections(db: sqlite3.Connection, kind: str) -> Iterator[str]:
+    """A part for each view, or each table; that of the jobs comes first."""
+    names = "SELECT name FROM sqlite_master WHERE type = ? ORDER BY name <> 'job', name"
+    for (name,) in db.execute(names, (kind,)).fetchall():
         if name not in TABLES:
-            raise ValueError(f"generator/ledger_words.py says nothing of the table {name}")
+            raise ValueError(f"generator/ledger_words.py says nothing of the {kind} {name}")
         yield f"### {name}\n\n{TABLES[name]}\n"
-        if is_view:
-            rows = [(code(column), plain(_words(name, column))) for column, _, _ in columns]
+        columns = db.execute(_COLUMNS, (name,)).fetchall()
+        if kind == "view":
+            rows = [(code(column), plain(_words(name, column))) for column, *_ in columns]
             yield table(("column", ""), rows)
         else:
-            told = (
-                (code(column), kind, key, plain(_words(name, column)))
-                for column, kind, key in columns
-            )
-            yield table(("column", "type", "", ""), told)
+            rows = [(code(column), *held, plain(_words(name, column))) for column, *held in columns]
+            yield table(("column", "type", "", ""), rows)
 
 
 def _words(name: str, column: str) -> str:

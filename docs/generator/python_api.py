@@ -89,8 +89,8 @@ def _option_words(keyword: str) -> str:
     return f"{words}: `{max(option.opts, key=len)}`."
 
 
-def _signature(function: object) -> str:
-    text = str(inspect.signature(function))  # type: ignore[arg-type]  # a function
+def _signature(function: Callable[..., object]) -> str:
+    text = str(inspect.signature(function))
     return _plain_type(re.sub(r"\*\*words: .*\) ->", "**keywords) ->", text))
 
 
