@@ -5,7 +5,9 @@ COPY pyproject.toml README.md ./
 COPY dsrun ./dsrun
 COPY pipelines ./pipelines
 COPY schemas ./schemas
-RUN python -m venv /opt/dsrun && /opt/dsrun/bin/pip install --no-cache-dir .
+# Such as [video,parquet].
+ARG EXTRAS=""
+RUN python -m venv /opt/dsrun && /opt/dsrun/bin/pip install --no-cache-dir ".$EXTRAS"
 
 FROM python:3.12-slim
 COPY --from=build /opt/dsrun /opt/dsrun

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,13 @@ def test_the_image_is_made_of_what_the_wheel_is_made_of():
     assert sources == {"pyproject.toml", "README.md", "dsrun", "pipelines", "schemas"}
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {line.strip("!/") for line in ignored if line.startswith("!")} - {"LICENSE"} == sources
+
+
+def test_the_extras_that_the_guide_names_are_those_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    told = GUIDES["containers"].partition("--build-arg EXTRAS=")[2].partition("\n\n")[0]
+    named = {*re.search(r"\[(.+?)\]", told)[1].split(","), *re.findall(r"\(`(\w+)`\)", told)}
+    assert {"video", "socks"} < named <= project["optional-dependencies"].keys()
 
 
 def test_no_image_holds_a_secret_or_runs_as_root():
