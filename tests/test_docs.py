@@ -10,7 +10,7 @@ import pytest
 from dsrun.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPES = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "docs/guides/recipes.md").read_text(encoding="utf-8")
 
 
 class Recipe(NamedTuple):

@@ -1,4 +1,4 @@
-"""docs/operations.md: it tells every key of an operation file, and its examples run."""
+"""docs/guides/own-operation.md: it tells every key of an operation file, and its examples run."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from dsrun.common.resources import read_schema
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/guides/own-operation.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 LIKE, WHOLE = map(json.loads, EXAMPLES)
 SECTIONS = dict(re.findall(r"^###? (.+)\n((?:(?!^##).*\n)+)", PAGE, re.MULTILINE))

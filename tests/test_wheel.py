@@ -47,6 +47,7 @@ def test_the_wheel_holds_every_module_schema_and_pipeline(wheel):
             if "__pycache__" not in inside:
                 assert (inside if folder == "dsrun" else f"dsrun/{inside}") in names
     assert "dsrun/py.typed" in names
+    assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
     assert not [name for name in names if name.endswith(".pyc") or name.startswith("tests")]
 
 

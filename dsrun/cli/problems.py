@@ -29,7 +29,7 @@ def warn(warnings: Iterable[Problem]) -> None:
 
 
 def as_json(problem: Problem) -> dict[str, Any]:
-    """The keys that README documents."""
+    """The keys that the manual documents."""
     rows = problem.rows
     first = rows and {
         "index": rows.index,

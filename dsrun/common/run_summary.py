@@ -43,7 +43,7 @@ class RunEnd:
         return escaped(mask(f"{head}: {'; '.join(parts)}"))
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that README documents and the templates of a notice read."""
+        """The keys that the manual documents and the templates of a notice read."""
         return {
             "text": self.text,
             "pipeline": self.pipeline,

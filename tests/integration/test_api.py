@@ -191,9 +191,9 @@ class TestRunSync:
         assert dsrun.run_sync(file).ok
         assert list(service.creates().values()) == [1] * 4
 
-    def test_the_program_of_the_readme_runs(self, work, emulator, capsys):
-        readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-        program = readme.split("## From Python")[1].split("```python\n")[1].split("```")[0]
+    def test_the_program_of_the_manual_runs(self, work, emulator, capsys):
+        guide = (Path(__file__).parents[2] / "docs/guides/python.md").read_text(encoding="utf-8")
+        program = guide.split("```python\n")[1].split("```")[0]
         step = '{operation: wanx-v1, matrix: {n: [1, 2, 3, 4]}, input: {prompt: "a {{ n }}"}}'
         work.pipeline(f"params: {{light: dusk}}\nsteps: {{s: {step}}}", path="posters.yaml")
         exec(program, {})
