@@ -77,15 +77,20 @@ def shell_lines(block: Block) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Command lines of dsrun, in blocks and between backticks, without settings before them."""
-    lines = [line for block in BLOCKS for line in shell_lines(block)]
-    lines += [
-        " ".join(line.split())
-        for page in PAGES
-        for line in re.findall(r"`((?:[A-Z_]+=\S+ )*dsrun\s[^`]+)`", prose(page))
-    ]
-    spoken = [re.sub(r'^([A-Z_]+=("[^"]*"|\S+) )+', "", line) for line in lines]
-    return sorted({line for line in spoken if line.startswith("dsrun ")})
+    """Command lines of dsrun in blocks, without settings before them."""
+    lines = [without_settings(line) for block in BLOCKS for line in shell_lines(block)]
+    return sorted({line for line in lines if line.startswith("dsrun ")})
+
+
+def mentions() -> list[str]:
+    """Command lines of dsrun between backticks, which may leave out what is not their point."""
+    found = [line for page in PAGES for line in re.findall(r"`(dsrun\s[^`]+)`", prose(page))]
+    return sorted({" ".join(line.split()) for line in found})
+
+
+def without_settings(line: str) -> str:
+    """A command line without the variables that are set before it."""
+    return re.sub(r'^([A-Z_]+=("[^"]*"|\S+) )+', "", line)
 
 
 def links(page: Path) -> list[str]:

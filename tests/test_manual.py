@@ -30,9 +30,11 @@ from tests.pages import (
     blocks_of,
     commands,
     links,
+    mentions,
     section,
     shell_lines,
     table,
+    without_settings,
     words,
 )
 
@@ -87,13 +89,17 @@ def test_every_command_line_can_be_read(line, elsewhere):
     _read(line)
 
 
+@pytest.mark.parametrize("line", mentions())
+def test_every_command_that_is_mentioned_is_there_with_its_options(line, elsewhere):
+    with suppress(click.MissingParameter):
+        _read(line)
+
+
 def _read(line: str) -> None:
     spoken = line.replace("PIPELINE", "pipeline.yaml").replace("COMMAND", "run")
     lexer = shlex.shlex(spoken, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     _, *arguments = takewhile(lambda word: word not in {">", "|", "||", "&&", ";"}, lexer)
-    if len(arguments) == 1 and arguments[0] in cli.commands:
-        return  # it is only named
     with suppress(click.exceptions.Exit):  # --help
         context = cli.make_context("dsrun", arguments)
         name, command, rest = cli.resolve_command(
@@ -106,7 +112,7 @@ def _read(line: str) -> None:
 def test_what_a_reader_types_is_shell_and_of_known_programs(block):
     lines = shell_lines(block)
     subprocess.run(["bash", "-n", "-c", "\n".join(lines)], check=True)
-    typed = [re.sub(r'^([A-Z_]+=("[^"]*"|\S+) )+', "", line) for line in lines if line.strip()]
+    typed = [without_settings(line) for line in lines if line.strip()]
     assert {line.split()[0] for line in typed} <= PROGRAMS | {"#"}
 
 
