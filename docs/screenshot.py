@@ -3,6 +3,7 @@
 Wants Chromium and playwright, as the tests do. Take it again when the page changes, and look at it.
 """
 
+import re
 import shutil
 import sys
 import tempfile
@@ -14,12 +15,12 @@ from dsrun.cli.main import main as dsrun
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs/images/report.png"
-PIPELINE = ROOT / "examples/compare-models.yaml"
-SIZE = {"width": 1280, "height": 800}
+README = ROOT / "README.md"
+SIZE = {"width": 1280, "height": 920}
 
 
 def main() -> None:
-    """Run the example on the emulator, open its report, and save what a reader sees."""
+    """Run README's manifest on the emulator, open its report, and save what a reader sees."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sys.exit("there is no chromium; install your system's package of that name")
@@ -34,11 +35,18 @@ def main() -> None:
             browser.close()
 
 
-def _report(out: Path) -> Path:
-    """The report of an emulated run below `out`."""
-    if code := dsrun(["run", str(PIPELINE), "--emulate", "--out", str(out)]):
+def _report(folder: Path) -> Path:
+    """The report of an emulated run in this folder."""
+    found = re.search(
+        r"^```yaml\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    if found is None:
+        sys.exit("README has no manifest")
+    manifest = folder / "lanterns.yaml"
+    manifest.write_text(found[1], encoding="utf-8")
+    if code := dsrun(["run", str(manifest), "--emulate", "--out", str(folder)]):
         sys.exit(code)
-    return next(out.glob("*/emulated-*/report.html"))
+    return next(folder.glob("*/emulated-*/report.html"))
 
 
 if __name__ == "__main__":
