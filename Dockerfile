@@ -1,7 +1,7 @@
 # dsrun in a container: `docker build -t dsrun .`; docs/guides/containers.md says how it is run.
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY dsrun ./dsrun
 COPY pipelines ./pipelines
 COPY schemas ./schemas
