@@ -15,6 +15,12 @@ from dsrun.common.models import Json
 from dsrun.common.resources import read_page
 from dsrun.report.picks import picks_of
 
+# The files of the page's script, in the order in which they are joined; `start` is the last.
+SCRIPTS = (
+    "basics", "words", "cards", "state", "drawing", "card", "view", "copying", "picks", "controls",
+    "keys", "start",
+)  # fmt: skip
+
 # Only these could end a script element or start another; JSON can escape them.
 _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
 
@@ -27,7 +33,8 @@ def build_page(
     opening: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """The page. `manifest` is that of the lock file, or None; `opening`: its axes at first."""
-    style, script = (read_page(name).decode() for name in ("page.css", "page.js"))
+    style = read_page("page.css").decode()
+    script = "\n".join(read_page(f"scripts/{name}.js").decode() for name in SCRIPTS)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

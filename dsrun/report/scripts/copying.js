@@ -1,0 +1,26 @@
+let toastTimer = 0;
+function toast(words) {
+  at("toast").textContent = words;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { at("toast").textContent = ""; }, 1800);
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make("textarea", { value: text });
+    (at("view").open ? at("view") : document.body).append(area);
+    area.select();
+    const isDone = document.execCommand("copy"); // where a page from disk may not use the clipboard
+    area.remove();
+    if (!isDone) return toast("The browser does not let this page copy");
+  }
+  toast(`${what} copied`);
+}
+
+function save(name, text) {
+  const link = make("a", { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/plain" })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
