@@ -19,14 +19,8 @@ from dsrun.common.lockfile import read_lockfile
 from dsrun.common.media import MEDIA
 from dsrun.ledger import lookup
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import (
-    Shown,
-    entries_of,
-    gets_thumb,
-    model_axis,
-    order_axes,
-    thumb_of,
-)
+from dsrun.report.arranging import model_axis
+from dsrun.report.entries import Shown, entries_of, gets_thumb, order_axes, thumb_of
 from dsrun.report.results import iter_results
 from dsrun.report.sheet_places import (
     Cells,

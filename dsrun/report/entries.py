@@ -1,5 +1,6 @@
 """What a report shows: an entry for every row of the matrix, and advice on what failed."""
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -16,11 +17,12 @@ from dsrun.manifest.matrix import axis_names
 from dsrun.report.picks import yaml_text
 from dsrun.storage.layout import THUMBS
 
+_COMMAND = re.compile(r"`(\{again\}[^`]*)`")
 _RETRY = "`{again} --retry-failed` sends it again."
 _BY_CODE = (
     (
         ("datainspectionfailed", "ipinfringementsuspect", "*datainspection"),
-        "The service refuses the content: reword the prompt, then run the pipeline again.",
+        "The service refuses the content: reword the prompt, then run `{again}`.",
     ),
     (
         ("arrearage", "*overdue", "*unpurchased", "*budgetlimit*", "commoditynotpurchased"),
@@ -32,15 +34,18 @@ _BY_CODE = (
     ),
     (
         ("invalidurl*", "*downloadfailed", "invalidfile*", "invalidimage*"),
-        "The service could not use a file of the request: check its address and format.",
+        f"The service could not use a file of the request: check address and format; then {_RETRY}",
     ),
     (
         ("filechanged",),
-        "A local file changed while dsrun ran: run the pipeline again with the file as it is now.",
+        "A local file changed while dsrun ran: `{again}` takes the file as it is now.",
     ),
     (
         ("invalidparameter*", "badrequest*", "invalid*"),
-        "The service refuses the request: change it; `dsrun schema` names the schemas with limits.",
+        (
+            "The service refuses the request: change it, then run `{again}`; "
+            "`dsrun schema` names the schemas with limits."
+        ),
     ),
     (
         ("internalerror*", "systemerror", "*timeout", "*unavailable", "modelservingerror"),
@@ -70,6 +75,12 @@ def advise(status: str, error: Json, *, again: str) -> str | None:
     """
     words = _advice(status, error)
     return words and words.replace("{again}", again)
+
+
+def remedy(status: str, error: Json, *, again: str) -> str | None:
+    """The command that `advise` speaks of, as it can be pasted; None where it names none."""
+    found = _COMMAND.search(_advice(status, error) or "")
+    return found and found[1].replace("{again}", again)
 
 
 def _advice(status: str, error: Json) -> str | None:
@@ -131,7 +142,9 @@ def entries_of(line: Json, *, again: str = "dsrun") -> Iterator[dict[str, Json]]
     parents = line.get("parents", ())
     shared = {key: line[key] for key in _SHARED} | _made_from(line, parents)
     through = {parent["axis"].partition(".")[0] for parent in parents}
-    shared |= {"files": files, "advice": advise(line["status"], line["error"], again=again)}
+    status, error = line["status"], line["error"]
+    shared |= {"files": files, "advice": advise(status, error, again=again)}
+    shared |= {"command": remedy(status, error, again=again)}
     for row in (line, *line.get("twins", ())):
         axes = {
             name: row_label(value) if name in through else label_of(value)
@@ -172,36 +185,6 @@ def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] |
     for entry in entries:
         axes, order = entry["axes"], orders.get(entry["step"], [])
         entry["axes"] = {name: axes[name] for name in (*order, *axes) if name in axes}
-
-
-def opening_of(entries: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """How a page is arranged at first: models side by side, where a step calls several."""
-    cols = model_axis(entries)
-    if cols is None:
-        return {}
-    others: dict[str, set[str]] = {}
-    for entry in entries:
-        for name, value in entry["axes"].items():
-            if name != cols and cols in entry["axes"]:
-                others.setdefault(name, set()).add(value)
-    rows = next((name for name, values in others.items() if len(values) > 1), "")
-    return {"cols": cols, "rows": rows}
-
-
-def model_axis(entries: Iterable[dict[str, Any]]) -> str | None:
-    """The axis that says which model makes a row, in the first step that calls several."""
-    steps: dict[str, dict[str, set[tuple[str, str]]]] = {}
-    for entry in entries:
-        axes = steps.setdefault(entry["step"], {})
-        model = str((entry.get("request") or {}).get("model", ""))
-        for name, value in entry["axes"].items():
-            axes.setdefault(name, set()).add((value, model))
-    for axes in steps.values():
-        for name, pairs in axes.items():
-            values, models = {value for value, _ in pairs}, {model for _, model in pairs}
-            if len(values) == len(models) == len(pairs) > 1:
-                return name
-    return None
 
 
 def files_with_thumb(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -17,8 +17,8 @@ from dsrun.report.picks import picks_of
 
 # The files of the page's script, in the order in which they are joined; `start` is the last.
 SCRIPTS = (
-    "basics", "words", "cards", "state", "drawing", "card", "view", "copying", "picks", "controls",
-    "keys", "start",
+    "basics", "words", "cards", "state", "layout", "drawing", "card", "view", "copying", "picks",
+    "failures", "controls", "keys", "start",
 )  # fmt: skip
 
 # Only these could end a script element or start another; JSON can escape them.
@@ -30,9 +30,9 @@ def build_page(
     entries: Sequence[Json],
     manifest: dict[str, Any] | None,
     *,
-    opening: Mapping[str, str] = MappingProxyType({}),
+    opening: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> bytes:
-    """The page. `manifest` is that of the lock file, or None; `opening`: its axes at first."""
+    """The page. `manifest`: that of the lock file, or None; `opening`: how steps are arranged."""
     style = read_page("page.css").decode()
     script = "\n".join(read_page(f"scripts/{name}.js").decode() for name in SCRIPTS)
     environment = Environment(
@@ -42,7 +42,7 @@ def build_page(
         "name": head["name"],
         "digest": head["digest"],
         "picks": picks_of(manifest),
-        "opening": dict(opening),
+        "opening": {step: dict(axes) for step, axes in opening.items()},
         "entries": entries,
     }
     # The template is ours, and the data has its markup escaped; autoescape does the rest.

@@ -14,13 +14,8 @@ from dsrun.common.shell import command_line
 from dsrun.common.units import duration_words
 from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
-from dsrun.report.entries import (
-    Entries,
-    add_thumbs,
-    files_with_thumb,
-    opening_of,
-    order_axes,
-)
+from dsrun.report.arranging import opening_of
+from dsrun.report.entries import Entries, add_thumbs, files_with_thumb, order_axes
 from dsrun.report.page import build_page
 from dsrun.report.results import iter_results
 from dsrun.report.resuming import resuming_command
@@ -118,14 +113,11 @@ def _head(
     emulated = is_emulated(run_dir)
     spent = "" if emulated else ", ".join(map(str, totals.spent(view)))
     total = view.row_count()
-    facts = {
-        "cost": spent or f"nothing{' (emulated)' if emulated else ''}",
-        "duration": duration_words(sum(_seconds(run.started_at, run.ended_at) for run in runs)),
-        "last run": runs[-1].started_at if runs else "never",
-        "digest": digest,
-    }
+    facts = {"cost": spent or f"nothing{' (emulated)' if emulated else ''}"}
+    took = sum(_seconds(run.started_at, run.ended_at) for run in runs)
+    facts["duration"] = f"took {duration_words(took)}"
     if (cached := totals.cached_count(view)) > 0:
-        facts["from the cache"] = str(cached)
+        facts["cache"] = f"{cached} from the cache"
     return {
         "name": manifest.get("name") or run_dir.parent.name,
         "description": manifest.get("description") or "",
@@ -133,12 +125,20 @@ def _head(
         "emulated": emulated,
         "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
         "facts": facts,
+        "last_run": runs[-1].started_at if runs else "",
+        "last_run_words": _day_words(runs[-1].started_at) if runs else "",
         "open": sum(counts.get(status, 0) for status in OPEN),
         "jobs": sum(counts.values()),
         "shown": len(entries),
         "total": total,
         "left_out": total > len(entries),
     }
+
+
+def _day_words(stamp: str) -> str:
+    """A time as people write it, in UTC; the page's script puts it into the reader's own zone."""
+    time = datetime.fromisoformat(stamp)
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"
 
 
 def _seconds(started_at: str, ended_at: str | None) -> float:

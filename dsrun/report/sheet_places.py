@@ -8,13 +8,13 @@ from dsrun.common.errors import UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.models import OPEN, JobStatus, Json
 from dsrun.ledger.lookup import AskedJob
+from dsrun.report.arranging import EVERYWHERE, ordered_axes
 from dsrun.report.entries import Shown, shown
 
 _MOST_OF_A_JOB = 1000  # pictures
 _NOT_MADE = {
     **{status.value: "not made yet" for status in OPEN}, JobStatus.SKIPPED.value: "skipped",
 }  # fmt: skip
-_EVERYWHERE = ("step", "seed", "picture")  # axes of every picture, where the matrix has none so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +83,9 @@ def choose_axes(
                 f"allowed: {', '.join(axes)}"
             )
 
-    def arranges_nothing(name: str) -> bool:
-        """One value only, or a seed for each picture, which would make the sheet a diagonal."""
-        return axes[name] == 1 or (name == "seed" and axes[name] == len(places))
-
     if cols is None and models in axes and models != rows:
         cols = models
-    free = [name for name in sorted(axes, key=arranges_nothing) if name != rows]
+    free = [name for name in ordered_axes(axes, pictures=len(places)) if name != rows]
     cols = cols or free[0]
     rows = rows or next(name for name in [*free, "step"] if name != cols)
     if not any(rows in place.axes and cols in place.axes for place in places):
@@ -131,7 +127,7 @@ def _label(place: Place, differing: Sequence[str], *, repeated: bool) -> Iterato
     yield from (place.axes[name] for name in names if name in place.own_axes)
     if repeated:
         yield f"repeat {place.replica + 1}"
-    for name in reversed(_EVERYWHERE):
+    for name in reversed(EVERYWHERE):
         if name in names and name not in place.own_axes:
             yield place.axes[name] if name == "step" else f"{name} {place.axes[name]}"
     if place.twin_of:
@@ -143,7 +139,7 @@ def _axes(entry: Mapping[str, Json], index: int, seed: int | None) -> dict[str, 
     if seed is not None:
         everywhere["seed"] = str(seed)
     own: dict[str, str] = entry["axes"]
-    return own | {n: everywhere[n] for n in _EVERYWHERE if n in everywhere and n not in own}
+    return own | {n: everywhere[n] for n in EVERYWHERE if n in everywhere and n not in own}
 
 
 def _axes_of(places: Iterable[Place]) -> dict[str, int]:

@@ -4,10 +4,10 @@ const MOST_KIN = 6; // parents that a card shows small
 function draw1(card) {
   made += 1;
   const { entry, file } = card;
-  const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${caption(card).join(" · ")}` });
+  const open = make("button", { className: "open", type: "button", "aria-label": `${entry.status}: ${nameOf(card)}` });
   open.card = card;
   open.append(...previewOf(card, open));
-  const pick = make("button", { className: "pick", type: "button", "aria-label": `Star ${caption(card).join(" · ")}`, "aria-pressed": "false" }, "☆");
+  const pick = make("button", { className: "pick", type: "button", "aria-label": `Star ${nameOf(card)}`, "aria-pressed": "false" }, "☆");
   pick.card = card;
   const box = make("article", { className: "card" }, open);
   if (canPlay(file)) box.append(player(file));
@@ -32,7 +32,7 @@ function link(card, words = "") {
   return button;
 }
 
-const fullCaption = (card) => [...card.axes].filter(([name]) => Object.hasOwn(card.entry.axes, name)).map(([, value]) => value).join(" · ");
+const fullCaption = (card) => [...card.axes].filter(([name]) => Object.hasOwn(card.entry.axes, name)).map(([name, value]) => `${name} ${plainValue(name, value)}`).join(" · ");
 
 // What a card shows of its file, or of the job where there is none.
 function previewOf({ entry, file }, open) {
@@ -84,20 +84,28 @@ function player(file) {
   return make("audio", { controls: true, preload: "none", src: address(file.path) });
 }
 
-function caption(card) {
-  const arranged = [state.rows, state.cols, state.split].filter(Boolean);
-  const isInside = arranged.every((name) => card.axes.has(name)); // else no heading tells its values
-  const isTold = (name) => isInside && arranged.includes(name);
-  const shown = [...card.axes.keys()].filter((name) => axes.includes(name) && !isTold(name));
-  const words = shown.map((name) => short(card.axes.get(name)));
-  return words.length ? words : [`${card.entry.step} ${card.entry.index}`];
+// Axes in the order of the manifest, each with its name; those that a heading tells are left out.
+function captionParts(card) {
+  const { entry } = card;
+  const { rows, cols, split } = section || {};
+  const isTold = (name) => [rows, cols, split].includes(name) || (name === "step" && areStepsTold);
+  // A seed that dsrun derived tells nothing, unless it tells the pictures of a job apart.
+  const isDerived = (name) => ["seed", "picture"].includes(name) && !Object.hasOwn(entry.axes, name) && entry.files.length < 2;
+  const names = [...card.axes.keys()].filter((name) => axes.includes(name) && !isTold(name) && !isDerived(name));
+  const parts = names.map((name) => [name, short(plainValue(name, card.axes.get(name)))]);
+  if (card.repeats.length > 1) parts.push(["repeat", String(card.repeats.indexOf(card) + 1)]);
+  return parts;
 }
+
+const caption = (card) => captionParts(card).map((part) => part.join(" "));
+const nameOf = (card) => caption(card).join(" · ") || fullCaption(card) || `${card.entry.step} ${card.entry.index}`;
 
 // Each value keeps its own direction: Arabic, or a sign that turns text around, changes no other.
 function captionNode(card) {
   const { entry, file } = card;
-  const parts = caption(card).flatMap((words, number) => [number ? " · " : "", make("bdi", {}, words)]);
-  if (file && entry.status !== "succeeded") parts.unshift(make("b", { className: entry.status }, entry.status), " · ");
+  const parts = captionParts(card).flatMap(([name, value], number) =>
+    [number ? " · " : "", make("i", { className: "axis" }, name), " ", make("bdi", {}, value)]);
+  if (file && entry.status !== "succeeded") parts.unshift(make("b", { className: entry.status }, entry.status), parts.length ? " · " : "");
   return make("span", {}, ...parts);
 }
 

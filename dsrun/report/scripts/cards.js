@@ -7,8 +7,9 @@ for (const entry of data.entries) {
     const axes = new Map(Object.entries(entry.axes)); // in the order of the manifest
     const add = (name, value) => { if (!axes.has(name)) axes.set(name, value); };
     add("step", entry.step);
-    if (file && file.seed !== null) add("seed", String(file.seed));
-    if (file) add("picture", String(file.index));
+    const seed = file ? file.seed : entry.request.parameters?.seed; // a failure keeps its place
+    if (typeof seed === "number") add("seed", String(seed));
+    add("picture", String(file ? file.index : 0));
     const words = [
       promptOf(entry.request), ...axes.values(), entry.job_id, entry.task_id, entry.request_id,
       file && file.path, entry.error && `${entry.error.code} ${entry.error.message}`,
@@ -20,6 +21,16 @@ for (const entry of data.entries) {
       text: words.filter(Boolean).join("\n").toLowerCase(),
     });
   }
+}
+
+// Rows that are alike in all their axes are repeats of one request; each file has those of its place.
+const repeatsOf = new Map();
+for (const card of cards) {
+  const { entry, file } = card;
+  const alike = JSON.stringify([entry.step, entry.axes, file ? [file.name || "", file.index] : ["", 0]]);
+  if (!repeatsOf.has(alike)) repeatsOf.set(alike, []);
+  card.repeats = repeatsOf.get(alike);
+  card.repeats.push(card);
 }
 
 // What is made of what: the cards of each job, and of those that are made of it.
@@ -58,3 +69,9 @@ const isOwn = (name) => data.entries.some((entry) => Object.hasOwn(entry.axes, n
 const axes = [...values.keys()]
   .filter((name) => values.get(name).size > 1)
   .sort((a, b) => isOwn(b) - isOwn(a));
+
+// A value as it is shown: `<anime>` is anime, where no other value of the axis is.
+function plainValue(name, value) {
+  const bare = value.startsWith("<") && value.endsWith(">") ? value.slice(1, -1) : "";
+  return !bare || /[<>]/.test(bare) || values.get(name).has(bare) ? value : bare;
+}

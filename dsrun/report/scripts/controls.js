@@ -1,32 +1,70 @@
-const MOST_CHOICES = 300; // values of an axis that a list of choices can hold
+const MOST_CHOICES = 300; // values of an axis that chips can hold
+const MOST_CHIPS = 16; // of an axis that are shown at once
 
 // The controls.
-function choice(where, words, none, options, value, onChange) {
-  const select = make("select", { "aria-label": words }, make("option", { value: "" }, none));
-  for (const option of options) select.append(make("option", { value: option }, option || "(empty)"));
+function choice(words, value, onChange) {
+  const select = make("select", { "aria-label": words }, make("option", { value: AUTO }, "automatic"), make("option", { value: "" }, "none"));
+  for (const name of axes) select.append(make("option", { value: name }, name));
   select.value = value;
   select.addEventListener("change", () => { onChange(select.value); change(); });
-  at(where).append(make("label", {}, words, select));
+  at("arrange").append(make("label", {}, words, select));
 }
 
 function drawControls() {
-  for (const id of ["arrange", "filters"]) at(id).replaceChildren(at(id).firstElementChild);
-  const axis = (name, words) => choice("arrange", words, "–", axes, state[name], (value) => { state[name] = value; });
-  axis("rows", "Rows");
-  axis("cols", "Columns");
-  axis("split", "Panels");
+  at("arrange").replaceChildren();
+  for (const [name, words] of [["rows", "Rows"], ["cols", "Columns"], ["split", "Panels"]]) {
+    choice(words, state[name], (value) => { state[name] = value; });
+  }
   const isUseful = (name) => values.get(name).size <= MOST_CHOICES
     && values.get(name).size < cards.filter((card) => card.axes.has(name)).length;
-  for (const name of axes.filter(isUseful)) {
-    choice("filters", name, "all", [...values.get(name)], state.filters.get(name) || "", (value) => {
-      if (value) state.filters.set(name, value);
-      else state.filters.delete(name);
-    });
-  }
+  at("filters").replaceChildren(...axes.filter(isUseful).map(filterNode));
   at("more").hidden = !axes.length;
-  at("filters").hidden = at("filters").childElementCount === 1; // its legend
   at("q").value = state.q;
   at("only-stars").checked = state.stars;
+}
+
+// The values of an axis as chips; several can be pressed.
+function filterNode(name) {
+  const all = [...values.get(name)];
+  const chips = all.map((value) => {
+    const chip = make("button", { type: "button", className: "chip value-chip", "aria-pressed": "false" }, make("bdi", {}, plainValue(name, value) || "(empty)"));
+    Object.assign(chip, { axis: name, value });
+    return chip;
+  });
+  for (const chip of chips.slice(MOST_CHIPS)) chip.hidden = true;
+  const group = make("div", { className: "axis-filter", role: "group", "aria-label": name }, make("span", { className: "axis" }, name), ...chips);
+  if (chips.length > MOST_CHIPS) {
+    const more = make("button", { type: "button", className: "more-chips" }, `${chips.length - MOST_CHIPS} more`);
+    more.addEventListener("click", () => {
+      for (const chip of chips) chip.hidden = false;
+      more.remove();
+    });
+    group.append(more);
+  }
+  return group;
+}
+
+function toggleFilter(name, value) {
+  const wanted = state.filters.get(name) || new Set();
+  if (!wanted.delete(value)) wanted.add(value);
+  if (wanted.size) state.filters.set(name, wanted);
+  else state.filters.delete(name);
+}
+
+// What is filtered stands beside the search, and a click there takes it back.
+function showFilters() {
+  for (const chip of at("counts").querySelectorAll(".chip")) {
+    chip.setAttribute("aria-pressed", String(state.status.has(chip.dataset.status)));
+  }
+  for (const chip of at("filters").querySelectorAll(".chip")) {
+    chip.setAttribute("aria-pressed", String(Boolean(state.filters.get(chip.axis)?.has(chip.value))));
+  }
+  at("active").replaceChildren(...[...state.filters].map(([name, wanted]) => {
+    const words = [...wanted].map((value) => short(plainValue(name, value))).join(" or ");
+    const button = make("button", { type: "button", className: "chip", title: "Take this filter back" }, `${name} ${words} ✕`);
+    button.addEventListener("click", () => { state.filters.delete(name); change(); });
+    return button;
+  }));
 }
 
 let typing = 0;
@@ -37,16 +75,29 @@ at("q").addEventListener("input", () => {
 at("only-stars").addEventListener("change", () => { state.stars = at("only-stars").checked; change(); });
 at("bar").addEventListener("submit", (event) => event.preventDefault());
 at("reset").addEventListener("click", () => {
-  Object.assign(state, { q: "", status: "", stars: false, rows: "", cols: "", split: "", filters: new Map() });
+  clearFilters();
+  for (const name of ARRANGED) state[name] = AUTO;
   drawControls();
   change();
 });
 at("counts").addEventListener("click", (event) => {
   const chip = event.target.closest(".chip");
   if (!chip) return;
-  state.status = state.status === chip.dataset.status ? "" : chip.dataset.status;
+  if (!state.status.delete(chip.dataset.status)) state.status.add(chip.dataset.status);
   change();
 });
+at("filters").addEventListener("click", (event) => {
+  const chip = event.target.closest(".chip");
+  if (!chip) return;
+  toggleFilter(chip.axis, chip.value);
+  change();
+});
+at("size").addEventListener("input", () => {
+  state.size = Number(at("size").value);
+  fitSizes();
+});
+at("size").addEventListener("change", writeAddress);
+at("digest").addEventListener("click", () => copy(data.digest, "Digest"));
 at("main").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;

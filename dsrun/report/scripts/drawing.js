@@ -1,31 +1,26 @@
 const PAGE = 240; // cards that are made at once; more come as the reader scrolls
 
-function fits(card) {
-  if (state.status && card.entry.status !== state.status) return false;
-  if (state.stars && !stars.has(card.key)) return false;
-  for (const [name, value] of state.filters) if (card.axes.get(name) !== value) return false;
-  return state.q.toLowerCase().split(/\s+/).every((word) => card.text.includes(word));
-}
-
 // Drawing: a generator makes cards one by one, and stops where the reader need not see more yet.
 let drawing = null;
 let made = 0;
+let areStepsTold = false; // by headings, or there is one alone
+let section = null; // the one that is drawn
 
 function draw() {
-  visible = cards.filter(fits);
+  const some = cards.filter(fits);
+  const sections = sectionsOf(some);
+  visible = sections.flatMap((part) => part.cards); // as they are read
+  areStepsTold = stepsOf(some).size < 2;
   nearby.disconnect();
-  const main = at("main");
-  main.replaceChildren();
-  drawing = state.rows || state.cols || state.split ? drawPanels(main) : drawGallery(main, visible);
+  at("main").replaceChildren();
+  drawing = drawSections(at("main"), sections);
   made = 0;
   drawMore();
   const jobs = new Set(visible.map((card) => card.entry.job_id)).size;
   at("shown").textContent = `${visible.length} of ${cards.length} shown, ${jobs} ${jobs === 1 ? "job" : "jobs"}`;
-  if (!visible.length) main.append(make("p", { className: "none" }, "Nothing fits. Reset shows all."));
-  at("reset").hidden = !(state.q || state.status || state.stars || ARRANGED.some((name) => state[name]) || state.filters.size);
-  for (const chip of document.querySelectorAll(".chip")) {
-    chip.setAttribute("aria-pressed", String(chip.dataset.status === state.status));
-  }
+  if (!visible.length) at("main").append(make("p", { className: "none" }, "Nothing fits. Reset shows all."));
+  at("reset").hidden = !(isFiltered() || isArranged());
+  showFilters();
 }
 
 function drawMore() {
@@ -33,61 +28,52 @@ function drawMore() {
   while (drawing && made < until) {
     if (drawing.next().done) drawing = null;
   }
+  fitSizes();
 }
 
-function* drawGallery(parent, some) {
+function* drawSections(main, sections) {
+  for (const part of sections) {
+    section = part;
+    if (part.title) main.append(make("h2", {}, ...part.title));
+    if (part.lines) yield* drawSheet(main, part);
+    else yield* drawGallery(main, part);
+  }
+}
+
+function* drawGallery(main, part) {
   const gallery = make("div", { className: "gallery" });
-  parent.append(gallery);
-  for (const card of some) {
+  main.append(gallery);
+  for (const card of part.cards) {
     gallery.append(draw1(card));
     yield;
   }
 }
 
-function groupBy(some, name) {
-  if (!name) return new Map([["", some]]);
-  const groups = new Map([...values.get(name)].map((value) => [value, []]));
-  for (const card of some) {
-    groups.get(card.axes.get(name)).push(card);
-  }
-  return new Map([...groups].filter(([, group]) => group.length));
-}
+// The corner names the axes; where there is no room for one, each head does.
+const axisHead = (name, value, scope) => make("th", { scope }, make("span", { className: "head" },
+  ...(name ? [make("i", { className: "axis" }, name), " ", make("bdi", {}, plainValue(name, value))] : [])));
 
-function* drawPanels(main) {
-  const wanted = [state.rows, state.cols, state.split].filter(Boolean);
-  const isInside = (card) => wanted.every((name) => card.axes.has(name));
-  for (const [value, some] of groupBy(visible.filter(isInside), state.split)) {
-    if (state.split) main.append(make("h2", {}, `${state.split}: `, make("bdi", {}, value)));
-    if (state.rows || state.cols) yield* drawSheet(main, some);
-    else yield* drawGallery(main, some);
-  }
-  const rest = visible.filter((card) => !isInside(card));
-  if (rest.length) {
-    main.append(make("h2", {}, `without ${wanted.join(" or ")}`));
-    yield* drawGallery(main, rest);
-  }
-}
-
-function* drawSheet(main, some) {
-  const columns = [...groupBy(some, state.cols).keys()];
-  const head = make("tr", {}, make("th", {}, [state.rows, state.cols].filter(Boolean).join(" \\ ")));
-  for (const value of columns) head.append(make("th", { scope: "col" }, make("bdi", {}, value)));
+function* drawSheet(main, part) {
+  const { rows, cols, columns, lines } = part;
+  const head = make("tr", {}, make("th", {}, [rows, cols].filter(Boolean).join(" \\ ")));
+  for (const value of columns) head.append(axisHead(cols, value, "col"));
   const body = make("tbody");
-  main.append(make("div", { className: "sheet", tabIndex: 0, role: "region", "aria-label": "Contact sheet" },
-    make("table", {}, make("thead", {}, head), body)));
-  for (const [value, row] of groupBy(some, state.rows)) {
-    const line = make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, value)));
+  const sheet = make("table", { className: rows ? "sheet" : "sheet rowless" }, make("thead", { hidden: !cols }, head), body);
+  Object.assign(sheet.dataset, { most: mostInCell(part), columns: columns.length });
+  sheet.style.setProperty("--columns", columns.length);
+  main.append(sheet);
+  for (const { value, cells } of lines) {
+    const line = make("tr", {}, axisHead(rows, value, "row"));
+    line.append(...cells.map((stacks) => make("td", {}, make("div", { className: "cell" }, ...stacks.map(drawStack)))));
     body.append(line);
-    const cells = groupBy(row, state.cols);
-    for (const column of columns) {
-      const cell = make("div", { className: "cell" });
-      line.append(make("td", {}, cell));
-      for (const card of cells.get(column) || []) {
-        cell.append(draw1(card));
-      }
-    }
     yield;
   }
+}
+
+// Repeats of one request stand one above the other.
+function drawStack(stack) {
+  if (stack.length === 1) return draw1(stack[0]);
+  return make("div", { className: "stack" }, ...stack.map(draw1));
 }
 
 function change() {
@@ -102,3 +88,4 @@ new IntersectionObserver(() => {
 addEventListener("scroll", () => {
   if (drawing && at("end").getBoundingClientRect().top < innerHeight + 1500) drawMore();
 }, { passive: true });
+new ResizeObserver(fitSizes).observe(at("bar"));

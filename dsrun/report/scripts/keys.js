@@ -1,37 +1,110 @@
-// Keys: arrows walk, Enter opens, s stars, / searches, Esc closes.
+// Keys: the page works from the first one, whatever has the focus; `?` lists them.
+const KEYS = [
+  ["← → ↑ ↓", "walk from picture to picture"],
+  ["Enter", "open the picture; again the arrows walk"],
+  ["s", "star it, or take the star back"],
+  ["/", "search"],
+  ["f", "filter and arrange"],
+  ["+ −", "larger or smaller"],
+  ["Home End", "the first and the last"],
+  ["Esc", "close"],
+  ["?", "this list"],
+];
+let current = null; // the card that had the focus last
+
+document.addEventListener("focusin", (event) => {
+  if (event.target.classList.contains("open")) current = event.target;
+});
+
+const isOnScreen = (node) => {
+  const box = node.getBoundingClientRect();
+  return box.bottom > at("bar").getBoundingClientRect().bottom && box.top < innerHeight;
+};
+
+// Where keys go: the card that has the focus, had it, or is the first that is seen.
+function here() {
+  if (current && current.isConnected) return current;
+  const all = [...document.querySelectorAll(".open")];
+  return all.find(isOnScreen) || all[0];
+}
+
 function step(from, key) {
   const all = [...document.querySelectorAll(".open")];
   const index = all.indexOf(from);
+  if (key === "Home") return all[0];
+  if (key === "End") return all[all.length - 1];
   if (key === "ArrowLeft" || key === "ArrowRight") return all[index + (key === "ArrowLeft" ? -1 : 1)];
-  const here = from.getBoundingClientRect();
+  const start = from.getBoundingClientRect();
   const near = key === "ArrowUp" ? all.slice(Math.max(0, index - 200), index).reverse() : all.slice(index + 1, index + 200);
   const there = near.map((node) => [node, node.getBoundingClientRect()])
-    .filter(([, box]) => (key === "ArrowUp" ? box.bottom <= here.top : box.top >= here.bottom));
+    .filter(([, box]) => (key === "ArrowUp" ? box.bottom <= start.top : box.top >= start.bottom));
   if (!there.length) return undefined;
   const line = there.filter(([, box]) => Math.abs(box.top - there[0][1].top) < 4);
-  return line.reduce((best, one) => (Math.abs(one[1].left - here.left) < Math.abs(best[1].left - here.left) ? one : best))[0];
+  return line.reduce((best, one) => (Math.abs(one[1].left - start.left) < Math.abs(best[1].left - start.left) ? one : best))[0];
+}
+
+function walk(key) {
+  const from = here();
+  const isThere = document.activeElement === from;
+  const next = isThere || key === "Home" || key === "End" ? step(from, key) : from; // the first key only enters
+  if (!next) return;
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function resize(by) {
+  const now = Number(at("size").value);
+  state.size = Math.min(MOST_SIZE, Math.max(LEAST_SIZE, Math.round(now * by)));
+  fitSizes();
+  writeAddress();
+  here()?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function showHelp() {
+  at("keys").replaceChildren(...KEYS.flatMap(([keys, words]) =>
+    [make("dt", {}, ...keys.split(" ").map((key) => make("kbd", {}, key))), make("dd", {}, words)]));
+  at("help").showModal();
+}
+
+// What a key does; false where it does nothing here, and the browser may have it.
+function keyInView(key) {
+  if (key === "ArrowLeft") show(opened - 1);
+  else if (key === "ArrowRight") show(opened + 1);
+  else if (key === "s") toggle(visible[opened]);
+  else if (key === "Escape") leave();
+  else return false;
+  return true;
+}
+
+function keyOnPage(key, target) {
+  const card = here();
+  const isFree = target === document.body || target === at("main") || target.classList.contains("open");
+  if (key === "/") at("q").focus();
+  else if (key === "f") openControls();
+  else if (key === "+" || key === "=") resize(1.2);
+  else if (key === "-" || key === "−") resize(1 / 1.2);
+  else if (!card) return false;
+  else if (key.startsWith("Arrow") || key === "Home" || key === "End") walk(key);
+  else if (key === "s") { card.focus(); toggle(card.card); }
+  else if (key === "Enter" && isFree) show(visible.indexOf(card.card));
+  else return false;
+  return true;
+}
+
+function openControls() {
+  at("more").open = !at("more").open;
+  if (at("more").open) at("more").querySelector("select, button").focus();
 }
 
 document.addEventListener("keydown", (event) => {
-  const isTyping = ["INPUT", "SELECT", "TEXTAREA", "AUDIO", "VIDEO"].includes(event.target.tagName);
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
-  if (opened >= 0) {
-    if (event.key === "ArrowLeft") show(opened - 1);
-    else if (event.key === "ArrowRight") show(opened + 1);
-    else if (event.key === "s") toggle(visible[opened]);
-    else if (event.key === "Escape") leave();
-    else return;
-  } else if (event.key === "/") {
-    at("q").focus();
-  } else if (event.target.classList.contains("open")) {
-    if (event.key === "s") toggle(event.target.card);
-    else if (event.key.startsWith("Arrow")) {
-      const next = step(event.target, event.key);
-      if (next) {
-        next.focus({ preventScroll: true });
-        next.scrollIntoView({ block: "nearest" });
-      }
-    } else return;
-  } else return;
+  const { target, key } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open) return;
+  if (key === "Escape" && target === at("q")) { here()?.focus(); return; }
+  const isTyping = ["INPUT", "SELECT", "TEXTAREA", "AUDIO", "VIDEO"].includes(target.tagName) && target.type !== "checkbox";
+  if (isTyping) return;
+  if (key === "?") showHelp();
+  else if (!(opened >= 0 ? keyInView(key) : keyOnPage(key, target))) return;
   event.preventDefault();
 });
+at("help-open").addEventListener("click", showHelp);
+at("help-close").addEventListener("click", () => at("help").close());

@@ -4,10 +4,13 @@ addEventListener("hashchange", () => {
   draw();
   showPicks();
 });
+addEventListener("resize", fitSizes);
 
+for (const time of document.querySelectorAll("time")) time.textContent = dayWords(time.dateTime) || time.textContent;
 stars = readAddress();
 drawControls();
-at("more").open = Boolean(ARRANGED.some((name) => state[name] !== opening(name)) || state.filters.size);
+drawFailures();
+at("more").open = isArranged();
 draw();
 showPicks();
 writeAddress();

@@ -3,7 +3,7 @@ const MOST_RELATIVES = 60; // parents or children that the full view links to
 // The card in full; where a filter hides it, nothing is filtered any more.
 function go(card) {
   if (!visible.includes(card)) {
-    Object.assign(state, { q: "", status: "", stars: false, filters: new Map() });
+    clearFilters();
     drawControls();
     change();
   }
@@ -82,8 +82,8 @@ function tell(card) {
   fact("request id", entry.request_id);
   fact("cost", `${entry.cost.amount} ${entry.cost.currency}`);
   fact("attempts", entry.attempts);
-  fact("submitted", entry.submitted_at);
-  fact("ended", entry.ended_at);
+  fact("submitted", dayWords(entry.submitted_at));
+  fact("ended", dayWords(entry.ended_at));
   if (file) {
     fact("file", file.path);
     fact("size", bytes(file));

@@ -49,3 +49,9 @@ function short(text) {
   const signs = [...text];
   return signs.length > LONGEST_VALUE ? `${signs.slice(0, LONGEST_VALUE - 1).join("")}…` : text;
 }
+
+// A time as people write it, in the reader's own zone.
+function dayWords(stamp) {
+  const time = new Date(stamp || NaN);
+  return Number.isNaN(time.getTime()) ? "" : time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}

@@ -2,14 +2,7 @@
 
 import pytest
 
-from dsrun.report.entries import (
-    advise,
-    entries_of,
-    label_of,
-    model_axis,
-    opening_of,
-    order_axes,
-)
+from dsrun.report.entries import advise, entries_of, label_of, order_axes, remedy
 from dsrun.report.sheet_places import find_places
 
 
@@ -66,6 +59,29 @@ def test_what_to_do_about_an_error(status, code, words):
     assert words in advise(
         status, {"code": code, "message": "", "class": "job"}, again="dsrun demo.yaml"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "command"),
+    [
+        ("failed", "DataInspectionFailed", "dsrun demo.yaml"),
+        ("failed", "NeverHeardOf", "dsrun demo.yaml --retry-failed"),
+        ("partial", "DataInspectionFailed", "dsrun demo.yaml --retry-failed"),
+        ("skipped", "ParentMissing", "dsrun demo.yaml --retry-failed"),
+        ("unknown", "AnswerLost", "dsrun demo.yaml --resubmit-unknown"),
+        ("failed", "InvalidParameter", "dsrun demo.yaml"),
+        ("succeeded", None, None),
+    ],
+)
+def test_the_command_that_mends_it_can_be_pasted(status, code, command):
+    error = code and {"code": code, "message": "a `quoted` word", "class": "job"}
+    assert remedy(status, error, again="dsrun demo.yaml") == command
+    assert command is None or f"`{command}`" in advise(status, error, again="dsrun demo.yaml")
+
+
+def test_a_path_may_hold_the_sign_that_ends_a_command():
+    again = "dsrun 'a`b.yaml'"
+    assert remedy("failed", None, again=again) == f"{again} --retry-failed"
 
 
 def test_a_success_needs_no_advice():
@@ -128,37 +144,3 @@ def test_every_kind_of_a_result_is_shown_the_main_one_first():
 def test_a_contact_sheet_shows_the_main_kind():
     [place] = find_places([entry_of(PREVIEW, FILM)], {}, makes_pictures=lambda _: True)
     assert place.picture.path == "s/0.mp4"
-
-
-def row(step, model, **axes):
-    return {"step": step, "axes": axes, "request": {"model": model}}
-
-
-SIDE_BY_SIDE = [
-    row("s", model, operation=model, light="noon", thing=thing)
-    for model in ("one", "two")
-    for thing in ("a lamp", "a boat")
-]
-
-
-def test_a_page_of_several_models_opens_with_them_as_columns():
-    assert opening_of(SIDE_BY_SIDE) == {"cols": "operation", "rows": "thing"}
-    one_thing = [each for each in SIDE_BY_SIDE if each["axes"]["thing"] == "a boat"]
-    assert opening_of(one_thing) == {"cols": "operation", "rows": ""}
-    assert opening_of([row("s", "one", thing="a"), row("s", "one", thing="b")]) == {}
-
-
-@pytest.mark.parametrize(
-    ("entries", "axis"),
-    [
-        (SIDE_BY_SIDE, "operation"),
-        ([row("s", "one", m="x"), row("s", "two", m="y")], "m"),
-        ([row("s", "one", thing="x"), row("s", "one", thing="y")], None),
-        ([row("s", "one", m="x"), row("t", "two", m="y")], None),
-        ([row("s", "one", m="x"), row("s", "two", m="x"), row("s", "two", m="y")], None),
-        ([], None),
-    ],
-    ids=["a list", "a label of it", "one model", "of two steps", "not told by it", "nothing"],
-)
-def test_the_axis_of_the_models(entries, axis):
-    assert model_axis(entries) == axis
