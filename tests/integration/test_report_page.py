@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import re
 import shutil
 from functools import partial
@@ -14,18 +13,14 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests import browsing
+from tests.browsing import NARROW, dsrun
 from tests.files_of_kinds import model
 from tests.studio import write_operations
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.skipif(
-        BROWSER is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
-    ),
-    pytest.mark.timeout(180),
-]
+pytestmark = browsing.MARKS
 
 EVIL = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'
 GALLERY = f"""
@@ -49,111 +44,6 @@ steps:
       language: en
     parameters: {{response_format: wav}}
 """
-WIDE = {"width": 1280, "height": 900}
-NARROW = {"width": 390, "height": 844}
-
-
-def dsrun(work, *arguments):
-    """In a process of its own: in this one the browser's event loop runs."""
-    return work.spawn(*arguments).end()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert BROWSER is not None, "CI runs these tests; install Debian's package chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Reader:
-    """A person at a browser, who writes down every complaint and every address asked for."""
-
-    def __init__(self, chromium, address, **about):
-        self._context = chromium.new_context(**({"viewport": WIDE} | about))
-        self.page = self._context.new_page()
-        self.page.set_default_timeout(10_000)
-        self.complaints, self.addresses, self._loading = [], [], set()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", self._note_failure)
-        self.page.on("request", self._note_request)
-        self.page.on("requestfinished", self._note_end)
-        self.page.goto(address)
-
-    def _note_request(self, request):
-        self.addresses.append(request.url)
-        self._loading.add(request)
-
-    def _note_end(self, request):
-        self._loading.discard(request)
-
-    def _note_failure(self, request):
-        self._note_end(request)
-        # The full view may be left before its picture has come.
-        if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"{request.url}: {request.failure}")
-
-    def reload(self):
-        self._wait_for_files()
-        self.page.reload()
-
-    def visit(self, address):
-        self._wait_for_files()
-        self.page.goto(address)
-
-    def _wait_for_files(self):
-        """A page that is left while files are on their way aborts them, and says so."""
-        while self._loading:
-            self.page.wait_for_timeout(20)
-
-    def captions(self):
-        return self.page.locator(".card .foot span").all_inner_texts()
-
-    def choose(self, words, value):
-        self.page.locator("#more").evaluate("node => { node.open = true }")
-        self.page.get_by_label(words, exact=True).select_option(value)
-
-    def flatten(self):
-        """Take the pictures out of their sheet, so that captions have all axes."""
-        self.choose("Rows", "")
-        self.choose("Columns", "")
-
-    def filter(self, axis, value):
-        self.page.locator("#more").evaluate("node => { node.open = true }")
-        group = self.page.get_by_role("group", name=axis, exact=True)
-        group.get_by_role("button", name=value, exact=True).click()
-
-    def star(self, job_id):
-        """Star the first file of a job, wherever it stands."""
-        self.page.evaluate(
-            "id => [...document.querySelectorAll('.pick')]"
-            ".find(node => node.card.entry.job_id === id).click()",
-            job_id,
-        )
-
-    def saved(self, button):
-        with self.page.expect_download() as download:
-            self.page.get_by_role("button", name=button).click()
-        return download.value
-
-    def close(self):
-        self._context.close()
-
-
-@pytest.fixture
-def read(chromium):
-    readers = []
-
-    def start(report, **about):
-        address = report if isinstance(report, str) else report.as_uri()
-        readers.append(Reader(chromium, address, **about))
-        return readers[-1]
-
-    yield start
-    for reader in readers:
-        reader.close()
 
 
 @pytest.fixture

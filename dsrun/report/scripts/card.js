@@ -89,8 +89,11 @@ function captionParts(card) {
   const { entry } = card;
   const { rows, cols, split } = section || {};
   const isTold = (name) => [rows, cols, split].includes(name) || (name === "step" && areStepsTold);
-  // A seed that dsrun derived tells nothing, unless it tells the pictures of a job apart.
-  const isDerived = (name) => ["seed", "picture"].includes(name) && !Object.hasOwn(entry.axes, name) && entry.files.length < 2;
+  // A seed for each picture tells nothing; the pictures of a job are told apart by it or by number.
+  const isOwnAxis = (name) => Object.hasOwn(entry.axes, name);
+  const areSeedsShared = values.get("seed")?.size < cards.length;
+  const isDerived = (name) => !isOwnAxis(name) && ((name === "seed" && (!areSeedsShared || entry.files.length < 2))
+    || (name === "picture" && (areSeedsShared || entry.files.length < 2)));
   const names = [...card.axes.keys()].filter((name) => axes.includes(name) && !isTold(name) && !isDerived(name));
   const parts = names.map((name) => [name, short(plainValue(name, card.axes.get(name)))]);
   if (card.repeats.length > 1) parts.push(["repeat", String(card.repeats.indexOf(card) + 1)]);

@@ -59,7 +59,7 @@ function* drawSheet(main, part) {
   for (const value of columns) head.append(axisHead(cols, value, "col"));
   const body = make("tbody");
   const sheet = make("table", { className: rows ? "sheet" : "sheet rowless" }, make("thead", { hidden: !cols }, head), body);
-  Object.assign(sheet.dataset, { most: mostInCell(part), columns: columns.length });
+  Object.assign(sheet.dataset, { most: mostInCell(part), repeats: mostRepeats(part), columns: columns.length });
   sheet.style.setProperty("--columns", columns.length);
   main.append(sheet);
   for (const { value, cells } of lines) {

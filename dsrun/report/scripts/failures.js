@@ -28,9 +28,15 @@ function causeNode({ status, code, entries }) {
   const box = make("li", { className: `cause ${status}` },
     make("p", {}, make("b", {}, `${entries.length} ${status}`), code ? ` · ${code}` : "", " ", see));
   if (error) box.append(make("p", { className: "message" }, make("bdi", {}, error.message), others));
-  if (command) box.append(commandNode(command), make("p", { className: "advice" }, advice.replace(`\`${command}\``, "this command")));
-  else if (advice) box.append(make("p", { className: "advice" }, advice));
+  if (command) box.append(commandNode(command));
+  if (advice) box.append(make("p", { className: "advice" }, besideCommand(advice, command)));
   return box;
+}
+
+// The advice, where the command that it names stands beside it.
+function besideCommand(advice, command) {
+  const [before, ...after] = command ? advice.split(`\`${command}\``) : [advice];
+  return after.length ? `${before}${/(^|[.:] )$/.test(before) ? "This" : "this"} command${after.join("")}` : before;
 }
 
 function commandNode(command) {
@@ -40,13 +46,15 @@ function commandNode(command) {
 }
 
 function drawFailures() {
+  const box = at("failures");
+  const open = data.entries.find(({ status }) => status === "pending" || status === "submitted");
+  if (at("unfinished") && open?.command) at("unfinished").append(commandNode(open.command));
   const all = causes().map(causeNode);
-  at("failures").hidden = !all.length;
   if (!all.length) return;
-  const [first, rest] = [all.slice(0, MOST_CAUSES), all.slice(MOST_CAUSES)];
-  at("failures").append(make("ul", {}, ...first));
-  if (rest.length) {
-    const words = `${rest.length} more ${rest.length === 1 ? "cause" : "causes"}`;
-    at("failures").append(make("details", {}, make("summary", {}, words), make("ul", {}, ...rest)));
-  }
+  box.hidden = false;
+  box.append(make("ul", {}, ...all.slice(0, MOST_CAUSES)));
+  const rest = all.slice(MOST_CAUSES);
+  if (!rest.length) return;
+  const words = `${rest.length} more ${rest.length === 1 ? "cause" : "causes"}`;
+  box.append(make("details", {}, make("summary", {}, words), make("ul", {}, ...rest)));
 }

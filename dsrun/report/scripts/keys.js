@@ -29,6 +29,7 @@ function here() {
 }
 
 function step(from, key) {
+  while (key === "End" && drawing) drawMore();
   const all = [...document.querySelectorAll(".open")];
   const index = all.indexOf(from);
   if (key === "Home") return all[0];

@@ -79,6 +79,8 @@ const isNarrow = matchMedia("(max-width: 760px)");
 
 const mostInCell = ({ lines }) => Math.max(1, ...lines.flatMap((line) => line.cells.map((cell) => cell.length)));
 
+const mostRepeats = ({ lines }) => Math.max(1, ...lines.flatMap((line) => line.cells.flat().map((stack) => stack.length)));
+
 // The size of the cards of a sheet, and how many stacks stand side by side in a cell.
 function fitSheet(sheet) {
   const { most, columns } = sheet.dataset;
@@ -86,7 +88,8 @@ function fitSheet(sheet) {
   const room = (document.documentElement.clientWidth - besides) / columns - edges; // of a column
   const side = (state.size || least) + 6;
   const across = Math.max(1, Math.min(Math.ceil(Math.sqrt(most)) + 1, most, Math.floor((room + 6) / side)));
-  const size = Math.floor(Math.min(largest, Math.max(least, (room + 6) / across - 6)));
+  const high = (0.75 * innerHeight) / sheet.dataset.repeats; // a stack of repeats is seen at a glance
+  const size = Math.floor(Math.max(least, Math.min(largest, high, (room + 6) / across - 6)));
   sheet.style.setProperty("--across", across);
   return state.size || size;
 }

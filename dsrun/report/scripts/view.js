@@ -117,8 +117,9 @@ function leave() {
   opened = -1;
   for (const playing of at("media").querySelectorAll("audio, video")) playing.pause();
   at("media").replaceChildren();
-  const button = [...document.querySelectorAll(".open")].find((other) => other.card === card);
-  if (button) button.focus();
+  const find = () => [...document.querySelectorAll("#main .open")].find((other) => other.card === card);
+  while (drawing && !find()) drawMore(); // the reader may have gone further than what was drawn
+  find()?.focus();
 }
 at("close").addEventListener("click", leave);
 at("view").addEventListener("close", leave);
