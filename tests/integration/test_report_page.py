@@ -457,6 +457,7 @@ def test_five_thousand_pictures_are_drawn_as_far_as_they_are_seen(read, work, em
     reader.choose("Rows", "row")
     reader.choose("Columns", "number")
     assert reader.page.locator("thead th").count() == 51
+    assert 0 < reader.page.locator(".card").count() < 1000
     assert reader.complaints == []
 
 

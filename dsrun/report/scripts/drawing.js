@@ -59,13 +59,16 @@ function* drawSheet(main, part) {
   for (const value of columns) head.append(axisHead(cols, value, "col"));
   const body = make("tbody");
   const sheet = make("table", { className: rows ? "sheet" : "sheet rowless" }, make("thead", { hidden: !cols }, head), body);
-  Object.assign(sheet.dataset, { most: mostInCell(part), repeats: mostRepeats(part), columns: columns.length });
+  const cells = cellsOf(lines);
+  const [stacks, repeats] = [most(cells.map((cell) => cell.length)), most(cells.flat().map((stack) => stack.length))];
+  Object.assign(sheet.dataset, { stacks, repeats, columns: columns.length });
   sheet.style.setProperty("--columns", columns.length);
   main.append(sheet);
-  for (const { value, cells } of lines) {
-    const line = make("tr", {}, axisHead(rows, value, "row"));
-    line.append(...cells.map((stacks) => make("td", {}, make("div", { className: "cell" }, ...stacks.map(drawStack)))));
-    body.append(line);
+  for (const line of lines) {
+    const row = make("tr", {}, axisHead(rows, line.value, "row"));
+    for (const column of columns) row.append(make("td", {}, make("div", { className: "cell" }, ...(line.cells.get(column) || []).map(drawStack))));
+    body.append(row);
+    made += Math.floor(columns.length / 20); // empty cells cost something too
     yield;
   }
 }

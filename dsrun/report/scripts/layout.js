@@ -1,12 +1,17 @@
 // What stands where: sections, each a sheet of rows and columns, or a gallery where it has no axes.
 
+const order = new Map([...values].map(([name, all]) => [name, new Map([...all].map((value, number) => [value, number]))]));
+
 function groupBy(some, name) {
   if (!name) return new Map([["", some]]);
-  const groups = new Map([...values.get(name)].map((value) => [value, []]));
+  const groups = new Map();
   for (const card of some) {
-    groups.get(card.axes.get(name)).push(card);
+    const value = card.axes.get(name);
+    if (groups.has(value)) groups.get(value).push(card);
+    else groups.set(value, [card]);
   }
-  return new Map([...groups].filter(([, group]) => group.length));
+  const number = order.get(name);
+  return new Map([...groups].sort(([a], [b]) => number.get(a) - number.get(b)));
 }
 
 const stepsOf = (some) => new Set(some.map((card) => card.entry.step));
@@ -53,17 +58,20 @@ function titleOf(split, value, some) {
   return others.length ? null : [make("bdi", {}, step)];
 }
 
-// `lines` are the rows of a sheet, each with its cells; a cell holds stacks of repeats.
+// `lines` are the rows of a sheet, each with its cells by column; a cell holds stacks of repeats.
 function sectionOf(some, about) {
   const { rows, cols } = about;
   if (!rows && !cols) return { ...about, cards: some, lines: null };
   const columns = [...groupBy(some, cols).keys()];
   const lines = [...groupBy(some, rows)].map(([value, row]) => {
-    const cells = groupBy(row, cols);
-    return { value, cells: columns.map((column) => stacksOf(cells.get(column) || [])) };
+    const cells = new Map([...groupBy(row, cols)].map(([column, cell]) => [column, stacksOf(cell)]));
+    return { value, cells };
   });
-  return { ...about, columns, lines, cards: lines.flatMap((line) => line.cells.flat(2)) };
+  return { ...about, columns, lines, cards: cellsOf(lines).flat(2) };
 }
+
+const cellsOf = (lines) => lines.flatMap((line) => [...line.cells.values()]);
+const most = (numbers) => numbers.reduce((a, b) => Math.max(a, b), 1);
 
 function stacksOf(some) {
   const stacks = new Map();
@@ -77,18 +85,14 @@ const MOST_SIZE = 480;
 const GALLERY_SIZE = 190;
 const isNarrow = matchMedia("(max-width: 760px)");
 
-const mostInCell = ({ lines }) => Math.max(1, ...lines.flatMap((line) => line.cells.map((cell) => cell.length)));
-
-const mostRepeats = ({ lines }) => Math.max(1, ...lines.flatMap((line) => line.cells.flat().map((stack) => stack.length)));
-
 // The size of the cards of a sheet, and how many stacks stand side by side in a cell.
 function fitSheet(sheet) {
-  const { most, columns } = sheet.dataset;
+  const { stacks, columns, repeats } = sheet.dataset; // the most in a cell, and in a stack
   const [least, largest, besides, edges] = isNarrow.matches ? [84, 360, 25, 5] : [112, 260, 176, 10];
   const room = (document.documentElement.clientWidth - besides) / columns - edges; // of a column
   const side = (state.size || least) + 6;
-  const across = Math.max(1, Math.min(Math.ceil(Math.sqrt(most)) + 1, most, Math.floor((room + 6) / side)));
-  const high = (0.75 * innerHeight) / sheet.dataset.repeats; // a stack of repeats is seen at a glance
+  const across = Math.max(1, Math.min(Math.ceil(Math.sqrt(stacks)) + 1, stacks, Math.floor((room + 6) / side)));
+  const high = (0.75 * innerHeight) / repeats; // a stack of repeats is seen at a glance
   const size = Math.floor(Math.max(least, Math.min(largest, high, (room + 6) / across - 6)));
   sheet.style.setProperty("--across", across);
   return state.size || size;
