@@ -13,13 +13,14 @@ from dsrun.common.digest import json_text
 from dsrun.common.escaping import escaped, shown_json
 from dsrun.common.models import Json
 from dsrun.common.resources import read_page
-from dsrun.report.picks import picks_of
+from dsrun.report.picks import list_name, picks_of
 
 # The files of the page's script, in the order in which they are joined; `start` is the last.
 SCRIPTS = (
-    "basics", "words", "cards", "state", "layout", "drawing", "card", "view", "copying", "picks",
-    "failures", "controls", "keys", "start",
+    "basics", "words", "cards", "state", "layout", "drawing", "card", "marks", "compare",
+    "media", "lineage", "view", "copying", "picks", "failures", "controls", "keys", "start",
 )  # fmt: skip
+STYLES = ("page.css", *(f"styles/{name}.css" for name in ("marks", "compare", "media", "lineage")))
 
 # Only these could end a script element or start another; JSON can escape them.
 _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
@@ -33,7 +34,7 @@ def build_page(
     opening: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> bytes:
     """The page. `manifest`: that of the lock file, or None; `opening`: how steps are arranged."""
-    style = read_page("page.css").decode()
+    style = "".join(read_page(name).decode() for name in STYLES)
     script = "\n".join(read_page(f"scripts/{name}.js").decode() for name in SCRIPTS)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -42,6 +43,7 @@ def build_page(
         "name": head["name"],
         "digest": head["digest"],
         "picks": picks_of(manifest),
+        "list": list_name(manifest),
         "opening": {step: dict(axes) for step, axes in opening.items()},
         "entries": entries,
     }

@@ -6,6 +6,8 @@ then print another text, and the job would be another one, paid again.
 
 import re
 from collections.abc import Iterator
+from itertools import chain
+from pathlib import PurePosixPath
 from typing import Any
 
 from dsrun.common.digest import json_text
@@ -15,6 +17,7 @@ from dsrun.manifest.matrix import OPERATION
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
 _WORDS = re.compile("y|n|yes|no|on|off|true|false|null", re.IGNORECASE).fullmatch
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_LIST = "picks.txt"
 _MOST_OF_NAME = 57  # with "-picks" this is the longest name allowed
 _NOTE = (
     "# The starred rows of a report. Save it beside the pipeline: "
@@ -35,7 +38,7 @@ def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
     `manifest` comes from the lock file; None where there is none, or where an axis runs through a
     step: no row names a job of another one, and `only` reads the list instead.
     """
-    if not manifest or any(map(_builds_on_steps, manifest["steps"].values())):
+    if not manifest or any(any(_step_axes(step)) for step in manifest["steps"].values()):
         return None
     head = {"version": 1} | {key: value for key, value in manifest.items() if key != "steps"}
     head["name"] = f"{manifest['name'][:_MOST_OF_NAME]}-picks"
@@ -52,10 +55,18 @@ def picks_of(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"head": head_text, "steps": steps, "excludes": excludes}
 
 
-def _builds_on_steps(step: dict[str, Any]) -> bool:
+def list_name(manifest: dict[str, Any] | None) -> str:
+    """How a list of picks is called: as the first axis with `only` asks for it, or `picks.txt`."""
+    steps = manifest["steps"].values() if manifest else ()
+    asked = (axis["only"] for axis in chain.from_iterable(map(_step_axes, steps)) if "only" in axis)
+    return PurePosixPath(next(asked, _LIST)).name
+
+
+def _step_axes(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The axes of a step that run through another one."""
     matrix = step.get("matrix")
     axes = matrix.values() if isinstance(matrix, dict) else ()
-    return any(isinstance(axis, dict) and "step" in axis for axis in axes)
+    return (axis for axis in axes if isinstance(axis, dict) and "step" in axis)
 
 
 def _lines(mapping: dict[str, Any], indent: str) -> Iterator[str]:

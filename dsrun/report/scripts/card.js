@@ -10,12 +10,12 @@ function draw1(card) {
   const pick = make("button", { className: "pick", type: "button", "aria-label": `Star ${nameOf(card)}`, "aria-pressed": "false" }, "☆");
   pick.card = card;
   const box = make("article", { className: "card" }, open);
-  if (canPlay(file)) box.append(player(file));
-  box.append(make("div", { className: "foot" }, captionNode(card), pick));
+  box.append(...voiceParts(card).filter(Boolean), make("div", { className: "foot" }, captionNode(card), pick));
   const parents = madeFrom(entry);
   if (parents.length) box.append(make("div", { className: "kin" }, ...parents.slice(0, MOST_KIN).map((parent) => link(parent))));
   box.card = card;
   showStar(box);
+  dress(box);
   return box;
 }
 
@@ -49,7 +49,7 @@ function previewOf({ entry, file }, open) {
   const words = make("span", { className: media === "audio" ? "words voice" : "words" });
   if (!file) words.append(make("b", { className: entry.status }, entry.status));
   if (file && media !== "audio") words.append(make("b", { className: "kind" }, `${media} · ${bytes(file)}`));
-  words.append(make("bdi", {}, !file && entry.error ? `${entry.error.code}: ${entry.error.message}` : promptOf(entry.request)));
+  words.append(make("bdi", {}, !file && entry.error ? `${entry.error.code}: ${entry.error.message}` : media === "audio" ? spokenOf(entry.request) : promptOf(entry.request)));
   return [words];
 }
 
@@ -76,12 +76,6 @@ function preview(entry, file, open) {
   for (const name of ["mouseenter", "focus"]) open.addEventListener(name, play);
   for (const name of ["mouseleave", "blur"]) open.addEventListener(name, () => video.pause());
   return video;
-}
-
-const canPlay = (file) => file !== null && file.media === "audio" && file.media_type !== "audio/pcm";
-
-function player(file) {
-  return make("audio", { controls: true, preload: "none", src: address(file.path) });
 }
 
 // Axes in the order of the manifest, each with its name; those that a heading tells are left out.
@@ -118,23 +112,6 @@ function showStar(box) {
   box.classList.toggle("starred", isStar);
   pick.setAttribute("aria-pressed", String(isStar));
   pick.textContent = isStar ? "★" : "☆";
-}
-
-function toggle(card) {
-  if (!stars.delete(card.key)) stars.add(card.key);
-  writeAddress();
-  for (const box of document.querySelectorAll(".card")) if (box.card.key === card.key) showStar(box);
-  showPicks();
-}
-
-function showPicks() {
-  at("picks").hidden = !stars.size;
-  at("picked").textContent = `★ ${stars.size} starred`;
-  if (opened >= 0) {
-    const isStar = stars.has(visible[opened].key);
-    at("star").setAttribute("aria-pressed", String(isStar));
-    at("star").textContent = isStar ? "★ starred" : "☆ star";
-  }
 }
 
 // One voice at a time; a preview is silent. Such an event does not bubble, so it is caught on its way down.

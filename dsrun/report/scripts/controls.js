@@ -21,6 +21,7 @@ function drawControls() {
   at("more").hidden = !axes.length;
   at("q").value = state.q;
   at("only-stars").checked = state.stars;
+  at("judged").value = state.judged;
 }
 
 // The values of an axis as chips; several can be pressed.

@@ -1,5 +1,9 @@
+// What lies on top, and covers all that is not in it.
+const topmost = () => [...document.querySelectorAll("dialog:modal")].at(-1) || document.body;
+
 let toastTimer = 0;
 function toast(words) {
+  if (at("toast").parentNode !== topmost()) topmost().append(at("toast"));
   at("toast").textContent = words;
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => { at("toast").textContent = ""; }, 1800);
@@ -10,7 +14,7 @@ async function copy(text, what) {
     await navigator.clipboard.writeText(text);
   } catch {
     const area = make("textarea", { value: text });
-    (at("view").open ? at("view") : document.body).append(area);
+    topmost().append(area);
     area.select();
     const isDone = document.execCommand("copy"); // where a page from disk may not use the clipboard
     area.remove();

@@ -1,6 +1,14 @@
+const MOST_IN_COMMAND = 100; // files that a command names itself; more are in the saved list
+
 // What was chosen.
 const chosen = () => cards.filter((card) => stars.has(card.key));
-const list = () => chosen().map((card) => (card.file ? card.file.path : card.entry.job_id) + "\n").join("");
+const lineOf = ({ entry, file }) => (file ? file.path : entry.job_id);
+
+// A note stands on a line of its own, as a comment: a name may hold a # too.
+function list() {
+  const noteOf = (card) => (notes.get(card.key) || "").split("\n").filter((line) => line.trim()).map((line) => `# ${readable(line)}\n`);
+  return chosen().map((card) => `${noteOf(card).join("")}${lineOf(card)}\n`).join("");
+}
 
 // Of texts that dsrun has written: numbers that passed through here would not be the same.
 function manifest() {
@@ -16,12 +24,46 @@ function manifest() {
   return text;
 }
 
-at("copy-list").addEventListener("click", () => copy(list(), "List"));
-at("save-list").addEventListener("click", () => save(`${data.name}-picks.txt`, list()));
-at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
-at("save-manifest").hidden = !data.picks;
-at("clear").addEventListener("click", () => {
+// A page from disk may read no other file, so it cannot make an archive: it tells the command that does.
+function zipCommand() {
+  const place = location.protocol === "file:" ? decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "") : "DIR";
+  const lines = chosen().map(lineOf);
+  const isShort = lines.length <= MOST_IN_COMMAND;
+  const before = isShort ? `printf '%s\\n' ${lines.map(quoted).join(" ")} | ` : "";
+  return `${before}dsrun report ${quoted(place)} --picks ${isShort ? "-" : quoted(data.list)} --zip picks.zip`;
+}
+
+const quoted = (word) => (/^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+function showPicks() {
+  at("picks").hidden = !(stars.size || rejects.size || marked.length);
+  const parts = [[stars.size, "★", "starred"], [rejects.size, "✗", "rejected"], [marked.length, "⇄", "marked"]];
+  at("picked").textContent = parts.filter(([number]) => number).map(([number, sign, words]) => `${sign} ${number} ${words}`).join(" · ");
+  for (const id of ["copy-list", "save-list", "save-zip"]) at(id).hidden = !stars.size;
+  at("save-manifest").hidden = !stars.size || !data.picks;
+  at("start-compare").hidden = !marked.length;
+  at("start-compare").disabled = marked.length < 2;
+  if (opened < 0) return;
+  const isStar = stars.has(visible[opened].key);
+  at("star").setAttribute("aria-pressed", String(isStar));
+  at("star").textContent = isStar ? "★ starred" : "☆ star";
+  showOpenMarks(visible[opened]);
+}
+
+function clearMarks() {
   stars.clear();
+  rejects.clear();
+  marked = [];
   change();
   showPicks();
-});
+}
+
+at("picked").after(make("button", { id: "start-compare", type: "button", title: "Side by side (c)" }, "Compare"));
+at("save-manifest").after(make("button", { id: "save-zip", type: "button", title: "The command that packs the starred files" }, "Copy zip command"));
+at("save-list").title = `${data.list}, for a step with only: ${data.list}`;
+at("start-compare").addEventListener("click", compare);
+at("copy-list").addEventListener("click", () => copy(list(), "List"));
+at("save-list").addEventListener("click", () => save(data.list, list()));
+at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
+at("save-zip").addEventListener("click", () => copy(zipCommand(), "Command"));
+at("clear").addEventListener("click", clearMarks);

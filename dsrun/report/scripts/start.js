@@ -1,5 +1,7 @@
 addEventListener("hashchange", () => {
   stars = readAddress();
+  readMarks();
+  readMarked();
   drawControls();
   draw();
   showPicks();
@@ -8,6 +10,8 @@ addEventListener("resize", fitSizes);
 
 for (const time of document.querySelectorAll("time")) time.textContent = dayWords(time.dateTime) || time.textContent;
 stars = readAddress();
+readMarks();
+readMarked();
 drawControls();
 drawFailures();
 at("more").open = isArranged();

@@ -2,18 +2,18 @@ const MOST_IN_ADDRESS = 150; // stars; more are kept by the browser alone
 const AUTO = "*"; // the page arranges; no axis is called so
 const ARRANGED = ["rows", "cols", "split"];
 
-const state = { q: "", status: new Set(), stars: false, rows: AUTO, cols: AUTO, split: AUTO, size: 0, filters: new Map() };
+const state = { q: "", status: new Set(), stars: false, judged: "", rows: AUTO, cols: AUTO, split: AUTO, size: 0, filters: new Map() };
 let stars = new Set();
 let visible = [];
 let opened = -1;
 
 const STORE = `dsrun-stars-${data.digest}`;
 
-const isFiltered = () => Boolean(state.q || state.status.size || state.stars || state.filters.size);
+const isFiltered = () => Boolean(state.q || state.status.size || state.stars || state.judged || state.filters.size);
 const isArranged = () => ARRANGED.some((name) => state[name] !== AUTO);
 
 function clearFilters() {
-  Object.assign(state, { q: "", status: new Set(), stars: false, filters: new Map() });
+  Object.assign(state, { q: "", status: new Set(), stars: false, judged: "", filters: new Map() });
 }
 
 function readAddress() {
@@ -50,6 +50,8 @@ function writeAddress() {
   if (state.stars) now.set("only", "stars");
   for (const [name, wanted] of state.filters) for (const value of wanted) now.append(`f.${name}`, value);
   if (stars.size && stars.size <= MOST_IN_ADDRESS) now.set("stars", [...stars].join(","));
+  writeMarks(now);
+  writeMarked(now);
   try {
     localStorage.setItem(STORE, JSON.stringify([...stars]));
   } catch {
@@ -62,6 +64,7 @@ function writeAddress() {
 function fits(card) {
   if (state.status.size && !state.status.has(card.entry.status)) return false;
   if (state.stars && !stars.has(card.key)) return false;
+  if (!fitsJudgement(card)) return false;
   for (const [name, wanted] of state.filters) if (!wanted.has(card.axes.get(name))) return false;
   return state.q.toLowerCase().split(/\s+/).every((word) => card.text.includes(word));
 }

@@ -1,39 +1,22 @@
-const MOST_RELATIVES = 60; // parents or children that the full view links to
-
-// The card in full; where a filter hides it, nothing is filtered any more.
-function go(card) {
-  if (!visible.includes(card)) {
-    clearFilters();
-    drawControls();
-    change();
-  }
-  show(visible.indexOf(card));
-}
-
-function kin(words, some) {
-  if (!some.length) return [];
-  const named = some.slice(0, MOST_RELATIVES).map((card) => link(card, fullCaption(card) || `${card.entry.step} ${card.entry.index}`));
-  const more = some.length > MOST_RELATIVES ? [make("p", {}, `and ${some.length - MOST_RELATIVES} more`)] : [];
-  return [make("h3", {}, words), make("div", { className: "relatives" }, ...named), ...more];
-}
-
 // The full view.
 function show(index) {
   if (index < 0 || index >= visible.length) return;
   opened = index;
-  const { entry, file } = visible[index];
-  at("media").replaceChildren(...wholeOf(entry, file));
+  const { file } = visible[index];
+  at("media").replaceChildren(...wholeOf(visible[index]));
   at("open").hidden = !file;
   if (file) at("open").href = address(file.path);
   at("before").disabled = index === 0;
   at("after").disabled = index === visible.length - 1;
   tell(visible[index]);
   showPicks();
+  showTrail();
   if (!at("view").open) at("view").showModal();
 }
 
 // The file in full, as far as a page can show it.
-function wholeOf(entry, file) {
+function wholeOf(card) {
+  const { entry, file } = card;
   if (!file) return [make("p", { className: "words" }, `No file: ${entry.status}.`)];
   if (file.media === "image") return [make("img", { src: address(file.path), alt: promptOf(entry.request) })];
   if (file.media === "video") {
@@ -42,7 +25,7 @@ function wholeOf(entry, file) {
     video.src = address(file.path);
     return [video];
   }
-  if (canPlay(file)) return [player(file)];
+  if (canPlay(file)) return [wholeVoice(card)];
   if (file.text !== undefined) {
     const text = file.media === "json" ? pretty(file.text) : file.text;
     const whole = make("pre", { className: `whole ${file.media}`, tabIndex: 0 }, text || "(empty)");
@@ -65,8 +48,8 @@ function tell(card) {
     told.append(box);
   }
   const prompt = promptOf(entry.request);
-  if (prompt) told.append(heading("Prompt", prompt), make("p", { id: "prompt", dir: "auto" }, prompt));
-  told.append(...kin("Made from", madeFrom(entry)), ...kin("Used in", usedIn(card)));
+  if (prompt) told.append(heading("Prompt", prompt), make("p", { id: "prompt", dir: "auto", tabIndex: -1 }, prompt));
+  told.append(...lineage(card), ...noteField(card));
   const facts = make("dl");
   const fact = (name, value) => {
     if (value === null || value === undefined || value === "") return;
