@@ -25,6 +25,7 @@ from dsrun.cli.options import (
     ledger_options,
     out_option,
     parse_params,
+    picks_options,
     pipeline_argument,
     report_options,
     run_options,
@@ -303,9 +304,16 @@ def ledger_command(
 
 @cli.command("report")
 @report_options
+@picks_options
 @json_option
-def report_command(**words: Any) -> int:
+def report_command(*, picks: Path | None, archive: Path | None, **words: Any) -> int:
     """Write report.html of a run directory again, or a contact sheet of its pictures."""
+    if picks or archive:
+        from dsrun.cli import report_zip
+
+        return report_zip.run(
+            [words["directory"]], picks=picks, archive=archive, as_json=words["as_json"]
+        )
     from dsrun.cli import report
 
     return report.run(**words)

@@ -249,6 +249,21 @@ report_options = in_order(
         help="How wide the sheet may be.  [default: 2400]",
     ),
 )
+picks_options = in_order(
+    click.option(
+        "--picks",
+        type=click.Path(path_type=Path, allow_dash=True),
+        metavar="FILE",
+        help="A list of picks, as the page saves it; - reads it from stdin.",
+    ),
+    click.option(
+        "--zip",
+        "archive",
+        type=_FILE_TO_WRITE,
+        metavar="FILE",
+        help="Pack the files that --picks names into FILE.zip instead.",
+    ),
+)
 emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(
