@@ -12,7 +12,7 @@ const MARKS = `dsrun-marks-${data.digest}`;
 let rejects = new Set();
 let notes = new Map();
 
-const isTyping = (node) => ["TEXTAREA", "SELECT", "AUDIO", "VIDEO"].includes(node.tagName)
+const isTyping = (node) => ["TEXTAREA", "SELECT"].includes(node.tagName)
   || (node.tagName === "INPUT" && !["range", "checkbox"].includes(node.type));
 
 // Keys of one part of the page: `take` says whether it used the key, and then no other part sees it.

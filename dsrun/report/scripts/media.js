@@ -75,6 +75,9 @@ document.addEventListener("click", (event) => {
   else if (button) copy(button.querySelector("bdi").textContent, "Voice");
 });
 
+// The full view begins with its file: a film that had the focus would take the keys.
+Object.assign(at("media"), { tabIndex: -1, autofocus: true });
+
 // Space plays and pauses what has the focus, or what is open in full.
 function mediaAtHand(target) {
   if (isComparing() || target.tagName === "A") return null;
