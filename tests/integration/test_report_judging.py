@@ -204,6 +204,7 @@ class TestCompare:
         reader = read(voices)
         mark(reader, 0)
         assert not reader.page.locator("#picks").is_visible()
+        assert reader.page.locator(".reject").count() == 1
         assert reader.page.locator(".mark").count() == 0
 
     def test_what_is_starred_or_taken_away_there_is_so_on_the_page(self, read, models):
@@ -307,7 +308,9 @@ class TestMarks:
         reader.page.keyboard.press("Escape")
         assert reader.page.locator("#view").is_visible(), "the first Esc leaves the field alone"
         reader.page.keyboard.press("Escape")
-        assert reader.page.locator(".said").nth(2).inner_text() == "too dark s x m"
+        assert reader.page.locator(".card").nth(2).locator(".said").inner_text() == (
+            "too dark s x m"
+        )
         reader.visit("about:blank")
         reader.visit(models.as_uri())  # without what the address says
         reader.page.get_by_label("Show by judgement").select_option("with a note")

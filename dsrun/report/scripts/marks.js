@@ -74,27 +74,39 @@ function setJudgement(value) {
   at("judged").value = value;
 }
 
-// The buttons of a card beside its star, over its picture.
+// The buttons of a card beside its star, over its picture: made where a hand or a key needs them.
+const isTouched = matchMedia("(hover: none), (any-pointer: coarse)").matches;
+const isJudged = (card) => rejects.has(card.key) || notes.has(card.key) || marked.includes(card);
+
 function dress(box) {
+  if (isTouched || isJudged(box.card)) showMarks(box);
+}
+
+function addMarks(box) {
   const name = caption(box.card).join(" · ");
   const button = (className, words, sign) => make("button", { className, type: "button", title: words, "aria-label": `${words.split(" (")[0]} ${name}`, "aria-pressed": "false" }, sign);
-  box.append(make("div", { className: "marks" },
+  box.querySelector(".open").after(make("div", { className: "marks" },
     canCompare(box.card) ? button("mark", "Mark to compare (m)", "⇄") : null,
-    button("write", "Note (n)", "✎"), button("reject", "Reject (x)", "✗")), make("p", { className: "said", dir: "auto" }));
-  showMarks(box);
+    button("write", "Note (n)", "✎"), button("reject", "Reject (x)", "✗")));
+  box.append(make("p", { className: "said", dir: "auto" }));
 }
 
 function showMarks(box) {
-  const { key } = box.card;
-  const press = (name, isPressed) => {
-    box.classList.toggle(name, isPressed);
-    const button = box.querySelector(`.marks .${{ rejected: "reject", noted: "write", marked: "mark" }[name]}`);
-    button?.setAttribute("aria-pressed", String(isPressed));
-  };
-  press("rejected", rejects.has(key));
-  press("noted", notes.has(key));
-  press("marked", marked.includes(box.card));
-  box.querySelector(".said").replaceChildren(readable(notes.get(key) || ""));
+  const { card } = box;
+  if (!box.querySelector(".marks")) addMarks(box);
+  const shown = [["rejected", "reject", rejects.has(card.key)], ["noted", "write", notes.has(card.key)], ["marked", "mark", marked.includes(card)]];
+  for (const [name, button, isSet] of shown) {
+    box.classList.toggle(name, isSet);
+    box.querySelector(`.marks .${button}`)?.setAttribute("aria-pressed", String(isSet));
+  }
+  box.querySelector(".said").replaceChildren(readable(notes.get(card.key) || ""));
+}
+
+for (const name of ["pointerover", "focusin"]) {
+  at("main").addEventListener(name, (event) => {
+    const box = event.target.closest(".card");
+    if (box && !box.querySelector(".marks")) showMarks(box);
+  });
 }
 
 function showJudgement(card) {

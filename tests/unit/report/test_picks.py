@@ -1,10 +1,11 @@
 """The YAML of a manifest of picks is read back as what it was."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dsrun.common.yaml_document import parse_yaml
-from dsrun.report.picks import picks_of
+from dsrun.report.picks import list_name, picks_of
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(-1e6, 1e6) | st.text()
 VALUES = st.recursive(
@@ -31,3 +32,23 @@ def test_what_a_step_says_comes_back(step):
 
 def test_a_run_without_a_manifest_has_none():
     assert picks_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "name"),
+    [
+        ({"step": "drafts", "only": "picks.txt"}, "picks.txt"),
+        ({"step": "drafts", "only": "lists/best of all.txt"}, "best of all.txt"),
+        ({"step": "drafts", "only": "../picks"}, "picks"),
+        ({"step": "drafts"}, "picks.txt"),
+        ({"file": "rows.csv"}, "picks.txt"),
+        ([1, 2], "picks.txt"),
+    ],
+)
+def test_a_list_is_called_as_the_axis_that_reads_it_asks(axis, name):
+    steps = {"drafts": {"operation": "wanx-v1"}, "large": {"matrix": {"pick": axis}}}
+    assert list_name({"name": "demo", "steps": steps}) == name
+
+
+def test_a_list_of_a_run_without_a_manifest_has_a_name():
+    assert list_name(None) == "picks.txt"
