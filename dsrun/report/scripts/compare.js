@@ -37,7 +37,7 @@ function writeMarked(now) {
 function difference(card) {
   const isShared = (name) => marked.every((other) => other.axes.get(name) === card.axes.get(name));
   const told = [...card.axes].filter(([name]) => !isShared(name));
-  const parts = told.flatMap(([name, value], number) => [number ? " · " : "", `${name} `, make("bdi", {}, short(value))]);
+  const parts = told.flatMap(([name, value], number) => [number ? " · " : "", `${name} `, make("bdi", {}, short(plainValue(name, value)))]);
   return make("span", {}, ...(parts.length ? parts : [`${card.entry.step} ${card.entry.index}`]));
 }
 

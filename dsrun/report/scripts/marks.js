@@ -18,15 +18,15 @@ const isTyping = (node) => ["TEXTAREA", "SELECT"].includes(node.tagName)
 // Keys of one part of the page: `take` says whether it used the key, and then no other part sees it.
 function onKey(take) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || at("help").open) return;
     if (!take(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);
 }
 
-// The card that a key means: the one in full, else the one that has the focus.
-const cardAtHand = (event) => (opened >= 0 ? visible[opened] : event.target.closest?.(".card")?.card);
+// The card that a key means: the one in full, else the one where keys go.
+const cardAtHand = (event) => (opened >= 0 ? visible[opened] : (event.target.closest(".card") || here())?.card);
 
 function storedMarks() {
   try {
@@ -52,7 +52,6 @@ function readMarks() {
   const asked = notesOf(given.get("notes")) ?? stored.notes;
   notes = new Map(Object.entries(asked).filter(([, text]) => typeof text === "string" && text));
   state.judged = JUDGED.has(given.get("judged")) ? given.get("judged") : "";
-  at("judged").value = state.judged;
 }
 
 function writeMarks(now) {
@@ -69,13 +68,9 @@ function writeMarks(now) {
 
 const fitsJudgement = (card) => JUDGED.get(state.judged)[1](card.key);
 
-function setJudgement(value) {
-  state.judged = value;
-  at("judged").value = value;
-}
-
 // The buttons of a card beside its star, over its picture: made where a hand or a key needs them.
-const isTouched = matchMedia("(hover: none), (any-pointer: coarse)").matches;
+// A card on a phone is too small for them; the full view has them too.
+const isTouched = matchMedia("(hover: none) and (min-width: 761px)").matches;
 const isJudged = (card) => rejects.has(card.key) || notes.has(card.key) || marked.includes(card);
 
 function dress(box) {
@@ -83,7 +78,7 @@ function dress(box) {
 }
 
 function addMarks(box) {
-  const name = caption(box.card).join(" · ");
+  const name = nameOf(box.card);
   const button = (className, words, sign) => make("button", { className, type: "button", title: words, "aria-label": `${words.split(" (")[0]} ${name}`, "aria-pressed": "false" }, sign);
   box.querySelector(".open").after(make("div", { className: "marks" },
     canCompare(box.card) ? button("mark", "Mark to compare (m)", "⇄") : null,
@@ -164,7 +159,7 @@ function showOpenMarks(card) {
 
 at("only-stars").closest("label").after(make("select", { id: "judged", "aria-label": "Show by judgement" },
   ...[...JUDGED].map(([value, [words]]) => make("option", { value }, words))));
-at("judged").addEventListener("change", () => { setJudgement(at("judged").value); change(); });
+at("judged").addEventListener("change", () => { state.judged = at("judged").value; change(); });
 at("star").after(
   make("button", { id: "reject", type: "button", "aria-pressed": "false" }, "✗ reject"),
   make("button", { id: "mark", type: "button", "aria-pressed": "false" }, "⇄ mark"),
