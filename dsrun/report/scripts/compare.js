@@ -106,6 +106,13 @@ function drop(card) {
   else at("compare").close();
 }
 
+// By a key: the focus goes along.
+function goToPane(number) {
+  const isInside = at("panes").contains(document.activeElement);
+  bringToFront(number);
+  if (isInside) panes()[front].focus();
+}
+
 // The lens: all pictures have the same.
 function look() {
   const within = (shift) => Math.min(0, Math.max(1 - lens.scale, shift));
@@ -220,8 +227,8 @@ const MOVES = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], A
 function compareKey(key, isBack) {
   const { card } = panes()[front];
   if (key === "f") flicker(!isFlicker);
-  else if (key === " ") bringToFront(front + (isBack ? -1 : 1));
-  else if (/^[1-4]$/.test(key) && key <= marked.length) bringToFront(Number(key) - 1);
+  else if (key === " ") goToPane(front + (isBack ? -1 : 1));
+  else if (/^[1-4]$/.test(key) && key <= marked.length) goToPane(Number(key) - 1);
   else if (key === "+" || key === "=") zoom(STEP);
   else if (key === "-") zoom(1 / STEP);
   else if (key === "0") zoom(1 / lens.scale);

@@ -1,7 +1,7 @@
 // What a person thinks of a card beside its star: that it is rejected, and a note.
 const MOST_OF_NOTES = 2000; // characters of notes in the address; more are kept by the browser alone
 const JUDGED = new Map([
-  ["", ["all", () => true]],
+  ["", ["any judgement", () => true]],
   ["kept", ["not rejected", (key) => !rejects.has(key)]],
   ["open", ["neither starred nor rejected", (key) => !rejects.has(key) && !stars.has(key)]],
   ["rejected", ["rejected", (key) => rejects.has(key)]],
@@ -149,20 +149,17 @@ function openNote(card) {
 }
 
 function showOpenMarks(card) {
-  const isRejected = rejects.has(card.key);
-  at("reject").setAttribute("aria-pressed", String(isRejected));
-  at("reject").textContent = isRejected ? "✗ rejected" : "✗ reject";
+  at("reject").setAttribute("aria-pressed", String(rejects.has(card.key)));
   at("mark").hidden = !canCompare(card);
   at("mark").setAttribute("aria-pressed", String(marked.includes(card)));
-  at("mark").textContent = marked.includes(card) ? "⇄ marked" : "⇄ mark";
 }
 
 at("only-stars").closest("label").after(make("select", { id: "judged", "aria-label": "Show by judgement" },
   ...[...JUDGED].map(([value, [words]]) => make("option", { value }, words))));
 at("judged").addEventListener("change", () => { state.judged = at("judged").value; change(); });
 at("star").after(
-  make("button", { id: "reject", type: "button", "aria-pressed": "false" }, "✗ reject"),
-  make("button", { id: "mark", type: "button", "aria-pressed": "false" }, "⇄ mark"),
+  make("button", { id: "reject", type: "button", title: "Reject (x)", "aria-pressed": "false" }, "✗ reject"),
+  make("button", { id: "mark", type: "button", title: "Mark to compare (m)", "aria-pressed": "false" }, "⇄ mark"),
 );
 at("reject").addEventListener("click", () => reject(visible[opened]));
 at("mark").addEventListener("click", () => mark(visible[opened]));
