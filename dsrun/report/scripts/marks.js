@@ -1,7 +1,7 @@
 // What a person thinks of a card beside its star: that it is rejected, and a note.
 const MOST_OF_NOTES = 2000; // characters of notes in the address; more are kept by the browser alone
 const JUDGED = new Map([
-  ["", ["any judgement", () => true]],
+  ["", ["any mark", () => true]],
   ["kept", ["not rejected", (key) => !rejects.has(key)]],
   ["open", ["neither starred nor rejected", (key) => !rejects.has(key) && !stars.has(key)]],
   ["rejected", ["rejected", (key) => rejects.has(key)]],

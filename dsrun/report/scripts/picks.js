@@ -66,4 +66,5 @@ at("copy-list").addEventListener("click", () => copy(list(), "List"));
 at("save-list").addEventListener("click", () => save(data.list, list()));
 at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
 at("save-zip").addEventListener("click", () => copy(zipCommand(), "Command"));
+at("clear").title = "Clear stars, rejections and marks; notes stay";
 at("clear").addEventListener("click", clearMarks);
