@@ -307,12 +307,15 @@ def ledger_command(
 @picks_options
 @json_option
 def report_command(*, picks: Path | None, archive: Path | None, **words: Any) -> int:
-    """Write report.html of a run directory again, or a contact sheet of its pictures."""
+    """Write report.html of a run again, a contact sheet of it, or two runs side by side.
+
+    DIR is a run directory, or the directory of a pipeline, whose newest run is meant.
+    """
     if picks or archive:
         from dsrun.cli import report_zip
 
         return report_zip.run(
-            [words["directory"]], picks=picks, archive=archive, as_json=words["as_json"]
+            words["directories"], picks=picks, archive=archive, as_json=words["as_json"]
         )
     from dsrun.cli import report
 

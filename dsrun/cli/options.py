@@ -226,7 +226,16 @@ watch_options = in_order(
     ),
 )  # fmt: skip
 report_options = in_order(
-    click.argument("directory", type=click.Path(path_type=Path)),
+    click.argument(
+        "directories", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="DIR [DIR]"
+    ),
+    click.option(
+        "-o",
+        "--output",
+        type=_FILE_TO_WRITE,
+        metavar="FILE",
+        help="Where the page of two runs goes.  [default: compare-DIR.html in the second]",
+    ),
     click.option(
         "--sheet",
         type=_Place(path_type=Path),

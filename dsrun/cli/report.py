@@ -1,6 +1,8 @@
-"""`dsrun report`: write the page of a run directory again, or a contact sheet of it."""
+"""`dsrun report`: the page of a run again, a contact sheet of it, or two runs side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dsrun.common.console import answer_json, answer_path, say
 from dsrun.common.errors import ExitCode, UsageError
@@ -8,10 +10,17 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import RunLayout
 
+if TYPE_CHECKING:
+    from dsrun.session.two_runs import TwoRuns
+
+_OF_PAIR = ("state", "by", "step", "axes", "changes")
+_OF_ROW = ("step", "index", "job_id", "status", "error")
+
 
 def run(
-    directory: Path,
+    directories: Sequence[Path],
     *,
+    output: Path | None,
     sheet: Path | None,
     rows: str | None,
     cols: str | None,
@@ -23,7 +32,14 @@ def run(
         raise UsageError(
             "--rows, --cols and --width arrange a contact sheet: name its file with --sheet"
         )
-    run_dir = run_dir_of(directory)
+    if len(directories) > 1:
+        return _compare(directories, output=output, sheet=sheet, as_json=as_json)
+    if output is not None:
+        raise UsageError(
+            "--output names the page of two runs: name both; the report of one stands in its own "
+            "directory, and --sheet names a contact sheet"
+        )
+    run_dir = run_dir_of(directories[0])
     view = LedgerReader(RunLayout.of(run_dir).ledger)
     try:
         if sheet is None:
@@ -44,3 +60,53 @@ def run(
     else:
         answer_path(path)
     return ExitCode.OK
+
+
+def _compare(
+    directories: Sequence[Path], *, output: Path | None, sheet: Path | None, as_json: bool
+) -> int:
+    if sheet is not None:
+        raise UsageError("--sheet makes a contact sheet of one run; name one directory")
+    if len(directories) > 2:  # noqa: PLR2004  # a pair
+        raise UsageError(
+            f"found {len(directories)} directories; name one run, or two to see side by side"
+        )
+    left, right = (RunLayout.of(run_dir_of(directory)) for directory in directories)
+    if left.run_dir.resolve() == right.run_dir.resolve():
+        raise UsageError(
+            f"{directories[0]} and {directories[1]} name one run, {left.run_dir}; "
+            "`dsrun history` lists the others"
+        )
+    from dsrun.session.two_runs import TwoRuns, read_run  # noqa: PLC0415  # start-up
+    from dsrun.session.two_runs_page import write_comparison  # noqa: PLC0415  # Jinja2
+
+    two = TwoRuns(read_run(left.run_dir), read_run(right.run_dir))
+    path = output or right.comparison(left)
+    write_comparison(two, path)
+    if as_json:
+        answer_json(_answer(two, path))
+    else:
+        answer_path(path)
+    return ExitCode.OK
+
+
+def _answer(two: "TwoRuns", path: Path) -> dict[str, Any]:
+    return {
+        "directories": [str(run.directory) for run in (two.left, two.right)],
+        "report": str(path),
+        "counts": {state: two.states[state] for state in ("changed", "unchanged", "new", "gone")},
+        "notes": two.notes(),
+        "edits": two.edits(),
+        "pairs": [_pair(pair) for pair in two.pairs],
+    }
+
+
+def _pair(pair: dict[str, Any]) -> dict[str, Any]:
+    rows = {
+        side: pair[side] and {key: pair[side][key] for key in _OF_ROW} for side in ("left", "right")
+    }
+    files = [
+        slot | {side: slot[side] and slot[side]["path"] for side in ("left", "right")}
+        for slot in pair["files"]
+    ]
+    return {key: pair[key] for key in _OF_PAIR} | rows | {"files": files}

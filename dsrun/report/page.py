@@ -34,11 +34,6 @@ def build_page(
     opening: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> bytes:
     """The page. `manifest`: that of the lock file, or None; `opening`: how steps are arranged."""
-    style = "".join(read_page(name).decode() for name in STYLES)
-    script = "\n".join(read_page(f"scripts/{name}.js").decode() for name in SCRIPTS)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     data = {
         "name": head["name"],
         "digest": head["digest"],
@@ -47,9 +42,28 @@ def build_page(
         "opening": {step: dict(axes) for step, axes in opening.items()},
         "entries": entries,
     }
+    shown = head | {key: readable(head[key]) for key in ("name", "description")}
+    scripts = [f"scripts/{name}.js" for name in SCRIPTS]
+    return render("page.html.j2", shown, data, styles=STYLES, scripts=scripts)
+
+
+def render(
+    template: str,
+    head: Mapping[str, Any],
+    data: Json,
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+) -> bytes:
+    """The page of a template, with the style and the script that the named files make together."""
+    style = "".join(read_page(name).decode() for name in styles)
+    script = "\n".join(read_page(name).decode() for name in scripts)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     # The template is ours, and the data has its markup escaped; autoescape does the rest.
-    page = environment.from_string(read_page("page.html.j2").decode()).render(
-        head=head | {key: _readable(head[key]) for key in ("name", "description")},
+    page = environment.from_string(read_page(template).decode()).render(
+        head=head,
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704  # a file of this package
         script=Markup(script),  # noqa: S704  # as above
@@ -58,7 +72,7 @@ def build_page(
     return page.encode("utf-8", "replace")
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """The text escaped line by line: its own line ends stay."""
     return "\n".join(map(escaped, text.split("\n")))
 

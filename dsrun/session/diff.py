@@ -181,6 +181,12 @@ class Changes:
         return _words(at[1:] or at, old, new)
 
 
+def changes_between(old: Json, new: Json) -> list[FieldChange]:
+    """Every field that differs between two requests, or manifests, of runs that are over."""
+    leaves = chain.from_iterable(_items(*leaf) for leaf in _leaves(old, new))
+    return [_change(*leaf, ()) for leaf in leaves]
+
+
 def _change(at: KeyPath, old: Any, new: Any, sources: Sequence[str]) -> FieldChange:
     change = "added" if old is _ABSENT else "removed" if new is _ABSENT else "changed"
     return FieldChange(

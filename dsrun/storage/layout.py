@@ -125,6 +125,10 @@ class RunLayout:
     def report(self) -> Path:
         return self.run_dir / REPORT
 
+    def comparison(self, other: "RunLayout") -> Path:
+        """The page of this run beside an earlier one."""
+        return self.run_dir / f"compare-{other.run_dir.name}.html"
+
     @property
     def crate(self) -> Path:
         return self.run_dir / CRATE
