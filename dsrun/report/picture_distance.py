@@ -28,7 +28,7 @@ class Signature(NamedTuple):
 def signature_of(path: Path) -> Signature | None:
     """None where the picture cannot be read."""
     try:
-        picture = open_small(path, 16 * _SIDE)
+        picture = open_small(path, 4 * _SIDE)
     except UNREADABLE:
         return None
     return _signature(picture.convert("RGB"))

@@ -227,7 +227,8 @@ function drawMore() {
 
 function caption({ pair, slot }) {
   const words = Object.entries(pair.axes).map(([name, value]) => `${name} ${value}`);
-  if (steps.length > 1 || !words.length) words.unshift(`${pair.step} ${(pair.right || pair.left).index}`);
+  if (!words.length) words.push(`${pair.step} ${(pair.right || pair.left).index}`);
+  else if (steps.length > 1) words.unshift(pair.step);
   if (slot && slot.name) words.push(slot.name);
   if (slot && pair.files.filter(({ name }) => name === slot.name).length > 1) words.push(`file ${slot.index}`);
   return words;
@@ -494,6 +495,10 @@ function tell(card) {
   };
   const of = (get) => SIDES.map((side) => (pair[side] ? get(pair[side], slot && slot[side]) : null));
   line("row", ...of((job) => `${job.step} ${job.index}`));
+  const axes = Object.fromEntries(SIDES.map((side) => [side, (pair[side] && pair[side].axes) || pair.axes]));
+  for (const name of new Set(SIDES.flatMap((side) => Object.keys(axes[side])))) {
+    line(name, ...SIDES.map((side) => (pair[side] ? axes[side][name] : null)));
+  }
   for (const name of JOB) line(name.replace("_", " "), ...of((job) => job[name]));
   line("cost", ...of((job) => `${job.cost.amount} ${job.cost.currency}${job.cached ? " (from the cache)" : ""}`));
   for (const name of FILE) line(name, ...of((_, file) => file && file[name]));
@@ -502,7 +507,7 @@ function tell(card) {
   for (const name of new Set(SIDES.flatMap((side) => Object.keys((pair[side] && pair[side].output) || {})))) {
     line(name, ...of((job) => show((job.output || {})[name] ?? null)));
   }
-  const rows = make("table", {}, make("thead", {}, make("tr", {}, make("td"), ...SIDES.map((side) => make("th", { scope: "col" }, side)))), body);
+  const rows = make("table", {}, make("thead", {}, make("tr", {}, make("th"), ...SIDES.map((side) => make("th", { scope: "col" }, side)))), body);
   told.append(make("h3", {}, "About"), make("div", { className: "scroll" }, rows));
   told.append(make("h3", {}, isPaired && pair.changes.length ? "Request of the right run" : "Request"), make("pre", {}, JSON.stringify(pair.request, null, 2)));
 }

@@ -135,6 +135,8 @@ class TwoRuns:
         }
         if old and changes:
             paired["old_request"] = old["request"]
+        if old and new and old["axes"] != new["axes"]:
+            paired["left"]["axes"] = old["axes"]
         return paired
 
     def notes(self) -> list[str]:

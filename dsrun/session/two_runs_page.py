@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -58,11 +59,16 @@ def _side(name: str, run: Run) -> dict[str, Any]:
         "directory": readable(str(run.directory)),
         "about": [
             *(["emulated, nothing was paid"] if run.emulated else [run.cost or "cost nothing"]),
-            *([f"started {run.started_at}"] if run.started_at else []),
+            *([f"started {_moment(run.started_at)}"] if run.started_at else ["never started"]),
             count_of(run.total, "row"),
         ],
         "counts": {str(name): run.counts[name] for name in JobStatus if run.counts.get(name)},
     }
+
+
+def _moment(stamp: str) -> str:
+    """`2026-11-27 17:48 UTC`."""
+    return f"{datetime.fromisoformat(stamp).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _has_trouble(pair: Entry) -> bool:
