@@ -108,8 +108,8 @@ def _add_thumbs(run: Run) -> None:
     else:
         if made.unread:
             verify = command_line("dsrun", "verify", run.directory)
-            words = f"{made.unread} files of {run.directory} cannot be shown"
-            say(f"warning: {words}; `{verify}` tells more")
+            words = count_of(made.unread, "file")
+            say(f"warning: {words} of {run.directory} cannot be shown; `{verify}` tells more")
     thumbs = RunLayout.of(run.directory).thumbs
     add_thumbs(present, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
 
