@@ -1,9 +1,10 @@
 """Two runs side by side: their rows paired, what changed, and how much their files differ."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dsrun.report.resuming import resuming_command
 from dsrun.report.texts import add_texts
 from dsrun.session.diff import changes_between
 from dsrun.session.pairing import Pair, Row, axes_of, pair_rows, renamed_steps
-from dsrun.storage.layout import RunLayout, is_below
+from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import is_locked
 
 Entry = dict[str, Any]
@@ -82,29 +83,36 @@ def read_run(run_dir: Path, *, most: int = MOST_ROWS) -> Run:
 
 
 def _read_rows(view: LedgerReader, run_dir: Path, most: int) -> tuple[list[Row], list[Entry]]:
-    asked = {job.job_id: job for job in lookup.asked_jobs(view)}
     again = resuming_command(run_dir)
+    lines = list(islice(iter_results(view), most))
+    asked = {job.job_id: job for job in lookup.asked_jobs(view)}  # after its results: it may grow
     rows: list[Row] = []
     entries: list[Entry] = []
-    for line in iter_results(view):
+    for line in lines:
         job = asked[line["job_id"]]
-        sources = {item["path"]: item["source_sha256"] for item in line["artifacts"]}
-        made = zip((line, *line.get("twins", ())), entries_of(line, again=again), strict=True)
-        for row, entry in made:
+        made = list(entries_of(line, again=again))
+        _note_places(made[0]["files"], line["artifacts"], run_dir)  # rows of one job share them
+        for row, entry in zip((line, *line.get("twins", ())), made, strict=True):
             rows.append(
                 Row(
-                    step=row["step"], index=row["index"], replica=job.replica,
-                    matrix=row["matrix"], job_id=job.job_id,
+                    step=row["step"],
+                    index=row["index"],
+                    replica=job.replica,
+                    matrix=row["matrix"],
+                    job_id=job.job_id,
                 )
-            )  # fmt: skip
+            )
             entries.append(entry | {"operation": job.operation})
-        for file in entries[-1]["files"]:  # rows of one job share them
-            file["source"] = sources[file["path"]]
-            if not (is_below(file["path"]) and (run_dir / file["path"]).is_file()):
-                file["missing"] = True
-        if len(rows) >= most:
-            break
     return rows[:most], entries[:most]
+
+
+def _note_places(files: Iterable[Entry], artifacts: Iterable[Entry], run_dir: Path) -> None:
+    """Note of each file what the service gave for it, and whether it is missing."""
+    sources = {item["path"]: item["source_sha256"] for item in artifacts}
+    for file in files:
+        file["source"] = sources[file["path"]]
+        if not (run_dir / file["path"]).is_file():
+            file["missing"] = True
 
 
 class TwoRuns:
@@ -156,10 +164,11 @@ class TwoRuns:
     def edits(self) -> list[Entry]:
         """What the manifests say in another way, and the files that were edited."""
         old, new = (run.lockfile.get("manifest") or {} for run in (self.left, self.right))
-        sections = ("params", "steps")
-        parts = ({key: manifest.get(key) or {} for key in sections} for manifest in (old, new))
-        changes = changes_between(*parts)
-        edits = [_as_json(change) for change in changes]
+        edits: list[Entry] = []
+        if old and new:
+            sections = ("params", "steps")
+            parts = ({key: manifest.get(key) or {} for key in sections} for manifest in (old, new))
+            edits = [_as_json(change) for change in changes_between(*parts)]
         before, now = (run.lockfile.get("files", {}) for run in (self.left, self.right))
         edited = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
         how = {"change": "edited", "old": None, "new": None}
@@ -169,7 +178,8 @@ class TwoRuns:
 _RULES = {
     "request": "paired because their requests are the same, though not their axes.",
     "axes": "paired by the axes that both runs have.",
-    "place": "paired by their place in the step, since no values agree.",
+    "but_one": "paired by the values of all axes but one.",
+    "place": "paired by place in the step: the values differ.",
 }
 
 

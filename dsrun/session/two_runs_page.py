@@ -35,8 +35,12 @@ def write_comparison(two: TwoRuns, path: Path) -> None:
 
 def build_comparison(two: TwoRuns, path: Path) -> bytes:
     """The page as it would stand at this path, from which its links to both directories go."""
+    places = _places(two.left.directory, two.right.directory)
     head = {
-        "sides": [_side(name, run) for name, run in (("left", two.left), ("right", two.right))],
+        "sides": [
+            _side("left", two.left, places[0]),
+            _side("right", two.right, places[1]),
+        ],
         "states": {state: two.states[state] for state in _STATES if two.states[state]},
         "trouble": sum(map(_has_trouble, two.pairs)),
         "notes": [readable(note) for note in two.notes()],
@@ -52,11 +56,22 @@ def build_comparison(two: TwoRuns, path: Path) -> bytes:
     )
 
 
-def _side(name: str, run: Run) -> dict[str, Any]:
+def _places(left: Path, right: Path) -> tuple[str, str]:
+    """Both directories as far as they tell them apart: `posters/264f03e2ef6a`."""
+    paths = left.resolve(), right.resolve()
+    try:
+        root = Path(os.path.commonpath(paths)).parent
+    except ValueError:  # other drives of Windows
+        root = Path()
+    left_place, right_place = (str(p.relative_to(root) if root in p.parents else p) for p in paths)
+    return left_place, right_place
+
+
+def _side(name: str, run: Run, place: str) -> dict[str, Any]:
     return {
         "side": name,
         "name": readable(run.pipeline),
-        "directory": readable(str(run.directory)),
+        "directory": readable(place),
         "about": [
             *(["emulated, nothing was paid"] if run.emulated else [run.cost or "cost nothing"]),
             *([f"started {_moment(run.started_at)}"] if run.started_at else ["never started"]),

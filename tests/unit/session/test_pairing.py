@@ -87,6 +87,27 @@ def test_a_reworded_row_keeps_its_place():
     assert [pair.by for pair in met(left, right)] == ["row", "place", "row"]
 
 
+def test_of_two_axes_one_may_have_another_value_wherever_the_row_stands():
+    left = rows(*({"subject": s, "style": t} for s, t in product(["boat", "tea"], ["a", "b"])))
+    right = rows(
+        *({"subject": s, "style": t} for s, t in product(["ink", "boat", "tea"], ["a", "c"]))
+    )
+    assert met(left, right) == [
+        Pair(None, 0, None),
+        Pair(None, 1, None),
+        Pair(0, 2, "row"),
+        Pair(1, 3, "but_one"),
+        Pair(2, 4, "row"),
+        Pair(3, 5, "but_one"),
+    ]
+
+
+def test_a_replica_meets_none_of_another_number_by_its_axes():
+    left = rows({"subject": "tea", "style": "a"}, replica=1, first=4)
+    right = rows({"subject": "tea", "style": "b"})
+    assert {pair.by for pair in met(left, right)} == {None}
+
+
 def test_replicas_meet_replicas_of_their_number():
     left = seeds(1) + seeds(1, replica=1, first=1)
     right = seeds(1, replica=1) + seeds(1, first=1)
