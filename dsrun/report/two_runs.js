@@ -25,7 +25,8 @@ function make(tag, about = {}, ...inner) {
 
 const address = (path) => path.split("/").map(encodeURIComponent).join("/");
 const link = (side, path) => `${data.sides[SIDES.indexOf(side)].base}/${address(path)}`;
-const show = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const CONTENT = /^sha256:([0-9a-f]{8})[0-9a-f]{56}$/; // a file in a request
+const show = (value) => (typeof value === "string" ? value.replace(CONTENT, "file $1…") : JSON.stringify(value));
 
 function promptOf(request) {
   const input = request.input || {};
@@ -240,7 +241,7 @@ function verdict({ pair, slot }) {
   if (!slot || slot.same === null) return "";
   if (slot.same) return "same file";
   if (slot.difference === null) return "another file";
-  return slot.difference === 0 ? "looks the same" : `differs by ${slot.difference}`;
+  return slot.difference === 0 ? "looks the same" : `differs by ${Math.max(1, Math.round(slot.difference))}`;
 }
 
 function draw1(card) {
