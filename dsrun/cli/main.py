@@ -27,6 +27,7 @@ from dsrun.cli.options import (
     parse_params,
     picks_options,
     pipeline_argument,
+    place_options,
     report_options,
     run_options,
     run_place_options,
@@ -193,16 +194,32 @@ def explain_command(job: str, set_params: tuple[str, ...], as_json: bool, **word
 
 @cli.command("status")
 @click.argument("where", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path))
-@out_option
-@click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run.")
-@set_option
-@allow_option
+@place_options
 @json_option
 def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> int:
     """Show where a run stands; WHERE is a pipeline or a run directory."""
     from dsrun.cli import status
 
     return status.run(where, set_params=parse_params(set_params), **place)
+
+
+@cli.command("control")
+@click.argument("where", type=click.Path(path_type=Path))
+@click.argument("command", metavar="pause|resume|stop|set")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@place_options
+@json_option
+def control_command(
+    where: Path, command: str, words: tuple[str, ...], set_params: tuple[str, ...], **place: Any
+) -> int:
+    """Pause, resume or stop the run in WHERE, or set its concurrency, rate and max_cost.
+
+    WHERE is a run directory or a pipeline. What is set holds for the run that goes on, and no
+    rate goes above the limit that it began with.
+    """
+    from dsrun.cli import control
+
+    return control.run(where, command, words, set_params=parse_params(set_params), **place)
 
 
 _NAME_AND_PLACE = 2

@@ -86,6 +86,12 @@ out_option = click.option(
     "-o", "--out", default="outputs", show_default=True, envvar="DSRUN_OUT",
     type=_Place(path_type=Path), help="Output directory.",
 )  # fmt: skip
+place_options = in_order(
+    out_option,
+    click.option("--emulate", is_flag=True, envvar="DSRUN_EMULATE", help="Of the emulated run."),
+    set_option,
+    allow_option,
+)
 run_place_options = in_order(
     click.option(
         "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",

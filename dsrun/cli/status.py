@@ -5,11 +5,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from dsrun.cli.control import in_force_words
 from dsrun.common.console import answer, answer_json, count_of
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
 from dsrun.ledger import totals
+from dsrun.ledger.orders import last_taken
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.opening import find_run_dir
@@ -45,6 +47,7 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
     counts, last = totals.counts(view), view.last_run()
     emulated = is_emulated(run_dir)
     repeats, repeats_cost = totals.repeated(view)
+    in_force = _in_force(view)
     return {
         "directory": str(run_dir),
         "emulated": emulated,
@@ -60,7 +63,15 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
         "started_at": last and last.started_at,
         "ended_at": last and last.ended_at,
         "exit_code": last and last.exit_code,
+        "paused": running and bool(in_force.pop("paused", False)),
+        "in_force": in_force or None,
     }
+
+
+def _in_force(view: LedgerReader) -> dict[str, Any]:
+    """The bounds of the newest run; empty in a ledger that an older dsrun wrote."""
+    newest = last_taken(view)
+    return dict(newest.in_force) if newest else {}
 
 
 def _by_model(view: LedgerReader, *, emulated: bool) -> dict[str, Any]:
@@ -77,7 +88,11 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
     counts, last = totals.counts(view), view.last_run()
     parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
     paid = "emulated, nothing was paid" if is_emulated(run_dir) else _cost_words(view)
-    answer(f"{run_dir}: {'running' if running else 'not running'}")
+    in_force = _in_force(view)
+    state = "paused" if in_force.get("paused") else "running"
+    answer(f"{run_dir}: {state if running else 'not running'}")
+    if running and in_force:
+        answer(f"in force: {in_force_words(in_force)}")
     answer(f"{count_of(sum(counts.values()), 'job')}: {parts}; {paid}")
     for line in model_lines(view, emulated=is_emulated(run_dir)):
         answer(line)

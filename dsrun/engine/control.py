@@ -30,6 +30,8 @@ class RunControl:
         self._closed_operations: dict[str, str] = {}
         self._waits: dict[asyncio.Timeout, _Wait] = {}
         self._ended: _Wait | None = None  # waits up to this one end at once
+        self._going = asyncio.Event()  # creates may be sent
+        self._going.set()
 
     @property
     def is_stopping(self) -> bool:
@@ -39,6 +41,21 @@ class RunControl:
     def is_looking_on(self) -> bool:
         """Whether the run stops, and still looks for and fetches what may be paid."""
         return self._ended is _Wait.TO_SEND
+
+    @property
+    def is_paused(self) -> bool:
+        return not self._going.is_set()
+
+    def pause(self) -> None:
+        """Send no more creates for now; what is under way goes on, and is fetched."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        self._going.set()
+
+    async def unpaused(self) -> None:
+        """Wait until creates may be sent. Within `interruptible()`: a pause never ends a wait."""
+        await self._going.wait()
 
     @property
     def closed_operations(self) -> dict[str, str]:

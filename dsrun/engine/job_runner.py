@@ -17,6 +17,7 @@ from dsrun.common.doubt import Doubt
 from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Part
 from dsrun.common.pointer import resolve
+from dsrun.common.units import Rate
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.fetch import NOT_WRITTEN, Fetched, Fetcher
 from dsrun.engine.limits import Lane, Pace
@@ -78,6 +79,11 @@ class Runner:
     def pace(self, operation: str) -> Pace:
         """How fast creates of an operation may go now."""
         return self._lanes[operation].limiter.pace
+
+    def change_rate(self, operation: str, rate: Rate) -> None:
+        """Send creates of an operation at another rate from now on."""
+        if operation in self._lanes:
+            self._lanes[operation].limiter.change(rate)
 
     async def run(self, job: OpenJob) -> JobResult | None:
         """How the job ended; None where it is left for a later run."""

@@ -32,6 +32,7 @@ PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "with
 _SLOWEST = 8.0  # the rate falls to an eighth; refusals after that only make the pauses longer
 _RECOVERY = 0.8
 _LONGEST_PAUSE_S = 64.0  # after several refusals in a row
+_LOOK_S = 1.0  # the rate may have changed meanwhile
 _MARGIN = 1 / 64  # clocks tick, and a service may count both ends of a window
 
 
@@ -58,6 +59,11 @@ class RateLimiter:
         self._turn = asyncio.Lock()  # waiting requests keep their order
         self._queue = asyncio.Lock()  # only one request that is not urgent waits for the turn
         self._changed = asyncio.Event()
+
+    def change(self, rate: Rate) -> None:
+        """Keep another rate from now on; what was sent before still counts."""
+        self._rate = rate
+        self._changed.set()
 
     @property
     def pace(self) -> Pace:
@@ -133,7 +139,7 @@ class RateLimiter:
     async def _wait_for_room(self) -> None:
         while (wait := self._wait_s()) != 0:
             if wait is not None:
-                await self._clock.sleep(wait)
+                await self._clock.sleep(min(wait, _LOOK_S))
             else:
                 self._changed.clear()
                 await self._changed.wait()
@@ -353,23 +359,24 @@ class Lane:
         await self._window.take()
         try:
             control.check(self.operation.name)  # first: who leaves does not wait for the rate
-            await self._take_room(create)
+            await self._take_room(control, create)
         except BaseException:
             self._window.give_back()
             raise
 
-    async def _take_room(self, create: "_Create") -> None:
+    async def _take_room(self, control: RunControl, create: "_Create") -> None:
         while self._doubts >= self._most_doubts:
             self._settled.clear()
             await self._settled.wait()
         while True:
             await self._clear.wait()
+            await control.unpaused()
             async with AsyncExitStack() as taken:
                 await self._pass(create, taken)
-                if not self._looks:
+                if not self._looks and not control.is_paused:
                     taken.pop_all()
                     return
-            step_aside()  # the look may need a place itself
+            step_aside()  # a look may need a place itself
 
     async def _pass(self, create: "_Create", taken: AsyncExitStack) -> None:
         """Take room from every limit in turn; `taken` gives it back where a later one is left."""

@@ -31,6 +31,11 @@ class Places:
         self._open = set(range(sources))
         self._waiting: list[_Wait] = []
 
+    def change(self, most: int) -> None:
+        """Have another number of places; whoever holds one keeps it."""
+        self._most = most
+        self._let_in()
+
     async def enter(self, source: int) -> "Place":
         """Wait until a further job of a source may begin."""
         await self._take(source, is_back=False)

@@ -24,6 +24,7 @@ async def run_jobs(
     concurrency: int,
     control: RunControl,
     ahead: int = 1,
+    on_places: Callable[[Places], None] | None = None,
 ) -> None:
     """Run every job of every source, at most `concurrency` of them at once.
 
@@ -32,9 +33,11 @@ async def run_jobs(
     a slow lane cannot use, or a source that has no job yet. A job that waits for its lane holds no
     place; while `ahead` jobs of a source do, no further one of it is taken. When the run stops no
     further job is taken, but for those that may be paid where `control` looks on, and the jobs
-    under way end as it lets them.
+    under way end as it lets them. `on_places` is given what may change `concurrency` later.
     """
     places = Places(concurrency, sources=len(sources), ahead=ahead)
+    if on_places is not None:
+        on_places(places)
 
     async def see_through(job: OpenJob, place: Place) -> None:
         place.hold()

@@ -18,6 +18,7 @@ from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import Lane
 from dsrun.engine.matching import Listed
+from dsrun.engine.places import come_back, step_aside
 from dsrun.engine.ports import GenerationApi, JobUploads, KnownTasks, Recorder
 from dsrun.engine.reconcile import Reconciler, Undecided
 from dsrun.service.classify import Decision, Verdict
@@ -140,6 +141,7 @@ class Submitter:
 
     async def _attempt(self, job: OpenJob, lane: Lane, number: int) -> Outcome | Verdict | OpenJob:
         """What becomes of one create; an OpenJob is sent once more, a Verdict after a pause."""
+        await self._while_paused()
         ready = await self._uploads.prepare(job, lane.operation)
         if isinstance(ready, JobResult):
             return ready
@@ -152,6 +154,14 @@ class Submitter:
             return await self._look(ready, lane, outcome)
         finally:
             lane.end_doubt()
+
+    async def _while_paused(self) -> None:
+        """Upload nothing while creates are held back, and leave the place to what is under way."""
+        if self._control.is_paused:
+            step_aside()
+            async with self._control.interruptible():
+                await self._control.unpaused()
+                await come_back()
 
     async def _settle_earlier(self, job: OpenJob, lane: Lane) -> Outcome | Verdict | OpenJob:
         """What became of a create whose answer an earlier run lost; a Verdict: nothing was paid."""

@@ -28,8 +28,8 @@ _KEPT = (
     "sent FROM job WHERE job_id = ? AND status = 'succeeded'"
 )
 _ROWS_A_PAGE = 40  # the shortest row takes about 100 bytes
-_NUMBERED = ("run", "job", "attempt")  # tables whose rows have numbers
-_COPIED = ("run", "job", "twin", "attempt", "artifact", "upload", "edge", "address")
+_NUMBERED = ("run", "job", "attempt", "control")  # tables whose rows have numbers
+_COPIED = ("run", "job", "twin", "attempt", "artifact", "upload", "edge", "address", "control")
 _OF_JOBS = ("artifact", "twin", "edge", "address")  # tables without row numbers, by job
 
 # With the log, without it, and with the header and the first page of a whole ledger.

@@ -102,6 +102,24 @@ _SPEND = """
 # Creates whose answers were lost, and which were sent again: each may be paid.
 _REPEATS = "ALTER TABLE job ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;"
 
+# What a run was told while it went on, in the order in which it took it. Its first row is its own:
+# what was in force when it began. `refused` says why it did not obey.
+_CONTROL = """
+    CREATE TABLE control (
+        control_id    INTEGER PRIMARY KEY,
+        token         TEXT NOT NULL UNIQUE,
+        run_id        INTEGER NOT NULL REFERENCES run,
+        at            TEXT NOT NULL,
+        taken_at      TEXT NOT NULL,
+        given_by      TEXT NOT NULL,
+        pid           INTEGER NOT NULL,
+        command       TEXT NOT NULL,
+        value         TEXT,
+        refused       TEXT,
+        in_force      TEXT NOT NULL
+    ) STRICT;
+"""
+
 _EDGES = f"{EDGES} DROP VIEW IF EXISTS results; CREATE VIEW results AS {_RESULTS};"
 
 MIGRATIONS = (
@@ -250,6 +268,7 @@ MIGRATIONS = (
     CREATE VIEW spend AS {_SPEND};
     """,
     _EDGES,
+    _CONTROL,
 )
 
 VERSION = len(MIGRATIONS)
@@ -261,11 +280,13 @@ SINCE_RUN_IDS = 6  # jobs know the run of their last intent
 SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
 SINCE_ANSWERS = SINCE_REPEATS + 1  # jobs keep the answers of creates that make no task
 SINCE_EDGES = MIGRATIONS.index(_EDGES) + 1
+SINCE_CONTROL = MIGRATIONS.index(_CONTROL) + 1
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
     FIRST_COUNTED: {"mark"},
     SINCE_EDGES: {"edge", "address"},
+    SINCE_CONTROL: {"control"},
 }
 
 

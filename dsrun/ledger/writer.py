@@ -17,6 +17,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.lookup import job_prices, price_of_job
+from dsrun.ledger.orders import OrderRows, begun
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import MAY_BE_REPRICED
 from dsrun.ledger.transactions import Transactions
@@ -47,7 +48,7 @@ _FINER = (
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
-class Ledger(WaitingJobs):
+class Ledger(WaitingJobs, OrderRows):
     """The ledger of one run directory, open for writing, and with `view` for reading. Close it."""
 
     def __init__(self, path: Path) -> None:
@@ -96,15 +97,20 @@ class Ledger(WaitingJobs):
         return f"Under way at the service, which keeps results for a day: {', '.join(tasks)}."
 
     async def start_run(
-        self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str
-    ) -> None:
-        """Record this invocation. What was sent after `live_since` and not found is looked for."""
+        self, *, at: str, version: str, endpoint: str, host: str, pid: int, live_since: str,
+        in_force: Mapping[str, Json] | None = None,
+    ) -> None:  # fmt: skip
+        """Record this invocation. What was sent after `live_since` and not found is looked for.
+
+        `in_force`: the bounds that orders may change.
+        """
         await self._write(
             Statement(
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
                 "VALUES (?, ?, ?, ?, ?)",
                 (at, version, endpoint, host, pid),
             ),
+            begun(in_force or {}),
             Statement(
                 "UPDATE job SET status = iif(coalesce(task_id, answer) IS NULL, 'submitting', "
                 "'submitted'), ended_at = NULL WHERE status = 'unknown' AND iif(answer IS NULL, "

@@ -20,6 +20,7 @@ from dsrun.session.names import other_names
 from dsrun.session.open_run import OpenRun
 from dsrun.session.progress import Progress
 from dsrun.session.sources import Sources
+from dsrun.session.steering import Steering
 
 if TYPE_CHECKING:
     from dsrun.engine.job_runner import Runner
@@ -36,6 +37,7 @@ class Sender:
 
     run: OpenRun
     control: RunControl
+    steering: Steering
 
     async def send(self) -> None:
         """Send every open job; jobs that another run has in hand, once it has left them."""
@@ -65,9 +67,8 @@ class Sender:
 
     def _recount(self) -> None:
         """Count what another run sent and left: it may be paid, and belongs to this run now."""
-        limit = self.run.execution.max_cost
-        if limit is not None:
-            spent, under_way = totals.committed(self.run.ledger.view, currency=limit.currency)
+        if (currency := self.run.currency) is not None:
+            spent, under_way = totals.committed(self.run.ledger.view, currency=currency)
             self.control.budget.recount(spent=spent, under_way=under_way)
 
     async def _send(self, steps: list[StepTotal]) -> None:
@@ -96,7 +97,7 @@ class Sender:
         counts = totals.counts(self.run.ledger.view)
         if counts.get(JobStatus.PENDING) or counts.get(JobStatus.SUBMITTING):
             at_once = self.run.execution.submit_window * len(self.run.ledger.view.operations())
-            self.run.ledger.keep_room(min(at_once, self.run.execution.concurrency))
+            self.run.ledger.keep_room(at_once)  # concurrency may be raised meanwhile
 
     async def _run_jobs(
         self, transport: "Transport", progress: Progress, aside: BackgroundThumbs
@@ -111,6 +112,7 @@ class Sender:
             self.run, self.control, build_lister(transport, self.run, self.control)
         )
         progress.watch(runner.pace)
+        self.steering.steer(runner)
         sources = Sources(
             self.run.ledger, self.control, operations=operations, lives=self.run.lives,
             now=self.run.now,
@@ -133,8 +135,9 @@ class Sender:
         with progress.kept_current():
             await run_jobs(
                 sources.all,
-                run_job=run_job, on_end=on_end, concurrency=self.run.execution.concurrency,
+                run_job=run_job, on_end=on_end, concurrency=self.steering.concurrency,
                 ahead=self.run.execution.submit_window + 1, control=self.control,
+                on_places=self.steering.place,
             )  # fmt: skip
 
     async def _see_through(

@@ -53,6 +53,12 @@ class Host:
     check: Callable[[], None]
 
 
+def drain(control: RunControl, reason: str, code: ExitCode) -> None:
+    """Submit nothing more; what is paid and nearly done has a moment to end."""
+    control.stop(reason, code)
+    asyncio.get_running_loop().call_later(_GRACE_S, control.end_grace)
+
+
 @contextmanager
 def draining_signals(
     control: RunControl, *, enabled: bool, say: Callable[[str], None]
@@ -64,7 +70,7 @@ def draining_signals(
     if not enabled:
         yield
         return
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
     signalled: list[ExitCode] = []
     codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
@@ -74,8 +80,7 @@ def draining_signals(
             return
         signalled.append(code)
         say("stopping: nothing more is submitted; once more stops at once")
-        control.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
-        loop.call_later(_GRACE_S, control.end_grace)
+        drain(control, "interrupted" if code is ExitCode.INTERRUPTED else "terminated", code)
 
     with ExitStack() as stack:
         for number, code in codes.items():

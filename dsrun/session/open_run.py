@@ -58,6 +58,12 @@ class OpenRun:
         return stamp(self.clock.now())
 
     @property
+    def currency(self) -> str | None:
+        """That of all prices of the plan; None where they have several."""
+        known = {one.price.currency for one in called(self.plan.manifest, self.plan.catalog)}
+        return known.pop() if len(known) == 1 else None
+
+    @property
     def lives(self) -> Lives:
         """How long the addresses live that the service gives for what was made."""
         catalog = self.plan.catalog

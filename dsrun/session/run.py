@@ -38,9 +38,12 @@ from dsrun.session.notify import reported
 from dsrun.session.open_run import OpenRun, open_run
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
+from dsrun.session.orders import InForce
 from dsrun.session.permit import Permit
 from dsrun.session.preview import Survey, max_cost_of, unbounded
+from dsrun.session.steering import Steering
 from dsrun.session.summary import exit_code_of, say_summary
+from dsrun.storage import orders
 from dsrun.storage.files import make_folder
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
@@ -198,7 +201,8 @@ async def _session(
             stack, plan=plan, options=options, layout=layout, settings=settings, chosen=chosen,
             execution=_execution_of(plan.manifest.execution, options), host=host,
         )  # fmt: skip
-        await _record_start(run)
+        in_force = InForce.at_first(plan, run.execution)
+        await _record_start(run, in_force)
         refused = await _prepare(run)
         dearer = _dearer(run, agreed)
         if not dearer:
@@ -207,7 +211,9 @@ async def _session(
         if dearer:
             control.stop(dearer, ExitCode.INCOMPLETE)
         elif await _find_lost(run, control):
-            await Sender(run=run, control=control).send()
+            steering = Steering(run, control)
+            async with steering.followed():
+                await Sender(run=run, control=control, steering=steering).send()
         if refused:
             control.stop(refused, ExitCode.INCOMPLETE)
         return await _finish(run, control, began_at=began_at)
@@ -223,16 +229,18 @@ def _execution_of(execution: Execution, options: RunOptions) -> Execution:
     return execution
 
 
-async def _record_start(run: OpenRun) -> None:
+async def _record_start(run: OpenRun, in_force: InForce) -> None:
     def warn(words: str) -> None:
         if not run.options.quiet:
             say(f"warning: {words}")
 
     command = run_again(run.plan, run.options, run.layout)
     write_manifest(run.plan, run.layout, run.settings, command=command, warn=warn)
+    orders.clear(run.layout)
     await run.ledger.start_run(
         at=run.now(), version=__version__, endpoint=run.settings.base_url,
         host=socket.gethostname(), pid=os.getpid(), live_since=run.live_since,
+        in_force=in_force.as_json(),
     )  # fmt: skip
 
 
@@ -319,11 +327,12 @@ def _dearer(run: OpenRun, agreed: list[Money]) -> str:
 
 
 def _control(run: OpenRun) -> RunControl:
-    limit = run.execution.max_cost
-    budget = Budget()
-    if limit is not None:
-        spent, under_way = totals.committed(run.ledger.view, currency=limit.currency)
-        budget = Budget(limit=limit.amount, spent=spent, under_way=under_way)
+    """The budget counts from the start, also where nothing bounds it: a bound may be ordered."""
+    limit, budget = run.execution.max_cost, Budget()
+    if (currency := run.currency) is not None:
+        spent, under_way = totals.committed(run.ledger.view, currency=currency)
+        amount = None if limit is None else limit.amount
+        budget = Budget(limit=amount, spent=spent, under_way=under_way)
     failures = 1 if run.options.fail_fast else run.execution.max_failures
     return RunControl(max_failures=failures, budget=budget)
 

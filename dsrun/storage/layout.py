@@ -94,6 +94,11 @@ class RunLayout:
         return self.run_dir / ".reserve"
 
     @property
+    def orders(self) -> Path:
+        """What `dsrun control` wants of the run that goes on, until that takes it."""
+        return self.run_dir / ".orders"
+
+    @property
     def temp(self) -> Path:
         """The folder of files that are not whole yet."""
         return self.run_dir / ".tmp"

@@ -1,0 +1,263 @@
+"""`dsrun control` steers a run of another process: what it orders is obeyed once, and recorded."""
+
+import json
+import signal
+import time
+
+import pytest
+
+MANY = 40
+
+
+@pytest.fixture
+def live(work, emulator):
+    """A run that goes on: four creates a second, of forty."""
+    pipeline = work.posters(MANY, rate="4/s", concurrency=4)
+    child = work.spawn(pipeline, "--no-progress")
+    work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
+    yield child
+    if child.process.poll() is None:
+        child.kill()
+
+
+def orders(work):
+    return work.query("SELECT * FROM control ORDER BY control_id")
+
+
+def status(work):
+    return work.dsrun("status", "demo.yaml", "--json").answer
+
+
+def control(work, *words):
+    return work.dsrun("control", "demo.yaml", *words)
+
+
+def faster(work):
+    """What is left of a test need not wait for its rate: another run makes it at once."""
+    work.posters(MANY)
+    return work.dsrun("demo.yaml")
+
+
+def each_is_paid_once(emulator):
+    return emulator.paid() == MANY and set(emulator.creates().values()) == {1}
+
+
+def test_a_pause_holds_creates_and_what_is_under_way_goes_on(work, emulator, live):
+    outcome = control(work, "pause")
+    assert outcome.code == 0
+    assert "paused" in outcome.out
+    work.until(lambda: work.statuses().keys() <= {"pending", "succeeded"}, what="none is under way")
+    paid, polls = emulator.paid(), emulator.count("GET", "/tasks/")
+    assert status(work)["paused"] is True
+    assert "paused" in work.dsrun("status", "demo.yaml").out
+    control(work, "set", "concurrency=5")  # an order later, which takes a while, nothing was sent
+    assert (emulator.paid(), emulator.count("GET", "/tasks/")) == (paid, polls)
+    assert work.statuses()["succeeded"] == paid
+
+    assert control(work, "resume").code == 0
+    work.until(lambda: emulator.paid() > paid, what="creates are sent again")
+    assert status(work)["paused"] is False
+    live.send(signal.SIGINT)
+    assert live.end().code == 130
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+
+
+def test_a_run_that_is_paused_twice_and_resumed_finishes_by_itself(work, emulator):
+    child = work.spawn(work.posters(12, rate="6/s"), "--no-progress")
+    work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
+    assert [control(work, word).code for word in ("pause", "pause", "resume")] == [0, 0, 0]
+    outcome = child.end()
+    assert outcome.code == 0, outcome.err
+    assert [row["command"] for row in orders(work)] == ["begin", "pause", "pause", "resume"]
+    assert (emulator.paid(), set(emulator.creates().values())) == (12, {1})
+
+
+def test_stop_is_the_first_ctrl_c(work, emulator, live):
+    assert control(work, "stop").code == 0
+    outcome = live.end()
+    assert outcome.code == 130
+    assert "stopped by `dsrun control`" in outcome.err
+    assert work.query("SELECT exit_code FROM run")[-1]["exit_code"] == 130
+    assert not (work.run_dir() / ".orders").exists()
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+
+
+def test_stop_ends_a_run_that_is_paused(work, emulator, live):
+    control(work, "pause")
+    control(work, "stop")
+    assert live.end().code == 130
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+
+
+def test_ctrl_c_ends_a_run_that_is_paused(work, emulator, live):
+    control(work, "pause")
+    live.send(signal.SIGINT)
+    assert live.end().code == 130
+
+
+def test_a_run_that_is_killed_while_paused_goes_on_unpaused(work, emulator, live):
+    control(work, "pause")
+    live.kill()
+    assert status(work)["paused"] is False
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+
+
+def test_what_is_set_is_in_force_for_this_run_alone(work, emulator, live):
+    outcome = control(work, "set", "concurrency=9", "rate=60/min", "max_cost=8", "--json")
+    assert outcome.answer["command"] == "set concurrency=9 rate=60/min max_cost=8"
+    expected = {
+        "concurrency": 9,
+        "rates": {"wanx-v1": {"requests": 1, "per_s": 1.0}},
+        "max_cost": {"amount": 8.0, "currency": "CNY"},
+    }
+    assert outcome.answer["in_force"] == {"paused": False} | expected
+    assert status(work)["in_force"] == expected
+    live.kill()
+    assert faster(work).code == 0
+    assert status(work)["in_force"]["max_cost"] is None
+    assert status(work)["in_force"]["concurrency"] == 16
+
+
+def test_max_cost_counts_what_the_run_has_spent_before_it_was_set(work, emulator, live):
+    control(work, "set", "max_cost=0.9")  # five posters
+    outcome = live.end()
+    assert outcome.code == 3
+    assert "max_cost of 0.9 CNY would be passed" in outcome.err
+    assert emulator.paid() <= 5
+
+
+def test_max_cost_can_be_raised_before_it_is_reached(work, emulator):
+    child = work.spawn(work.posters(12, rate="3/s", max_cost="1.2 CNY"), "--no-progress")
+    work.until(lambda: emulator.paid() > 0, what="a job is sent")
+    assert control(work, "set", "max_cost=40 CNY", "rate=100/s").code == 2
+    assert control(work, "set", "max_cost=40 CNY").code == 0
+    assert child.end().code == 0
+    assert emulator.paid() == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["set", "rate=5/s"], "more than this run began with"),
+        (["set", "rate=301/min"], "more than this run began with"),
+        (["set", "rate=0/s"], "is no rate; write it as 2/s"),
+        (["set", "concurrency=0"], "allowed: 1 to 10000"),
+        (["set", "concurrency=10001"], "allowed: 1 to 10000"),
+        (["set", "concurrency=²"], "allowed: 1 to 10000"),
+        (["set", "max_cost=8 USD"], "the prices of this run are in CNY"),
+        (["set", "max_cost=lots"], "is no amount"),
+        (["set", "concurency=3"], "did you mean concurrency?"),
+        (["set", "concurrency=3", "concurrency=4"], "stands there twice"),
+        (["set", "concurrency"], "write it as concurrency=8"),
+        (["set"], "set wants one or more of concurrency=…"),
+        (["pause", "concurrency=3"], "takes nothing more"),
+        (["pasue"], "did you mean pause?"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(work, emulator, live, words, told):
+    before = status(work)["in_force"]
+    outcome = control(work, *words)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert status(work)["in_force"] == before
+    assert live.process.poll() is None
+
+
+def test_of_several_settings_one_that_cannot_be_changes_none(work, emulator, live):
+    before = status(work)["in_force"]
+    assert control(work, "set", "concurrency=3", "rate=1000/s").code == 2
+    assert status(work)["in_force"] == before
+    refused = orders(work)[-1]
+    assert "more than this run began with" in refused["refused"]
+    assert json.loads(refused["value"]) == {"concurrency": "3", "rate": "1000/s"}
+
+
+def test_orders_of_several_at_once_are_all_recorded_and_taken_in_order(work, emulator, live):
+    children = [work.spawn("control", "demo.yaml", "set", f"concurrency={n}") for n in range(2, 10)]
+    assert [child.end().code for child in children] == [0] * 8
+    rows = orders(work)[1:]
+    assert sorted(json.loads(row["value"])["concurrency"] for row in rows) == list("23456789")
+    assert rows == sorted(rows, key=lambda row: row["token"])
+    last = int(json.loads(rows[-1]["value"])["concurrency"])
+    assert status(work)["in_force"]["concurrency"] == last
+
+
+def test_without_a_run_it_says_what_to_do(work, emulator):
+    work.posters(1)
+    assert control(work, "pause").code == 3  # it has never run
+    work.dsrun("demo.yaml")
+    outcome = control(work, "pause")
+    assert outcome.code == 3
+    assert "no run goes on" in outcome.err
+    assert "`dsrun demo.yaml` begins or goes on with it" in outcome.err
+
+
+def test_a_controller_that_is_killed_at_any_moment_leaves_the_run_whole(work, emulator, live):
+    for n in range(12):
+        killed = work.spawn("control", "demo.yaml", "set", f"concurrency={n + 2}")
+        time.sleep(n / 40)  # wherever it is by then: no moment is asked for
+        killed.kill()
+    stopped = work.spawn("control", "demo.yaml", "set", "concurrency=3")
+    stopped.send(signal.SIGSTOP)  # holds no lock that the run waits for
+    assert control(work, "stop").code == 0
+    assert live.end().code == 130
+    stopped.kill()
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+    assert work.dsrun("verify", work.run_dir()).code == 0
+
+
+def test_an_order_is_not_left_to_a_later_run(work, emulator, live):
+    live.send(signal.SIGSTOP)
+    waiting = work.spawn("control", "demo.yaml", "pause")
+    folder = work.run_dir() / ".orders"
+    work.until(lambda: folder.exists() and list(folder.glob("*.json")), what="an order waits")
+    waiting.kill()
+    live.kill()
+    assert faster(work).code == 0
+    assert [row["command"] for row in orders(work)] == ["begin", "begin"]
+    assert not folder.exists()
+
+
+def test_an_order_to_a_run_that_ends_first_is_taken_back(work, emulator, live):
+    live.send(signal.SIGSTOP)
+    waiting = work.spawn("control", "demo.yaml", "pause")
+    folder = work.run_dir() / ".orders"
+    work.until(lambda: folder.exists() and list(folder.glob("*.json")), what="an order waits")
+    live.kill()
+    outcome = waiting.end()
+    assert outcome.code == 3
+    assert "ended before it took the order; nothing was changed" in outcome.err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"token": 1}', b"\xff", b"{}" * 9999, b'{"command": "pause"}'],
+    ids=["empty", "cut", "list", "token", "bytes", "long", "keys"],
+)
+def test_what_is_no_order_is_removed_with_a_warning(work, emulator, live, content):
+    folder = work.run_dir() / ".orders"
+    folder.mkdir()
+    (folder / "0-order.json").write_bytes(content)
+    assert control(work, "stop").code == 0
+    outcome = live.end()
+    assert outcome.code == 130
+    assert "0-order in" in outcome.err
+    assert "is no order, and was removed" in outcome.err
+
+
+def test_a_link_in_place_of_an_order_is_not_followed(work, emulator, live):
+    folder = work.run_dir() / ".orders"
+    folder.mkdir()
+    precious = work.folder / "precious"
+    precious.write_text("mine")
+    (folder / "0-order.json").symlink_to(precious)
+    assert control(work, "stop").code == 0
+    assert live.end().code == 130
+    assert precious.read_text() == "mine"
