@@ -54,7 +54,7 @@ async def serve(options: EmulatorOptions, *, announce: Callable[[str], None]) ->
     stop = asyncio.Event()
     emulator = await start_emulator(options)
     try:
-        with _call_on_signals(stop.set):
+        with call_on_signals(stop.set):
             announce(f"emulator: {emulator.base_url}")
             address = f"DASHSCOPE_HTTP_BASE_URL={emulator.base_url}"
             announce(command_line("export", address))
@@ -76,7 +76,8 @@ def _key_words(options: EmulatorOptions) -> str:
 
 
 @contextmanager
-def _call_on_signals(action: Callable[[], None]) -> Iterator[None]:
+def call_on_signals(action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` for Ctrl-C and SIGTERM, which end a server in a normal way."""
     loop = asyncio.get_running_loop()
     caught = []
     for number in SIGNALS:

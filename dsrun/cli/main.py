@@ -33,6 +33,7 @@ from dsrun.cli.options import (
     run_place_options,
     selection_options,
     sending_options,
+    serve_options,
     set_option,
     unattended_options,
     watch_options,
@@ -322,9 +323,10 @@ def ledger_command(
 @cli.command("report")
 @report_options
 @picks_options
+@serve_options
 @json_option
 def report_command(*, picks: Path | None, archive: Path | None, **words: Any) -> int:
-    """Write report.html of a run again, a contact sheet of it, or two runs side by side.
+    """Write the report of a run again, its contact sheet, or a page of two runs; or serve it.
 
     DIR is a run directory, or the directory of a pipeline, whose newest run is meant.
     """

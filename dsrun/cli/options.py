@@ -279,6 +279,19 @@ picks_options = in_order(
         help="Pack the files that --picks names into FILE.zip instead.",
     ),
 )
+serve_options = in_order(
+    click.option(
+        "--serve",
+        is_flag=True,
+        help="Serve the page on this machine; it follows a run, and keeps picks and notes.",
+    ),
+    click.option(
+        "--port",
+        default=0,
+        type=click.IntRange(0, 65535),
+        help="Port to serve at.  [default: any free one]",
+    ),
+)
 emulator_options = in_order(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(

@@ -25,9 +25,15 @@ def run(
     rows: str | None,
     cols: str | None,
     width: int | None,
+    serve: bool,
+    port: int,
     as_json: bool,
 ) -> int:
     """Print the path of what was written. Raises UsageError or SetupError."""
+    if serve:
+        return _serve(directories, port, sheet=sheet or output, as_json=as_json)
+    if port:
+        raise UsageError("--port says where the page is served: add --serve")
     if sheet is None and (rows or cols or width):
         raise UsageError(
             "--rows, --cols and --width arrange a contact sheet: name its file with --sheet"
@@ -110,3 +116,14 @@ def _pair(pair: dict[str, Any]) -> dict[str, Any]:
         for slot in pair["files"]
     ]
     return {key: pair[key] for key in _OF_PAIR} | rows | {"files": files}
+
+
+def _serve(directories: Sequence[Path], port: int, *, sheet: Path | None, as_json: bool) -> int:
+    """Raises UsageError or SetupError."""
+    if sheet is not None:
+        raise UsageError("--serve writes no file: leave --sheet and --output out, or --serve")
+    if len(directories) > 1:
+        raise UsageError(f"--serve shows one run: found {len(directories)} directories; name one")
+    from dsrun.cli.serve import serve  # noqa: PLC0415  # aiohttp
+
+    return serve(run_dir_of(directories[0]), port=port, as_json=as_json)

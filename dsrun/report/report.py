@@ -64,13 +64,24 @@ def write_report(
 
 
 def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> None:
+    write_whole(page, [_page(view, run_dir, entries)])
+
+
+def current_page(view: LedgerReader, run_dir: Path) -> bytes:
+    """The page as the ledger has it now, with the thumbnails that are there."""
+    entries = _read_entries(view, run_dir)
+    add_texts(entries, run_dir)
+    return _page(view, run_dir, entries)
+
+
+def _page(view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> bytes:
     lockfile = read_lockfile(run_dir)
     order_axes(entries, lockfile.get("manifest"))
     thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
     head = _head(view, run_dir, lockfile, entries)
     opening = opening_of(entries)
-    write_whole(page, [build_page(head, entries, lockfile.get("manifest"), opening=opening)])
+    return build_page(head, entries, lockfile.get("manifest"), opening=opening)
 
 
 def try_report(

@@ -51,9 +51,7 @@ def build_comparison(two: TwoRuns, path: Path) -> bytes:
         "edits": two.edits(),
         "pairs": two.pairs,
     }
-    return render(
-        "two_runs.html.j2", head, data, styles=["two_runs.css"], scripts=["two_runs.js"]
-    )
+    return render("two_runs.html.j2", head, data, styles=["two_runs.css"], scripts=["two_runs.js"])
 
 
 def _places(left: Path, right: Path) -> tuple[str, str]:

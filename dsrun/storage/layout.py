@@ -135,6 +135,11 @@ class RunLayout:
         return self.run_dir / f"compare-{other.run_dir.name}.html"
 
     @property
+    def marks(self) -> Path:
+        """What a person has picked, rejected and noted in a served report."""
+        return self.run_dir / "picks.json"
+
+    @property
     def crate(self) -> Path:
         return self.run_dir / CRATE
 
