@@ -196,6 +196,10 @@ def explain_command(job: str, set_params: tuple[str, ...], as_json: bool, **word
 @cli.command("status")
 @click.argument("where", default=DEFAULT_PIPELINE, type=click.Path(path_type=Path))
 @place_options
+@click.option(
+    "-w", "--watch", "watches", is_flag=True,
+    help="Show it anew each second, until the run ends; q ends the view.",
+)  # fmt: skip
 @json_option
 def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> int:
     """Show where a run stands; WHERE is a pipeline or a run directory."""

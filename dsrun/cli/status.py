@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dsrun.cli.control import in_force_words
 from dsrun.common.console import answer, answer_json, count_of
-from dsrun.common.errors import ExitCode
+from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
 from dsrun.ledger import totals
@@ -28,12 +29,19 @@ def run(
     set_params: Mapping[str, str],
     allow_files: tuple[Path, ...],
     as_json: bool,
+    watches: bool = False,
 ) -> int:
     """`where` is a run directory, a directory that holds `latest`, or a pipeline."""
+    if watches and as_json:
+        raise UsageError("--watch is a view for people, and --json an answer: take one of them")
     run_dir = find_run_dir(
         where, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
     layout = RunLayout.of(run_dir)
+    if watches:
+        from dsrun.cli.watch import watch  # noqa: PLC0415  # start-up: rich
+
+        watch(run_dir, is_live=partial(is_locked, layout.lock))
     with closing(LedgerReader(layout.ledger)) as view:
         running = is_locked(layout.lock)
         if as_json:

@@ -19,6 +19,7 @@ def _module(name: str) -> Any:
 
 
 fcntl = _module("fcntl")
+termios, tty = _module("termios"), _module("tty")  # keys of a terminal
 # Windows changes line ends in a file that is opened without O_BINARY.
 PLAIN = flag("O_BINARY", "O_CLOEXEC")
 

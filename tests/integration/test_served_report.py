@@ -16,7 +16,11 @@ in_browser = pytest.mark.skipif(
     BROWSER is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
 )
 NONE = {"stars": [], "rejects": [], "notes": {}}
-STAR = {"stars": ["posters/0/0"], "rejects": ["posters/1/0"], "notes": {"posters/1/0": "ein – Ö"}}
+STAR = {
+    "stars": ["posters/0/0"],
+    "rejects": ["posters/1/0"],
+    "notes": {"posters/1/0": "nicht schön"},
+}
 
 
 class Served:
