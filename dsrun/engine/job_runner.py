@@ -78,12 +78,12 @@ class Runner:
 
     def pace(self, operation: str) -> Pace:
         """How fast creates of an operation may go now."""
-        return self._lanes[operation].limiter.pace
+        return self._lanes[operation].pace
 
-    def change_rate(self, operation: str, rate: Rate) -> None:
-        """Send creates of an operation at another rate from now on."""
+    def order_rate(self, operation: str, rate: Rate) -> None:
+        """Send creates of an operation at this rate at most from now on."""
         if operation in self._lanes:
-            self._lanes[operation].limiter.change(rate)
+            self._lanes[operation].order_rate(rate)
 
     async def run(self, job: OpenJob) -> JobResult | None:
         """How the job ended; None where it is left for a later run."""

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -61,9 +62,13 @@ class RateLimiter:
         self._changed = asyncio.Event()
 
     def change(self, rate: Rate) -> None:
-        """Keep another rate from now on; what was sent before still counts."""
+        """Keep another rate from now on."""
         self._rate = rate
         self._changed.set()
+
+    def beside(self, rate: Rate) -> "RateLimiter":
+        """A limiter of its own, by the same clock."""
+        return RateLimiter(rate, clock=self._clock)
 
     @property
     def pace(self) -> Pace:
@@ -232,6 +237,7 @@ class Lane:
     ) -> None:
         self._counts = [each for each in (open_tasks, group and group.open) if each is not None]
         self._open = open_tasks
+        self._ordered: RateLimiter | None = None  # beside the lane's own
         self._tokens = tokens
         self._group = group
         self.operation = operation
@@ -251,6 +257,20 @@ class Lane:
         self._settled = asyncio.Event()
         self._most_doubts = submit_window + _MORE_DOUBTS
         self._foreign_answers = 0  # in a row
+
+    def order_rate(self, rate: Rate) -> None:
+        """Keep this rate too from now on, until another is ordered; the lane's own always holds."""
+        if self._ordered is None:
+            self._ordered = self.limiter.beside(rate)
+        self._ordered.change(rate)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast creates may go now."""
+        own = self.limiter.pace
+        if self._ordered is None:
+            return own
+        return own._replace(interval_s=max(own.interval_s, self._ordered.pace.interval_s))
 
     @property
     def expects_creates(self) -> bool:
@@ -383,6 +403,10 @@ class Lane:
         if self._open is not None:
             await self._open.take(create.job_id)
             taken.callback(self._open.close, create.job_id)
+        create.ordered = self._ordered
+        if create.ordered is not None:
+            await create.ordered.take()
+            taken.callback(create.ordered.take_back)
         await self.limiter.take()
         taken.callback(self.limiter.take_back)
         if self._tokens is not None:
@@ -398,6 +422,8 @@ class Lane:
 
     def _end(self, create: "_Create") -> None:
         self.limiter.give_back()
+        if create.ordered is not None:
+            create.ordered.give_back()
         if self._tokens is not None:
             self._tokens.give_back(create.tokens)
         if self._group is not None:
@@ -407,6 +433,8 @@ class Lane:
             self._quiet.set()
 
 
-class _Create(NamedTuple):
+@dataclass(slots=True)
+class _Create:
     job_id: str
     tokens: int
+    ordered: RateLimiter | None = None  # that it has a place of

@@ -5,7 +5,6 @@ would refuse.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,15 +115,11 @@ def words_of(command: str, value: str | None) -> str:
 
 
 def slower(bound: Rate, wanted: Rate) -> Rate:
-    """The rate that is wanted, or the bound where that is slower; in no window above the bound.
+    """The rate that is wanted, or the bound where that is slower.
 
-    100/min is less than 2/s, and would let a hundred through at once: it is kept as 1 in 0.6 s.
+    The bound holds all the same: 100/min lets no hundred creates through at once.
     """
-    if per_s(wanted) >= per_s(bound):
-        return bound
-    if math.ceil(bound.per_s / wanted.per_s) * wanted.requests <= bound.requests:
-        return wanted
-    return Rate(requests=1, per_s=1 / per_s(wanted))
+    return bound if per_s(wanted) >= per_s(bound) else wanted
 
 
 def per_s(rate: Rate) -> float:

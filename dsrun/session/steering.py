@@ -77,7 +77,7 @@ class Steering:
         self._runner = runner
         for name, rate in self._now.rates.items():
             if rate != self._at_first.rates[name]:
-                runner.change_rate(name, rate)
+                runner.order_rate(name, rate)
 
     def place(self, places: Places) -> None:
         self._places = places
@@ -177,7 +177,7 @@ class Steering:
             say(f"`control {words}` of {by}: {_CONSEQUENCES[order.command]}")
 
     def _obey(self, command: str, wanted: InForce) -> None:
-        self._now = wanted
+        before, self._now = self._now, wanted
         if not wanted.is_paused:
             self._control.resume()
         self._control.budget.limit = None if wanted.max_cost is None else wanted.max_cost.amount
@@ -185,6 +185,7 @@ class Steering:
             self._places.change(wanted.concurrency)
         if self._runner is not None:
             for name, rate in wanted.rates.items():
-                self._runner.change_rate(name, rate)
+                if rate != before.rates[name]:
+                    self._runner.order_rate(name, rate)
         if command == STOP:
             drain(self._control, "stopped by `dsrun control`", ExitCode.INTERRUPTED)

@@ -111,7 +111,7 @@ def test_what_is_set_is_in_force_for_this_run_alone(work, emulator, live):
     assert outcome.answer["command"] == "set concurrency=9 rate=60/min max_cost=8"
     expected = {
         "concurrency": 9,
-        "rates": {"wanx-v1": {"requests": 1, "per_s": 1.0}},
+        "rates": {"wanx-v1": {"requests": 60, "per_s": 60.0}},
         "max_cost": {"amount": 8.0, "currency": "CNY"},
     }
     assert outcome.answer["in_force"] == {"paused": False} | expected

@@ -258,7 +258,7 @@ def test_a_run_that_goes_on_is_served_as_it_is_now_and_ends_whole(work, emulator
         assert child.end().code == 0
         assert len(versions) > 3
         assert {entry["status"] for entry in entries(site.ask()[2])} == {"succeeded"}
-        assert not (work.run_dir() / "ledger.sqlite3-wal").exists()
+        assert work.dsrun("verify", work.run_dir()).code == 0
     finally:
         site.child.kill()
 

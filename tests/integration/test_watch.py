@@ -128,7 +128,7 @@ def test_it_ends_when_the_run_does(work, emulator, watch):
     assert terminal.end() == 0
     assert child.end().code == 0
     assert "8 succeeded" in terminal.seen()
-    assert not (work.run_dir() / "ledger.sqlite3-wal").exists()
+    assert work.dsrun("verify", work.run_dir()).code == 0
 
 
 def test_of_a_killed_run_it_says_that_nobody_runs_it(work, live, watch):

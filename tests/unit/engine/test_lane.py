@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dsrun.common.errors import ExitCode
 from dsrun.common.units import Rate
@@ -360,3 +362,105 @@ class TestDoubts:
         assert control.exit_code is ExitCode.INCOMPLETE
         assert "HTTP 403" in control.reason
         assert "base URL" in control.reason
+
+
+class Sent:
+    """Creates that are answered at once, and when each had its turn."""
+
+    def __init__(self, lane, clock, control):
+        self.at = []
+        self._lane, self._clock, self._control = lane, clock, control
+
+    async def send(self, number):
+        async with self._lane.turn(self._control, open_job(str(number))):
+            self.at.append(self._clock.monotonic() - 1000.0)
+
+    def most_in(self, width):
+        starts = self.at
+        return max(sum(start <= at <= start + width for at in starts) for start in starts)
+
+
+class TestOrders:
+    """What `dsrun control` orders of a run that goes on."""
+
+    async def test_a_pause_holds_back_every_create_that_has_no_turn_yet(self):
+        clock, control = ManualClock(), RunControl()
+        sent = Sent(lane_of(clock, window=9, requests=2), clock, control)
+        sending = asyncio.ensure_future(wait_for([sent.send(number) for number in range(6)]))
+        await clock.advance(0.5)
+        assert len(sent.at) == 2
+        control.pause()
+        await clock.advance(600.0)
+        assert len(sent.at) == 2
+        control.resume()
+        await clock.advance(60.0)
+        assert len(sent.at) == 6
+        await sending
+
+    async def test_a_stop_ends_a_pause(self):
+        clock, control = ManualClock(), RunControl()
+        control.pause()
+        waiting = asyncio.ensure_future(lane_of(clock).turn(control, JOB).__aenter__())
+        await settle()
+        control.stop("enough", ExitCode.INTERRUPTED)
+        with pytest.raises(Left):
+            await waiting
+
+    async def test_a_lost_create_can_be_looked_for_during_a_pause(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock)
+        control.pause()
+        waiting = asyncio.ensure_future(lane.turn(control, JOB).__aenter__())
+        await settle()
+        async with lane.alone(control):
+            pass
+        control.resume()
+        await waiting
+
+    async def test_a_rate_that_is_ordered_holds_beside_the_lanes_own(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=50, requests=2)
+        lane.order_rate(Rate(requests=3, per_s=60.0))
+        sent = Sent(lane, clock, control)
+        await clock.run(wait_for([sent.send(number) for number in range(6)]))
+        assert sent.most_in(60.0) == 3
+        assert sent.most_in(1.0) == 2
+        assert lane.pace.interval_s == 20.0
+
+    async def test_who_waits_for_a_slow_rate_goes_on_at_once_when_it_is_taken_back(self):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=50)
+        lane.order_rate(Rate(requests=1, per_s=3600.0))
+        sent = Sent(lane, clock, control)
+        sending = asyncio.ensure_future(wait_for([sent.send(number) for number in range(3)]))
+        await clock.advance(5.0)
+        assert len(sent.at) == 1
+        lane.order_rate(Rate(requests=100, per_s=1.0))
+        await clock.advance(2.0)
+        assert len(sent.at) == 3
+        await sending
+
+    @given(
+        orders=st.lists(
+            st.tuples(
+                st.integers(0, 64).map(lambda ticks: ticks / 16),
+                st.integers(1, 100),
+                st.sampled_from([0.25, 1.0, 4.0]),
+            ),
+            max_size=8,
+        )
+    )
+    @settings(deadline=None, max_examples=60)
+    async def test_no_orders_bring_more_creates_into_a_window_than_the_lane_allows(self, orders):
+        clock, control = ManualClock(), RunControl()
+        lane = lane_of(clock, window=50, requests=3)
+        sent = Sent(lane, clock, control)
+        sending = asyncio.ensure_future(wait_for([sent.send(number) for number in range(30)]))
+        for after, requests, per_s in orders:
+            await clock.advance(after)
+            lane.order_rate(Rate(requests=requests, per_s=per_s))
+        lane.order_rate(Rate(requests=3, per_s=1.0))
+        await clock.advance(600.0)
+        await sending
+        assert len(sent.at) == 30
+        assert sent.most_in(1.0) <= 3

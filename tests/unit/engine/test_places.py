@@ -111,3 +111,28 @@ async def test_a_job_that_ends_while_it_waits_makes_room_for_the_next():
 
     await clock.run(all_of(source("a", 6), run=run, concurrency=1, ahead=1))
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 4), (4, 1)])
+async def test_another_number_of_places_holds_from_the_next_job_on(first, then):
+    clock, under_way, seen = ManualClock(), set(), []
+    places = []
+
+    async def run(job):
+        under_way.add(job)
+        seen.append(len(under_way))
+        await clock.sleep(1.0)
+        under_way.discard(job)
+
+    working = run_jobs(
+        [source("a", 24)], run_job=run, on_end=lambda job, result: None, concurrency=first,
+        ahead=2, control=RunControl(), on_places=places.append,
+    )  # fmt: skip
+    task = asyncio.ensure_future(working)
+    await clock.advance(2.5)
+    assert max(seen) == first
+    places[0].change(then)
+    before = len(seen)
+    await clock.run(asyncio.wait_for(task, None))
+    assert max(seen[before:]) == then
+    assert len(seen) == 24
