@@ -19,7 +19,7 @@ from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.plan import Plan
 from dsrun.session.commands import plan_all
 from dsrun.session.explain import job_facts
-from dsrun.session.lineage import chain_lines, child_lines
+from dsrun.session.lineage import chain_lines, child_lines, left_out_words
 from dsrun.session.opening import open_plan
 from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import RunLayout, newest_run
@@ -190,7 +190,7 @@ def _answer_text(facts: Mapping[str, Json]) -> None:
 
 
 def _answer_ledger(ledger: Mapping[str, Json]) -> None:
-    answer(f"{ledger['directory']}: {ledger['status']}")
+    answer(f"{ledger['directory']}: {left_out_words(ledger) or ledger['status']}")
     for words in (ledger["error"], *ledger["artifacts"], *(f"also {t}" for t in ledger["twins"])):
         if words:
             answer(f"  {words}")

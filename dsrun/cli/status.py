@@ -1,5 +1,6 @@
 """`dsrun status`: where a run stands, from its ledger, also while it runs."""
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
@@ -16,7 +17,13 @@ from dsrun.ledger.orders import last_taken
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.opening import find_run_dir
-from dsrun.session.summary import model_lines, repeated_lines, skipped_lines, unknown_lines
+from dsrun.session.summary import (
+    model_lines,
+    repeated_lines,
+    skipped_lines,
+    status_words,
+    unknown_lines,
+)
 from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
 
@@ -56,10 +63,12 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
     emulated = is_emulated(run_dir)
     repeats, repeats_cost = totals.repeated(view)
     in_force = _in_force(view)
+    left_out = totals.left_out(view)
     return {
         "directory": str(run_dir),
         "emulated": emulated,
         "jobs": {status.value: counts.get(status, 0) for status in JobStatus},
+        "left_out": sum(sum(of_model.values()) for of_model in left_out.values()),
         "running": running,
         "cost": first_as_json(() if emulated else totals.spent(view)),
         "by_model": _by_model(view, emulated=emulated),
@@ -83,9 +92,11 @@ def _in_force(view: LedgerReader) -> dict[str, Any]:
 
 
 def _by_model(view: LedgerReader, *, emulated: bool) -> dict[str, Any]:
+    left_out = totals.left_out(view)
     return {
         name: {
             "jobs": {status.value: number for status, number in counts.items()},
+            "left_out": sum(left_out.get(name, {}).values()),
             "cost": first_as_json(() if emulated else totals.spent(view, operation=name)),
         }
         for name, counts in totals.model_counts(view).items()
@@ -94,7 +105,8 @@ def _by_model(view: LedgerReader, *, emulated: bool) -> dict[str, Any]:
 
 def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
     counts, last = totals.counts(view), view.last_run()
-    parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+    left_out = sum(map(Counter, totals.left_out(view).values()), Counter[JobStatus]())
+    parts = status_words(counts, left_out)
     paid = "emulated, nothing was paid" if is_emulated(run_dir) else _cost_words(view)
     in_force = _in_force(view)
     state = "paused" if in_force.get("paused") else "running"

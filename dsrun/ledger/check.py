@@ -100,6 +100,7 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     "address": {**_sha256("job_id"), **_count("idx"), **_moment("answered_at")},
     "plan": {**_count("jobs")},
     "control": {**_moment("at", "taken_at"), **_count("pid"), **_json("in_force")},
+    "left_out": {**_count("position")},
 }
 
 

@@ -72,6 +72,7 @@ class Edge:
     job_id: str
     takes: str | None
     status: str | None  # None before any run
+    left_out: bool  # whether the last run was not about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class JobRecord:
     attempts: list[dict[str, Any]]  # in order
     artifacts: list[str]  # paths relative to the run directory
     twins: list[tuple[str, int]]  # step and index of other rows that make the same request
+    left_out: bool  # whether it is open, and the last run was not about it
 
 
 @checked
@@ -157,6 +159,7 @@ def record(reader: LedgerReader, job_id: str) -> JobRecord | None:
     row = reader.row("SELECT * FROM job WHERE job_id = ?", (job_id,))
     if row is None:
         return None
+    left_out = f"SELECT 1 FROM job WHERE job_id = ? AND {reader.is_left_out}"  # noqa: S608  # ours
     attempts = "SELECT * FROM attempt WHERE job_id = ? ORDER BY attempt_id"
     twins = "SELECT step, idx FROM twin WHERE job_id = ? ORDER BY step, idx"
     return JobRecord(
@@ -166,6 +169,7 @@ def record(reader: LedgerReader, job_id: str) -> JobRecord | None:
         attempts=[_as_dict(item) for item in reader.rows(attempts, (job_id,))],
         artifacts=[path for _, path in artifacts_of(reader, [job_id])],
         twins=[(item["step"], item["idx"]) for item in reader.rows(twins, (job_id,))],
+        left_out=reader.row(left_out, (job_id,)) is not None,
     )
 
 
@@ -212,12 +216,12 @@ def edges_up(reader: LedgerReader, job_id: str) -> list[Edge]:
     if not reader.knows_edges():
         return []
     rows = reader.rows(
-        "SELECT axis, edge.step, edge.idx, parent_id, takes, status FROM edge "
-        "JOIN job AS parent ON parent.job_id = edge.parent_id "
+        "SELECT axis, edge.step, edge.idx, parent_id, takes, status, "  # noqa: S608  # ours
+        f"{reader.is_left_out} FROM edge JOIN job ON job.job_id = edge.parent_id "
         "WHERE edge.job_id = ? ORDER BY number",
         (job_id,),
     )
-    return [Edge(*row) for row in rows]
+    return [_edge(row) for row in rows]
 
 
 def edges_down(reader: LedgerReader, job_id: str, *, most: int) -> tuple[int, list[Edge]]:
@@ -226,12 +230,17 @@ def edges_down(reader: LedgerReader, job_id: str, *, most: int) -> tuple[int, li
         return 0, []
     whole = "SELECT count(DISTINCT job_id) FROM edge WHERE parent_id = ?"
     rows = reader.rows(
-        "SELECT axis, job.step, job.idx, job.job_id, takes, status FROM edge "
-        "JOIN job USING (job_id) WHERE parent_id = ? "
+        "SELECT axis, job.step, job.idx, job.job_id, takes, status, "  # noqa: S608  # ours
+        f"{reader.is_left_out} FROM edge JOIN job USING (job_id) WHERE parent_id = ? "
         "GROUP BY job.job_id ORDER BY position LIMIT ?",
         (job_id, most),
     )
-    return int(reader.row(whole, (job_id,))[0]), [Edge(*row) for row in rows]
+    return int(reader.row(whole, (job_id,))[0]), [_edge(row) for row in rows]
+
+
+def _edge(row: sqlite3.Row) -> Edge:
+    axis, step, index, job_id, takes, status, is_left_out = row
+    return Edge(axis, step, index, job_id, takes, status, bool(is_left_out))
 
 
 def path_of(reader: LedgerReader, job_id: str, index: int) -> str | None:

@@ -14,9 +14,11 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
+from dsrun.ledger.left_out import IS_LEFT_OUT
 from dsrun.ledger.rows import ResultRow, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
+    SINCE_LEFT_OUT,
     SINCE_REPEATS,
     VERSION,
     planned_of,
@@ -106,6 +108,7 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        self.is_left_out = IS_LEFT_OUT if version >= SINCE_LEFT_OUT else "0"
         self.repeats = "job.repeats" if version >= SINCE_REPEATS else "0"
         has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
         self.units = unit_columns(has_planned=bool(has_planned))

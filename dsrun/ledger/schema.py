@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dsrun.common.errors import SetupError
 from dsrun.common.sqlite import disk_error
 from dsrun.ledger.edges import EDGES
+from dsrun.ledger.left_out import LEFT_OUT
 from dsrun.service.price import MOST_GRAINS
 
 
@@ -269,6 +270,7 @@ MIGRATIONS = (
     """,
     _EDGES,
     _CONTROL,
+    LEFT_OUT,
 )
 
 VERSION = len(MIGRATIONS)
@@ -281,12 +283,14 @@ SINCE_REPEATS = MIGRATIONS.index(_REPEATS) + 1
 SINCE_ANSWERS = SINCE_REPEATS + 1  # jobs keep the answers of creates that make no task
 SINCE_EDGES = MIGRATIONS.index(_EDGES) + 1
 SINCE_CONTROL = MIGRATIONS.index(_CONTROL) + 1
+SINCE_LEFT_OUT = MIGRATIONS.index(LEFT_OUT) + 1
 _TABLES = {  # by the version that brought them
     1: {"run", "plan", "job", "twin", "attempt", "artifact"},
     3: {"upload"},
     FIRST_COUNTED: {"mark"},
     SINCE_EDGES: {"edge", "address"},
     SINCE_CONTROL: {"control"},
+    SINCE_LEFT_OUT: {"left_out"},
 }
 
 

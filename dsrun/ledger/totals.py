@@ -62,6 +62,18 @@ def _status_counts(
 
 
 @checked
+def left_out(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
+    """Number of open jobs that the last run was not about, by operation and status."""
+    by_name: dict[str, dict[JobStatus, int]] = {}
+    for name, status, number in reader.rows(
+        "SELECT operation, status, count(*) FROM job "  # noqa: S608  # ours
+        f"WHERE {reader.is_left_out} GROUP BY operation, status"
+    ):
+        by_name.setdefault(name, {})[JobStatus(status)] = number
+    return by_name
+
+
+@checked
 def open_steps(reader: LedgerReader) -> list[StepTotal]:
     """The steps that have open jobs, by the operation that these call, in plan order."""
     rows = reader.rows(

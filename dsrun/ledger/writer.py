@@ -16,6 +16,7 @@ from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger.commits import Commits
+from dsrun.ledger.left_out import leaving_out
 from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.orders import OrderRows, begun
 from dsrun.ledger.reader import LedgerReader
@@ -133,6 +134,10 @@ class Ledger(WaitingJobs, OrderRows):
         """What this ledger had lost has been found, or the user has decided about it."""
         await self._write(Statement("UPDATE mark SET lost = NULL, lost_since = NULL", ()))
         self.mark = self.mark._replace(lost=None, lost_since=None)
+
+    async def leave_out(self, chosen: Iterable[Sequence[str]] | None) -> None:
+        """Record which jobs this run is not about; `chosen` as `leaving_out` takes it."""
+        await self._write(*(Statement(*one) for one in leaving_out(chosen)))
 
     async def load_plan(
         self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str

@@ -135,6 +135,7 @@ def _ledger_facts(record: JobRecord, run_dir: Path) -> dict[str, Json]:
     return {
         "directory": str(run_dir),
         "status": row["status"],
+        "left_out": record.left_out,
         "error": row["error_code"] and f"{row['error_code']}: {row['error_message']}",
         "task_id": row["task_id"],
         "request_id": row["request_id"],

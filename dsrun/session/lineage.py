@@ -107,7 +107,7 @@ def _of_ledger(ledger: LedgerReader | None, job_id: str) -> list[Edge]:
 def _edge(parent: Parent) -> Edge:
     return Edge(
         axis=parent.axis, step=parent.step, index=parent.index, job_id=parent.job_id,
-        takes=parent.takes, status=None,
+        takes=parent.takes, status=None, left_out=False,
     )  # fmt: skip
 
 
@@ -148,8 +148,13 @@ def child_lines(children: Mapping[str, Json]) -> Iterator[str]:
         yield f"  and {more} more"
 
 
+def left_out_words(facts: Mapping[str, Json]) -> str:
+    """Why nothing happens to a job that is open; an empty text where the last run was about it."""
+    return "left out of the last run" if facts["left_out"] else ""
+
+
 def _edge_words(edge: Mapping[str, Json]) -> str:
     takes = (edge["takes"] or "nothing that is made").replace(":", " ")
-    status = f"  {edge['status']}" if edge["status"] else ""
+    status = f"  {left_out_words(edge) or edge['status']}" if edge["status"] else ""
     place = f"{edge['step']}/{edge['index']}"
     return f"{place}  {edge['job_id'][:12]}  as {edge['axis']}, for {takes}{status}"

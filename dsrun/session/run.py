@@ -254,6 +254,7 @@ async def _prepare(run: OpenRun) -> str:
     await ledger.reprice(plan.jobs())
     if run.chosen is not None:
         view.choose(run.chosen.ids())
+    await ledger.leave_out(None if run.chosen is None else run.chosen.ids())
     await _find_lost_files(run)
     run.reuse.catch_up(view)
     if run.options.emulate:

@@ -19,6 +19,7 @@ _UNSUCCESSFUL = (
 _ERRORS_TOLD = 3
 _UNKNOWN_TOLD = 10
 _LINES_UNWATCHED = 5
+_NONE_LEFT_OUT: Mapping[JobStatus, int] = {}
 
 
 def exit_code_of(counts: Mapping[JobStatus, int], control: RunControl) -> ExitCode:
@@ -90,17 +91,29 @@ def _head(
     cost = "emulated, nothing was paid" if options.emulate else f"cost so far: {spent}"
     if not options.emulate and (doubtful := totals.in_doubt(view)):
         cost += f"; may be paid: {', '.join(map(str, doubtful))}"
-    parts = ", ".join(f"{counts[name]} {name}" for name in JobStatus if counts.get(name))
+    parts = status_words(counts)
     if cached:
         parts += f" ({cached} from the cache)"
     return f"{count_of(sum(counts.values()), 'job')}: {parts}; {cost}"
 
 
+def status_words(
+    counts: Mapping[JobStatus, int], left_out: Mapping[JobStatus, int] = _NONE_LEFT_OUT
+) -> str:
+    """`2 succeeded, 1 failed`, and how many of them the last run was not about."""
+    numbers = {status: counts.get(status, 0) - left_out.get(status, 0) for status in JobStatus}
+    parts = [f"{number} {status}" for status, number in numbers.items() if number]
+    if left_out:
+        parts.append(f"{sum(left_out.values())} left out of the last run")
+    return ", ".join(parts)
+
+
 def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
     """What became of the jobs of each model, where a step compares several."""
     lines = []
+    left_out = totals.left_out(view)
     for name, counts in totals.model_counts(view, compared=True).items():
-        parts = ", ".join(f"{counts[status]} {status}" for status in JobStatus if status in counts)
+        parts = status_words(counts, left_out.get(name, {}))
         spent = ", ".join(map(str, totals.spent(view, operation=name))) or "nothing"
         lines.append(f"  {name}: {parts}{'' if emulated else f'; cost so far: {spent}'}")
     return lines

@@ -2,6 +2,9 @@
 
 import pytest
 
+from dsrun.ledger.schema import SINCE_LEFT_OUT
+from tests.older import downgrade
+
 STATUSES = {
     "waiting",
     "skipped",
@@ -14,6 +17,55 @@ STATUSES = {
     "cancelled",
     "unknown",
 }
+
+
+class TestLeftOut:
+    def test_what_the_last_run_was_not_about_is_left_out_not_pending(self, work, emulator):
+        pipeline = work.posters(3)
+        work.dsrun(pipeline, "--limit", "2")
+        words = work.dsrun("status", pipeline).out
+        assert "3 jobs: 2 succeeded, 1 left out of the last run;" in words
+        assert "pending" not in words
+        status = work.dsrun("status", pipeline, "--json").answer
+        assert status["left_out"] == status["by_model"]["wanx-v1"]["left_out"] == 1
+        assert "left out of the last run" in work.dsrun("explain", "posters/2", pipeline).out
+        facts = work.dsrun("explain", "posters/2", pipeline, "--json").answer["ledger"]
+        assert (facts["status"], facts["left_out"]) == ("pending", True)
+        assert not work.dsrun("explain", "posters/1", pipeline, "--json").answer["ledger"][
+            "left_out"
+        ]
+
+    def test_the_next_run_decides_anew(self, work, emulator):
+        pipeline = work.posters(3)
+        work.dsrun(pipeline, "--limit", "2")
+        work.dsrun(pipeline)
+        assert "3 jobs: 3 succeeded;" in work.dsrun("status", pipeline).out
+        assert work.dsrun("status", pipeline, "--json").answer["left_out"] == 0
+
+    def test_a_run_that_stopped_early_has_left_its_own_jobs_pending(self, work, emulator):
+        pipeline = work.posters(3)
+        work.dsrun(pipeline, "--limit", "2", "--max-cost", "0.16 CNY")
+        words = work.dsrun("status", pipeline).out
+        assert "3 jobs: 1 pending, 1 succeeded, 1 left out of the last run;" in words
+
+    def test_models_that_are_compared_say_it_too(self, work, emulator):
+        steps = """
+steps:
+  posters:
+    operation: [wanx-v1, wanx2.1-t2i-turbo]
+    input: {prompt: a fox}
+"""
+        outcome = work.dsrun(work.pipeline(steps), "--only", "operation == 'wanx-v1'")
+        words = "wanx2.1-t2i-turbo: 1 left out of the last run"
+        assert words in outcome.err
+        assert words in work.dsrun("status", "demo.yaml").out
+
+    def test_a_ledger_of_an_older_version_has_none(self, work, emulator):
+        pipeline = work.posters(3)
+        work.dsrun(pipeline, "--limit", "2")
+        downgrade(work.run_dir() / "ledger.sqlite3", SINCE_LEFT_OUT - 1)
+        assert "1 pending, 2 succeeded;" in work.dsrun("status", pipeline).out
+        assert work.dsrun("explain", "posters/2", pipeline).code == 0
 
 
 class TestStatus:

@@ -36,6 +36,15 @@ class TestPicks:
         assert made(work) == []
         assert len(list((work.folder / "outputs").rglob("artifacts/drafts/*.png"))) == 4
 
+    def test_what_is_not_picked_is_left_out(self, work):
+        work.pipeline(STEPS)
+        pick(work, "artifacts/drafts/owl-1.png")
+        work.dsrun(*RUN)
+        words = work.dsrun("status", "demo.yaml", "--emulate").out
+        assert "6 jobs: 3 succeeded, 3 left out of the last run;" in words
+        made_of_fox = work.dsrun("explain", "drafts/0", "demo.yaml", "--emulate").out
+        assert made_of_fox.count("left out of the last run") == 2
+
     def test_what_is_picked_later_runs_in_the_same_directory(self, work):
         work.pipeline(STEPS)
         work.dsrun(*RUN)
