@@ -16,7 +16,7 @@ from dsrun.common.messages import closest, json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.picture_size import SizeRule, fits, size_words
-from dsrun.common.pointer import KeyPath
+from dsrun.common.pointer import KeyPath, pointer, value_at
 from dsrun.common.resources import read_schema
 
 if TYPE_CHECKING:
@@ -76,17 +76,39 @@ class SchemaValidator:
         )
 
     def _at_home(self, problem: SchemaProblem) -> SchemaProblem:
-        """Say where an unknown key belongs when another section knows it."""
-        if problem.rule != "additionalProperties" or len(problem.path) != 2:  # noqa: PLR2004
+        """Say where an unknown key belongs when a section beside it knows it."""
+        if problem.rule != "additionalProperties" or not problem.path:
             return problem
-        sections = self._schema.get("properties", {}).items()
-        key = problem.path[1]
-        homes = [name for name, inner in sections if key in inner.get("properties", {})]
+        *around, key = problem.path
+        holder = self._schema
+        for step in around:
+            holder = self._below(holder, step)
+        sections = {**holder.get("properties", {})}
+        if len(around) == 1:  # a section of the request may know what another one is given
+            sections |= self._schema.get("properties", {})
+        homes = [
+            name
+            for name, inner in sections.items()
+            if key in self._resolved(inner).get("properties", {})
+        ]
         if not homes:
             return problem
         message = problem.message.partition(";")[2]
         message = f"unknown key here, it belongs below {homes[0]};{message}"
         return replace(problem, message=message, meant="")
+
+    def _below(self, schema: Mapping[str, Json], step: str | int) -> Mapping[str, Json]:
+        """What a schema says of one value in its mapping or list; empty where it says nothing."""
+        if isinstance(step, int):
+            return self._resolved(schema.get("items"))
+        others = schema.get("additionalProperties")
+        return self._resolved(schema.get("properties", {}).get(step, others))
+
+    def _resolved(self, schema: Json) -> Mapping[str, Json]:
+        if not isinstance(schema, Mapping):
+            return {}
+        at = pointer(str(schema.get("$ref", "")).removeprefix("#")) or ()
+        return value_at(self._schema, at) if at else schema
 
     @cached_property
     def _worded(self) -> "Draft202012Validator":

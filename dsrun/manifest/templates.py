@@ -128,8 +128,7 @@ class Templates:
         try:
             return self._condition(f"{{{{{source}}}}}", axes)
         except TemplateProblem as problem:
-            span = (max(0, problem.offset - 2), problem.width) if problem.offset >= 0 else None
-            raise TemplateProblem(_of_expression(problem), source=source, span=span) from problem
+            raise _without_braces(problem, _of_expression(problem), source) from problem
 
     def expression(self, source: str, *, axes: Mapping[str, StepAxis] = _NO_AXES) -> Template:
         """Compile an expression, written without braces. Raises TemplateProblem."""
@@ -137,6 +136,7 @@ class Templates:
 
     def _condition(self, source: str, axes: Mapping[str, StepAxis]) -> "Condition":
         whole = self.compile(source, axes=axes)
+        whole.render = _placed(whole.render, source[2:-2])
         tree = self._env.parse(source)
         expression = _single_expression(tree)
         if expression is None:
@@ -257,6 +257,23 @@ class Templates:
                 raise self._failed(error, source, place) from error
 
         return _once_if_too_costly(render)
+
+
+def _placed(render: Render, source: str) -> Render:
+    """A rendering of an expression in braces, whose problems have the places of the expression."""
+
+    def placed(variables: Variables) -> Json:
+        try:
+            return render(variables)
+        except TemplateProblem as problem:
+            raise _without_braces(problem, str(problem), source) from problem.__cause__
+
+    return placed
+
+
+def _without_braces(problem: TemplateProblem, words: str, source: str) -> TemplateProblem:
+    span = (max(0, problem.offset - 2), problem.width) if problem.offset >= 0 else None
+    return TemplateProblem(words, source=source, span=span)
 
 
 def _of_expression(problem: TemplateProblem) -> str:

@@ -78,6 +78,7 @@ class CompiledStep:
         self._catalog = catalog
         self._templates = templates
         self._files = files
+        self._above = tuple(above)
         self._base = templates.variables({"params": manifest.params, "run": run_values})
         self._compiled: dict[str, RequestForm] = {}  # by operation
         self._forms: dict[str, RequestForm] = {}  # those that rows have called
@@ -127,7 +128,7 @@ class CompiledStep:
         manifest = self._manifest
         return TextCompiler(
             self._templates, document=manifest.document, root=manifest.root, schema=schema,
-            axes=self.axes, takes_late=takes_late,
+            axes=self.axes, steps=self._above, takes_late=takes_late,
         )  # fmt: skip
 
     def shape(self, source: StepSource) -> StepAxis:
@@ -203,7 +204,9 @@ class CompiledStep:
     def _expression_problem(self, failure: RowFailure) -> Problem:
         text = Text(source=failure.written.source, at=failure.written.at)
         known = {**self._base, **dict.fromkeys(self.axes), **failure.row}
-        return name_known(self._own.problem(text, failure.problem), known, text.source)
+        return name_known(
+            self._own.problem(text, failure.problem), known, text.source, steps=self._own.steps
+        )
 
     def seed_of(self, row: StepRow) -> int | None:
         """The seed of the first file of a row of this step."""

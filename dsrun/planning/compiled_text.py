@@ -53,11 +53,13 @@ class TextCompiler:
         root: Path,
         schema: Mapping[str, Json],
         axes: Mapping[str, StepAxis],
+        steps: Iterable[str] = (),
         takes_late: bool = True,
     ) -> None:
         """`schema` is that of the request: a rendered text becomes what it asks for.
 
-        `axes` run through steps; `takes_late`: the texts may take what these steps make.
+        `axes` run through steps, of which `steps` are all that they may run through; `takes_late`:
+        the texts may take what these steps make.
         """
         self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
         self.run_values: set[str] = set()  # names that they read from `run`; "*": all of them
@@ -65,7 +67,9 @@ class TextCompiler:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.late: list[Reference] = []  # what the templates take of steps above
-        self._axes = axes
+        self.axes = axes
+        through = {axis.step: name for name, axis in axes.items()}
+        self.steps = {name: through.get(name, "") for name in steps}  # with the axis through each
         self._takes_late = takes_late
         self.has_null = False  # whether the manifest itself says null
         self._templates = templates
@@ -86,7 +90,7 @@ class TextCompiler:
         if _DOLLAR in text.source:
             self.warnings.append(self.problem(text, _dollar_hint(text.source)))
         try:
-            template = self._templates.compile(text.source, axes=self._axes)
+            template = self._templates.compile(text.source, axes=self.axes)
             self._note_late(text, template)
         except TemplateProblem as error:
             self.problems.append(self.problem(text, error))
@@ -194,16 +198,30 @@ def coerce(text: str, wanted: str | None) -> Json:
     return text
 
 
+def _step_words(step: str, axis: str) -> str:
+    if axis:
+        return f"{step} is a step; the axis through its rows is named {axis} here"
+    return f"{step} is a step; make its rows an axis of this one, `{step}: {{step: {step}}}`"
+
+
 _UNDEFINED = re.compile(r"'(\w+)' is undefined").fullmatch
 _JINJAS_OWN = ("range", "dict", "namespace")
 
 
-def name_known(problem: Problem, names: Iterable[str], source: str) -> Problem:
-    """The problem of an undefined variable of a template, with the names that there are."""
+def name_known(
+    problem: Problem, names: Iterable[str], source: str, *, steps: Mapping[str, str]
+) -> Problem:
+    """The problem of an undefined variable of a template, with the names that there are.
+
+    `steps`: the steps above, each with the axis that runs through it; an empty name for none.
+    """
     undefined = _UNDEFINED(problem.message)
     if undefined is None:
         return problem
     known = sorted(name for name in names if name not in _JINJAS_OWN)
+    if undefined[1] in steps:
+        words = _step_words(undefined[1], steps[undefined[1]])
+        return replace(problem, message=f"{words}; defined here: {', '.join(known)}")
     near = nearest(undefined[1], known)
     message = f"{undefined[1]} is undefined{near}; defined here: {', '.join(known)}"
     # Other template languages write it so, whose text may be what is asked for.

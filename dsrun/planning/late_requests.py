@@ -66,15 +66,26 @@ class LateRules:
         """Each place that takes no late value of this kind, with what it takes, in words."""
         wrong: list[tuple[KeyPath, str]] = []
         for at, value in late.items():
-            schema = schema_at(self._schema, at)
-            type_ = schema.get("type")
-            is_file = isinstance(value, Late) and value.file is not None
-            if _is_among(at, self._needed) or (type_ and not _fits(value, type_)):
-                allowed = " or ".join(type_) if isinstance(type_, list) else str(type_ or "a value")
-                wrong.append((at, f"{_MADE}; allowed: {allowed}, known before the run"))
-            elif is_file and not _is_among(at, self._files) and not _takes_addresses(schema):
-                wrong.append((at, f"{_MADE_FILE}; allowed: a text, such as an output of that step"))
+            if words := self._fault(at, value):
+                wrong.append((at, words))
         return wrong
+
+    def _fault(self, at: KeyPath, value: Late | LateText) -> str:
+        """Why a place takes no such value; an empty text where it does."""
+        schema = schema_at(self._schema, at)
+        type_ = schema.get("type")
+        is_file = isinstance(value, Late) and value.file is not None
+        if _is_among(at, self._needed) or (type_ and not _fits(value, type_)):
+            allowed = " or ".join(type_) if isinstance(type_, list) else str(type_ or "a value")
+            return f"{_MADE}; allowed: {allowed}, known before the run"
+        if is_file and not _is_among(at, self._files) and not _takes_addresses(schema):
+            return f"{_MADE_FILE}; allowed: a text, such as an output of that step"
+        return ""
+
+    def takes_list_of(self, at: KeyPath, value: Late | LateText) -> bool:
+        """Whether a place takes a list of such values, and not one alone."""
+        is_list = schema_at(self._schema, at).get("type") == "array"
+        return is_list and not _is_among(at, self._needed) and not self._fault((*at, 0), value)
 
     def _validator(self, late: LateValues) -> SchemaValidator:
         """The schema, in which stand-ins may take the places of late values."""

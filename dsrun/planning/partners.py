@@ -1,6 +1,6 @@
 """What `where` leaves without partner: a hole in the batch, unless a step's rows are more."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from dsrun.common.console import count_of
@@ -18,8 +18,13 @@ _ADDS_KEYS = "allowed: further keys for rows that are there"
 _MOST = 20  # of one step; by then the message is clear
 
 
-def partner_problems(step: Step, document: YamlDocument) -> tuple[list[Problem], list[Problem]]:
-    """Problems, and warnings: values of a list or a file are holes, rows of a step may be spare."""
+def partner_problems(
+    step: Step, document: YamlDocument, *, faulty: Collection[str] = ()
+) -> tuple[list[Problem], list[Problem]]:
+    """Problems, and warnings: values of a list or a file are holes, rows of a step may be spare.
+
+    `faulty`: steps that lack rows for a fault of their own, so that others seem to lack partners.
+    """
     matrix = step.matrix
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -29,7 +34,12 @@ def partner_problems(step: Step, document: YamlDocument) -> tuple[list[Problem],
         found = list(matrix.join.partnerless(matrix.axes))
     except RowFailure:
         return [], []  # told where the rows are made
-    holes = [one for one in found if matrix.axes[one.depth].source is None]
+    holes = [
+        one
+        for one in found
+        if matrix.axes[one.depth].source is None
+        and not _runs_through(matrix.axes[one.other_depth], faulty)
+    ]
     problems += (_problem(one, step, document) for one in islice(holes, _MOST))
     if len(holes) > _MOST:
         words = f"{len(holes) - _MOST} more values have no partner"
@@ -54,6 +64,10 @@ def partner_words(matrix: Matrix) -> list[str]:
         if pair not in pairs or _is_step(matrix, pairs[pair].depth) > _is_step(matrix, one.depth):
             pairs[pair] = one
     return [_told(one, matrix) for one in pairs.values()]
+
+
+def _runs_through(axis: Axis, steps: Collection[str]) -> bool:
+    return axis.source is not None and axis.source.step in steps
 
 
 def _is_step(matrix: Matrix, depth: int) -> bool:

@@ -103,9 +103,10 @@ class Plan:
         self.warnings.extend(rate_warnings(self.manifest, used))
         self.warnings.extend(notes.problems(self.steps))
         problems = [*self.problems, *findings.problems(self.steps)]
+        faulty = self._faulty(findings)
         for compiled in self.steps:
             problems += rule_problems(compiled.step, compiled.axes, self.manifest.document)
-            holes, spare = partner_problems(compiled.step, self.manifest.document)
+            holes, spare = partner_problems(compiled.step, self.manifest.document, faulty=faulty)
             problems += holes
             self.warnings.extend(spare)
         if problems:
@@ -132,17 +133,24 @@ class Plan:
                 finding = Finding(words, problem)
                 notes.add(name, RowProblem([finding], index=job.index, row=job.matrix))
             yield job
-        faulty = {name for name, *_ in findings.groups}
+        faulty = self._faulty(findings)
         for compiled in self.steps:
             name = compiled.step.name
             if not findings.seen[name]:
-                if not faulty.isdisjoint(compiled.step.matrix.steps):
-                    faulty.add(name)  # it has no rows because those above have a fault, told there
-                    continue
+                if name in faulty:
+                    continue  # it has no rows because those above have a fault, told there
                 rule = "where" if compiled.step.matrix.where is not None else "exclude"
                 words = f"every row is excluded, so the step has no job; loosen `{rule}`"
                 problem = self.manifest.document.problem(("steps", name, "matrix"), words)
                 findings.groups[(name, "", "empty")] = Group(problem)
+
+    def _faulty(self, findings: Findings) -> set[str]:
+        """The steps that have a fault, and those that build on them, and so may lack rows."""
+        faulty = {name for name, *_ in findings.groups}
+        for compiled in self.steps:
+            if not faulty.isdisjoint(compiled.step.matrix.steps):
+                faulty.add(compiled.step.name)
+        return faulty
 
     def _rows(self) -> Iterator[tuple[CompiledStep, Job | RowProblem]]:
         """Every row of every step, until a step has too many bad ones."""

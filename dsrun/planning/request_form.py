@@ -32,6 +32,7 @@ from dsrun.planning.late_requests import (
     put_forms,
     put_stand_ins,
 )
+from dsrun.planning.own_words import as_list, is_told, told_as_written, told_of_row
 from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, is_below
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
@@ -225,19 +226,39 @@ class RequestForm:
         """What is wrong with a request."""
         out = made.out
         for bad in made.taken.bad:
-            yield Finding(
-                bad.rule, self._problem((*out.as_written(bad.at), *bad.below), bad.message)
-            )
-        for at, words in self._late_rules.misplaced(made.late):
-            yield Finding("late type", self._problem(out.as_written(at), words))
+            at = (*out.as_written(bad.at), *bad.below)
+            text = value_at(self._step.body, at)
+            words = told_of_row(bad.message, text, bad.value, self._texts.axes)
+            yield Finding(bad.rule, self._problem(at, words))
         problems: Iterable[SchemaProblem] = self._broken(made)
+        yield from self._misplaced(made, problems)
         short = self._short_words
         if short is not None:
             problems = short.told([*problems], made.request)
         for broken in problems:
             at = (short and short.place(broken.path)) or out.as_written(broken.path)
-            problem = self._problem(at, broken.message, of_key=broken.of_key)
+            words = self._in_own_words(broken.message, at, broken.path, made)
+            problem = self._problem(at, words, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
+
+    def _misplaced(self, made: Made, broken: Iterable[SchemaProblem]) -> Iterator[Finding]:
+        """The late values that no other problem tells of."""
+        told = [(one.path, one.rule) for one in broken]
+        for at, fault in self._late_rules.misplaced(made.late):
+            if is_told(at, told):
+                continue
+            written = made.out.as_written(at)
+            listed = as_list(value_at(self._step.body, written))
+            is_listed = self._late_rules.takes_list_of(at, made.late[at])
+            words = f"found one value that another step makes; allowed: a list: {listed}"
+            yield Finding("late type", self._problem(written, words if is_listed else fault))
+
+    def _in_own_words(self, message: str, written: KeyPath, at: KeyPath, made: Made) -> str:
+        """A message about the value at `at`, which the manifest has at `written`."""
+        part, value = value_at(self._step.body, written), value_at(made.request, at)
+        if isinstance(value, Mapping):
+            message = told_of_row(message, part, value, self._texts.axes)
+        return told_as_written(message, part, value) if made.late else message
 
     def _broken(self, made: Made) -> list[SchemaProblem]:
         if made.late:
@@ -326,7 +347,7 @@ def text_finding(
     problem = texts.problem(failure.text, failure.error)
     cause = failure.error.__cause__
     rule = f"no text: {cause.kind}" if isinstance(cause, NoText) else "template"
-    return Finding(rule, name_known(problem, variables, failure.text.source))
+    return Finding(rule, name_known(problem, variables, failure.text.source, steps=texts.steps))
 
 
 def _key_of(at: KeyPath | None) -> bytes:

@@ -122,6 +122,7 @@ class BadUpload(NamedTuple):
     below: KeyPath  # where in the value
     rule: str
     message: str
+    value: Mapping[str, Json]
 
 
 class Taken(NamedTuple):
@@ -172,7 +173,7 @@ class UploadFields:
                 stand_in = stand_in_of(file, field)
             except UploadFault as fault:
                 below = (UPLOAD,) if UPLOAD in value else ()
-                bad.append(BadUpload(at, below, f"upload {fault.kind}", str(fault)))
+                bad.append(BadUpload(at, below, f"upload {fault.kind}", str(fault), value))
             put_at(request, at, stand_in)
         return Taken(files, bad)
 
