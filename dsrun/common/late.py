@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from dsrun.common.models import Json
 
 _LONGEST = 255  # characters, as Jinja's truncate has it
+_MOST = 1_000_000  # characters of a text that a filter makes, as in a template
+_LARGEST = 1_000_000_000  # number that a filter takes; no text is longer
 _LEEWAY = 5  # characters that truncate lets stand
 
 
@@ -135,7 +137,8 @@ def longest(value: Late) -> int | None:
 def resolved(value: Late | LateText, known: Callable[[Late], Json]) -> Json:
     """The value itself; `known` gives that of a job. Within a text it must be a text or a number.
 
-    Raises TypeError where a filter, or a text, meets anything else.
+    Raises TypeError where a filter, or a text, meets anything else, ValueError and OverflowError
+    where a filter has an argument that `filter_fault` tells of, or gives too long a text.
     """
     if isinstance(value, Late):
         return _filtered(known(value), value.filters)
@@ -180,7 +183,59 @@ def _truncate(
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    times = text.count(old) if count < 0 else min(count, text.count(old))
+    if len(text) + times * len(new) > _MOST:
+        raise ValueError(f"the filter replace would make more than {_MOST:,} characters")
     return text.replace(old, new, count)
+
+
+class _Argument(NamedTuple):
+    """What an argument of a filter may be."""
+
+    name: str
+    types: tuple[type, ...]
+    words: str
+    is_needed: bool = False
+
+    def takes(self, value: Json) -> bool:
+        if type(value) is int and int in self.types:
+            return abs(value) <= _LARGEST
+        return type(value) in self.types
+
+
+_TEXT, _COUNT = "a text", f"a whole number up to {_LARGEST:,}"
+ARGUMENTS: Mapping[str, tuple[_Argument, ...]] = {  # in Jinja's order
+    "trim": (_Argument("chars", (str, type(None)), _TEXT),),
+    "truncate": (
+        _Argument("length", (int,), _COUNT),
+        _Argument("killwords", (bool, int), "true or false"),
+        _Argument("end", (str,), _TEXT),
+        _Argument("leeway", (int,), _COUNT),
+    ),
+    "replace": (
+        _Argument("old", (str,), _TEXT, is_needed=True),
+        _Argument("new", (str,), _TEXT, is_needed=True),
+        _Argument("count", (int,), _COUNT),
+    ),
+}
+
+
+def filter_fault(one: LateFilter) -> str:
+    """What a filter cannot take of its arguments, whatever the value; an empty text for none."""
+    kinds = ARGUMENTS.get(one.name, ())
+    missing = [kind.name for kind in kinds[len(one.args) :] if kind.is_needed]
+    if missing:
+        return f"the filter {one.name} lacks {' and '.join(missing)}"
+    for kind, value in zip(kinds, one.args, strict=False):
+        if not kind.takes(value):
+            return (
+                f"{kind.name} of the filter {one.name}: found {value!r:.40}; allowed: {kind.words}"
+            )
+    if one.name == "truncate":
+        length, _, end = (*one.args, *(_LONGEST, False, "...")[len(one.args) :])[:3]
+        if length < len(end):
+            return f"length of the filter truncate: found {length}; allowed: at least {len(end)}"
+    return ""
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {  # they do what Jinja's filters of these names do

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
-from dsrun.common.late import FILTERS, Late, LateFilter, LateText
+from dsrun.common.late import ARGUMENTS, FILTERS, Late, LateFilter, LateText, filter_fault
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
 from dsrun.manifest.step_rows import StepRow, files_of
@@ -23,11 +23,6 @@ from dsrun.manifest.template_errors import TemplateProblem, offset_of
 OUTPUT, FILE, FILES = "output", "artifact", "artifacts"
 LATE_WORDS = frozenset({OUTPUT, FILE, FILES})
 _KNOWN_OF_FILE = frozenset({"index", "seed"})
-_ARGUMENTS = {  # the names of the filters' arguments, in Jinja's order
-    "trim": ("chars",),
-    "truncate": ("length", "killwords", "end", "leeway"),
-    "replace": ("s", "old", "new", "count"),
-}
 _SPELLED = re.compile(r"\w+(?:\.\w+|\[[^\[\]]*\])*")
 _PRINTED = frozenset({"string", "integer", "number"})
 _TOKEN = secrets.token_hex(8)  # so that no text of a row can be taken for a mark
@@ -217,7 +212,10 @@ class LateParts:
             filters.insert(0, LateFilter(node.name, arguments))
             node = node.node
         chain = _chain(node)
-        return None if chain is None else self._resolved(node, chain, tuple(filters))
+        late = None if chain is None else self._resolved(node, chain, tuple(filters))
+        if late is not None and (fault := next(filter(None, map(filter_fault, filters)), "")):
+            raise self._problem(node, fault)
+        return late
 
     def _resolved(
         self, node: nodes.Node, chain: list[Json], filters: tuple[LateFilter, ...] = ()
@@ -350,8 +348,7 @@ def _constant_arguments(node: nodes.Filter) -> tuple[Json, ...] | None:
     if node.dyn_args is not None or node.dyn_kwargs is not None:
         return None
     values = [arg.value if isinstance(arg, nodes.Const) else _MISSING for arg in node.args]
-    names = _ARGUMENTS.get(node.name, ())
-    names = names[1:] if node.name == "replace" else names
+    names = tuple(one.name for one in ARGUMENTS.get(node.name, ()))
     for pair in node.kwargs:
         if pair.key not in names or names.index(pair.key) != len(values):
             return None

@@ -162,7 +162,7 @@ def _resolved(request: Json, at: KeyPath, known: Callable[[Late], Json]) -> Json
     """Raises NotThere, also where a text or a filter cannot take what was given."""
     try:
         return resolved(late_of(value_at(request, at)), known)
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise NotThere(f"{dotted(at)}: {error}") from error
 
 

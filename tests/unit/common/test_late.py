@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrun.common.late import (
+    ARGUMENTS,
     FILTERS,
     Late,
     LateFilter,
     LateText,
+    filter_fault,
     is_late_form,
     iter_late,
     late_of,
@@ -81,6 +83,23 @@ CALLS = st.one_of(
 def test_each_filter_does_what_jinja_does(text, call):
     name, args = call
     assert FILTERS[name](text, *args) == jinja2.Environment().call_filter(name, text, args)
+
+
+VALUES = st.sampled_from([10**30, -(10**30), 2**63, -1, 0, 5, None, True, "a", "", 1.5])
+
+
+@given(st.sampled_from(["", "x", "word " * 60, "a" * 1000]), st.data())
+def test_whatever_a_filter_cannot_take_is_known_before_any_value_is(text, data):
+    name = data.draw(st.sampled_from(sorted(FILTERS)))
+    most = len(ARGUMENTS.get(name, ()))
+    args = data.draw(st.lists(VALUES, max_size=most))
+    if not filter_fault(LateFilter(name, tuple(args))):
+        FILTERS[name](text, *args)
+
+
+def test_no_filter_makes_a_text_without_end():
+    with pytest.raises(ValueError, match="more than 1,000,000 characters"):
+        FILTERS["replace"]("a" * 2000, "a", "b" * 1000)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,23 @@ def test_a_late_value_is_never_tested_counted_looped_over_or_set(templates, use)
 
 
 @pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("replace('a', 'b', 99999999999999999999)", "count of the filter replace: found 9999"),
+        ("replace('a')", "the filter replace lacks new"),
+        ("replace(1, 2)", "old of the filter replace: found 1; allowed: a text"),
+        ("truncate('5')", "length of the filter truncate: found '5'; allowed: a whole number"),
+        ("truncate(2)", "length of the filter truncate: found 2; allowed: at least 3"),
+        ("trim(5)", "chars of the filter trim: found 5; allowed: a text"),
+    ],
+)
+def test_what_a_filter_cannot_take_is_told_before_the_value_is_known(templates, call, words):
+    with pytest.raises(TemplateProblem, match=words) as caught:
+        templates.compile(f"a {{{{ voice.output.voice | {call} }}}}", axes=AXES)
+    assert caught.value.offset == len("a {{ ")
+
+
+@pytest.mark.parametrize(
     "source",
     [
         "{% set x = voice %}{{ x.output.voice }}",
