@@ -98,7 +98,7 @@ class Runner:
 
     async def _run(self, job: OpenJob) -> JobResult:
         lane = self._lanes[job.operation]
-        ready = self._materials.prepare(job, lane.operation)
+        ready = await self._materials.prepare(job, lane.operation)
         if isinstance(ready, JobResult):
             return await self._end(job, ready)
         if ready.part is not None:

@@ -70,7 +70,7 @@ class JobUploads(Protocol):
 class LateRequests(Protocol):
     """Puts what other jobs have made into the request of a job that waited for them."""
 
-    def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult: ...
+    async def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult: ...
 
 
 class KnownTasks(Protocol):

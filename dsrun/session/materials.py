@@ -4,6 +4,7 @@ A text or a number stands in the ledger. A file is named by the service's own ad
 lives, else it is uploaded from where it lies.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -79,15 +80,17 @@ class Materials:
         self._lives = lives
         self._clock = clock
         self._of_user = files
+        self._turn = asyncio.Lock()
         self._examined: dict[tuple[str, UploadField], UploadFile | UploadFault] = {}
 
-    def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
+    async def prepare(self, job: OpenJob, operation: Operation) -> OpenJob | JobResult:
         """The job with the request that it sends, or how it ended where it can send none.
 
         What was sent before goes on as it was, whatever the same parents would give now.
         """
         if not job.late:
             return job
+        await self._examine_files(job, operation)
         try:
             return self._ready(job, operation)
         except NotThere as error:
@@ -95,6 +98,19 @@ class Materials:
                 return replace(job, body=job.sent)
             fault = JobError(code="InvalidRequest", message=str(error), kind="job")
             return JobResult(status=JobStatus.FAILED, error=fault)
+
+    async def _examine_files(self, job: OpenJob, operation: Operation) -> None:
+        """Look at the files that may be uploaded; a large one must not hold up the other jobs."""
+        request = orjson.loads(job.body)
+        for at in job.late:
+            field, late = upload_field_at(operation, request, at), late_of(value_at(request, at))
+            if field is None or not isinstance(late, Late) or late.file is None:
+                continue
+            file = kept_file(self._view, late.job_id, late.file)
+            async with self._turn:  # jobs that take the same file wait for one look at it
+                if file is not None and (file.path, field) not in self._examined:
+                    looked_at = await asyncio.to_thread(self._examine, file, field)
+                    self._examined[file.path, field] = looked_at
 
     def _ready(self, job: OpenJob, operation: Operation) -> OpenJob:
         """Raises NotThere."""
@@ -130,19 +146,19 @@ class Materials:
 
     def _fit(self, at: KeyPath, field: UploadField, file: KeptFile) -> UploadFile:
         """The file, which meets the limits of the field, however it gets there."""
-        key = file.path, field
-        if key not in self._examined:
-            try:
-                made = examine_made(self._run_dir, file.path, field)
-                self._examined[key] = replace(made, seconds=_seconds(file))
-            except UploadFault as fault:
-                self._examined[key] = fault
-        found = self._examined[key]
+        found = self._examined.get((file.path, field)) or self._examine(file, field)
         if isinstance(found, UploadFault):
             raise NotThere(f"{dotted(at)}: {found}")
         if found.sha256 != file.sha256:
             raise NotThere(f"{dotted(at)}: {file.path} has changed since it was made")
         return found
+
+    def _examine(self, file: KeptFile, field: UploadField) -> UploadFile | UploadFault:
+        try:
+            made = examine_made(self._run_dir, file.path, field)
+        except UploadFault as fault:
+            return fault
+        return replace(made, seconds=_seconds(file))
 
     def _seconds_of(self, value: Json) -> Decimal | None:
         """How long a file of a request plays."""
