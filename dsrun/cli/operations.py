@@ -1,5 +1,6 @@
 """`dsrun operations`: the catalog with limits and prices; `dsrun operations NAME`: one of it."""
 
+import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,8 +18,12 @@ from dsrun.service.catalog import Catalog
 from dsrun.service.catalog_words import limit_words, limits_of, price_words, rate_text
 from dsrun.service.example_request import example_request, short_parts
 from dsrun.service.operation import Operation
+from dsrun.service.operation_file import schema_at
+from dsrun.service.short_form import Part
 
 _WIDTH = 80
+_SENTENCE = re.compile(r"(?<=[.]) ")
+_LIMIT = re.compile(r"(?:At (?:most|least) [0-9]+ \w+|[0-9.]+ to [0-9.]+)[.]").fullmatch
 _MOST_VALUES = 12  # of an enum, before the rest is counted
 
 
@@ -153,8 +158,8 @@ def _answer_one(item: Operation, *, names: Iterable[str]) -> None:
     for name, words in _sources(item).items():
         _entry("source", f"of {name}: {words}")
     answer("")
-    for place, words in _all_fields(item):
-        _entry(place, words, width=36)
+    for place, words, meaning in _all_fields(item):
+        _entry(place, words, meaning, width=36)
     answer("")
     answer("As a pipeline:")
     answer("")
@@ -163,9 +168,9 @@ def _answer_one(item: Operation, *, names: Iterable[str]) -> None:
     answer("")
 
 
-def _entry(key: str, words: str, *, width: int = 8) -> None:
-    """A key, and words beside it in a column of their own."""
-    lines = textwrap.wrap(words, _WIDTH - width - 1, break_on_hyphens=False) or [""]
+def _entry(key: str, *texts: str, width: int = 8) -> None:
+    """A key, and texts beside it in a column of their own, each on lines of its own."""
+    lines = [line for words in texts for line in _wrapped(words, _WIDTH - width - 1)]
     if len(key) > width:
         answer(key)
         key = ""
@@ -174,33 +179,54 @@ def _entry(key: str, words: str, *, width: int = 8) -> None:
         key = ""
 
 
-def _all_fields(item: Operation) -> Iterator[tuple[str, str]]:
-    """Each field that a step may give: its place, and what it may be."""
+def _wrapped(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, break_on_hyphens=False)
+
+
+def _all_fields(item: Operation) -> Iterator[tuple[str, str, str]]:
+    """Each field that a step may give: its place, what it may be, and what it means."""
     for part in short_parts(item):
         several = " each" if part.is_many else ""
-        yield f"input.{part.key}", f"short for a part {{{part.becomes}: ...}}{several}"
+        words = f"short for a part {{{part.becomes}: ...}}{several}"
+        yield f"input.{part.key}", words, _meaning_of_part(item, part)
     filled = {tuple(map(str, fill.at)) for fill in item.fills}
     uploads = item.uploads.fields if item.uploads else ()
     files = {dotted(field.at) for field in uploads}
     for section in ("input", "parameters"):
         below = item.schema["properties"].get(section, {})
-        for place, words in _fields(below, (section,), filled):
+        for place, words, meaning in _fields(below, (section,), filled):
             # A list of addresses has no line for its items.
             takes_file = not files.isdisjoint((place, f"{place}.*"))
-            yield place, f"{words}{', or {upload: FILE}' if takes_file else ''}"
+            yield place, f"{words}{', or {upload: FILE}' if takes_file else ''}", meaning
 
 
 def _fields(
     schema: Mapping[str, Json], at: tuple[str, ...], filled: Collection[tuple[str, ...]]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, str, str]]:
     """`filled`: what dsrun gives where a step does not."""
     if isinstance(schema.get("items"), Mapping):
         yield from _fields(schema["items"], (*at, "*"), filled)
     for key, inner in schema.get("properties", {}).items():
         is_given = "const" in inner or (*at, key) in filled
         needed = "required; " if key in schema.get("required", ()) and not is_given else ""
-        yield ".".join((*at, key)), f"{needed}{_limits_and_values(inner)}"
+        yield ".".join((*at, key)), f"{needed}{_limits_and_values(inner)}", _meaning(inner)
         yield from _fields(inner, (*at, key), filled)
+
+
+def _meaning_of_part(item: Operation, part: Part) -> str:
+    """What the part of the documented form means that a key of the short form becomes."""
+    form = item.short
+    assert form is not None  # noqa: S101  # it has parts
+    return _meaning(schema_at(item.schema, (*form.content, 0, part.becomes)))
+
+
+def _meaning(schema: Mapping[str, Json]) -> str:
+    """What the file says of a field, without the limits that stand beside it."""
+    return " ".join(
+        sentence
+        for sentence in _SENTENCE.split(str(schema.get("description", "")))
+        if not _LIMIT(sentence)
+    )
 
 
 def _limits_and_values(schema: Mapping[str, Json]) -> str:
@@ -247,6 +273,7 @@ def _report(item: Operation, *, full: bool) -> dict[str, object]:
         "source": _sources(item),
     }
     if full:
-        told["fields"] = dict(_all_fields(item))
+        told["fields"] = {place: words for place, words, _ in _all_fields(item)}
+        told["meanings"] = {place: words for place, _, words in _all_fields(item) if words}
         told["example"] = example_request(item)
     return told

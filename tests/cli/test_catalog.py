@@ -85,14 +85,45 @@ class TestCatalog:
             ("qwen-voice-clone", "input.audio.data at most 10485760 characters, or {upload: FILE}"),
             ("wan2.5-i2i-preview", "input.images 1 to 3 items, or {upload: FILE}"),
             ("wanx-v1", "input.ref_img or {upload: FILE}"),
-            ("qwen-image-max", "parameters.n integer, 1 parameters"),
-            ("z-image-turbo", "input.messages required; array, 1 item input"),
+            ("qwen-image-max", "parameters.n integer, 1 Number of pictures"),
+            ("z-image-turbo", "input.messages required; array, 1 item One message"),
         ],
     )
     def test_a_field_tells_what_it_takes(self, work, name, words):
         told = " ".join(work.dsrun("operations", name).out.split())
         place, _, what = words.partition(" ")
         assert what in told.partition(f" {place} ")[2][:120]
+
+    @pytest.mark.parametrize(
+        ("name", "place", "meaning"),
+        [
+            (
+                "z-image-turbo",
+                "input.prompt",
+                "What the picture should show, in Chinese or English.",
+            ),
+            ("wanx-v1", "parameters.ref_strength", "the larger, the closer to the reference"),
+            ("wanx-v1", "parameters.seed", "dsrun derives one from the job"),
+            ("wanx2.1-imageedit", "input.function", "What to do with the picture."),
+        ],
+    )
+    def test_a_field_tells_what_it_means(self, work, name, place, meaning):
+        told = " ".join(work.dsrun("operations", name).out.split())
+        assert meaning in told.partition(f" {place} ")[2][:300]
+        (found,) = work.dsrun("operations", name, "--json").answer
+        assert meaning in found["meanings"][place]
+
+    def test_every_field_of_every_operation_has_a_meaning(self, work):
+        names = {item["name"] for item in work.dsrun("operations", "--json").answer}
+        for name in names:
+            for item in work.dsrun("operations", name, "--json").answer:
+                silent = item["fields"].keys() - item["meanings"].keys()
+                assert silent <= {"input.action"}, name
+
+    def test_a_limit_that_is_told_is_not_told_again_as_a_meaning(self, work):
+        told = " ".join(work.dsrun("operations", "wanx-v1").out.split())
+        assert told.count("at most 500 characters") == 1
+        assert "At most 500 characters" not in told
 
     def test_a_name_of_a_model_and_of_a_file_of_others_tells_of_all(self, work):
         names = [item["name"] for item in work.dsrun("operations", "qwen-image", "--json").answer]
