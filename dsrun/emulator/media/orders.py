@@ -46,6 +46,7 @@ class PictureOrder:
     index: int
     reference: bytes = b""
     suffix: str = "png"
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,7 @@ def order_picture(
         index=index,
         reference=reference,
         suffix=ending if ending in PICTURE_FORMATS else "png",
+        model=str(body.get("model", "")),
     )
 
 

@@ -51,9 +51,9 @@ _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-
 
 
 def draw_picture(order: PictureOrder) -> bytes:
-    """The same bytes for the same order."""
-    palette = choose_palette(order.style, random.Random(order.prompt))
-    dice = random.Random(f"{order.prompt}\n{order.seed}\n{order.index}")
+    """The same bytes for the same order; another model has other colours and another scene."""
+    palette = choose_palette(order.style, random.Random(f"{order.prompt}\n{order.model}"))
+    dice = random.Random(f"{order.prompt}\n{order.model}\n{order.seed}\n{order.index}")
     is_large = max(order.width, order.height) > LARGEST_EASEL
     factor = 2 if is_large and order.style not in FULL_SIZE_STYLES else 1
     canvas = (max(1, order.width // factor), max(1, order.height // factor))
@@ -70,11 +70,16 @@ def draw_picture(order: PictureOrder) -> bytes:
     letter(
         image,
         text=order.prompt,
-        caption=f"{order.style.strip('<>')} \u00b7 {order.seed} \u00b7 {order.index + 1}",
+        caption=" \u00b7 ".join(_caption(order)),
         ink=palette.ink,
         paper=palette.paper,
     )
     return _pack(image, PICTURE_FORMATS[order.suffix])
+
+
+def _caption(order: PictureOrder) -> list[str]:
+    parts = [order.model, order.style.strip("<>"), str(order.seed), str(order.index + 1)]
+    return [part for part in parts if part]
 
 
 def _hang(image: Image.Image, reference: bytes, *, frame: Colour) -> None:

@@ -59,6 +59,7 @@ def test_two_styles_can_be_told_apart(one, other):
     [
         pytest.param({"seed": 8}, id="seed"),
         pytest.param({"index": 1}, id="index"),
+        pytest.param({"model": "z-image-turbo"}, id="model"),
         pytest.param({"prompt": "A cat on a wall"}, id="prompt"),
     ],
 )
