@@ -95,18 +95,22 @@ def _answer_jobs(survey: Survey, *, full: bool) -> None:
         _answer_job(planned, full=full)
         told += 1
         told_to_send += planned.to_send
-    more = survey.outlook.total("jobs") - told
+    more = survey.outlook.total("jobs") - told - survey.resting.total()
     if more:
         to_send = survey.outlook.total("to_send") - told_to_send
         which = f", {to_send} of them to send" if to_send else ""
         answer(f"... and {more} more{which}; --full shows all")
+    for step, number in survey.resting.items():
+        answer(f"{count_of(number, 'job')} of {step} that these build on: nothing of them is sent")
 
 
 def _to_send_first(survey: Survey) -> Iterator[PlannedJob]:
-    """Every job; the plan is walked twice, since it may be of any length."""
+    """Every job but those that rest; the plan is walked twice, since it may be of any length."""
     yield from (planned for planned in survey.jobs() if planned.to_send)
-    if survey.outlook.total("to_send") < survey.outlook.total("jobs"):
-        yield from (planned for planned in survey.jobs() if not planned.to_send)
+    resting = survey.resting.total()
+    if survey.outlook.total("to_send") < survey.outlook.total("jobs") - resting:
+        others = (planned for planned in survey.jobs() if not planned.to_send)
+        yield from (planned for planned in others if not planned.only_along)
 
 
 def _answer_job(planned: PlannedJob, *, full: bool) -> None:

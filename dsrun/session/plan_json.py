@@ -125,7 +125,7 @@ def _difference_json(survey: Survey) -> Json:
 
 def job_list(survey: Survey) -> Iterator[dict[str, Json]]:
     """The items of `job_list` of `plan --json --full`."""
-    for job, reason, to_send, changes in survey.jobs():
+    for job, reason, to_send, changes, _ in survey.jobs():
         yield {
             "job_id": job.job_id,
             "step": job.step,

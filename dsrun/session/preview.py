@@ -1,5 +1,6 @@
 """What a run would do: one pass over a plan, and the warnings of what it would cost."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -93,12 +94,16 @@ class _State:
 
 
 class PlannedJob(NamedTuple):
-    """A job, why it would be sent or not, and how it differs from the job that it replaces."""
+    """A job, why it would be sent or not, and how it differs from the job that it replaces.
+
+    `only_along`: it was not selected, and others that were build on it.
+    """
 
     job: Job
     reason: str
     to_send: bool
     changes: Sequence[FieldChange] = ()
+    only_along: bool = False
 
 
 class Survey:
@@ -112,6 +117,7 @@ class Survey:
         self.difference: Difference | None = None
         self.files_missing = 0
         self.in_hand = 0  # jobs to send that other running runs have in hand
+        self.resting = Counter[str]()  # jobs by step that only came along, and are not sent
         self._first_to_send: list[tuple[str, int]] = []  # step and index
         self._first_of_the_rest: list[tuple[str, int]] = []
         self._layout = RunLayout.for_plan(
@@ -202,14 +208,19 @@ class Survey:
         for batch in batched(self.plan.distinct_jobs(), _BATCH):
             ids = [job.job_id for job in batch]
             chosen = None if self._chosen is None else self._chosen.among(ids)
+            along = self._only_along(ids)
             states = self._states(ids)
             for job in batch:
                 if chosen is None or job.job_id in chosen:
-                    yield self._planned(job, states[job.job_id])
+                    planned = self._planned(job, states[job.job_id])
+                    yield planned._replace(only_along=job.job_id in along)
             if left is not None and chosen is not None:
                 left -= len(chosen)
                 if not left:
                     return
+
+    def _only_along(self, job_ids: Sequence[str]) -> set[str]:
+        return set() if self._chosen is None else self._chosen.needed(job_ids)
 
     def _visit(self, job: Job, is_new: bool) -> None:
         if self._chooser is not None:
@@ -229,7 +240,8 @@ class Survey:
         self._waiting.clear()
 
     def _count(self, jobs: Sequence[_Counted]) -> None:
-        states = self._states([job.job_id for job in jobs])
+        ids = [job.job_id for job in jobs]
+        states, along = self._states(ids), self._only_along(ids)
         to_send: list[_Counted] = []
         for job in jobs:
             state = states[job.job_id]
@@ -244,12 +256,14 @@ class Survey:
             if is_to_send:
                 to_send.append(job)
                 _keep_first(self._first_to_send, job, most=_MOST_CHANGES)
+            elif job.job_id in along:
+                self.resting[job.step] += 1
             else:
                 _keep_first(self._first_of_the_rest, job, most=_EXAMPLES)
         self._count_waiting(to_send)
-        ids = [job.job_id for job in to_send]
+        sent = [job.job_id for job in to_send]
         in_hand = (
-            self._claims.in_hand(ids, run.run_dir, planned=run.is_earlier) for run in self._living
+            self._claims.in_hand(sent, run.run_dir, planned=run.is_earlier) for run in self._living
         )
         self.in_hand += len(set().union(*in_hand))
 

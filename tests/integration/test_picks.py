@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 STEPS = """
 steps:
   drafts:
@@ -83,6 +85,24 @@ class TestPicks:
         assert outcome.code == 0
         assert "picks.txt:2:1: found" in outcome.err + outcome.out
         assert "3 jobs" in outcome.out
+
+    @pytest.mark.parametrize("full", [(), ("--full",)])
+    def test_what_a_step_builds_on_and_is_done_is_one_line_of_the_plan(self, work, full):
+        work.pipeline(STEPS)
+        work.dsrun(*RUN)
+        pick(work, "artifacts/drafts/owl-1.png")
+        shown = work.dsrun("plan", "demo.yaml", "--emulate", "--step", "large", *full).out
+        assert "1 job of drafts that these build on: nothing of them is sent" in shown
+        assert [line[:7] for line in shown.splitlines() if "not sent yet" in line] == ["large 3"]
+        assert "  done  beat" not in shown
+        assert "more" not in shown
+
+    def test_what_it_builds_on_and_is_not_done_is_listed_as_it_is_sent(self, work):
+        work.pipeline(STEPS)
+        pick(work, "artifacts/drafts/owl-1.png")
+        shown = work.dsrun("plan", "demo.yaml", "--emulate", "--step", "large", "--full").out
+        assert "drafts 1" in shown
+        assert "that these build on" not in shown
 
     def test_a_step_brings_along_what_it_waits_for(self, work):
         work.pipeline(STEPS)
