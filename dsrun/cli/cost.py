@@ -6,7 +6,7 @@ from decimal import Decimal
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
-from dsrun.common.console import answer, answer_json, say, table
+from dsrun.common.console import answer, answer_json, answer_table, say
 from dsrun.common.digest import parse_json
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.messages import nearest
@@ -105,7 +105,7 @@ def _show(rows: Sequence[tuple[str, _Row]], by: str) -> None:
     width = 4 if has_doubts else 3
     cells = [(key, str(row.jobs), str(row.cost), str(row.may_be_paid))[:width] for key, row in rows]
     if cells:
-        answer(table([(by, "paid jobs", "cost", "may be paid")[:width], *cells]))
+        answer_table([(by, "paid jobs", "cost", "may be paid")[:width], *cells], titled=True)
     paid = ", ".join(str(money) for money in _totals(row.cost for _, row in rows) if money.amount)
     more = f"; may be paid: {', '.join(map(str, doubts))}" if has_doubts else ""
     answer(f"total: {paid or 'nothing'}{more}")

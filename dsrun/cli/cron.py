@@ -18,7 +18,15 @@ from dsrun.cli.kubernetes import as_yaml, cronjob
 from dsrun.cli.systemd import systemd_units
 from dsrun.cli.user_crontab import read_crontab, write_crontab
 from dsrun.common.clock import SystemClock, local_zone, zone_of_cron
-from dsrun.common.console import answer, answer_json, answer_path, answer_text, ask, say, table
+from dsrun.common.console import (
+    answer,
+    answer_json,
+    answer_path,
+    answer_table,
+    answer_text,
+    ask,
+    say,
+)
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.common.models import Job
 from dsrun.common.settings import (
@@ -135,7 +143,7 @@ def print_times(options: CronOptions, *, number: int, as_json: bool) -> int:
         ]
         answer_json(rows, indent=False)
     else:
-        answer(table([_when(moment), item.name] for moment, item in coming))
+        answer_table([_when(moment), item.name] for moment, item in coming)
     return ExitCode.OK
 
 

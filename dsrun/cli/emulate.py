@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from dsrun.common.console import answer, table
+from dsrun.common.console import answer, answer_table
 from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.settings import read_proxies
 from dsrun.common.shell import command_line
@@ -27,7 +27,7 @@ def run(
 ) -> int:
     """Serve until interrupted. Raises UsageError for an unknown fault, SetupError for the port."""
     if "list" in faults:
-        answer(table(FAULTS.items()))
+        answer_table(FAULTS.items())
         return ExitCode.OK
     try:
         options = EmulatorOptions(

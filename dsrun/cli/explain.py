@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dsrun.common.console import answer, answer_json, count_of, say, table
+from dsrun.common.console import answer, answer_json, answer_table, count_of, say
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.common.late import told
 from dsrun.common.messages import show
@@ -156,14 +156,12 @@ def _walk(plan: Plan, prefix: str) -> dict[str, Job]:
 
 def _answer_text(facts: Mapping[str, Json]) -> None:
     row = ", ".join(f"{name} {show(value)}" for name, value in facts["matrix"].items())
-    answer(
-        table(
-            [
-                ["job", facts["job_id"]],
-                ["row", f"{facts['step']}/{facts['index']}{': ' + row if row else ''}"],
-                ["files", ", ".join(facts["filenames"])],
-            ]
-        )
+    answer_table(
+        [
+            ["job", facts["job_id"]],
+            ["row", f"{facts['step']}/{facts['index']}{': ' + row if row else ''}"],
+            ["files", ", ".join(facts["filenames"])],
+        ]
     )
     names = {one["job_id"]: f"{one['step']} {one['index']}" for one in facts["parents"]}
     for head, lines in (

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from dsrun.common.console import answer, answer_json, say, table
+from dsrun.common.console import answer_json, answer_table, say
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
@@ -22,7 +22,7 @@ def run(pipeline: Path | None, *, out: Path, emulate: bool, limit: int, as_json:
     if as_json:
         answer_json([_as_json(past) for past in runs])
     elif runs:
-        answer(table([_HEAD, *map(_row, runs)]))
+        answer_table([_HEAD, *map(_row, runs)], titled=True)
     else:
         say(f"no runs below {out}{f' of {name}' if name else ''}")
     return ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK

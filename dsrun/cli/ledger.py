@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsrun.common.console import answer_pieces, count_of, say
+from dsrun.common.console import answer_pieces, count_of, say, terminal_width
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.query import ERROR_COLUMNS, LedgerQuery
 from dsrun.report.export import Row, to_text, write_parquet
@@ -49,7 +49,7 @@ def run(
         columns, kinds, rows = _ask(query, options)
         counted = _Counted(rows)
         if options.output is None:
-            answer_pieces(to_text(options.form, columns, counted))
+            answer_pieces(to_text(options.form, columns, counted, width=terminal_width()))
         elif options.form == "parquet":
             write_parquet(options.output, columns, kinds, counted)
         else:

@@ -1,19 +1,19 @@
 """`dsrun operations`: the catalog with limits and prices; `dsrun operations NAME`: one of it."""
 
 import re
-import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from dsrun.cli.schema import catalog_of
-from dsrun.common.console import answer, answer_json, table
+from dsrun.common.console import answer, answer_json, answer_table, terminal_width
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
 from dsrun.common.pointer import dotted
 from dsrun.common.shell import command_line, option
+from dsrun.common.text_table import wrapped
 from dsrun.service.catalog import Catalog
 from dsrun.service.catalog_words import limit_words, limits_of, price_words, rate_text
 from dsrun.service.example_request import example_request, short_parts
@@ -21,7 +21,9 @@ from dsrun.service.operation import Operation
 from dsrun.service.operation_file import schema_at
 from dsrun.service.short_form import Part
 
-_WIDTH = 80
+_WIDTH = 80  # columns, where the terminal has them
+_INDENT = 4
+_LEAST = 24  # columns for words beside a key
 _SENTENCE = re.compile(r"(?<=[.]) ")
 _LIMIT = re.compile(r"(?:At (?:most|least) [0-9]+ \w+|[0-9.]+ to [0-9.]+)[.]").fullmatch
 _MOST_VALUES = 12  # of an enum, before the rest is counted
@@ -75,8 +77,7 @@ def _answer_list(
         families.setdefault(item.family, []).append(item)
     for family, models in families.items():
         _say(_heading(family, models[0]))
-        for line in table(_rows(models)).split("\n"):
-            answer(f"  {line}")
+        answer_table(_rows(models), indent=2)
         for note in dict.fromkeys(item.note for item in models if item.note):
             _say(f"Note: {note}", indent=2)
         answer("")
@@ -98,8 +99,12 @@ def _heading(family: str, item: Operation) -> str:
 
 def _say(text: str, *, indent: int = 0) -> None:
     """Prints a text in lines that fit a terminal."""
-    for line in textwrap.wrap(text, _WIDTH - indent, break_on_hyphens=False):
+    for line in wrapped(text, _room() - indent):
         answer(f"{' ' * indent}{line}")
+
+
+def _room() -> int:
+    return min(_WIDTH, terminal_width() or _WIDTH)
 
 
 def _rows(models: Iterable[Operation]) -> list[tuple[str, ...]]:
@@ -170,17 +175,14 @@ def _answer_one(item: Operation, *, names: Iterable[str]) -> None:
 
 def _entry(key: str, *texts: str, width: int = 8) -> None:
     """A key, and texts beside it in a column of their own, each on lines of its own."""
-    lines = [line for words in texts for line in _wrapped(words, _WIDTH - width - 1)]
-    if len(key) > width:
+    is_narrow = _room() - width - 1 < _LEAST
+    room = _room() - (_INDENT if is_narrow else width) - 1
+    if len(key) > width or is_narrow:
         answer(key)
-        key = ""
-    for line in lines:
+        key, width = "", _INDENT if is_narrow else width
+    for line in (line for words in texts for line in wrapped(words, room)):
         answer(f"{key:<{width}} {line}".rstrip())
         key = ""
-
-
-def _wrapped(words: str, width: int) -> list[str]:
-    return textwrap.wrap(words, width, break_on_hyphens=False)
 
 
 def _all_fields(item: Operation) -> Iterator[tuple[str, str, str]]:

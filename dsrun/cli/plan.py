@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from dsrun.cli.problems import warn
-from dsrun.common.console import answer, answer_json, answer_pieces, count_of, table
+from dsrun.common.console import answer, answer_json, answer_pieces, answer_table, count_of
 from dsrun.common.digest import json_text
 from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
@@ -61,7 +61,7 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     builds = list(building_lines(survey.plan))
     more = ["ready", "waiting"] if builds else []
     head = ["step", "operation", "jobs", "done", "cached", "to send", *more, "cost", "of"]
-    answer(table([head, *_rows(survey, more)]))
+    answer_table([head, *_rows(survey, more)], titled=True)
     for line in builds:
         answer(line)
     if survey.difference is not None:

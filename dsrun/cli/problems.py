@@ -14,6 +14,7 @@ from dsrun.common.escaping import Shown, escaped, shown, shown_lines
 from dsrun.common.messages import row_words
 from dsrun.common.redaction import mask
 from dsrun.common.settings import wants_color
+from dsrun.common.text_table import width_of
 
 
 def tell(problems: Iterable[Problem], *, label: str = "") -> None:
@@ -138,21 +139,21 @@ def _window(text: str, column: int, end_column: int) -> tuple[str, int, int]:
     start = min(column - 1, len(text))
     end = max(end_column - 1, start + 1)
     before, marked, after = map(_printable, (text[:start], text[start:end], text[end:]))
-    if _width(before + marked + after) > _WIDEST:
-        if _width(before) > _LEAD:
+    if width_of(before + marked + after) > _WIDEST:
+        if width_of(before) > _LEAD:
             before = _CUT + _cut(before, _LEAD - len(_CUT), from_end=True)
-        room = _WIDEST - len(_CUT) - _width(before)
+        room = _WIDEST - len(_CUT) - width_of(before)
         whole = marked + after
-        if _width(whole) > room:
+        if width_of(whole) > room:
             marked = _cut(marked, room)
             after = _cut(whole, room)[len(marked) :] + _CUT
-    return before + marked + after, _width(before), max(1, _width(marked))
+    return before + marked + after, width_of(before), max(1, width_of(marked))
 
 
 def _cut(text: str, width: int, *, from_end: bool = False) -> str:
     """As much of the text as fits into `width` columns."""
-    while _width(text) > width:
-        over = max(1, (_width(text) - width) // 2)
+    while width_of(text) > width:
+        over = max(1, (width_of(text) - width) // 2)
         text = text[over:] if from_end else text[:-over]
     return text
 
@@ -160,15 +161,6 @@ def _cut(text: str, width: int, *, from_end: bool = False) -> str:
 def _printable(text: str) -> str:
     """The text without characters that move the cursor or change the direction of writing."""
     return escaped(text.replace("\t", _TAB))
-
-
-def _width(text: str) -> int:
-    """The number of columns that a text takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    from wcwidth import wcswidth  # noqa: PLC0415  # start-up: only wide letters pay for it
-
-    return wcswidth(text)
 
 
 def _painted(style: str, text: str) -> str:

@@ -23,6 +23,7 @@ from dsrun.common.escaping import DEGRADED, Shown, shown, shown_json, shown_line
 from dsrun.common.models import Json
 from dsrun.common.redaction import mask
 from dsrun.common.settings import terminal_encoding
+from dsrun.common.text_table import table
 
 WARNING = "warning: "  # how the text of a warning begins; JSON has a level for it
 FILE_BYTES = 10_000_000
@@ -119,19 +120,20 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def table(rows: Iterable[Iterable[str]]) -> Shown:
-    """Rows as left-aligned columns, two spaces apart."""
-    lines = [list(map(shown, row)) for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    return Shown(
-        "\n".join(
-            "  ".join(
-                cell + " " * (width - _width(cell))
-                for cell, width in zip(line, widths, strict=True)
-            ).rstrip()
-            for line in lines
-        )
-    )
+def terminal_width() -> int | None:
+    """Columns of the terminal that reads stdout; None for a file or another program."""
+    if not is_terminal(sys.stdout):
+        return None
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    return None
+
+
+def answer_table(rows: Iterable[Iterable[str]], *, titled: bool = False, indent: int = 0) -> None:
+    """Write a table to stdout, as wide as its terminal; `titled` as `text_table.table` has it."""
+    width = terminal_width()
+    lines = table(rows, titled=titled, width=width and max(1, width - indent)).split("\n")
+    answer(Shown("\n".join(" " * indent + line for line in lines)))
 
 
 def ask(question: str) -> bool:
@@ -155,16 +157,6 @@ def _typed_line() -> str:
         while not select.select([sys.stdin], [], [], _LOOK_UP_S)[0]:
             pass
     return sys.stdin.readline()
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal; letters such as 灯 take two."""
-    if text.isascii():
-        return len(text)
-    from wcwidth import wcswidth  # noqa: PLC0415  # start-up: only wide letters pay for it
-
-    width: int = wcswidth(text)
-    return len(text) if width < 0 else width
 
 
 class _Channel:

@@ -9,10 +9,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from dsrun.common.console import table
 from dsrun.common.digest import json_text
 from dsrun.common.errors import SetupError, UsageError
 from dsrun.common.escaping import escaped, shown, shown_json
+from dsrun.common.text_table import table
 from dsrun.ledger.query import decoded
 
 Row = tuple[Any, ...]
@@ -26,8 +26,15 @@ _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WHOLE = frozenset({"job_id", "file", "error_message"})  # useless when cut
 
 
-def to_text(form: str, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """The text in pieces of whole lines; `form` is one of TEXT_FORMATS."""
+def to_text(
+    form: str, columns: Sequence[str], rows: Iterable[Row], *, width: int | None = None
+) -> Iterator[str]:
+    """The text in pieces of whole lines; `form` is one of TEXT_FORMATS.
+
+    `width`: of the terminal that a table is for; None for none.
+    """
+    if form == "table":
+        return _as_table(columns, rows, width)
     return _WRITERS[form](columns, rows)
 
 
@@ -116,12 +123,12 @@ def _data_cell(cell: Any) -> Any:
     return f"'{text}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else text
 
 
-def _as_table(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+def _as_table(columns: Sequence[str], rows: Iterable[Row], width: int | None) -> Iterator[str]:
     """A table for each page, with its own column widths: a million rows need no memory."""
     head = list(columns)
     for page in _pages(rows):
         cells = ([_cell(*pair) for pair in zip(head, row, strict=True)] for row in page)
-        yield table([head, *cells]) + "\n"
+        yield table([head, *cells], titled=True, width=width) + "\n"
 
 
 def _cell(name: str, value: Any) -> str:
@@ -130,7 +137,6 @@ def _cell(name: str, value: Any) -> str:
 
 
 _WRITERS: dict[str, Callable[[Sequence[str], Iterable[Row]], Iterator[str]]] = {
-    "table": _as_table,
     "json": _as_json,
     "jsonl": _as_jsonl,
     "csv": _as_csv,

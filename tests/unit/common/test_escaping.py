@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from dsrun.common.console import table
 from dsrun.common.escaping import Shown, escaped, is_plain, shown, shown_json, shown_lines
+from dsrun.common.text_table import table
 
 HIDDEN = (
     *map(chr, (*range(0x20), *range(0x7F, 0xA0))),
