@@ -20,11 +20,12 @@ from dsrun.common.models import JobError, JobStatus, Json
 from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader
 from dsrun.report.results import iter_results
+from dsrun.session.cost_limits import all_warnings
 from dsrun.session.host import Ending, Host
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions, run_options
 from dsrun.session.plan_json import job_list, summary
-from dsrun.session.preview import Survey, all_warnings
+from dsrun.session.preview import Survey
 from dsrun.session.ranges import OutOfRange, Unreadable
 from dsrun.session.run import run_pipeline
 from dsrun.storage.layout import RunLayout

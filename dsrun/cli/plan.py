@@ -14,6 +14,7 @@ from dsrun.common.units import Money, duration_words
 from dsrun.planning.own_limits import operation_notes
 from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
+from dsrun.session.cost_limits import all_warnings
 from dsrun.session.diff import FieldChange, shared_ends
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.lineage import building_lines, names_of, request_words
@@ -22,7 +23,7 @@ from dsrun.session.options import RunOptions
 from dsrun.session.outlook import CallOutlook, Outlook
 from dsrun.session.permit import notice_lines
 from dsrun.session.plan_json import job_list, summary
-from dsrun.session.preview import PlannedJob, Survey, all_warnings
+from dsrun.session.preview import PlannedJob, Survey
 
 _MOST_EDITS = 20
 _WIDE = 100  # characters of a change on one line
@@ -73,6 +74,8 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
+    if survey.budget is not None:
+        answer(f"budget: {survey.budget.words}")
     if words := _time_words(survey):
         answer(words)
     answer(_last_line(survey))

@@ -16,6 +16,7 @@ from dsrun.ledger import totals
 from dsrun.ledger.orders import last_taken
 from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
+from dsrun.session.budget_standing import recorded_standing
 from dsrun.session.opening import find_run_dir
 from dsrun.session.summary import (
     model_lines,
@@ -64,6 +65,7 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
     repeats, repeats_cost = totals.repeated(view)
     in_force = _in_force(view)
     left_out = totals.left_out(view)
+    budget = recorded_standing(run_dir)
     return {
         "directory": str(run_dir),
         "emulated": emulated,
@@ -77,6 +79,7 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
             "creates": repeats,
             "at_most": first_as_json(() if emulated else repeats_cost),
         },
+        "budget": budget and budget.as_json(),
         "started_at": last and last.started_at,
         "ended_at": last and last.ended_at,
         "exit_code": last and last.exit_code,
@@ -120,6 +123,8 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
         answer(f"  {number} x {code}: {message}")
     for line in (*skipped_lines(view), *unknown_lines(view), *repeated_lines(view)):
         answer(line)
+    if budget := recorded_standing(run_dir):
+        answer(f"budget: {budget.words}")
     if last:
         answer(f"last run: started {last.started_at}{_end_of(last, run_dir, running=running)}")
 

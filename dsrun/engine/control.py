@@ -4,6 +4,7 @@ import asyncio
 from decimal import Decimal
 from enum import IntEnum
 from types import TracebackType
+from typing import NamedTuple, Protocol
 
 from dsrun.common.errors import ExitCode
 
@@ -148,8 +149,28 @@ class _Interruptible:
             raise Left from None
 
 
+class Reserved(NamedTuple):
+    """What is set aside for a create, and when it was sent: in a period it counts from then on."""
+
+    amount: Decimal
+    at: str = ""
+
+
+class SharedBudget(Protocol):
+    """What all runs of an output root may spend together; they cannot pass it at once."""
+
+    def reserve(self, amount: Decimal, *, at: str) -> str: ...
+    def settle(self, reserved: Decimal, spent: Decimal, *, at: str) -> None: ...
+    def recount(self) -> None: ...
+    def words(self) -> str: ...
+    def close(self) -> None: ...
+
+
 class Budget:
-    """What may still be spent: `max_cost` less what is spent and what is under way."""
+    """What may still be spent: `max_cost` less what is spent and what is under way.
+
+    Beside that, `shared` is what other runs spend from as well.
+    """
 
     def __init__(
         self,
@@ -157,22 +178,31 @@ class Budget:
         limit: Decimal | None = None,
         spent: Decimal = Decimal(0),
         under_way: Decimal = Decimal(0),
+        shared: SharedBudget | None = None,
     ) -> None:
         self.limit = limit
         self.spent = spent
         self.under_way = under_way
+        self.shared = shared
+        self.refusal = ""  # of the shared budget, in words
 
-    def reserve(self, amount: Decimal) -> bool:
-        """Set an amount aside; False where it would pass the limit."""
+    def reserve(self, amount: Decimal, *, at: str = "") -> Reserved | None:
+        """Set an amount aside for a create that is sent now; None where it would pass a limit."""
         if self.limit is not None and self.spent + self.under_way + amount > self.limit:
-            return False
+            return None
+        if self.shared is not None:
+            self.refusal = self.shared.reserve(amount, at=at)
+            if self.refusal:
+                return None
         self.under_way += amount
-        return True
+        return Reserved(amount, at)
 
     def recount(self, *, spent: Decimal, under_way: Decimal) -> None:
         """Start again from what the ledger says, while no job runs."""
         self.spent, self.under_way = spent, under_way
 
-    def settle(self, reserved: Decimal, spent: Decimal) -> None:
-        self.under_way -= reserved
+    def settle(self, reserved: Reserved, spent: Decimal) -> None:
+        self.under_way -= reserved.amount
         self.spent += spent
+        if self.shared is not None and spent != reserved.amount:
+            self.shared.settle(reserved.amount, spent, at=reserved.at)

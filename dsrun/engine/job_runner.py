@@ -18,13 +18,13 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Part
 from dsrun.common.pointer import resolve
 from dsrun.common.units import Rate
-from dsrun.engine.control import Left, RunControl
+from dsrun.engine.control import Left, Reserved, RunControl
 from dsrun.engine.fetch import NOT_WRITTEN, Fetched, Fetcher
 from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import JobUploads, LateRequests, Recorder
-from dsrun.engine.submit import Answered, Submitter, may_go_by_upload, planned_amount
+from dsrun.engine.submit import Answered, Submitter, may_go_by_upload, reserved_before
 from dsrun.service.classify import Decision
 from dsrun.service.kept_answer import KeptAnswer, read_answer
 from dsrun.service.operation import Operation, TaskList
@@ -39,6 +39,7 @@ from dsrun.service.replies import (
 from dsrun.service.request import artifact_count, bill_of, part_request, ranges_of
 from dsrun.service.results import Address, Missing
 
+_NOTHING = Reserved(Decimal(0))
 _REFRESHES = 2  # of addresses that the file host no longer serves
 
 
@@ -137,12 +138,12 @@ class Runner:
 
     async def _run_request(self, job: OpenJob, lane: Lane) -> JobResult:
         if job.task_id is not None:
-            reserved = planned_amount(job, lane.operation)
+            reserved = reserved_before(job, lane.operation)
             if job.is_retry:
                 return await self._retry(job, job.task_id, lane, reserved)
             return await self._finish_task(job, job.task_id, lane, reserved, fresh=False)
         if job.answer is not None:
-            reserved = planned_amount(job, lane.operation)
+            reserved = reserved_before(job, lane.operation)
             return await self._finish_answer(job, lane, read_answer(job.answer), reserved)
         outcome = await self._submitter.submit(job, lane)
         if isinstance(outcome, JobResult):
@@ -156,7 +157,7 @@ class Runner:
         )
 
     async def _finish_task(
-        self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal, *, fresh: bool
+        self, job: OpenJob, task_id: str, lane: Lane, reserved: Reserved, *, fresh: bool
     ) -> JobResult:
         operation = lane.operation
         answer = await self._see_out(job, task_id, lane, fresh=fresh)
@@ -189,7 +190,7 @@ class Runner:
         job = replace(job, status=JobStatus.SUBMITTING, task_id=None, is_found=False)
         return await self._run_request(job, lane)
 
-    async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Decimal) -> JobResult:
+    async def _retry(self, job: OpenJob, task_id: str, lane: Lane, reserved: Reserved) -> JobResult:
         """Ask for the task of a failed job once more, and send again what it does not have."""
         operation = lane.operation
         answer = await self._see_out(job, task_id, lane, fresh=False)
@@ -252,7 +253,7 @@ class Runner:
         return _result(job, operation, done, kept, fetched)
 
     async def _finish_answer(
-        self, job: OpenJob, lane: Lane, answer: KeptAnswer, reserved: Decimal
+        self, job: OpenJob, lane: Lane, answer: KeptAnswer, reserved: Reserved
     ) -> JobResult:
         """Fetch what a create was answered with, now or in an earlier run.
 
@@ -284,7 +285,7 @@ class Runner:
         result: JobResult,
         *,
         operation: Operation | None = None,
-        reserved: Decimal = Decimal(0),
+        reserved: Reserved = _NOTHING,
         request_id: str | None = None,
         is_counted: bool = False,
     ) -> JobResult:

@@ -15,7 +15,7 @@ from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, Prox
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.common.units import Money, plain
 from dsrun.engine.backoff import retry_delay
-from dsrun.engine.control import Left, RunControl
+from dsrun.engine.control import Left, Reserved, RunControl
 from dsrun.engine.limits import Lane
 from dsrun.engine.matching import Listed
 from dsrun.engine.places import come_back, step_aside
@@ -34,7 +34,7 @@ class Submitted(NamedTuple):
     """An accepted task; `doubt` where its answer was lost and the task was found in a list."""
 
     task_id: str
-    reserved: Decimal
+    reserved: Reserved
     doubt: Doubt | None = None
 
     @property
@@ -47,7 +47,7 @@ class Answered(NamedTuple):
     """An accepted create that was answered with its results; the ledger has them."""
 
     kept: KeptAnswer
-    reserved: Decimal
+    reserved: Reserved
 
 
 Outcome = Submitted | Answered | JobResult
@@ -64,7 +64,7 @@ class _InDoubt(NamedTuple):
 
     lost: Lost
     doubt: Doubt
-    reserved: Decimal
+    reserved: Reserved
 
 
 class Submitter:
@@ -167,7 +167,7 @@ class Submitter:
         """What became of a create whose answer an earlier run lost; a Verdict: nothing was paid."""
         if self._may_repeat(job, lane.operation):
             return await self._repeat(job, lane)
-        reserved = planned_amount(job, lane.operation)  # counted when the run began
+        reserved = reserved_before(job, lane.operation)  # counted when the run began
         doubt = doubt_of(
             job.job_id,
             job.submitted_at or "",
@@ -215,8 +215,8 @@ class Submitter:
             request = orjson.loads(body)
             if broken := self._broken_rules(operation.name, request):
                 return self._failed("InvalidRequest", broken)
-            reserved = self._reserve(job, operation)
             began = self._clock.now()
+            reserved = self._reserve(job, operation, at=stamp(began))
             await self._recorder.record_intent(job, at=stamp(began))
             sent = await self._send(job, body, lane, reserved)
             if isinstance(sent, Lost):
@@ -230,7 +230,7 @@ class Submitter:
             return sent
 
     async def _note_lost(
-        self, job: OpenJob, lost: Lost, began: datetime, reserved: Decimal
+        self, job: OpenJob, lost: Lost, began: datetime, reserved: Reserved
     ) -> _InDoubt:
         at = stamp(self._clock.now())
         request_id = lost.request_id or None
@@ -328,7 +328,7 @@ class Submitter:
             self._being_recorded.discard(task_id)
 
     async def _send(
-        self, job: OpenJob, body: bytes, lane: Lane, reserved: Decimal
+        self, job: OpenJob, body: bytes, lane: Lane, reserved: Reserved
     ) -> Outcome | Verdict | Lost:
         """Send one create; what became of it is on disk before anything else happens to the job."""
         try:
@@ -352,7 +352,7 @@ class Submitter:
         return await self._take_task(job, lane, answer, reserved)
 
     async def _take_done(
-        self, job: OpenJob, operation: Operation, done: Done, reserved: Decimal
+        self, job: OpenJob, operation: Operation, done: Done, reserved: Reserved
     ) -> Answered | Lost:
         """Take the result of an answer, unless an earlier create was given the same one."""
         name = _name_of_made(operation, done)
@@ -400,7 +400,7 @@ class Submitter:
         return False
 
     async def _take_task(
-        self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Decimal
+        self, job: OpenJob, lane: Lane, accepted: Accepted, reserved: Reserved
     ) -> Submitted | Lost:
         """Take the task that an answer names, unless an earlier create was given it."""
         task_id = accepted.task_id
@@ -437,17 +437,18 @@ class Submitter:
             raise Left
         return self._failed(verdict.code, verdict.message)
 
-    def _reserve(self, job: OpenJob, operation: Operation) -> Decimal:
-        amount = planned_amount(job, operation)
-        budget = self._control.budget
-        if not budget.reserve(amount):
+    def _reserve(self, job: OpenJob, operation: Operation, *, at: str) -> Reserved:
+        amount, budget = planned_amount(job, operation), self._control.budget
+        reserved = budget.reserve(amount, at=at)
+        if reserved is None:
             self._control.stop_sending(
-                f"max_cost of {budget.limit} {operation.price.currency} would be passed: "
+                budget.refusal
+                or f"max_cost of {budget.limit} {operation.price.currency} would be passed: "
                 f"{plain(budget.spent)} spent, {plain(budget.under_way)} under way, "
                 f"the next job costs {plain(amount)}"
             )
             raise Left
-        return amount
+        return reserved
 
     def _unknown(self, words: str, request_id: str | None) -> JobResult:
         """It may have been accepted and paid, so only the user can decide to send it again."""
@@ -473,6 +474,11 @@ def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
     """What the request of a job is expected to cost; zero where nobody can tell."""
     units = planned_units(orjson.loads(job.body), operation)
     return operation.price.of(job.planned if units is None else units).amount
+
+
+def reserved_before(job: OpenJob, operation: Operation) -> Reserved:
+    """What an earlier run has set aside for a job that it sent."""
+    return Reserved(planned_amount(job, operation), job.submitted_at or "")
 
 
 def _may_be_paid(outcome: Outcome | Verdict) -> bool:

@@ -123,7 +123,7 @@ class History:
                 outcome=_outcome(run, is_last=run is runs[-1], directory=directory),
                 run=run,
             )
-            for directory, runs in self._read(
+            for directory, runs in self.read(
                 lambda reader: invocations(reader, counted=counted), lambda removed: removed.runs
             )
             for run in runs
@@ -132,7 +132,7 @@ class History:
 
     def spendings(self) -> Iterator[tuple[str, Spending]]:
         """The name of a pipeline, and what was paid for it."""
-        for directory, paid in self._read(spendings, lambda removed: removed.paid):
+        for directory, paid in self.read(spendings, lambda removed: removed.paid):
             for spending in paid:
                 yield directory.parent.name, spending
 
@@ -141,7 +141,7 @@ class History:
 
         What a removed run was in doubt of can no longer be looked for.
         """
-        for directory, doubted in self._read(doubts, lambda _: ()):
+        for directory, doubted in self.read(doubts, lambda _: ()):
             for spending in doubted:
                 yield directory.parent.name, spending
 
@@ -154,14 +154,14 @@ class History:
         def removed(run: RemovedRun) -> list[AxisSpending]:
             return [AxisSpending(value=None, jobs=one.jobs, cost=one.cost) for one in run.paid]
 
-        for _, found in self._read(lambda reader: axis_spendings(reader, names), removed):
+        for _, found in self.read(lambda reader: axis_spendings(reader, names), removed):
             yield from found
 
     def axes(self) -> set[str]:
         """The names of all axes."""
-        return {name for _, names in self._read(axes_of, lambda _: ()) for name in names}
+        return {name for _, names in self.read(axes_of, lambda _: ()) for name in names}
 
-    def _read(
+    def read(
         self,
         of_ledger: Callable[[LedgerReader], Sequence[T]],
         of_removed: Callable[[RemovedRun], Sequence[T]],
@@ -180,9 +180,13 @@ class History:
                 self.is_incomplete = True
                 continue
             yield directory, answer
+        for directory, removed in self.removed():
+            yield directory, of_removed(removed)
+
+    def removed(self) -> Iterator[tuple[Path, RemovedRun]]:
+        """Where each run was that was removed, and what is known of it."""
         for folder in sorted(self._out.glob(self._pipeline or "*")):
-            for directory, removed in self._removed(folder):
-                yield directory, of_removed(removed)
+            yield from self._removed(folder)
 
     def _removed(self, pipeline_dir: Path) -> Iterator[tuple[Path, RemovedRun]]:
         try:

@@ -31,7 +31,7 @@ from dsrun.common.user_files import (
 from dsrun.common.yaml_document import YamlDocument, parse_yaml
 from dsrun.common.yaml_scalars import is_text
 from dsrun.manifest.calls import read_calls, without_models
-from dsrun.manifest.execution import parse_execution
+from dsrun.manifest.execution import budget_faults, parse_execution
 from dsrun.manifest.files import (
     DataFile,
     decoded,
@@ -90,6 +90,7 @@ def read_manifest(
     steps = reader.read(raw["steps"])
     notify = read_notify(raw.get("notify"), root=inputs.root, complain=reader.complain)
     faults = list(schedule_faults(raw.get("schedule")))
+    execution = parse_execution(raw.get("execution") or {})
     return Manifest(
         path=path,
         inputs=inputs,
@@ -99,7 +100,7 @@ def read_manifest(
         name=raw["name"],
         params=params,
         steps=steps,
-        execution=parse_execution(raw.get("execution") or {}),
+        execution=execution,
         notify=notify,
         schedule=None if faults else read_schedule(raw.get("schedule")),
         keep=raw.get("keep"),
@@ -110,7 +111,7 @@ def read_manifest(
             *frame_problems,
             *param_problems,
             *reader.problems,
-            *(document.problem(at, words) for at, words in faults),
+            *(document.problem(at, words) for at, words in (*faults, *budget_faults(execution))),
             *_key_problems(opened, params, catalog),
         ),
         warnings=(*misread_problems(str(path), misread(decoded(opened.source))), *reader.warnings),

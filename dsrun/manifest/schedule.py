@@ -73,13 +73,18 @@ def schedule_faults(section: Json) -> Iterator[tuple[KeyPath, str]]:
     fault = _cron_fault(parts["cron"])
     if fault:
         yield ("schedule", "cron") if is_mapping else ("schedule",), fault
-    zone = parts.get("timezone")
-    known = available_timezones() if zone else ()
-    if zone and zone not in known:
-        words = f"found {show(zone)}{nearest(zone, sorted(known))}; allowed: a zone such as"
-        yield ("schedule", "timezone"), f"{words} Asia/Shanghai or UTC"
+    if words := zone_fault(parts.get("timezone")):
+        yield ("schedule", "timezone"), words
     if parts.get("jitter") and parse_duration(parts["jitter"]) > _DAY_S:
         yield ("schedule", "jitter"), f"found {show(parts['jitter'])}; allowed: at most 24h"
+
+
+def zone_fault(zone: str | None) -> str:
+    """What is wrong with the name of a time zone; an empty text where nothing is."""
+    if not zone or zone in (known := available_timezones()):
+        return ""
+    words = f"found {show(zone)}{nearest(zone, sorted(known))}; allowed: a zone such as"
+    return f"{words} Asia/Shanghai or UTC"
 
 
 def _five_fields(text: str) -> str:

@@ -9,6 +9,7 @@ from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file
 from dsrun.common.errors import ManifestError, Problem
 from dsrun.common.models import Job, Json
 from dsrun.common.pointer import KeyPath
+from dsrun.common.units import Money
 from dsrun.manifest.execution import Execution
 from dsrun.manifest.files import misread_problems
 from dsrun.manifest.misread import misread
@@ -366,12 +367,18 @@ def _price_problems(manifest: Manifest, faults: Iterable[Fault]) -> Iterator[Pro
 def _currency_problems(manifest: Manifest, catalog: Catalog) -> Iterator[Problem]:
     """A limit in another currency than the prices would never be reached, or always."""
     currencies = sorted({one.price.currency for one in called(manifest, catalog)})
-    for name in ("max_cost", "confirm_above", "repeat_below"):
-        money = getattr(manifest.execution, name)
-        is_own = money != getattr(Execution(), name)
-        if is_own and currencies and currencies != [money.currency]:
+    execution = manifest.execution
+    limits: dict[KeyPath, Money | None] = {
+        (name,): getattr(execution, name)
+        for name in ("max_cost", "confirm_above", "repeat_below")
+        if getattr(execution, name) != getattr(Execution(), name)
+    }
+    if execution.budget is not None:
+        limits["budget", "amount"] = execution.budget.amount
+    for path, money in limits.items():
+        if money is not None and currencies and currencies != [money.currency]:
             yield manifest.document.problem(
-                ("execution", name),
+                ("execution", *path),
                 f"found {money}; allowed: an amount in {' or '.join(currencies)}, as the prices",
             )
 

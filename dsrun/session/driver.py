@@ -67,9 +67,12 @@ class Sender:
 
     def _recount(self) -> None:
         """Count what another run sent and left: it may be paid, and belongs to this run now."""
+        budget = self.control.budget
         if (currency := self.run.currency) is not None:
             spent, under_way = totals.committed(self.run.ledger.view, currency=currency)
-            self.control.budget.recount(spent=spent, under_way=under_way)
+            budget.recount(spent=spent, under_way=under_way)
+        if budget.shared is not None:
+            budget.shared.recount()
 
     async def _send(self, steps: list[StepTotal]) -> None:
         # Imported here: a run that has nothing to do should not wait for aiohttp.

@@ -33,6 +33,7 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "cost": first_as_json(outlook.costs, currency=_currency(survey)),
         "costs": [cost.as_json() for cost in outlook.costs],
         "cost_is": outlook.sure,
+        "budget": survey.budget and survey.budget.as_json(),
         "shortest_time_s": bound.seconds,
         "bound_by": bound.words,
         "estimated_time_s": survey.estimate.seconds,

@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import orjson
 
+from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
-from dsrun.common.errors import Problem, SetupError
+from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobStatus
-from dsrun.common.units import Money
-from dsrun.ledger import lookup, totals
+from dsrun.ledger import lookup
 from dsrun.ledger.durations import task_times
+from dsrun.ledger.history import History
 from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
@@ -24,6 +24,7 @@ from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, batched
 from dsrun.planning.selection import chooser_of
 from dsrun.service.request import part_request, planned_units, ranges_of
+from dsrun.session.budget_standing import BudgetStanding, standing_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
 from dsrun.session.estimate import Estimate, busy_operations, likely_time
@@ -149,6 +150,18 @@ class Survey:
         if self._chosen is not None:
             self._chosen.close()
         self._exits.close()
+
+    @cached_property
+    def budget(self) -> BudgetStanding | None:
+        """Where the budget stands that the pipeline shares with others, if it has one."""
+        budget = self.plan.manifest.execution.budget
+        if budget is None:
+            return None
+        history = History(self._layout.out, emulated=self._layout.emulated)
+        standing = standing_of(budget, history, now=SystemClock().now())
+        for fault in dict.fromkeys(history.faults):
+            say(f"warning: {fault}")
+        return standing
 
     @property
     def run_name(self) -> str:
@@ -387,53 +400,3 @@ class Survey:
 def _keep_first(places: list[tuple[str, int]], job: _Counted, *, most: int) -> None:
     if len(places) < most:
         places.append((job.step, job.index))
-
-
-def all_warnings(survey: Survey) -> list[Problem]:
-    """Those of the manifest, and those of what this run would cost."""
-    return [*survey.plan.warnings, *_cost_warnings(survey)]
-
-
-def max_cost_of(plan: Plan, options: RunOptions) -> Money | None:
-    return options.max_cost or plan.manifest.execution.max_cost
-
-
-def unbounded(plan: Plan, options: RunOptions, unknown: str) -> str:
-    """Words for a run that max_cost refuses, since nobody can tell what it costs."""
-    return (
-        f"max_cost is {max_cost_of(plan, options)}, but {unknown}; take max_cost away, or bound "
-        "what a request may cost: `most` in execution.prices"
-    )
-
-
-def _cost_warnings(survey: Survey) -> Iterator[Problem]:
-    """Whether the run would reach `max_cost`, or be refused for it."""
-    plan, options = survey.plan, survey.options
-    limit = max_cost_of(plan, options)
-    if limit is None:
-        return
-    if unknown := survey.outlook.unknown_words:
-        yield _of_max_cost(survey, f"{unbounded(plan, options, unknown)}; a run is refused")
-    if options.emulate:
-        return
-    cost = sum((c.amount for c in survey.outlook.costs if c.currency == limit.currency), Decimal(0))
-    before = Decimal(0)
-    if survey.ledger is not None:
-        before = sum(totals.committed(survey.ledger, currency=limit.currency), Decimal(0))
-    if cost + before > limit.amount:
-        spent = f", and {_money(before, limit)} are spent or under way here" if before else ""
-        words = (
-            f"max_cost is {limit}, but what is left to send costs {_money(cost, limit)}{spent}; "
-            "the run would stop before the request that passes it"
-        )
-        yield _of_max_cost(survey, words)
-
-
-def _of_max_cost(survey: Survey, words: str) -> Problem:
-    if survey.options.max_cost is None:
-        return survey.plan.manifest.document.problem(("execution", "max_cost"), words)
-    return Problem(file="--max-cost", line=0, column=0, where="", message=words)
-
-
-def _money(amount: Decimal, like: Money) -> Money:
-    return Money(amount=amount, currency=like.currency)

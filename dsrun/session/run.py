@@ -31,6 +31,7 @@ from dsrun.session import names
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
 from dsrun.session.commands import plan_all, run_again
 from dsrun.session.comparing import Comparison
+from dsrun.session.cost_limits import limit_of, unbounded
 from dsrun.session.driver import Sender
 from dsrun.session.host import Ending, Host
 from dsrun.session.lockfile import write_manifest
@@ -40,7 +41,7 @@ from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.orders import InForce
 from dsrun.session.permit import Permit
-from dsrun.session.preview import Survey, max_cost_of, unbounded
+from dsrun.session.shared_budget import keeping_budget
 from dsrun.session.steering import Steering
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage import orders
@@ -100,15 +101,15 @@ def _check_currency(plan: Plan, max_cost: Money | None) -> None:
 def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money], str]:
     """Validate every job. Returns the jobs to run, or None for all, and what they cost.
 
-    The cost is left out where nobody has to agree to it, and no max_cost needs it; the last is what
-    nobody can tell of it, in words. Raises UsageError where max_cost cannot hold for that.
+    The cost is left out where nobody has to agree to it, and no limit needs it; the last is what
+    nobody can tell of it, in words. Raises UsageError where a limit cannot hold for that.
     """
     if _wants_consent(plan.manifest.execution, options) or _may_be_unbounded(plan, options):
         # A ledger that has lost something is put right by the run, which then looks at the cost.
         with suppress(LostFacts), Survey(plan, options, compares=False) as survey:
             survey.take()
             unknown = survey.outlook.unknown_words
-            if unknown and max_cost_of(plan, options) is not None:
+            if unknown and limit_of(plan, options) is not None:
                 raise UsageError(unbounded(plan, options, unknown))
             cost = survey.outlook.costs if _wants_consent(plan.manifest.execution, options) else []
             return survey.take_chosen(), cost, unknown
@@ -121,9 +122,9 @@ def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Mon
 
 
 def _may_be_unbounded(plan: Plan, options: RunOptions) -> bool:
-    """Whether there is a max_cost, and a price that may not be known before the answer."""
+    """Whether there is a limit, and a price that may not be known before the answer."""
     used = (operation.price for step in plan.steps for operation in step.operations)
-    return max_cost_of(plan, options) is not None and any(price.steady is None for price in used)
+    return limit_of(plan, options) is not None and any(price.steady is None for price in used)
 
 
 def _wants_consent(execution: Execution, options: RunOptions) -> bool:
@@ -212,8 +213,9 @@ async def _session(
             control.stop(dearer, ExitCode.INCOMPLETE)
         elif await _find_lost(run, control):
             steering = Steering(run, control)
-            async with steering.followed():
-                await Sender(run=run, control=control, steering=steering).send()
+            with keeping_budget(run, control):
+                async with steering.followed():
+                    await Sender(run=run, control=control, steering=steering).send()
         if refused:
             control.stop(refused, ExitCode.INCOMPLETE)
         return await _finish(run, control, began_at=began_at)

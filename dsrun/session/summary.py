@@ -16,6 +16,10 @@ from dsrun.storage.layout import RunLayout
 _UNSUCCESSFUL = (
     JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.SKIPPED, JobStatus.UNKNOWN,
 )  # fmt: skip
+_FIRST = {  # by how the reason begins why the run has stopped
+    "max_cost": "raise max_cost; then ",
+    "the budget of": "once the budget has room again, ",
+}
 _ERRORS_TOLD = 3
 _UNKNOWN_TOLD = 10
 _LINES_UNWATCHED = 5
@@ -68,6 +72,8 @@ def say_summary(
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]
+    budget = control.budget.shared.words() if control.budget.shared is not None else ""
+    why += [f"budget: {budget}"] if budget else []
     details = errors + skipped_lines(view) + unknown_lines(view) + repeated_lines(view)
     models = model_lines(view, emulated=options.emulate)
     advice = _advice(counts, control, again=again)
@@ -150,7 +156,7 @@ def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str)
     waiting = 0 if control.exit_code else _in_doubt(counts)
     left = sum(counts.get(status, 0) for status in OPEN) - waiting
     if left:
-        first = "raise max_cost; then " if control.reason.startswith("max_cost") else ""
+        first = next((does for why, does in _FIRST.items() if control.reason.startswith(why)), "")
         advice.append(f"{left} left: {first}`{again}` goes on where this run stopped")
     if counts.get(JobStatus.UNKNOWN):
         advice.append(

@@ -2,6 +2,7 @@
 
     OUT/
       .lock                         held while a run takes its number
+      .budget.sqlite3               what all runs have spent; `.budget-emulated` for emulated ones
       .cache/                       the results of real runs; `emulated/` has those of emulated ones
       NAME/                         a pipeline
         latest                      a symbolic link to its newest run
@@ -159,6 +160,11 @@ class RunLayout:
     def failed(self) -> Path:
         """There from a failed run on, until one succeeds."""
         return self.pipeline_dir / (".failed-emulated" if self.emulated else ".failed")
+
+    @property
+    def budget(self) -> Path:
+        """The book of what all runs beside this one have spent; emulated ones have their own."""
+        return self.out / (".budget-emulated.sqlite3" if self.emulated else ".budget.sqlite3")
 
     @property
     def cache(self) -> Path:

@@ -165,13 +165,14 @@ def test_the_first_file_that_did_not_come_is_remembered():
 
 def test_a_budget_may_be_spent_to_the_last_and_no_further():
     budget = Budget(limit=Decimal("0.48"), spent=Decimal("0.16"))
-    assert [budget.reserve(Decimal("0.16")) for _ in range(3)] == [True, True, False]
+    assert [bool(budget.reserve(Decimal("0.16"))) for _ in range(3)] == [True, True, False]
 
 
 def test_what_was_reserved_and_not_spent_is_free_again():
     budget = Budget(limit=Decimal("0.64"))
-    assert budget.reserve(Decimal("0.64"))
-    budget.settle(Decimal("0.64"), Decimal("0.32"))
+    reserved = budget.reserve(Decimal("0.64"))
+    assert reserved
+    budget.settle(reserved, Decimal("0.32"))
     assert (budget.spent, budget.under_way) == (Decimal("0.32"), Decimal(0))
     assert budget.reserve(Decimal("0.32"))
     assert not budget.reserve(Decimal("0.01"))

@@ -9,7 +9,7 @@ import pytest
 from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.resources import read_schema
 from dsrun.common.units import Money, Rate, parse_duration, parse_limit, parse_money, parse_rate
-from dsrun.manifest.execution import Execution, parse_execution
+from dsrun.manifest.execution import Execution, PeriodBudget, Retry, parse_execution
 
 SCHEMA = orjson.loads(read_schema("manifest.json"))["$defs"]
 
@@ -45,6 +45,8 @@ def test_every_key_of_the_schema_is_read():
         "max_failures": 20,
         "repeat_below": "0.02 CNY",
         "prices": {"wanx-v1": {"amount": 0.1}},
+        "budget": {"amount": "200 CNY", "per": "month", "timezone": "Asia/Shanghai"},
+        "retry": {"failed_tasks": 2, "codes": ["InternalError.*"]},
     }
     assert section.keys() == SCHEMA["execution"]["properties"].keys()
     assert parse_execution(section) == Execution(
@@ -63,8 +65,12 @@ def test_every_key_of_the_schema_is_read():
         max_failures=20,
         repeat_below=Money(amount=Decimal("0.02"), currency="CNY"),
         prices={"wanx-v1": {"amount": 0.1}},
+        budget=PeriodBudget(
+            amount=Money(amount=Decimal(200), currency="CNY"), per="month", timezone="Asia/Shanghai"
+        ),
+        retry=Retry(failed_tasks=2, codes=("InternalError.*",)),
     )
-    assert len(fields(Execution)) == 15
+    assert len(fields(Execution)) == 17
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""Where a budget stands in the period that goes on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.lockfile import read_lockfile
+from dsrun.common.models import Json
+from dsrun.common.periods import Period, period_at
+from dsrun.common.units import Money
+from dsrun.ledger.commitments import bucket_of, commitments, commitments_of_removed
+from dsrun.ledger.history import History
+from dsrun.manifest.execution import PeriodBudget, parse_execution
+from dsrun.storage.layout import RunLayout
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStanding:
+    """Where a budget stands: what is spent of it, or may be, in the period that goes on."""
+
+    budget: PeriodBudget
+    spent: Money
+    period: Period
+
+    @property
+    def left(self) -> Money:
+        amount = max(Decimal(0), self.budget.amount.amount - self.spent.amount)
+        return Money(amount=amount, currency=self.spent.currency)
+
+    @property
+    def words(self) -> str:
+        since, until = self.period
+        spent = f"{self.spent} spent, or may be{f', since {told(since)}' if since else ''}"
+        return f"{self.budget}: {spent}; {self.left} left{f' until {told(until)}' if until else ''}"
+
+    def as_json(self) -> Json:
+        since, until = self.period
+        return {
+            "amount": self.budget.amount.as_json(),
+            "per": self.budget.per,
+            "spent": self.spent.as_json(),
+            "left": self.left.as_json(),
+            "since": since and since.isoformat(),
+            "until": until and until.isoformat(),
+        }
+
+
+def standing_of(budget: PeriodBudget, history: History, *, now: datetime) -> BudgetStanding:
+    """From all ledgers, in which nothing is changed; `history` notes those it cannot read."""
+    period = period_at(now, budget.per, timezone=budget.timezone)
+    since, currency = start_of(period), budget.amount.currency
+    spent = sum(
+        (
+            one.cost.amount
+            for _, found in history.read(commitments, commitments_of_removed)
+            for one in found
+            if one.at >= since and one.cost.currency == currency
+        ),
+        Decimal(0),
+    )
+    return BudgetStanding(budget, Money(amount=spent, currency=currency), period)
+
+
+def recorded_standing(run_dir: Path) -> BudgetStanding | None:
+    """Where the budget stands that a run was begun with; None where it had none."""
+    layout = RunLayout.of(run_dir)
+    manifest = read_lockfile(run_dir).get("manifest", {})
+    try:
+        budget = parse_execution(manifest.get("execution") or {}).budget
+    except (ValueError, TypeError, LookupError, AttributeError):  # somebody has edited the file
+        return None
+    if budget is None:
+        return None
+    history = History(layout.out, emulated=layout.emulated)
+    return standing_of(budget, history, now=SystemClock().now())
+
+
+def start_of(period: Period) -> str:
+    """From which ten minutes on a period counts."""
+    return "" if period.since is None else bucket_of(stamp(period.since))
+
+
+def told(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M %Z}"

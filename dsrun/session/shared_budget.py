@@ -1,0 +1,238 @@
+"""Keeps `execution.budget`: what all runs of an output root may spend together in a period."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.errors import SetupError
+from dsrun.common.periods import Period, period_at
+from dsrun.common.sqlite import beside
+from dsrun.common.units import Money
+from dsrun.engine.control import RunControl
+from dsrun.ledger.commitments import (
+    Commitment,
+    bucket_of,
+    commitments,
+    commitments_of_removed,
+)
+from dsrun.ledger.history import History
+from dsrun.ledger.reader import LedgerReader, NoLedger
+from dsrun.manifest.execution import PeriodBudget
+from dsrun.session.budget_standing import BudgetStanding, start_of, told
+from dsrun.session.open_run import OpenRun
+from dsrun.storage.budget_book import BudgetBook, Entry, Page
+from dsrun.storage.layout import RunLayout, is_emulated, removed_of, run_dirs
+from dsrun.storage.run_lock import is_locked
+
+_LOOK_S = 5.0  # between two looks at the ledgers of runs that do not write into the book
+
+
+class KeptBudget:
+    """One run's hold on the budget. Its own spending is in the book before a create is sent."""
+
+    def __init__(
+        self,
+        layout: RunLayout,
+        budget: PeriodBudget,
+        *,
+        own: Callable[[], Iterable[Commitment]],
+        clock: SystemClock,
+    ) -> None:
+        """`own`: what the ledger of this run says. Raises SetupError where the book is not usable.
+
+        The caller holds the lock of the run directory until after `close`.
+        """
+        self._layout = layout
+        self._budget = budget
+        self._currency = budget.amount.currency
+        self._read_own = own
+        self._clock = clock
+        self._run = _key_of(layout.run_dir)
+        self._own: dict[str, Decimal] = {}
+        self._words = ""
+        self._looked_at = clock.monotonic()
+        self._book = BudgetBook(layout.budget)
+        self.recount()
+
+    def close(self) -> None:
+        """What the ledger says by now is what is left in the book. Raises SetupError."""
+        with closing(self._book), self._book.writing() as page:
+            state = _state_of(self._layout.ledger)
+            page.set_run(self._run, _spends(self._read_own()), state=state, is_kept=False)
+            self._look(page)
+            self._words = self._standing(page).words
+
+    def words(self) -> str:
+        """Where the budget stood when the run ended."""
+        return self._words
+
+    def recount(self) -> None:
+        """Write down what the ledgers say, that of this run and all others. Raises SetupError."""
+        self._own = {}
+        for at, currency, amount in _spends(self._read_own()):
+            if currency == self._currency:
+                self._own[at] = self._own.get(at, Decimal(0)) + amount
+        with self._book.writing() as page:
+            self._enter(page)
+
+    def reserve(self, amount: Decimal, *, at: str) -> str:
+        """Set the price of a create aside before it is sent; in words why that cannot be."""
+        period = self._period_at(at)
+        since, most = start_of(period), self._budget.amount.amount
+        with self._page() as page:
+            if self._clock.monotonic() - self._looked_at >= _LOOK_S:
+                self._look(page)
+            if page.total(self._currency, since=since) + amount > most:
+                self._look(page)  # what others had set aside may be free by now
+            spent = page.total(self._currency, since=since)
+            if spent + amount > most:
+                standing = BudgetStanding(self._budget, self._money(spent), period)
+                return _refusal(standing, self._money(amount))
+            self._add(page, bucket_of(at), amount)
+        return ""
+
+    def settle(self, reserved: Decimal, spent: Decimal, *, at: str) -> None:
+        """A create has cost something else than was set aside."""
+        with self._page() as page:
+            self._add(page, bucket_of(at), spent - reserved)
+
+    def _standing(self, page: Page) -> BudgetStanding:
+        period = self._period_at(stamp(self._clock.now()))
+        spent = page.total(self._currency, since=start_of(period))
+        return BudgetStanding(self._budget, self._money(spent), period)
+
+    def _period_at(self, at: str) -> Period:
+        moment = datetime.fromisoformat(at)
+        return period_at(moment, self._budget.per, timezone=self._budget.timezone)
+
+    def _money(self, amount: Decimal) -> Money:
+        return Money(amount=amount, currency=self._currency)
+
+    @contextmanager
+    def _page(self) -> Iterator[Page]:
+        with self._book.writing() as page:
+            if not page.is_kept(self._run):  # the book was lost, and is made anew
+                self._enter(page)
+            yield page
+
+    def _enter(self, page: Page) -> None:
+        own = [(at, self._currency, amount) for at, amount in self._own.items()]
+        page.set_run(self._run, own, state="", is_kept=True)
+        self._look(page)
+
+    def _add(self, page: Page, at: str, amount: Decimal) -> None:
+        page.add(self._run, at, self._currency, amount)
+        self._own[at] = max(Decimal(0), self._own.get(at, Decimal(0)) + amount)
+
+    def _look(self, page: Page) -> None:
+        """Read the ledgers of runs that do not write into the book, where they have changed."""
+        self._looked_at = self._clock.monotonic()
+        entries, found = page.entries(), {self._run}
+        for run_dir in run_dirs(self._layout.out):
+            if is_emulated(run_dir) == self._layout.emulated and run_dir != self._layout.run_dir:
+                found.add(_key_of(run_dir))
+                _read_run(page, run_dir, entries.get(_key_of(run_dir)))
+        self._look_at_removed(page, entries, found)
+
+    def _look_at_removed(self, page: Page, entries: Mapping[str, Entry], found: set[str]) -> None:
+        """What is noted of directories that `keep` has removed; of others the book is the note."""
+        out = self._layout.out
+        notes = {_key_of(file): _state_of(file) for file in map(removed_of, out.glob("*"))}
+        if all(not state or _is_as(entries.get(key), state) for key, state in notes.items()):
+            return
+        spends: dict[str, list[tuple[str, str, Decimal]]] = {key: [] for key in notes}
+        for run_dir, removed in History(out, emulated=self._layout.emulated).removed():
+            spends[_key_of(removed_of(run_dir.parent))] += _spends(commitments_of_removed(removed))
+            if _key_of(run_dir) not in found:
+                page.forget(_key_of(run_dir))
+        for key, state in notes.items():
+            if state:
+                page.set_run(key, spends[key], state=state, is_kept=False)
+
+
+@contextmanager
+def keeping_budget(run: OpenRun, control: RunControl) -> Iterator[None]:
+    """Keep the budget of the manifest, if any, while the run sends."""
+    budget, layout, view = run.execution.budget, run.layout, run.ledger.view
+    try:
+        if budget is None:
+            _give_up_keeping(layout)
+        else:
+            control.budget.shared = KeptBudget(
+                layout, budget, own=lambda: commitments(view), clock=run.clock
+            )
+    except SetupError as error:
+        control.stop(str(error), error.exit_code)
+    try:
+        yield
+    finally:
+        if control.budget.shared is not None:
+            with suppress(SetupError):  # others read the ledger then, once the lock is free
+                control.budget.shared.close()
+
+
+def _give_up_keeping(layout: RunLayout) -> None:
+    """Of a run that keeps no budget: others read its ledger. Raises SetupError."""
+    if layout.budget.exists():
+        with closing(BudgetBook(layout.budget)) as book, book.writing() as page:
+            page.disown(_key_of(layout.run_dir))
+
+
+def _read_run(page: Page, run_dir: Path, entry: Entry | None) -> None:
+    """Write down what the ledger of another run says, unless the book has it already."""
+    layout = RunLayout.of(run_dir)
+    is_live, state = is_locked(layout.lock), _state_of(layout.ledger)
+    if is_live and entry is not None and entry.is_kept:
+        return
+    if not is_live and _is_as(entry, state):
+        return
+    try:
+        with closing(LedgerReader(layout.ledger)) as reader:
+            spends = _spends(commitments(reader))
+    except NoLedger:
+        return
+    except SetupError as error:
+        if entry is None:
+            raise SetupError(
+                f"the budget cannot be kept, since nobody can tell what a run has spent: {error}"
+            ) from error
+        return  # what the book has of it still holds
+    page.set_run(_key_of(run_dir), spends, state=state, is_kept=False)
+
+
+def _is_as(entry: Entry | None, state: str) -> bool:
+    """Whether a file is as it was when the book took it down."""
+    return entry is not None and not entry.is_kept and entry.state == state
+
+
+def _state_of(file: Path) -> str:
+    """How a file, and the log of a ledger, look from outside; empty where there is none."""
+    states = []
+    for path in (file, beside(file, "-wal")):
+        with suppress(OSError):
+            found = path.stat()
+            states.append(f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}")
+    return " ".join(states)
+
+
+def _key_of(path: Path) -> str:
+    """A run, or the notes about removed ones, as the book names it."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def _spends(found: Iterable[Commitment]) -> list[tuple[str, str, Decimal]]:
+    return [(one.at, one.cost.currency, one.cost.amount) for one in found]
+
+
+def _refusal(standing: BudgetStanding, price: Money) -> str:
+    """Why a run sends nothing more, when it may, and what can be changed."""
+    until = standing.period.until
+    again = f"It begins anew at {told(until)}" if until else "It never begins anew"
+    return (
+        f"the budget of {standing.budget} would be passed: all runs of this output directory have "
+        f"spent {standing.spent}, or may have, {standing.left} left, the next job costs {price}. "
+        f"{again}; or raise execution.budget"
+    )
