@@ -14,7 +14,7 @@ from dsrun.common.units import Money, duration_words
 from dsrun.planning.own_limits import operation_notes
 from dsrun.service.price import EXACT, SIGNS
 from dsrun.service.request import BY_CONTENT
-from dsrun.session.cost_limits import all_warnings
+from dsrun.session.cost_limits import all_warnings, retry_words
 from dsrun.session.diff import FieldChange, shared_ends
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.lineage import building_lines, names_of, request_words
@@ -74,6 +74,8 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
         answer(advice)
     for line in () if survey.options.emulate else notice_lines(survey.plan.manifest.notify):
         answer(line)
+    if words := retry_words(survey):
+        answer(words)
     if survey.budget is not None:
         answer(f"budget: {survey.budget.words}")
     if words := _time_words(survey):

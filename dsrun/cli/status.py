@@ -18,13 +18,7 @@ from dsrun.ledger.reader import LedgerReader, RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.budget_standing import recorded_standing
 from dsrun.session.opening import find_run_dir
-from dsrun.session.summary import (
-    model_lines,
-    repeated_lines,
-    skipped_lines,
-    status_words,
-    unknown_lines,
-)
+from dsrun.session.summary import detail_lines, model_lines, status_words
 from dsrun.storage.layout import RunLayout, is_emulated
 from dsrun.storage.run_lock import is_locked
 
@@ -79,6 +73,7 @@ def _report(view: LedgerReader, run_dir: Path, *, running: bool) -> dict[str, An
             "creates": repeats,
             "at_most": first_as_json(() if emulated else repeats_cost),
         },
+        "retried": totals.retried(view),
         "budget": budget and budget.as_json(),
         "started_at": last and last.started_at,
         "ended_at": last and last.ended_at,
@@ -121,7 +116,7 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
         answer(line)
     for code, message, number in totals.errors(view, 10):
         answer(f"  {number} x {code}: {message}")
-    for line in (*skipped_lines(view), *unknown_lines(view), *repeated_lines(view)):
+    for line in detail_lines(view):
         answer(line)
     if budget := recorded_standing(run_dir):
         answer(f"budget: {budget.words}")

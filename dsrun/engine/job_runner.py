@@ -19,6 +19,7 @@ from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, 
 from dsrun.common.pointer import resolve
 from dsrun.common.units import Rate
 from dsrun.engine.control import Left, Reserved, RunControl
+from dsrun.engine.failed_tasks import FailedTasks
 from dsrun.engine.fetch import NOT_WRITTEN, Fetched, Fetcher
 from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
@@ -62,6 +63,7 @@ class Runner:
         submitter: Submitter,
         poller: Poller,
         fetcher: Fetcher,
+        failed_tasks: FailedTasks,
         recorder: Recorder,
         lanes: Mapping[str, Lane],
         control: RunControl,
@@ -72,6 +74,7 @@ class Runner:
         self._submitter = submitter
         self._poller = poller
         self._fetcher = fetcher
+        self._failed_tasks = failed_tasks
         self._recorder = recorder
         self._lanes = lanes
         self._control = control
@@ -165,6 +168,9 @@ class Runner:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
         if not isinstance(answer, Done):
             result = _unsuccessful(answer, job, operation)
+            if self._failed_tasks.allow(job, operation, result):
+                again = await self._failed_tasks.begin(job, operation, result, reserved)
+                return await self._run_request(again, lane)
             return await self._end(job, result, operation=operation, reserved=reserved)
         try:
             result = await self._collect(job, task_id, lane, answer)

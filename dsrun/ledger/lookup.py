@@ -13,6 +13,7 @@ from dsrun.common.models import JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked
 from dsrun.ledger.rows import is_reusable, path_below
 from dsrun.ledger.schema import MAY_BE_REPRICED, planned_of
+from dsrun.ledger.writes import RETRIED
 
 _MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
 
@@ -301,3 +302,17 @@ def cached_parents(reader: LedgerReader, job_id: str) -> list[CachedParent]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+@checked
+def tries_begun(reader: LedgerReader) -> dict[str, int]:
+    """How often each job was tried again after a failed task, since it has last ended."""
+    rows = reader.rows(
+        "WITH ended AS (SELECT job_id, max(attempt_id) AS last FROM attempt "
+        "WHERE phase = 'end' AND outcome <> :retried GROUP BY job_id) "
+        "SELECT job_id, count(*) FROM attempt LEFT JOIN ended USING (job_id) "
+        "WHERE phase = 'end' AND outcome = :retried AND attempt_id > coalesce(last, 0) "
+        "GROUP BY job_id",
+        {"retried": RETRIED},
+    )
+    return {job_id: int(number) for job_id, number in rows}

@@ -9,6 +9,7 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import Money, sum_money
 from dsrun.ledger.reader import LedgerReader, checked
 from dsrun.ledger.rows import names_of
+from dsrun.ledger.writes import RETRIED
 
 _DOUBTFUL = "('submitting', 'unknown')"
 
@@ -156,6 +157,17 @@ def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
         f"WHERE {reader.repeats} > 0 GROUP BY currency, unit_price"
     )
     return sum(row[3] for row in rows), sum_rows(row[:3] for row in rows)
+
+
+@checked
+def retried(reader: LedgerReader) -> dict[str, int]:
+    """How many failed tasks were tried again, by their error codes, the commonest first."""
+    rows = reader.rows(
+        "SELECT coalesce(error_code, ''), count(*) AS tasks FROM attempt "
+        "WHERE phase = 'end' AND outcome = ? GROUP BY 1 ORDER BY tasks DESC",
+        (RETRIED,),
+    )
+    return {code: int(number) for code, number in rows}
 
 
 @checked

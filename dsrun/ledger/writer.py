@@ -23,7 +23,7 @@ from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import MAY_BE_REPRICED
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.waiting import WaitingJobs
-from dsrun.ledger.writes import REOPEN, Kind, Row, Statement, Write, artifact_values
+from dsrun.ledger.writes import REOPEN, RETRIED, Kind, Row, Statement, Write, artifact_values
 from dsrun.service.kept_answer import addresses_of
 from dsrun.service.price import Price, common_grain
 
@@ -315,6 +315,17 @@ class Ledger(WaitingJobs, OrderRows):
     async def forget_task(self, job: OpenJob) -> None:
         """The task of a job that is retried has no more to give: the job is pending."""
         await self._write(Statement(f"{REOPEN} WHERE job_id = ?", (job.job_id,)))
+
+    async def record_retry(self, job: OpenJob, result: JobResult, *, at: str) -> None:
+        """The task has failed and the job is tried again: it is pending, and the try counts."""
+        error = result.error
+        code, message = (error.code, error.message) if error else (None, None)
+        units = await self._in_row(job, result.units)
+        await self._write(
+            Statement("UPDATE job SET units = max(units, ?) WHERE job_id = ?", (units, job.job_id)),
+            Statement(f"{REOPEN} WHERE job_id = ?", (job.job_id,)),
+            self._attempt(job, "end", at, RETRIED, code=code, message=message, task_id=job.task_id),
+        )
 
     async def record_answer(
         self,

@@ -109,6 +109,9 @@ REOPEN = (
 )
 
 
+RETRIED = "retried"  # the outcome of a failed task whose job was tried again
+
+
 class Row(NamedTuple):
     kind: Kind
     values: Sequence[Json]

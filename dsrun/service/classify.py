@@ -36,6 +36,9 @@ class Decision(StrEnum):
     STOP = "stop"  # no job at all can succeed
 
 
+_PASSING = (Decision.RETRY, Decision.THROTTLE, Decision.AMBIGUOUS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     decision: Decision
@@ -59,6 +62,7 @@ class _Rule:
     messages: tuple[str, ...]
     decision: Decision
     tries: int | None
+    is_own: bool
 
     def fits(self, status: int, code: str, message: str) -> bool:
         return (
@@ -118,6 +122,17 @@ def judge_code(status: int, code: str, message: str) -> Decision:
     An error inside a task has the status 200 of the answer that tells it.
     """
     return _judge_error(status, code, message)[0]
+
+
+def is_own_failure(status: int, code: str, message: str) -> bool:
+    """Whether an error is the service's own failure, so that the same request may succeed later."""
+    rule = _rule_for(status, code, message)
+    return rule is not None and (rule.is_own or rule.decision in _PASSING)
+
+
+def fits_code(code: str, glob: str) -> bool:
+    """Whether a code is one of those that a user means, such as InternalError.*."""
+    return fnmatchcase(_plain(code), _plain(glob))
 
 
 def _judge_error(status: int, code: str, message: str) -> tuple[Decision, int | None]:
@@ -202,6 +217,7 @@ def _rules() -> Sequence[_Rule]:
             messages=tuple(rule.get("message", ())),
             decision=Decision(rule["do"]),
             tries=rule.get("tries"),
+            is_own=rule.get("own", False),
         )
         for rule in orjson.loads(read_schema("errors.json"))["rules"]
     )

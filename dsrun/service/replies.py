@@ -15,7 +15,16 @@ from dsrun.common.messages import show
 from dsrun.common.models import JobError, Json
 from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
 from dsrun.service.answer_json import parse_answer
-from dsrun.service.classify import Decision, Verdict, clean, error_of, judge, judge_code, words
+from dsrun.service.classify import (
+    Decision,
+    Verdict,
+    clean,
+    error_of,
+    is_own_failure,
+    judge,
+    judge_code,
+    words,
+)
 from dsrun.service.operation import Operation, Success, TaskList
 from dsrun.service.results import Missing, Result, holds_result, read_results
 
@@ -222,6 +231,11 @@ _XML = {name: re.compile(f"<{name}>([^<]{{1,500}})</{name}>") for name in ("Code
 def error_decision(error: JobError) -> Decision:
     """What an error inside a task means; only STOP and MODEL reach beyond its job."""
     return judge_code(_OK, error.code, error.message)
+
+
+def is_services_own(error: JobError) -> bool:
+    """Whether a task failed by no fault of its request."""
+    return is_own_failure(_OK, error.code, error.message)
 
 
 def gravest(results: Sequence[Result]) -> Missing | None:

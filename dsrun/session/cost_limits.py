@@ -1,13 +1,18 @@
 """What bounds the cost of a run, and whether a plan would reach it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
+from dsrun.common.console import count_of
 from dsrun.common.errors import Problem
-from dsrun.common.units import Money
+from dsrun.common.models import Json
+from dsrun.common.units import Money, sum_money
 from dsrun.ledger import totals
 from dsrun.planning.plan import Plan
+from dsrun.service.price import AT_MOST, EXACT, SIGNS
 from dsrun.session.options import RunOptions
+from dsrun.session.outlook import CallOutlook
 from dsrun.session.preview import Survey
 
 
@@ -84,3 +89,42 @@ def _of_limit(survey: Survey, name: str, words: str) -> Problem:
     if name == "max_cost" and survey.options.max_cost is not None:
         return Problem(file="--max-cost", line=0, column=0, where="", message=words)
     return survey.plan.manifest.document.problem(("execution", name), words)
+
+
+def most_with_tries(survey: Survey) -> list[Money]:
+    """What the run would cost at most, were every try of every task billed."""
+    tries = 1 + survey.plan.manifest.execution.retry.failed_tasks
+    return sum_money(
+        replace(call.cost, amount=call.cost.amount * (tries if _has_tasks(call) else 1))
+        for _, call in survey.outlook.calls()
+    )
+
+
+def retry_words(survey: Survey) -> str:
+    """What further tries of failed tasks may come to; an empty text where there are none."""
+    retry = survey.plan.manifest.execution.retry
+    if not retry.failed_tasks or not any(_has_tasks(call) for _, call in survey.outlook.calls()):
+        return ""
+    which = f" with {' or '.join(retry.codes)}" if retry.codes else ""
+    outlook, most = survey.outlook, ", ".join(map(str, most_with_tries(survey)))
+    sign = SIGNS[AT_MOST if outlook.sure == EXACT else outlook.sure] if most else ""
+    would = "nobody can tell what the run would cost" if outlook.unknown_words else ""
+    return (
+        f"retry: a task that fails at the service{which} is tried again up to "
+        f"{count_of(retry.failed_tasks, 'time')}; were each of them billed, "
+        f"{would or f'the run would cost {sign} {most}'}"
+    )
+
+
+def retry_json(survey: Survey) -> Json:
+    """The same for a program."""
+    retry = survey.plan.manifest.execution.retry
+    return {
+        "failed_tasks": retry.failed_tasks,
+        "codes": retry.codes and list(retry.codes),
+        "cost_at_most": [cost.as_json() for cost in most_with_tries(survey)],
+    }
+
+
+def _has_tasks(call: CallOutlook) -> bool:
+    return call.operation.protocol == "task"

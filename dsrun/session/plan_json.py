@@ -8,6 +8,7 @@ from dsrun.common.units import first_as_json
 from dsrun.manifest.execution import Execution
 from dsrun.planning.own_limits import operation_notes
 from dsrun.service.operation import Operation
+from dsrun.session.cost_limits import retry_json
 from dsrun.session.estimate import shortest_time, slow_services
 from dsrun.session.lineage import building_json, parent_json
 from dsrun.session.outlook import CallOutlook, costs_of, sum_of, sure_of
@@ -33,6 +34,7 @@ def summary(survey: Survey, warnings: list[Problem]) -> dict[str, Json]:
         "cost": first_as_json(outlook.costs, currency=_currency(survey)),
         "costs": [cost.as_json() for cost in outlook.costs],
         "cost_is": outlook.sure,
+        "retry": retry_json(survey),
         "budget": survey.budget and survey.budget.as_json(),
         "shortest_time_s": bound.seconds,
         "bound_by": bound.words,

@@ -41,6 +41,7 @@ from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
 from dsrun.session.orders import InForce
 from dsrun.session.permit import Permit
+from dsrun.session.preview import Survey
 from dsrun.session.shared_budget import keeping_budget
 from dsrun.session.steering import Steering
 from dsrun.session.summary import exit_code_of, say_summary

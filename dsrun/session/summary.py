@@ -74,7 +74,7 @@ def say_summary(
     ]
     budget = control.budget.shared.words() if control.budget.shared is not None else ""
     why += [f"budget: {budget}"] if budget else []
-    details = errors + skipped_lines(view) + unknown_lines(view) + repeated_lines(view)
+    details = errors + detail_lines(view)
     models = model_lines(view, emulated=options.emulate)
     advice = _advice(counts, control, again=again)
     lines = [head, *models, *details, *why, *advice]
@@ -125,12 +125,19 @@ def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
     return lines
 
 
-def skipped_lines(view: LedgerReader) -> list[str]:
+def detail_lines(view: LedgerReader) -> list[str]:
+    """What was skipped, is in doubt, was repeated, and was tried again."""
+    return [
+        *_skipped_lines(view), *_unknown_lines(view), *_repeated_lines(view), *_retried_lines(view)
+    ]  # fmt: skip
+
+
+def _skipped_lines(view: LedgerReader) -> list[str]:
     """How many jobs were skipped for each job that did not give what they build on."""
     return [f"  {number} skipped: {why}" for why, number in totals.skipped(view, _ERRORS_TOLD)]
 
 
-def unknown_lines(view: LedgerReader) -> list[str]:
+def _unknown_lines(view: LedgerReader) -> list[str]:
     """The first jobs that may be paid, by name, and why."""
     return [
         f"  unknown: {name}, sent {at}: {reason}"
@@ -138,7 +145,7 @@ def unknown_lines(view: LedgerReader) -> list[str]:
     ]
 
 
-def repeated_lines(view: LedgerReader) -> list[str]:
+def _repeated_lines(view: LedgerReader) -> list[str]:
     """How often an answer was asked for again that was lost, and what that may have cost."""
     number, most = totals.repeated(view)
     if not number:
@@ -149,6 +156,12 @@ def repeated_lines(view: LedgerReader) -> list[str]:
         f"may have cost {', '.join(map(str, most))} at most"
     )
     return [words]
+
+
+def _retried_lines(view: LedgerReader) -> list[str]:
+    """How many failed tasks were tried again, and why they had failed."""
+    codes = ", ".join(f"{number} x {code}" for code, number in totals.retried(view).items())
+    return [f"  tried again after failed tasks: {codes}"] if codes else []
 
 
 def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str) -> list[str]:

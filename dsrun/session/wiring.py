@@ -13,6 +13,7 @@ from dsrun.common.redaction import mask
 from dsrun.common.units import Rate
 from dsrun.common.user_files import CheckedReader
 from dsrun.engine.control import RunControl
+from dsrun.engine.failed_tasks import FailedTasks
 from dsrun.engine.fetch import Fetcher
 from dsrun.engine.job_runner import Runner
 from dsrun.engine.limits import RateLimiter
@@ -21,6 +22,7 @@ from dsrun.engine.poll import Poller
 from dsrun.engine.reconcile import Reconciler
 from dsrun.engine.submit import Submitter
 from dsrun.engine.upload import Uploader
+from dsrun.ledger import lookup
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
@@ -52,6 +54,7 @@ def build_runner(
         submitter=wiring.submitter(uploader),
         poller=wiring.poller(),
         fetcher=wiring.fetcher(),
+        failed_tasks=wiring.failed_tasks(),
         recorder=run.ledger,
         lanes=build_lanes(catalog, operations, execution, clock, claims),
         control=control,
@@ -128,6 +131,14 @@ class _Wiring:
             recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
             max_attempts=run.execution.max_attempts,
             tagging=tagging if run.plan.manifest.metadata else None,
+        )  # fmt: skip
+
+    def failed_tasks(self) -> FailedTasks:
+        run, retry = self._run, self._run.execution.retry
+        return FailedTasks(
+            most=retry.failed_tasks, codes=retry.codes,
+            tried=lookup.tries_begun(run.ledger.view) if retry.failed_tasks else {},
+            recorder=run.ledger, control=self._control, clock=run.clock, rng=self._rng,
         )  # fmt: skip
 
 

@@ -35,9 +35,11 @@ FAULTS = {
     "reopen_part": "partial-task",
     "reopen_task": "partial-task",
     "forget_task": "failed-task",
+    "record_retry": "failed-task",
 }
 AGAIN = {"reopen", "reopen_part", "reopen_task", "forget_task"}
 PARTS = {"reopen_part", "reopen_task"}
+SENT_AGAIN = {"forget_task", "record_repeat", "record_retry"}
 # That a create was not accepted is shown by one that was accepted after it.
 NEEDS_WITNESS = {("record_intent", "after"), ("record_refusal", "before")}
 # Killed here a job has ended already, and waits for --retry-failed.
@@ -91,7 +93,7 @@ def test_the_ledger_says_what_the_table_says_and_the_next_run_makes_it_good(
     assert outcome.code == (1 if end else 0)
     # A failed task is not billed; asking again is another create of the same request. A cheap
     # call whose operation says so is sent again although it may be paid.
-    is_sent_again = (name, when) == ("reopen", "after") or name in ("forget_task", "record_repeat")
+    is_sent_again = (name, when) == ("reopen", "after") or name in SENT_AGAIN
     assert max(service.creates().values()) == (2 if is_sent_again else 1)
     assert work.dsrun("verify", work.run_dir()).code == 0
     assert not (work.run_dir() / ".tmp").exists()
@@ -115,7 +117,8 @@ def prepare(work, service, name, *, others=0):
         return work.pipeline(VOICE)
     if name == "record_repeat":
         return work.pipeline(VOICE.replace("qwen-voice-design", "speech"))
-    pipeline = work.posters(1 + others, pictures=2 if name in PARTS else 1)
+    retry = {"retry": {"failed_tasks": 1}} if name == "record_retry" else {}
+    pipeline = work.posters(1 + others, pictures=2 if name in PARTS else 1, **retry)
     if name in AGAIN:
         work.dsrun(pipeline)
         service.heal()

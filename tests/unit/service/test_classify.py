@@ -13,6 +13,8 @@ from dsrun.service.classify import (
     _rule_for,
     _rules,
     error_of,
+    fits_code,
+    is_own_failure,
     judge,
     judge_code,
     retry_after,
@@ -214,7 +216,8 @@ def test_both_spellings_of_a_code_are_one(one, other):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["$comment"][:40])
 def test_every_rule_is_well_formed_and_names_its_source(rule):
-    assert rule.keys() <= {"http", "code", "message", "do", "tries", "$comment"}
+    assert rule.keys() <= {"http", "code", "message", "do", "own", "tries", "$comment"}
+    assert rule.get("own", False) is ("own" in rule)
     assert rule.keys() & {"http", "code", "message"}
     assert rule["do"] in set(Decision) - {Decision.ACCEPTED}
     assert "tries" not in rule or (rule["do"] == RETRY and rule["tries"] > 1)
@@ -406,3 +409,45 @@ def test_retry_after_in_seconds(headers, seconds):
 )
 def test_the_code_and_message_of_any_shape_of_error(payload, found):
     assert error_of(payload) == found
+
+
+@pytest.mark.parametrize(
+    ("code", "is_own"),
+    [
+        ("InternalError", True),
+        ("InternalError.Algo", True),
+        ("InternalError.Timeout", True),
+        ("internal_error.upload", True),
+        ("SystemError", True),
+        ("ModelServiceFailed", True),
+        ("ServiceUnavailable", True),
+        ("Throttling.RateQuota", True),
+        ("InvalidURL.Timeout", True),
+        ("DataInspectionFailed", False),
+        ("data_inspection_failed", False),
+        ("InvalidParameter.DataInspection", False),
+        ("IPInfringementSuspect", False),
+        ("InvalidParameter", False),
+        ("Arrearage", False),
+        ("ModelNotFound", False),
+        ("SomethingNew", False),
+        ("", False),
+    ],
+)
+def test_which_failed_tasks_are_the_services_own_failures(code, is_own):
+    assert is_own_failure(200, code, "in words") is is_own
+
+
+@pytest.mark.parametrize(
+    ("glob", "code", "fits"),
+    [
+        ("InternalError.*", "InternalError.Timeout", True),
+        ("InternalError.*", "internal_error.timeout", True),
+        ("InternalError.*", "InternalError", False),
+        ("InternalError*", "InternalError", True),
+        ("*", "Anything", True),
+        ("SystemError", "SystemErrors", False),
+    ],
+)
+def test_codes_that_a_user_names_are_compared_as_the_rules_are(glob, code, fits):
+    assert fits_code(code, glob) is fits
