@@ -221,6 +221,10 @@ class Child:
         self.process.kill()
         self.process.wait()
 
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
     def end(self) -> Outcome:
         """Wait for the end that the process comes to by itself."""
         code = self.process.wait(timeout=PATIENCE_S)

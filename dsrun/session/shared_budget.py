@@ -1,7 +1,7 @@
 """Keeps `execution.budget`: what all runs of an output root may spend together in a period."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +12,7 @@ from dsrun.common.periods import Period, period_at
 from dsrun.common.sqlite import beside
 from dsrun.common.units import Money
 from dsrun.engine.control import RunControl
-from dsrun.ledger.commitments import (
-    Commitment,
-    bucket_of,
-    commitments,
-    commitments_of_removed,
-)
+from dsrun.ledger.commitments import Commitment, bucket_of, commitments, commitments_of_removed
 from dsrun.ledger.history import History
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.manifest.execution import PeriodBudget
@@ -37,13 +32,14 @@ class KeptBudget:
         self,
         layout: RunLayout,
         budget: PeriodBudget,
+        book: BudgetBook,
         *,
         own: Callable[[], Iterable[Commitment]],
         clock: SystemClock,
     ) -> None:
         """`own`: what the ledger of this run says. Raises SetupError where the book is not usable.
 
-        The caller holds the lock of the run directory until after `close`.
+        The caller holds the lock of the run directory until after `end`.
         """
         self._layout = layout
         self._budget = budget
@@ -54,12 +50,12 @@ class KeptBudget:
         self._own: dict[str, Decimal] = {}
         self._words = ""
         self._looked_at = clock.monotonic()
-        self._book = BudgetBook(layout.budget)
+        self._book = book
         self.recount()
 
-    def close(self) -> None:
+    def end(self) -> None:
         """What the ledger says by now is what is left in the book. Raises SetupError."""
-        with closing(self._book), self._book.writing() as page:
+        with self._book.writing() as page:
             state = _state_of(self._layout.ledger)
             page.set_run(self._run, _spends(self._read_own()), state=state, is_kept=False)
             self._look(page)
@@ -75,6 +71,9 @@ class KeptBudget:
         for at, currency, amount in _spends(self._read_own()):
             if currency == self._currency:
                 self._own[at] = self._own.get(at, Decimal(0)) + amount
+        for run_dir in self._others():  # one by one: nobody waits until all are read
+            with self._book.writing() as page:
+                _read_run(page, run_dir)
         with self._book.writing() as page:
             self._enter(page)
 
@@ -114,7 +113,8 @@ class KeptBudget:
     @contextmanager
     def _page(self) -> Iterator[Page]:
         with self._book.writing() as page:
-            if not page.is_kept(self._run):  # the book was lost, and is made anew
+            entry = page.entry(self._run)
+            if entry is None or not entry.is_kept:  # the book was lost, and is made anew
                 self._enter(page)
             yield page
 
@@ -130,18 +130,24 @@ class KeptBudget:
     def _look(self, page: Page) -> None:
         """Read the ledgers of runs that do not write into the book, where they have changed."""
         self._looked_at = self._clock.monotonic()
-        entries, found = page.entries(), {self._run}
-        for run_dir in run_dirs(self._layout.out):
-            if is_emulated(run_dir) == self._layout.emulated and run_dir != self._layout.run_dir:
-                found.add(_key_of(run_dir))
-                _read_run(page, run_dir, entries.get(_key_of(run_dir)))
-        self._look_at_removed(page, entries, found)
+        found = {self._run}
+        for run_dir in self._others():
+            found.add(_key_of(run_dir))
+            _read_run(page, run_dir)
+        self._look_at_removed(page, found)
 
-    def _look_at_removed(self, page: Page, entries: Mapping[str, Entry], found: set[str]) -> None:
+    def _others(self) -> Iterator[Path]:
+        """The directories of other runs that spend from this budget."""
+        layout = self._layout
+        for run_dir in run_dirs(layout.out):
+            if is_emulated(run_dir) == layout.emulated and run_dir != layout.run_dir:
+                yield run_dir
+
+    def _look_at_removed(self, page: Page, found: set[str]) -> None:
         """What is noted of directories that `keep` has removed; of others the book is the note."""
         out = self._layout.out
         notes = {_key_of(file): _state_of(file) for file in map(removed_of, out.glob("*"))}
-        if all(not state or _is_as(entries.get(key), state) for key, state in notes.items()):
+        if all(not state or _is_as(page.entry(key), state) for key, state in notes.items()):
             return
         spends: dict[str, list[tuple[str, str, Decimal]]] = {key: [] for key in notes}
         for run_dir, removed in History(out, emulated=self._layout.emulated).removed():
@@ -157,33 +163,40 @@ class KeptBudget:
 def keeping_budget(run: OpenRun, control: RunControl) -> Iterator[None]:
     """Keep the budget of the manifest, if any, while the run sends."""
     budget, layout, view = run.execution.budget, run.layout, run.ledger.view
-    try:
-        if budget is None:
-            _give_up_keeping(layout)
-        else:
-            control.budget.shared = KeptBudget(
-                layout, budget, own=lambda: commitments(view), clock=run.clock
-            )
-    except SetupError as error:
-        control.stop(str(error), error.exit_code)
-    try:
+    if budget is None:
+        _give_up_keeping(layout)
         yield
-    finally:
-        if control.budget.shared is not None:
-            with suppress(SetupError):  # others read the ledger then, once the lock is free
-                control.budget.shared.close()
+        return
+    kept = None
+    with ExitStack() as stack:
+        try:
+            book = stack.enter_context(closing(BudgetBook(layout.budget)))
+            kept = KeptBudget(layout, budget, book, own=lambda: commitments(view), clock=run.clock)
+        except SetupError as error:
+            control.stop(str(error), error.exit_code)
+        control.budget.shared = kept
+        try:
+            yield
+        finally:
+            if kept is not None:
+                with suppress(SetupError):  # others read the ledger then, once the lock is free
+                    kept.end()
 
 
 def _give_up_keeping(layout: RunLayout) -> None:
-    """Of a run that keeps no budget: others read its ledger. Raises SetupError."""
+    """Of a run that keeps no budget: others read its ledger."""
     if layout.budget.exists():
-        with closing(BudgetBook(layout.budget)) as book, book.writing() as page:
+        with (
+            suppress(SetupError),  # nobody else can use such a book either
+            closing(BudgetBook(layout.budget)) as book,
+            book.writing() as page,
+        ):
             page.disown(_key_of(layout.run_dir))
 
 
-def _read_run(page: Page, run_dir: Path, entry: Entry | None) -> None:
+def _read_run(page: Page, run_dir: Path) -> None:
     """Write down what the ledger of another run says, unless the book has it already."""
-    layout = RunLayout.of(run_dir)
+    layout, entry = RunLayout.of(run_dir), page.entry(_key_of(run_dir))
     is_live, state = is_locked(layout.lock), _state_of(layout.ledger)
     if is_live and entry is not None and entry.is_kept:
         return

@@ -56,14 +56,10 @@ class Page:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def entries(self) -> dict[str, Entry]:
-        rows = self._db.execute("SELECT run, state, is_kept FROM run")
-        return {run: Entry(state, bool(is_kept)) for run, state, is_kept in rows}
-
-    def is_kept(self, run: str) -> bool:
-        """Whether the run writes itself down."""
-        row = self._db.execute("SELECT is_kept FROM run WHERE run = ?", (run,)).fetchone()
-        return row is not None and bool(row[0])
+    def entry(self, run: str) -> Entry | None:
+        """What the book knows of a run; None where it knows nothing."""
+        row = self._db.execute("SELECT state, is_kept FROM run WHERE run = ?", (run,)).fetchone()
+        return None if row is None else Entry(row[0], bool(row[1]))
 
     def total(self, currency: str, *, since: str) -> Decimal:
         """What was asked for from this moment on."""

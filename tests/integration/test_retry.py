@@ -124,7 +124,7 @@ class TestKilled:
 
 
 def test_children_wait_for_the_last_try(work, serve):
-    service = serve("failed-task")
+    service = serve("failed-task", picture_scale=0.5)
     service.strike_only(1)
     steps = """
 steps:

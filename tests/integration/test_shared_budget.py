@@ -226,6 +226,27 @@ class TestSideBySide:
         assert {child.end().code for child in children} == {3}
         assert service.paid() == 10
 
+    def test_runs_that_are_killed_again_and_again_never_pass_it_together(self, work, emulator):
+        """Three pipelines on one budget; each time one more picture is paid, all are killed."""
+        names = ["red", "green", "blue"]
+        files = [posters(work, 8, "1.6 CNY", name=name, concurrency=3) for name in names]
+        for least in range(1, 10):
+            children = [work.spawn("run", file) for file in files]
+            work.until(
+                lambda least=least, children=children: (
+                    emulator.paid() >= least or not any(child.is_running for child in children)
+                ),
+                what="one more picture is paid, or all runs have stopped",
+            )
+            for child in children:
+                child.kill()
+            assert emulator.paid() <= 10
+        ends = [child.end().code for child in [work.spawn("run", file) for file in files]]
+        assert set(ends) <= {1, 3}
+        assert emulator.paid() <= 10
+        standing = json.loads(work.dsrun("plan", files[0], "--json").out)["budget"]
+        assert 1.44 <= standing["spent"]["amount"] <= 1.6
+
 
 def test_a_budget_in_another_currency_is_refused(work, emulator):
     outcome = work.dsrun("validate", posters(work, 1, "5 USD"))
@@ -252,3 +273,20 @@ def test_plan_says_what_is_left(work, emulator):
     told = json.loads(work.dsrun("plan", "demo.yaml", "--json").out)
     assert told["budget"]["left"] == {"amount": 0.08, "currency": "CNY"}
     assert any("the run would stop" in words for words in told["warnings"])
+
+
+def test_status_says_what_is_left_also_to_a_program(work, emulator):
+    work.dsrun(posters(work, 2, "0.40 CNY"))
+    assert "budget: 0.4 CNY per month: 0.32 CNY spent, or may be, since" in (
+        work.dsrun("status", work.run_dir()).out
+    )
+    told = json.loads(work.dsrun("status", work.run_dir(), "--json").out)["budget"]
+    assert told["left"] == {"amount": 0.08, "currency": "CNY"}
+    assert (told["per"], told["spent"]["amount"]) == ("month", 0.32)
+    work.dsrun(posters(work, 1, name="free"))
+    assert json.loads(work.dsrun("status", work.run_dir("free"), "--json").out)["budget"] is None
+
+
+def test_a_run_says_at_its_end_where_the_budget_stands(work, emulator):
+    outcome = work.dsrun(posters(work, 2, "1 CNY", per="total"))
+    assert "budget: 1 CNY in all: 0.32 CNY spent, or may be; 0.68 CNY left" in outcome.err

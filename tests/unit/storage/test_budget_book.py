@@ -47,10 +47,10 @@ def test_a_run_is_written_down_as_a_whole(path):
             page.set_run("a/1", [("t", "CNY", Decimal(amount))], state="s", is_kept=True)
     assert total(book) == 2
     with book.writing() as page:
-        assert page.is_kept("a/1")
+        assert page.entry("a/1") == ("s", True)
         page.disown("a/1")
-        assert not page.is_kept("a/1")
-        assert not page.is_kept("b/1")
+        assert page.entry("a/1") == ("", False)
+        assert page.entry("b/1") is None
     assert total(book) == 2
 
 
