@@ -48,7 +48,8 @@ class FailedTasks:
     def allow(self, job: OpenJob, operation: Operation, result: JobResult) -> bool:
         """Whether a job may be sent again whose task has ended in this way.
 
-        A task that was only found in a list may be another's, and the job's own may still live.
+        A task that was only found in a list may be another's, and the job's own may still live. One
+        that another run directory sent is that run's to try again: the caller sees to it.
         """
         error = result.error
         if result.status is not JobStatus.FAILED or error is None or job.is_found:

@@ -168,7 +168,8 @@ class Runner:
             return await self._end(job, _unanswered(), operation=operation, reserved=reserved)
         if not isinstance(answer, Done):
             result = _unsuccessful(answer, job, operation)
-            if self._failed_tasks.allow(job, operation, result):
+            is_own = fresh or job.run_id is not None
+            if is_own and self._failed_tasks.allow(job, operation, result):
                 again = await self._failed_tasks.begin(job, operation, result, reserved)
                 return await self._run_request(again, lane)
             return await self._end(job, result, operation=operation, reserved=reserved)

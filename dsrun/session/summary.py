@@ -72,15 +72,23 @@ def say_summary(
     errors = [
         f"  {number} x {code}: {words}" for code, words, number in totals.errors(view, _ERRORS_TOLD)
     ]
-    budget = control.budget.shared.words() if control.budget.shared is not None else ""
-    why += [f"budget: {budget}"] if budget else []
     details = errors + detail_lines(view)
     models = model_lines(view, emulated=options.emulate)
     advice = _advice(counts, control, again=again)
-    lines = [head, *models, *details, *why, *advice]
+    budget = _budget_lines(control)
+    lines = [head, *models, *details, *why, *budget, *advice]
     if len(lines) > _LINES_UNWATCHED and not is_terminal(sys.stderr):
         # The commonest error and the first advice before all others.
-        ranked = [head, *why, *details[:1], *advice[:1], *details[1:], *advice[1:], *models]
+        ranked = [
+            head,
+            *why,
+            *details[:1],
+            *advice[:1],
+            *details[1:],
+            *advice[1:],
+            *budget,
+            *models,
+        ]
         kept = set(ranked[: _LINES_UNWATCHED - 1])
         more = len(lines) - len(kept)
         lines = [line for line in lines if line in kept]
@@ -123,6 +131,12 @@ def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
         spent = ", ".join(map(str, totals.spent(view, operation=name))) or "nothing"
         lines.append(f"  {name}: {parts}{'' if emulated else f'; cost so far: {spent}'}")
     return lines
+
+
+def _budget_lines(control: RunControl) -> list[str]:
+    """Where the budget stands that the run shared with others."""
+    words = "" if control.budget.shared is None else control.budget.shared.words()
+    return [f"budget: {words}"] if words else []
 
 
 def detail_lines(view: LedgerReader) -> list[str]:

@@ -123,6 +123,23 @@ class TestKilled:
             assert (code, service.paid()) == (0, 2)
 
 
+def test_a_task_of_another_run_directory_is_that_runs_to_try_again(work, serve):
+    """Both know the task; were both to try again, the picture would be paid twice."""
+    service = serve("failed-task", "garbage-json")
+    pipeline = work.posters(1, retry=ONCE, timeout="500ms")
+    work.dsrun(pipeline)
+    first = work.run_dir()
+    assert work.statuses() == {"submitted": 1}
+    service.heal()
+    other = pipeline.with_name("other.yaml")
+    other.write_text(pipeline.read_text().replace("-{{ index }}", "x{{ index }}"))
+    assert work.dsrun(other).code == 1
+    assert (service.paid(), work.statuses()) == (1, {"failed": 1})
+    assert work.run_dir() != first
+    assert work.dsrun(pipeline).code == 0
+    assert service.paid() == 2
+
+
 def test_children_wait_for_the_last_try(work, serve):
     service = serve("failed-task", picture_scale=0.5)
     service.strike_only(1)
