@@ -32,7 +32,7 @@ def commitments(reader: LedgerReader) -> list[Commitment]:
     """Those of one ledger."""
     rows = reader.rows(
         f"SELECT substr(coalesce(submitted_at, ended_at, ''), 1, {_BUCKET}) AS at, "  # noqa: S608
-        f"currency, unit_price, sum(iif(cached, 0, {reader.units.paid}) + {reader.units.planned} * "
+        f"currency, unit_price, sum({reader.units.paid} + {reader.units.planned} * "
         f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) AS units "
         "FROM job GROUP BY at, currency, unit_price"
     )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from dsrun.common.clock import SystemClock, stamp
+from dsrun.common.console import say
 from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import Json
 from dsrun.common.periods import Period, period_at
@@ -47,10 +48,11 @@ class BudgetStanding:
         }
 
 
-def standing_of(budget: PeriodBudget, history: History, *, now: datetime) -> BudgetStanding:
-    """From all ledgers, in which nothing is changed; `history` notes those it cannot read."""
-    period = period_at(now, budget.per, timezone=budget.timezone)
+def standing_of(budget: PeriodBudget, layout: RunLayout) -> BudgetStanding:
+    """From all ledgers beside that of a run, in which nothing is changed."""
+    period = period_at(SystemClock().now(), budget.per, timezone=budget.timezone)
     since, currency = start_of(period), budget.amount.currency
+    history = History(layout.out, emulated=layout.emulated)
     spent = sum(
         (
             one.cost.amount
@@ -60,6 +62,8 @@ def standing_of(budget: PeriodBudget, history: History, *, now: datetime) -> Bud
         ),
         Decimal(0),
     )
+    for fault in dict.fromkeys(history.faults):
+        say(f"warning: the budget leaves out what cannot be read: {fault}")
     return BudgetStanding(budget, Money(amount=spent, currency=currency), period)
 
 
@@ -71,10 +75,7 @@ def recorded_standing(run_dir: Path) -> BudgetStanding | None:
         budget = parse_execution(manifest.get("execution") or {}).budget
     except (ValueError, TypeError, LookupError, AttributeError):  # somebody has edited the file
         return None
-    if budget is None:
-        return None
-    history = History(layout.out, emulated=layout.emulated)
-    return standing_of(budget, history, now=SystemClock().now())
+    return None if budget is None else standing_of(budget, layout)
 
 
 def start_of(period: Period) -> str:

@@ -10,13 +10,11 @@ from typing import NamedTuple, Protocol, Self
 
 import orjson
 
-from dsrun.common.clock import SystemClock
 from dsrun.common.console import say
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobStatus
 from dsrun.ledger import lookup
 from dsrun.ledger.durations import task_times
-from dsrun.ledger.history import History
 from dsrun.ledger.lookup import Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
@@ -155,13 +153,7 @@ class Survey:
     def budget(self) -> BudgetStanding | None:
         """Where the budget stands that the pipeline shares with others, if it has one."""
         budget = self.plan.manifest.execution.budget
-        if budget is None:
-            return None
-        history = History(self._layout.out, emulated=self._layout.emulated)
-        standing = standing_of(budget, history, now=SystemClock().now())
-        for fault in dict.fromkeys(history.faults):
-            say(f"warning: {fault}")
-        return standing
+        return None if budget is None else standing_of(budget, self._layout)
 
     @property
     def run_name(self) -> str:

@@ -98,18 +98,20 @@ def test_max_cost_reserves_what_is_planned(work, film):
     assert work.dsrun("demo.yaml", "--emulate", "--max-cost", "7.2 CNY").code == 0
 
 
-@pytest.mark.parametrize("how", ["manifest", "option"])
-def test_max_cost_refuses_what_nobody_can_tell(work, film, how):
+@pytest.mark.parametrize("how", ["manifest", "option", "budget"])
+def test_a_limit_refuses_what_nobody_can_tell(work, film, how):
     film({**SECONDS, "units": {"value": "/parameters/seconds"}})
     schema = json.loads((work.folder / "operations/film.json").read_text())
     parameters = schema["properties"]["parameters"]["properties"]
     parameters["seconds"] = {"type": "number"}
     (work.folder / "operations/film.json").write_text(json.dumps(schema))
-    more = {"max_cost": "9 CNY"} if how == "manifest" else {}
-    option = [] if more else ["--max-cost", "9 CNY"]
+    budget = {"budget": {"amount": "9 CNY", "per": "month"}}
+    more = {"manifest": {"max_cost": "9 CNY"}, "budget": budget}.get(how, {})
+    option = ["--max-cost", "9 CNY"] if how == "option" else []
+    limit = "budget is 9 CNY per month" if how == "budget" else "max_cost is 9 CNY"
     outcome = work.dsrun(pipeline(work, **more), "--emulate", *option)
     assert outcome.code == 2
-    assert "max_cost is 9 CNY, but nobody can tell what it costs to send 1 job of s" in outcome.err
+    assert f"{limit}, but nobody can tell what it costs to send 1 job of s" in outcome.err
     assert not (work.folder / "outputs").exists()
     plan = work.dsrun("plan", "demo.yaml", *option)
     assert plan.code == 0
