@@ -1,13 +1,17 @@
 """`dsrun report DIR DIR`: what the command says and writes of two runs."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from dsrun.ledger.schema import SINCE_FACTS
 from tests.files_of_kinds import FILES, TEXT, picture
+from tests.older import downgrade
 from tests.studio import write_operations
 
 STEPS = """
@@ -288,3 +292,91 @@ def test_a_small_picture_of_a_run_that_cannot_be_written_to_is_done_without(work
     assert "note: the page shows whole pictures" in outcome.err
     assert all(pair["files"][0]["difference"] for pair in outcome.answer["pairs"])
     assert "thumb" not in data_of(outcome.answer["report"])["pairs"][0]["files"][0]["left"]
+
+
+class TestSiblings:
+    def test_of_two_output_directories(self, work, two):
+        _, new = two()
+        shutil.copytree(new, work.folder / "elsewhere/demo" / new.name)
+        answer = compared(work, new, work.folder / "elsewhere/demo")
+        assert answer["counts"] == {"changed": 0, "unchanged": 2, "new": 0, "gone": 0}
+        assert Path(answer["report"]).name == f"compare-{new.name}.html"
+        assert str(new) not in Path(answer["report"]).read_text(), "a page names no machine's path"
+
+    @pytest.mark.parametrize("name", ["a #1 100%?", 'say "<b>"', "caf\u00e9 \u202e", b"caf\xe9"])
+    def test_of_directories_with_any_name(self, work, two, name):
+        old, new = two()
+        moved = new.parent / (os.fsdecode(name) if isinstance(name, bytes) else name)
+        try:
+            old.rename(moved)
+        except OSError:
+            pytest.skip("this disk takes no such name")
+        outcome = work.dsrun("report", moved, new, "-o", "two.html")
+        assert outcome.code == 0
+        (base, _) = (side["base"] for side in data_of(work.folder / "two.html")["sides"])
+        assert os.fsencode(work.folder) + b"/" + unquote_to_bytes(base) == os.fsencode(moved)
+        assert work.dsrun("report", moved, new).code == 0
+
+    def test_more_pictures_of_a_row_than_before(self, work, emulator):
+        assert work.dsrun(work.posters(1, pictures=1, seed="7")).code == 0
+        old = work.run_dir()
+        assert work.dsrun(work.posters(1, pictures=3, seed="7")).code == 0
+        (pair,) = compared(work, old, work.run_dir())["pairs"]
+        assert [change["field"] for change in pair["changes"]] == ["parameters.n"]
+        assert [slot["index"] for slot in pair["files"]] == [0, 1, 2]
+        assert [slot["left"] is None for slot in pair["files"]] == [False, True, True]
+        assert [slot["difference"] is None for slot in pair["files"]] == [False, True, True]
+
+    def test_replicas_stand_beside_replicas(self, work, emulator):
+        steps = """
+steps:
+  posters: {operation: wanx-v1, repeat: 2, input: {prompt: one}}
+"""
+        assert work.dsrun(work.pipeline(steps)).code == 0
+        old = work.run_dir()
+        assert work.dsrun(work.pipeline(steps.replace("repeat: 2", "repeat: 3"))).code == 0
+        answer = compared(work, old, work.run_dir())
+        assert facts(answer) == [("unchanged", "row", [])] * 2 + [("new", None, [])]
+
+    def test_without_lock_files_the_rows_are_still_paired(self, work, two):
+        old, new = two()
+        (old / "manifest.lock.json").unlink()
+        answer = compared(work, old, new)
+        assert answer["counts"]["changed"] == 2
+        assert answer["edits"] == []
+
+    def test_an_older_ledger(self, work, two):
+        old, new = two()
+        downgrade(old / "ledger.sqlite3", SINCE_FACTS - 1)
+        assert compared(work, old, new)["counts"]["changed"] == 2
+
+    def test_a_damaged_ledger_is_named(self, work, two):
+        old, new = two()
+        (old / "ledger.sqlite3").write_bytes(b"SQLite format 3\0" + bytes(5000))
+        outcome = work.dsrun("report", old, new)
+        assert outcome.code == 3
+        assert str(old / "ledger.sqlite3") in outcome.err
+        assert not list(new.glob("compare-*"))
+
+    def test_steps_on_steps(self, work, serve):
+        serve(picture_scale=0.5)
+        steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {number: [0, 1]}
+    input: {prompt: "a lantern {{ number }}"}
+  films:
+    operation: wan2.6-i2v-flash
+    matrix: {still: {step: posters}}
+    input: {img_url: "{{ still.artifact }}", prompt: it moves}
+    parameters: {resolution: 720P, duration: 2, audio: false}
+"""
+        assert work.dsrun(work.pipeline(steps)).code == 0
+        old = work.run_dir()
+        assert work.dsrun(work.pipeline(steps.replace("a lantern", "a boat"))).code == 0
+        answer = compared(work, old, work.run_dir())
+        assert [pair["by"] for pair in answer["pairs"]] == ["row"] * 4
+        fields = [{change["field"] for change in pair["changes"]} for pair in answer["pairs"]]
+        assert all("input.prompt" in some for some in fields[:2])
+        assert all("input.img_url.upload" in some for some in fields[2:])
