@@ -13,6 +13,7 @@ from dsrun.storage.layout import RunLayout
 if TYPE_CHECKING:
     from dsrun.session.two_runs import TwoRuns
 
+_PAGES = (".html", ".htm")
 _OF_PAIR = ("state", "by", "step", "axes", "changes")
 _OF_ROW = ("step", "index", "job_id", "status", "error")
 
@@ -77,6 +78,8 @@ def _compare(
         raise UsageError(
             f"found {len(directories)} directories; name one run, or two to see side by side"
         )
+    if output is not None and output.suffix.lower() not in _PAGES:
+        raise UsageError(f"--output {output}: found {output.suffix or 'no ending'}; allowed: .html")
     left, right = (RunLayout.of(run_dir_of(directory)) for directory in directories)
     if left.run_dir.resolve() == right.run_dir.resolve():
         raise UsageError(

@@ -6,7 +6,7 @@ const SIDES = ["left", "right"];
 const PAGE = 60; // cards that are made at once; more come as the reader scrolls
 const MOST_SIGNS = 600; // of a text on its card
 const MOST_CHANGES = 4; // on a card
-const MOST_CELLS = 4e6; // that comparing two texts by words may take
+const MOST_CELLS = 5e7; // that comparing two texts by words may take, of two bytes each
 
 // Signs that are hidden or turn the direction are spelled out where they are shown; a copy has them.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\u{e0000}-\u{e007f}]/gu;
@@ -467,7 +467,7 @@ function playBoth() {
 }
 
 const JOB = ["status", "job_id", "task_id", "request_id", "submitted_at", "ended_at"];
-const FILE = ["path", "seed", "size", "sha256"];
+const ALWAYS_OTHERS = new Set(["job id", "task id", "request id", "submitted at", "ended at", "path", "SHA-256"]);
 
 function tell(card) {
   const { pair, slot } = card;
@@ -491,7 +491,7 @@ function tell(card) {
   const line = (name, ...values) => {
     const shown = values.map((value) => (value === null || value === undefined ? "" : String(value)));
     if (!shown.some(Boolean)) return;
-    const isOther = isPaired && shown[0] !== shown[1];
+    const isOther = isPaired && shown[0] !== shown[1] && !ALWAYS_OTHERS.has(name);
     body.append(make("tr", { className: isOther ? "other" : "" }, make("th", { scope: "row" }, name), ...shown.map((words) => make("td", {}, make("bdi", {}, words)))));
   };
   const of = (get) => SIDES.map((side) => (pair[side] ? get(pair[side], slot && slot[side]) : null));
@@ -500,9 +500,12 @@ function tell(card) {
   for (const name of new Set(SIDES.flatMap((side) => Object.keys(axes[side])))) {
     line(name, ...SIDES.map((side) => (pair[side] ? axes[side][name] : null)));
   }
-  for (const name of JOB) line(name.replace("_", " "), ...of((job) => job[name]));
+  for (const name of JOB) line(name.replaceAll("_", " "), ...of((job) => job[name]));
   line("cost", ...of((job) => `${job.cost.amount} ${job.cost.currency}${job.cached ? " (from the cache)" : ""}`));
-  for (const name of FILE) line(name, ...of((_, file) => file && file[name]));
+  line("path", ...of((_, file) => file && file.path));
+  line("seed", ...of((_, file) => file && file.seed));
+  line("size", ...of((_, file) => file && bytes(file)));
+  line("SHA-256", ...of((_, file) => file && file.sha256));
   line("pixels", ...of((_, file) => file && file.width && `${file.width}×${file.height}`));
   line("length", ...of((_, file) => seconds(file)));
   for (const name of new Set(SIDES.flatMap((side) => Object.keys((pair[side] && pair[side].output) || {})))) {

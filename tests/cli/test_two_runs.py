@@ -259,6 +259,8 @@ class TestRefusals:
         ("options", "words"),
         [
             (["-o", "x.html"], "--output names the page of two runs"),
+            (["outputs/demo", "-o", "outputs/demo/latest/ledger.sqlite3"], "allowed: .html"),
+            (["outputs/demo", "-o", "page"], "found no ending; allowed: .html"),
             (["outputs/demo", "--sheet", "s.png"], "--sheet makes a contact sheet of one run"),
             (["outputs/demo", "outputs/demo"], "found 3 directories; name one run, or two"),
             (["outputs/demo", "--rows", "style"], "name its file with --sheet"),
