@@ -9,41 +9,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.integration.test_report_page import BROWSER, EVIL, NARROW, Reader, dsrun
+from tests.browsing import MARKS, NARROW, dsrun
 
+EVIL = '</script><img src=x onerror="window.hacked=1">'
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [
-    pytest.mark.skipif(
-        BROWSER is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
-    ),
-    pytest.mark.timeout(180),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-
-
-@pytest.fixture
-def read(browser):
-    with ExitStack() as stack:
-
-        def start(report, **about):
-            reader = Reader(
-                browser, report if isinstance(report, str) else report.as_uri(), **about
-            )
-            stack.callback(reader.close)
-            return reader
-
-        yield start
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +231,7 @@ class TestCompare:
         )
         assert reader.page.locator(".glass video").evaluate_all("all => all.every(v => v.muted)")
         reader.page.keyboard.press("Escape")
-        assert reader.page.locator(".glass").count() == 0
+        expect(reader.page.locator(".glass")).to_have_count(0)
         assert reader.complaints == []
 
     def test_two_fingers_zoom_on_a_phone(self, read, models):

@@ -21,7 +21,6 @@ function drawControls() {
   at("more").hidden = !axes.length;
   at("q").value = state.q;
   at("only-stars").checked = state.stars;
-  at("judged").value = state.judged;
 }
 
 // The values of an axis as chips; several can be pressed.
@@ -60,6 +59,7 @@ function showFilters() {
   for (const chip of at("filters").querySelectorAll(".chip")) {
     chip.setAttribute("aria-pressed", String(Boolean(state.filters.get(chip.axis)?.has(chip.value))));
   }
+  showJudged();
   at("active").replaceChildren(...[...state.filters].map(([name, wanted]) => {
     const words = [...wanted].map((value) => short(plainValue(name, value))).join(" or ");
     const button = make("button", { type: "button", className: "chip", title: "Take this filter back" }, `${name} ${words} ✕`);

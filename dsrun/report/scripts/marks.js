@@ -68,6 +68,11 @@ function writeMarks(now) {
 
 const fitsJudgement = (card) => JUDGED.get(state.judged)[1](card.key);
 
+function showJudged() {
+  at("judged").value = state.judged;
+  at("judged").classList.toggle("idle", !state.judged);
+}
+
 // The buttons of a card beside its star, over its picture: made where a hand or a key needs them.
 // A card on a phone is too small for them; the full view has them too.
 const isTouched = matchMedia("(hover: none) and (min-width: 761px)").matches;
