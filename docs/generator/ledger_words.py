@@ -19,6 +19,8 @@ TABLES = {
     "noticed.",
     "edge": "What a job takes of jobs of steps above it.",
     "address": "Addresses at the service of files that other jobs take.",
+    "control": "Orders that `dsrun control` gave to a run that went on, and what became of them.",
+    "left_out": "Jobs that the last run left out: not selected, or not picked.",
 }
 
 COLUMNS = {
@@ -126,6 +128,16 @@ COLUMNS = {
     "edge.idx": "Number of the parent within its step.",
     "edge.parent_id": "The parent's `job_id`.",
     "edge.takes": "What is taken: `file:NUMBER` or `output:NAME`; NULL where only its row is read.",
+    "control.control_id": "Number of the row, in the order in which orders were taken.",
+    "control.token": "A random name of the order, by which none is taken twice.",
+    "control.at": "When it was given.",
+    "control.taken_at": "When the run took it.",
+    "control.given_by": "The user who gave it.",
+    "control.pid": "The process that gave it.",
+    "control.command": "pause, resume, stop or set.",
+    "control.value": "What is set, such as rate=1/s.",
+    "control.refused": "Why the run refused it; NULL where it did not.",
+    "control.in_force": "What was in force afterwards, as JSON.",
     "address.job_id": "The job that made the file.",
     "address.idx": "Number of the file within its job.",
     "address.answered_at": "From when its age counts: no later than the create.",
