@@ -216,13 +216,6 @@ def test_the_extras_that_the_guide_names_are_those_of_the_project():
     assert {"video", "socks"} < named <= project["optional-dependencies"].keys()
 
 
-def test_the_extras_that_the_guide_names_are_those_of_the_project():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    told = GUIDES["containers"].partition("--build-arg EXTRAS=")[2].partition("\n\n")[0]
-    named = {*re.search(r"\[(.+?)\]", told)[1].split(","), *re.findall(r"\(`(\w+)`\)", told)}
-    assert {"video", "socks"} < named <= project["optional-dependencies"].keys()
-
-
 def test_no_image_holds_a_secret_or_runs_as_root():
     assert "KEY" not in DOCKERFILE
     assert FINAL.index("USER 10001") < FINAL.index("ENTRYPOINT")

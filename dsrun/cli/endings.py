@@ -12,12 +12,31 @@ import click
 from dsrun.common.console import fit, speak
 from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_lines
+from dsrun.common.messages import closest
 from dsrun.common.redaction import mask
+
+_SAME_WORD = 0.75  # how alike a mistyped option is to the one that was meant
 
 
 def say_last(text: str) -> None:
     """A line on stderr."""
     speak(text, show=partial(click.echo, err=True), level=logging.ERROR)
+
+
+def with_owners(error: click.NoSuchOption, cli: click.Group) -> click.NoSuchOption:
+    """The error with a near spelling, or else with the commands that have the option."""
+    name = error.option_name
+    known = error.possibilities or ()
+    begun = next((word for word in known if word.startswith(name)), "")
+    near = begun or closest(name, known, cutoff=_SAME_WORD)
+    owners = [
+        command.name
+        for command in cli.commands.values()
+        if command.name and any(name in parameter.opts for parameter in command.params)
+    ]
+    hint = f" It is an option of {', '.join(owners)}." if owners and not near else ""
+    near_words = [near] if near else None
+    return click.NoSuchOption(name, f"{error.message}{hint}", near_words, error.ctx)
 
 
 def say_usage(error: click.ClickException) -> None:

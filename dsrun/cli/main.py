@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from dsrun import __version__
 from dsrun.cli.completion import complete_schema, complete_shipped
-from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage
+from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage, with_owners
 from dsrun.cli.options import (
     DEFAULT_PIPELINE,
     allow_option,
@@ -44,8 +44,6 @@ from dsrun.common.errors import DsrunError, ExitCode, ManifestError, Problem, Us
 from dsrun.common.messages import closest
 from dsrun.common.settings import log_form, wants_json
 from dsrun.common.user_files import nearest_path
-
-_SAME_WORD = 0.75  # how alike a mistyped option is to the one that was meant
 
 
 class _PipelineFirst(click.Group):
@@ -438,22 +436,6 @@ def cron_command(
     return cron.print_lines(options)
 
 
-def _with_owners(error: click.NoSuchOption) -> click.NoSuchOption:
-    """The error with a near spelling, or else with the commands that have the option."""
-    name = error.option_name
-    known = error.possibilities or ()
-    begun = next((word for word in known if word.startswith(name)), "")
-    near = begun or closest(name, known, cutoff=_SAME_WORD)
-    owners = [
-        command.name
-        for command in cli.commands.values()
-        if command.name and any(name in parameter.opts for parameter in command.params)
-    ]
-    hint = f" It is an option of {', '.join(owners)}." if owners and not near else ""
-    near_words = [near] if near else None
-    return click.NoSuchOption(name, f"{error.message}{hint}", near_words, error.ctx)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code of design 1.2."""
     words = sys.argv[1:] if argv is None else argv
@@ -486,7 +468,8 @@ def _told(error: click.ClickException | DsrunError, *, as_json: bool) -> ExitCod
     problems: Sequence[Problem] = ()
     if isinstance(error, click.ClickException):
         code = ExitCode.INVALID
-        say_usage(_with_owners(error) if isinstance(error, click.NoSuchOption) else error)
+        unknown = with_owners(error, cli) if isinstance(error, click.NoSuchOption) else None
+        say_usage(unknown or error)
     elif isinstance(error, ManifestError):
         from dsrun.cli.problems import tell
 

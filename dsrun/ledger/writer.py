@@ -22,6 +22,7 @@ from dsrun.ledger.orders import OrderRows, begun
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.schema import MAY_BE_REPRICED
 from dsrun.ledger.transactions import Transactions
+from dsrun.ledger.uploads import UploadRows
 from dsrun.ledger.waiting import WaitingJobs
 from dsrun.ledger.writes import REOPEN, RETRIED, Kind, Row, Statement, Write, artifact_values
 from dsrun.service.kept_answer import addresses_of
@@ -49,7 +50,7 @@ _FINER = (
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
-class Ledger(WaitingJobs, OrderRows):
+class Ledger(WaitingJobs, OrderRows, UploadRows):
     """The ledger of one run directory, open for writing, and with `view` for reading. Close it."""
 
     def __init__(self, path: Path) -> None:
@@ -391,28 +392,6 @@ class Ledger(WaitingJobs, OrderRows):
             ),
             self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
         )
-
-    def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
-        """The address of a file that was uploaded after `since` for a model of this endpoint."""
-        return self.view.find_upload(sha256, model=model, endpoint=self._endpoint, since=since)
-
-    async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
-        await self._write(
-            Statement(
-                "INSERT INTO upload VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "url = excluded.url, uploaded_at = excluded.uploaded_at",
-                (sha256, model, self._endpoint, url, at),
-            )
-        )
-
-    async def forget_upload(self, sha256: str, *, model: str) -> None:
-        await self._write(
-            Statement("DELETE FROM upload WHERE sha256 = ? AND model = ?", (sha256, model))
-        )
-
-    async def forget_uploads(self) -> None:
-        """The host that kept the uploaded files is gone, and the one that kept results."""
-        await self._write(Statement("DELETE FROM upload", ()), Statement("DELETE FROM address", ()))
 
     async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:
         """Jobs whose results came from the cache; nothing was sent for them."""
