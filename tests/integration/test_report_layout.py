@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests import browsing
+from tests import browsing, screens
 from tests.browsing import dsrun
 
 pytestmark = browsing.MARKS
@@ -135,6 +135,13 @@ class TestArrangement:
             "style sketch · word anime", "style sketch · word <anime>",
             "style watercolor · word anime", "style watercolor · word <anime>",
         ]  # fmt: skip
+
+    def test_an_axis_of_panels_stands_on_no_row_again(self, read, posters):
+        reader = read(posters)
+        reader.choose("Panels", "subject")
+        assert of(reader, ".sheet").count() == 4
+        assert not any(heads(reader, "row"))
+        assert set(reader.captions()) == {"seed 11", "seed 12"}
 
     def test_the_full_view_walks_in_the_order_that_is_seen(self, read, posters):
         reader = read(posters)
@@ -294,6 +301,12 @@ class TestFailures:
         assert reader.page.evaluate("window.hacked") is None
 
 
+@pytest.mark.parametrize("name", screens.SCREENS)
+def test_the_manual_has_a_small_picture_of_every_screen(name):
+    path = screens.IMAGES / f"report-{name}.webp"
+    assert 5_000 < path.stat().st_size < screens.MOST_BYTES
+
+
 class TestKeys:
     def test_the_first_key_enters_the_pictures(self, read, posters):
         reader = read(posters)
@@ -336,6 +349,17 @@ class TestKeys:
         for key in ["ArrowRight"] * 3 + ["/", "Escape"]:
             keys.press(key)
         expect(of(reader, ".open").nth(2)).to_be_focused()
+
+    def test_f_opens_the_filters_and_esc_leaves_them(self, read, posters):
+        reader = read(posters)
+        keys = reader.page.keyboard
+        for key in ("f", "Enter"):  # the first chip
+            keys.press(key)
+        assert of(reader, ".card").count() == 8
+        expect(of(reader, "#filters button").first).to_be_focused()
+        keys.press("Escape")
+        expect(of(reader, "#filters")).to_be_hidden()
+        expect(of(reader, ".open").first).to_be_focused()
 
     def test_a_letter_in_the_search_is_a_letter(self, read, posters):
         reader = read(posters)

@@ -28,7 +28,6 @@ function drawMore() {
   while (drawing && made < until) {
     if (drawing.next().done) drawing = null;
   }
-  fitSizes();
 }
 
 function* drawSections(main, sections) {
@@ -43,6 +42,7 @@ function* drawSections(main, sections) {
 function* drawGallery(main, part) {
   const gallery = make("div", { className: "gallery" });
   main.append(gallery);
+  fitSizes();
   for (const card of part.cards) {
     gallery.append(draw1(card));
     yield;
@@ -64,6 +64,7 @@ function* drawSheet(main, part) {
   Object.assign(sheet.dataset, { stacks, repeats, columns: columns.length });
   sheet.style.setProperty("--columns", columns.length);
   main.append(sheet);
+  fitSizes(); // while there is little to lay out
   for (const line of lines) {
     const row = make("tr", {}, axisHead(rows, line.value, "row"));
     for (const column of columns) row.append(make("td", {}, make("div", { className: "cell" }, ...(line.cells.get(column) || []).map(drawStack))));

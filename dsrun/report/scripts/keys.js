@@ -100,13 +100,17 @@ function keyOnPage(key, target) {
 
 function openControls() {
   at("more").open = !at("more").open;
-  if (at("more").open) at("more").querySelector("select, button").focus();
+  if (at("more").open) at("more").querySelector("button, select").focus();
 }
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open) return;
-  if (key === "Escape" && target === at("q")) { here()?.focus(); return; }
+  if (key === "Escape" && opened < 0 && at("bar").contains(target)) {
+    at("more").open = false;
+    here()?.focus();
+    return;
+  }
   const isTyping = ["INPUT", "SELECT", "TEXTAREA", "AUDIO", "VIDEO"].includes(target.tagName) && target.type !== "checkbox";
   if (isTyping) return;
   if (key === "?") showHelp();

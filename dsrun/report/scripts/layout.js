@@ -45,7 +45,7 @@ function splitOf(some) {
 function axesOf(group) {
   const [step, ...others] = stepsOf(group);
   const own = (!others.length && data.opening[step]) || { rows: "", cols: "" };
-  const free = (name, other) => (name !== other && axes.includes(name) ? name : "");
+  const free = (name, other) => (name !== other && name !== state.split && axes.includes(name) ? name : "");
   let { rows, cols } = state;
   if (rows === AUTO) rows = free(own.rows, cols) || (cols === AUTO ? "" : free(own.cols, cols));
   if (cols === AUTO) cols = free(own.cols, rows) || free(own.rows, rows);
