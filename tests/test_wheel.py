@@ -41,7 +41,12 @@ def installed(wheel, tmp_path_factory):
 
 def test_the_wheel_holds_every_module_schema_and_pipeline(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, pattern in (("dsrun", "*.py"), ("schemas", "*.json"), ("pipelines", "*.*")):
+    for folder, pattern in (
+        ("dsrun", "*.py"),
+        ("dsrun", "*.js"),
+        ("schemas", "*.json"),
+        ("pipelines", "*.*"),
+    ):
         for path in (ROOT / folder).rglob(pattern):
             inside = path.relative_to(ROOT).as_posix()
             if "__pycache__" not in inside:

@@ -82,13 +82,13 @@ function stacksOf(some) {
 // Sizes. A sheet is as wide as the page where its cards stay large enough; else the page scrolls.
 const LEAST_SIZE = 64; // pixels of a card's side
 const MOST_SIZE = 480;
-const GALLERY_SIZE = 190;
 const isNarrow = matchMedia("(max-width: 760px)");
+const gallerySize = () => state.size || (isNarrow.matches ? 150 : 190);
 
 // The size of the cards of a sheet, and how many stacks stand side by side in a cell.
 function fitSheet(sheet) {
   const { stacks, columns, repeats } = sheet.dataset; // the most in a cell, and in a stack
-  const [least, largest, besides, edges] = isNarrow.matches ? [84, 360, 25, 5] : [112, 260, 176, 10];
+  const [least, largest, besides, edges] = isNarrow.matches ? [84, 360, 25, 5] : [112, 260, 192, 10];
   const room = (document.documentElement.clientWidth - besides) / columns - edges; // of a column
   const side = (state.size || least) + 6;
   const across = Math.max(1, Math.min(Math.ceil(Math.sqrt(stacks)) + 1, stacks, Math.floor((room + 6) / side)));
@@ -102,7 +102,7 @@ function fitSizes() {
   const { style } = document.documentElement;
   style.setProperty("--wide", `${document.documentElement.clientWidth}px`);
   style.setProperty("--bar", `${at("more").open ? 0 : at("bar").offsetHeight}px`);
-  let size = state.size || GALLERY_SIZE;
+  let size = gallerySize();
   for (const gallery of document.querySelectorAll(".gallery")) gallery.style.setProperty("--size", `${size}px`);
   for (const sheet of document.querySelectorAll(".sheet")) {
     size = fitSheet(sheet);
