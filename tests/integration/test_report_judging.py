@@ -292,6 +292,9 @@ class TestMarks:
         reader.visit(models.as_uri())  # without what the address says
         reader.page.get_by_label("Show by judgement").select_option("with a note")
         assert reader.page.locator(".card .said").all_inner_texts() == ["too dark s x m"]
+        reader.page.get_by_role("button", name="Reset").click()
+        reader.page.locator("#q").fill("TOO dark")
+        expect(reader.page.locator(".card")).to_have_count(1)
         again = read(reader.page.url)  # another person, with the address
         assert again.page.locator(".card .said").all_inner_texts() == ["too dark s x m"]
         assert reader.complaints == []
@@ -397,6 +400,14 @@ steps:
             names = {f"artifacts/{name}": archive.read(name) for name in archive.namelist()}
         chosen = [work.results()[number]["artifacts"][0]["path"] for number in (0, 2)]
         assert names == {path: (report.parent / path).read_bytes() for path in chosen}
+
+
+    def test_a_link_with_a_bare_percent_sign_opens(self, read, models, tmp_path):
+        folder = tmp_path / "100% of them"
+        shutil.copytree(models.parent, folder)
+        reader = read(f"file://{tmp_path}/100% of them/report.html")
+        assert reader.page.locator(".card").count() == 20
+        assert reader.complaints == []
 
 
 class TestVoices:

@@ -143,6 +143,12 @@ function pixelScale(pane) {
   return 1 / fit / devicePixelRatio;
 }
 
+// A notch of a wheel is one turn; two fingers on a pad make many small ones.
+function turns({ deltaY, deltaMode, ctrlKey }) {
+  const notch = deltaMode ? 3 : ctrlKey ? 20 : 100; // of lines, of a pinch, of pixels
+  return Math.max(-1, Math.min(1, deltaY / notch));
+}
+
 function fitOrPixels(x, y) {
   const near = Math.max(pixelScale(panes()[front]), 2);
   zoom((lens.scale > 1 ? 1 : near) / lens.scale, x, y);
@@ -195,7 +201,7 @@ at("pixels").addEventListener("click", () => zoom(pixelScale(panes()[front]) / l
 at("panes").addEventListener("wheel", (event) => {
   event.preventDefault();
   const { x, y } = placeIn(event);
-  zoom(STEP ** (-Math.sign(event.deltaY) || 0), x, y);
+  zoom(STEP ** -turns(event), x, y);
 }, { passive: false });
 at("panes").addEventListener("pointerdown", (event) => {
   const glass = event.target.closest(".glass");

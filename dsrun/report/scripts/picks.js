@@ -1,5 +1,16 @@
 const MOST_IN_COMMAND = 100; // files that a command names itself; more are in the saved list
 
+// The run's directory, where the page knows it.
+function placeOf({ protocol, pathname }) {
+  if (protocol !== "file:") return "";
+  try {
+    return decodeURIComponent(pathname).replace(/\/[^/]*$/, "");
+  } catch {
+    return ""; // a link with a bare % in it
+  }
+}
+const PLACE = placeOf(location);
+
 // What was chosen.
 const chosen = () => cards.filter((card) => stars.has(card.key));
 const lineOf = ({ entry, file }) => (file ? file.path : entry.job_id);
@@ -26,11 +37,10 @@ function manifest() {
 
 // A page from disk may read no other file, so it cannot make an archive: it tells the command that does.
 function zipCommand() {
-  const place = location.protocol === "file:" ? decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "") : "DIR";
   const lines = chosen().map(lineOf);
   const isShort = lines.length <= MOST_IN_COMMAND;
   const before = isShort ? `printf '%s\\n' ${lines.map(quoted).join(" ")} | ` : "";
-  return `${before}dsrun report ${quoted(place)} --picks ${isShort ? "-" : quoted(data.list)} --zip picks.zip`;
+  return `${before}dsrun report ${quoted(PLACE || "DIR")} --picks ${isShort ? "-" : quoted(data.list)} --zip picks.zip`;
 }
 
 const quoted = (word) => (/^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
@@ -65,6 +75,6 @@ at("start-compare").addEventListener("click", compare);
 at("copy-list").addEventListener("click", () => copy(list(), "List"));
 at("save-list").addEventListener("click", () => save(data.list, list()));
 at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
-at("save-zip").addEventListener("click", () => copy(zipCommand(), "Command"));
+at("save-zip").addEventListener("click", () => copy(zipCommand(), PLACE ? "Command" : "Command (DIR is the run's directory)"));
 at("clear").title = "Clear stars, rejections and marks; notes stay";
 at("clear").addEventListener("click", clearMarks);

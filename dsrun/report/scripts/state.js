@@ -66,5 +66,6 @@ function fits(card) {
   if (state.stars && !stars.has(card.key)) return false;
   if (!fitsJudgement(card)) return false;
   for (const [name, wanted] of state.filters) if (!wanted.has(card.axes.get(name))) return false;
-  return state.q.toLowerCase().split(/\s+/).every((word) => card.text.includes(word));
+  const text = notes.has(card.key) ? `${card.text}\n${notes.get(card.key).toLowerCase()}` : card.text;
+  return state.q.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }
