@@ -335,9 +335,7 @@ def report_command(*, picks: Path | None, archive: Path | None, **words: Any) ->
     if picks or archive:
         from dsrun.cli import report_zip
 
-        return report_zip.run(
-            words["directories"], picks=picks, archive=archive, as_json=words["as_json"]
-        )
+        return report_zip.run(picks=picks, archive=archive, **words)
     from dsrun.cli import report
 
     return report.run(**words)

@@ -1,8 +1,8 @@
 """`dsrun report DIR --picks FILE --zip FILE`: the picked files of a run as an archive."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dsrun.common.console import answer_json, answer_path, count_of, say
 from dsrun.common.errors import ExitCode, UsageError
@@ -11,7 +11,7 @@ from dsrun.common.user_files import TEXT_BYTES
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.files import read_text
 from dsrun.manifest.picks import PickFile
-from dsrun.report.picked_files import Found, PickedFile, find_picks, write_zip
+from dsrun.report.picked_files import Found, find_picks, write_zip
 from dsrun.session.opening import run_dir_of
 from dsrun.storage.layout import RunLayout
 
@@ -19,7 +19,7 @@ _MOST_SAID = 20  # warnings
 
 
 def run(
-    directories: Sequence[Path], *, picks: Path | None, archive: Path | None, as_json: bool
+    directory: Path, *, picks: Path | None, archive: Path | None, as_json: bool, **others: Any
 ) -> int:
     """Print the path of the archive; 1 where a file is missing or changed.
 
@@ -30,9 +30,9 @@ def run(
         raise UsageError(f"an archive needs a list and a name: add {missing}")
     if archive.suffix.lower() != ".zip":
         raise UsageError(f"--zip {archive}: found {archive.suffix or 'no ending'}; allowed: .zip")
-    if len(directories) > 1:
-        raise UsageError("--zip packs files of one run; name one directory")
-    run_dir = run_dir_of(directories[0])
+    if given := [f"--{name}" for name, value in others.items() if value is not None]:
+        raise UsageError(f"--zip packs files as they are, and {' and '.join(given)} has no use")
+    run_dir = run_dir_of(directory)
     found = _find(run_dir, _read(picks))
     left_out = write_zip(archive, run_dir, found.files)
     _tell(found, left_out, archive, as_json=as_json)
@@ -65,7 +65,7 @@ def _find(run_dir: Path, picks: PickFile) -> Found:
 
 def _tell(found: Found, left_out: list[tuple[str, str]], archive: Path, *, as_json: bool) -> None:
     out = {path for path, _ in left_out}
-    packed: list[PickedFile] = [file for file in found.files if file.path not in out]
+    packed = [file for file in found.files if file.path not in out]
     if as_json:
         answer_json(
             {

@@ -117,6 +117,8 @@ def test_a_file_older_than_a_zip_can_tell_is_packed(pack, run_dir):
         (["--picks", "picks.txt", "--zip", "out"], "allowed: .zip"),
         (["--picks", "none.txt", "--zip", "out.zip"], "none.txt"),
         (["--picks", ".", "--zip", "out.zip"], "directory"),
+        (["--picks", "picks.txt", "--zip", "out.zip", "--sheet", "s.png"], "--sheet has no use"),
+        (["--picks", "picks.txt", "--zip", "out.zip", "--rows", "number"], "--rows has no use"),
     ],
 )
 def test_what_makes_no_archive_is_told(work, run_dir, arguments, words):

@@ -401,7 +401,6 @@ steps:
         chosen = [work.results()[number]["artifacts"][0]["path"] for number in (0, 2)]
         assert names == {path: (report.parent / path).read_bytes() for path in chosen}
 
-
     def test_a_link_with_a_bare_percent_sign_opens(self, read, models, tmp_path):
         folder = tmp_path / "100% of them"
         shutil.copytree(models.parent, folder)
@@ -543,6 +542,17 @@ class TestLineage:
         reader.page.keyboard.press("b")
         assert reader.page.locator(".card").count() == 1
         expect(reader.page.locator("#media video")).to_have_count(1)
+
+    def test_back_finds_what_no_filter_shows_any_more(self, read, films):
+        reader = read(films)
+        reader.page.locator(".pick").nth(5).click()
+        reader.page.get_by_label("starred", exact=True).check()
+        reader.page.locator(".open").first.click()
+        for key in "sub":  # no longer starred, up, and back
+            reader.page.keyboard.press(key)
+        expect(reader.page.locator("#media video")).to_have_count(1)
+        assert reader.page.locator(".card").count() == 8
+        assert reader.complaints == []
 
     def test_all_generations_are_told(self, read, work, serve):
         steps = """

@@ -78,7 +78,7 @@ function endCompare() {
 }
 
 function bringToFront(number) {
-  front = (number + marked.length) % marked.length;
+  front = (number + panes().length) % panes().length;
   panes().forEach((pane, index) => pane.classList.toggle("front", index === front));
 }
 
@@ -234,7 +234,7 @@ function compareKey(key, isBack) {
   const { card } = panes()[front];
   if (key === "f") flicker(!isFlicker);
   else if (key === " ") goToPane(front + (isBack ? -1 : 1));
-  else if (/^[1-4]$/.test(key) && key <= marked.length) goToPane(Number(key) - 1);
+  else if (/^[1-4]$/.test(key) && key <= panes().length) goToPane(Number(key) - 1);
   else if (key === "+" || key === "=") zoom(STEP);
   else if (key === "-") zoom(1 / STEP);
   else if (key === "0") zoom(1 / lens.scale);

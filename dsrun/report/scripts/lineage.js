@@ -53,8 +53,7 @@ function lineage(card) {
 }
 
 // The card in full; where a filter hides it, nothing is filtered any more.
-function go(card) {
-  if (opened >= 0) trail.push({ card: visible[opened], before: structuredClone(state) });
+function reveal(card) {
   if (!visible.includes(card)) {
     clearFilters();
     drawControls();
@@ -63,13 +62,18 @@ function go(card) {
   show(visible.indexOf(card));
 }
 
+function go(card) {
+  if (opened >= 0) trail.push({ card: visible[opened], before: structuredClone(state) });
+  reveal(card);
+}
+
 function goBack() {
   const last = trail.pop();
   if (!last) return toast("This is where you began");
   Object.assign(state, last.before);
   drawControls();
   change();
-  show(visible.indexOf(last.card));
+  reveal(last.card);
 }
 
 // Above what was made from nothing stand the words that it was made of.
