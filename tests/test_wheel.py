@@ -44,6 +44,7 @@ def test_the_wheel_holds_every_module_schema_and_pipeline(wheel):
     for folder, pattern in (
         ("dsrun", "*.py"),
         ("dsrun", "*.js"),
+        ("dsrun", "*.css"),
         ("schemas", "*.json"),
         ("pipelines", "*.*"),
     ):

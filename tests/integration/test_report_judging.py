@@ -592,3 +592,10 @@ def test_a_phone_shows_players_and_films_without_scrolling_sideways(read, exampl
     reader.page.locator(".open").nth(5).click()
     assert reader.page.evaluate("document.querySelector('#view').scrollWidth") <= 390
     assert reader.complaints == []
+
+
+@pytest.mark.parametrize("name", ["report-compare", "report-voices", "report-videos"])
+def test_the_manual_has_small_pictures_of_it(name):
+    picture = ROOT / f"docs/images/{name}.png"
+    assert 5_000 < picture.stat().st_size < 200_000
+    assert picture.stem in (ROOT / "docs/screens_media.py").read_text(encoding="utf-8")
