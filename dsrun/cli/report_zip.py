@@ -1,6 +1,7 @@
 """`dsrun report DIR --picks FILE --zip FILE`: the picked files of a run as an archive."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ _MOST_SAID = 20  # warnings
 
 
 def run(
-    directory: Path, *, picks: Path | None, archive: Path | None, as_json: bool, **others: Any
+    directories: Sequence[Path],
+    *,
+    picks: Path | None,
+    archive: Path | None,
+    as_json: bool,
+    **others: Any,
 ) -> int:
     """Print the path of the archive; 1 where a file is missing or changed.
 
@@ -30,9 +36,11 @@ def run(
         raise UsageError(f"an archive needs a list and a name: add {missing}")
     if archive.suffix.lower() != ".zip":
         raise UsageError(f"--zip {archive}: found {archive.suffix or 'no ending'}; allowed: .zip")
-    if given := [f"--{name}" for name, value in others.items() if value is not None]:
+    if given := [f"--{name}" for name, value in others.items() if value]:
         raise UsageError(f"--zip packs files as they are, and {' and '.join(given)} has no use")
-    run_dir = run_dir_of(directory)
+    if len(directories) > 1:
+        raise UsageError("--zip packs files of one run; name one directory")
+    run_dir = run_dir_of(directories[0])
     found = _find(run_dir, _read(picks))
     left_out = write_zip(archive, run_dir, found.files)
     _tell(found, left_out, archive, as_json=as_json)
