@@ -75,7 +75,7 @@ def _side(name: str, run: Run, place: str) -> dict[str, Any]:
             *([f"started {_moment(run.started_at)}"] if run.started_at else ["never started"]),
             count_of(run.total, "row"),
         ],
-        "counts": {str(name): run.counts[name] for name in JobStatus if run.counts.get(name)},
+        "counts": {str(one): run.counts[one] for one in JobStatus if run.counts.get(one)},
     }
 
 
@@ -91,7 +91,7 @@ def _has_trouble(pair: Entry) -> bool:
 
 def _links(run: Run, path: Path) -> dict[str, str]:
     """How the page reaches a run directory, and what a list of its picks is called."""
-    folder, here = run.directory.resolve(), path.resolve().parent
+    folder, here = run.directory.resolve(), path.parent.resolve()  # a link there is replaced
     try:
         base = quote(os.fsencode(Path(os.path.relpath(folder, here)).as_posix()))
     except ValueError:  # another drive of Windows
