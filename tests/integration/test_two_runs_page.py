@@ -329,3 +329,27 @@ steps:
     reader.page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
     reader.page.wait_for_function("n => document.querySelectorAll('.card').length > n", arg=first)
     assert reader.complaints == []
+
+
+def test_texts_are_compared_word_by_word_in_any_script(read, work, emulator):
+    text = "steps: {posters: {operation: wanx-v1, input: {prompt: one}}}"
+    page = compare(work, run(work, text), run(work, text.replace("one", "two")))
+    reader = read(page)
+
+    def compared(old, new):
+        parts = reader.page.evaluate("([old, now]) => compared(old, now)", [old, new])
+        for texts, kinds in ((old, ("same", "del")), (new, ("same", "ins"))):
+            assert "".join(words for kind, words in parts if kind in kinds) == texts
+        return [tuple(part) for part in parts if part[0] != "same"]
+
+    assert compared("a red boat", "a red boat") == []
+    assert compared("", "new") == [("ins", "new")]
+    assert compared("a red boat on it", "a blue boat on it") == [("del", "red"), ("ins", "blue")]
+    assert compared("calm light", "wild evening light")[1] == ("ins", "wild evening")
+    assert compared("灯笼升起", "灯笼落下") == [("del", "升起"), ("ins", "落下")]
+    assert compared("فانوس ورقي", "فانوس أحمر") == [("del", "ورقي"), ("ins", "أحمر")]
+    long = " ".join(f"word{number % 97}" for number in range(2600))
+    changed = f"{long.replace('word13 ', 'other ', 1)} and more"
+    assert ("ins", "other") in compared(f"so {long}", f"now {changed}")
+    assert len(compared("a " * 20_000 + "x b", "y c " * 20_000)) == 2, "too long: all of it"
+    assert reader.complaints == []
