@@ -22,6 +22,7 @@ from dsrun.storage.files import write_whole
 from dsrun.storage.layout import RunLayout
 
 _PATIENCE_S = 4.0  # before it is said that thumbnails are being made
+_SCRIPTS = ("basics", "words", "cards", "view", "controls")  # in the order in which they are joined
 _STATES = ("changed", "unchanged", "new", "gone")
 
 
@@ -51,7 +52,9 @@ def build_comparison(two: TwoRuns, path: Path) -> bytes:
         "edits": two.edits(),
         "pairs": two.pairs,
     }
-    return render("two_runs.html.j2", head, data, styles=["two_runs.css"], scripts=["two_runs.js"])
+    scripts = [f"two_runs/{name}.js" for name in _SCRIPTS]
+    styles = ["two_runs/page.css"]
+    return render("two_runs/page.html.j2", head, data, styles=styles, scripts=scripts)
 
 
 def _places(left: Path, right: Path) -> tuple[str, str]:
