@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PARTS_OF_PAGES = (".j2", ".js", ".css")
 
 pytestmark = pytest.mark.timeout(300)  # whichever comes first makes the wheel for the rest
 
@@ -52,6 +53,9 @@ def test_the_wheel_holds_every_module_schema_and_pipeline(wheel):
             inside = path.relative_to(ROOT).as_posix()
             if "__pycache__" not in inside:
                 assert (inside if folder == "dsrun" else f"dsrun/{inside}") in names
+    pages = [path for path in (ROOT / "dsrun/report").rglob("*") if path.suffix in PARTS_OF_PAGES]
+    assert pages
+    assert {path.relative_to(ROOT).as_posix() for path in pages} <= names
     assert "dsrun/py.typed" in names
     assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
     assert not [name for name in names if name.endswith(".pyc") or name.startswith("tests")]
