@@ -21,7 +21,7 @@ from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader
 from dsrun.report.results import iter_results
 from dsrun.session.cost_limits import all_warnings
-from dsrun.session.host import Ending, Host
+from dsrun.session.host import STOPPED_BY_ORDER, Ending, Host
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions, run_options
 from dsrun.session.plan_json import job_list, summary
@@ -357,7 +357,8 @@ def run_sync(pipeline: Pipeline | str | Path, **words: Unpack[RunWords]) -> RunR
 
     In the main thread the first Ctrl-C or SIGTERM lets the run submit nothing more and finish
     what is nearly done, the second stops it at once. After Ctrl-C with jobs left it raises
-    KeyboardInterrupt; after SIGTERM the result says so. Elsewhere signals are left alone.
+    KeyboardInterrupt; after SIGTERM, or `dsrun control DIR stop`, the result says so. Elsewhere
+    signals are left alone.
 
     Raises DsrunError where the run cannot begin.
     """
@@ -367,7 +368,7 @@ def run_sync(pipeline: Pipeline | str | Path, **words: Unpack[RunWords]) -> RunR
         raise UsageError("run_sync: a loop is running in this thread; use `await dsrun.run(...)`")
     is_main = threading.current_thread() is threading.main_thread()
     result = _run(options, _Wanted(), is_main)
-    if result.exit_code is ExitCode.INTERRUPTED:
+    if result.exit_code is ExitCode.INTERRUPTED and result.reason != STOPPED_BY_ORDER:
         raise KeyboardInterrupt
     return result
 

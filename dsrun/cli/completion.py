@@ -31,6 +31,12 @@ def _completion(names: Callable[[Sequence[Any]], Iterable[str]]) -> Completion:
     return complete
 
 
+def complete_word(words: Iterable[str]) -> Completion:
+    """Completes one of these words."""
+    known = tuple(words)
+    return _completion(lambda _: known)
+
+
 def _arguments(ctx: click.Context) -> list[Any]:
     """Those typed, the defaults after them. An option without its value leaves them in `args`."""
     names = [param.name for param in ctx.command.params if isinstance(param, click.Argument)]

@@ -23,6 +23,7 @@ from dsrun.cli.options import (
     jitter_seconds,
     json_option,
     ledger_options,
+    order_arguments,
     out_option,
     parse_params,
     picks_options,
@@ -208,8 +209,7 @@ def status_command(where: Path, set_params: tuple[str, ...], **place: Any) -> in
 
 @cli.command("control")
 @click.argument("where", type=click.Path(path_type=Path))
-@click.argument("command", metavar="pause|resume|stop|set")
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@order_arguments
 @place_options
 @json_option
 def control_command(

@@ -6,13 +6,21 @@ from typing import Any, TypeVar
 
 import click
 
-from dsrun.cli.completion import complete_axis, complete_fault, complete_param, complete_step
+from dsrun.cli.completion import (
+    complete_axis,
+    complete_fault,
+    complete_param,
+    complete_step,
+    complete_word,
+)
 from dsrun.common.errors import UsageError
 from dsrun.session.ranges import (
     CATCH_UP_DAYS,
     CONCURRENCY,
     IF_RUNNING,
     LIMIT,
+    ORDER_SETTINGS,
+    ORDERS,
     SAMPLE,
     address_problem,
 )
@@ -92,6 +100,15 @@ place_options = in_order(
     set_option,
     allow_option,
 )
+order_arguments = in_order(
+    click.argument(
+        "command", metavar="pause|resume|stop|set", shell_complete=complete_word(ORDERS)
+    ),
+    click.argument(
+        "words", nargs=-1, metavar="[NAME=VALUE]...",
+        shell_complete=complete_word(f"{name}=" for name in ORDER_SETTINGS),
+    ),
+)  # fmt: skip
 run_place_options = in_order(
     click.option(
         "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",

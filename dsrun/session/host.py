@@ -14,6 +14,7 @@ from dsrun.common.units import Money
 from dsrun.engine.control import RunControl
 from dsrun.storage.layout import RunLayout
 
+STOPPED_BY_ORDER = "ordered by `dsrun control`"
 _GRACE_S = 10.0  # for tasks that are paid and may end soon
 
 

@@ -16,10 +16,10 @@ from dsrun.common.models import Json
 from dsrun.common.units import Money, Rate, parse_limit, parse_rate
 from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan, called
-from dsrun.session.ranges import CONCURRENCY
+from dsrun.session.ranges import CONCURRENCY, ORDER_SETTINGS, ORDERS
 
-PAUSE, RESUME, STOP, SET = COMMANDS = ("pause", "resume", "stop", "set")
-SETTINGS = ("concurrency", "rate", "max_cost")
+PAUSE, RESUME, STOP, SET = COMMANDS = ORDERS
+SETTINGS = ORDER_SETTINGS
 _DIGITS = 6
 
 

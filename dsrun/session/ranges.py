@@ -27,6 +27,8 @@ SAMPLE = LIMIT = Range(1)
 CATCH_UP_DAYS = Range(1, 366)
 YEARS = Range(1970, 2999)
 IF_RUNNING = ("fail", "skip", "wait")
+ORDERS = ("pause", "resume", "stop", "set")
+ORDER_SETTINGS = ("concurrency", "rate", "max_cost")
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/").match
 _FLAGS = {"concurrency": "--max-concurrency"}  # whose keyword is another word

@@ -16,7 +16,7 @@ from dsrun.engine.control import RunControl
 from dsrun.engine.job_runner import Runner
 from dsrun.engine.places import Places
 from dsrun.planning.plan import called
-from dsrun.session.host import drain
+from dsrun.session.host import STOPPED_BY_ORDER, drain
 from dsrun.session.open_run import OpenRun
 from dsrun.session.orders import (
     COMMANDS,
@@ -188,4 +188,4 @@ class Steering:
                 if rate != before.rates[name]:
                     self._runner.order_rate(name, rate)
         if command == STOP:
-            drain(self._control, "stopped by `dsrun control`", ExitCode.INTERRUPTED)
+            drain(self._control, STOPPED_BY_ORDER, ExitCode.INTERRUPTED)

@@ -79,20 +79,24 @@ def waiting(layout: RunLayout) -> Iterator[Order | str]:
 
 def clear(layout: RunLayout) -> None:
     """Remove what is left of orders to earlier runs, and the folder if it is empty then."""
+    for name in _entries(layout):
+        with suppress(OSError):
+            (layout.orders / name).unlink()
     with suppress(OSError):
-        for name in os.listdir(layout.orders):  # noqa: PTH208  # names, not paths
-            with suppress(OSError):
-                (layout.orders / name).unlink()
         layout.orders.rmdir()
 
 
 def _names(layout: RunLayout) -> list[str]:
     """Of whole orders: what begins with a dot is still being written."""
+    return sorted(name for name in _entries(layout) if name.endswith(_ENDING) and name[0] != ".")
+
+
+def _entries(layout: RunLayout) -> list[str]:
+    """What is in the folder; nothing where a link leads to somebody else's."""
     try:
-        names = os.listdir(layout.orders)  # noqa: PTH208  # twice a second
+        return [] if layout.orders.is_symlink() else os.listdir(layout.orders)  # noqa: PTH208
     except OSError:
         return []
-    return sorted(name for name in names if name.endswith(_ENDING) and name[0] != ".")
 
 
 def _file_of(layout: RunLayout, token: str) -> Path:

@@ -77,7 +77,7 @@ def test_stop_is_the_first_ctrl_c(work, emulator, live):
     assert control(work, "stop").code == 0
     outcome = live.end()
     assert outcome.code == 130
-    assert "stopped by `dsrun control`" in outcome.err
+    assert "stopped: ordered by `dsrun control`" in outcome.err
     assert work.query("SELECT exit_code FROM run")[-1]["exit_code"] == 130
     assert not (work.run_dir() / ".orders").exists()
     assert faster(work).code == 0
@@ -261,3 +261,67 @@ def test_a_link_in_place_of_an_order_is_not_followed(work, emulator, live):
     assert control(work, "stop").code == 0
     assert live.end().code == 130
     assert precious.read_text() == "mine"
+
+
+def test_a_folder_that_a_link_leads_to_is_left_alone(work, emulator, live):
+    elsewhere = work.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.json").write_text("mine")
+    (work.run_dir() / ".orders").symlink_to(elsewhere)
+    assert control(work, "stop").code == 0  # the link is removed, and not followed
+    assert live.end().code == 130
+    (work.run_dir() / ".orders").symlink_to(elsewhere)
+    assert faster(work).code == 0
+    assert (elsewhere / "mine.json").read_text() == "mine"
+
+
+def test_what_stands_in_the_way_is_told(work, emulator, live):
+    (work.run_dir() / ".orders").write_text("")
+    outcome = control(work, "pause")
+    assert outcome.code == 3
+    assert ".orders" in outcome.err
+    assert "Move away what is in its place" in outcome.err
+    assert status(work)["paused"] is False
+
+
+def test_a_program_whose_run_is_stopped_goes_on(work, emulator):
+    script = work.folder / "program.py"
+    script.write_text(
+        "import dsrun\n"
+        "result = dsrun.run_sync('demo.yaml')\n"
+        "print(int(result.exit_code), result.reason)\n"
+    )
+    work.posters(MANY, rate="4/s")
+    child = work.spawn_script(script)
+    work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
+    assert control(work, "stop").code == 0
+    outcome = child.end()
+    assert (outcome.code, outcome.out) == (0, "130 ordered by `dsrun control`\n")
+
+
+def test_a_pause_holds_every_step_and_a_step_that_builds_on_one(work, emulator):
+    steps = """
+steps:
+  cast:
+    operation: qwen-voice-design
+    matrix: {tone: [a, b, c, d, e, f]}
+    input:
+      target_model: qwen3-tts-vd-2026-01-26
+      voice_prompt: "A {{ tone }} voice"
+      preview_text: Good evening.
+  posters:
+    operation: wanx-v1
+    matrix: {voice: {step: cast}}
+    input: {prompt: "a poster of {{ voice.output.voice }}"}
+"""
+    child = work.spawn(work.pipeline(steps, rate="2/s"), "--no-progress")
+    work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
+    assert control(work, "pause").code == 0
+    under_way = {"submitting", "submitted"}
+    work.until(lambda: not under_way & work.statuses().keys(), what="none is under way")
+    paid = emulator.paid()
+    assert control(work, "set", "concurrency=3").code == 0
+    assert emulator.paid() == paid < 12
+    assert control(work, "resume").code == 0
+    assert child.end().code == 0
+    assert (emulator.paid(), set(emulator.creates().values())) == (12, {1})
