@@ -34,10 +34,13 @@ _LEAVE = ("q", "Q", "\x1b", "\x04")
 
 def watch(run_dir: Path, *, is_live: Callable[[], bool]) -> None:
     """Show the run until it ends, or until q or Ctrl-C, which leave it alone. Raises SetupError."""
+    console = Console(
+        file=sys.stdout, no_color=not wants_color(), highlight=False, markup=False, emoji=False
+    )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put right
     try:
-        if is_terminal(sys.stdout):
-            _watch_on_terminal(run_dir, is_live)
+        if is_terminal(sys.stdout) and not console.is_dumb_terminal:
+            _watch_on_terminal(console, run_dir, is_live)
         else:
             _watch_by_lines(run_dir, is_live)
     except KeyboardInterrupt:
@@ -46,10 +49,7 @@ def watch(run_dir: Path, *, is_live: Callable[[], bool]) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def _watch_on_terminal(run_dir: Path, is_live: Callable[[], bool]) -> None:
-    console = Console(
-        file=sys.stdout, no_color=not wants_color(), highlight=False, markup=False, emoji=False
-    )
+def _watch_on_terminal(console: Console, run_dir: Path, is_live: Callable[[], bool]) -> None:
     with pressed_keys() as wait, Live(console=console, screen=True, auto_refresh=False) as live:
         while is_live():
             live.update(_view(look(run_dir), console.height), refresh=True)

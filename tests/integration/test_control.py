@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from PIL import Image
 
 MANY = 40
 
@@ -325,3 +326,28 @@ steps:
     assert control(work, "resume").code == 0
     assert child.end().code == 0
     assert (emulator.paid(), set(emulator.creates().values())) == (12, {1})
+
+
+def test_a_pause_holds_uploads_too(work, emulator):
+    (work.folder / "refs").mkdir()
+    for number in range(16):
+        image = Image.new("RGB", (300, 300), (number, 0, 0))
+        image.save(work.folder / f"refs/{number}.png")
+    steps = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {number: {range: [0, 15]}}
+    input: {prompt: "a pot, number {{ number }}", ref_img: {upload: "refs/{{ number }}.png"}}
+"""
+    child = work.spawn(work.pipeline(steps, rate="3/s", concurrency=2), "--no-progress")
+    work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
+    assert control(work, "pause").code == 0
+    work.until(lambda: "submitted" not in work.statuses(), what="none is under way")
+    counts = [emulator.count("POST"), emulator.count("GET", "/uploads")]
+    for _ in range(3):
+        assert control(work, "pause").code == 0
+    assert [emulator.count("POST"), emulator.count("GET", "/uploads")] == counts
+    assert control(work, "resume").code == 0
+    assert child.end().code == 0
+    assert (emulator.paid(), set(emulator.creates().values())) == (16, {1})

@@ -19,12 +19,12 @@ CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 class Terminal:
     """A terminal in which dsrun watches a run."""
 
-    def __init__(self, work, *arguments, columns=100, rows=40):
+    def __init__(self, work, *arguments, columns=100, rows=40, **environment):
         self._master, slave = pty.openpty()
         self.resize(columns, rows)
         self._before = termios.tcgetattr(slave)
         self._slave = slave
-        environment = os.environ | {"TERM": "xterm", "COLUMNS": "", "LINES": ""}
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": "", "LINES": ""} | environment
         self.process = subprocess.Popen(
             [*work.command, "status", *arguments, "--watch"], cwd=work.folder, env=environment,
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
@@ -46,6 +46,11 @@ class Terminal:
             except OSError:  # its end
                 break
         return CODES.sub(b"", self._seen).decode(errors="replace")
+
+    @property
+    def raw(self):
+        self.seen()
+        return self._seen
 
     def end(self):
         until = time.monotonic() + 60
@@ -155,6 +160,29 @@ def test_failures_and_throttling_are_told(work, serve, watch):
     terminal.press(b"q")
     assert terminal.end() == 0
     child.kill()
+
+
+def test_a_terminal_that_can_do_nothing_gets_lines(work, live, watch):
+    terminal = watch("demo.yaml", TERM="dumb")
+    sees(work, terminal, "of 40 jobs ended")
+    terminal.press(b"\x03")
+    assert terminal.end() == 0
+    assert b"\x1b" not in terminal.raw
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}, {"NO_COLOR": "1"}],
+    ids=str,
+)
+def test_terminals_of_all_kinds_show_it(work, live, watch, environment):
+    terminal = watch("demo.yaml", **environment)
+    sees(work, terminal, "running for")
+    sees(work, terminal, "/40")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+    if "NO_COLOR" in environment:
+        assert not re.search(rb"\x1b\[[0-9;]*3[0-9]m", terminal.raw)
 
 
 def test_without_a_terminal_it_writes_a_line_now_and_then(work, live):
