@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dsrun.common.clock import pause
 from dsrun.common.systems import termios, tty
 
+END = "\x04"  # Ctrl-D
 Wait = Callable[[float], str]  # seconds to wait for a key: the key, or an empty text
 
 
@@ -25,11 +26,19 @@ def pressed_keys() -> Iterator[Wait]:
 
         def wait(seconds: float) -> str:
             ready, _, _ = select.select([descriptor], [], [], seconds)
-            return os.read(descriptor, 1).decode("latin-1") if ready else ""
+            return _read(descriptor) if ready else ""
 
         yield wait
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _read(descriptor: int) -> str:
+    """A key; that of the end (Ctrl-D) where the terminal has gone."""
+    try:
+        return os.read(descriptor, 1).decode("latin-1") or END
+    except OSError:
+        return END
 
 
 def _only_wait(seconds: float) -> str:

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dsrun.cli.control import in_force_words
-from dsrun.cli.keys import pressed_keys
+from dsrun.cli.keys import END, pressed_keys
 from dsrun.common.clock import SystemClock, pause
 from dsrun.common.console import answer, count_of, is_terminal
+from dsrun.common.errors import SetupError
 from dsrun.common.escaping import shown
 from dsrun.common.models import OPEN, JobStatus
 from dsrun.common.settings import wants_color
@@ -29,7 +30,8 @@ _UNDER_WAY = (JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 _UNHAPPY = (
     JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.SKIPPED, JobStatus.UNKNOWN,
 )  # fmt: skip
-_LEAVE = ("q", "Q", "\x1b", "\x04")
+_LEAVE = ("q", "Q", "\x1b", END)
+_TRIES, _TRY_S = 5, 0.2  # of a look, while a run that begins or ends moves its log
 
 
 def watch(run_dir: Path, *, is_live: Callable[[], bool]) -> None:
@@ -52,7 +54,7 @@ def watch(run_dir: Path, *, is_live: Callable[[], bool]) -> None:
 def _watch_on_terminal(console: Console, run_dir: Path, is_live: Callable[[], bool]) -> None:
     with pressed_keys() as wait, Live(console=console, screen=True, auto_refresh=False) as live:
         while is_live():
-            live.update(_view(look(run_dir), console.height), refresh=True)
+            live.update(_view(_look(run_dir), console.height), refresh=True)
             if wait(_EVERY_S) in _LEAVE:
                 return
 
@@ -62,9 +64,19 @@ def _watch_by_lines(run_dir: Path, is_live: Callable[[], bool]) -> None:
     next_at = clock.monotonic()
     while is_live():
         if clock.monotonic() >= next_at:
-            answer(_line(look(run_dir)))
+            answer(_line(_look(run_dir)))
             next_at = clock.monotonic() + _LINE_EVERY_S
         pause(_LOOK_S)
+
+
+def _look(run_dir: Path) -> Sight:
+    """Raises SetupError where the ledger cannot be read again and again."""
+    for _ in range(_TRIES - 1):
+        try:
+            return look(run_dir)
+        except SetupError:
+            pause(_TRY_S)
+    return look(run_dir)
 
 
 def _line(sight: Sight) -> str:

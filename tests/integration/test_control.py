@@ -351,3 +351,39 @@ steps:
     assert control(work, "resume").code == 0
     assert child.end().code == 0
     assert (emulator.paid(), set(emulator.creates().values())) == (16, {1})
+
+
+KILLED = """
+import os, signal, sys
+from dsrun.cli.main import main
+from dsrun.ledger.writer import Ledger
+
+record = Ledger.record_order
+
+async def killed(*arguments, **words):
+    if sys.argv[1] == "after":
+        await record(*arguments, **words)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Ledger.record_order = killed
+main(["demo.yaml", "--no-progress"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "commands"),
+    [("before", 3, ["begin", "begin"]), ("after", 0, ["begin", "pause", "begin"])],
+)
+def test_a_run_that_is_killed_at_an_order_goes_on_without_it(
+    work, emulator, moment, code, commands
+):
+    script = work.folder / "killed.py"
+    script.write_text(KILLED)
+    work.posters(MANY, rate="4/s")
+    child = work.spawn_script(script, moment)
+    work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
+    assert control(work, "pause").code == code
+    assert child.end().code == -signal.SIGKILL
+    assert faster(work).code == 0
+    assert [row["command"] for row in orders(work)] == commands
+    assert each_is_paid_once(emulator)

@@ -24,7 +24,8 @@ ABSENT = {
     "Ledger.record_upload",
     # What takes a stranger, a lost log or a word of the user has its tests elsewhere.
     "Ledger.forget_task", "Ledger.record_abandoned", "Ledger.record_foreign",
-    "Ledger.record_repeat", "Ledger.record_retry", "Ledger.reopen_task", "Ledger.settle_loss",
+    "Ledger.record_order", "Ledger.record_repeat", "Ledger.record_retry", "Ledger.reopen_task",
+    "Ledger.settle_loss",
     # So has what only jobs of steps on steps come by.
     "Ledger.let_wait", "Ledger.reconsider", "Ledger.record_dead_addresses", "Ledger.wake",
 }  # fmt: skip
