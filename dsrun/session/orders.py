@@ -24,7 +24,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
+class Bounds:
     """The bounds of a run that orders may change."""
 
     concurrency: int
@@ -33,7 +33,7 @@ class InForce:
     is_paused: bool = False
 
     @classmethod
-    def at_first(cls, plan: Plan, execution: Execution) -> "InForce":
+    def at_first(cls, plan: Plan, execution: Execution) -> "Bounds":
         used = called(plan.manifest, plan.catalog)
         return cls(
             concurrency=execution.concurrency,

@@ -39,7 +39,7 @@ from dsrun.session.notify import reported
 from dsrun.session.open_run import OpenRun, open_run
 from dsrun.session.opening import open_plan
 from dsrun.session.options import RunOptions
-from dsrun.session.orders import InForce
+from dsrun.session.orders import Bounds
 from dsrun.session.permit import Permit
 from dsrun.session.preview import Survey
 from dsrun.session.shared_budget import keeping_budget
@@ -203,7 +203,7 @@ async def _session(
             stack, plan=plan, options=options, layout=layout, settings=settings, chosen=chosen,
             execution=_execution_of(plan.manifest.execution, options), host=host,
         )  # fmt: skip
-        in_force = InForce.at_first(plan, run.execution)
+        in_force = Bounds.at_first(plan, run.execution)
         await _record_start(run, in_force)
         refused = await _prepare(run)
         dearer = _dearer(run, agreed)
@@ -232,7 +232,7 @@ def _execution_of(execution: Execution, options: RunOptions) -> Execution:
     return execution
 
 
-async def _record_start(run: OpenRun, in_force: InForce) -> None:
+async def _record_start(run: OpenRun, in_force: Bounds) -> None:
     def warn(words: str) -> None:
         if not run.options.quiet:
             say(f"warning: {words}")

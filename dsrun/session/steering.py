@@ -24,8 +24,8 @@ from dsrun.session.orders import (
     RESUME,
     SET,
     STOP,
+    Bounds,
     Changes,
-    InForce,
     per_s,
     rate_words,
     read_changes,
@@ -53,7 +53,8 @@ class Steering:
         self._control = control
         self._runner: Runner | None = None
         self._places: Places | None = None
-        self._now = self._at_first = InForce.at_first(run.plan, run.execution)
+        self._seen: set[str] = set()  # tokens: a file that cannot be removed is taken once
+        self._now = self._at_first = Bounds.at_first(run.plan, run.execution)
 
     @property
     def concurrency(self) -> int:
@@ -86,7 +87,10 @@ class Steering:
         while True:
             try:
                 for order in orders.waiting(self._run.layout):
-                    await self._take(order)
+                    token = order if isinstance(order, str) else order.token
+                    if token not in self._seen:
+                        self._seen.add(token)
+                        await self._take(order)
             except SetupError as error:  # the ledger takes no more
                 self._control.stop(str(error), error.exit_code)
                 return
@@ -95,7 +99,7 @@ class Steering:
     async def _take(self, order: Order | str) -> None:
         """Obey an order, and record it. What only holds back is not put off by a slow disk."""
         if isinstance(order, str):
-            say(f"warning: {order} in {self._run.layout.orders} is no order, and was removed")
+            say(f"warning: {order} in {self._run.layout.orders} is no order, and is passed over")
             orders.take_back(self._run.layout, order)
             return
         if order.run_id != self._run.ledger.run_id:
@@ -115,7 +119,7 @@ class Steering:
         if not refused:
             self._obey(order.command, wanted)
 
-    def _judge(self, order: Order) -> InForce:
+    def _judge(self, order: Order) -> Bounds:
         """What would be in force then. Raises UsageError where the run does not obey."""
         if order.command not in COMMANDS:
             raise UsageError(f"{order.command} is none of {', '.join(COMMANDS)}")
@@ -127,7 +131,7 @@ class Steering:
             return self._now
         return self._changed(read_changes(settings_in(order.value)))
 
-    def _changed(self, changes: Changes) -> InForce:
+    def _changed(self, changes: Changes) -> Bounds:
         now = self._now
         if changes.rate is not None:
             now = replace(now, rates=self._rates(changes))
@@ -176,7 +180,7 @@ class Steering:
         else:
             say(f"`control {words}` of {by}: {_CONSEQUENCES[order.command]}")
 
-    def _obey(self, command: str, wanted: InForce) -> None:
+    def _obey(self, command: str, wanted: Bounds) -> None:
         before, self._now = self._now, wanted
         if not wanted.is_paused:
             self._control.resume()

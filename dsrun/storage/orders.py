@@ -51,7 +51,14 @@ def give(layout: RunLayout, order: Order) -> None:
             f"{_MOST_ORDERS} orders wait in {layout.orders} already, and the run has taken none of "
             "them; is its process stopped? Nothing was ordered"
         )
-    write_whole(_file_of(layout, order.token), [json.dumps(asdict(order)).encode()])
+    data = json.dumps(asdict(order)).encode()
+    try:
+        write_whole(_file_of(layout, order.token), [data])
+    except SetupError:
+        if layout.orders.exists():
+            raise
+        own_folder(layout.orders)  # a run that began or ended has just cleared it
+        write_whole(_file_of(layout, order.token), [data])
 
 
 def take_back(layout: RunLayout, token: str) -> bool:

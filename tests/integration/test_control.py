@@ -17,8 +17,11 @@ def live(work, emulator):
     child = work.spawn(pipeline, "--no-progress")
     work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
     yield child
-    if child.process.poll() is None:
-        child.kill()
+    if child.process.poll() is None:  # in peace, so that the emulator sees its connections end
+        child.send(signal.SIGINT)
+        child.wait_for_words("stopping: ")
+        child.send(signal.SIGINT)
+        child.end()
 
 
 def orders(work):
@@ -242,7 +245,7 @@ def test_an_order_to_a_run_that_ends_first_is_taken_back(work, emulator, live):
     [b"", b"{", b"[]", b'{"token": 1}', b"\xff", b"{}" * 9999, b'{"command": "pause"}'],
     ids=["empty", "cut", "list", "token", "bytes", "long", "keys"],
 )
-def test_what_is_no_order_is_removed_with_a_warning(work, emulator, live, content):
+def test_what_is_no_order_is_passed_over_with_a_warning(work, emulator, live, content):
     folder = work.run_dir() / ".orders"
     folder.mkdir()
     (folder / "0-order.json").write_bytes(content)
@@ -250,7 +253,16 @@ def test_what_is_no_order_is_removed_with_a_warning(work, emulator, live, conten
     outcome = live.end()
     assert outcome.code == 130
     assert "0-order in" in outcome.err
-    assert "is no order, and was removed" in outcome.err
+    assert "is no order, and is passed over" in outcome.err
+
+
+def test_what_is_no_order_and_cannot_be_removed_is_told_once(work, emulator, live):
+    folder = work.run_dir() / ".orders"
+    (folder / "0-order.json/in it").mkdir(parents=True)
+    assert [control(work, word).code for word in ("pause", "resume", "stop")] == [0, 0, 0]
+    outcome = live.end()
+    assert outcome.code == 130
+    assert outcome.err.count("0-order in") == 1
 
 
 def test_a_link_in_place_of_an_order_is_not_followed(work, emulator, live):

@@ -90,8 +90,11 @@ def live(work, emulator):
     child = work.spawn(work.posters(40, rate="4/s", max_cost="40 CNY"), "--no-progress")
     work.until(lambda: emulator.paid() > 1, what="a few jobs are sent")
     yield child
-    if child.process.poll() is None:
-        child.kill()
+    if child.process.poll() is None:  # in peace, so that the emulator sees its connections end
+        child.send(signal.SIGINT)
+        child.wait_for_words("stopping: ")
+        child.send(signal.SIGINT)
+        child.end()
 
 
 def sees(work, terminal, words):
