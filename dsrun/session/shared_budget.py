@@ -23,6 +23,7 @@ from dsrun.storage.layout import RunLayout, is_emulated, removed_of, run_dirs
 from dsrun.storage.run_lock import is_locked
 
 _LOOK_S = 5.0  # between two looks at the ledgers of runs that do not write into the book
+_PAUSE = 20.0  # times as long as the last look took
 
 
 class KeptBudget:
@@ -49,7 +50,7 @@ class KeptBudget:
         self._run = _key_of(layout.run_dir)
         self._own: dict[str, Decimal] = {}
         self._words = ""
-        self._looked_at = clock.monotonic()
+        self._look_again_at = 0.0
         self._book = book
         self.recount()
 
@@ -82,7 +83,7 @@ class KeptBudget:
         period = self._period_at(at)
         since, most = start_of(period), self._budget.amount.amount
         with self._page() as page:
-            if self._clock.monotonic() - self._looked_at >= _LOOK_S:
+            if self._clock.monotonic() >= self._look_again_at:
                 self._look(page)
             if page.total(self._currency, since=since) + amount > most:
                 self._look(page)  # what others had set aside may be free by now
@@ -129,12 +130,13 @@ class KeptBudget:
 
     def _look(self, page: Page) -> None:
         """Read the ledgers of runs that do not write into the book, where they have changed."""
-        self._looked_at = self._clock.monotonic()
-        found = {self._run}
+        began, found = self._clock.monotonic(), {self._run}
         for run_dir in self._others():
             found.add(_key_of(run_dir))
             _read_run(page, run_dir)
         self._look_at_removed(page, found)
+        now = self._clock.monotonic()
+        self._look_again_at = now + max(_LOOK_S, _PAUSE * (now - began))
 
     def _others(self) -> Iterator[Path]:
         """The directories of other runs that spend from this budget."""

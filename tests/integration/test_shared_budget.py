@@ -185,6 +185,12 @@ class TestTheBook:
         assert ".budget.sqlite3" in outcome.err
         assert emulator.paid() == 0
 
+    def test_what_it_had_read_of_a_ledger_that_is_gone_or_damaged_holds(self, work, emulator):
+        assert work.dsrun(posters(work, 2, "0.40 CNY", name="first")).code == 0
+        (work.run_dir("first") / "ledger.sqlite3").unlink()
+        assert work.dsrun(posters(work, 1, "0.40 CNY")).code == 3
+        assert emulator.paid() == 2
+
 
 class TestSideBySide:
     def test_several_runs_at_once_cannot_pass_it_together(self, work, emulator):
