@@ -20,6 +20,7 @@ from dsrun.common.sqlite import beside
 _VERSION = 1
 _BUSY_S = 60.0
 _GRAINS = 10**10  # of one unit of a currency: amounts are whole numbers, rounded up
+_MOST = 2**62  # what SQLite can count; a sum beyond is a fault, and stops the run
 _TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (
@@ -206,4 +207,4 @@ def _id_of(path: Path) -> tuple[int, int] | None:
 
 
 def _grains(amount: Decimal) -> int:
-    return int((amount * _GRAINS).to_integral_value(ROUND_CEILING))
+    return min(_MOST, int((amount * _GRAINS).to_integral_value(ROUND_CEILING)))

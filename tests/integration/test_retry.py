@@ -123,6 +123,33 @@ class TestKilled:
             assert (code, service.paid()) == (0, 2)
 
 
+def test_killed_again_and_again_no_job_gets_more_tries_than_it_may(work, serve):
+    """Killed each time one more create is paid; half of all tasks fail."""
+    service = serve("failed-task=0.5", seed=4)
+    pipeline = work.posters(5, retry=TWICE)
+    for least in range(1, 9):
+        child = work.spawn("run", pipeline)
+        work.until(
+            lambda least=least, child=child: service.paid() >= least or not child.is_running,
+            what="one more picture is paid, or the run has ended",
+        )
+        child.kill()
+    assert work.dsrun(pipeline).code in (0, 1)
+    assert max(service.creates().values()) <= 3
+    rows = work.query(
+        "SELECT status, sum(outcome = 'retried') AS tries, "
+        "count(DISTINCT attempt.task_id) AS tasks FROM job JOIN attempt USING (job_id) "
+        "GROUP BY job_id"
+    )
+    assert len(rows) == 5
+    for row in rows:
+        assert row["status"] in ("succeeded", "failed", "unknown")
+        assert row["tries"] <= 2
+    known = sum(row["tasks"] for row in rows)
+    in_doubt = sum(row["status"] == "unknown" for row in rows)
+    assert known <= service.paid() <= known + in_doubt
+
+
 def test_a_task_of_another_run_directory_is_that_runs_to_try_again(work, serve):
     """Both know the task; were both to try again, the picture would be paid twice."""
     service = serve("failed-task", "garbage-json")

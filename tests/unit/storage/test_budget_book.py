@@ -81,6 +81,16 @@ def test_a_book_that_is_lost_while_it_is_open_is_begun_anew_and_shared_again(pat
     assert total(second) == 2
 
 
+def test_sums_that_no_file_can_count_are_told(path):
+    book = BudgetBook(path)
+    with book.writing() as page:
+        page.add("a/1", "t", "CNY", Decimal(10) ** 15)
+    with book.writing() as page:
+        page.add("b/1", "t", "CNY", Decimal(10) ** 15)
+    with pytest.raises(SetupError, match="Nothing more is sent"):
+        total(book)
+
+
 def test_a_folder_that_is_gone_is_not_made_again(tmp_path):
     with pytest.raises(SetupError, match="is gone"):
         BudgetBook(tmp_path / "outputs/.budget.sqlite3")
