@@ -260,6 +260,23 @@ def test_a_budget_in_another_currency_is_refused(work, emulator):
     assert "allowed: an amount in CNY" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"budget": "200 CNY"}, "allowed: a mapping such as {amount: 200 CNY, per: month}"),
+        ({"budget": {"amount": 200, "per": "day"}}, "allowed: an amount and a currency"),
+        ({"budget": {"amount": "2 CNY", "per": "year"}}, "allowed: day, week, month, total"),
+        ({"budget": {"amount": "2 CNY"}}, "execution.budget.per: missing"),
+        ({"retry": 2}, "allowed: a mapping such as {failed_tasks: 2}"),
+        ({"retry": {"failed_tasks": 200}}, "allowed: 0 to 20"),
+    ],
+)
+def test_what_is_written_wrongly_is_told_with_what_is_allowed(work, section, words):
+    outcome = work.dsrun("validate", work.posters(1, **section))
+    assert outcome.code == 2
+    assert words in outcome.err
+
+
 def date_back(work, *, days=0, hours=0):
     """Make all that the newest run did so much older."""
     with closing(sqlite3.connect(work.run_dir() / "ledger.sqlite3")) as db:
