@@ -9,7 +9,7 @@ from pathlib import Path
 from dsrun.common.console import answer, answer_json, answer_table, count_of, say
 from dsrun.common.errors import ExitCode, ManifestError, SetupError, UsageError
 from dsrun.common.late import told
-from dsrun.common.messages import show
+from dsrun.common.messages import axis_words, show
 from dsrun.common.models import Job, Json
 from dsrun.common.shell import command_line
 from dsrun.common.units import Money
@@ -155,7 +155,7 @@ def _walk(plan: Plan, prefix: str) -> dict[str, Job]:
 
 
 def _answer_text(facts: Mapping[str, Json]) -> None:
-    row = ", ".join(f"{name} {show(value)}" for name, value in facts["matrix"].items())
+    row = ", ".join(axis_words(name, value) for name, value in facts["matrix"].items())
     answer_table(
         [
             ["job", facts["job_id"]],

@@ -76,7 +76,7 @@ def _ask(
 
 def _columns(query: LedgerQuery, form: str) -> list[str]:
     if form == "table":
-        return [*_TABLE_BEFORE, *query.axes, *_TABLE_AFTER]
+        return [*_TABLE_BEFORE, *query.spread_axes(), *_TABLE_AFTER]
     # JSON has the axes inside of `matrix`; flat formats have a column for each.
     return query.columns if form in ("json", "jsonl") else [*query.columns, *query.axes]
 

@@ -8,7 +8,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.errors import ExitCode
 from dsrun.common.escaping import shown_json
 from dsrun.common.late import told
-from dsrun.common.messages import show
+from dsrun.common.messages import axis_words, show
 from dsrun.common.models import Json
 from dsrun.common.units import Money, duration_words
 from dsrun.planning.own_limits import operation_notes
@@ -123,7 +123,7 @@ def _answer_job(planned: PlannedJob, *, full: bool) -> None:
     job = planned.job
     of_axis = {one.axis: f" {one.step} {one.index}" for one in job.parents}
     axes = ", ".join(
-        f"{name}{of_axis.get(name, '')} {show(value)}" for name, value in job.matrix.items()
+        axis_words(f"{name}{of_axis.get(name, '')}", value) for name, value in job.matrix.items()
     )
     answer(f"{job.step} {job.index}  {job.job_id[:12]}  {planned.reason}  {axes}")
     for change in planned.changes:

@@ -2,11 +2,12 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dsrun.common.models import Json
 
 _LONGEST_SHOWN = 60
+_MOST_PARTS = 8  # columns of a row that are shown
 _SHORTEST_START = 4  # signs of a word that may stand for a longer one
 
 
@@ -46,5 +47,22 @@ def json_type(value: Json) -> str:
 
 def row_words(index: int, row: Mapping[str, Json]) -> str:
     """`job 12: style "<anime>", seed 3`."""
-    axes = ", ".join(f"{name} {show(value)}" for name, value in row.items())
+    axes = ", ".join(axis_words(name, value) for name, value in row.items())
     return f"job {index}{': ' + axes if axes else ''}"
+
+
+def axis_words(name: str, value: Json) -> str:
+    """`style "<anime>"`; of a row of a file its columns: `who (name "Mira", age 30)`."""
+    if not isinstance(value, Mapping) or not value:
+        return f"{name} {show(value)}"
+    parts = [f"{key} {show(item)}" for key, item in _flat(value)]
+    more = len(parts) - _MOST_PARTS
+    return f"{name} ({', '.join(parts[:_MOST_PARTS])}{f' and {more} more' if more > 0 else ''})"
+
+
+def _flat(value: Mapping[str, Json], below: str = "") -> Iterator[tuple[str, Json]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from _flat(item, f"{below}{key}.")
+        else:
+            yield f"{below}{key}", item

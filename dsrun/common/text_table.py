@@ -114,7 +114,8 @@ def _paragraphs(lines: Sequence[Sequence[str]], *, titled: bool, width: int) -> 
 
 def _paragraph(first: str, parts: Sequence[str], width: int) -> Iterator[str]:
     """Lines that end between parts; a part that is longer than a line wraps between its words."""
-    line = first
+    *full, line = wrapped(first, width, indent=_INDENT)
+    yield from full
     for number, part in enumerate(parts):
         mark = "," if number < len(parts) - 1 else ""
         gap = _GAP if not number else " "

@@ -1,8 +1,10 @@
 """Questions about the jobs of a ledger in SQL, which can read the ledger and do nothing else."""
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ _ALLOWED = (
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 )
+_PLAIN = re.compile(r"(?!\d+\Z)[^.\"]+").fullmatch  # a key that NAME.KEY can name
 _ERRORS = {
     "jobs": "count(*)",
     "error_code": "error_code",
@@ -84,6 +87,19 @@ class LedgerQuery:
         taken = {name.lower() for name in self.columns}
         return [row["key"] for row in rows if row["key"].lower() not in taken]
 
+    def spread_axes(self) -> list[str]:
+        """The axes, and of those whose values are rows the columns: `who.name`, `who.age`.
+
+        By the first job of each step: the rows of a file have the same columns.
+        """
+        first = self._reader.rows("SELECT matrix, min(position) FROM job GROUP BY step ORDER BY 2")
+        matrices = [parse_json(row["matrix"]) for row in first]
+        names: dict[str, None] = {}
+        for axis in self.axes:
+            for value in (matrix[axis] for matrix in matrices if axis in matrix):
+                names |= dict.fromkeys(_leaves(value, axis) or [axis])
+        return list(names)
+
     def _column(self, name: str) -> str:
         known = [*self.columns, *self.axes]
         if name in known:
@@ -141,6 +157,14 @@ def _tuples(cursor: sqlite3.Cursor, path: Path) -> Iterator[tuple[Any, ...]]:
 def _hint(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
     return f"{f' (did you mean {near[0]}?)' if near else ''}; allowed: {', '.join(known)}"
+
+
+def _leaves(value: Any, name: str) -> list[str]:
+    """The columns of a row, named so that `rows` finds them; none where that cannot be."""
+    if not isinstance(value, dict):
+        return [name]
+    below = [_leaves(item, f"{name}.{key}") for key, item in value.items() if _PLAIN(key)]
+    return [*chain(*below)] if len(below) == len(value) and all(below) else []
 
 
 def _quoted(name: str) -> str:

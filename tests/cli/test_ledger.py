@@ -86,10 +86,34 @@ class TestWhere:
 class TestFormats:
     def test_a_table_has_the_axes_and_stays_in_line_with_wide_letters(self, done):
         lines = done.dsrun("ledger", "outputs/demo").out.splitlines()
-        assert lines[0].split() == ["step", "index", "product", "style", "status", "cost", "file"]
+        axes = ["product.name", "product.price", "style"]
+        assert lines[0].split() == ["step", "index", *axes, "status", "cost", "file"]
         assert len(lines) == 5
         wide, plain = lines[1], lines[3]
         assert plain.index("<anime>") - wide.index("<anime>") == 2  # two letters of two columns
+
+    def test_a_row_of_several_columns_is_shown_by_its_columns(self, work, emulator):
+        (work.folder / "cast.csv").write_text("name,age,x.y\nMira,30,a\nTom,41,b\n")
+        steps = """
+steps:
+  cast:
+    operation: wanx-v1
+    matrix:
+      who: {file: cast.csv}
+      how: [{look: {hat: red}, name: grim}]
+    input: {prompt: "{{ who.name }} {{ how.name }}"}
+"""
+        work.dsrun(work.pipeline(steps))
+        lines = work.dsrun("ledger", "outputs/demo").out.splitlines()
+        # A column whose name has a dot cannot be asked for, so its row stays as it is.
+        assert lines[0].split()[2:5] == ["who", "how.look.hat", "how.name"]
+        assert '{"name":"Mira"' in lines[1]
+        (work.folder / "cast.csv").write_text("name,age\nMira,30\nTom,41\n")
+        work.dsrun("demo.yaml")
+        lines = work.dsrun("ledger", "outputs/demo").out.splitlines()
+        assert lines[0].split()[2:6] == ["who.name", "who.age", "how.look.hat", "how.name"]
+        assert lines[1].split()[2:6] == ["Mira", "30", "red", "grim"]
+        assert "who" in ask(work, "--limit", "1", "--format", "json")[0]["matrix"]
 
     def test_a_table_cuts_what_is_read_and_never_what_is_copied(self, done):
         assert done.dsrun("ledger", "outputs/demo", "--columns", "request").out.count("...") == 4
@@ -215,6 +239,7 @@ class TestViews:
                 "ALTER TABLE job DROP COLUMN late; ALTER TABLE job DROP COLUMN depth; "
                 "ALTER TABLE job DROP COLUMN sent; "
                 "ALTER TABLE job DROP COLUMN take; DROP TABLE edge; DROP TABLE address; "
+                "DROP TABLE left_out; "
                 "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )

@@ -143,7 +143,7 @@ def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
         db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
         for column in ("source_sha256", "duration_s", "width", "height", "name"):
             db.execute(f"ALTER TABLE artifact DROP COLUMN {column}")
-        db.executescript("DROP TABLE edge; DROP TABLE address;")
+        db.executescript("DROP TABLE edge; DROP TABLE address; DROP TABLE left_out;")
         db.executescript("DROP INDEX job_asleep; DROP INDEX job_woken;")
         columns = ("run_id", "repeats", "planned", "answer", "late", "depth", "sent", "take")
         for column in columns:
