@@ -92,11 +92,14 @@ SLEEP = (
     "error_message = NULL, ended_at = NULL WHERE status IN ('skipped', 'pending') "
     "AND late IS NOT NULL AND job_id IN (SELECT value FROM json_each(?1))"
 )
-# Takes the id of a job: what was skipped for it waits again.
+# Takes the id of a job: what was skipped for it waits again, and what was skipped for that.
 SLEEP_BELOW = (
+    "WITH RECURSIVE below(id) AS (SELECT ? UNION SELECT edge.job_id FROM below "
+    "JOIN edge ON edge.parent_id = below.id AND edge.takes IS NOT NULL "
+    "JOIN job ON job.job_id = edge.job_id AND job.status = 'skipped') "
     "UPDATE job SET status = 'waiting', error_code = NULL, error_class = NULL, "
     "error_message = NULL, ended_at = NULL WHERE status = 'skipped' "
-    "AND job_id IN (SELECT edge.job_id FROM edge WHERE edge.parent_id = ?)"
+    "AND job_id IN (SELECT id FROM below)"
 )
 # Takes the id of a job: the addresses of the files that it takes are dead.
 FORGET_ADDRESSES = (

@@ -96,6 +96,36 @@ async def test_a_partial_job_gives_the_files_that_are_there(ledger):
     assert status(ledger, "c") is JobStatus.PENDING
 
 
+async def test_what_was_skipped_while_a_part_was_missing_goes_on_with_all_below_it(ledger):
+    await load(
+        ledger, job("p", units=2), job("q"), job("c", ("p", "file:1")), job("g", ("c", "file:0")),
+        job("h", ("g", "file:0")), job("o", ("c", "file:0"), ("q", "file:0")),
+    )  # fmt: skip
+    await end(ledger, "q", status=JobStatus.FAILED)
+    await end(ledger, "p", status=JobStatus.PARTIAL, files=[0])
+    await wake(ledger)
+    assert {status(ledger, name) for name in "cgho"} == {JobStatus.SKIPPED}
+    await end(ledger, "p", files=[0, 1])
+    await ledger.reconsider("p")
+    assert await wake(ledger, "p") == []
+    assert status(ledger, "c") is JobStatus.PENDING
+    assert {status(ledger, name) for name in "gho"} == {JobStatus.WAITING}
+    await end(ledger, "c", files=[0])
+    assert await wake(ledger, "c") == ["o"]
+    assert status(ledger, "g") is JobStatus.PENDING
+
+
+async def test_what_is_skipped_for_a_part_that_never_comes_is_skipped_again_with_all_below(ledger):
+    await load(
+        ledger, job("p", units=2), job("c", ("p", "file:1")), job("g", ("c", "file:0")),
+    )  # fmt: skip
+    await end(ledger, "p", status=JobStatus.PARTIAL, files=[0])
+    await wake(ledger)
+    await ledger.reconsider("p")
+    assert set(await wake(ledger, "p")) == {"c", "g"}
+    assert status(ledger, "g") is JobStatus.SKIPPED
+
+
 async def test_a_job_in_doubt_keeps_those_that_wait_for_it_waiting(ledger):
     await load(ledger, job("p"), job("c", ("p", "file:0")))
     await end(ledger, "p", status=JobStatus.UNKNOWN)
