@@ -138,7 +138,8 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
 
     async def leave_out(self, chosen: Iterable[Sequence[str]] | None) -> None:
         """Record which jobs this run is not about; `chosen` as `leaving_out` takes it."""
-        await self._write(*(Statement(*one) for one in leaving_out(chosen)))
+        if chosen is not None or self.view.row("SELECT 1 FROM left_out LIMIT 1"):
+            await self._write(*(Statement(*one) for one in leaving_out(chosen)))
 
     async def load_plan(
         self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str

@@ -12,7 +12,8 @@ LOST = ("reset-after",)
 SPECIAL = {"reset-after", "partial-task"}  # what follows them is seen best by itself
 PLAIN = {
     "ApiClient.create", "ApiClient.fetch", "ApiClient.query", "ArtifactStore.keep",
-    "Ledger.commit", "Ledger.end_run", "Ledger.load_plan", "Ledger.record_answer",
+    "Ledger.commit", "Ledger.end_run", "Ledger.leave_out", "Ledger.load_plan",
+    "Ledger.record_answer",
     "Ledger.record_cached", "Ledger.record_intent", "Ledger.record_result", "Ledger.record_task",
     "Ledger.reopen", "Ledger.reopen_lost", "Ledger.start_run", "ResultCache.bring",
     "ResultCache.keep", "ResultCache.sync", "results", "store.fsync", "store.replace",
@@ -36,7 +37,7 @@ REOPENING = {"Ledger.reopen_lost", "Ledger.reopen_part"}
 AGAIN = {"Ledger.record_cached", "ResultCache.bring", "ResultCache.sync"}
 # Passed once in a life.
 ONCE = AGAIN | REOPENING | {
-    "Ledger.end_run", "Ledger.load_plan", "Ledger.reopen", "Ledger.start_run", "ResultCache.keep",
+    "Ledger.end_run", "Ledger.leave_out", "Ledger.load_plan", "Ledger.reopen", "Ledger.start_run", "ResultCache.keep",
     "results",
 }  # fmt: skip
 # Passed some times before the first job begins.
