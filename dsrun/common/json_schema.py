@@ -108,7 +108,8 @@ class SchemaValidator:
         if not isinstance(schema, Mapping):
             return {}
         at = pointer(str(schema.get("$ref", "")).removeprefix("#")) or ()
-        return value_at(self._schema, at) if at else schema
+        named = value_at(self._schema, at) if at else schema
+        return named if isinstance(named, Mapping) else {}
 
     @cached_property
     def _worded(self) -> "Draft202012Validator":

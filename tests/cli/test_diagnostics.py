@@ -39,7 +39,7 @@ work/kites.yaml:10:21: steps.posters.parameters.n: found 7 in 2 of 6 jobs, first
 work/data/products.csv:3; allowed: 1 to 4
   10 |     parameters: {n: "{{ product.count }}", style: "{{ style }}"}
      |                     ^^^^^^^^^^^^^^^^^^^^^
-     = job 2: product {"name":"lantern","count":"7"}, style "<anime>"
+     = job 2: product (name "lantern", count "7"), style "<anime>"
      --> work/data/products.csv:3
    3 | lantern,7
 """
@@ -110,7 +110,7 @@ def test_github_gets_one_annotation_a_problem(folder, capsys):
         (
             "::error file=work/kites.yaml,line=10,col=21,endColumn=42::steps.posters.parameters.n: "
             "found 7 in 2 of 6 jobs, first at work/data/products.csv:3; allowed: 1 to 4%0A"
-            'job 2: product {"name":"lantern","count":"7"}, style "<anime>"'
+            'job 2: product (name "lantern", count "7"), style "<anime>"'
         ),
         (
             "::error file=work/a%2Cb.yaml,line=10,col=24,endColumn=31::"
@@ -120,7 +120,7 @@ def test_github_gets_one_annotation_a_problem(folder, capsys):
         (
             "::error file=work/a%2Cb.yaml,line=10,col=36,endColumn=57::steps.posters.parameters.n: "
             "found 7 in 2 of 6 jobs, first at work/data/products.csv:3; allowed: 1 to 4%0A"
-            'job 2: product {"name":"lantern","count":"7"}, style "<anime>"'
+            'job 2: product (name "lantern", count "7"), style "<anime>"'
         ),
     ]
 

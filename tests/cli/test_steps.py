@@ -72,7 +72,7 @@ class TestPlan:
     def test_a_late_value_is_told_in_words_and_by_json_as_it_is(self, work, book):
         told = work.dsrun("plan", book).out
         assert '"voice":"← cast 1 output.voice"' in told
-        assert 'voice cast 1 {"who":{"name":"Mira"' in told
+        assert 'voice cast 1 (who.name "Mira"' in told
         plan = work.dsrun("plan", book, "--json", "--full").answer
         cast, speech = plan["job_list"][1], plan["job_list"][2]
         assert speech["request"]["input"]["voice"] == {
