@@ -37,8 +37,8 @@ REOPENING = {"Ledger.reopen_lost", "Ledger.reopen_part"}
 AGAIN = {"Ledger.record_cached", "ResultCache.bring", "ResultCache.sync"}
 # Passed once in a life.
 ONCE = AGAIN | REOPENING | {
-    "Ledger.end_run", "Ledger.leave_out", "Ledger.load_plan", "Ledger.reopen", "Ledger.start_run", "ResultCache.keep",
-    "results",
+    "Ledger.end_run", "Ledger.leave_out", "Ledger.load_plan", "Ledger.reopen", "Ledger.start_run",
+    "ResultCache.keep", "results",
 }  # fmt: skip
 # Passed some times before the first job begins.
 EARLY = {"Ledger.commit": 3, "store.fsync": 2}
