@@ -239,7 +239,7 @@ class TestViews:
                 "ALTER TABLE job DROP COLUMN late; ALTER TABLE job DROP COLUMN depth; "
                 "ALTER TABLE job DROP COLUMN sent; "
                 "ALTER TABLE job DROP COLUMN take; DROP TABLE edge; DROP TABLE address; "
-                "DROP TABLE left_out; "
+                "DROP TABLE left_out; DROP TABLE control; "
                 "DROP TABLE mark; "
                 f"{sql}; PRAGMA user_version = {version};"
             )

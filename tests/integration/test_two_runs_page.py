@@ -5,12 +5,13 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from tests.browsing import MARKS, NARROW, dsrun
 from tests.files_of_kinds import TEXT
-from tests.integration.test_report_page import EVIL, NARROW, chromium, dsrun, pytestmark, read
 from tests.studio import write_operations
 
-__all__ = ["chromium", "pytestmark", "read"]  # fixtures, and what marks every test of a browser
+pytestmark = MARKS
 
+EVIL = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'
 STEPS = """
 steps:
   posters:
