@@ -67,7 +67,7 @@ class Reader:
             self.page.wait_for_timeout(20)
 
     def captions(self):
-        return self.page.locator(".card .foot span").all_inner_texts()
+        return self.page.locator(".card .foot span").all_text_contents()
 
     def choose(self, words, value):
         self.page.locator("#more").evaluate("node => { node.open = true }")

@@ -19,9 +19,9 @@ RULES = json.loads(read_schema("errors.json"))["rules"]
 
 # Words like a code that are none: names of types, headers and fields of foreign answers.
 NO_CODES = {
-    "Authorization", "Bounds", "Catalog", "Code", "Date", "Dsrun", "InForce", "Item", "LedgerReader",
-    "Location", "Message", "No", "OwnIncoming", "Parent", "Place", "RateLimiter", "ResultRow",
-    "Row", "Runner", "Signature", "StillThere", "Transport", "WrittenOut",
+    "Authorization", "Bounds", "Catalog", "Code", "Date", "Dsrun", "InForce", "Item",
+    "LedgerReader", "Location", "Message", "No", "OwnIncoming", "Parent", "Place", "RateLimiter",
+    "ResultRow", "Row", "Runner", "Signature", "StillThere", "Transport", "WrittenOut",
 }  # fmt: skip
 DOES = {
     Decision.JOB: "fails the job",

@@ -291,12 +291,12 @@ class TestMarks:
         reader.visit("about:blank")
         reader.visit(models.as_uri())  # without what the address says
         reader.page.get_by_label("Show by judgement").select_option("with a note")
-        assert reader.page.locator(".card .said").all_inner_texts() == ["too dark s x m"]
+        assert reader.page.locator(".card .said").all_text_contents() == ["too dark s x m"]
         reader.page.get_by_role("button", name="Reset").click()
         reader.page.locator("#q").fill("TOO dark")
         expect(reader.page.locator(".card")).to_have_count(1)
         again = read(reader.page.url)  # another person, with the address
-        assert again.page.locator(".card .said").all_inner_texts() == ["too dark s x m"]
+        assert again.page.locator(".card .said").all_text_contents() == ["too dark s x m"]
         assert reader.complaints == []
 
     def test_a_note_is_no_markup(self, read, models):
@@ -415,9 +415,9 @@ class TestVoices:
         lines = (voices.parent / "results.jsonl").read_text(encoding="utf-8").splitlines()
         cast = json.loads(lines[0])
         card = reader.page.locator(".card").first
-        words = card.locator(".words").inner_text()
+        words = card.locator(".words").text_content()
         assert words == cast["request"]["input"]["preview_text"], "what is heard, not how it sounds"
-        assert card.locator(".time").inner_text().endswith(" s")
+        assert card.locator(".time").text_content().endswith(" s")
         card.get_by_role("button", name="Copy voice").click()
         reader.page.get_by_text("Voice copied").wait_for()
         assert reader.page.evaluate("navigator.clipboard.readText()") == cast["output"]["voice"]

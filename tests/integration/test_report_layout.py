@@ -112,7 +112,7 @@ class TestArrangement:
         reader = read(page_of(REPEATED))
         assert of(reader, ".sheet td").count() == of(reader, ".stack").count() == 4
         first = of(reader, ".stack").first
-        captions = first.locator(".foot span").all_inner_texts()
+        captions = first.locator(".foot span").all_text_contents()
         assert captions == ["repeat 1", "repeat 2", "repeat 3"]
         boxes = [first.locator(".card").nth(n).bounding_box() for n in range(3)]
         assert len({box["x"] for box in boxes}) == 1

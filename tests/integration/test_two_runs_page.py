@@ -56,7 +56,7 @@ def page(work, emulator):
 
 
 def states(reader):
-    return reader.page.locator(".card .state").all_inner_texts()
+    return reader.page.locator(".card .state").all_text_contents()
 
 
 def test_every_row_stands_beside_its_counterpart(read, page):
@@ -68,14 +68,14 @@ def test_every_row_stands_beside_its_counterpart(read, page):
         "new",
     ]
     card = reader.page.locator(".card").first
-    assert card.locator(".open").inner_text() == "posters · subject a lantern · style <anime>"
-    assert card.locator("del").inner_text() == "calm"
-    assert card.locator("ins").inner_text() == "wild evening"
-    assert "differs by" in card.locator(".verdict").inner_text()
+    assert card.locator(".open").text_content() == "posters · subject a lantern · style <anime>"
+    assert card.locator("del").text_content() == "calm"
+    assert card.locator("ins").text_content() == "wild evening"
+    assert "differs by" in card.locator(".verdict").text_content()
     gone = reader.page.locator(".card").nth(1)
-    assert gone.locator(".right").inner_text() == "not in the right run"
+    assert gone.locator(".right").text_content() == "not in the right run"
     kept = reader.page.locator(".card").nth(6)
-    assert kept.locator(".verdict").inner_text() == "same file"
+    assert kept.locator(".verdict").text_content() == "same file"
     assert kept.locator("audio").count() == 2
     assert reader.complaints == []
 
@@ -150,14 +150,14 @@ def test_states_are_chips_of_which_several_may_be_on(read, page):
 def test_what_changed_most_comes_first(read, page):
     reader = read(page)
     reader.page.get_by_label("Sort").select_option("most")
-    words = reader.page.locator(".card .verdict").all_inner_texts()
+    words = reader.page.locator(".card .verdict").all_text_contents()
     numbers = [float(text.split()[-1]) for text in words if text.startswith("differs by")]
     assert len(numbers) == 3
     assert numbers == sorted(numbers, reverse=True)
     assert words[3:] == ["same file", "same file"]
     assert states(reader)[5:] == ["gone", "gone", "gone", "new"]
     reader.page.get_by_label("Sort").select_option("least")
-    assert reader.page.locator(".card .verdict").first.inner_text() == "same file"
+    assert reader.page.locator(".card .verdict").first.text_content() == "same file"
 
 
 def test_one_of_the_two_is_picked_and_listed_for_its_own_run(read, page, work):
@@ -265,10 +265,10 @@ class TestKinds:
     def test_texts_are_compared_by_words(self, read, page):
         reader = read(page)
         card = reader.page.locator(".card").first
-        assert card.locator(".left .text del").all_inner_texts() == ["rises"]
-        assert card.locator(".right .text ins").first.inner_text() == "falls"
-        assert card.locator(".left .text").inner_text() == TEXT.decode()
-        assert EVIL in card.locator(".right .text").inner_text()
+        assert card.locator(".left .text del").all_text_contents() == ["rises"]
+        assert card.locator(".right .text ins").first.text_content() == "falls"
+        assert card.locator(".left .text").text_content() == TEXT.decode()
+        assert EVIL in card.locator(".right .text").text_content()
         card.locator(".open").click()
         assert reader.page.locator("#panes .whole").count() == 2
         assert reader.page.evaluate("window.hacked") is None
@@ -282,7 +282,7 @@ class TestKinds:
 
     def test_what_cannot_be_shown_is_named_by_its_kind(self, read, page):
         reader = read(page)
-        words = reader.page.locator(".card").nth(3).locator(".words").all_inner_texts()
+        words = reader.page.locator(".card").nth(3).locator(".words").all_text_contents()
         assert [text.split(" · ")[0] for text in words] == ["model", "model"]
 
 
@@ -295,9 +295,9 @@ def test_failed_and_missing_files_say_so(read, work, serve):
     assert dsrun(work, failing).code == 1
     reader = read(compare(work, old, work.run_dir()))
     card = reader.page.locator(".card")
-    assert card.locator(".left .words").inner_text().startswith("missing on disk artifacts/")
-    assert card.locator(".right .words b").inner_text() == "no such file"
-    assert "InternalError" in card.locator(".right .words").inner_text()
+    assert card.locator(".left .words").text_content().startswith("missing on disk artifacts/")
+    assert card.locator(".right .words b").text_content() == "no such file"
+    assert "InternalError" in card.locator(".right .words").text_content()
     reader.page.locator(".chip.trouble").click()
     assert card.count() == 1
     card.locator(".open").click()
