@@ -219,7 +219,7 @@ def _sections(operation: Operation) -> list[str]:
 
 
 def _name(operation: Operation, section: str) -> str:
-    return f"{operation.name}.{section}"
+    return f"{operation.name.replace('/', '-')}.{section}"  # a / would end a part of a pointer
 
 
 def _section(operation: Operation, section: str) -> Schema:

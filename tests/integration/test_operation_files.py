@@ -61,7 +61,8 @@ def test_the_editor_takes_the_sample_and_knows_its_keys(name):
     validator = SchemaValidator(SCHEMA)
     assert validator.problems(manifest) == []
     for section in ("input", "parameters"):
-        known = SCHEMA["$defs"].get(f"{name}.{section}", {}).get("properties", {})
+        part = f"{name.replace('/', '-')}.{section}"
+        known = SCHEMA["$defs"].get(part, {}).get("properties", {})
         assert step.get(section, {}).keys() <= known.keys()
         if section in step:
             wrong = {**step, section: {**step[section], "no_such_key": 1}}
