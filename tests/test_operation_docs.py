@@ -95,9 +95,9 @@ def test_a_new_model_is_ten_lines_and_runs(work, own):
 
 
 def test_a_new_api_is_one_file_and_runs(work, own):
-    checked = work.dsrun("operations", "--check", own("fun-music", WHOLE))
+    checked = work.dsrun("operations", "--check", own("my-music", WHOLE))
     assert checked.code == 0, checked.err
-    words = "steps: {s: {operation: fun-music, input: {prompt: A calm song}}}"
+    words = "steps: {s: {operation: my-music, input: {prompt: A calm song}}}"
     outcome = work.dsrun("run", work.pipeline(words), "--emulate", "--no-progress")
     assert outcome.code == 0, outcome.err
     [row] = work.results()

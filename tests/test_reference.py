@@ -135,3 +135,9 @@ def test_a_page_tells_price_date_and_limits_of_each_of_its_models(path):
         f"{one.limits.rate.requests} request" in row[3]
         for one, row in zip(models, rows, strict=True)
     )
+
+
+def test_the_table_of_the_whole_api_leads_to_every_operation_file():
+    page = (ROOT / "docs/guides/coverage.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"\]\(\.\./reference/operations/([^)]+)\.md\)", page))
+    assert told == {path.stem for path in (ROOT / "schemas/operations").glob("*.json")}
