@@ -211,6 +211,13 @@ class TestEvidence:
     def test_the_same_prompt_of_another_number_is_another_request(self):
         assert self.weigh(total=1, prompts=["a lantern"]) is Evidence.NOT_OURS
 
+    @pytest.mark.parametrize("sent", [{"upload": "sha256:00"}, {"late": {"step": "shots"}}])
+    def test_what_a_file_or_a_late_value_was_sent_as_is_no_evidence(self, sent):
+        assert self.weigh(prompts=["oss://dashscope-instant/a.wav"], prompt=sent) is Evidence.SILENT
+
+    def test_a_list_of_numbers_that_differs_is_another_request(self):
+        assert weigh({"n": [0]}, {"/n": [[1]]}) is Evidence.NOT_OURS
+
 
 class TestClocks:
     def test_our_own_tasks_show_how_far_they_are_apart(self):
