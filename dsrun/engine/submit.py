@@ -471,9 +471,14 @@ def may_go_by_upload(job: OpenJob, operation: Operation, code: str) -> bool:
 
 
 def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
-    """What the request of a job is expected to cost; zero where nobody can tell."""
+    """What the request of a job is expected to cost; zero where nobody can tell.
+
+    The plan has read how long a local file plays; its address in the request does not tell.
+    """
     units = planned_units(orjson.loads(job.body), operation)
-    return operation.price.of(job.planned if units is None else units).amount
+    if units is None or 0 < job.planned < units:
+        units = job.planned
+    return operation.price.of(units).amount
 
 
 def reserved_before(job: OpenJob, operation: Operation) -> Reserved:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from dsrun.common.resources import iter_operation_files
+from tests.files_of_kinds import FILES
 
 WANX = orjson.loads(dict(iter_operation_files())["wanx-v1"])
 CHARS = {
@@ -239,6 +240,15 @@ class TestRecordings:
     def test_a_local_file_is_measured(self, plan):
         answer = plan("{upload: a.wav}")
         assert (answer["cost"]["amount"], answer["cost_is"]) == (0.00012, "exact")
+
+    def test_max_cost_reserves_what_was_measured_and_not_the_longest_that_an_address_may_have(
+        self, work
+    ):
+        (work.folder / "a.wav").write_bytes(FILES["audio"][0])
+        words = "operation: paraformer-v2, input: {file_urls: [{upload: a.wav}]}"
+        pipeline = work.pipeline(f"steps:\n  s: {{{words}}}\n", max_cost="0.01 CNY")
+        assert work.dsrun("plan", pipeline, "--json").answer["cost"]["amount"] < 0.01
+        assert work.dsrun(pipeline, "--emulate").code == 0
 
     def test_each_channel_is_paid_for(self, plan):
         assert plan("{upload: a.wav}", "{channels: [0, 1]}")["cost"]["amount"] == 0.00024
