@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dsrun.emulator.operations import Operation
@@ -12,6 +12,9 @@ from dsrun.emulator.pointers import places, read_pointer
 from dsrun.emulator.tasks import Ailment
 from dsrun.emulator.uploads import UploadedFile, UploadStore
 from dsrun.emulator.wire import Refusal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 RESOLVE_HEADER = "X-DashScope-OssResourceResolve"
 
@@ -118,10 +121,22 @@ def _thumbnail(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-            picture.convert("RGB").save(target, "PNG")
+            _on_white(picture).save(target, "PNG")
     except OSError:  # only its header is whole
         return b""
     return target.getvalue()
+
+
+def _on_white(picture: "Image") -> "Image":
+    """Without transparency, which also a palette may have."""
+    from PIL.Image import new
+
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    clear = picture.convert("RGBA")
+    paper = new("RGB", clear.size, "white")
+    paper.paste(clear, mask=clear.getchannel("A"))
+    return paper
 
 
 def _may_be_reached(url: str) -> bool:

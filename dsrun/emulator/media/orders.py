@@ -155,8 +155,10 @@ def order_model(body: Mapping[str, Any], seed: int, index: int) -> ModelOrder:
     return ModelOrder(number=int(digest(body)[:8], 16) ^ (seed + index))
 
 
-def find_text(body: Mapping[str, Any], names: tuple[str, ...] = ("prompt", "text")) -> str:
-    """The text under one of the names, the text parts of a chat, or a list of texts."""
+def find_text(
+    body: Mapping[str, Any], names: tuple[str, ...] = ("prompt", "ref_prompt", "text")
+) -> str:
+    """The text under one of the names, what is said in a chat, or a list of texts."""
     words = body.get("input", body)
     for name in names:
         text = read_pointer(words, f"/{name}")
@@ -166,8 +168,15 @@ def find_text(body: Mapping[str, Any], names: tuple[str, ...] = ("prompt", "text
         read_pointer(words, place)
         for pattern in ("/messages/*/content/*/text", "/messages/*/content", "/texts/*", "/query")
         for place in places(words, pattern)
+        if not _is_for_system(words, place)
     ]
     return " ".join(part for part in parts if isinstance(part, str))
+
+
+def _is_for_system(words: Any, place: str) -> bool:
+    """Whether a message says how to answer, and not what is asked."""
+    message = "/".join(place.split("/")[:3])
+    return place.startswith("/messages/") and read_pointer(words, f"{message}/role") == "system"
 
 
 def _size(text: Any, other: tuple[int, int]) -> tuple[int, int]:
