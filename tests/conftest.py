@@ -335,8 +335,8 @@ steps:
         """The newest run directory of a pipeline."""
         return (self.folder / "outputs" / name / "latest").resolve(strict=True)
 
-    def results(self) -> list[dict[str, Any]]:
-        text = (self.run_dir() / "results.jsonl").read_text(encoding="utf-8")
+    def results(self, name: str = "demo") -> list[dict[str, Any]]:
+        text = (self.run_dir(name) / "results.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
 
     def statuses(self) -> dict[str, int]:
@@ -344,15 +344,15 @@ steps:
         rows = self.query("SELECT status, count(*) FROM job GROUP BY status")
         return {row["status"]: row["count(*)"] for row in rows}
 
-    def query(self, sql: str) -> list[Mapping[str, Any]]:
+    def query(self, sql: str, name: str = "demo") -> list[Mapping[str, Any]]:
         """Rows of the ledger of the newest run."""
-        with closing(sqlite3.connect(self.run_dir() / "ledger.sqlite3")) as db:
+        with closing(sqlite3.connect(self.run_dir(name) / "ledger.sqlite3")) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(sql)]
 
-    def files(self) -> dict[str, bytes]:
+    def files(self, name: str = "demo") -> dict[str, bytes]:
         """Every artifact by its path in the run directory."""
-        root = self.run_dir()
+        root = self.run_dir(name)
         found = sorted((root / "artifacts").rglob("*"))
         return {p.relative_to(root).as_posix(): p.read_bytes() for p in found if p.is_file()}
 

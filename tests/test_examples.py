@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import jsonschema
@@ -24,8 +25,10 @@ SPEAKERS = (
 )
 DRAFTS = ("a-cat-asleep-on-a-garden-wall", "a-paper-lantern-over-a-quiet-river",
           "a-tea-house-in-the-rain")  # fmt: skip
+CLIPS = ("fold", "light", "welcome")
+SKUS = ("lmp-201", "mug-014", "vas-032")
 EXPECTED = {
-    "examples/audiobook/audiobook.yaml": (
+    "pipelines/audiobook/pipeline.yaml": (
         None,
         [f"cast/{who}.wav" for who in ("ada", "keeper", "narrator", "tom")]
         + [
@@ -84,11 +87,11 @@ EXPECTED = {
             for style in ("sketch", "watercolor")
         ],
     ),
-    "examples/storyboard/storyboard.yaml": (
+    "pipelines/storyboard/pipeline.yaml": (
         None,
         [
             f"{kind}/0{shot}.{ending}"
-            for kind, ending in (("films", "mp4"), ("shots", "png"))
+            for kind, ending in (("briefs", "txt"), ("films", "mp4"), ("shots", "png"))
             for shot in (1, 2, 3, 4)
         ],
     ),
@@ -99,6 +102,44 @@ EXPECTED = {
             "voices/narrator.wav",
             "voices/newsreader.mp3",
             "voices/storyteller.opus",
+        ],
+    ),
+    "pipelines/dub/pipeline.yaml": (
+        None,
+        [
+            f"captions/{clip}{ending}"
+            for clip in CLIPS
+            for ending in ("-captions.srt", "-text.txt", ".json")
+        ]
+        + [f"speech/{language}/{clip}.wav" for language in ("german", "japanese") for clip in CLIPS]
+        + [f"transcripts/{clip}.txt" for clip in CLIPS]
+        + [
+            f"translations/{language}/{clip}.txt"
+            for language in ("german", "japanese")
+            for clip in CLIPS
+        ],
+    ),
+    "pipelines/model-shootout/pipeline.yaml": (
+        None,
+        [
+            f"pictures/{prompt}/{model}.png"
+            for prompt in ("crowd", "hands", "lettering")
+            for model in (
+                "qwen-image-plus",
+                "wan2.2-t2i-flash",
+                "wan2.5-t2i-preview",
+                "wan2.6-t2i",
+                "wanx2.1-t2i-turbo",
+            )
+        ],
+    ),
+    "pipelines/product-set/pipeline.yaml": (
+        None,
+        [f"pictures/{sku}/0.png" for sku in SKUS]
+        + [
+            f"texts/{sku}/{language}.txt"
+            for sku in SKUS
+            for language in ("chinese", "french", "german", "japanese", "spanish")
         ],
     ),
     "pipelines/product-shots.yaml": (
@@ -124,13 +165,10 @@ EXPECTED = {
     ),
 }
 MANIFESTS = sorted(EXPECTED)
-# Steps that build on steps: their comments tell the cost of each step.
 DRAFT = "examples/draft-pick-enlarge/pipeline.yaml"
-CHAINS = [
-    "examples/audiobook/audiobook.yaml",
-    DRAFT,
-    "examples/storyboard/storyboard.yaml",
-]
+# Folders with a README, whose comments tell the cost of each step.
+FOLDERS = [DRAFT, *(name for name in MANIFESTS if re.fullmatch("pipelines/.+/pipeline.yaml", name))]
+LARGEST_PICTURE = 150_000
 
 # Fault of the emulator: the status that it leads to.
 TROUBLE = {
@@ -185,7 +223,7 @@ def test_it_runs_with_the_emulator(name, tmp_path, results_schema):
     ]
 
 
-@pytest.mark.parametrize("name", sorted({*MANIFESTS} - {*CHAINS, "pipelines/starter.yaml"}))
+@pytest.mark.parametrize("name", sorted({*MANIFESTS} - {*FOLDERS, "pipelines/starter.yaml"}))
 def test_its_comment_tells_the_true_cost(name, capsys):
     assert main(["plan", str(ROOT / name), "--json", "--full"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -204,26 +242,42 @@ def test_its_comment_tells_the_true_cost(name, capsys):
     assert float(total) == plan["cost"]["amount"] == pytest.approx(int(units) * float(price))
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_its_comment_tells_the_true_cost_of_each_step(name, capsys):
+@pytest.mark.parametrize("name", FOLDERS)
+def test_its_comment_tells_the_true_cost_of_each_step_rounded_up(name, capsys):
     assert main(["plan", str(ROOT / name), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    text = (ROOT / name).read_text(encoding="utf-8")
-    found = re.search(r"Costs for real: (.+) = CNY ([\d.]+)\.", text)
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\n#", "")
+    found = re.search(r"Costs for real: (.+?) = CNY ([\d.]+)\.\s", text)
     assert found is not None
-    steps = [float(amount) for amount in re.findall(r"CNY ([\d.]+)", found[1])]
-    costs = [step["cost"]["amount"] for step in plan["steps"].values() if step["to_send"]]
-    assert steps == costs
-    assert float(found[2]) == plan["cost"]["amount"]
+    told = [Decimal(amount) for amount in re.findall(r"CNY ([\d.]+)", found[1])]
+    steps = [step for step in plan["steps"].values() if step["to_send"]]
+    for amount, step in zip(told, steps, strict=True):
+        assert Decimal(0) <= amount - Decimal(str(step["cost"]["amount"])) < Decimal("0.01")
+    assert Decimal(found[2]) == sum(told)
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_its_readme_names_the_command_and_every_file(name):
+@pytest.mark.parametrize("name", FOLDERS)
+def test_its_readme_names_the_commands_and_every_file(name, capsys):
     folder = (ROOT / name).parent
     text = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"dsrun {name}" in text
+    manifest = name if name == DRAFT else "pipeline.yaml"
+    assert f"dsrun {manifest} --emulate" in text
     for file in folder.glob("*.csv"):
         assert f"`{file.name}`" in text
+    assert main(["plan", str(ROOT / name), "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert {*re.findall(r"--step (\w+)", text)} <= steps.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if name != DRAFT])
+def test_its_readme_shows_its_result_and_tells_its_cost(name):
+    folder = (ROOT / name).parent
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    (picture,) = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert (folder / picture).stat().st_size < LARGEST_PICTURE
+    total = re.search(r" = CNY ([\d.]+)\.\s", (ROOT / name).read_text(encoding="utf-8"))
+    told = re.search(r"costs CNY ([\d.]+\d)", text)
+    assert abs(float(told[1]) - float(total[1])) < 0.005
 
 
 def test_the_quickstart_has_six_jobs(capsys):

@@ -69,10 +69,18 @@ def test_the_quickstart_runs_from_another_folder(installed, tmp_path):
     assert len((run_dir / "results.jsonl").read_text(encoding="utf-8").splitlines()) == 6
 
 
-@pytest.mark.parametrize("source", ["starter", "product-shots", "style-sheet", "voice-casting"])
-def test_every_pipeline_that_ships_can_be_copied_and_is_valid(installed, tmp_path, source):
+@pytest.mark.parametrize(
+    ("source", "copied"),
+    [
+        *((name, "mine.yaml") for name in ("starter", "product-shots", "style-sheet")),
+        ("voice-casting", "mine.yaml"),
+        *((name, "mine/pipeline.yaml") for name in ("audiobook", "storyboard", "product-set")),
+        *((name, "mine/pipeline.yaml") for name in ("dub", "model-shootout")),
+    ],
+)
+def test_every_pipeline_that_ships_can_be_copied_and_is_valid(installed, tmp_path, source, copied):
     _run([str(installed), "init", "mine", "--from", source], cwd=tmp_path)
-    _run([str(installed), "validate", "mine.yaml"], cwd=tmp_path)
+    _run([str(installed), "validate", copied], cwd=tmp_path)
 
 
 def _run(command, cwd=None):

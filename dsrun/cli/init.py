@@ -7,7 +7,7 @@ from pathlib import Path
 from dsrun.common.console import answer_json, answer_path, say
 from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.messages import nearest
-from dsrun.common.resources import pipeline_files, read_pipeline
+from dsrun.common.resources import MANIFEST, pipelines, read_pipeline
 from dsrun.common.shell import command_line
 from dsrun.session.options import DEFAULT_OUT
 from dsrun.storage.layout import RunLayout, latest_of
@@ -16,9 +16,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}").fullmatch
 
 
 def run(name: str | None, *, source: str, as_json: bool) -> int:
-    """Write NAME.yaml and, unchanged, the data files of `source`.
+    """Write the pipeline `source` under another name, with the files that it reads.
 
-    Never overwrites: raises UsageError where a file is there already.
+    Never overwrites: raises UsageError where a file, or its folder, is there already.
     """
     known = shipped()
     if source not in known:
@@ -27,24 +27,43 @@ def run(name: str | None, *, source: str, as_json: bool) -> int:
             f"allowed: {', '.join(known)}"
         )
     stem = _stem(name, source)
-    text = read_pipeline(f"{source}.yaml").decode()
-    text = text.replace(f"name: {source}", f"name: {stem}", 1)
-    pipeline = Path(f"{stem}.yaml")
-    for written in ("THIS-FILE", f"{source}.yaml"):  # in its comments, which one can paste
-        text = text.replace(written, pipeline.name)
-    files = [pipeline]
-    _write(pipeline, text.encode())
-    for file in pipeline_files():
-        if Path(file).stem == source and not file.endswith(".yaml"):
+    manifest, *others = pipelines()[source]
+    if manifest.endswith(f"/{MANIFEST}"):
+        files = _copy_folder(manifest, others, source=source, stem=stem)
+    else:
+        files = [Path(f"{stem}.yaml"), *map(Path, others)]
+        _write(files[0], _named(manifest, source, stem))
+        for file in others:
             _write(Path(file), read_pipeline(file))
-            files.append(Path(file))
     _answer(files, stem, as_json=as_json)
     return ExitCode.OK
 
 
 def shipped() -> list[str]:
     """The names of the pipelines that can be copied."""
-    return sorted(Path(file).stem for file in pipeline_files() if file.endswith(".yaml"))
+    return sorted(pipelines())
+
+
+def _copy_folder(manifest: str, others: Sequence[str], *, source: str, stem: str) -> list[Path]:
+    """All files of a pipeline, in a new folder of its name."""
+    folder = Path(stem)
+    _make_folder(folder)
+    written = {folder / MANIFEST: _named(manifest, source, stem)}
+    for file in others:
+        written[folder / Path(file).relative_to(source)] = read_pipeline(file)
+    for path, data in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, data)
+    return list(written)
+
+
+def _named(manifest: str, source: str, stem: str) -> bytes:
+    """The text of a manifest as `stem`, also in the commands of its comments."""
+    text = read_pipeline(manifest).decode()
+    text = text.replace(f"name: {source}", f"name: {stem}", 1)
+    for written in ("THIS-FILE", f"{source}.yaml"):
+        text = text.replace(written, f"{stem}.yaml")
+    return text.encode()
 
 
 def _answer(files: Sequence[Path], name: str, *, as_json: bool) -> None:
@@ -65,6 +84,15 @@ def _stem(name: str | None, source: str) -> str:
     if not _NAME(stem):
         raise UsageError(f"found name {asked!r}; allowed: a-z, 0-9 and -, at most 63 characters")
     return stem
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir()
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already; choose another name or folder") from error
+    except OSError as error:
+        raise SetupError(f"{path} cannot be made: {error.strerror}") from error
 
 
 def _write(path: Path, data: bytes) -> None:

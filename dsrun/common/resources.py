@@ -6,6 +6,8 @@ from importlib.resources.abc import Traversable
 
 from dsrun.common.errors import SetupError
 
+MANIFEST = "pipeline.yaml"  # of a pipeline that ships as a folder
+
 
 def read_schema(name: str) -> bytes:
     """Bytes of `schemas/NAME`. Raises SetupError when the installation lacks it."""
@@ -22,10 +24,22 @@ def read_page(name: str) -> bytes:
     return _read(_package("dsrun.report"), name)
 
 
-def pipeline_files() -> list[str]:
-    """Names of the files that ship in `pipelines/`."""
-    names = [item.name for item in _package("dsrun.pipelines").iterdir() if item.is_file()]
-    return sorted(name for name in names if not name.endswith((".py", ".pyc")))
+def pipelines() -> dict[str, list[str]]:
+    """The files of each pipeline that ships, below `pipelines/`, its manifest first.
+
+    One is a folder around `pipeline.yaml`, or NAME.yaml with the files of the same stem.
+    """
+    entries = sorted(_package("dsrun.pipelines").iterdir(), key=lambda item: item.name)
+    found: dict[str, list[str]] = {}
+    for item in entries:
+        if item.is_dir() and item.joinpath(MANIFEST).is_file():
+            names = sorted(_below(item), key=lambda name: (name != MANIFEST, name))
+            found[item.name] = [f"{item.name}/{name}" for name in names]
+        elif item.name.endswith(".yaml"):
+            stem = item.name.removesuffix("yaml")
+            others = (other.name for other in entries if other.name.startswith(stem))
+            found[stem[:-1]] = sorted(others, key=lambda name: name != item.name)
+    return found
 
 
 def iter_operation_files() -> Iterator[tuple[str, bytes]]:
@@ -34,6 +48,15 @@ def iter_operation_files() -> Iterator[tuple[str, bytes]]:
     operations = [item for item in folder.iterdir() if item.name.endswith(".json")]
     for item in sorted(operations, key=lambda item: item.name):
         yield item.name.removesuffix(".json"), item.read_bytes()
+
+
+def _below(folder: Traversable) -> Iterator[str]:
+    """Names of all files below a folder, with slashes."""
+    for item in folder.iterdir():
+        if item.is_file():
+            yield item.name
+        elif item.name not in ("__pycache__", "outputs"):
+            yield from (f"{item.name}/{name}" for name in _below(item))
 
 
 def _package(name: str) -> Traversable:

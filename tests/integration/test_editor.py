@@ -18,7 +18,7 @@ SERVER = shutil.which("yaml-language-server")
 VALID = [
     *ROOT.glob("tests/manifests/valid/*.yaml"),
     *ROOT.glob("examples/**/*.yaml"),
-    *ROOT.glob("pipelines/*.yaml"),
+    *ROOT.glob("pipelines/**/*.yaml"),
 ]
 CATALOG = load_catalog()
 OPERATIONS = ", ".join(f'"{n}"' for n in dict.fromkeys((*CATALOG.names, *CATALOG.families)))
