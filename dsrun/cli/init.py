@@ -1,5 +1,6 @@
 """`dsrun init`: a commented pipeline to start from, with the files that it reads."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def run(name: str | None, *, source: str, as_json: bool) -> int:
         files = _copy_folder(manifest, others, source=source, stem=stem)
     else:
         files = [Path(f"{stem}.yaml"), *map(Path, others)]
+        _must_be_free(files)
         _write(files[0], _named(manifest, source, stem))
         for file in others:
             _write(Path(file), read_pipeline(file))
@@ -84,6 +86,13 @@ def _stem(name: str | None, source: str) -> str:
     if not _NAME(stem):
         raise UsageError(f"found name {asked!r}; allowed: a-z, 0-9 and -, at most 63 characters")
     return stem
+
+
+def _must_be_free(files: Sequence[Path]) -> None:
+    """So that no half of a pipeline is left where another file is in the way."""
+    for file in files:
+        if os.path.lexists(file):
+            raise UsageError(f"{file} is there already; choose another name or folder")
 
 
 def _make_folder(path: Path) -> None:

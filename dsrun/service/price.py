@@ -177,8 +177,9 @@ class Price:
                 continue
             claim = claimed[number] if number < len(claimed) else None
             planned = self._units(item, request, asked, None)
-            if planned is None and reserved:
-                planned = self.counted(reserved)
+            known = self.counted(reserved) if reserved else None
+            if known is not None and (planned is None or item.units.kind == "media_seconds"):
+                planned = known if planned is None else min(planned, known)
             units, warning = _billed(item, claim, planned, asked=asked, made=made)
             amount = item.amount_for(request)
             dearest = item.amounts[-1]  # where nobody can tell

@@ -29,6 +29,13 @@ class TestInit:
         assert "dsrun.yaml" in outcome.err
         assert (work.folder / "dsrun.yaml").read_text() == "mine"
 
+    def test_writes_nothing_where_one_of_its_files_is_there(self, work):
+        (work.folder / "product-shots.csv").write_text("mine")
+        outcome = work.dsrun("init", "mugs", "--from", "product-shots")
+        assert outcome.code == 2
+        assert "product-shots.csv is there already" in outcome.err
+        assert [path.name for path in work.folder.iterdir()] == ["product-shots.csv"]
+
     @pytest.mark.parametrize("source", FOLDERS)
     def test_copies_a_folder_with_all_that_is_in_it(self, work, source):
         outcome = work.dsrun("init", "--from", source, "--json")

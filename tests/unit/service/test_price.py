@@ -129,10 +129,12 @@ class TestBills:
         assert bill(self.FILM, []) == (0, "")
         assert bill(self.FILM, [Decimal(10) ** 12])[1] != ""
 
-    def test_what_the_plan_knew_of_a_file_bounds_the_answer(self):
-        speech = price(item({"media_seconds": "/f"}, "0.00008"))
+    @pytest.mark.parametrize("most", [{}, {"most": 43200}])
+    def test_what_the_plan_knew_of_a_file_bounds_the_answer(self, most):
+        speech = price(item({"media_seconds": "/f", **most}, "0.00008"))
         reserved = speech.planned({"f": "a.wav"}, asked=1, seconds=LENGTHS.get)
         assert bill(speech, [Decimal(9)], {"f": {}}, reserved=reserved) == (Decimal("0.00072"), "")
+        assert bill(speech, [], {"f": {}}, reserved=reserved) == (Decimal("0.00076"), "")
         paid, warning = bill(speech, [Decimal(90)], {"f": {}}, reserved=reserved)
         assert (paid, "9.5 counts" in warning) == (Decimal("0.00076"), True)
 
