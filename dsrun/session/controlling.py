@@ -101,4 +101,5 @@ def _who() -> str:
         user = getpass.getuser()
     except (ImportError, KeyError, OSError):  # a user without a name, as in a container
         user = "somebody"
-    return f"{user} on {socket.gethostname()}"
+    name = f"{user} on {socket.gethostname()}"
+    return name.encode(errors="replace").decode()  # the environment may hold any bytes

@@ -17,6 +17,7 @@ from dsrun.common.units import Money, Rate, parse_limit, parse_rate
 from dsrun.manifest.execution import Execution
 from dsrun.planning.plan import Plan, called
 from dsrun.session.ranges import CONCURRENCY, ORDER_SETTINGS, ORDERS
+from dsrun.storage.orders import read_json
 
 PAUSE, RESUME, STOP, SET = COMMANDS = ORDERS
 SETTINGS = ORDER_SETTINGS
@@ -99,7 +100,8 @@ def value_of(settings: Mapping[str, Json]) -> str:
 def settings_in(value: str | None) -> dict[str, Json]:
     """What `value_of` wrote. Raises UsageError."""
     try:
-        settings: Any = json.loads(value or "")
+        settings: Any = read_json(value or "")
+        value_of(settings).encode()  # no half characters: what is refused is in the ledger
     except ValueError as error:
         raise UsageError("set: its settings cannot be read") from error
     if not isinstance(settings, dict):

@@ -80,8 +80,16 @@ def waiting(layout: RunLayout) -> Iterator[Order | str]:
         token = name.removesuffix(_ENDING)
         try:
             yield _read(_file_of(layout, token), token)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             yield token
+
+
+def read_json(text: str | bytes) -> Any:
+    """What a JSON text says. Raises ValueError, also for one that nests too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it nests too deeply") from error
 
 
 def clear(layout: RunLayout) -> None:
@@ -114,12 +122,14 @@ def _read(path: Path, token: str) -> Order:
     """Raises OSError, or ValueError, TypeError or KeyError for what is no order."""
     descriptor = os.open(path, _OWN)
     with os.fdopen(descriptor, "rb") as file:
-        values: Any = json.loads(file.read(_MOST_BYTES))
+        values: Any = read_json(file.read(_MOST_BYTES))
     order = Order(**{field.name: values[field.name] for field in fields(Order)})
-    texts = (order.at, order.given_by, order.command, order.value or "")
+    texts = (order.token, order.at, order.given_by, order.command)
     numbers = (order.run_id, order.pid)
-    if not all(isinstance(each, str) for each in texts) or order.token != token:
+    if order.token != token or not isinstance(order.value, str | None):
         raise ValueError(token)
+    for text in (*texts, order.value or ""):
+        text.encode()  # half a character, or no text at all, would break the ledger's commit
     if not all(type(each) is int and abs(each) < 2**62 for each in numbers):
         raise ValueError(token)
     return order

@@ -256,6 +256,55 @@ def test_what_is_no_order_is_passed_over_with_a_warning(work, emulator, live, co
     assert "is no order, and is passed over" in outcome.err
 
 
+def order(**changed):
+    """The text of an order to the first run, as `0-order.json` has it."""
+    values = {
+        "token": "0-order", "run_id": 1, "at": "2026-01-01T00:00:00Z", "given_by": "somebody",
+        "pid": 1, "command": "pause", "value": None,
+    }  # fmt: skip
+    return json.dumps(values | changed)
+
+
+NESTED = "[" * 3000
+HALF = "\udcff"  # of a character: a byte of a name that is no UTF-8
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (NESTED, "is no order, and is passed over"),
+        (order(given_by=HALF), "is no order, and is passed over"),
+        (order(command=HALF), "is no order, and is passed over"),
+        (order(value={}), "is no order, and is passed over"),
+        (order(value=0), "is no order, and is passed over"),
+        (order(at=[]), "is no order, and is passed over"),
+        (order(command="set", value=NESTED), "its settings cannot be read"),
+        (order(command="set", value='{"\\udcff": 1}'), "its settings cannot be read"),
+        (order(command="set", value='{"rate": "\\udcff"}'), "its settings cannot be read"),
+    ],
+    ids=["nested", "giver", "command", "mapping", "zero", "at", "settings", "name", "rate"],
+)
+def test_an_order_that_no_ledger_could_keep_ends_no_run(work, emulator, live, content, told):
+    folder = work.run_dir() / ".orders"
+    folder.mkdir()
+    (folder / "0-order.json").write_text(content)
+    assert control(work, "set", "concurrency=3").code == 0
+    assert live.process.poll() is None
+    assert control(work, "stop").code == 0
+    outcome = live.end()
+    assert outcome.code == 130
+    assert told in outcome.err
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+
+
+def test_who_orders_may_have_a_name_of_any_bytes(work, emulator, live, monkeypatch):
+    monkeypatch.setenv("LOGNAME", HALF)
+    assert control(work, "stop").code == 0
+    assert live.end().code == 130
+    assert orders(work)[-1]["given_by"].startswith("? on ")
+
+
 def test_what_is_no_order_and_cannot_be_removed_is_told_once(work, emulator, live):
     folder = work.run_dir() / ".orders"
     (folder / "0-order.json/in it").mkdir(parents=True)
