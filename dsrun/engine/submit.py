@@ -263,9 +263,10 @@ class Submitter:
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )
-            self._control.budget.settle(reserved, Decimal(0))
-            if fate is not None:
+            if fate is not None:  # it may be paid all the same
                 await self._recorder.record_abandoned(job)
+            spent = Decimal(0) if fate is None else reserved.amount
+            self._control.budget.settle(reserved, spent)
             return await self._refused(job, lane, verdict)
         words = f"{lost.words}; {fate.reason}"
         if is_silent:

@@ -4,12 +4,10 @@ What is sent counts from the intent on, at its planned price; what has ended, at
 job that was sent several times counts as a whole at the time of the last.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from dsrun.common.units import Money
-from dsrun.ledger.history import RemovedRun
 from dsrun.ledger.reader import LedgerReader, checked
 
 _BUCKET = 15  # characters of a stamp: ten minutes
@@ -29,24 +27,21 @@ def bucket_of(stamp: str) -> str:
 
 @checked
 def commitments(reader: LedgerReader) -> list[Commitment]:
-    """Those of one ledger."""
+    """Those of one ledger.
+
+    A create in doubt that was given up for another one may be paid all the same.
+    """
     rows = reader.rows(
         f"SELECT substr(coalesce(submitted_at, ended_at, ''), 1, {_BUCKET}) AS at, "  # noqa: S608
         f"currency, unit_price, sum({reader.units.paid} + {reader.units.planned} * "
         f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) AS units "
-        "FROM job GROUP BY at, currency, unit_price"
+        "FROM job GROUP BY at, currency, unit_price UNION ALL "
+        f"SELECT substr(at, 1, {_BUCKET}) AS at, currency, unit_price, "
+        f"sum({reader.units.planned}) AS units FROM attempt JOIN job USING (job_id) "
+        "WHERE outcome = 'abandoned' GROUP BY 1, currency, unit_price"
     )
     return [
         Commitment(row["at"], Money(amount=cost, currency=row["currency"]))
         for row in rows
         if (cost := Decimal(row["unit_price"]) * row["units"])
-    ]
-
-
-def commitments_of_removed(run: RemovedRun) -> Sequence[Commitment]:
-    """Those of a run directory that is gone: what each invocation paid counts at its end."""
-    return [
-        Commitment(bucket_of(one.ended_at or one.started_at), cost)
-        for one in run.runs
-        for cost in one.cost
     ]

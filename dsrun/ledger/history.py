@@ -19,6 +19,7 @@ from dsrun.common.console import count_of
 from dsrun.common.errors import DsrunError, ExitCode
 from dsrun.common.models import JobStatus, Json
 from dsrun.common.units import Money
+from dsrun.ledger.commitments import Commitment, bucket_of, commitments
 from dsrun.ledger.reader import LedgerReader, NoLedger, checked
 from dsrun.ledger.totals import sum_rows
 from dsrun.storage.layout import RunLayout, is_emulated, is_run_name, removed_of, run_dirs
@@ -95,6 +96,7 @@ class RemovedRun:
     name: str
     runs: tuple[Invocation, ...]
     paid: tuple[Spending, ...]
+    commitments: tuple[Commitment, ...]
 
 
 class Notes(NamedTuple):
@@ -348,6 +350,7 @@ def note_removal(run_dir: Path, reader: LedgerReader) -> None:
             "directory": run_dir.name,
             "invocations": invocations(reader),
             "spendings": spendings(reader),
+            "commitments": [one._asdict() for one in commitments(reader)],
         },
         default=str,  # amounts, which are no floats
         option=orjson.OPT_NON_STR_KEYS,  # statuses
@@ -382,11 +385,31 @@ def _parse_note(line: Json) -> RemovedRun:
     """Raises ValueError, TypeError, KeyError or AttributeError where it is no note of ours."""
     if not is_run_name(line["directory"]):
         raise ValueError(line["directory"])
+    runs = tuple(map(_parse_invocation, line["invocations"]))
+    noted = line.get("commitments")
     return RemovedRun(
         name=line["directory"],
-        runs=tuple(map(_parse_invocation, line["invocations"])),
+        runs=runs,
         paid=tuple(map(_parse_spending, line["spendings"])),
+        commitments=_spent_by(runs) if noted is None else tuple(map(_parse_commitment, noted)),
     )
+
+
+def _spent_by(runs: Sequence[Invocation]) -> tuple[Commitment, ...]:
+    """For the notes of an older dsrun: what an invocation paid counts at its end, or a later one's.
+
+    One that was killed has no end, and has sent its last after it began.
+    """
+    at, found = "", []
+    for run in reversed(runs):
+        at = run.ended_at or at or run.started_at
+        found += [Commitment(bucket_of(at), cost) for cost in run.cost]
+    return tuple(found)
+
+
+def _parse_commitment(item: dict[str, Json]) -> Commitment:
+    _check_texts(item["at"])
+    return Commitment(item["at"], _parse_money(item["cost"]))
 
 
 def _parse_invocation(item: dict[str, Json]) -> Invocation:

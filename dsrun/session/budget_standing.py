@@ -11,7 +11,7 @@ from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import Json
 from dsrun.common.periods import Period, period_at
 from dsrun.common.units import Money
-from dsrun.ledger.commitments import bucket_of, commitments, commitments_of_removed
+from dsrun.ledger.commitments import bucket_of, commitments
 from dsrun.ledger.history import History
 from dsrun.manifest.execution import PeriodBudget, parse_execution
 from dsrun.storage.layout import RunLayout
@@ -56,7 +56,7 @@ def standing_of(budget: PeriodBudget, layout: RunLayout) -> BudgetStanding:
     spent = sum(
         (
             one.cost.amount
-            for _, found in history.read(commitments, commitments_of_removed)
+            for _, found in history.read(commitments, lambda removed: removed.commitments)
             for one in found
             if one.at >= since and one.cost.currency == currency
         ),

@@ -1,5 +1,6 @@
 """Keeps `execution.budget`: what all runs of an output root may spend together in a period."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
@@ -12,7 +13,7 @@ from dsrun.common.periods import Period, period_at
 from dsrun.common.sqlite import beside
 from dsrun.common.units import Money
 from dsrun.engine.control import RunControl
-from dsrun.ledger.commitments import Commitment, bucket_of, commitments, commitments_of_removed
+from dsrun.ledger.commitments import Commitment, bucket_of, commitments
 from dsrun.ledger.history import History
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.manifest.execution import PeriodBudget
@@ -151,9 +152,9 @@ class KeptBudget:
         notes = {_key_of(file): _state_of(file) for file in map(removed_of, out.glob("*"))}
         if all(not state or _is_as(page.entry(key), state) for key, state in notes.items()):
             return
-        spends: dict[str, list[tuple[str, str, Decimal]]] = {key: [] for key in notes}
+        spends: dict[str, list[tuple[str, str, Decimal]]] = defaultdict(list)
         for run_dir, removed in History(out, emulated=self._layout.emulated).removed():
-            spends[_key_of(removed_of(run_dir.parent))] += _spends(commitments_of_removed(removed))
+            spends[_key_of(removed_of(run_dir.parent))] += _spends(removed.commitments)
             if _key_of(run_dir) not in found:
                 page.forget(_key_of(run_dir))
         for key, state in notes.items():

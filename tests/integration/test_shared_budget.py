@@ -75,6 +75,16 @@ class TestOneRunAfterAnother:
         assert work.dsrun(posters(work, 2, "0.32 CNY")).code == 3
         assert service.paid() == 2
 
+    def test_what_was_in_doubt_counts_also_where_it_was_sent_again(self, work, serve):
+        service = serve("lost-answer", "no-list")
+        pipeline = posters(work, 1, "0.32 CNY", name="lost")
+        work.dsrun(pipeline)
+        service.suffer("no-list")
+        assert work.dsrun(pipeline, "--resubmit-unknown").code == 0
+        assert service.paid() == 2
+        assert work.dsrun(posters(work, 1, "0.32 CNY")).code == 3
+        assert service.paid() == 2
+
     def test_max_cost_holds_beside_it(self, work, emulator):
         outcome = work.dsrun(posters(work, 5, "1 CNY"), "--max-cost", "0.20 CNY")
         assert "max_cost of 0.20 CNY would be passed" in outcome.err
@@ -101,6 +111,23 @@ steps:
         book_of(work).unlink()
         assert work.dsrun(posters(work, 1, "0.48 CNY", name="more", per="day")).code == 3
         assert work.dsrun(posters(work, 1, "0.64 CNY", name="more", per="day")).code == 0
+
+    def test_a_removed_run_counts_from_when_it_sent_and_with_all_that_may_be_paid(
+        self, work, serve
+    ):
+        service = serve("lost-answer", "no-list")
+        steps = "keep: 1\nsteps:\n  one:\n    operation: wanx-v1\n    input: {prompt: %s}\n"
+        pipeline = work.pipeline(steps % "first")
+        work.dsrun(pipeline)
+        service.suffer("no-list")
+        assert work.dsrun(pipeline, "--resubmit-unknown").code == 0
+        first = work.run_dir()
+        assert work.dsrun(work.pipeline(steps % "second")).code == 0
+        assert not first.exists()
+        assert service.paid() == 3
+        assert work.dsrun(posters(work, 1, "0.48 CNY", name="more", per="day")).code == 3
+        book_of(work).unlink()
+        assert work.dsrun(posters(work, 1, "0.48 CNY", name="more", per="day")).code == 3
 
     def test_directories_that_the_user_removed_count_as_long_as_the_book_knows_them(
         self, work, emulator

@@ -60,3 +60,16 @@ async def test_it_counts_from_the_time_of_the_create_on(read):
 async def test_without_one_from_its_end(read):
     [one] = read("succeeded", units=1, sent=None, ended=LATER)
     assert one.at == "2026-11-27T17:5"
+
+
+async def test_a_create_that_was_given_up_in_doubt_counts_from_its_own_time(ledger, read):
+    sql = (
+        "INSERT INTO attempt (run_id, job_id, phase, at, outcome) "
+        "VALUES (1, 'j', 'create', ?, 'abandoned')"
+    )
+    read("succeeded", units=1, sent=LATER)
+    ledger._transactions.db.execute(sql, (AT,))
+    assert {one.at: str(one.cost) for one in commitments(ledger.view)} == {
+        "2026-11-27T17:4": "1 CNY",
+        "2026-11-27T17:5": "0.5 CNY",
+    }
