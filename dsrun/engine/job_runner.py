@@ -170,6 +170,8 @@ class Runner:
             result = _unsuccessful(answer, job, operation)
             is_own = fresh or job.run_id is not None
             if is_own and self._failed_tasks.allow(job, operation, result):
+                if result.error is not None:  # a dead address would fail each try
+                    await self._uploads.forget_lost(job, operation, result.error.code)
                 again = await self._failed_tasks.begin(job, operation, result, reserved)
                 return await self._run_request(again, lane)
             return await self._end(job, result, operation=operation, reserved=reserved)

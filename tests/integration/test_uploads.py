@@ -100,6 +100,17 @@ def test_an_address_that_the_service_lost_is_replaced(work, pots, emulator):
     assert emulator.count("POST", POST_FILE) == 2
 
 
+def test_a_task_that_is_tried_again_uploads_what_the_service_lost(work, pots, emulator):
+    work.dsrun(pots, "--limit", "1")
+    with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
+        db.execute("UPDATE upload SET url = 'oss://gone/a.png'")
+    db.close()
+    retry = {"failed_tasks": 2, "codes": ["BadRequest.InputDownloadFailed"]}
+    assert work.dsrun(work.pipeline(STEPS, retry=retry), "--limit", "2").code == 0
+    assert emulator.count("POST", POST_FILE) == 2
+    assert emulator.paid() == 3
+
+
 def test_an_emulated_run_uploads_to_its_own_emulator_each_time(work, pots):
     assert work.dsrun(pots, "--emulate", "--limit", "1").code == 0
     assert work.dsrun(pots, "--emulate").code == 0
