@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dsrun.common.clock import stamp
 from dsrun.common.errors import SetupError
 from dsrun.common.systems import PLAIN, flag
 from dsrun.storage.files import own_folder, write_whole
@@ -39,7 +40,10 @@ class Order:
 
 
 def token_of(moment: datetime, *, pid: int, salt: str) -> str:
-    """A name that no other order has, and that sorts by time."""
+    """A name that no other order has, and that sorts by time.
+
+    It begins with a digit: the ledger has names of its own for what is no order.
+    """
     return f"{round(moment.timestamp() * 1e6):018d}-{pid}-{salt}"
 
 
@@ -126,10 +130,12 @@ def _read(path: Path, token: str) -> Order:
     order = Order(**{field.name: values[field.name] for field in fields(Order)})
     texts = (order.token, order.at, order.given_by, order.command)
     numbers = (order.run_id, order.pid)
-    if order.token != token or not isinstance(order.value, str | None):
+    if order.token != token or not token[0].isdecimal() or not isinstance(order.value, str | None):
         raise ValueError(token)
+    if not order.at.endswith("Z") or stamp(datetime.fromisoformat(order.at)) != order.at:
+        raise ValueError(order.at)  # a ledger with such a moment counts as damaged
     for text in (*texts, order.value or ""):
         text.encode()  # half a character, or no text at all, would break the ledger's commit
-    if not all(type(each) is int and abs(each) < 2**62 for each in numbers):
+    if not all(type(each) is int and 0 <= each < 2**62 for each in numbers):
         raise ValueError(token)
     return order

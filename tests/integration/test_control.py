@@ -259,7 +259,7 @@ def test_what_is_no_order_is_passed_over_with_a_warning(work, emulator, live, co
 def order(**changed):
     """The text of an order to the first run, as `0-order.json` has it."""
     values = {
-        "token": "0-order", "run_id": 1, "at": "2026-01-01T00:00:00Z", "given_by": "somebody",
+        "token": "0-order", "run_id": 1, "at": "2026-01-01T00:00:00.000Z", "given_by": "somebody",
         "pid": 1, "command": "pause", "value": None,
     }  # fmt: skip
     return json.dumps(values | changed)
@@ -278,11 +278,25 @@ HALF = "\udcff"  # of a character: a byte of a name that is no UTF-8
         (order(value={}), "is no order, and is passed over"),
         (order(value=0), "is no order, and is passed over"),
         (order(at=[]), "is no order, and is passed over"),
+        (order(at="yesterday"), "is no order, and is passed over"),
+        (order(pid=-1), "is no order, and is passed over"),
         (order(command="set", value=NESTED), "its settings cannot be read"),
         (order(command="set", value='{"\\udcff": 1}'), "its settings cannot be read"),
         (order(command="set", value='{"rate": "\\udcff"}'), "its settings cannot be read"),
     ],
-    ids=["nested", "giver", "command", "mapping", "zero", "at", "settings", "name", "rate"],
+    ids=[
+        "nested",
+        "giver",
+        "command",
+        "mapping",
+        "zero",
+        "at",
+        "moment",
+        "pid",
+        "settings",
+        "name",
+        "rate",
+    ],
 )
 def test_an_order_that_no_ledger_could_keep_ends_no_run(work, emulator, live, content, told):
     folder = work.run_dir() / ".orders"
@@ -294,6 +308,16 @@ def test_an_order_that_no_ledger_could_keep_ends_no_run(work, emulator, live, co
     outcome = live.end()
     assert outcome.code == 130
     assert told in outcome.err
+    assert faster(work).code == 0
+    assert each_is_paid_once(emulator)
+
+
+def test_an_order_takes_no_name_that_the_ledger_gives_to_a_later_run(work, emulator, live):
+    folder = work.run_dir() / ".orders"
+    folder.mkdir()
+    (folder / "run-2.json").write_text(order(token="run-2"))
+    assert control(work, "stop").code == 0
+    assert live.end().code == 130
     assert faster(work).code == 0
     assert each_is_paid_once(emulator)
 
