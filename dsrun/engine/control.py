@@ -205,3 +205,7 @@ class Budget:
         self.spent += spent
         if self.shared is not None and spent != reserved.amount:
             self.shared.settle(reserved.amount, spent, at=reserved.at)
+
+    def give_up(self, reserved: Reserved) -> None:
+        """A create in doubt is sent again, as the user wants; `shared` counts it, as ledgers do."""
+        self.under_way -= reserved.amount

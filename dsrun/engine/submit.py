@@ -263,10 +263,11 @@ class Submitter:
             verdict = Verdict(
                 decision=Decision.RETRY, code="AnswerLost", message=f"{lost.words}; not accepted"
             )
-            if fate is not None:  # it may be paid all the same
+            if fate is None:
+                self._control.budget.settle(reserved, Decimal(0))
+            else:
+                self._control.budget.give_up(reserved)
                 await self._recorder.record_abandoned(job)
-            spent = Decimal(0) if fate is None else reserved.amount
-            self._control.budget.settle(reserved, spent)
             return await self._refused(job, lane, verdict)
         words = f"{lost.words}; {fate.reason}"
         if is_silent:

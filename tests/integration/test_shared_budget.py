@@ -85,6 +85,14 @@ class TestOneRunAfterAnother:
         assert work.dsrun(posters(work, 1, "0.32 CNY")).code == 3
         assert service.paid() == 2
 
+    def test_a_create_that_a_killed_run_left_in_doubt_counts_beside_the_next(self, work, serve):
+        service = serve("no-list")
+        pipeline = posters(work, 2, "0.32 CNY", concurrency=1)
+        work.spawn_script(CHILD, "after Ledger.record_intent", "1", "run", pipeline).end()
+        assert work.dsrun(pipeline, "--resubmit-unknown").code == 3
+        assert service.paid() == 1  # or two, if the first was accepted
+        assert work.statuses() == {"succeeded": 1, "pending": 1}
+
     def test_max_cost_holds_beside_it(self, work, emulator):
         outcome = work.dsrun(posters(work, 5, "1 CNY"), "--max-cost", "0.20 CNY")
         assert "max_cost of 0.20 CNY would be passed" in outcome.err
