@@ -1,8 +1,9 @@
 """Reads the service's lists, page by page and within bounds: its tasks, and what it has made."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from random import Random
-from typing import Generic, NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from dsrun.common.clock import Clock
 from dsrun.common.errors import ApiError
@@ -13,8 +14,10 @@ from dsrun.engine.limits import RateLimiter
 from dsrun.engine.matching import is_of_request
 from dsrun.service.classify import Decision, Verdict
 from dsrun.service.lists import MadeRow, Page, Row, TaskRow
-from dsrun.service.operation import MadeList, Operation
+from dsrun.service.operation import ByName, MadeList, Operation
 from dsrun.service.replies import Refused, Unreadable
+
+Told = TypeVar("Told")
 
 _PAGE_SIZES = (100, 10)  # no maximum is documented; 10 is the default, which every server takes
 _MOST_ROWS = 100_000  # of one list; nobody would wait for more
@@ -28,6 +31,9 @@ class ListApi(Protocol):
     async def list_made(
         self, operation: Operation, recovery: MadeList, request: Json, *, number: int, size: int
     ) -> Page[MadeRow] | Refused: ...
+    async def ask_by_name(
+        self, operation: Operation, asking: ByName, name: str
+    ) -> Mapping[str, Json] | Refused: ...
 
 
 class Listing(NamedTuple, Generic[Row]):
@@ -99,16 +105,39 @@ class Lister:
         self, operation: Operation, recovery: MadeList, request: Json, limiter: RateLimiter
     ) -> Listing[MadeRow]:
         """What this very request may have made. `limiter` keeps the rate of the operation."""
+        ask = self._asking_made(operation, recovery, request, limiter)
+        return await self._read(
+            _List(ask, lambda row: is_of_request(row, request, operation), limiter)
+        )
 
-        async def ask(number: int, size: int) -> Page[MadeRow] | Refused | Unreadable:
+    async def all_made(
+        self, operation: Operation, recovery: MadeList, limiter: RateLimiter
+    ) -> Listing[MadeRow]:
+        """Everything that the account has of what an operation makes."""
+        ask = self._asking_made(operation, recovery, {}, limiter)
+        return await self._read(_List(ask, lambda _: True, limiter))
+
+    async def by_name(
+        self, operation: Operation, asking: ByName, name: str, limiter: RateLimiter
+    ) -> Mapping[str, Json]:
+        """What the service says of one thing that it has made, or of deleting that."""
+
+        async def ask() -> Mapping[str, Json] | Refused:
+            async with limiter.slot():
+                return await self._api.ask_by_name(operation, asking, name)
+
+        return await self._answer_of(ask, limiter, asked="the service")
+
+    def _asking_made(
+        self, operation: Operation, recovery: MadeList, request: Json, limiter: RateLimiter
+    ) -> Callable[[int, int], Awaitable[Page[MadeRow] | Refused]]:
+        async def ask(number: int, size: int) -> Page[MadeRow] | Refused:
             async with limiter.slot():
                 return await self._api.list_made(
                     operation, recovery, request, number=number, size=size
                 )
 
-        return await self._read(
-            _List(ask, lambda row: is_of_request(row, request, operation), limiter)
-        )
+        return ask
 
     async def _read(self, source: _List[Row]) -> Listing[Row]:
         largest, usual = _PAGE_SIZES
@@ -124,7 +153,10 @@ class Lister:
         give_up_at = self._clock.monotonic() + _LONGEST_S
         number, longest = 0, 0
         while True:
-            page = await self._ask_page(source, number, size)
+            page = await self._answer_of(
+                partial(source.ask, number, size), source.limiter, asked="the list",
+                may_be_size=(number, size) == (0, max(_PAGE_SIZES)),
+            )  # fmt: skip
             if page.served_at is not None:
                 ahead_s = page.served_at - self._clock.now().timestamp()
             rows.update((row.name, row) for row in page.rows if source.concerns_us(row))
@@ -141,25 +173,31 @@ class Lister:
                 raise Unlisted(f"the list has not come to its end after {len(seen)} rows")
             number += 1
 
-    async def _ask_page(self, source: _List[Row], number: int, size: int) -> Page[Row]:
-        """Ask for a page until it comes. Raises Left, _PageRefused, Unlisted."""
+    async def _answer_of(
+        self,
+        ask: Callable[[], Awaitable[Told | Refused | Unreadable]],
+        limiter: RateLimiter,
+        *,
+        asked: str,
+        may_be_size: bool = False,
+    ) -> Told:
+        """Ask until the answer comes. Raises Left, _PageRefused, Unlisted."""
         attempt = 0
         while True:
             async with self._control.interruptible(may_be_paid=True):
                 try:
-                    page = await source.ask(number, size)
+                    reply = await ask()
                 except ApiError as error:
-                    why = Unlisted(f"the list does not answer: {error}", is_silent=True)
+                    why = Unlisted(f"{asked} does not answer: {error}", is_silent=True)
                 else:
-                    if not isinstance(page, Refused):
-                        source.limiter.speed_up()
-                        if isinstance(page, Unreadable):
-                            raise Unlisted(page.reason, is_foreign=True)
-                        return page
-                    if _is_slowed(page.verdict, source.limiter):
+                    if not isinstance(reply, Refused):
+                        limiter.speed_up()
+                        if isinstance(reply, Unreadable):
+                            raise Unlisted(reply.reason, is_foreign=True)
+                        return reply
+                    if _is_slowed(reply.verdict, limiter):
                         continue  # the limiter waits, and it costs no attempt
-                    may_be_size = (number, size) == (0, max(_PAGE_SIZES))
-                    why = _why_refused(page.verdict, may_be_size=may_be_size)
+                    why = _why_refused(reply.verdict, asked=asked, may_be_size=may_be_size)
                 attempt += 1
                 if attempt >= self._max_attempts:
                     raise why
@@ -174,17 +212,17 @@ def _is_slowed(verdict: Verdict, limiter: RateLimiter) -> bool:
     return not limiter.hopeless()
 
 
-def _why_refused(verdict: Verdict, *, may_be_size: bool) -> Unlisted:
-    """Why a page did not come that may be asked for again.
+def _why_refused(verdict: Verdict, *, asked: str, may_be_size: bool) -> Unlisted:
+    """Why an answer did not come that may be asked for again.
 
     Raises _PageRefused or Unlisted where it may not.
     """
     words = verdict.words
     if verdict.decision is Decision.THROTTLE:
-        raise Unlisted(f"the list is throttled: {words}", is_silent=True)
+        raise Unlisted(f"{asked} is throttled: {words}", is_silent=True)
     if verdict.decision in (Decision.RETRY, Decision.AMBIGUOUS):
-        reason = f"the list does not answer: {words}"
+        reason = f"{asked} does not answer: {words}"
         return Unlisted(reason, is_silent=verdict.is_foreign, is_foreign=verdict.is_foreign)
     if may_be_size:
         raise _PageRefused
-    raise Unlisted(f"the list is refused: {words}")
+    raise Unlisted(f"the list is refused: {words}" if asked == "the list" else words)

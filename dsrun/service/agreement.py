@@ -7,7 +7,7 @@ from dsrun.common.json_schema import SchemaValidator
 from dsrun.common.media import extensions_of
 from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
-from dsrun.common.pointer import EACH, KeyPath, dotted, pointer
+from dsrun.common.pointer import EACH, KeyPath, dotted, pointer, value_at
 from dsrun.service.price import MEASURES
 from dsrun.service.self_contained import Fault
 from dsrun.service.table_faults import uncovered
@@ -23,7 +23,10 @@ _RECOVERY_NEEDS = {
 }
 _RECOVERY_KEYS = {
     "task-list": ("model_name", "confirm", "size"),
-    "made-list": (*_RECOVERY_NEEDS["made-list"], "total", "match", "holds", "filter", "lost"),
+    "made-list": (
+        *_RECOVERY_NEEDS["made-list"],
+        *("total", "match", "holds", "filter", "lost", "query", "delete", "most"),
+    ),
     "repeat": ("times",),
 }
 
@@ -389,6 +392,24 @@ def _made_list_faults(
     if not recovery.get("match") and not recovery.get("holds"):
         words = "needs match or holds; without either, nothing tells whose an item of the list is"
         yield Fault(path, words)
+    for verb in ("query", "delete"):
+        if verb in recovery:
+            yield from _by_name_faults(recovery[verb], (*path, verb), verb)
+    bodies = [recovery[verb]["body"] for verb in ("query", "delete") if verb in recovery]
+    if recovery.get("body") in bodies or bodies[1:] == bodies[:1]:
+        words = "found one body for two of listing, query and delete; allowed: one of each"
+        yield Fault(path, words)
+
+
+def _by_name_faults(asking: Mapping[str, Json], path: KeyPath, verb: str) -> Iterator[Fault]:
+    """A name has a place of its own in the body; what is deleted tells of no row."""
+    *above, last = pointer(asking["name"]) or ("",)
+    room = value_at(asking["body"], tuple(above))
+    if not isinstance(room, Mapping) or last in room:
+        words = f"found {asking['name']}; allowed: a free place in an object of body"
+        yield Fault((*path, "name"), words)
+    if verb == "delete" and "row" in asking:
+        yield Fault((*path, "row"), "found in delete; allowed: in query alone")
 
 
 def _no_faults(

@@ -14,8 +14,8 @@ from dsrun.common.media import ArtifactInvalid
 from dsrun.common.models import Json
 from dsrun.common.pointer import pointer, put_at, resolve
 from dsrun.service.endpoint import address_of
-from dsrun.service.lists import MadeRow, Page, TaskRow, read_made, read_tasks
-from dsrun.service.operation import MadeList, Operation
+from dsrun.service.lists import MadeRow, Page, TaskRow, read_made, read_row, read_tasks
+from dsrun.service.operation import ByName, MadeList, Operation
 from dsrun.service.replies import (
     Created,
     Ended,
@@ -181,14 +181,15 @@ class ApiClient:
                 put_at(body, pointer(at) or (), value)
         put_at(body, recovery.page, number)
         put_at(body, recovery.page_size, size)
-        reply = await self._transport.request(
-            operation.method,
-            address_of(operation, self._base_url),
-            headers={**self._headers, "Content-Type": "application/json"},
-            body=orjson.dumps(body),
-            timeout_s=_QUERY_TIMEOUT_S,
-        )
-        return read_made(recovery, reply)
+        return read_made(recovery, await self._ask(operation, body))
+
+    async def ask_by_name(
+        self, operation: Operation, asking: ByName, name: str
+    ) -> Mapping[str, Json] | Refused:
+        """Ask for one row of a list, or delete it. Raises NotSent or AnswerLost."""
+        body = orjson.loads(orjson.dumps(asking.body))
+        put_at(body, asking.name, name)
+        return read_row(asking, await self._ask(operation, body))
 
     async def fetch(self, url: str, incoming: Incoming, *, most: int) -> None:
         """Read a result file of `most` bytes whole.
@@ -206,6 +207,16 @@ class ApiClient:
             raise AnswerLost("the file has no end")
         if length is not None and incoming.size < length:
             raise AnswerLost(f"the file ended at {incoming.size} of {length} bytes")
+
+    async def _ask(self, operation: Operation, body: Json) -> HttpReply:
+        """Send what costs nothing to where the operation's creates go."""
+        return await self._transport.request(
+            operation.method,
+            address_of(operation, self._base_url),
+            headers={**self._headers, "Content-Type": "application/json"},
+            body=orjson.dumps(body),
+            timeout_s=_QUERY_TIMEOUT_S,
+        )
 
     async def _get(self, where: str, *, most: int = LARGEST_ANSWER) -> HttpReply:
         return await self._transport.request(

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from dsrun.common.models import Json
 from dsrun.common.pointer import resolve
 from dsrun.service.classify import Decision, words
-from dsrun.service.operation import MadeList
+from dsrun.service.operation import ByName, MadeList
 from dsrun.service.replies import HttpReply, Refused, Unreadable, judged
 from dsrun.service.results import count_in
 
@@ -49,6 +49,7 @@ class MadeRow(NamedTuple):
     equal: Mapping[str, Json]
     holding: Mapping[str, str]
     lost: str  # what of its answer no list gives again, in words
+    entry: Mapping[str, Json] = {}  # all that the service says of it
 
 
 Row = TypeVar("Row", TaskRow, MadeRow)
@@ -97,6 +98,15 @@ def read_made(recovery: MadeList, reply: HttpReply) -> Page[MadeRow] | Refused:
     return Page(rows, count_in(resolve(payload, recovery.total)))
 
 
+def read_row(asking: ByName, reply: HttpReply) -> Mapping[str, Json] | Refused:
+    """What the service says of one row; nothing, where it is asked for none."""
+    payload, verdict = judged(reply)
+    if verdict.decision is not Decision.ACCEPTED:
+        return Refused(verdict)
+    row = None if asking.row is None else resolve(payload, asking.row)
+    return row if isinstance(row, dict) else {}
+
+
 def task_window(since: float, until: float) -> dict[str, str]:
     """The parameters of the task list that narrow it, read in the service's zone."""
     return {
@@ -114,6 +124,7 @@ def _made_row(recovery: MadeList, item: Json, number: int) -> MadeRow:
         equal={asked: resolve(item, at) for asked, at in recovery.match.items()},
         holding={asked: str(resolve(item, at)) for asked, at in recovery.holds.items()},
         lost=recovery.lost,
+        entry=item if isinstance(item, dict) else {},
     )
 
 

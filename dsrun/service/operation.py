@@ -170,6 +170,14 @@ class TaskList:
     size: str | None  # in the request: WIDTH*HEIGHT of the pictures
 
 
+class ByName(NamedTuple):
+    """How one row of a list is asked for, or deleted, by its name. It costs nothing."""
+
+    body: Mapping[str, Json]
+    name: KeyPath  # in the body
+    row: str | None = None  # JSON pointer into the answer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeList:
     """A create whose answer was lost is looked for among what the service has made.
@@ -188,6 +196,9 @@ class MadeList:
     made_at: str  # in an item
     outputs: Mapping[str, str]  # in an item
     lost: str  # what of the answer cannot be had again; empty where all can
+    query: ByName | None = None
+    delete: ByName | None = None
+    most: int | None = None  # rows that an account keeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from dsrun.service.endpoint import ROOT
 from dsrun.service.operation import (
     ArtifactSpec,
     Asked,
+    ByName,
     Fill,
     LanguageRule,
     Limits,
@@ -351,8 +352,17 @@ def _parse_recovery(about: Mapping[str, Json] | None, *, model: str) -> Recovery
         holds=about.get("holds", {}),
         filter=about.get("filter", {}),
         lost=about.get("lost", ""),
+        query=_parse_by_name(about.get("query")),
+        delete=_parse_by_name(about.get("delete")),
+        most=_whole_in(about, "most", default=None),
         **{name: about[name] for name in names},
     )
+
+
+def _parse_by_name(about: Mapping[str, Json] | None) -> ByName | None:
+    if about is None:
+        return None
+    return ByName(about["body"], pointer(about["name"]) or (), about.get("row"))
 
 
 def _number_in(
