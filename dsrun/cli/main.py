@@ -12,13 +12,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from dsrun import __version__
-from dsrun.cli.completion import complete_schema, complete_shipped
+from dsrun.cli.completion import complete_schema, complete_shipped, complete_voices
 from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage, with_owners
 from dsrun.cli.options import (
     DEFAULT_PIPELINE,
     allow_option,
     cron_options,
     emulator_options,
+    env_file_option,
     format_option,
     jitter_seconds,
     json_option,
@@ -404,6 +405,28 @@ def cost_command(out: Path, by: str, as_json: bool) -> int:
     from dsrun.cli import cost
 
     return cost.run(out=out, by=by, as_json=as_json)
+
+
+@cli.command("voices")
+@click.argument(
+    "words", nargs=-1, shell_complete=complete_voices, metavar="[list | show NAME | delete NAME...]"
+)
+@env_file_option
+@out_option
+@click.option("-y", "--yes", is_flag=True, envvar="DSRUN_YES", help="Agree to what is deleted.")
+@json_option
+def voices_command(
+    *, words: tuple[str, ...], env_file: Path | None, out: Path, yes: bool, as_json: bool
+) -> int:
+    """List, show or delete the designed and cloned voices of the account.
+
+    Which job made a voice is looked up in the ledgers below the output directory, and below the
+    others that runs of this machine were written to.
+    """
+    del env_file  # it was read as soon as it was named
+    from dsrun.cli import voices
+
+    return voices.run(words, out=out, yes=yes, as_json=as_json)
 
 
 @cli.command("cron")

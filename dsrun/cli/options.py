@@ -109,12 +109,13 @@ order_arguments = in_order(
         shell_complete=complete_word(f"{name}=" for name in ORDER_SETTINGS),
     ),
 )  # fmt: skip
+env_file_option = click.option(
+    "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
+    is_eager=True, callback=_load_env_file,
+    help="Read NAME=VALUE lines for what the environment does not set.",
+)  # fmt: skip
 run_place_options = in_order(
-    click.option(
-        "--env-file", type=click.Path(path_type=Path), metavar="FILE", envvar="DSRUN_ENV_FILE",
-        is_eager=True, callback=_load_env_file,
-        help="Read NAME=VALUE lines for what the environment does not set.",
-    ),
+    env_file_option,
     out_option,
     set_option,
     allow_option,

@@ -24,6 +24,7 @@ LARGEST_PAGE = 100
 # What a name begins with where the file has no sample of one.
 USUAL_PREFIX = "qwen-tts-vd-"
 
+_TARGET = "/input/target_model"
 _LATIN = "A-Za-z\u00c0-\u024f"
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _SCRIPTS = {
@@ -36,11 +37,15 @@ _SCRIPTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """An entry of a list as it is shown, and the filters of a list that it passes."""
+    """An entry of a list as it is shown, and the filters of a list that it passes.
+
+    `more` is what a query for this one tells beside.
+    """
 
     entry: Mapping[str, Any]
     model: str
     passes: Mapping[str, Any]
+    more: Mapping[str, Any]
 
 
 class MadeStore:
@@ -64,7 +69,7 @@ class MadeStore:
         for asked, shown in recovery.get("match", {}).items():
             value = operation.setting(body, asked)
             write_pointer(entry, shown, _USUAL.get(asked) if value is None else value)
-        name = self._name(_keyword(operation, body), rules, now)
+        name = self._name(operation, body, rules, now)
         write_pointer(entry, name_place(operation), name)
         if "made_at" in recovery:
             stamp = service_time(now, "%Y-%m-%d %H:%M:%S")
@@ -76,12 +81,16 @@ class MadeStore:
                 write_pointer(answer, rules["outputs"][output], value)
         filters = recovery.get("filter", {})
         passes = {place: operation.setting(body, asked) for asked, place in filters.items()}
-        self._made[name] = Made(entry=entry, model=operation.model, passes=passes)
+        if _suffix(operation):
+            entry["status"] = "OK"
+        more = _told_of_one(body) if _suffix(operation) else {}
+        self._made[name] = Made(entry=entry, model=operation.model, passes=passes, more=more)
 
-    def _name(self, keyword: str, rules: Rules, now: float) -> str:
-        prefix, moment = _prefix(rules), service_time(now, "%Y%m%d%H%M%S")
+    def _name(self, operation: Operation, body: Mapping[str, Any], rules: Rules, now: float) -> str:
+        begin = _prefix(rules, read_pointer(body, _TARGET)) + _keyword(operation, body)
+        moment = "" if _suffix(operation) else f"-voice-{service_time(now, '%Y%m%d%H%M%S')}"
         while True:
-            name = f"{prefix}{keyword}-voice-{moment}-{secrets.token_hex(2)}"
+            name = f"{begin}{moment}-{secrets.token_hex(3 if _suffix(operation) else 2)}"
             if name not in self._made:
                 return name
 
@@ -123,15 +132,15 @@ def answer_management(
     store: MadeStore, operation: Operation, body: Mapping[str, Any]
 ) -> dict[str, Any]:
     request_input = body["input"]
-    suffix = _create_action(operation).removeprefix("create")
+    suffix = _suffix(operation)
     key = split_pointer(name_place(operation))[-1]
     verbs = {verb + suffix: verb for verb in ("create", "list", "query", "delete")}
     match verbs.get(str(request_input.get("action"))):
         case "list":
             return _list(store, operation, body)
         case "query":
-            entry = store.find(_asked_name(request_input, key)).entry
-            return {"output": entry, "usage": {"count": 0}}
+            made = store.find(_asked_name(request_input, key))
+            return {"output": {**made.entry, **made.more}, "usage": {"count": 0}}
         case "delete":
             name = _asked_name(request_input, key)
             store.delete(name)
@@ -162,21 +171,35 @@ def _create_action(operation: Operation) -> str:
     return str(action.get("const") or next(iter(action.get("enum", ())), "create"))
 
 
+def _suffix(operation: Operation) -> str:
+    """What the names of the newer services' actions end in, such as `_voice`."""
+    return _create_action(operation).removeprefix("create")
+
+
+def _told_of_one(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the newer services tell of one alone: the model, and what it was made from."""
+    words = body["input"]
+    told = {"target_model": "target_model", "resource_link": "url", "vocabulary": "vocabulary"}
+    return {name: words[asked] for name, asked in told.items() if asked in words}
+
+
 def _keyword(operation: Operation, body: Mapping[str, Any]) -> str:
     """The part of the name that the request gives."""
     asked = operation.rules["recovery"].get("holds", {})
     return str(next((read_pointer(body, place) for place in asked), None) or "made")
 
 
-def _prefix(rules: Rules) -> str:
-    """What stands before the request's part in the name of the sample."""
+def _prefix(rules: Rules, target: Any) -> str:
+    """What stands before the request's part in the name of the sample, with the model asked for."""
     sample = rules.get("sample", {})
     for asked in rules["recovery"].get("holds", {}):
         keyword = read_pointer(sample.get("request"), asked)
         for place in rules.get("outputs", {}).values():
             name = read_pointer(sample.get("answer"), place)
             if isinstance(name, str) and isinstance(keyword, str) and keyword in name:
-                return name.partition(keyword)[0]
+                shown = read_pointer(sample["request"], _TARGET)
+                begin = name.partition(keyword)[0]
+                return begin.replace(str(shown), str(target)) if shown else begin
     return USUAL_PREFIX
 
 

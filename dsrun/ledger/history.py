@@ -159,6 +159,12 @@ class History:
         for _, found in self.read(lambda reader: axis_spendings(reader, names), removed):
             yield from found
 
+    def each(
+        self, ask: Callable[[LedgerReader], Sequence[T]]
+    ) -> Iterator[tuple[Path, Sequence[T]]]:
+        """What each ledger answers, with its run directory."""
+        return self._read(ask, lambda _: ())
+
     def axes(self) -> set[str]:
         """The names of all axes."""
         return {name for _, names in self.read(axes_of, lambda _: ()) for name in names}

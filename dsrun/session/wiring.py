@@ -10,6 +10,7 @@ from dsrun.common.clock import SystemClock, stamp
 from dsrun.common.models import Json, UploadFile
 from dsrun.common.pointer import dotted
 from dsrun.common.redaction import mask
+from dsrun.common.settings import Settings
 from dsrun.common.units import Rate
 from dsrun.common.user_files import CheckedReader
 from dsrun.engine.control import RunControl
@@ -24,6 +25,7 @@ from dsrun.engine.submit import Submitter
 from dsrun.engine.upload import Uploader
 from dsrun.ledger import lookup
 from dsrun.ledger.peers import LedgerClaims
+from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import Catalog
 from dsrun.service.client import ApiClient
 from dsrun.service.operation import TaskList
@@ -67,6 +69,17 @@ def build_lister(transport: Transport, run: OpenRun, control: RunControl) -> Lis
     questions = RateLimiter(run.execution.poll_rate, clock=run.clock)
     api = ApiClient(transport, run.settings)
     return _Wiring(run, control, api=api, questions=questions).lister()
+
+
+def lone_lister(
+    transport: Transport, settings: Settings, clock: SystemClock, *, max_attempts: int
+) -> Lister:
+    """Reads the service's lists where there is no run."""
+    return Lister(
+        api=ApiClient(transport, settings), control=RunControl(), clock=clock,
+        rng=Random(),  # noqa: S311  # jitter, no secret
+        limiter=RateLimiter(Execution().poll_rate, clock=clock), max_attempts=max_attempts,
+    )  # fmt: skip
 
 
 class _Wiring:

@@ -18,6 +18,8 @@ from dashscope.aigc.image_generation import ImageGeneration
 from dashscope.aigc.image_synthesis import AioImageSynthesis
 from dashscope.api_entities.aio_session import get_shared_aio_session
 from dashscope.audio.qwen_tts import SpeechSynthesizer
+from dashscope.audio.tts_v2 import VoiceEnrollmentService
+from dashscope.audio.tts_v2.enrollment import VoiceEnrollmentException
 from dashscope.client.base_api import BaseApi, BaseAsyncApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
@@ -528,6 +530,52 @@ def test_the_class_of_speech_speaks_too(emulator):
         model="qwen3-tts-flash", text="Good evening.", voice="Cherry", api_key=KEY
     )
     assert spoken.output.audio["url"].startswith("http://")
+
+
+def test_the_1_x_class_of_voices_makes_lists_queries_and_deletes_one(emulator):
+    service = VoiceEnrollmentService(api_key=KEY)
+    source = "https://sounds.example/guide.wav"
+    voice = service.create_voice("cosyvoice-v3-flash", "guide", source)
+    other = service.create_voice("cosyvoice-v2", "other", source)
+    assert voice.startswith("cosyvoice-v3-flash-guide-")
+    assert [row["voice_id"] for row in service.list_voices()] == [other, voice]
+    assert [row["status"] for row in service.list_voices(prefix="guide")] == ["OK"]
+    told = service.query_voice(voice)
+    assert (told["target_model"], told["resource_link"]) == ("cosyvoice-v3-flash", source)
+    service.delete_voice(voice)
+    assert [row["voice_id"] for row in service.list_voices()] == [other]
+    with pytest.raises(VoiceEnrollmentException, match="Voice not found"):
+        service.query_voice(voice)
+
+
+def test_the_2_0_client_clones_lists_queries_and_deletes_a_voice(emulator):
+    with _client(emulator) as client:
+        made = client.audio.voices.create(
+            target_model="cosyvoice-v3-flash", prefix="guide", url="https://sounds.example/a.wav"
+        )
+        listed = client.audio.voices.list(prefix="guide")
+        queried = client.audio.voices.get(made.voice_id)
+        client.audio.voices.delete(made.voice_id)
+        left = client.audio.voices.list()
+    assert [row["voice_id"] for row in listed.voices] == [made.voice_id]
+    assert queried.status == "OK"
+    assert left.voices == []
+
+
+def test_the_2_0_client_makes_lists_queries_and_deletes_hot_words(emulator):
+    words = [{"text": "Lantern", "weight": 4}]
+    with _client(emulator) as client:
+        made = client.audio.vocabularies.create(
+            target_model="fun-asr", prefix="lantern", vocabulary=words
+        )
+        listed = client.audio.vocabularies.list()
+        queried = client.audio.vocabularies.get(made.vocabulary_id)
+        client.audio.vocabularies.delete(made.vocabulary_id)
+        left = client.audio.vocabularies.list()
+    assert made.vocabulary_id.startswith("vocab-lantern-")
+    assert [row["vocabulary_id"] for row in listed.vocabularies] == [made.vocabulary_id]
+    assert queried.vocabulary == words
+    assert left.vocabularies == []
 
 
 def test_a_voice_is_cloned_listed_and_deleted(emulator):
