@@ -169,7 +169,7 @@ def test_what_does_not_agree_is_told_at_its_place(load, path, value, words):
 
 
 MADE_LIST = BUNDLED[VOICE]["x-dsrun"]["recovery"].keys() - {"by"}
-NEEDLESS = {"$comment", "holds", "lost", "match", "total"}
+NEEDLESS = {"$comment", "delete", "holds", "lost", "match", "most", "query", "total"}
 
 
 @pytest.mark.parametrize("key", sorted(NEEDLESS))
@@ -261,3 +261,55 @@ def test_a_list_without_a_text_of_the_request_tells_nothing(load):
     del recovery["match"], recovery["holds"]
     with pytest.raises(ManifestError, match="needs match or holds"):
         load("recovery", recovery, base=VOICE)
+
+
+BY_NAME = {"body": {"model": "m", "input": {"action": "query"}}, "name": "/input/voice"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("recovery.query.name", "/inputs/voice", "a free place in an object of body"),
+        ("recovery.query.name", "/input/action", "a free place in an object of body"),
+        ("recovery.delete.name", "/model/voice", "a free place in an object of body"),
+        ("recovery.delete.name", "voice", "a JSON pointer"),
+        ("recovery.delete", BY_NAME | {"row": "/output"}, "found in delete; allowed: in query"),
+        ("recovery.query", {"body": {}}, "name"),
+        ("recovery.query", BY_NAME | {"rows": "/output"}, "unknown key"),
+        ("recovery.most", 0, "most"),
+        ("recovery.most", "1000", "most"),
+    ],
+)
+def test_asking_by_name_that_cannot_be(load, path, value, words):
+    with pytest.raises(ManifestError) as caught:
+        load(path, value, base=VOICE)
+    assert any(words in str(problem) for problem in caught.value.problems), caught.value
+
+
+@pytest.mark.parametrize("other", ["query", "body"])
+def test_what_deletes_is_no_other_request(load, other):
+    recovery = json.loads(json.dumps(BUNDLED[VOICE]["x-dsrun"]["recovery"]))
+    recovery["delete"]["body"] = recovery["body"] if other == "body" else recovery[other]["body"]
+    with pytest.raises(ManifestError, match="one body for two of listing, query and delete"):
+        load("recovery", recovery, base=VOICE)
+
+
+def test_a_list_may_say_neither_how_it_is_asked_nor_how_it_is_deleted_from(load):
+    recovery = BUNDLED[VOICE]["x-dsrun"]["recovery"]
+    less = {key: value for key, value in recovery.items() if key not in ("query", "delete", "most")}
+    made = load("recovery", less, base=VOICE).recovery
+    assert (made.query, made.delete, made.most) == (None, None, None)
+    whole = load("recovery", recovery, base=VOICE).recovery
+    assert (whole.query.row, whole.delete.name, whole.most) == ("/output", ("input", "voice"), 1000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, one in BUNDLED.items() if "items" in one["x-dsrun"].get("recovery", {})],
+)
+def test_every_bundled_list_says_how_one_is_asked_for_and_deleted(name):
+    recovery = BUNDLED[name]["x-dsrun"]["recovery"]
+    listing = recovery["body"]["input"]["action"]
+    for verb in ("query", "delete"):
+        assert recovery[verb]["body"]["model"] == recovery["body"]["model"]
+        assert recovery[verb]["body"]["input"] == {"action": listing.replace("list", verb)}
