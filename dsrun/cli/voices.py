@@ -10,7 +10,7 @@ from typing import TypeVar
 from dsrun.cli.schema import catalog_of
 from dsrun.common.console import answer, answer_json, ask, count_of, say, table
 from dsrun.common.errors import ExitCode, SetupError, UsageError
-from dsrun.common.messages import nearest, show
+from dsrun.common.messages import nearest
 from dsrun.common.models import Json
 from dsrun.common.settings import read_settings
 from dsrun.ledger.makers import Maker, Makers
@@ -212,4 +212,4 @@ def _lines(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
         yield "made by", f"{made['directory']}, {made['step']}/{made['index']}{word}"
     for key, value in told["said"].items():
         if value != told["voice"] and value != told["target_model"]:
-            yield key, value if isinstance(value, str) else show(value)
+            yield key, value

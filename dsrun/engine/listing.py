@@ -13,7 +13,7 @@ from dsrun.engine.control import RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.matching import is_of_request
 from dsrun.service.classify import Decision, Verdict
-from dsrun.service.lists import MadeRow, Page, Row, TaskRow
+from dsrun.service.lists import Entry, MadeRow, Page, Row, TaskRow
 from dsrun.service.operation import ByName, MadeList, Operation
 from dsrun.service.replies import Refused, Unreadable
 
@@ -33,7 +33,7 @@ class ListApi(Protocol):
     ) -> Page[MadeRow] | Refused: ...
     async def ask_by_name(
         self, operation: Operation, asking: ByName, name: str
-    ) -> Mapping[str, Json] | Refused: ...
+    ) -> Entry | Refused: ...
 
 
 class Listing(NamedTuple, Generic[Row]):
@@ -119,10 +119,10 @@ class Lister:
 
     async def by_name(
         self, operation: Operation, asking: ByName, name: str, limiter: RateLimiter
-    ) -> Mapping[str, Json]:
+    ) -> Entry:
         """What the service says of one thing that it has made, or of deleting that."""
 
-        async def ask() -> Mapping[str, Json] | Refused:
+        async def ask() -> Entry | Refused:
             async with limiter.slot():
                 return await self._api.ask_by_name(operation, asking, name)
 

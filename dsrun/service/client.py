@@ -14,7 +14,7 @@ from dsrun.common.media import ArtifactInvalid
 from dsrun.common.models import Json
 from dsrun.common.pointer import pointer, put_at, resolve
 from dsrun.service.endpoint import address_of
-from dsrun.service.lists import MadeRow, Page, TaskRow, read_made, read_row, read_tasks
+from dsrun.service.lists import Entry, MadeRow, Page, TaskRow, read_made, read_row, read_tasks
 from dsrun.service.operation import ByName, MadeList, Operation
 from dsrun.service.replies import (
     Created,
@@ -183,9 +183,7 @@ class ApiClient:
         put_at(body, recovery.page_size, size)
         return read_made(recovery, await self._ask(operation, body))
 
-    async def ask_by_name(
-        self, operation: Operation, asking: ByName, name: str
-    ) -> Mapping[str, Json] | Refused:
+    async def ask_by_name(self, operation: Operation, asking: ByName, name: str) -> Entry | Refused:
         """Ask for one row of a list, or delete it. Raises NotSent or AnswerLost."""
         body = orjson.loads(orjson.dumps(asking.body))
         put_at(body, asking.name, name)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Generic, NamedTuple, TypeVar
 
+from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.common.pointer import resolve
 from dsrun.service.classify import Decision, words
@@ -36,6 +37,12 @@ class TaskRow(NamedTuple):
     is_unpaid: bool = False  # it has ended without a result
 
 
+class Entry(NamedTuple):
+    """All that the service says of one row, by name: texts as they are, the rest as JSON."""
+
+    says: Mapping[str, str]
+
+
 class MadeRow(NamedTuple):
     """Something that the service lists as made, such as a voice.
 
@@ -49,7 +56,8 @@ class MadeRow(NamedTuple):
     equal: Mapping[str, Json]
     holding: Mapping[str, str]
     lost: str  # what of its answer no list gives again, in words
-    entry: Mapping[str, Json] = {}  # all that the service says of it
+    dated: str = ""  # when it was made, as the service writes it
+    entry: Entry = Entry({})
 
 
 Row = TypeVar("Row", TaskRow, MadeRow)
@@ -98,13 +106,12 @@ def read_made(recovery: MadeList, reply: HttpReply) -> Page[MadeRow] | Refused:
     return Page(rows, count_in(resolve(payload, recovery.total)))
 
 
-def read_row(asking: ByName, reply: HttpReply) -> Mapping[str, Json] | Refused:
+def read_row(asking: ByName, reply: HttpReply) -> Entry | Refused:
     """What the service says of one row; nothing, where it is asked for none."""
     payload, verdict = judged(reply)
     if verdict.decision is not Decision.ACCEPTED:
         return Refused(verdict)
-    row = None if asking.row is None else resolve(payload, asking.row)
-    return row if isinstance(row, dict) else {}
+    return _entry(None if asking.row is None else resolve(payload, asking.row))
 
 
 def task_window(since: float, until: float) -> dict[str, str]:
@@ -124,8 +131,15 @@ def _made_row(recovery: MadeList, item: Json, number: int) -> MadeRow:
         equal={asked: resolve(item, at) for asked, at in recovery.match.items()},
         holding={asked: str(resolve(item, at)) for asked, at in recovery.holds.items()},
         lost=recovery.lost,
-        entry=item if isinstance(item, dict) else {},
+        dated=str(resolve(item, recovery.made_at) or ""),
+        entry=_entry(item),
     )
+
+
+def _entry(item: Json) -> Entry:
+    told = item if isinstance(item, dict) else {}
+    says = {name: one if isinstance(one, str) else json_text(one) for name, one in told.items()}
+    return Entry(says)
 
 
 def _served_at(headers: Mapping[str, str]) -> float | None:

@@ -13,8 +13,6 @@ from typing import NamedTuple
 from dsrun.common.clock import SystemClock
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import SetupError
-from dsrun.common.models import Json
-from dsrun.common.pointer import resolve
 from dsrun.common.settings import Settings, state_folder
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
@@ -42,15 +40,14 @@ class Voice:
     name: str
     service: VoiceService
     made_at: str
-    said: Mapping[str, Json]
+    said: Mapping[str, str]
 
     @property
     def model(self) -> str | None:
         """The model that it is bound to, where the service tells."""
         rule = self.service.operation.output_rules.get(OUTPUT)
         names = [str(at[-1]) for at in rule.binds] if rule else []
-        told = next((self.said[name] for name in names if name in self.said), None)
-        return told if isinstance(told, str) else None
+        return next((self.said[name] for name in names if name in self.said), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +111,12 @@ class VoiceDesk:
             return voice
         operation = voice.service.operation
         try:
-            said = await self._lister.by_name(operation, query, voice.name, self._limiter(voice))
+            entry = await self._lister.by_name(operation, query, voice.name, self._limiter(voice))
         except Unlisted as error:
             raise SetupError(f"{voice.name}: {error.reason}") from error
         return Voice(
             name=voice.name, service=voice.service, made_at=voice.made_at,
-            said={**voice.said, **said},
+            said={**voice.said, **entry.says},
         )  # fmt: skip
 
     async def delete(self, voice: Voice) -> None:
@@ -146,8 +143,10 @@ class VoiceDesk:
         listing = await self._lister.all_made(service.operation, service.recovery, limiter)
         return [
             Voice(
-                name=str(row.output[OUTPUT]), service=service, said=row.entry,
-                made_at=str(resolve(dict(row.entry), service.recovery.made_at) or ""),
+                name=str(row.output[OUTPUT]),
+                service=service,
+                made_at=row.dated,
+                said=row.entry.says,
             )
             for row in listing.rows
             if row.output[OUTPUT] is not None

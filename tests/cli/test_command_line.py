@@ -95,6 +95,8 @@ class TestShellCompletion:
             ("dsrun schema wan-", {"wan-i2v-classic", "wan-image", "wan-t2i"}),
             ("dsrun init --from st", {"starter", "style-sheet"}),
             ("dsrun emulate --fault lost", {"lost-answer"}),
+            ("dsrun voices d", {"delete"}),
+            ("dsrun voices delete l", set()),
             ("dsrun report outputs/demo --rows n", {"number"}),
             ("dsrun report nowhere --rows s", {"step", "seed"}),
         ],
@@ -142,7 +144,7 @@ class TestMistypedNames:
     @pytest.mark.parametrize(
         ("line", "words"),
         [
-            ("plan demo.yaml --yes", "It is an option of run, cron."),
+            ("plan demo.yaml --yes", "It is an option of run, voices, cron."),
             ("validate demo.yaml --retry-failed", "It is an option of run, plan."),
             ("plan demo.yaml --retry-faild", "Did you mean '--retry-failed'?"),
             ("plan demo.yaml --env-fil x", "Did you mean '--env-file'?"),
