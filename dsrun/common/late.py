@@ -4,12 +4,17 @@ A plan has a late value in place of the value itself. It names the job that give
 request and its identity are known before any job has run; `resolved` puts the values in.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from dsrun.common.digest import parse_json
+from dsrun.common.messages import nearest, show
 from dsrun.common.models import Json
 
+FROM_JSON = "from_json"
+_FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*\Z", re.DOTALL)
 _LONGEST = 255  # characters, as Jinja's truncate has it
 _MOST = 1_000_000  # characters of a text that a filter makes, as in a template
 _LARGEST = 1_000_000_000  # number that a filter takes; no text is longer
@@ -17,7 +22,10 @@ _LEEWAY = 5  # characters that truncate lets stand
 
 
 class LateFilter(NamedTuple):
-    """A filter that is applied once the value is known, with its arguments in order."""
+    """A filter that is applied once the value is known, with its arguments in order.
+
+    Those of `from_json` are the keys and numbers that lead to a part of the value.
+    """
 
     name: str
     args: tuple[Json, ...] = ()
@@ -32,6 +40,13 @@ class Late:
     file: int | None = None
     filters: tuple[LateFilter, ...] = ()
     types: tuple[str, ...] = field(default=(), compare=False)  # of the value; none: any
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The types of what its filters give; none: any."""
+        if not self.filters:
+            return self.types
+        return () if self.filters[-1].name == FROM_JSON else ("string",)
 
     def as_json(self) -> dict[str, Json]:
         """As it stands in a planned request; it enters the job's id."""
@@ -103,8 +118,18 @@ def _told(value: Late | LateText, names: Mapping[str, str]) -> str:
         return "".join(parts)
     name = names.get(value.job_id, f"job {value.job_id[:12]}")
     what = f"file {value.file}" if value.at is None else value.at.strip("/").replace("/", ".")
-    filters = (f" | {one.name}{_arguments(one.args)}" for one in value.filters)
+    filters = (
+        f" | {one.name}{(_way if one.name == FROM_JSON else _arguments)(one.args)}"
+        for one in value.filters
+    )
     return f"← {name} {what}{''.join(filters)}"
+
+
+def _way(keys: tuple[Json, ...]) -> str:
+    """Where a part stands in a value: ` scenes[0].prompt`."""
+    parts = (f".{key}" if isinstance(key, str) else f"[{key}]" for key in keys)
+    way = "".join(parts).removeprefix(".")
+    return f" {way}" if way else ""
 
 
 def _arguments(args: tuple[Json, ...]) -> str:
@@ -238,7 +263,40 @@ def filter_fault(one: LateFilter) -> str:
     return ""
 
 
-FILTERS: Mapping[str, Callable[..., Any]] = {  # they do what Jinja's filters of these names do
+def from_json(text: str, *keys: Json) -> Json:
+    """The value of a text that is JSON, or a part of it; a fence around it counts for nothing.
+
+    Raises TypeError where it is no JSON, or has no such part.
+    """
+    fenced = _FENCED.match(text)
+    try:
+        value = parse_json(fenced[1] if fenced else text)
+    except ValueError:
+        raise TypeError(f"from_json takes JSON, and this is {show(text)}") from None
+    for number, key in enumerate(keys):
+        value = _part(value, key, keys[:number])
+    return value
+
+
+def _part(value: Json, key: Json, above: tuple[Json, ...]) -> Json:
+    """Raises TypeError."""
+    where = f"{_way(above).strip()} of the JSON" if above else "the JSON"
+    if isinstance(key, str):
+        if not isinstance(value, dict):
+            raise TypeError(f"{where} has no {key}: it is {show(value, longest=40)}")
+        if key not in value:
+            has = ", ".join(map(str, value)) or "nothing"
+            raise TypeError(f"{where} has no {key}{nearest(key, value)}; it has {has:.80}")
+        return value[key]
+    if not isinstance(value, list):
+        raise TypeError(f"{where} has no item {key}: it is {show(value, longest=40)}")
+    if not (isinstance(key, int) and 0 <= key < len(value)):
+        raise TypeError(f"{where} has no item {key}: it is a list of {len(value)}")
+    return value[key]
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {  # those that Jinja has do what they do there
+    FROM_JSON: from_json,
     "trim": _trim,
     "truncate": _truncate,
     "replace": _replace,

@@ -297,8 +297,9 @@ FREE = frozenset(
 FILTERS: Mapping[str, Charge] = {
     "batch": grouped, "capitalize": times(1), "center": padded, "dictsort": in_order,
     "digest": times(16), "e": times(1), "escape": times(1), "forceescape": times(1),
-    "format": format_filter, "groupby": in_order, "indent": indent, "items": times(1),
-    "join": join, "list": listed, "lower": times(1), "map": each, "max": in_order, "min": in_order,
+    "format": format_filter, "from_json": times(16), "groupby": in_order, "indent": indent,
+    "items": times(1), "join": join, "list": listed, "lower": times(1), "map": each,
+    "max": in_order, "min": in_order,
     "pprint": times(40), "reject": each, "rejectattr": each, "replace": replace,
     "reverse": listed, "round": rounded, "select": each, "selectattr": each,
     "safe": times(1), "slice": grouped, "slug": searched, "sort": in_order, "string": times(4),

@@ -14,7 +14,15 @@ from typing import Any, NamedTuple, cast
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
-from dsrun.common.late import ARGUMENTS, FILTERS, Late, LateFilter, LateText, filter_fault
+from dsrun.common.late import (
+    ARGUMENTS,
+    FILTERS,
+    FROM_JSON,
+    Late,
+    LateFilter,
+    LateText,
+    filter_fault,
+)
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
 from dsrun.manifest.step_rows import StepRow, files_of
@@ -30,7 +38,8 @@ _MARK = re.compile(rf"\x02{_TOKEN}:(\d+)\x03")
 _CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
 LATE_PLACES = (
     "it may stand alone, or within a text, with the filters " + ", ".join(sorted(FILTERS)) + " and "
-    "constant arguments; nothing can be computed from it before it is there"
+    "constant arguments, and `(… | from_json).KEY` is a part of it; nothing can be computed from "
+    "it before it is there"
 )
 
 
@@ -197,7 +206,7 @@ class LateParts:
         listed = " or ".join(reference.types)
         if types and reference.filters and "string" not in types:
             words = f"the filter {reference.filters[0].name} takes a text"
-        elif types and not self._is_single and types.isdisjoint(_PRINTED):
+        elif types and not reference.filters and not self._is_single and types.isdisjoint(_PRINTED):
             words = "a text takes texts and numbers"
         if words:
             raise self._problem(node, f"{reference.output} is of type {listed}, and {words}")
@@ -205,12 +214,13 @@ class LateParts:
     def _reference(self, node: nodes.Expr) -> Reference | None:
         """The late value that an expression is, with its filters; None where it is none."""
         filters: list[LateFilter] = []
-        while isinstance(node, nodes.Filter) and node.name in FILTERS and node.node is not None:
-            arguments = _constant_arguments(node)
-            if arguments is None:
+        while (found := _filtering(node)) is not None:
+            applied, below = found
+            arguments = _constant_arguments(below)
+            if arguments is None or below.node is None:
                 return None
-            filters.insert(0, LateFilter(node.name, arguments))
-            node = node.node
+            filters.insert(0, applied._replace(args=(*arguments, *applied.args)))
+            node = below.node
         chain = _chain(node)
         late = None if chain is None else self._resolved(node, chain, tuple(filters))
         if late is not None and (fault := next(filter(None, map(filter_fault, filters)), "")):
@@ -341,6 +351,24 @@ class _Marker(NodeTransformer):
         super().generic_visit(node, *args, **kwargs)
         self._capturing -= is_capturing
         return node
+
+
+def _filtering(node: nodes.Expr) -> tuple[LateFilter, nodes.Filter] | None:
+    """The filter that an expression applies last, or the part of `from_json` that it reads."""
+    keys: list[Json] = []
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getattr):
+            keys.insert(0, node.attr)
+        elif isinstance(node.arg, nodes.Const) and type(node.arg.value) in (str, int):
+            keys.insert(0, node.arg.value)
+        else:
+            return None
+        node = node.node
+    if not isinstance(node, nodes.Filter) or node.name not in FILTERS:
+        return None
+    if keys and node.name != FROM_JSON:
+        return None
+    return LateFilter(node.name, tuple(keys)), node
 
 
 def _constant_arguments(node: nodes.Filter) -> tuple[Json, ...] | None:

@@ -24,6 +24,7 @@ from jinja2.meta import TrackingCodeGenerator
 from jinja2.runtime import Context
 
 from dsrun.common.digest import NotCanonical, canonical_sha256
+from dsrun.common.late import FROM_JSON, from_json
 from dsrun.common.models import Json
 from dsrun.common.user_files import Inputs
 from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
@@ -93,7 +94,7 @@ class Templates:
             name: self._env.globals[name] for name in ("range", "dict", "namespace")
         }
         self._env.filters.pop("random")
-        self._env.add_filters({"slug": slug, "digest": digest_filter})
+        self._env.add_filters({"slug": slug, "digest": digest_filter, FROM_JSON: from_json_filter})
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -335,6 +336,11 @@ def _slug(text: str) -> str:
 def digest_filter(value: Json, length: int = 12) -> str:
     """The first hex digits of the SHA-256 of a value's canonical JSON."""
     return canonical_sha256(_plain_json(value))[:length]
+
+
+def from_json_filter(value: Any) -> Json:
+    """The value of a text that is JSON."""
+    return from_json(str(value))
 
 
 def _single_expression(tree: nodes.Template) -> nodes.Expr | None:

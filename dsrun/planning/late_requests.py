@@ -115,10 +115,10 @@ def _takes_addresses(schema: Mapping[str, Json]) -> bool:
 
 
 def _fits(value: Late | LateText, type_: Json) -> bool:
-    if isinstance(value, LateText) or value.file is not None or value.filters:
+    if isinstance(value, LateText) or value.file is not None:
         types: tuple[str, ...] = ("string",)
     else:
-        types = value.types
+        types = value.given
     taken = set(type_ if isinstance(type_, list) else [type_])
     if "number" in taken:
         taken.add("integer")

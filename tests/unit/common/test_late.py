@@ -12,6 +12,7 @@ from dsrun.common.late import (
     LateFilter,
     LateText,
     filter_fault,
+    from_json,
     is_late_form,
     iter_late,
     late_of,
@@ -126,3 +127,57 @@ def test_a_request_for_people_names_the_job_that_gives_a_value(value, words):
 def test_what_only_looks_like_a_late_value_is_told_as_it_is(value):
     assert not is_late_form(value)
     assert told(value, {}) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": [1, {"b": "x"}]}',
+        ' \n{"a": [1, {"b": "x"}]}\n ',
+        '```json\n{"a": [1, {"b": "x"}]}\n```',
+        '```\r\n{"a": [1, {"b": "x"}]}\r\n```\n',
+        '  ```JSON \n{"a":\n [1, {"b": "x"}]}```',
+    ],
+)
+def test_json_may_stand_in_a_fence(text):
+    assert from_json(text) == {"a": [1, {"b": "x"}]}
+    assert from_json(text, "a", 1, "b") == "x"
+
+
+@pytest.mark.parametrize("text", ['"```json\\n1\\n```"', '{"code": "```\\nx\\n```"}'])
+def test_a_fence_within_json_is_a_part_of_it(text):
+    assert "```" in str(from_json(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "words"),
+    [
+        ("Sure! Here it is", (), 'from_json takes JSON, and this is "Sure! Here it is"'),
+        ("", (), 'from_json takes JSON, and this is ""'),
+        ('{"a": 1', (), "takes JSON"),
+        ("NaN", (), "takes JSON"),
+        ('Here: ```json\n{"a": 1}\n```', (), "takes JSON"),
+        ('{"title": 1, "mood": 2}', ("titel",), "the JSON has no titel (did you mean title?); it "),
+        ('{"title": 1, "mood": 2}', ("prompt",), "no prompt; it has title, mood"),
+        ("{}", ("prompt",), "no prompt; it has nothing"),
+        ("[1, 2]", ("prompt",), "the JSON has no prompt: it is [1,2]"),
+        ("[1, 2]", (2,), "the JSON has no item 2: it is a list of 2"),
+        ('{"a": 1}', (0,), "the JSON has no item 0: it is"),
+        ('{"a": {"b": [5]}}', ("a", "b", 0, "c"), "a.b[0] of the JSON has no c: it is 5"),
+        ("null", ("a",), "the JSON has no a: it is null"),
+    ],
+)
+def test_what_is_no_json_or_has_no_such_part_is_told(text, keys, words):
+    with pytest.raises(TypeError) as caught:
+        from_json(text, *keys)
+    assert words in str(caught.value)
+
+
+def test_a_part_of_json_is_told_to_people_by_its_way():
+    late = Late(job_id="a" * 64, at="/output/text", filters=(
+        LateFilter("from_json", ("scenes", 0, "prompt")), LateFilter("trim"),
+    ))  # fmt: skip
+    assert told(late.as_json(), {"a" * 64: "idea 1"}) == (
+        "← idea 1 output.text | from_json scenes[0].prompt | trim"
+    )
+    assert late_of(late.as_json()) == late

@@ -281,3 +281,76 @@ def test_a_late_value_knows_its_types_which_are_no_part_of_its_identity(template
 @pytest.mark.parametrize("name", ["text", "count", "either"])
 def test_texts_and_numbers_may_stand_in_a_text(templates, name):
     assert templates.compile(f"a {{{{ typed.output.{name} }}}}", axes=AXES).late
+
+
+@pytest.mark.parametrize(
+    ("source", "filters"),
+    [
+        ("{{ typed.output.text | from_json }}", [("from_json",)]),
+        ("{{ (typed.output.text | from_json).prompt }}", [("from_json", "prompt")]),
+        ("{{ (typed.output.text|from_json)['a b'][0].c }}", [("from_json", "a b", 0, "c")]),
+        (
+            "{{ (typed.output.text | trim | from_json).prompt | upper }}",
+            [("trim",), ("from_json", "prompt"), ("upper",)],
+        ),
+        (
+            "{{ ((typed.output.text | from_json).a | from_json).b }}",
+            [("from_json", "a"), ("from_json", "b")],
+        ),
+        ("{{ (typed.output.text | from_json).items }}", [("from_json", "items")]),
+    ],
+)
+def test_a_part_of_late_json_is_taken_once_it_is_there(templates, source, filters):
+    late = rendered(templates, source)
+    assert late.filters == tuple(LateFilter(name, tuple(args)) for name, *args in filters)
+    assert late.at == "/output/text"
+    text = rendered(templates, f"A lamp, {source}.")
+    assert text == LateText(("A lamp, ", late, "."))
+
+
+def test_a_part_of_late_json_may_be_of_any_type_and_a_filter_after_it_gives_a_text(templates):
+    assert rendered(templates, "{{ (typed.output.text | from_json).n }}").given == ()
+    assert rendered(templates, "{{ (typed.output.text | from_json).n | trim }}").given == (
+        "string",
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if (typed.output.text | from_json).ok %}a{% endif %}",
+        "{{ (typed.output.text | from_json).n + 1 }}",
+        "{{ (typed.output.text | from_json).scenes | length }}",
+        "{{ (typed.output.text | from_json)[line.text] }}",
+        "{{ (typed.output.text | from_json)[-1] }}",
+        "{{ (typed.output.text | from_json)[0:2] }}",
+        "{{ (typed.output.text | from_json(3)).n }}",
+        "{{ (typed.output.text | from_json).get('n') }}",
+        "{% for scene in typed.output.text | from_json %}a{% endfor %}",
+        "{{ (typed.output.text | trim).prompt }}",
+        "{% set idea = typed.output.text | from_json %}{{ idea.prompt }}",
+    ],
+)
+def test_nothing_is_computed_from_late_json(templates, source):
+    with pytest.raises(TemplateProblem, match="known only once heard has run") as caught:
+        rendered(templates, source)
+    assert "`(… | from_json).KEY` is a part of it" in str(caught.value)
+
+
+def test_what_is_no_text_is_no_late_json(templates):
+    with pytest.raises(TemplateProblem, match="the filter from_json takes a text"):
+        rendered(templates, "{{ (typed.output.count | from_json).a }}")
+
+
+def test_json_that_is_known_is_read_at_once(templates):
+    values = templates.variables({"line": {"facts": '{"price": 3, "names": ["a", "b"]}'}})
+    compiled = templates.compile("{{ (line.facts | from_json).price }}")
+    assert compiled.render(values) == 3
+    assert templates.compile("{{ (line.facts | from_json).names[1] }}").render(values) == "b"
+    for source, words in [
+        ("{{ (line.facts | from_json).prize }}", "prize is undefined"),
+        ("{{ ('no' | from_json).a }}", 'from_json takes JSON, and this is "no"'),
+        ("{{ (line.text | from_json).a }}", "text is undefined"),
+    ]:
+        with pytest.raises(TemplateProblem, match=words):
+            templates.compile(source).render(values)
