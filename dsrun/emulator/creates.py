@@ -18,7 +18,7 @@ from dsrun.emulator.references import (
     find_references,
     find_thumbnail,
 )
-from dsrun.emulator.results import Making, check_formats, put_results
+from dsrun.emulator.results import Making, check_formats, check_json, put_results
 from dsrun.emulator.task_calls import refuse_list
 from dsrun.emulator.tasks import Ailment, Status, Task, draw_fate
 from dsrun.emulator.wire import Refusal, invalid_parameter, new_id
@@ -42,6 +42,7 @@ async def serve_service(call: Call) -> web.Response:
     operation.check(body, any_size=size_ailment is not None)
     check_language(rules, body)
     check_formats(operation, body)
+    check_json(body)
     check_resolve_header(body, call.request.headers)
     _strike_before(world, operation)
     if operation.is_task:

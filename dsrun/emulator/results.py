@@ -14,12 +14,13 @@ from dsrun.emulator.media.orders import (
     Order,
     SpeechOrder,
     can_compress,
+    find_text,
     order_film,
     order_model,
     order_picture,
     order_speech,
 )
-from dsrun.emulator.media.writing import file_of, write_json, write_text
+from dsrun.emulator.media.writing import file_of, wants_json, write_json, write_text
 from dsrun.emulator.operations import Operation
 from dsrun.emulator.pointers import read_pointer, write_pointer
 from dsrun.emulator.wire import invalid_parameter
@@ -84,6 +85,13 @@ def check_formats(operation: Operation, body: Mapping[str, Any]) -> None:
                 f"The emulator makes {name} only with the extra audio. Install it with: "
                 "pip install 'dsrun[audio]' (or ask for wav, which needs nothing more)"
             )
+
+
+def check_json(body: Mapping[str, Any]) -> None:
+    """A request for JSON must say so in words; the service refuses others."""
+    if wants_json(body) and "json" not in find_text(body).lower():
+        message = "'messages' must contain the word 'json' in some form, to use 'response_format' "
+        raise invalid_parameter(f"{message}of type 'json_object'.")
 
 
 async def put_results(answer: Answer, making: Making, *, host: FileHost, publish: Publish) -> None:

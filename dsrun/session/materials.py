@@ -179,7 +179,8 @@ def _resolved(request: Json, at: KeyPath, known: Callable[[Late], Json]) -> Json
     try:
         return resolved(late_of(value_at(request, at)), known)
     except (TypeError, ValueError, OverflowError) as error:
-        raise NotThere(f"{dotted(at)}: {error}") from error
+        remedy = "a higher `take` in the step that gave it makes it anew"
+        raise NotThere(f"{dotted(at)}: {error}; {remedy}") from error
 
 
 def _canonical(request: Json) -> bytes:

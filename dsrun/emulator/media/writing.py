@@ -2,23 +2,46 @@
 
 import json
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from dsrun.emulator.forms import Rules
 from dsrun.emulator.media.orders import TextOrder, find_text
 from dsrun.emulator.operations import digest
-from dsrun.emulator.pointers import write_pointer
+from dsrun.emulator.pointers import read_pointer, write_pointer
 
 LONGEST_QUOTE = 200
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,39}")
+_QUOTED = re.compile(f"[\"'`\u201c\u2018]({_NAME.pattern})[\"'`\u201d\u2019]")
+_BETWEEN = r"(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+)"
+_LISTED = re.compile(rf"\b(?:key|field)s?:?\s+({_NAME.pattern}(?:{_BETWEEN}{_NAME.pattern})*)")
+_NO_KEYS = frozenset({"and", "json", "JSON"})
 SENTENCE_MS = 1500
 
 
 def write_text(body: Mapping[str, Any], index: int) -> str:
-    mark = digest(body)[:8]
-    asked = find_text(body)[:LONGEST_QUOTE]
-    about = f": {asked}" if asked else "."
-    return f"Emulated answer {mark}-{index + 1}{about}"
+    """A sentence; a JSON object with the keys that the request names, where it asks for one."""
+    mark = f"{digest(body)[:8]}-{index + 1}"
+    asked = find_text(body)
+    about = f": {asked[:LONGEST_QUOTE]}" if asked else "."
+    if not wants_json(body):
+        return f"Emulated answer {mark}{about}"
+    keys = _named_keys(asked) or ["text"]
+    document = {key: f"Emulated {key} {mark}{about}" for key in keys}
+    return json.dumps(document, ensure_ascii=False)
+
+
+def wants_json(body: Mapping[str, Any]) -> bool:
+    """Whether a chat is to answer with a JSON object."""
+    return bool(read_pointer(body, "/parameters/response_format/type") == "json_object")
+
+
+def _named_keys(text: str) -> list[str]:
+    """The names in quotation marks, and those after the word key or field."""
+    named = [match[1] for match in _QUOTED.finditer(text)]
+    listed = [name for match in _LISTED.finditer(text) for name in _NAME.findall(match[1])]
+    return [*dict.fromkeys(name for name in [*named, *listed] if name not in _NO_KEYS)]
 
 
 def write_json(
