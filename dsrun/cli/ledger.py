@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dsrun.common.console import answer_pieces, count_of, say, terminal_width
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.ledger.query import ERROR_COLUMNS, LedgerQuery
+from dsrun.report import vectors
 from dsrun.report.export import Row, to_text, write_parquet
 from dsrun.session.opening import find_run_dir
 from dsrun.storage.files import write_whole
@@ -46,32 +48,65 @@ def run(
         run_of, out=out, emulate=emulate, set_params=set_params, allow_files=allow_files
     )
     with closing(LedgerQuery(RunLayout.of(run_dir).ledger)) as query:
-        columns, kinds, rows = _ask(query, options)
-        counted = _Counted(rows)
+        asked = _ask(query, options, run_dir)
+        counted = _Counted(asked.rows)
         if options.output is None:
-            answer_pieces(to_text(options.form, columns, counted, width=terminal_width()))
+            words = to_text(options.form, asked.columns, counted, width=terminal_width())
+            answer_pieces(words)
         elif options.form == "parquet":
-            write_parquet(options.output, columns, kinds, counted)
+            write_parquet(options.output, asked.columns, asked.kinds, counted)
         else:
-            pieces = to_text(options.form, columns, counted)
+            pieces = to_text(options.form, asked.columns, counted)
             write_whole(options.output, (piece.encode() for piece in pieces))
     if options.output is not None or not counted.number:
-        number = count_of(counted.number, "error" if options.errors else "job")
+        number = count_of(counted.number, asked.noun)
         say(f"{number} in {options.output}" if options.output else f"{number} found")
     return ExitCode.OK
 
 
-def _ask(
-    query: LedgerQuery, options: LedgerOptions
-) -> tuple[Sequence[str], Sequence[set[str]], Iterator[Row]]:
-    """Columns, the kinds of their values (for Parquet alone), and the rows."""
+class _Asked(NamedTuple):
+    """What to write; `kinds` are those of the values, for Parquet alone."""
+
+    columns: Sequence[str]
+    kinds: Sequence[set[str]]
+    rows: Iterator[Row]
+    noun: str = "job"  # for what a row is
+
+
+def _ask(query: LedgerQuery, options: LedgerOptions, run_dir: Path) -> _Asked:
     where, limit = options.where, options.limit
     if options.errors:
         kinds = [{"integer"} if name == "jobs" else {"text"} for name in ERROR_COLUMNS]
-        return ERROR_COLUMNS, kinds, query.error_rows(where=where, limit=limit)
+        return _Asked(
+            ERROR_COLUMNS, kinds, query.error_rows(where=where, limit=limit), noun="error"
+        )
     columns = options.columns or _columns(query, options.form)
-    kinds = query.kinds(columns, where=where) if options.form == "parquet" else []
-    return columns, kinds, query.rows(columns, where=where, limit=limit)
+    if options.form == "parquet":
+        return _typed(query, columns, options, run_dir)
+    return _Asked(columns, [], query.rows(columns, where=where, limit=limit))
+
+
+def _typed(
+    query: LedgerQuery, columns: Sequence[str], options: LedgerOptions, run_dir: Path
+) -> _Asked:
+    """Rows with the kinds of their values; a row for each vector, where jobs have made some."""
+    where, limit = options.where, options.limit
+    own = [name for name in vectors.COLUMNS if name not in query.axes]
+    plain = [name for name in columns if name not in own]
+    kinds = query.kinds(plain, where=where)
+    sources = query.rows(vectors.SOURCES, where=where, limit=limit)
+    if len(plain) == len(columns) and (
+        options.columns or not vectors.any_vectors(sources, run_dir)
+    ):
+        return _Asked(plain, kinds, query.rows(plain, where=where, limit=limit))
+    rows = query.rows([*plain, *vectors.SOURCES], where=where, limit=limit)
+    found = vectors.spread(rows, run_dir, warn=lambda words: say(f"warning: {words}"))
+    # An axis of the same name keeps it.
+    every = [*plain, *(name if name in own else f"{name}_" for name in vectors.COLUMNS)]
+    chosen = [every.index(name) for name in columns] if options.columns else range(len(every))
+    typed = [*kinds, {"integer"}, {"vector"}]
+    picked = (tuple(row[at] for at in chosen) for row in found)
+    return _Asked([every[at] for at in chosen], [typed[at] for at in chosen], picked, noun="row")
 
 
 def _columns(query: LedgerQuery, form: str) -> list[str]:

@@ -41,7 +41,9 @@ def to_text(
 def write_parquet(
     path: Path, columns: Sequence[str], kinds: Sequence[set[str]], rows: Iterable[Row]
 ) -> None:
-    """Replace a file atomically. `kinds` are the SQLite types in each column; JSON stays text.
+    """Replace a file atomically. `kinds` are the SQLite types in each column, or `vector`.
+
+    JSON stays text.
 
     Raises UsageError where pyarrow is missing, SetupError where the file cannot be written.
     """
@@ -55,9 +57,12 @@ def write_parquet(
             + ", ".join(TEXT_FORMATS)
         ) from error
     names = [_parquet_kind(name, kind) for name, kind in zip(columns, kinds, strict=True)]
-    types = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "bool": pa.bool_()}
+    types = {
+        "text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "bool": pa.bool_(),
+        "vector": pa.list_(pa.float32()),
+    }  # fmt: skip
     schema = pa.schema([(name, types[kind]) for name, kind in zip(columns, names, strict=True)])
-    convert = [{"text": str, "real": float, "integer": int, "bool": bool}[kind] for kind in names]
+    convert = [_CONVERTED[kind] for kind in names]
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with parquet.ParquetWriter(temporary, schema) as writer:
@@ -74,11 +79,16 @@ def write_parquet(
         raise SetupError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+_CONVERTED: dict[str, Callable[[Any], Any]] = {
+    "text": str, "real": float, "integer": int, "bool": bool, "vector": list,
+}  # fmt: skip
+
+
 def _parquet_kind(name: str, kinds: set[str]) -> str:
     if name == "cached":
         return "bool"
-    if kinds == {"integer"}:
-        return "integer"
+    if kinds in ({"integer"}, {"vector"}):
+        return next(iter(kinds))
     return "real" if kinds and kinds <= {"integer", "real"} else "text"
 
 

@@ -17,6 +17,7 @@ _QUOTED = re.compile(f"[\"'`\u201c\u2018]({_NAME.pattern})[\"'`\u201d\u2019]")
 _BETWEEN = r"(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+)"
 _LISTED = re.compile(rf"\b(?:key|field)s?:?\s+({_NAME.pattern}(?:{_BETWEEN}{_NAME.pattern})*)")
 _NO_KEYS = frozenset({"and", "json", "JSON"})
+VECTOR = "embedding"
 SENTENCE_MS = 1500
 
 
@@ -49,7 +50,8 @@ def write_json(
 ) -> Any:
     """The sample's value with numbers of this request, or what the derived kinds read from it."""
     if isinstance(sample, dict | list) and not is_file:
-        return _varied(sample, random.Random(f"{digest(body)}:{index}"))
+        dice = random.Random(f"{digest(body)}:{index}")
+        return _varied(_sized(sample, body), dice)
     document: dict[str, Any] = {"emulated": f"{digest(body)[:8]}-{index + 1}"}
     text = write_text(body, index)
     for kind in kinds:
@@ -70,6 +72,23 @@ def file_of(value: Any) -> TextOrder:
         return TextOrder(content=value.encode(), suffix="txt")
     content = json.dumps(value, ensure_ascii=False).encode()
     return TextOrder(content=content, suffix="json")
+
+
+def _sized(sample: Any, body: Mapping[str, Any]) -> Any:
+    """A list of vectors with one for each item of the request, as long as it asks for."""
+    if not (isinstance(sample, list) and isinstance(sample[0], dict) and VECTOR in sample[0]):
+        return sample
+    lists = (value for value in body.get("input", {}).values() if isinstance(value, list))
+    length = read_pointer(body, "/parameters/dimension") or len(sample[0][VECTOR])
+    return [
+        {**sample[0], _place(sample[0]): number, VECTOR: [0.0] * length}
+        for number in range(len(next(lists, sample)))
+    ]
+
+
+def _place(item: Mapping[str, Any]) -> str:
+    """The name under which an item says which of the request's it is."""
+    return next((name for name, value in item.items() if isinstance(value, int)), "index")
 
 
 def _varied(value: Any, dice: random.Random) -> Any:
