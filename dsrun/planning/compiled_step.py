@@ -26,7 +26,7 @@ from dsrun.planning.compiled_text import Failures, TextCompiler, TextFailure, na
 from dsrun.planning.filenames import BadStem, stem_of
 from dsrun.planning.idle_axes import idle_axis_problems
 from dsrun.planning.job_index import Seeds
-from dsrun.planning.late_requests import put_forms
+from dsrun.planning.late_requests import put_forms, put_stand_ins
 from dsrun.planning.misread import printed_in, respelled_axes, respelled_params
 from dsrun.planning.parents import (
     Rows,
@@ -281,7 +281,9 @@ class CompiledStep:
         if not form.is_valid(made):
             raise RowProblem([*form.findings(made), *self._stem_problems(variables, form)])
         if taken.files:
+            put_forms(request, made.late)
             body = canonical_json(by_content(request, taken))
+            put_stand_ins(request, made.late)
         operation = form.operation
         take = self._steady_take or self._take_of(variables)
         job_id = job_id_of(operation.name, replica, body, take=take)

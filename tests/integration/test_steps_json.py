@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 STORY = """
 steps:
@@ -112,3 +113,35 @@ def test_json_that_no_word_asks_for_is_refused(work, emulator):
     outcome = work.dsrun(work.pipeline(story("a lamp", ask="Be brief.")), "--step", "ideas")
     assert outcome.code == 1
     assert "must contain the word 'json'" in of(work, "ideas")[0]["error"]["message"]
+
+
+DUET = """
+steps:
+  ideas:
+    operation: qwen-chat
+    model: qwen-plus
+    matrix: {subject: [a lantern, a kite]}
+    input: {messages: [{role: user, content: "{{ subject }}"}]}
+    parameters: {result_format: message}
+  edits:
+    operation: qwen-image-edit
+    model: qwen-image-edit
+    matrix: {idea: {step: ideas}}
+    input:
+      images: [{upload: photo.png}]
+      prompt: "Make it {{ idea.output.text }}"
+"""
+
+
+def test_a_request_with_a_file_of_the_user_takes_what_others_give_as_well(work, emulator):
+    Image.new("RGB", (800, 800)).save(work.folder / "photo.png")
+    assert work.dsrun(work.pipeline(DUET)).code == 0
+    told = [row["output"]["text"] for row in of(work, "ideas")]
+    sent = [row["request"]["input"]["messages"][0]["content"] for row in of(work, "edits")]
+    assert [parts[1]["text"] for parts in sent] == [f"Make it {text}" for text in told]
+    assert [list(parts[0]["image"]) for parts in sent] == [["upload"]] * 2
+    planned = [json.loads(row["request"]) for row in work.query("SELECT request FROM job")]
+    late = [one["input"]["messages"][0]["content"] for one in planned if "edit" in one["model"]]
+    assert all(parts[1]["text"]["parts"][1]["at"] == "/output/text" for parts in late)
+    assert work.dsrun(work.pipeline(DUET)).code == 0
+    assert emulator.paid() == 4
