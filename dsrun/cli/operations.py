@@ -155,8 +155,8 @@ def _answer_one(item: Operation, *, names: Iterable[str]) -> None:
     answer("")
     _entry("file", item.family)
     _entry("kind", f"{item.protocol}, gives {', '.join(_kinds(item))}")
-    if item.outputs:
-        _entry("outputs", f"{', '.join(item.outputs)}, for templates of the steps below it")
+    if item.output_rules:
+        _entry("outputs", f"{', '.join(item.output_rules)}, for templates of the steps below it")
     _entry("call", f"{item.method} {item.path}")
     _entry("limits", limit_words(item.limits))
     _entry("price", price_words(item))
@@ -259,7 +259,7 @@ def _report(item: Operation, *, full: bool) -> dict[str, object]:
         "note": item.note or None,
         "protocol": item.protocol,
         "results": _kinds(item),
-        "outputs": list(item.outputs),
+        "outputs": list(item.output_rules),
         "method": item.method,
         "path": item.path,
         "requests": limits.rate.requests,

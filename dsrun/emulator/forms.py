@@ -123,6 +123,7 @@ def _modern(rules: dict[str, Any]) -> dict[str, Any]:
     modern["outputs"] = {
         name: output["at"] if isinstance(output, dict) else output
         for name, output in rules.get("outputs", {}).items()
+        if not (isinstance(output, dict) and "of" in output)  # it stands in a file
     }
     return modern
 

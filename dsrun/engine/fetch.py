@@ -107,6 +107,15 @@ class Fetcher:
                     await self._derive(fetch, spec)
         return fetch.fetched()
 
+    def texts(self, operation: Operation, artifacts: Sequence[Artifact]) -> dict[str, Json]:
+        """The outputs that are the texts of files, of the first of their kind."""
+        paths = {item.name: item.path for item in reversed(artifacts)}
+        return {
+            output: self._sink.read(paths[kind]).decode("utf-8-sig", "replace")
+            for output, kind in operation.file_outputs.items()
+            if kind in paths
+        }
+
     async def _bring_one(self, fetch: "_Fetch", result: Address | Content | Unkept) -> None:
         kept: Saved | Exception | None
         if isinstance(result, Address):

@@ -259,6 +259,7 @@ class Runner:
                 result = _unanswered() if answer is None else _unsuccessful(answer, job, operation)
                 return replace(result, artifacts=tuple(kept))
             done = answer
+        done = _with_texts(done, self._fetcher.texts(operation, kept))
         return _result(job, operation, done, kept, fetched)
 
     async def _finish_answer(
@@ -273,6 +274,7 @@ class Runner:
         if _is_unwritten(fetched) and (again := await self._submitter.repeat(job, lane)):
             again = replace(again, status=JobStatus.PENDING, answer=None)
             return await self._run_request(again, lane)
+        done = _with_texts(done, self._fetcher.texts(operation, fetched.artifacts))
         result = _result(job, operation, done, fetched.artifacts, fetched)
         if fetched.missing:
             if not answer.is_late(operation, now=self._clock.now()):
@@ -340,6 +342,11 @@ def _kept(result: JobResult) -> JobResult:
 def _had(job: OpenJob, kept: Sequence[Artifact]) -> set[tuple[str, int]]:
     """The files that need not be fetched again: by the name of their kind and their index."""
     return {*(("", index) for index in job.have), *((item.name, item.index) for item in kept)}
+
+
+def _with_texts(done: Done, texts: Mapping[str, Json]) -> Done:
+    """With the outputs that stand in files, beside those of the answer."""
+    return replace(done, output={**(done.output or {}), **texts}) if texts else done
 
 
 def _result(

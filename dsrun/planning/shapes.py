@@ -16,7 +16,7 @@ def shape_of(
 ) -> StepAxis:
     """The shape of an axis that runs through `step`; `axes` are that step's own step axes."""
     kind = "file" if source.each else "group" if source.group_by else "row"
-    named = [one.outputs.keys() for one in operations]
+    named = [one.output_rules.keys() for one in operations]
     common = [name for name in named[0] if all(name in other for other in named)]
     counts = {constant_count(step.body, one) for one in operations}
     return StepAxis(

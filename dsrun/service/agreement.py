@@ -16,6 +16,8 @@ from dsrun.service.tables import each_table, is_table, leaves_of
 
 _SCALARS = {"string", "integer", "number", "boolean", "null"}
 
+_READABLE = ("text", "json", "captions")
+_OF_TEXTS = ("string", ["string"])
 _RECOVERY = {"task-list": "task", "made-list": "sync", "repeat": "sync"}
 _RECOVERY_NEEDS = {
     "task-list": (),
@@ -50,6 +52,7 @@ def disagreements(schema: Mapping[str, Json]) -> Iterator[Fault]:
             yield from _fill_faults(fill, ("x-dsrun", "fill", number), schema)
     yield from _kind_faults(about["artifacts"])
     yield from _output_faults(about["outputs"])
+    yield from _file_output_faults(about["outputs"], about["artifacts"])
     yield from _count_faults(about, schema)
     yield from _language_faults(about.get("languages", ()))
     yield from _price_faults(about["price"])
@@ -89,13 +92,34 @@ def _places(about: Mapping[str, Json]) -> Iterator[_Place]:
 def _output_faults(outputs: Mapping[str, Json]) -> Iterator[Fault]:
     """An output with `*` is a list."""
     for name, output in outputs.items():
-        if not isinstance(output, Mapping) or EACH not in (pointer(output["at"]) or ()):
+        if not isinstance(output, Mapping) or EACH not in (pointer(output.get("at")) or ()):
             continue
         type_ = output.get("schema", {}).get("type", "array")
         if type_ not in ("array", ["array"]):
             path = ("x-dsrun", "outputs", name, "schema", "type")
             words = f"found {show(type_)}, and {output['at']} gives a list; allowed: array"
             yield Fault(path, words)
+
+
+def _file_output_faults(
+    outputs: Mapping[str, Json], kinds: Sequence[Mapping[str, Json]]
+) -> Iterator[Fault]:
+    """An output stands in the answer, or is the text of a file."""
+    named = [kind.get("name", "") for kind in kinds if kind["media"] in _READABLE]
+    for name, output in outputs.items():
+        if not isinstance(output, Mapping):
+            continue
+        path = ("x-dsrun", "outputs", name)
+        if ("at" in output) is ("of" in output):
+            yield Fault(path, "an output has either at, its place in the answer, or of, its file")
+        elif "of" in output and output["of"] not in named:
+            words = (
+                f"found {show(output['of'])}; allowed: the name of a kind that is a text or JSON"
+            )
+            yield Fault((*path, "of"), f"{words}: {', '.join(map(show, named)) or 'there is none'}")
+        elif "of" in output and output.get("schema", {}).get("type", "string") not in _OF_TEXTS:
+            found = show(output["schema"]["type"])
+            yield Fault((*path, "schema", "type"), f"found {found}; allowed: string, for a file")
 
 
 def _measured(measure: Mapping[str, Json], path: KeyPath) -> Iterator[_Place]:

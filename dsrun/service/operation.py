@@ -231,7 +231,8 @@ class Operation:
     price: Price
     limits: Limits
     polling: Polling | None
-    output_rules: Mapping[str, OutputRule] = field(default_factory=dict)
+    output_rules: Mapping[str, OutputRule] = field(default_factory=dict)  # of all outputs
+    file_outputs: Mapping[str, str] = field(default_factory=dict)  # names of the kinds they are of
     languages: tuple[LanguageRule, ...] = ()
     uploads: Uploads | None = None
     recovery: Recovery | None = None

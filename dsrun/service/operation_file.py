@@ -63,7 +63,12 @@ def parse_operation(name: str, schema: Mapping[str, Json], *, family: str = "") 
         timeout_s=_number_in(endpoint, "timeout_s", most=_DAY_S),
         fills=tuple(_parse_fill(item, schema) for item in about["fill"]),
         artifacts=tuple(map(_parse_artifacts, about["artifacts"])),
-        outputs={key: output_place(output) for key, output in about["outputs"].items()},
+        outputs={key: at for key, one in about["outputs"].items() if (at := output_place(one))},
+        file_outputs={
+            key: one["of"]
+            for key, one in about["outputs"].items()
+            if isinstance(one, Mapping) and "of" in one
+        },
         output_rules={key: _parse_output(output) for key, output in about["outputs"].items()},
         price=parse_price(about["price"]),
         limits=parse_limits(about["limits"], protocol=about["protocol"]),
@@ -113,9 +118,9 @@ def asked_value(request: Json, operation: Operation, at: str) -> Json:
     return schema_at(operation.schema, pointer(at) or ()).get("default") if asked is None else asked
 
 
-def output_place(output: Json) -> str:
-    """The pointer of an output, which may be all that a file says of it."""
-    return str(output["at"] if isinstance(output, Mapping) else output)
+def output_place(output: Json) -> str | None:
+    """The pointer of an output, which may be all that is said of it; None for that of a file."""
+    return output.get("at") if isinstance(output, Mapping) else str(output)
 
 
 def _parse_output(output: Json) -> OutputRule:

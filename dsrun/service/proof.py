@@ -197,7 +197,8 @@ def _answer_places(about: Mapping[str, Json]) -> Iterator[tuple[KeyPath, str]]:
     """Every pointer into the answer, with its place in the file."""
     yield from _artifact_places(about["artifacts"], ("x-dsrun", "artifacts"))
     for name, at in about["outputs"].items():
-        yield ("x-dsrun", "outputs", name), output_place(at)
+        if place := output_place(at):
+            yield ("x-dsrun", "outputs", name), place
     for number, item in enumerate(about["price"]["items"]):
         for index, at in enumerate(item.get("billed", ())):
             yield ("x-dsrun", "price", "items", number, "billed", index), at

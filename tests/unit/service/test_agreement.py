@@ -313,3 +313,35 @@ def test_every_bundled_list_says_how_one_is_asked_for_and_deleted(name):
     for verb in ("query", "delete"):
         assert recovery[verb]["body"]["model"] == recovery["body"]["model"]
         assert recovery[verb]["body"]["input"] == {"action": listing.replace("list", verb)}
+
+
+LISTENING = "paraformer"
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ({"of": "words"}, 'found "words"; allowed: the name of a kind that is a text or JSON: ""'),
+        ({"of": "text", "at": "/usage/duration"}, "either at, its place in the answer, or of"),
+        ({}, "either at, its place in the answer, or of"),
+        ({"of": "text", "schema": {"type": "array"}}, "allowed: string, for a file"),
+        ({"of": "text", "schema": {"type": ["string", "object"]}}, "allowed: string, for a file"),
+        ({"of": 1}, "of"),
+    ],
+)
+def test_an_output_of_a_file_that_cannot_be(load, output, words):
+    with pytest.raises(ManifestError) as caught:
+        load("outputs", {"text": output}, base=LISTENING)
+    assert any(words in str(problem) for problem in caught.value.problems), caught.value
+
+
+def test_an_output_of_a_file_is_none_of_the_answer():
+    operation = load_catalog()["paraformer-v2"]
+    assert operation.file_outputs == {"text": "text"}
+    assert operation.output_rules["text"].types == ("string",)
+    assert operation.outputs == {}
+
+
+def test_a_picture_is_no_text(load):
+    with pytest.raises(ManifestError, match="is a text or JSON: there is none"):
+        load("outputs", {"text": {"of": ""}})
