@@ -6,7 +6,7 @@ put in by the caller, who makes it: `Answer.places` says where, and what.
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ ANY_TEXT = "\u2026"
 
 # A shorter text of a sample may be a part of any word.
 SHORTEST_SAMPLE = 4
+
+# How long a file plays, by its address; None where that is not known.
+Seconds = Callable[[str], float | None]
 
 _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
@@ -69,15 +72,28 @@ def compose(
     return answer
 
 
-def bill(operation: Operation, body: Mapping[str, Any], document: Any, *, made: int) -> None:
+def bill(
+    operation: Operation,
+    body: Mapping[str, Any],
+    document: Any,
+    *,
+    made: int,
+    seconds: Seconds = lambda _: None,
+) -> None:
     """Write what is billed for so many results at its place in the answer."""
     for item in operation.rules_for(body).get("price", {}).get("items", ()):
         billed = item.get("billed", ())
         stated = [place for place in billed if read_pointer(document, place) is not None]
-        units = _measure(operation, body, item.get("units", {}), made)
+        units = _measure(operation, body, item.get("units", {}), made, seconds)
+        is_limit = item.get("sure") == "at_most" and "value" in item.get("units", {})
         for place in stated or billed[:1]:
             stated_units = read_pointer(document, place) or 1
-            write_pointer(document, place, stated_units if units is None else units)
+            if units is None:
+                write_pointer(document, place, stated_units)
+            elif is_limit:  # of an answer that may be shorter
+                write_pointer(document, place, min(units, stated_units))
+            else:
+                write_pointer(document, place, units)
 
 
 def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:
@@ -87,7 +103,9 @@ def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:
     return sum(len(text) for texts in counted for text in texts)
 
 
-def _measure(operation: Operation, body: Mapping[str, Any], measure: Rules, made: int) -> Any:
+def _measure(
+    operation: Operation, body: Mapping[str, Any], measure: Rules, made: int, seconds: Seconds
+) -> Any:
     """How many units a measure counts; None where only the service could know."""
     match measure:
         case {"value": pointer}:
@@ -99,15 +117,28 @@ def _measure(operation: Operation, body: Mapping[str, Any], measure: Rules, made
             units = sum(map(len, _texts(body, pointers)))
         case {"items": pointer}:
             units = len(operation.setting(body, pointer) or [None])
-        case {"media_seconds": _} | {"most": _}:
+        case {"media_seconds": pointer}:
+            units = _played(body, pointer, seconds)
+        case {"most": _}:
             units = None
         case {"else": always}:
             units = always
         case _:
             units = made
     if "times" in measure and units is not None:
-        units *= _measure(operation, body, measure["times"], made) or 1
+        units *= _measure(operation, body, measure["times"], made, seconds) or 1
     return units
+
+
+def _played(body: Mapping[str, Any], pointer: str, seconds: Seconds) -> int | float | None:
+    """How long the files of a request play together; None where one of them is elsewhere."""
+    urls = [read_pointer(body, place) for place in places(body, pointer)]
+    lengths = [seconds(url) if isinstance(url, str) else None for url in urls]
+    known = [length for length in lengths if length is not None]
+    if not known or len(known) < len(lengths):
+        return None
+    whole = round(sum(known), 3)
+    return int(whole) if whole.is_integer() else whole
 
 
 def _width(text: str, wide: int) -> int:

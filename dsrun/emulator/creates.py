@@ -1,6 +1,7 @@
 """Creates: the calls that cost money. Checks in the service's order, then a task or an answer."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from dsrun.emulator.references import (
     find_ailment,
     find_references,
     find_thumbnail,
+    sound_seconds,
 )
 from dsrun.emulator.results import Making, check_formats, check_json, put_results
 from dsrun.emulator.task_calls import refuse_list
@@ -167,7 +169,10 @@ async def _answer_now(call: Call, operation: Operation, body: Mapping[str, Any])
     await put_results(
         answer, making, host=world.files, publish=lambda _, order: _publish(call, order)
     )
-    bill(operation, body, answer.document, made=operation.count(rules["artifacts"][0], body))
+    bill(
+        operation, body, answer.document, made=operation.count(rules["artifacts"][0], body),
+        seconds=partial(sound_seconds, store=world.uploads, model=operation.model),
+    )  # fmt: skip
     return call.answer(answer.document)
 
 

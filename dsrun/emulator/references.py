@@ -2,6 +2,7 @@
 
 import base64
 import io
+import wave
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,18 @@ def find_thumbnail(references: Mapping[str, str], *, store: UploadStore, model: 
         if small:
             return small
     return b""
+
+
+def sound_seconds(url: str, *, store: UploadStore, model: str) -> float | None:
+    """How long an uploaded WAV plays; None for anything else."""
+    file = _fetch(url, store, model)
+    try:
+        with wave.open(io.BytesIO(file.head if file is not None else b""), "rb") as sound:
+            frame = sound.getnchannels() * sound.getsampwidth()
+            frames = min(sound.getnframes(), file.size // frame if file is not None else 0)
+            return frames / sound.getframerate()
+    except (wave.Error, EOFError, ZeroDivisionError):
+        return None
 
 
 def _fetch(url: str, store: UploadStore, model: str) -> UploadedFile | None:

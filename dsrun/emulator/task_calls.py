@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from dsrun.emulator.answers import bill, compose
 from dsrun.emulator.call import Call
 from dsrun.emulator.limits import TASK_CALLS_PER_S
 from dsrun.emulator.media.orders import Order
+from dsrun.emulator.references import sound_seconds
 from dsrun.emulator.results import Making, put_results
 from dsrun.emulator.tasks import RECORD_LIFE_S, Status, Task
 from dsrun.emulator.wire import (
@@ -132,7 +134,10 @@ async def _results(call: Call, task: Task) -> dict[str, Any]:
         return call.origin + path
 
     await put_results(answer, making, host=world.files, publish=publish)
-    bill(operation, body, answer.document, made=task.parts - len(task.fate.failed_parts))
+    bill(
+        operation, body, answer.document, made=task.parts - len(task.fate.failed_parts),
+        seconds=partial(sound_seconds, store=world.uploads, model=operation.model),
+    )  # fmt: skip
     return answer.document
 
 

@@ -148,7 +148,7 @@ def test_a_place_that_a_request_may_have_is_none_of_them(load, more):
         ("recovery.models", "a", "unknown key"),
         ("uploads.hour", 3, "unknown key"),
         ("stream", {}, "unknown key"),
-        ("outputs", {"a": {}}, "missing"),
+        ("outputs", {"a": {}}, "either at, its place in the answer, or of"),
         ("outputs", {"a": {"at": "output"}}, "allowed: a JSON pointer"),
         ("outputs", {"a": {"at": "/a", "type": "string"}}, "unknown key"),
         ("outputs", {"a": {"at": "/a", "schema": {"type": "text"}}}, "allowed: string, integer"),
