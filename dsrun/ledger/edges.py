@@ -40,12 +40,13 @@ _NEEDED = (
     "FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
     "WHERE edge.job_id = job.job_id AND edge.takes IS NOT NULL"
 )
-# What is taken is `file:NUMBER` or `output:NAME`.
+# What is taken is `file:NUMBER` or `output:NAME`. A job that failed gives nothing, although its
+# answer may say something, such as where a face is that cannot be used.
 _IS_THERE = (
     "CASE WHEN edge.takes GLOB 'file:*' THEN EXISTS (SELECT 1 FROM artifact "
     "WHERE artifact.job_id = parent.job_id AND artifact.name = '' "
     "AND artifact.idx = CAST(substr(edge.takes, 6) AS INTEGER)) "
-    "ELSE EXISTS (SELECT 1 FROM json_each(parent.output) AS made "
+    "ELSE parent.status <> 'failed' AND EXISTS (SELECT 1 FROM json_each(parent.output) AS made "
     "WHERE made.key = substr(edge.takes, 8) AND made.type <> 'null') END"
 )
 _LACKING = f"{_NEEDED} AND NOT ({_IS_THERE})"

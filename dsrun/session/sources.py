@@ -1,6 +1,7 @@
 """Where the jobs of a run come from: the ledger, page by page, and what wakes as others end."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
@@ -31,9 +32,10 @@ class Sources:
         self._has_edges = has_edges(ledger.view)
         self._under_way = 0
         may_wake = self._may_wake if self._has_edges else None
+        # Where places are few, what dies soonest is fetched first.
         self.all = [
             LedgerSource(ledger.view, control, name, lives=lives, now=now, may_wake=may_wake)
-            for name in operations
+            for name in sorted(operations, key=lambda name: lives.hours.get(name, math.inf))
         ]
 
     def begin(self) -> None:
