@@ -102,6 +102,24 @@ def test_the_job_that_made_a_voice_comes_before_those_that_took_it_from_the_cach
     assert "/demo/" in voice["made_by"][0]["directory"]
 
 
+def test_a_damaged_ledger_is_told_and_the_voices_are_listed(work, cast):
+    other = work.run_dir().parent / "0123456789ab"
+    other.mkdir()
+    (other / "ledger.sqlite3").write_bytes(b"no ledger" * 1000)
+    said = work.dsrun("voices", "--json")
+    assert said.code == 0
+    assert "warning" in said.err
+    assert "0123456789ab" in said.err
+    assert {voice["voice"] for voice in said.answer["voices"]} == set(cast.values())
+    assert all(voice["made_by"] for voice in said.answer["voices"])
+
+
+def test_an_emulated_run_makes_no_voice_of_the_account(work, cast):
+    assert work.dsrun(work.pipeline(CAST), "--emulate").code == 0
+    directories = {made["directory"] for one in listed(work)["voices"] for made in one["made_by"]}
+    assert directories == {str(work.run_dir().resolve())}
+
+
 def test_more_voices_than_a_page_are_all_listed(work, emulator):
     made = {make(emulator, preferred_name=f"bird{number}") for number in range(103)}
     assert names(work) == made
