@@ -173,7 +173,7 @@ _HEAD = ("voice", "made at", "speaks with", "operation", "made by")
 def _row(voice: Voice, makers: Makers) -> tuple[str, ...]:
     made = makers.by_name.get(voice.name, ())
     operations = made[0].operation if made else " or ".join(voice.service.files)
-    return (voice.name, voice.made_at, voice.model or "-", operations, _made_by(made) or "-")
+    return (voice.name, voice.made_at, voice.model(made) or "-", operations, _made_by(made) or "-")
 
 
 def _made_by(makers: Sequence[Maker]) -> str:
@@ -185,7 +185,7 @@ def _as_json(voice: Voice, makers: Makers) -> dict[str, Json]:
     made = makers.by_name.get(voice.name, ())
     return {
         "voice": voice.name,
-        "target_model": voice.model,
+        "target_model": voice.model(made),
         "made_at": voice.made_at or None,
         "operations": list(dict.fromkeys(one.operation for one in made) or voice.service.files),
         "made_by": [

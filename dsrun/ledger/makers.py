@@ -6,6 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from dsrun.common.models import Json
 from dsrun.ledger.history import History
 from dsrun.ledger.reader import LedgerReader, checked
 
@@ -19,6 +22,7 @@ class Maker:
     index: int
     job_id: str
     operation: str
+    request: Json
     is_cached: bool
     ended_at: str | None
 
@@ -50,7 +54,8 @@ def find_makers(roots: Iterable[Path], output: str, names: Collection[str]) -> M
 @checked
 def _made(reader: LedgerReader, *, output: str) -> list[Any]:
     return reader.rows(
-        "SELECT json_extract(output, ?) AS made, step, idx, job_id, operation, cached, ended_at "
+        "SELECT json_extract(output, ?) AS made, step, idx, job_id, operation, request, cached, "
+        "ended_at "
         "FROM job WHERE output IS NOT NULL AND made IS NOT NULL ORDER BY position",
         (f'$."{output}"',),
     )
@@ -59,5 +64,6 @@ def _made(reader: LedgerReader, *, output: str) -> list[Any]:
 def _maker(row: Any, directory: Path) -> Maker:
     return Maker(
         directory=directory, step=row["step"], index=row["idx"], job_id=row["job_id"],
-        operation=row["operation"], is_cached=bool(row["cached"]), ended_at=row["ended_at"],
+        operation=row["operation"], request=orjson.loads(row["request"]),
+        is_cached=bool(row["cached"]), ended_at=row["ended_at"],
     )  # fmt: skip

@@ -13,10 +13,11 @@ from typing import NamedTuple
 from dsrun.common.clock import SystemClock
 from dsrun.common.digest import canonical_json
 from dsrun.common.errors import SetupError
+from dsrun.common.pointer import value_at
 from dsrun.common.settings import Settings, state_folder
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
-from dsrun.ledger.makers import Makers, find_makers
+from dsrun.ledger.makers import Maker, Makers, find_makers
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import MadeList, Operation
 from dsrun.session.roots import OutputRoots
@@ -42,12 +43,14 @@ class Voice:
     made_at: str
     said: Mapping[str, str]
 
-    @property
-    def model(self) -> str | None:
-        """The model that it is bound to, where the service tells."""
+    def model(self, makers: Sequence[Maker] = ()) -> str | None:
+        """The model that it is bound to: as the service tells, else as it was asked for."""
         rule = self.service.operation.output_rules.get(OUTPUT)
-        names = [str(at[-1]) for at in rule.binds] if rule else []
-        return next((self.said[name] for name in names if name in self.said), None)
+        at = next(iter(rule.binds), None) if rule else None
+        if at is None:
+            return None
+        asked = next((value_at(one.request, at) for one in makers), None)
+        return self.said.get(str(at[-1])) or (asked if isinstance(asked, str) else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

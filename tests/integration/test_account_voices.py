@@ -67,6 +67,11 @@ def test_every_service_is_listed_once_with_the_job_that_made_each_voice(work, ca
         [made] = voice["made_by"]
         assert made["directory"] == str(work.run_dir().resolve())
         assert cast[f"{made['step']}/{made['index']}"] == voice["voice"]
+    models = {voice["made_by"][0]["step"]: voice["target_model"] for voice in told["voices"]}
+    assert models == {  # the newer services list no model, but the ledgers have it
+        "designed": "qwen3-tts-vd-2026-01-26", "newer": "cosyvoice-v3.5-flash",
+        "cloned": "qwen3-tts-vc-2026-01-22", "enrolled": "cosyvoice-v3-flash",
+    }  # fmt: skip
     assert (told["used"], told["most"], told["not_listed"]) == (5, 1000, {})
 
 
