@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dsrun.cli.schema import catalog_of
-from dsrun.common.console import answer, answer_json, ask, count_of, say, table
+from dsrun.common.console import answer, answer_json, ask, answer_table, count_of, say
 from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
@@ -86,7 +86,7 @@ def _list(*, out: Path, as_json: bool) -> int:
         )
     else:
         if voices:
-            answer(table([_HEAD, *(_row(voice, listed.makers) for voice in voices)]))
+            answer_table([_HEAD, *(_row(voice, listed.makers) for voice in voices)], titled=True)
         answer(listed.used)
     return ExitCode.INCOMPLETE if listed.found.unlisted else ExitCode.OK
 
@@ -101,7 +101,7 @@ def _show(name: str, *, out: Path, as_json: bool) -> int:
     if as_json:
         answer_json(told)
     else:
-        answer(table(_lines(told)))
+        answer_table(_lines(told))
     return ExitCode.OK
 
 

@@ -163,7 +163,7 @@ class History:
         self, ask: Callable[[LedgerReader], Sequence[T]]
     ) -> Iterator[tuple[Path, Sequence[T]]]:
         """What each ledger answers, with its run directory."""
-        return self._read(ask, lambda _: ())
+        return self.read(ask, lambda _: ())
 
     def axes(self) -> set[str]:
         """The names of all axes."""
