@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from io import StringIO
@@ -10,7 +11,7 @@ from io import StringIO
 import click
 
 from dsrun.common.console import fit, speak
-from dsrun.common.errors import ExitCode
+from dsrun.common.errors import DsrunError, ExitCode, ManifestError, Problem
 from dsrun.common.escaping import shown_lines
 from dsrun.common.messages import closest
 from dsrun.common.redaction import mask
@@ -67,3 +68,28 @@ def hush_stdout() -> None:
     """The reader of our output has gone: keep the interpreter from complaining when it exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell_error(
+    error: click.ClickException | DsrunError, cli: click.Group, *, as_json: bool
+) -> ExitCode:
+    """Say what is wrong, to a program that asked for JSON on stdout too."""
+    problems: Sequence[Problem] = ()
+    if isinstance(error, click.ClickException):
+        code = ExitCode.INVALID
+        unknown = with_owners(error, cli) if isinstance(error, click.NoSuchOption) else None
+        say_usage(unknown or error)
+    elif isinstance(error, ManifestError):
+        from dsrun.cli.problems import tell
+
+        code, problems = error.exit_code, error.problems
+        tell(problems)
+    else:
+        code = error.exit_code
+        say_last(str(error))
+    if as_json:
+        from dsrun.cli.problems import answer_error
+
+        words = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        answer_error(words, problems, code=code)
+    return code

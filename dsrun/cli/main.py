@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from dsrun import __version__
 from dsrun.cli.completion import complete_schema, complete_shipped, complete_voices
-from dsrun.cli.endings import hush_stdout, report_bug, say_last, say_usage, with_owners
+from dsrun.cli.endings import hush_stdout, report_bug, say_last, tell_error
 from dsrun.cli.options import (
     DEFAULT_PIPELINE,
     allow_option,
@@ -42,7 +42,7 @@ from dsrun.cli.options import (
 )
 from dsrun.cli.utf8_mode import enter_utf8_mode
 from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
-from dsrun.common.errors import DsrunError, ExitCode, ManifestError, Problem, UsageError
+from dsrun.common.errors import DsrunError, ExitCode, UsageError
 from dsrun.common.messages import closest
 from dsrun.common.settings import log_form, wants_json
 from dsrun.common.user_files import nearest_path
@@ -471,7 +471,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_last("interrupted")
         return ExitCode.INTERRUPTED
     except (click.ClickException, DsrunError) as error:
-        return _told(error, as_json=wants_json(words))
+        return tell_error(error, cli, as_json=wants_json(words))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             return report_bug(error)
@@ -482,26 +482,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_bug(error)
     finally:
         end_logs()
-
-
-def _told(error: click.ClickException | DsrunError, *, as_json: bool) -> ExitCode:
-    """Say what is wrong, to a program that asked for JSON on stdout too."""
-    problems: Sequence[Problem] = ()
-    if isinstance(error, click.ClickException):
-        code = ExitCode.INVALID
-        unknown = with_owners(error, cli) if isinstance(error, click.NoSuchOption) else None
-        say_usage(unknown or error)
-    elif isinstance(error, ManifestError):
-        from dsrun.cli.problems import tell
-
-        code, problems = error.exit_code, error.problems
-        tell(problems)
-    else:
-        code = error.exit_code
-        say_last(str(error))
-    if as_json:
-        from dsrun.cli.problems import answer_error
-
-        words = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        answer_error(words, problems, code=code)
-    return code

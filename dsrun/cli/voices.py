@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dsrun.cli.schema import catalog_of
-from dsrun.common.console import answer, answer_json, ask, answer_table, count_of, say
+from dsrun.common.console import answer, answer_json, answer_table, ask, count_of, say
 from dsrun.common.errors import ExitCode, SetupError, UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json

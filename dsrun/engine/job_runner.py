@@ -18,6 +18,7 @@ from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import Artifact, JobError, JobResult, JobStatus, Json, OpenJob, Part
 from dsrun.common.pointer import resolve
 from dsrun.common.units import Rate
+from dsrun.engine.amounts import reserved_before
 from dsrun.engine.control import Left, Reserved, RunControl
 from dsrun.engine.failed_tasks import FailedTasks
 from dsrun.engine.fetch import NOT_WRITTEN, Fetched, Fetcher
@@ -25,7 +26,7 @@ from dsrun.engine.limits import Lane, Pace
 from dsrun.engine.matching import Evidence, weigh
 from dsrun.engine.poll import Poller
 from dsrun.engine.ports import JobUploads, LateRequests, Recorder
-from dsrun.engine.submit import Answered, Submitter, may_go_by_upload, reserved_before
+from dsrun.engine.submit import Answered, Submitter, may_go_by_upload
 from dsrun.service.classify import Decision
 from dsrun.service.kept_answer import KeptAnswer, read_answer
 from dsrun.service.operation import Operation, TaskList

@@ -14,6 +14,7 @@ from dsrun.common.doubt import Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.common.units import Money, plain
+from dsrun.engine.amounts import planned_amount, reserved_before
 from dsrun.engine.backoff import retry_delay
 from dsrun.engine.control import Left, Reserved, RunControl
 from dsrun.engine.limits import Lane
@@ -470,22 +471,6 @@ def may_go_by_upload(job: OpenJob, operation: Operation, code: str) -> bool:
     uploads = operation.uploads
     is_whole = job.part is None
     return job.has_addresses and is_whole and uploads is not None and code in uploads.lost
-
-
-def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
-    """What the request of a job is expected to cost; zero where nobody can tell.
-
-    The plan has read how long a local file plays; its address in the request does not tell.
-    """
-    units = planned_units(orjson.loads(job.body), operation)
-    if units is None or 0 < job.planned < units:
-        units = job.planned
-    return operation.price.of(units).amount
-
-
-def reserved_before(job: OpenJob, operation: Operation) -> Reserved:
-    """What an earlier run has set aside for a job that it sent."""
-    return Reserved(planned_amount(job, operation), job.submitted_at or "")
 
 
 def _may_be_paid(outcome: Outcome | Verdict) -> bool:

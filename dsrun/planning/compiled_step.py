@@ -38,7 +38,7 @@ from dsrun.planning.parents import (
     step_row,
 )
 from dsrun.planning.request_form import Finding, Made, RequestForm, RowProblem, text_finding
-from dsrun.planning.shapes import constant_count, shape_of
+from dsrun.planning.shapes import constant_count, is_given, shape_of
 from dsrun.planning.uploads import UploadFiles, by_content
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation import Operation
@@ -122,7 +122,7 @@ class CompiledStep:
     @property
     def gives_seed(self) -> bool:
         """Whether the manifest says the seed of some request."""
-        return any(_is_given(self.step.body, one.main.seed) for one in self.operations)
+        return any(is_given(self.step.body, one.main.seed) for one in self.operations)
 
     def _texts(self, schema: Mapping[str, Json], *, takes_late: bool = True) -> TextCompiler:
         manifest = self._manifest
@@ -491,12 +491,3 @@ class CompiledStep:
 
 def _too_many(found: str) -> str:
     return f"{found}; allowed: at most {MAX_JOBS:,} jobs a step"
-
-
-def _is_given(body: Any, at: KeyPath | None) -> bool:
-    """Whether the manifest says something at a place of the body, or a template above it may."""
-    for step in at or ():
-        if not isinstance(body, Mapping):
-            break
-        body = body.get(step)
-    return at is not None and body is not None

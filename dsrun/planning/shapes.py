@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsrun.common.models import Json
-from dsrun.common.pointer import value_at
+from dsrun.common.pointer import KeyPath, value_at
 from dsrun.manifest.late_values import StepAxis
 from dsrun.manifest.matrix import StepSource
 from dsrun.manifest.model import Step
@@ -43,3 +43,12 @@ def constant_count(body: Mapping[str, Any], operation: Operation) -> int | None:
     count = value_at(body, at)
     count = filled.get(at) if count is None else count
     return count if isinstance(count, int) else None
+
+
+def is_given(body: Any, at: KeyPath | None) -> bool:
+    """Whether the manifest says something at a place of the body, or a template above it may."""
+    for step in at or ():
+        if not isinstance(body, Mapping):
+            break
+        body = body.get(step)
+    return at is not None and body is not None
