@@ -21,7 +21,7 @@ RULES = json.loads(read_schema("errors.json"))["rules"]
 NO_CODES = {
     "Authorization", "Bounds", "Catalog", "Code", "Date", "Dsrun", "InForce", "Item",
     "LedgerReader", "Location", "Message", "No", "OwnIncoming", "Parent", "Place", "RateLimiter",
-    "ResultRow", "Row", "Runner", "Signature", "StillThere", "Transport", "WrittenOut",
+    "ResultRow", "Row", "Runner", "Signature", "StillThere", "Told", "Transport", "WrittenOut",
 }  # fmt: skip
 DOES = {
     Decision.JOB: "fails the job",
