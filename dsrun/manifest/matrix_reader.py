@@ -46,12 +46,14 @@ class MatrixReader:
         operations: Sequence[str] = (),
         has_models: bool = False,
         above: Sequence[str] = (),
+        below: Sequence[str] = (),
     ) -> None:
         """`operations`: of the axis of that name; `has_models`: the step's model may be an axis.
 
-        `above`: the steps whose rows an axis may run through.
+        `above`: the steps whose rows an axis may run through; `below`: those that come too late.
         """
         self._above = above
+        self._below = below
         self._at = at
         self._operations = operations
         self._allowed = {*([OPERATION] if operations else []), *([MODEL] if has_models else [])}
@@ -119,16 +121,21 @@ class MatrixReader:
     def _step(self, name: str, value: Mapping[str, Json]) -> Axis | None:
         step = value["step"]
         if step not in self._above:
-            known = ", ".join(self._above)
-            allowed = f"a step that stands above: {known}" if known else _FIRST
-            words = f"found {show(step)}{nearest(step, self._above)}; allowed: {allowed}"
-            self._complain((*self._at, name, "step"), words)
+            self._complain((*self._at, name, "step"), self._not_above(step))
             return None
         only: str | None = value.get("only")
         if only and (picks := self._load_picks(only, (*self._at, name, "only"))):
             self._picks[only] = picks
         source = StepSource(step, "each" in value, value.get("group_by"), only)
         return Axis(names=(name,), values=(), source=source)
+
+    def _not_above(self, step: str) -> str:
+        if step in self._below:
+            own = self._at[1]
+            return f"found {show(step)}, which stands below {own}; move {own} under it"
+        known = ", ".join(self._above)
+        allowed = f"a step that stands above: {known}" if known else _FIRST
+        return f"found {show(step)}{nearest(step, self._above)}; allowed: {allowed}"
 
     def _glob(self, name: str, pattern: str) -> Axis | None:
         at = (*self._at, name, "glob")

@@ -196,7 +196,8 @@ class _StepReader:
         self._catalog = catalog
         self._data_files: dict[Path, DataFile] = {}
         self._upload_places: list[KeyPath] = []
-        self._above: list[str] = []  # the names of the steps that were read before
+        # All steps, also those that cannot be read: what is wrong with them is told there alone.
+        self._names: list[Json] = list(document.value["steps"])
 
     def read(self, sections: Mapping[str, Mapping[str, Json]]) -> tuple[Step, ...]:
         """The steps in which nothing is wrong; the problems of the others are noted."""
@@ -206,13 +207,13 @@ class _StepReader:
             if told >= _MOST_PROBLEMS:
                 break
             step = self._read(name, section)
-            self._above.append(name)
             if len(self.problems) == told:
                 steps.append(step)
         return tuple(steps)
 
     def _read(self, name: str, section: Mapping[str, Json]) -> Step:
         at: KeyPath = ("steps", name)
+        place = self._names.index(name)
         called = read_calls(section, at, self._catalog, self.complain)
         self._note_uploads(called.calls, at)
         matrix = MatrixReader(
@@ -221,7 +222,8 @@ class _StepReader:
             load_file=self._load_data,
             find_files=self._find_files,
             load_picks=self._load_picks,
-            above=self._above,
+            above=self._names[:place],
+            below=self._names[place + 1 :],
             operations=called.listed,
             has_models=called.has_models,
         ).read(section.get("matrix") or {})

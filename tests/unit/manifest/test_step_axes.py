@@ -72,3 +72,27 @@ def test_the_first_step_has_none_to_build_on(tmp_path):
     problems = read_manifest(path, catalog=CATALOG).problems
     words = "this step is first; write it below the step that it builds on"
     assert any(words in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "where"),
+    [
+        ("    matrix", "    colour: red\n    matrix", "steps.cast.colour"),
+        ("[Mia, Mira]", "Mia", "steps.cast.matrix.who"),
+        ("[Mia, Mira]", "{file: no.csv}", "steps.cast.matrix.who.file"),
+        ("operation: wanx-v1", "operation: wanx", "steps.cast.operation"),
+        ("    operation: wanx-v1\n", "", "steps.cast.operation"),
+    ],
+)
+def test_a_step_that_builds_on_one_with_a_fault_is_not_blamed(tmp_path, was, now, where):
+    path = tmp_path / "book.yaml"
+    path.write_text(HEAD.replace(was, now) + speech("{voice: {step: cast}}"))
+    problems = read_manifest(path, catalog=CATALOG).problems
+    assert [problem.where for problem in problems] == [where]
+
+
+def test_a_step_that_stands_too_low_is_told_where_to_go(tmp_path):
+    later = speech("{n: [1]}").replace("speech", "later")
+    problems = read(tmp_path, speech("{voice: {step: later}}") + later).problems
+    words = 'found "later", which stands below speech; move speech under it'
+    assert [problem.message for problem in problems] == [words]
