@@ -1,6 +1,8 @@
 """`dsrun control`: pause, resume, stop or bound a run that goes on in another process."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.messages import nearest
 from dsrun.common.shell import command_line
 from dsrun.common.units import Money
+from dsrun.ledger import totals
 from dsrun.ledger.orders import Taken
+from dsrun.ledger.reader import LedgerReader
 from dsrun.session.controlling import control
 from dsrun.session.opening import find_run_dir
 from dsrun.session.orders import (
@@ -23,6 +27,7 @@ from dsrun.session.orders import (
     value_of,
     words_of,
 )
+from dsrun.storage.layout import RunLayout
 
 
 def run(
@@ -47,7 +52,7 @@ def run(
             {"directory": str(run_dir), **_as_json(taken), "in_force": dict(taken.in_force)}
         )
     else:
-        answer(f"{run_dir}: {_told(taken, run_dir)}")
+        answer(f"{run_dir}: {_told(taken, run_dir)}{_stop_words(taken, run_dir)}")
     return ExitCode.OK
 
 
@@ -84,6 +89,20 @@ def _told(taken: Taken, run_dir: Path) -> str:
         STOP: "stopping: nothing more is submitted, and what is nearly done may end",
         SET: f"in force now: {in_force_words(taken.in_force)}",
     }[taken.command]
+
+
+def _stop_words(taken: Taken, run_dir: Path) -> str:
+    """That the run has spent what was set as its bound, so that it stops."""
+    limit = taken.in_force.get("max_cost")
+    if taken.command != SET or limit is None or "max_cost" not in (taken.value or ""):
+        return ""
+    most = Money.from_json(limit)
+    with closing(LedgerReader(RunLayout.of(run_dir).ledger)) as view:
+        spent = sum(totals.committed(view, currency=most.currency), Decimal(0))
+    if spent < most.amount:
+        return ""
+    money = Money(amount=spent, currency=most.currency)
+    return f"; {money} spent or under way already, so the run sends nothing more"
 
 
 def in_force_words(in_force: Mapping[str, Any]) -> str:

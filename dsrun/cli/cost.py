@@ -13,6 +13,7 @@ from dsrun.common.messages import nearest
 from dsrun.common.units import Money, sum_money
 from dsrun.ledger.history import History, Spending
 from dsrun.report.entries import row_label
+from dsrun.storage.layout import is_emulated, run_dirs
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ def run(*, out: Path, by: str, as_json: bool) -> int:
         answer_json(told)
         return code
     _show(rows, by)
+    if not rows and any(map(is_emulated, run_dirs(out))):
+        say(f"emulated runs below {out} cost nothing, and are not counted")
     return code
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from dsrun.common.console import answer_json, answer_table, say
+from dsrun.common.console import answer_json, answer_table, count_of, say
 from dsrun.common.errors import ExitCode, UsageError
 from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
@@ -24,8 +24,17 @@ def run(pipeline: Path | None, *, out: Path, emulate: bool, limit: int, as_json:
     elif runs:
         answer_table([_HEAD, *map(_row, runs)], titled=True)
     else:
-        say(f"no runs below {out}{f' of {name}' if name else ''}")
+        others = len(History(out, pipeline=name, emulated=not emulate).runs())
+        say(f"no runs below {out}{f' of {name}' if name else ''}{_hint(others, emulate=emulate)}")
     return ExitCode.INCOMPLETE if history.is_incomplete else ExitCode.OK
+
+
+def _hint(others: int, *, emulate: bool) -> str:
+    """That there are runs of the other kind."""
+    if not others:
+        return ""
+    kind, way = ("real", "leave out --emulate") if emulate else ("emulated", "add --emulate")
+    return f"; {count_of(others, f'{kind} run')} there: {way}"
 
 
 _HEAD = ("started", "pipeline", "directory", "outcome", "jobs ended", "cost", "took")

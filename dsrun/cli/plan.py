@@ -77,8 +77,7 @@ def _answer_text(survey: Survey, *, full: bool) -> None:
     if words := retry_words(survey):
         answer(words)
     if survey.budget is not None:
-        whose = " of emulated runs" if survey.options.emulate else ""
-        answer(f"budget{whose}: {survey.budget.words}")
+        answer(survey.budget.words)
     if words := _time_words(survey):
         answer(words)
     answer(_last_line(survey))

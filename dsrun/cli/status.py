@@ -119,7 +119,7 @@ def _answer_text(view: LedgerReader, run_dir: Path, *, running: bool) -> None:
     for line in detail_lines(view):
         answer(line)
     if budget := recorded_standing(run_dir):
-        answer(f"budget: {budget.words}")
+        answer(budget.words)
     if last:
         answer(f"last run: started {last.started_at}{_end_of(last, run_dir, running=running)}")
 

@@ -183,6 +183,7 @@ class Budget:
         self.spent = spent
         self.under_way = under_way
         self.shared = shared
+        self.is_lowered = False  # by an order to this run, below what the next one will have
         self.refusal = ""  # of the shared budget, in words
 
     def reserve(self, amount: Decimal, *, at: str = "") -> Reserved | None:

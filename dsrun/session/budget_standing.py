@@ -24,6 +24,7 @@ class BudgetStanding:
     budget: PeriodBudget
     spent: Money
     period: Period
+    emulated: bool = False  # emulated runs have a budget of their own
 
     @property
     def left(self) -> Money:
@@ -32,9 +33,14 @@ class BudgetStanding:
 
     @property
     def words(self) -> str:
+        return f"budget{' of emulated runs' if self.emulated else ''}: {self.state}"
+
+    @property
+    def state(self) -> str:
         since, until = self.period
-        spent = f"{self.spent} spent, or may be{f', since {told(since)}' if since else ''}"
-        return f"{self.budget}: {spent}; {self.left} left{f' until {told(until)}' if until else ''}"
+        spent = f"{self.spent} spent or under way{f' since {told(since)}' if since else ''}"
+        left = f"{self.left} left{f' until {told(until)}' if until else ''}"
+        return f"{self.budget}: {spent}; {left}"
 
     def as_json(self) -> Json:
         since, until = self.period
@@ -64,7 +70,8 @@ def standing_of(budget: PeriodBudget, layout: RunLayout) -> BudgetStanding:
     )
     for fault in dict.fromkeys(history.faults):
         say(f"warning: the budget leaves out what cannot be read: {fault}")
-    return BudgetStanding(budget, Money(amount=spent, currency=currency), period)
+    money = Money(amount=spent, currency=currency)
+    return BudgetStanding(budget, money, period, layout.emulated)
 
 
 def recorded_standing(run_dir: Path) -> BudgetStanding | None:

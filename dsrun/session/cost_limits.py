@@ -56,7 +56,7 @@ def _cost_warnings(survey: Survey) -> Iterator[Problem]:
         cost = _cost_in(survey, left.currency)
         if cost.amount > left.amount:
             words = (
-                f"{survey.budget.words}, but what is left to send costs {cost}; the run would stop "
+                f"{survey.budget.state}, but what is left to send costs {cost}; the run would stop "
                 "before the request that passes it"
             )
             yield _of_limit(survey, "budget", words)

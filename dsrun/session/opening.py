@@ -18,6 +18,7 @@ from dsrun.planning.plan import Plan, build_plan
 from dsrun.service.catalog import Catalog, load_catalog
 from dsrun.session.options import PlanOptions
 from dsrun.storage.layout import RunLayout, newest_run
+from dsrun.storage.run_lock import is_locked
 
 OWN_OPERATIONS = "operations"  # folder beside the manifest
 
@@ -105,9 +106,19 @@ def find_run_dir(
         out=out, name=plan.manifest.name, digest=plan.digest, emulated=emulate
     )
     if not layout.ledger.is_file():
-        hint = "" if emulate else "; --emulate shows an emulated run"
+        other = RunLayout.for_plan(
+            out=out, name=plan.manifest.name, digest=plan.digest, emulated=not emulate
+        )
+        hint = _only(other) if other.ledger.is_file() else ""
         raise SetupError(f"{where} has not been run yet: there is no {layout.run_dir}{hint}")
     return layout.run_dir
+
+
+def _only(other: RunLayout) -> str:
+    now = ", and it goes on now" if is_locked(other.lock) else ""
+    if other.emulated:
+        return f"; only an emulated run is there{now}: add --emulate"
+    return f"; only a real run is there{now}: leave out --emulate"
 
 
 def run_dir_of(directory: Path) -> Path:

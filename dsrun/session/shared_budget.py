@@ -90,8 +90,8 @@ class KeptBudget:
                 self._look(page)  # what others had set aside may be free by now
             spent = page.total(self._currency, since=since)
             if spent + amount > most:
-                standing = BudgetStanding(self._budget, self._money(spent), period)
-                return _refusal(standing, self._money(amount))
+                standing = self._standing_of(spent, period)
+                return _refusal(standing, self._money(amount), out=self._layout.out)
             self._add(page, bucket_of(at), amount)
         return ""
 
@@ -103,7 +103,10 @@ class KeptBudget:
     def _standing(self, page: Page) -> BudgetStanding:
         period = self._period_at(stamp(self._clock.now()))
         spent = page.total(self._currency, since=start_of(period))
-        return BudgetStanding(self._budget, self._money(spent), period)
+        return self._standing_of(spent, period)
+
+    def _standing_of(self, spent: Decimal, period: Period) -> BudgetStanding:
+        return BudgetStanding(self._budget, self._money(spent), period, self._layout.emulated)
 
     def _period_at(self, at: str) -> Period:
         moment = datetime.fromisoformat(at)
@@ -243,12 +246,13 @@ def _spends(found: Iterable[Commitment]) -> list[tuple[str, str, Decimal]]:
     return [(one.at, one.cost.currency, one.cost.amount) for one in found]
 
 
-def _refusal(standing: BudgetStanding, price: Money) -> str:
+def _refusal(standing: BudgetStanding, price: Money, *, out: Path) -> str:
     """Why a run sends nothing more, when it may, and what can be changed."""
     until = standing.period.until
     again = f"It begins anew at {told(until)}" if until else "It never begins anew"
+    kind = "emulated" if standing.emulated else "all"
+    state = "has no room for the next job" if standing.left.amount else "is used up"
     return (
-        f"the budget of {standing.budget} would be passed: all runs of this output directory have "
-        f"spent {standing.spent}, or may have, {standing.left} left, the next job costs {price}. "
-        f"{again}; or raise execution.budget"
+        f"the budget of {standing.budget} {state} ({standing.spent} spent or under way by {kind} "
+        f"runs below {out}; the next job costs {price}). {again}; or raise execution.budget"
     )

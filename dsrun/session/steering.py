@@ -180,11 +180,18 @@ class Steering:
         else:
             say(f"`control {words}` of {by}: {_CONSEQUENCES[order.command]}")
 
+    def _bound_cost(self, limit: Money | None) -> None:
+        budget, at_first = self._control.budget, self._at_first.max_cost
+        budget.limit = None if limit is None else limit.amount
+        budget.is_lowered = limit is not None and (
+            at_first is None or limit.amount < at_first.amount
+        )
+
     def _obey(self, command: str, wanted: Bounds) -> None:
         before, self._now = self._now, wanted
         if not wanted.is_paused:
             self._control.resume()
-        self._control.budget.limit = None if wanted.max_cost is None else wanted.max_cost.amount
+        self._bound_cost(wanted.max_cost)
         if self._places is not None:
             self._places.change(wanted.concurrency)
         if self._runner is not None:

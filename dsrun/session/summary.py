@@ -16,9 +16,10 @@ from dsrun.storage.layout import RunLayout
 _UNSUCCESSFUL = (
     JobStatus.FAILED, JobStatus.PARTIAL, JobStatus.CANCELLED, JobStatus.SKIPPED, JobStatus.UNKNOWN,
 )  # fmt: skip
+_OF_BUDGET = "the budget of"
 _FIRST = {  # by how the reason begins why the run has stopped
     "max_cost": "raise max_cost; then ",
-    "the budget of": "once the budget has room again, ",
+    _OF_BUDGET: "once the budget has room again, ",
 }
 _ERRORS_TOLD = 3
 _UNKNOWN_TOLD = 10
@@ -134,9 +135,10 @@ def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
 
 
 def _budget_lines(control: RunControl) -> list[str]:
-    """Where the budget stands that the run shared with others."""
-    words = "" if control.budget.shared is None else control.budget.shared.words()
-    return [f"budget: {words}"] if words else []
+    """Where the budget stands that the run shared with others, unless the stop has told it."""
+    if control.budget.shared is None or control.reason.startswith(_OF_BUDGET):
+        return []
+    return [words] if (words := control.budget.shared.words()) else []
 
 
 def detail_lines(view: LedgerReader) -> list[str]:
@@ -178,13 +180,22 @@ def _retried_lines(view: LedgerReader) -> list[str]:
     return [f"  tried again after failed tasks: {codes}"] if codes else []
 
 
+def _goes_on(control: RunControl, again: str) -> str:
+    if control.reason.startswith("max_cost") and control.budget.is_lowered:
+        return (
+            "this max_cost was set by `dsrun control` for this run alone; "
+            f"`{again}` goes on without it"
+        )
+    first = next((does for why, does in _FIRST.items() if control.reason.startswith(why)), "")
+    return f"{first}`{again}` goes on where this run stopped"
+
+
 def _advice(counts: Mapping[JobStatus, int], control: RunControl, *, again: str) -> list[str]:
     advice = []
     waiting = 0 if control.exit_code else _in_doubt(counts)
     left = sum(counts.get(status, 0) for status in OPEN) - waiting
     if left:
-        first = next((does for why, does in _FIRST.items() if control.reason.startswith(why)), "")
-        advice.append(f"{left} left: {first}`{again}` goes on where this run stopped")
+        advice.append(f"{left} left: {_goes_on(control, again)}")
     if counts.get(JobStatus.UNKNOWN):
         advice.append(
             "unknown jobs may have been accepted and paid: the console's records and bill of the "

@@ -81,6 +81,10 @@ class TestHistory:
         assert work.dsrun(work.posters(1), "--emulate").code == 0
         assert work.dsrun("history", "--json").answer == []
         (run,) = work.dsrun("history", "--json", "--emulate").answer
+        assert work.dsrun("history").err == (
+            "no runs below outputs; 1 emulated run there: add --emulate\n"
+        )
+        assert "emulated runs below outputs cost nothing" in work.dsrun("cost").err
         assert run["cost"]["amount"] == 0.0
         assert work.dsrun("cost", "--json").answer == []
 

@@ -80,6 +80,16 @@ class TestStatus:
         assert status["running"] is False
         assert status["cost"] == {"amount": pytest.approx(0.32), "currency": "CNY"}
 
+    @pytest.mark.parametrize("command", ["status {}", "status {} --watch", "control {} pause"])
+    def test_a_run_of_the_other_kind_is_named_where_it_alone_is_there(self, work, command):
+        pipeline = work.posters(1)
+        words = command.format(pipeline).split()
+        assert "emulate" not in work.dsrun(*words).err
+        work.dsrun(pipeline, "--emulate")
+        outcome = work.dsrun(*words)
+        assert outcome.code == 3
+        assert outcome.err.endswith("; only an emulated run is there: add --emulate\n")
+
     def test_an_emulated_run_has_cost_nothing(self, work):
         pipeline = work.posters(2)
         assert work.dsrun(pipeline, "--emulate").code == 0

@@ -131,14 +131,25 @@ def test_max_cost_counts_what_the_run_has_spent_before_it_was_set(work, emulator
     outcome = live.end()
     assert outcome.code == 3
     assert "max_cost of 0.9 CNY would be passed" in outcome.err
+    assert (
+        "left: this max_cost was set by `dsrun control` for this run alone; `dsrun" in outcome.err
+    )
+    assert "goes on without it" in outcome.err
     assert emulator.paid() <= 5
+
+
+def test_a_max_cost_that_is_spent_already_is_told_to_whoever_sets_it(work, emulator, live):
+    told = control(work, "set", "max_cost=0.16").out  # one poster, of two that were sent
+    assert "spent or under way already, so the run sends nothing more" in told
+    assert live.end().code == 3
 
 
 def test_max_cost_can_be_raised_before_it_is_reached(work, emulator):
     child = work.spawn(work.posters(12, rate="3/s", max_cost="1.2 CNY"), "--no-progress")
     work.until(lambda: emulator.paid() > 0, what="a job is sent")
     assert control(work, "set", "max_cost=40 CNY", "rate=100/s").code == 2
-    assert control(work, "set", "max_cost=40 CNY").code == 0
+    outcome = control(work, "set", "max_cost=40 CNY")
+    assert (outcome.code, "already" in outcome.out) == (0, False)
     assert child.end().code == 0
     assert emulator.paid() == 12
 

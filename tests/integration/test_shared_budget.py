@@ -37,10 +37,12 @@ class TestOneRunAfterAnother:
         assert outcome.code == 3
         assert emulator.paid() == emulator.count("POST") == 2
         assert work.statuses() == {"succeeded": 2, "pending": 3}
-        assert "the budget of 0.4 CNY per month would be passed" in outcome.err
-        assert "have spent 0.32 CNY, or may have, 0.08 CNY left, the next job costs 0.16" in (
-            outcome.err
+        (line,) = [line for line in outcome.err.splitlines() if "budget of" in line]
+        assert line.startswith(
+            "stopped: the budget of 0.4 CNY per month has no room for the next job (0.32 CNY spent "
+            "or under way by all runs below outputs; the next job costs 0.16 CNY)."
         )
+        assert "budget:" not in outcome.err
         assert "begins anew at" in outcome.err
         assert "raise execution.budget" in outcome.err
 
@@ -326,7 +328,7 @@ def date_back(work, *, days=0, hours=0):
 def test_plan_says_what_is_left(work, emulator):
     work.dsrun(posters(work, 2, "0.40 CNY", name="first"))
     outcome = work.dsrun("plan", posters(work, 1, "0.40 CNY"))
-    assert "budget: 0.4 CNY per month: 0.32 CNY spent, or may be, since" in outcome.out
+    assert "budget: 0.4 CNY per month: 0.32 CNY spent or under way since" in outcome.out
     assert "0.08 CNY left until" in outcome.out
     told = json.loads(work.dsrun("plan", "demo.yaml", "--json").out)
     assert told["budget"]["left"] == {"amount": 0.08, "currency": "CNY"}
@@ -335,7 +337,7 @@ def test_plan_says_what_is_left(work, emulator):
 
 def test_status_says_what_is_left_also_to_a_program(work, emulator):
     work.dsrun(posters(work, 2, "0.40 CNY"))
-    assert "budget: 0.4 CNY per month: 0.32 CNY spent, or may be, since" in (
+    assert "budget: 0.4 CNY per month: 0.32 CNY spent or under way since" in (
         work.dsrun("status", work.run_dir()).out
     )
     told = json.loads(work.dsrun("status", work.run_dir(), "--json").out)["budget"]
@@ -347,4 +349,21 @@ def test_status_says_what_is_left_also_to_a_program(work, emulator):
 
 def test_a_run_says_at_its_end_where_the_budget_stands(work, emulator):
     outcome = work.dsrun(posters(work, 2, "1 CNY", per="total"))
-    assert "budget: 1 CNY in all: 0.32 CNY spent, or may be; 0.68 CNY left" in outcome.err
+    assert "budget: 1 CNY in all: 0.32 CNY spent or under way; 0.68 CNY left" in outcome.err
+
+
+def test_a_budget_without_anything_left_is_used_up(work, emulator):
+    outcome = work.dsrun(posters(work, 3, "0.32 CNY", per="total"))
+    assert "the budget of 0.32 CNY in all is used up (0.32 CNY spent or under way" in outcome.err
+
+
+def test_the_budget_of_emulated_runs_is_called_so_wherever_it_is_told(work):
+    pipeline = posters(work, 3, "0.40 CNY")
+    outcome = work.dsrun(pipeline, "--emulate")
+    assert "has no room for the next job (0.32 CNY spent or under way by emulated runs below" in (
+        outcome.err
+    )
+    for command in ("plan", "status"):
+        told = work.dsrun(command, pipeline, "--emulate").out
+        assert "budget of emulated runs: 0.4 CNY per month: 0.32 CNY spent or under way" in told
+    assert "budget: 0.4 CNY per month: 0 CNY spent or under way" in work.dsrun("plan", pipeline).out
