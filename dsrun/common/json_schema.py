@@ -269,11 +269,14 @@ def _unknown_keys(violation: _Violation) -> Iterator[SchemaProblem]:
 def _missing_keys(violation: _Violation) -> Iterator[SchemaProblem]:
     for key in violation.limit:
         if key not in violation.value:
-            what = violation.properties.get(key, {}).get("description", "")
+            schema = violation.properties.get(key, {})
+            what = schema.get("description", "")
+            options = ", ".join(map(_plain, schema.get("enum", ())))
+            allowed = f" Allowed: {options}." if what and options else ""
             yield SchemaProblem(
                 path=(*violation.path, key),
                 rule=f"required {key}",
-                message=f"missing; it is required{': ' + what if what else ''}",
+                message=f"missing; it is required{': ' + what if what else ''}{allowed}",
             )
 
 

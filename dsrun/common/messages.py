@@ -2,12 +2,14 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from dsrun.common.models import Json
 
 _LONGEST_SHOWN = 60
 _MOST_PARTS = 8  # columns of a row that are shown
+_NUMBER = re.compile(r"[0-9.]+")
 _SHORTEST_START = 4  # signs of a word that may stand for a longer one
 
 
@@ -23,9 +25,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close}?)" if close else ""
 
 
+def _is_other_number(word: str, other: str) -> bool:
+    """Whether both are numbers, perhaps with a unit, and not the same one: 480P and 1080P."""
+    number, its = _NUMBER.match(word), _NUMBER.match(other)
+    return bool(number and its and number[0] != its[0])
+
+
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """The closest known word, or nothing; a word that was broken off is the one that it begins."""
-    words = list(known)
+    words = [other for other in known if not _is_other_number(word, other)]
     if len(word) >= _SHORTEST_START:
         begun = [other for other in words if other.startswith(word)]
         if begun:

@@ -180,6 +180,8 @@ def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
     """The most common mistakes in plain words, the others in those of libyaml."""
     problem = str(error.problem)
     if problem in _OPENERS and error.context_mark is not None:
+        if error.problem_mark is not None and _is_second_colon(text, error.problem_mark):
+            return _WORDS[_SECOND_COLON]
         line = place_of(text, error.context_mark)[0]
         closer = _OPENERS[problem][1]
         return f"expected `,` or `{closer}`; the `{_OPENERS[problem][0]}` is in line {line}"
@@ -188,6 +190,13 @@ def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
         if ": " not in text.split("\n")[line - 1][: column - 1]:
             return _NO_COLON_ABOVE
     return _WORDS.get(problem) or ", ".join(filter(None, (error.context, error.problem)))
+
+
+def _is_second_colon(text: str, mark: _Mark) -> bool:
+    """Whether a `: ` stands here in a line that has one before."""
+    line, column = place_of(text, mark)
+    here = text.split("\n")[line - 1]
+    return here[column - 1 : column + 1] == ": " and ": " in here[: column - 1]
 
 
 def _hint(text: str, line: int, column: int) -> str:

@@ -1,5 +1,6 @@
 """Which operations a step calls: one, those of a list, or those models that rows name."""
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from dsrun.manifest.model import Calls, Text
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 
+_MOST_NEAR, _LEAST_NEAR = 5, 0.4  # names that are told, and how near they must be
 _WORD = re.compile(r"\w+")
 
 Section = Mapping[str, Json]
@@ -102,7 +104,13 @@ class _CallReader:
 
     def _unknown(self, name: Json, families: Iterable[str]) -> str:
         known = list(dict.fromkeys([*self._catalog.names, *families]))
-        return f"found {show(name)}{nearest(str(name), known)}; allowed: {', '.join(known)}"
+        near = difflib.get_close_matches(str(name), known, n=_MOST_NEAR, cutoff=_LEAST_NEAR)
+        such = f", such as {', '.join(near)}" if near else ""
+        own = f"; in operations/: {', '.join(self._catalog.own)}" if self._catalog.own else ""
+        return (
+            f"found {show(name)}{nearest(str(name), known)}; allowed: a name that "
+            f"`dsrun operations` lists{such}{own}"
+        )
 
     def _check_model(self, name: str) -> None:
         """A request from the API's documentation is pasted with its `model`, which must be ours."""

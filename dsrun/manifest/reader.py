@@ -10,7 +10,6 @@ from dsrun.common import lockfile
 from dsrun.common.credential import KEPT_KEY, holds_key, is_key_file, keeps_key
 from dsrun.common.digest import canonical_sha256, json_text, sha256_hex
 from dsrun.common.errors import ManifestError, Problem
-from dsrun.common.json_schema import shipped_validator
 from dsrun.common.messages import json_type, nearest, show
 from dsrun.common.models import Json
 from dsrun.common.names import path_fault, read_back
@@ -40,6 +39,7 @@ from dsrun.manifest.files import (
     near_file,
     read_text,
 )
+from dsrun.manifest.frame import frame_problems
 from dsrun.manifest.matrix_reader import MatrixReader
 from dsrun.manifest.misread import misread
 from dsrun.manifest.model import Calls, Manifest, Step, Text
@@ -84,7 +84,7 @@ def read_manifest(
     guard_key()
     opened = _open(path, tuple(allow_files))
     document, inputs = opened.document, opened.inputs
-    raw, frame_problems = _read_frame(document)
+    raw, frame_problems = _read_frame(document, catalog)
     params, param_problems = apply_params(raw["params"], set_params or {}, file=str(path))
     reader = _StepReader(document, inputs, catalog, pinned_picks=_pinned_picks(opened))
     steps = reader.read(raw["steps"])
@@ -149,12 +149,12 @@ def _open(path: Path, allowed: tuple[Path, ...]) -> _Opened:
     return _Opened(source, document.part("manifest"), inputs, content)
 
 
-def _read_frame(document: YamlDocument) -> tuple[dict[str, Json], list[Problem]]:
+def _read_frame(document: YamlDocument, catalog: Catalog) -> tuple[dict[str, Json], list[Problem]]:
     """What can be read of the manifest, and what is wrong with its frame.
 
     Raises ManifestError where nothing can.
     """
-    broken = list(_frame_problems(document))
+    broken = list(frame_problems(document, catalog))
     problems = [problem for _, problem in broken]
     readable = _readable_parts(document.value, [at for at, _ in broken])
     if readable is None:
@@ -380,27 +380,6 @@ def _text_of(source: bytes, shown: str) -> str:
 
 def _file_problem(shown: str, message: str) -> Problem:
     return Problem(file=shown, line=0, column=0, where="", message=message)
-
-
-def _frame_problems(document: YamlDocument) -> Iterator[tuple[KeyPath, Problem]]:
-    """What breaks the schema that every manifest shares, each problem with its path."""
-    validator = shipped_validator("frame.json")
-    if validator.is_valid(document.value):
-        return
-    is_nameless = _is_nameless(document.value)
-    if is_nameless:
-        message = "this stands where a step has its name; put it below one, such as `posters:`"
-        yield ("steps",), document.problem(("steps", "operation"), message, of_key=True)
-    for broken in validator.problems(document.value):
-        if is_nameless and broken.path[:1] == ("steps",):
-            continue
-        yield broken.path, document.problem(broken.path, broken.message, of_key=broken.of_key)
-
-
-def _is_nameless(value: Json) -> bool:
-    """Whether `steps` holds the keys of one step, instead of steps by name."""
-    steps = value.get("steps") if isinstance(value, dict) else None
-    return isinstance(steps, dict) and isinstance(steps.get("operation"), str | list)
 
 
 def _readable_parts(value: Json, bad: list[KeyPath]) -> dict[str, Json] | None:

@@ -34,6 +34,7 @@ _MAYBE_LITERAL = re.compile(
     r"encountered unknown tag '(?!end)\w+'\.?\Z"
 )
 _CHAR = re.compile(r"^unexpected char (.+) at \d+$")
+_EXPRESSION = re.compile(r"[A-Za-z_][\w.]*(\[\w+\]|\s*\|\s*\w+)*")  # a name, its parts, filters
 _INNER = re.compile(r"[-+]?\s*(.*?)\s*[-+]?", re.DOTALL)
 _OPENERS, _CLOSERS = ("{{", "{%"), ("}}", "%}")
 
@@ -83,9 +84,18 @@ def unreadable(
     jinjas = error.message or ""
     span = _unclosed(jinjas, source) or _word_at(source, offset_of(error.lineno, source))
     words = _plain_words(jinjas, known)
-    words += _raw_hint(jinjas, words, source, span[0])
+    words += _half_closed(source, span[0]) or _raw_hint(jinjas, words, source, span[0])
     message = f"the template cannot be read: {words}"
     return TemplateProblem(message, file=file, source=source, span=span)
+
+
+def _half_closed(source: str, at: int) -> str:
+    """Advice for an expression that ends in one brace where two were meant."""
+    opener = source.rfind("{{", 0, at)
+    inner = source[opener + 2 : at].strip()
+    if opener < 0 or source[at : at + 2].strip() != "}" or not _EXPRESSION.fullmatch(inner):
+        return ""
+    return f"; a `}}` is missing: write {{{{ {inner} }}}}"
 
 
 def _raw_hint(jinjas: str, words: str, source: str, at: int) -> str:

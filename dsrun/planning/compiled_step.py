@@ -87,8 +87,8 @@ class CompiledStep:
             for axis in step.matrix.axes
             if axis.source
         }
-        self._own = own = self._texts({}, takes_late=False)  # of what no operation says
         self.step = step
+        self._own = own = self._texts({}, takes_late=False)  # of what no operation says
         self.step = replace(step, matrix=self._expanded(step.matrix, above))
         calls = step.calls
         self._model = None if calls.model is None else own.text(calls.model, "string")
@@ -128,7 +128,7 @@ class CompiledStep:
         manifest = self._manifest
         return TextCompiler(
             self._templates, document=manifest.document, root=manifest.root, schema=schema,
-            axes=self.axes, steps=self._above, takes_late=takes_late,
+            axes=self.axes, steps=self._above, takes_late=takes_late, names=self.step.matrix.names,
         )  # fmt: skip
 
     def shape(self, source: StepSource) -> StepAxis:

@@ -18,7 +18,9 @@ from dsrun.manifest.template_errors import LITERAL, TemplateProblem
 from dsrun.manifest.templates import Render, Template, Templates
 from dsrun.service.operation_file import schema_at
 
+_RAW = "raw %}"
 _DOLLAR = "${{"
+_SINGLE_BRACES = re.compile(r"(?<![{$])\{ *(\w+)((?:\.\w+)*) *\}(?!\})")
 _BARE = re.compile(r"\s*\{\{[-+]?\s*\w+(?:\.\w+|\[[^\[\]]*\])*\s*[-+]?\}\}\s*").fullmatch
 _NUMBERS = ("integer", "number", "boolean")
 _MAY_HOLD_NULL = {type(None), dict, list}
@@ -55,11 +57,12 @@ class TextCompiler:
         axes: Mapping[str, StepAxis],
         steps: Iterable[str] = (),
         takes_late: bool = True,
+        names: Iterable[str] = (),
     ) -> None:
         """`schema` is that of the request: a rendered text becomes what it asks for.
 
         `axes` run through steps, of which `steps` are all that they may run through; `takes_late`:
-        the texts may take what these steps make.
+        the texts may take what these steps make. `names`: of all axes.
         """
         self.uses: dict[str, frozenset[str]] = {}  # variables of the templates, by their place
         self.run_values: set[str] = set()  # names that they read from `run`; "*": all of them
@@ -71,6 +74,7 @@ class TextCompiler:
         through = {axis.step: name for name, axis in axes.items()}
         self.steps = {name: through.get(name, "") for name in steps}  # with the axis through each
         self._takes_late = takes_late
+        self._names = {*names, "params"}
         self.has_null = False  # whether the manifest itself says null
         self._templates = templates
         self._document = document
@@ -85,6 +89,7 @@ class TextCompiler:
 
     def text(self, text: Text, wanted: str | None) -> Builder:
         """The builder of a text; `wanted` is the type that the schema asks for."""
+        self._warn_of_single_braces(text)
         if not text.is_template:
             return _constant(text.source.removesuffix("\n") if text.file else text.source)
         if _DOLLAR in text.source:
@@ -100,6 +105,18 @@ class TextCompiler:
         if not (template.native and _keeps_type(text, wanted)):
             self.printing.append(text.source)
         return _rendered(text, template.render, wanted)
+
+    def _warn_of_single_braces(self, text: Text) -> None:
+        """`{subject}` of an axis or a param is sent as it stands."""
+        found = () if _RAW in text.source else _SINGLE_BRACES.finditer(text.source)
+        for match in found:
+            if match[1] in self._names and (match[2] or match[1] != "params"):
+                name = match[1] + match[2]
+                words = f"`{match[0]}` is sent as it stands; did you mean {{{{ {name} }}}}?"
+                span = (match.start(), len(match[0]))
+                problem = TemplateProblem(words, span=span, source=text.source)
+                self.warnings.append(self.problem(text, problem))
+                return
 
     def _note_late(self, text: Text, template: Template) -> None:
         """Raises TemplateProblem where the text is needed before the run."""

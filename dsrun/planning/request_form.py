@@ -13,7 +13,7 @@ from dsrun.common.pointer import KeyPath, dotted, holder_at, put_at, value_at
 from dsrun.common.yaml_document import YamlDocument
 from dsrun.manifest.late_values import Reference
 from dsrun.manifest.matrix import Row
-from dsrun.manifest.model import Step
+from dsrun.manifest.model import Step, Text
 from dsrun.manifest.spelling import NoText
 from dsrun.planning.compiled_text import (
     Builder,
@@ -238,6 +238,7 @@ class RequestForm:
         for broken in problems:
             at = (short and short.place(broken.path)) or out.as_written(broken.path)
             words = self._in_own_words(broken.message, at, broken.path, made)
+            words += self._way_out(broken, at, made)
             problem = self._problem(at, words, of_key=broken.of_key)
             yield Finding(broken.rule, problem, broken.size)
 
@@ -259,6 +260,22 @@ class RequestForm:
         if isinstance(value, Mapping):
             message = told_of_row(message, part, value, self._texts.axes)
         return told_as_written(message, part, value) if made.late else message
+
+    def _way_out(self, broken: SchemaProblem, written: KeyPath, made: Made) -> str:
+        """What the manifest may say instead, where another section of it is the way."""
+        value = value_at(made.request, broken.path)
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        is_unknown = broken.rule == "additionalProperties" and "belongs below" not in broken.message
+        if is_unknown and written[-1:] == ("n",) and is_whole:
+            more = f"; `repeat: {value}` of the step makes {value}" if value > 1 else ""
+            return f"; {self.operation.name} makes one in each request{more}"
+        is_plain = isinstance(value_at(self._step.body, written), str | Text) and bool(value)
+        if written[-1:] == ("size",) and len(self._step.calls.operations) > 1 and is_plain:
+            return (
+                "; a size for one model: `include` in the matrix with `operation` and `size`, and "
+                f"`size: \"{{{{ size | default('{value}') }}}}\"` here"
+            )
+        return ""
 
     def _broken(self, made: Made) -> list[SchemaProblem]:
         if made.late:
