@@ -18,9 +18,11 @@ def test_it_is_no_longer_than_200_lines():
     assert len(README.splitlines()) <= 200
 
 
-def test_the_two_commands_of_a_newcomer_stand_under_their_headings():
+def test_the_commands_of_a_newcomer_stand_under_their_headings():
     run = next(block for block in MINE if block.heading == "Run it")
     assert run.text.splitlines() == [
+        "python3 -m venv .venv",
+        ". .venv/bin/activate",
         "pip install .",
         "dsrun examples/quickstart.yaml --emulate",
     ]

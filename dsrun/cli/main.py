@@ -98,7 +98,7 @@ class _PipelineFirst(click.Group):
 )
 @click.version_option(__version__, prog_name="dsrun")
 def cli() -> None:
-    """Make images and voices from one YAML file.
+    """Make images, videos and voices from one YAML file.
 
     `dsrun PIPELINE.yaml` runs a pipeline; running it again goes on where it stopped and never
     pays for anything twice. Without arguments it runs dsrun.yaml of this folder.

@@ -247,9 +247,8 @@ def _last_line(survey: Survey) -> str:
         f"{outlook.total('to_send')} to send",
         *([f"of these {in_hand} left to a run in progress"] if in_hand else []),
     ]
-    by = f" ({bound.words})" if bound.seconds else ""
+    least = f"; at least {bound.seconds:g} s by the rate limits ({bound.words})"
     return (
         f"digest {plan.digest[:12]}: {', '.join(parts)}; "
-        f"cost {_whole_cost(outlook)}; "
-        f"at least {bound.seconds:g} s by the rate limits{by}"
+        f"cost {_whole_cost(outlook)}{least if bound.seconds else ''}"
     )

@@ -306,6 +306,12 @@ class TestTime:
         assert "\ntime:" not in work.dsrun("plan", "demo.yaml").out
 
 
+@pytest.mark.parametrize(("jobs", "is_told"), [(1, False), (4, True)])
+def test_the_time_by_the_rate_limits_is_told_where_there_is_any(work, jobs, is_told):
+    told = work.dsrun("plan", work.posters(jobs, rate="1/s")).out.splitlines()[-1]
+    assert ("; at least " in told, "by the rate limits (" in told) == (is_told, is_told)
+
+
 class TestWhatIsSentAgain:
     def test_retry_failed_plans_the_failed_jobs(self, work, serve, posters):
         serve("failed-task")
