@@ -49,6 +49,7 @@ def run(
     )
     with closing(LedgerQuery(RunLayout.of(run_dir).ledger)) as query:
         asked = _ask(query, options, run_dir)
+        left_out = 0 if options.errors or options.form != "table" else query.left_out()
         counted = _Counted(asked.rows)
         if options.output is None:
             words = to_text(options.form, asked.columns, counted, width=terminal_width())
@@ -61,6 +62,12 @@ def run(
     if options.output is not None or not counted.number:
         number = count_of(counted.number, asked.noun)
         say(f"{number} in {options.output}" if options.output else f"{number} found")
+    if left_out:
+        were = "was" if left_out == 1 else "were"
+        say(
+            f"note: of the jobs without a result, {left_out} {were} left out of the last run, "
+            "by picks or a selection"
+        )
     return ExitCode.OK
 
 

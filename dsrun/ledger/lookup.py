@@ -134,6 +134,13 @@ def asked_jobs(reader: LedgerReader) -> Iterator[AskedJob]:
             yield AskedJob(*tuple(row)[1:])
 
 
+@checked
+def left_out_ids(reader: LedgerReader) -> frozenset[str]:
+    """The open jobs that the last run was not about."""
+    rows = reader.rows(f"SELECT job_id FROM job WHERE {reader.is_left_out}")  # noqa: S608  # ours
+    return frozenset(row[0] for row in rows)
+
+
 def ids_with_prefix(reader: LedgerReader, prefix: str, *, most: int) -> list[str]:
     """The first `most` job ids that begin with these hex digits."""
     rows = reader.rows(

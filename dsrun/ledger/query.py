@@ -62,6 +62,11 @@ class LedgerQuery:
         chosen = ", ".join(self._column(name) for name in columns)
         return self._select(f"SELECT {chosen}", where, "ORDER BY position", limit)
 
+    def left_out(self) -> int:
+        """How many open jobs the last run was not about."""
+        counts = self._reader.row(f"SELECT count(*) FROM job WHERE {self._reader.is_left_out}")  # noqa: S608
+        return int(counts[0])
+
     def kinds(self, columns: Sequence[str], *, where: str = "") -> list[set[str]]:
         """The kinds of values in each column: integer, real, text; empty where it has none."""
         kinds: list[set[str]] = []

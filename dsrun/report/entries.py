@@ -92,6 +92,7 @@ def _advice(status: str, error: Json) -> str | None:
     return _BY_STATUS.get(status)
 
 
+LEFT_OUT = "left out"  # in place of the status of a job that the last run was not about
 MOST_ROWS = 20_000  # what a browser shows without trouble
 _SHARED = (
     "job_id", "request", "status", "error", "output", "attempts", "task_id", "request_id", "cost",
@@ -176,6 +177,15 @@ def _part_label(name: str, value: Json) -> str:
     if name == FILE and value.keys() == {"index", "seed"}:
         return f"file {value['index']}"
     return row_label(value) if FILE in value else label_of(value)
+
+
+def mark_left_out(
+    entries: Iterable[dict[str, Json]], job_ids: Container[str], *, advice: str = ""
+) -> None:
+    """Mark the entries of these jobs: nothing of them is open. `advice`: how they are sent."""
+    for entry in entries:
+        if entry["job_id"] in job_ids:
+            entry |= {"status": LEFT_OUT, "advice": advice or None, "command": None}
 
 
 def order_axes(entries: Iterable[dict[str, Any]], manifest: Mapping[str, Json] | None) -> None:

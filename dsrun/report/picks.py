@@ -62,6 +62,12 @@ def list_name(manifest: dict[str, Any] | None) -> str:
     return PurePosixPath(next(asked, _LIST)).name
 
 
+def reads_picks(manifest: dict[str, Any] | None) -> bool:
+    """Whether an axis takes only what a list of picks names."""
+    steps = manifest["steps"].values() if manifest else ()
+    return any("only" in axis for axis in chain.from_iterable(map(_step_axes, steps)))
+
+
 def _step_axes(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The axes of a step that run through another one."""
     matrix = step.get("matrix")

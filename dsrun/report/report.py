@@ -2,6 +2,8 @@
 
 import logging
 import math
+import re
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,19 @@ from dsrun.common.lockfile import read_lockfile
 from dsrun.common.models import OPEN, JobStatus, Json
 from dsrun.common.shell import command_line
 from dsrun.common.units import duration_words
-from dsrun.ledger import totals
+from dsrun.ledger import lookup, totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.report.arranging import opening_of
-from dsrun.report.entries import Entries, add_thumbs, files_with_thumb, order_axes
+from dsrun.report.entries import (
+    LEFT_OUT,
+    Entries,
+    add_thumbs,
+    files_with_thumb,
+    mark_left_out,
+    order_axes,
+)
 from dsrun.report.page import build_page
+from dsrun.report.picks import list_name, reads_picks
 from dsrun.report.results import iter_results
 from dsrun.report.resuming import resuming_command
 from dsrun.report.texts import add_texts
@@ -24,6 +34,7 @@ from dsrun.storage.files import write_whole
 from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
 _LEAST_S, _MOST_S = 0.1, 8.0  # seconds for thumbnails at the end of a run
+_SELECTS = re.compile(r" --(step|only|sample|limit)\b").search  # the command of a run
 _SHARE = 30  # and at most this fraction of the run's own time
 
 
@@ -76,12 +87,24 @@ def current_page(view: LedgerReader, run_dir: Path) -> bytes:
 
 def _page(view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> bytes:
     lockfile = read_lockfile(run_dir)
-    order_axes(entries, lockfile.get("manifest"))
+    manifest = lockfile.get("manifest")
+    order_axes(entries, manifest)
+    how = _how_to_send(manifest, resuming_command(run_dir))
+    mark_left_out(entries, lookup.left_out_ids(view), advice=how)
     thumbs = RunLayout.of(run_dir).thumbs
     add_thumbs(entries, {path.name for path in thumbs.iterdir()} if thumbs.is_dir() else ())
-    head = _head(view, run_dir, lockfile, entries)
-    opening = opening_of(entries)
-    return build_page(head, entries, lockfile.get("manifest"), opening=opening)
+    head = _head(view, run_dir, lockfile, entries) | {"how_to_send": how}
+    return build_page(head, entries, manifest, opening=opening_of(entries))
+
+
+def _how_to_send(manifest: dict[str, Any] | None, command: str) -> str:
+    """What a person does about jobs that the last run left out; `command` goes on with it."""
+    if reads_picks(manifest) and not _SELECTS(command):
+        name = list_name(manifest)
+        return (
+            f"Star what is to go on, save the list as {name} beside the pipeline, and run it again."
+        )
+    return "Run the pipeline again without --step, --only, --sample or --limit to send them."
 
 
 def try_report(
@@ -118,7 +141,10 @@ def _read_entries(view: LedgerReader, run_dir: Path) -> list[dict[str, Json]]:
 def _head(
     view: LedgerReader, run_dir: Path, lockfile: dict[str, Any], entries: list[dict[str, Json]]
 ) -> dict[str, Any]:
-    counts, runs = totals.counts(view), view.runs()
+    counts, runs = Counter(totals.counts(view)), view.runs()
+    left_out = sum(map(Counter, totals.left_out(view).values()), Counter[JobStatus]())
+    counts -= left_out
+    shown = {str(status): counts[status] for status in JobStatus if counts[status]}
     manifest = lockfile.get("manifest") or {}
     digest = lockfile.get("digest") or run_dir.name
     emulated = is_emulated(run_dir)
@@ -134,15 +160,16 @@ def _head(
         "description": manifest.get("description") or "",
         "digest": digest,
         "emulated": emulated,
-        "counts": {str(status): counts[status] for status in JobStatus if counts.get(status)},
+        "counts": shown | ({LEFT_OUT: left_out.total()} if left_out else {}),
         "facts": facts,
         "last_run": runs[-1].started_at if runs else "",
         "last_run_words": _day_words(runs[-1].started_at) if runs else "",
-        "open": sum(counts.get(status, 0) for status in OPEN),
-        "jobs": sum(counts.values()),
+        "open": sum(counts[status] for status in OPEN),
+        "jobs": counts.total(),
+        "left_out": left_out.total(),
         "shown": len(entries),
         "total": total,
-        "left_out": total > len(entries),
+        "is_cut": total > len(entries),
     }
 
 

@@ -40,6 +40,7 @@ class Run:
     emulated: bool
     running: bool
     counts: Mapping[JobStatus, int]
+    left_out: int  # jobs that its last invocation was not about
     cost: str
     started_at: str
     total: int  # rows
@@ -49,7 +50,8 @@ class Run:
 
     @property
     def open(self) -> int:
-        return sum(self.counts.get(status, 0) for status in OPEN)
+        """Jobs that have not ended, without those that were left out."""
+        return sum(self.counts.get(status, 0) for status in OPEN) - self.left_out
 
     @property
     def jobs(self) -> int:
@@ -70,6 +72,7 @@ def read_run(run_dir: Path, *, most: int = MOST_ROWS) -> Run:
             emulated=layout.emulated,
             running=is_locked(layout.lock),
             counts=totals.counts(view),
+            left_out=len(lookup.left_out_ids(view)),
             cost="" if layout.emulated else ", ".join(map(str, totals.spent(view))),
             started_at=runs[-1].started_at if runs else "",
             total=view.row_count(),
@@ -235,6 +238,9 @@ def _notes(left: Run, right: Run) -> Iterator[str]:
             yield f"The {name} run is still running, {_open_words(run)}; run this again later."
         elif run.open:
             yield f"The {name} run is unfinished: {_open_words(run)}."
+        if run.left_out:
+            number = f"{run.left_out} of {count_of(run.jobs, 'job')}"
+            yield f"The {name} run left out {number}, by its picks or by a selection."
         if run.total > len(run.rows):
             yield f"Of the {name} run only the first {len(run.rows)} of {run.total} rows are here."
         missing = sum("missing" in file for file in _all_files(run))

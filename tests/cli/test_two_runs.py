@@ -177,6 +177,13 @@ steps:
             "succeeded",
         ]
 
+    def test_one_that_left_jobs_out_is_not_unfinished(self, work, two):
+        old, _ = two()
+        assert work.dsrun(work.posters(3), "--limit", "1").code == 0
+        notes = compared(work, old, work.run_dir())["notes"]
+        assert "The right run left out 2 of 3 jobs, by its picks or by a selection." in notes
+        assert not any("unfinished" in note for note in notes)
+
     def test_one_that_still_runs(self, work, two, serve):
         old, _ = two()
         service = serve(task_time_s=60)

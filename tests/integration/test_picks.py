@@ -111,3 +111,12 @@ class TestPicks:
         assert made(work) == ["owl-1.png"]
         drafts = sorted(path.name for path in (work.folder / "outputs").rglob("drafts/*.png"))
         assert drafts == ["owl-0.png", "owl-1.png"]
+
+    def test_the_ledgers_table_tells_what_was_left_out(self, work):
+        work.pipeline(STEPS)
+        pick(work, "artifacts/drafts/owl-1.png")
+        work.dsrun(*RUN)
+        told = work.dsrun("ledger", "demo.yaml", "--emulate")
+        assert told.out.count("pending") + told.out.count("waiting") == 3
+        assert "of the jobs without a result, 3 were left out of the last run" in told.err
+        assert not work.dsrun("ledger", "demo.yaml", "--emulate", "--format", "csv").err

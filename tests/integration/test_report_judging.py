@@ -599,3 +599,66 @@ def test_the_manual_has_small_pictures_of_it(name):
     picture = ROOT / f"docs/images/{name}.png"
     assert 5_000 < picture.stat().st_size < 200_000
     assert picture.stem in (ROOT / "docs/screens_media.py").read_text(encoding="utf-8")
+
+
+PICKING = """
+steps:
+  drafts:
+    operation: wanx-v1
+    matrix: {subject: [fox, owl]}
+    input: {prompt: "{{ subject }}"}
+    filename: "{{ subject }}"
+  large:
+    operation: wan2.5-i2i-preview
+    matrix: {pick: {step: drafts, only: picks.txt}}
+    input: {prompt: "{{ pick.subject }}", images: ["{{ pick.artifact }}"]}
+"""
+
+
+class TestLeftOut:
+    def cards(self, reader):
+        return reader.page.locator(".card .open").evaluate_all(
+            "all => all.map(node => node.getAttribute('aria-label').split(':')[0])"
+        )
+
+    def test_jobs_that_picks_leave_out_are_hidden_behind_a_chip(self, read, work):
+        work.pipeline(PICKING)
+        assert dsrun(work, "run", "demo.yaml", "--emulate").code == 0
+        (page,) = work.folder.glob("outputs/demo/emulated-*/report.html")
+        reader = read(page)
+        assert self.cards(reader) == ["succeeded", "succeeded"]
+        notes = reader.page.locator("#failures .note").all_text_contents()
+        (note,) = notes
+        assert note == (
+            "2 left out of the last run. Star what is to go on, save the list as picks.txt beside "
+            "the pipeline, and run it again."
+        )
+        chip = reader.page.locator("#counts .chip", has_text="2 left out")
+        chip.click()
+        assert self.cards(reader) == ["left out", "left out"]
+        chip.click()
+        reader.page.locator(".open").first.click()
+        reader.page.keyboard.press("d")
+        assert reader.page.locator("#toast").text_content() == "Nothing was made from it"
+        assert reader.complaints == []
+
+    def test_a_selection_is_told_as_what_it_is(self, read, work):
+        work.pipeline(PICKING)
+        (work.folder / "picks.txt").write_text("drafts/fox\ndrafts/owl\n")
+        assert dsrun(work, "run", "demo.yaml", "--emulate", "--step", "drafts").code == 0
+        (page,) = work.folder.glob("outputs/demo/emulated-*/report.html")
+        reader = read(page)
+        (note,) = reader.page.locator("#failures .note").all_text_contents()
+        assert note.startswith("2 left out of the last run. Run the pipeline again without --step")
+        assert reader.page.locator("#failures .command").count() == 0
+        assert self.cards(reader) == ["succeeded", "succeeded"]
+
+    def test_what_was_picked_and_not_sent_is_unfinished(self, read, work):
+        work.pipeline(PICKING)
+        (work.folder / "picks.txt").write_text("drafts/fox\n")
+        stopped = dsrun(work, "run", "demo.yaml", "--emulate", "--max-cost", "0.4 CNY")
+        assert stopped.code == 3
+        (page,) = work.folder.glob("outputs/demo/emulated-*/report.html")
+        notes = read(page).page.locator("#failures .note").all_text_contents()
+        assert notes[0].startswith("Unfinished: 1 of 3 jobs have not ended.")
+        assert notes[1].startswith("1 left out of the last run.")

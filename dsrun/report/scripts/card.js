@@ -47,7 +47,7 @@ function previewOf({ entry, file }, open) {
     return [make("span", { className: `words text ${media}` }, make("bdi", {}, file.text.slice(0, MOST_SIGNS) || "(empty)"))];
   }
   const words = make("span", { className: media === "audio" ? "words voice" : "words" });
-  if (!file) words.append(make("b", { className: entry.status }, entry.status));
+  if (!file) words.append(make("b", { className: entry.status.replace(" ", "-") }, entry.status));
   if (file && media !== "audio") words.append(make("b", { className: "kind" }, `${media} · ${bytes(file)}`));
   words.append(make("bdi", {}, !file && entry.error ? `${entry.error.code}: ${entry.error.message}` : media === "audio" ? spokenOf(entry.request) : promptOf(entry.request)));
   return [words];

@@ -1,3 +1,4 @@
+const LEFT_OUT = "left out"; // in place of a status: hidden until its chip is pressed
 const data = JSON.parse(document.getElementById("data").textContent);
 
 const cards = [];
@@ -39,6 +40,7 @@ const childrenOf = new Map();
 for (const card of cards) {
   const { entry } = card;
   cardsOf.set(entry.job_id, [...(cardsOf.get(entry.job_id) || []), card]);
+  if (entry.status === LEFT_OUT) continue; // nothing was made
   for (const id of new Set((entry.parents || []).map((parent) => parent.job_id))) {
     if (!childrenOf.has(id)) childrenOf.set(id, []);
     childrenOf.get(id).push(card);

@@ -47,7 +47,7 @@ function commandNode(command) {
 
 function drawFailures() {
   const box = at("failures");
-  const open = data.entries.find(({ status }) => status === "pending" || status === "submitted");
+  const open = data.entries.find(({ status }) => ["waiting", "pending", "submitting", "submitted"].includes(status));
   if (at("unfinished") && open?.command) at("unfinished").append(commandNode(open.command));
   const all = causes().map(causeNode);
   if (!all.length) return;

@@ -56,6 +56,7 @@ function lineage(card) {
 function reveal(card) {
   if (!visible.includes(card)) {
     clearFilters();
+    if (card.entry.status === LEFT_OUT) state.status.add(LEFT_OUT);
     drawControls();
     change();
   }

@@ -62,7 +62,7 @@ function writeAddress() {
 
 // One value of an axis is enough, and each axis that is filtered counts.
 function fits(card) {
-  if (state.status.size && !state.status.has(card.entry.status)) return false;
+  if (state.status.size ? !state.status.has(card.entry.status) : card.entry.status === LEFT_OUT) return false;
   if (state.stars && !stars.has(card.key)) return false;
   if (!fitsJudgement(card)) return false;
   for (const [name, wanted] of state.filters) if (!wanted.has(card.axes.get(name))) return false;
