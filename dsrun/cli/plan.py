@@ -210,12 +210,21 @@ def _difference_words(survey: Survey) -> str:
     assert survey.difference is not None  # noqa: S101  # the caller has looked
     if survey.earlier is None:
         return f"no difference to the last run, {survey.run_name}"
-    added, removed, changed, _ = survey.difference
+    counts = survey.difference._asdict()
+    added, removed, changed = (
+        _without(counts[name], survey.left_out[name], name)
+        for name in ("added", "removed", "changed")
+    )
     edits = [*survey.earlier.changes.params, *(f"{n} edited" for n in survey.earlier.changes.files)]
     return (
-        f"since the last run, {survey.earlier.name}: {added} added, {removed} removed, "
-        f"{changed} changed{': ' + ', '.join(edits) if edits else ''}"
+        f"since the last run, {survey.earlier.name}: {added}, {removed}, "
+        f"{changed}{': ' + ', '.join(edits) if edits else ''}"
     )
+
+
+def _without(number: int, left_out: int, words: str) -> str:
+    """`4 changed (3 more left out)`: what is left out is not in the table above it."""
+    return f"{number - left_out} {words}{f' ({left_out} more left out)' if left_out else ''}"
 
 
 def _time_words(survey: Survey) -> str:

@@ -376,6 +376,12 @@ class PlanDiff:
         removed = self._db.execute("SELECT count(*) FROM old WHERE NOT met").fetchone()[0]
         return Difference(added or 0, removed, changed, self._same)
 
+    def differing(self) -> Iterator[list[tuple[str, bool]]]:
+        """After `end`: the ids of jobs that are new or changed, and whether each is new."""
+        rows = self._db.execute("SELECT id, was IS NULL FROM new")
+        while page := rows.fetchmany(_PAGE):
+            yield [(job_id, bool(is_new)) for job_id, is_new in page]
+
     def earlier_id(self, job_id: str) -> str | None:
         """The id that the job had; its own where it is the same, None where it is new."""
         row = self._db.execute("SELECT was FROM new WHERE id = ?", (job_id,)).fetchone()

@@ -3,6 +3,7 @@
 Steps stand above what builds on them, so that one pass over the rows of a plan is enough.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from dsrun.planning.plan import Plan
 _Place = tuple[int, int]  # the index of a row, and the number of its file
 _MOST_WARNINGS = 20
 _ANY = -1  # in place of the number of a file: any file of the row
+_OF_REQUEST = re.compile(r"(?:^|/)\d{5,}-[0-9a-f]{8}(?![0-9a-f])").search  # a name by default
 _BY_ID = -1  # a job's id comes before every reading of a line as a name
 
 
@@ -137,6 +139,12 @@ class _Picks:
             yield self._problem(idle[_MOST_WARNINGS], words)
 
     def _idle_words(self, line: str, near: str | None) -> str:
+        if _OF_REQUEST(line) and not near:
+            return (
+                f"found {show(line)}, which no job has any more: the name holds the id of a job, "
+                "and that changes with its request; star it again in the report of the new run, "
+                "or give the step a `filename` without the words that you edit"
+            )
         known = list(self._some.values())
         example = f"; allowed: a file such as {known[0]}, or the id of its job" if known else ""
         meant = f" (did you mean {near}?)" if near else ""

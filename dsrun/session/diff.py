@@ -272,6 +272,9 @@ class EarlierRun:
     def end(self) -> Difference:
         return self._diff.end()
 
+    def differing(self) -> Iterator[list[tuple[str, bool]]]:
+        return self._diff.differing()
+
     def reason(self, job: Job) -> tuple[str, list[FieldChange]]:
         """Why the job would be sent although the earlier run was made, and what differs."""
         earlier_id = self._diff.earlier_id(job.job_id)

@@ -114,6 +114,7 @@ class Survey:
         self.options = options
         self.outlook = Outlook(plan)
         self.difference: Difference | None = None
+        self.left_out = Counter[str]()  # jobs of the difference that were not selected
         self.files_missing = 0
         self.in_hand = 0  # jobs to send that other running runs have in hand
         self.resting = Counter[str]()  # jobs by step that only came along, and are not sent
@@ -169,8 +170,19 @@ class Survey:
                 self._count(page)
         if self.earlier is not None:
             self.difference = self.earlier.end()
+            self._count_left_out(self.earlier)
         elif self.ledger is not None:
             self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
+
+    def _count_left_out(self, earlier: EarlierRun) -> None:
+        """How many of the jobs that are added or changed this run would not be about."""
+        if self._chosen is None:
+            return
+        for page in earlier.differing():
+            chosen = self._chosen.among([job_id for job_id, _ in page])
+            self.left_out.update(
+                "added" if is_new else "changed" for job_id, is_new in page if job_id not in chosen
+            )
 
     def take_chosen(self) -> ChosenJobs | None:
         """The selected jobs, which the caller closes from now on; None for all."""

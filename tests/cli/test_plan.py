@@ -111,6 +111,15 @@ class TestPlan:
         posters(8, 8)
         assert reasons(work) == ["seed 7 -> 8"] * 2
 
+    def test_what_is_left_out_is_counted_apart(self, work, posters, emulator):
+        work.dsrun(posters(1, 2))
+        posters(11, 13)
+        whole = work.dsrun("plan", "demo.yaml").out
+        assert ": 2 added, 0 removed, 4 changed" in whole
+        part = work.dsrun("plan", "demo.yaml", "--limit", "1").out
+        assert ": 0 added (2 more left out), 0 removed, 1 changed (3 more left out)" in part
+        assert "1 to send" in part
+
     def test_removed_rows_are_counted(self, work, posters, emulator):
         work.dsrun(posters(1, 3))
         posters(1, 1)

@@ -120,3 +120,12 @@ class TestPicks:
         assert told.out.count("pending") + told.out.count("waiting") == 3
         assert "of the jobs without a result, 3 were left out of the last run" in told.err
         assert not work.dsrun("ledger", "demo.yaml", "--emulate", "--format", "csv").err
+
+    def test_the_plan_counts_what_picks_leave_out_apart(self, work):
+        work.pipeline(STEPS)
+        pick(work, "artifacts/drafts/owl-1.png")
+        work.dsrun(*RUN)
+        work.pipeline(STEPS.replace("{{ pick.beat }}", "{{ pick.beat }}, larger", 1))
+        shown = work.dsrun("plan", "demo.yaml", "--emulate").out
+        assert ": 0 added, 0 removed, 1 changed (3 more left out)" in shown
+        assert " 1 to send" in shown

@@ -148,6 +148,26 @@ def test_a_line_that_names_nothing_is_a_warning_at_its_place(tmp_path):
     assert run.plan.warnings[0].file.endswith("picks.txt")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "artifacts/drafts/00001-617264ad.png", "drafts/00001-617264ad-0", "00001-617264ad",
+        "outputs/book/a1/artifacts/drafts/00001-617264ad-1.png  # mine", "drafts/100000-617264ad",
+    ],
+)  # fmt: skip
+def test_a_name_that_a_changed_request_has_lost_is_told_why(tmp_path, line):
+    drafts = "".join(part for part in DRAFTS.splitlines(True) if "filename" not in part)
+    run = Run(tmp_path, drafts + LARGE, f"{line}\n")
+    assert "the name holds the id of a job, and that changes with its request" in run.warnings[0]
+    assert "star it again in the report of the new run" in run.warnings[0]
+
+
+@pytest.mark.parametrize("line", ["drafts/00001-owl", "drafts/1-617264ad", "00001-617264adf/owl"])
+def test_another_name_is_not_taken_for_one_that_a_request_has_lost(tmp_path, line):
+    run = Run(tmp_path, DRAFTS + LARGE, f"{line}\n")
+    assert "which names no file; allowed: a file such as" in run.warnings[0]
+
+
 @pytest.mark.parametrize("line", ["owl/v1.1", "owl/v1.1.png"])
 def test_a_line_without_its_step_is_told_with_the_file_that_it_may_mean(tmp_path, line):
     run = Run(tmp_path, DRAFTS + LARGE, f"{line}\n")
