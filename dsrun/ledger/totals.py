@@ -37,26 +37,24 @@ def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 
 
 @checked
-def model_counts(
-    reader: LedgerReader, *, compared: bool = False
-) -> dict[str, dict[JobStatus, int]]:
-    """Number of jobs by operation, in plan order, and status.
-
-    `compared`: of those steps alone that call several operations.
-    """
-    several = "SELECT step FROM job GROUP BY step HAVING min(operation) < max(operation)"
-    which = f"WHERE step IN ({several})" if compared else ""
-    return _status_counts(reader, "operation", which)
+def model_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by operation, in plan order, and status."""
+    return _status_counts(reader, "operation")
 
 
-def _status_counts(
-    reader: LedgerReader, column: str, which: str = ""
-) -> dict[str, dict[JobStatus, int]]:
-    """Number of jobs by a column, in plan order, and status; `which` of them, as SQL."""
+@checked
+def compares_models(reader: LedgerReader) -> bool:
+    """Whether a step calls several operations."""
+    several = "SELECT 1 FROM job GROUP BY step HAVING min(operation) < max(operation) LIMIT 1"
+    return reader.row(several) is not None
+
+
+def _status_counts(reader: LedgerReader, column: str) -> dict[str, dict[JobStatus, int]]:
+    """Number of jobs by a column, in plan order, and status."""
     by_name: dict[str, dict[JobStatus, int]] = {}
     for name, status, number, _ in reader.rows(
         f"SELECT {column}, status, count(*), min(position) AS first FROM job "  # noqa: S608  # ours
-        f"{which} GROUP BY {column}, status ORDER BY first"
+        f"GROUP BY {column}, status ORDER BY first"
     ):
         by_name.setdefault(name, {})[JobStatus(status)] = number
     return by_name

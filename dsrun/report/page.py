@@ -37,6 +37,7 @@ def build_page(
     data = {
         "name": head["name"],
         "digest": head["digest"],
+        "emulated": head["emulated"],
         "picks": picks_of(manifest),
         "list": list_name(manifest),
         "opening": {step: dict(axes) for step, axes in opening.items()},

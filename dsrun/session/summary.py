@@ -124,10 +124,12 @@ def status_words(
 
 
 def model_lines(view: LedgerReader, *, emulated: bool) -> list[str]:
-    """What became of the jobs of each model, where a step compares several."""
+    """What became of the jobs of each model of the run, where a step compares several."""
+    if not totals.compares_models(view):
+        return []
     lines = []
     left_out = totals.left_out(view)
-    for name, counts in totals.model_counts(view, compared=True).items():
+    for name, counts in totals.model_counts(view).items():
         parts = status_words(counts, left_out.get(name, {}))
         spent = ", ".join(map(str, totals.spent(view, operation=name))) or "nothing"
         lines.append(f"  {name}: {parts}{'' if emulated else f'; cost so far: {spent}'}")

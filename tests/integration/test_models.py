@@ -243,6 +243,29 @@ def test_status_tells_what_became_of_each_model(work):
     }  # fmt: skip
 
 
+def test_beside_a_step_that_compares_the_model_of_another_step_is_told_too(work):
+    other = """
+  again:
+    operation: wanx-v1
+    input: {prompt: a lamp}
+"""
+    assert work.dsrun("run", work.pipeline(BY_ROW + other), "--emulate", "--no-progress").code == 0
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    told = work.dsrun("status", run_dir).out
+    assert "  wan2.5-t2i-preview: 2 succeeded\n  wanx-v1: 1 succeeded\n" in told
+
+
+def test_where_no_step_compares_the_models_have_no_lines(work):
+    one = """
+steps:
+  one: {operation: wanx-v1, input: {prompt: a lamp}}
+  two: {operation: wan2.2-t2i-flash, input: {prompt: a lamp}}
+"""
+    assert work.dsrun("run", work.pipeline(one), "--emulate", "--no-progress").code == 0
+    run_dir = next((work.folder / "outputs/demo").glob("emulated-*"))
+    assert "  wanx-v1:" not in work.dsrun("status", run_dir).out
+
+
 def test_the_money_of_each_model_is_its_own(work, emulator):
     assert work.dsrun("run", work.pipeline(BY_ROW), "--no-progress").code == 0
     answer = work.dsrun("status", work.run_dir(), "--json").answer

@@ -615,6 +615,26 @@ steps:
 """
 
 
+def test_a_saved_list_says_where_it_belongs(read, models):
+    reader = read(models)
+    reader.page.locator(".pick").first.click()
+    reader.saved("Save list")
+    words = reader.page.locator("#toast").text_content()
+    assert words == "picks.txt saved: move it beside the pipeline"
+
+
+@pytest.mark.parametrize(("more", "name"), [((), "cost"), (("--emulate",), "would cost")])
+def test_what_an_emulated_job_would_cost_is_no_cost(read, work, emulator, more, name):
+    work.pipeline(PICKING.partition("  large:")[0])
+    assert dsrun(work, "run", "demo.yaml", *more).code == 0
+    (page,) = {path.resolve() for path in work.folder.glob("outputs/demo/*/report.html")}
+    reader = read(page)
+    reader.page.locator(".open").first.click()
+    facts = reader.page.locator("#told dl").text_content()
+    assert f"{name}0.16 CNY" in facts
+    assert ("would cost" in facts) == bool(more)
+
+
 class TestLeftOut:
     def cards(self, reader):
         return reader.page.locator(".card .open").evaluate_all(

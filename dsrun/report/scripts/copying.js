@@ -2,11 +2,11 @@
 const topmost = () => [...document.querySelectorAll("dialog:modal")].at(-1) || document.body;
 
 let toastTimer = 0;
-function toast(words) {
+function toast(words, shownFor = 1800) {
   if (at("toast").parentNode !== topmost()) topmost().append(at("toast"));
   at("toast").textContent = words;
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { at("toast").textContent = ""; }, 1800);
+  toastTimer = setTimeout(() => { at("toast").textContent = ""; }, shownFor);
 }
 
 async function copy(text, what) {

@@ -73,7 +73,10 @@ at("save-manifest").after(make("button", { id: "save-zip", type: "button", title
 at("save-list").title = `${data.list}, for a step with only: ${data.list}`;
 at("start-compare").addEventListener("click", compare);
 at("copy-list").addEventListener("click", () => copy(list(), "List"));
-at("save-list").addEventListener("click", () => save(data.list, list()));
+at("save-list").addEventListener("click", () => {
+  save(data.list, list());
+  toast(`${data.list} saved: move it beside the pipeline`, 5000);
+});
 at("save-manifest").addEventListener("click", () => save(`${data.name}-picks.yaml`, manifest()));
 at("save-zip").addEventListener("click", () => copy(zipCommand(), PLACE ? "Command" : "Command (DIR is the run's directory)"));
 at("clear").title = "Clear stars, rejections and marks; notes stay";

@@ -63,7 +63,7 @@ function tell(card) {
   fact("job", entry.job_id);
   fact("task", entry.task_id);
   fact("request id", entry.request_id);
-  fact("cost", `${entry.cost.amount} ${entry.cost.currency}`);
+  fact(data.emulated ? "would cost" : "cost", `${entry.cost.amount} ${entry.cost.currency}`);
   fact("attempts", entry.attempts);
   fact("submitted", dayWords(entry.submitted_at));
   fact("ended", dayWords(entry.ended_at));
