@@ -1,7 +1,6 @@
 """docs/reference/operations.md, and a page below it for each operation file."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from dsrun.cli.operations import example_manifest
 from dsrun.common.pointer import dotted
@@ -9,7 +8,7 @@ from dsrun.service.catalog import Catalog, load_catalog
 from dsrun.service.catalog_words import limit_words, rate_text
 from dsrun.service.example_request import short_parts
 from dsrun.service.operation import MadeList, Operation, Repeat, TaskList, UploadField
-from dsrun.service.tables import Table
+from dsrun.service.tables import Table, key_values
 from generator.markdown import Schema, code, keys_table, made_by, plain, table
 
 HEAD = f"""\
@@ -102,24 +101,13 @@ def _price_table(amounts: Table, each: str) -> str:
     """The amounts by the fields of the request that they hang on."""
     fields = [dotted(at) for at in amounts.by]
     heads = (*map(code, fields), each)
-    rows = [
-        (*(_key_words(key) for key in keys), str(amount))
-        for keys, amount in _leaves(amounts.rows, len(fields))
-    ]
+    rows = [(*map(_key_words, keys), str(amount)) for keys, amount in amounts.keyed()]
     return table(heads, rows)
-
-
-def _leaves(rows: Mapping[str, Any], depth: int) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, below in rows.items():
-        if depth == 1:
-            yield (key,), below
-        else:
-            yield from (((key, *keys), leaf) for keys, leaf in _leaves(below, depth - 1))
 
 
 def _key_words(key: str) -> str:
     words = {"*": "any other, or none", "-": "none"}
-    return words.get(key) or " or ".join(map(code, key.split(" | ")))
+    return words.get(key) or " or ".join(map(code, key_values(key)))
 
 
 def _sources(item: Operation) -> Iterator[str]:

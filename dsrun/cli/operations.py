@@ -9,13 +9,14 @@ import yaml
 from dsrun.cli.schema import catalog_of
 from dsrun.common.console import answer, answer_json, answer_table, terminal_width
 from dsrun.common.errors import ExitCode, UsageError
+from dsrun.common.escaping import Shown
 from dsrun.common.messages import nearest
 from dsrun.common.models import Json
 from dsrun.common.pointer import dotted
 from dsrun.common.shell import command_line, option
-from dsrun.common.text_table import wrapped
+from dsrun.common.text_table import table, wrapped
 from dsrun.service.catalog import Catalog
-from dsrun.service.catalog_words import limit_words, limits_of, price_words, rate_text
+from dsrun.service.catalog_words import limit_words, limits_of, price_tables, price_words, rate_text
 from dsrun.service.example_request import example_request, short_parts
 from dsrun.service.operation import Operation
 from dsrun.service.operation_file import schema_at
@@ -23,6 +24,11 @@ from dsrun.service.short_form import Part
 
 _WIDTH = 80  # columns, where the terminal has them
 _INDENT = 4
+_BESIDE = 9  # columns before what stands beside a key
+_COLUMNS = (
+    "Of each model: requests a second or a minute, tasks that run at once, tasks that are open "
+    "(they run or wait), and the price."
+)
 _LEAST = 24  # columns for words beside a key
 _SENTENCE = re.compile(r"(?<=[.]) ")
 _LIMIT = re.compile(r"(?:At (?:most|least) [0-9]+ \w+|[0-9.]+ to [0-9.]+)[.]").fullmatch
@@ -75,6 +81,8 @@ def _answer_list(
     families: dict[str, list[Operation]] = {}
     for item in operations:
         families.setdefault(item.family, []).append(item)
+    _say(_COLUMNS)
+    answer("")
     for family, models in families.items():
         _say(_heading(family, models[0]))
         answer_table(_rows(models), indent=2)
@@ -160,6 +168,9 @@ def _answer_one(item: Operation, *, names: Iterable[str]) -> None:
     _entry("call", f"{item.method} {item.path}")
     _entry("limits", limit_words(item.limits))
     _entry("price", price_words(item))
+    for rows in price_tables(item):
+        for line in table(rows, titled=True, width=_room() - _BESIDE).split("\n"):
+            answer(Shown(f"{'':<{_BESIDE}}{line}"))
     for name, words in _sources(item).items():
         _entry("source", f"of {name}: {words}")
     answer("")

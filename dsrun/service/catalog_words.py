@@ -1,14 +1,16 @@
 """Limits, prices and rates of an operation in words, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dsrun.common.console import count_of
 from dsrun.common.models import Json
 from dsrun.common.picture_size import KEYWORD as SIZE
 from dsrun.common.picture_size import size_words
+from dsrun.common.pointer import KeyPath
 from dsrun.common.units import Rate
 from dsrun.service.operation import Fill, Limits, Operation
-from dsrun.service.tables import Table
+from dsrun.service.operation_file import schema_at
+from dsrun.service.tables import MISSING, OTHERS, Table, key_values
 
 
 def limits_of(schema: Mapping[str, Json]) -> str:
@@ -44,6 +46,48 @@ def price_words(operation: Operation) -> str:
     """`0.16 CNY an image (2026-06)`."""
     price = operation.price
     return f"{price} ({price.as_of})"
+
+
+def price_tables(operation: Operation) -> Iterator[list[list[str]]]:
+    """A table with titles for each price that hangs on fields; the model takes all its values."""
+    price = operation.price
+    for item in price.items:
+        if not isinstance(item.amount, Table):
+            continue
+        table, known = item.amount, [_values_at(operation, at) for at in item.amount.by]
+        named = [set[str]() for _ in known]
+        for keys, _ in table.keyed():
+            for names, key in zip(named, keys, strict=True):
+                names.update(key_values(key))
+        rows = [[str(at[-1]) for at in table.by] + [f"{price.currency} for each {item.unit}"]]
+        for keys, amount in table.keyed():
+            words = list(map(_key_words, keys, known, named))
+            if all(words):
+                rows.append([*words, str(amount)])
+        yield rows
+
+
+def _values_at(operation: Operation, at: KeyPath) -> list[str]:
+    """The values that a field may have, as the keys of tables are written; empty for any."""
+    schema = schema_at(operation.schema, at)
+    return ["true", "false"] if schema.get("type") == "boolean" else _texts(schema.get("enum", ()))
+
+
+def _texts(values: Iterable[Json]) -> list[str]:
+    return [str(value) for value in values if value is not None]
+
+
+def _key_words(key: str, known: Collection[str], named: Collection[str]) -> str:
+    """`720P or 1080P`; empty where the model takes none of the values of a key."""
+    if key == MISSING:
+        return "none"
+    if key != OTHERS:
+        return " or ".join(one for one in key_values(key) if not known or one in known)
+    others = [value for value in known if value not in named]
+    none = "" if MISSING in named else "none"
+    if not known:
+        return f"any other{', or none' if none else ''}"
+    return ", or ".join(filter(None, [" or ".join(others), none]))
 
 
 def rate_words(operation: Operation) -> str:

@@ -34,6 +34,18 @@ class Table:
             level = [below for rows in level for below in rows.values()]
         yield from level
 
+    def keyed(self) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """The keys that lead to each value, and the value."""
+        level: list[tuple[tuple[str, ...], Any]] = [((), self.rows)]
+        for _ in self.by:
+            level = [((*keys, key), below) for keys, rows in level for key, below in rows.items()]
+        yield from level
+
+
+def key_values(key: str) -> list[str]:
+    """The values of a request that a key stands for."""
+    return key.split(_OR)
+
 
 def is_table(value: Json) -> bool:
     """Whether a table stands where a value is allowed."""

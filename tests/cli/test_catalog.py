@@ -5,6 +5,9 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
+from dsrun.service.catalog import load_catalog
+from dsrun.service.catalog_words import price_tables
+
 
 class TestCatalog:
     def test_operations_show_limits_and_prices(self, work):
@@ -13,6 +16,48 @@ class TestCatalog:
         source = "prices of 2026-06 from the model price list, Beijing"
         for words in ("wanx-v1", "qwen-voice-design", "0.16 CNY", "0.2 CNY", source):
             assert words in " ".join(outcome.out.split())
+
+    def test_the_list_says_what_its_columns_are(self, work):
+        shown = " ".join(work.dsrun("operations").out.split())
+        assert shown.startswith("Of each model: requests a second or a minute, tasks that run at")
+
+    @pytest.mark.parametrize(
+        ("name", "rows"),
+        [
+            (
+                "wan2.6-i2v-flash",
+                [
+                    "resolution audio CNY for each second", "720P false 0.15",
+                    "720P true, or none 0.30", "1080P, or none false 0.25",
+                    "1080P, or none true, or none 0.50",
+                ],
+            ),
+            ("wan2.6-i2v", ["resolution CNY for each second", "720P 0.60", "1080P, or none 1.00"]),
+            ("wan2.2-i2v-plus", ["480P 0.14", "1080P, or none 0.70"]),
+            ("happyhorse-1.1-t2v", ["720P 0.90", "1080P, or none 1.20"]),
+            ("z-image-turbo", ["prompt_extend CNY for each image", "true 0.20"]),
+            ("Tripo/Tripo-P1.0", ["none detailed 4.20", "any other standard, or none 2.80"]),
+            (
+                "happyhorse-1.0-video-edit",
+                ["resolution CNY for each second", "resolution CNY for each second of input film"],
+            ),
+        ],
+    )  # fmt: skip
+    def test_a_price_that_hangs_on_fields_is_told_for_each_value(self, work, name, rows):
+        lines = work.dsrun("operations", name).out.splitlines()
+        assert max(map(len, lines)) <= 80
+        shown = [" ".join(line.split()) for line in lines]
+        places = [shown.index(row) for row in rows]
+        assert places == sorted(places)
+
+    def test_every_amount_of_such_a_table_is_one_of_its_price(self, work):
+        catalog = load_catalog()
+        for item in map(catalog.__getitem__, catalog.names):
+            for rows in price_tables(item):
+                amounts = {str(amount) for part in item.price.items for amount in part.amounts}
+                assert {row[-1] for row in rows[1:]} <= amounts
+                assert all(len(row) == len(rows[0]) and all(row) for row in rows)
+                assert len(rows) > 1
 
     def test_operations_speak_json(self, work):
         found = {item["name"]: item for item in work.dsrun("operations", "--json").answer}
