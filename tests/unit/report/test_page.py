@@ -15,7 +15,7 @@ HEAD = {
     "name": "demo", "description": "", "digest": "0" * 64, "emulated": False,
     "counts": {"succeeded": 1}, "facts": {"cost": "nothing"}, "open": 0, "jobs": 1,
     "shown": 1, "total": 1,
-    "left_out": False, "last_run": "", "last_run_words": "",
+    "is_cut": False, "left_out": 0, "how_to_send": "", "last_run": "", "last_run_words": "",
 }  # fmt: skip
 
 
