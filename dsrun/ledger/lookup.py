@@ -86,7 +86,7 @@ class JobRecord:
     attempts: list[dict[str, Any]]  # in order
     artifacts: list[str]  # paths relative to the run directory
     twins: list[tuple[str, int]]  # step and index of other rows that make the same request
-    left_out: bool  # whether it is open, and the last run was not about it
+    left_out: bool = False  # whether it is open, and the last run was not about it
 
 
 @checked
