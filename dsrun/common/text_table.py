@@ -26,14 +26,15 @@ def table(
         return Shown("")
     columns = list(zip(*lines, strict=True))
     widths = [max(map(width_of, column)) for column in columns]
-    if width is not None and _total(widths) > width:
+    whole = [_line(line, widths) for line in lines]
+    if width is not None and max(map(width_of, whole)) > width:
         least = [max(map(_widest_word, column)) for column in columns]
         widths = _narrowed(widths, least, width)
         wrapped = [_wrapped_row(line, widths) for line in lines]
         if _total(widths) > width or max(map(len, wrapped)) > _TALLEST:
             return Shown("\n".join(_paragraphs(lines, titled=titled, width=width)))
         return Shown("\n".join(_line(cells, widths) for row in wrapped for cells in row))
-    return Shown("\n".join(_line(line, widths) for line in lines))
+    return Shown("\n".join(whole))
 
 
 def wrapped(text: str, width: int, *, indent: str = "") -> list[str]:

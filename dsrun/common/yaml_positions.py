@@ -195,7 +195,7 @@ def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
 def _is_second_colon(text: str, mark: _Mark) -> bool:
     """Whether a `: ` stands here in a line that has one before."""
     line, column = place_of(text, mark)
-    here = text.split("\n")[line - 1]
+    here = "".join(text.split("\n")[line - 1 : line])  # a text may end before the place
     return here[column - 1 : column + 1] == ": " and ": " in here[: column - 1]
 
 
