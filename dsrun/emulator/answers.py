@@ -87,10 +87,10 @@ def bill(
         units = _measure(operation, body, item.get("units", {}), made, seconds)
         is_limit = item.get("sure") == "at_most" and "value" in item.get("units", {})
         for place in stated or billed[:1]:
-            stated_units = read_pointer(document, place) or 1
+            stated_units = read_pointer(document, place)
             if units is None:
-                write_pointer(document, place, stated_units)
-            elif is_limit:  # of an answer that may be shorter
+                write_pointer(document, place, stated_units or 1)
+            elif is_limit and stated_units:  # of an answer that may be shorter
                 write_pointer(document, place, min(units, stated_units))
             else:
                 write_pointer(document, place, units)

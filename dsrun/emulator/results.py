@@ -14,7 +14,7 @@ from dsrun.emulator.media.orders import (
     Order,
     SpeechOrder,
     can_compress,
-    find_text,
+    find_instructions,
     order_film,
     order_model,
     order_picture,
@@ -89,7 +89,7 @@ def check_formats(operation: Operation, body: Mapping[str, Any]) -> None:
 
 def check_json(body: Mapping[str, Any]) -> None:
     """A request for JSON must say so in words; the service refuses others."""
-    if wants_json(body) and "json" not in find_text(body).lower():
+    if wants_json(body) and "json" not in find_instructions(body).lower():
         message = "'messages' must contain the word 'json' in some form, to use 'response_format' "
         raise invalid_parameter(f"{message}of type 'json_object'.")
 

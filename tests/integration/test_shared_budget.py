@@ -300,7 +300,7 @@ def test_a_budget_in_another_currency_is_refused(work, emulator):
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"budget": "200 CNY"}, "allowed: a mapping such as {amount: 200 CNY, per: month}"),
+        ({"budget": "200 CNY"}, "an amount stands here alone; write {amount: 200 CNY, per: month}"),
         ({"budget": {"amount": 200, "per": "day"}}, "allowed: an amount and a currency"),
         ({"budget": {"amount": "2 CNY", "per": "year"}}, "allowed: day, week, month, total"),
         ({"budget": {"amount": "2 CNY"}}, "execution.budget.per: missing"),

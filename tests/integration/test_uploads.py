@@ -8,6 +8,7 @@ from aiohttp import web
 from dashscope.utils.oss_utils import OssUtils
 from PIL import Image
 
+from tests.older import downgrade
 from tests.served import served
 
 POST_FILE = "dashscope-file-mgr"
@@ -149,17 +150,7 @@ def test_a_bad_picture_is_told_before_anything_is_sent(work, pots, emulator):
 
 def test_an_older_ledger_learns_of_uploads(work, pots, emulator):
     work.dsrun(pots, "--limit", "1")
-    with sqlite3.connect(work.run_dir() / "ledger.sqlite3") as db:
-        db.execute("DROP TABLE upload")
-        db.executescript("DROP VIEW results; DROP VIEW spend; PRAGMA user_version = 2;")
-        for column in ("source_sha256", "duration_s", "width", "height", "name"):
-            db.execute(f"ALTER TABLE artifact DROP COLUMN {column}")
-        db.executescript("DROP TABLE edge; DROP TABLE address; DROP TABLE left_out;")
-        db.executescript("DROP INDEX job_asleep; DROP INDEX job_woken;")
-        columns = ("run_id", "repeats", "planned", "answer", "late", "depth", "sent", "take")
-        for column in columns:
-            db.execute(f"ALTER TABLE job DROP COLUMN {column}")
-    db.close()
+    downgrade(work.run_dir() / "ledger.sqlite3", version=2)
     assert work.dsrun(pots).code == 0
     assert len(work.query("SELECT * FROM upload")) == 2
 

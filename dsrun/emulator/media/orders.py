@@ -1,7 +1,7 @@
 """What a request asks for: the few values that a result depends on."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -164,12 +164,23 @@ def find_text(
         text = read_pointer(words, f"/{name}")
         if isinstance(text, str):
             return text
-    parts = [
-        read_pointer(words, place)
-        for pattern in ("/messages/*/content/*/text", "/messages/*/content", "/texts/*", "/query")
-        for place in places(words, pattern)
-        if not _is_for_system(words, place)
-    ]
+    said = (place for place in _places_of_words(words) if not _is_for_system(words, place))
+    return _joined(words, said)
+
+
+def find_instructions(body: Mapping[str, Any]) -> str:
+    """All that a chat is told, with what says how to answer."""
+    words = body.get("input", body)
+    return _joined(words, _places_of_words(words))
+
+
+def _places_of_words(words: Any) -> Iterator[str]:
+    for pattern in ("/messages/*/content/*/text", "/messages/*/content", "/texts/*", "/query"):
+        yield from places(words, pattern)
+
+
+def _joined(words: Any, where: Iterable[str]) -> str:
+    parts = [read_pointer(words, place) for place in where]
     return " ".join(part for part in parts if isinstance(part, str))
 
 

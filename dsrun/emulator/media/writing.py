@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsrun.emulator.forms import Rules
-from dsrun.emulator.media.orders import TextOrder, find_text
+from dsrun.emulator.media.orders import TextOrder, find_instructions, find_text
 from dsrun.emulator.operations import digest
 from dsrun.emulator.pointers import read_pointer, write_pointer
 
@@ -28,7 +28,7 @@ def write_text(body: Mapping[str, Any], index: int) -> str:
     about = f": {asked[:LONGEST_QUOTE]}" if asked else "."
     if not wants_json(body):
         return f"Emulated answer {mark}{about}"
-    keys = _named_keys(asked) or ["text"]
+    keys = _named_keys(find_instructions(body)) or ["text"]
     document = {key: f"Emulated {key} {mark}{about}" for key in keys}
     return json.dumps(document, ensure_ascii=False)
 
