@@ -226,22 +226,32 @@ def _section(operation: Operation, section: str) -> Schema:
     """A section is written out: its parts may be templates, it may not."""
     made = _object(operation, (section,), operation.schema["properties"][section])
     if section == "input" and operation.short is not None:
-        made["properties"] |= _short_fields(operation.short)
+        made["properties"] |= _short_fields(operation, operation.short)
         made.pop("required", None)
     return made
 
 
-def _short_fields(form: ShortForm) -> Schema:
+def _short_fields(operation: Operation, form: ShortForm) -> Schema:
     """The keys that stand for parts of a message."""
     fields: Schema = {}
     for part in form.parts:
+        is_upload = _is_upload(operation, (*form.content, "0", part.becomes))
         words = f"Short for a {{{part.becomes}: ...}} part of the message."
         kind = {"type": ["array", "string"]} if part.is_many else {"type": "string"}
+        other = _ref("uploaded_or_null" if is_upload else "computed_or_null")
         fields[part.key] = {
             "markdownDescription": words,
-            "anyOf": [{"title": part.key, **kind}, _ref("computed_or_null")],
+            "anyOf": [{"title": part.key, **kind}, other],
         }
+        if not part.is_many:
+            fields[part.key]["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
     return fields
+
+
+def _is_upload(operation: Operation, at: KeyPath) -> bool:
+    """Whether a file of the user may stand at a place."""
+    uploads = operation.uploads
+    return uploads is not None and any(fits(at, field.at) for field in uploads.fields)
 
 
 def _object(operation: Operation, at: KeyPath, schema: Mapping[str, Json]) -> Schema:
@@ -275,9 +285,7 @@ def _part(
     if fill is not None and fill.derive is None:
         part |= {} if isinstance(fill.value, Table) else {"default": fill.value}
     part["markdownDescription"] = _hover(operation, at, schema, fill)
-    is_upload = operation.uploads is not None and any(
-        fits(at, field.at) for field in operation.uploads.fields
-    )
+    is_upload = _is_upload(operation, at)
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         part["defaultSnippets"] = _UPLOAD_SNIPPETS if is_upload else _TEXT_SNIPPETS
     # Null sends nothing, so it may stand where nothing need be said.
