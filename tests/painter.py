@@ -37,7 +37,7 @@ class Painter:
         """Serve, until the block ends, at the address that it is given."""
         handler = type("Handler", (_Handler,), {"painter": self})
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
+            thread = threading.Thread(target=server.serve_forever, args=[0.01])
             thread.start()
             try:
                 yield f"http://127.0.0.1:{server.server_port}/api/v1"

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 import dsrun
+from dsrun.service.catalog import load_catalog
 
 # Its streams are encoded as at its start, whatever the test that needs it first has set.
 _ENVIRONMENT = dict(os.environ)
@@ -150,11 +151,12 @@ def _fork_and_tell(order: dict, tells: int, stdout: int, stderr: int) -> list[st
 
 
 def load() -> None:
-    """Import all that a run needs."""
+    """Import and read all that a run needs."""
     importlib.import_module("aiohttp")
     for module in pkgutil.walk_packages(dsrun.__path__, "dsrun."):
         if not module.name.startswith(APART):
             importlib.import_module(module.name)
+    load_catalog()
     assert threading.active_count() == 1, "a fork would lack the other threads"
     gc.freeze()
 

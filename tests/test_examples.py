@@ -27,16 +27,22 @@ DRAFTS = ("a-cat-asleep-on-a-garden-wall", "a-paper-lantern-over-a-quiet-river",
           "a-tea-house-in-the-rain")  # fmt: skip
 CLIPS = ("fold", "light", "welcome")
 SKUS = ("lmp-201", "mug-014", "vas-032")
+BOOK = [f"cast/{who}.wav" for who in ("ada", "keeper", "narrator", "tom")] + [
+    f"speech/{chapter}/000{line}.wav"
+    for chapter, lines in enumerate(SPEAKERS, 1)
+    for line in lines.split()
+]
 EXPECTED = {
-    "pipelines/audiobook/pipeline.yaml": (
+    "examples/audiobook/audiobook.yaml": (None, BOOK),
+    "examples/storyboard/storyboard.yaml": (
         None,
-        [f"cast/{who}.wav" for who in ("ada", "keeper", "narrator", "tom")]
-        + [
-            f"speech/{chapter}/000{line}.wav"
-            for chapter, lines in enumerate(SPEAKERS, 1)
-            for line in lines.split()
+        [
+            f"{kind}/0{shot}.{ending}"
+            for kind, ending in (("films", "mp4"), ("shots", "png"))
+            for shot in (1, 2, 3, 4)
         ],
     ),
+    "pipelines/audiobook/pipeline.yaml": (None, BOOK),
     "examples/compare-models.yaml": (
         None,
         [
@@ -167,7 +173,12 @@ EXPECTED = {
 MANIFESTS = sorted(EXPECTED)
 DRAFT = "examples/draft-pick-enlarge/pipeline.yaml"
 # Folders with a README, whose comments tell the cost of each step.
-FOLDERS = [DRAFT, *(name for name in MANIFESTS if re.fullmatch("pipelines/.+/pipeline.yaml", name))]
+FOLDERS = [
+    "examples/audiobook/audiobook.yaml",
+    DRAFT,
+    "examples/storyboard/storyboard.yaml",
+    *(name for name in MANIFESTS if re.fullmatch("pipelines/.+/pipeline.yaml", name)),
+]
 LARGEST_PICTURE = 150_000
 
 # Fault of the emulator: the status that it leads to.
@@ -260,7 +271,7 @@ def test_its_comment_tells_the_true_cost_of_each_step_rounded_up(name, capsys):
 def test_its_readme_names_the_commands_and_every_file(name, capsys):
     folder = (ROOT / name).parent
     text = (folder / "README.md").read_text(encoding="utf-8")
-    manifest = name if name == DRAFT else "pipeline.yaml"
+    manifest = name if name.startswith("examples/") else "pipeline.yaml"
     assert f"dsrun {manifest} --emulate" in text
     for file in folder.glob("*.csv"):
         assert f"`{file.name}`" in text
@@ -269,7 +280,7 @@ def test_its_readme_names_the_commands_and_every_file(name, capsys):
     assert {*re.findall(r"--step (\w+)", text)} <= steps.keys()
 
 
-@pytest.mark.parametrize("name", [name for name in FOLDERS if name != DRAFT])
+@pytest.mark.parametrize("name", [name for name in FOLDERS if name.startswith("pipelines/")])
 def test_its_readme_shows_its_result_and_tells_its_cost(name):
     folder = (ROOT / name).parent
     text = (folder / "README.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import orjson
@@ -96,7 +96,8 @@ def load_catalog(own: Path | None = None, *, folders: Sequence[Path] | None = No
 
     Raises SetupError when a bundled file is damaged, ManifestError when a user's is wrong.
     """
-    operations, bundled = _load_bundled()
+    shipped, bundled = _load_bundled()
+    operations = list(shipped)
     texts: dict[str, str] = {}
     problems: list[Problem] = []
     taken = _names_of(operations)
@@ -128,7 +129,8 @@ def prove_file(path: Path, *, folders: Sequence[Path] | None = None) -> list[Pro
     return shown
 
 
-def _load_bundled() -> tuple[list[Operation], dict[str, Json]]:
+@cache
+def _load_bundled() -> tuple[Sequence[Operation], Mapping[str, Json]]:
     """Dsrun's own operations, and the schemas of their files by id. Raises SetupError."""
     operations: list[Operation] = []
     schemas: dict[str, Json] = {}

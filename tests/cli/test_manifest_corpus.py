@@ -44,7 +44,9 @@ def test_a_valid_manifest_has_a_plan_of_as_many_jobs(path, monkeypatch, capsys):
     (report,) = json.loads(capsys.readouterr().out)
     assert main(["plan", "--json", "--full", path.name]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert (plan["jobs"], plan["digest"]) == (report["jobs"], report["digest"])
+    assert plan["jobs"] == report["jobs"]
+    if "{{ run." not in path.read_text(encoding="utf-8-sig"):  # of the moment of each command
+        assert plan["digest"] == report["digest"]
     assert len({job["job_id"] for job in plan["job_list"]}) == plan["jobs"]
 
 

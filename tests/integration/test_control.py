@@ -144,12 +144,15 @@ def test_a_max_cost_that_is_spent_already_is_told_to_whoever_sets_it(work, emula
     assert live.end().code == 3
 
 
-def test_max_cost_can_be_raised_before_it_is_reached(work, emulator):
-    child = work.spawn(work.posters(12, rate="3/s", max_cost="1.2 CNY"), "--no-progress")
+def test_max_cost_can_be_raised_before_it_is_reached(work, serve, standing_clock):
+    emulator = serve(clock=standing_clock)
+    posters = work.posters(12, rate="3/s", concurrency=1, max_cost="1.2 CNY")
+    child = work.spawn(posters, "--no-progress")
     work.until(lambda: emulator.paid() > 0, what="a job is sent")
     assert control(work, "set", "max_cost=40 CNY", "rate=100/s").code == 2
     outcome = control(work, "set", "max_cost=40 CNY")
     assert (outcome.code, "already" in outcome.out) == (0, False)
+    standing_clock.release()
     assert child.end().code == 0
     assert emulator.paid() == 12
 

@@ -1,5 +1,7 @@
 """Every operation, by the sample of its file: planned, emulated, fetched, billed and shown."""
 
+from functools import cache
+
 import orjson
 import pytest
 
@@ -12,9 +14,11 @@ from dsrun.service.request import artifact_count, planned_units
 
 CATALOG = load_catalog()
 SCHEMA = orjson.loads(manifest_text(CATALOG))
+EDITOR = SchemaValidator(SCHEMA)
 NAMES = CATALOG.names
 
 
+@cache
 def request_of(name):
     return prove(CATALOG[name]).request
 
@@ -58,15 +62,14 @@ def test_every_operation_makes_what_its_sample_asks_for(work):
 def test_the_editor_takes_the_sample_and_knows_its_keys(name):
     step = step_of(name)
     manifest = {"version": 1, "name": "demo", "steps": {"s": step}}
-    validator = SchemaValidator(SCHEMA)
-    assert validator.problems(manifest) == []
+    assert EDITOR.problems(manifest) == []
     for section in ("input", "parameters"):
         part = f"{name.replace('/', '-')}.{section}"
         known = SCHEMA["$defs"].get(part, {}).get("properties", {})
         assert step.get(section, {}).keys() <= known.keys()
         if section in step:
             wrong = {**step, section: {**step[section], "no_such_key": 1}}
-            assert not validator.is_valid({**manifest, "steps": {"s": wrong}})
+            assert not EDITOR.is_valid({**manifest, "steps": {"s": wrong}})
 
 
 @pytest.mark.parametrize("family", sorted(CATALOG.families))
@@ -77,7 +80,7 @@ def test_a_model_may_be_named_with_its_file(work, family):
         for number, model in enumerate(models)
     }
     text = "version: 1\nname: demo\nsteps: " + orjson.dumps(steps).decode()
-    assert SchemaValidator(SCHEMA).problems(parse_yaml(text, file="demo.yaml").value) == []
+    assert EDITOR.problems(parse_yaml(text, file="demo.yaml").value) == []
     plan = work.dsrun("plan", work.pipeline("steps: " + orjson.dumps(steps).decode()), "--json",
                       "--full").answer  # fmt: skip
     assert [job["request"]["model"] for job in plan["job_list"]] == list(models)

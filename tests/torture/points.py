@@ -21,6 +21,7 @@ PLAIN = {
 }  # fmt: skip
 # Uploads of reference pictures: they cost nothing, and this service has none.
 ABSENT = {
+    "ApiClient.ask_by_name",  # of `dsrun voices`, which no run asks
     "ApiClient.ask_upload", "ApiClient.upload", "Ledger.forget_upload", "Ledger.forget_uploads",
     "Ledger.record_upload",
     # What takes a stranger, a lost log or a word of the user has its tests elsewhere.

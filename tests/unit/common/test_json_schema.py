@@ -83,9 +83,13 @@ def requests(schema):
     return st.fixed_dictionaries({}, optional=parts)
 
 
-@pytest.mark.parametrize("name", CATALOG.names)
+# The models of a file differ in numbers; one of each stands for the others.
+ONE_OF_EACH_FILE = {CATALOG[name].family: name for name in CATALOG.names}.values()
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_FILE)
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_the_fast_and_the_wordy_validator_agree(name, data):
     validator = CATALOG.validator(name)
     request = data.draw(requests(CATALOG[name].schema))
