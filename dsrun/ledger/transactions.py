@@ -9,7 +9,7 @@ from pathlib import Path
 from dsrun.common.clock import SystemClock
 from dsrun.common.digest import json_text
 from dsrun.common.models import Json
-from dsrun.common.sqlite import connect, disk_error, merge_log
+from dsrun.common.sqlite import NoRoom, connect, disk_error, merge_log
 from dsrun.ledger.check import check_ledger
 from dsrun.ledger.loss import Mark, catch_up, was_in_use
 from dsrun.ledger.schema import VERSION, migrate
@@ -44,17 +44,24 @@ class Transactions:
             self._tail.close()
 
     def commit(self, group: Sequence[Write]) -> Sequence[BaseException | None]:
-        """One result for each write of the group. A fault of the disk fails all of them."""
+        """One result for each write of the group.
+
+        A fault of the disk fails all of them; a write that cannot be taken fails alone.
+        """
         rows, statements = _gathered(group)
         facts = self._facts + len(group)
         try:
             tail = self._tail or self._begin_tail()
             self._execute(rows, statements, facts)
         except (sqlite3.Error, OSError) as error:
-            if self.db.in_transaction:
+            is_open = self.db.in_transaction  # a fault of the disk or of a lock mostly ends it
+            if is_open:
                 self.db.execute("ROLLBACK")
             is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-            return [error if is_bug else disk_error(error, self._path)] * len(group)
+            fault = error if is_bug else disk_error(error, self._path)
+            if is_open and len(group) > 1 and not isinstance(fault, NoRoom):
+                return [self.commit([write])[0] for write in group]
+            return [fault] * len(group)
         self._facts = facts
         with _forgiven():
             tail.append(facts, _entry(rows, statements))

@@ -10,8 +10,9 @@ from dsrun.common.errors import GroundLost, SetupError
 from dsrun.common.models import Job, JobResult, JobStatus
 from dsrun.common.sqlite import NoRoom
 from dsrun.ledger.commits import Commits
+from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.writer import Ledger
-from dsrun.ledger.writes import Kind, Row
+from dsrun.ledger.writes import Kind, Row, Statement
 from dsrun.service.operation_file import parse_price
 
 AT = "2026-11-22T08:00:00.000Z"
@@ -91,6 +92,18 @@ class TestFullDisk:
         ledger._commit = lambda group: [fault] * len(group)
         assert ledger.commit([INTENT]) == [fault]
         assert (tmp_path / ".reserve").exists()
+
+
+class TestOneBadWrite:
+    def test_it_fails_alone_and_what_came_with_it_is_written(self, tmp_path):
+        with closing(Transactions(tmp_path / "ledger.sqlite3")) as ledger:
+            ledger.db.execute("CREATE TABLE t (n CHECK (n > 0))")
+            good, bad = [(Statement("INSERT INTO t VALUES (?)", (n,)),) for n in (1, -1)]
+            ends = ledger.commit([good, bad, good])
+            assert [type(end) for end in ends] == [
+                type(None), sqlite3.IntegrityError, type(None)
+            ]  # fmt: skip
+            assert [n for (n,) in ledger.db.execute("SELECT n FROM t")] == [1, 1]
 
 
 class TestLostDirectory:
