@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -128,13 +128,19 @@ class Catalog:
 
 def load_operations(extra: Sequence[str] = ()) -> Catalog:
     """The bundled files and more texts; of one model and path the last that allows a request."""
+    return Catalog([*_bundled(), *(one for text in extra for one in parse_operations(text))])
+
+
+@cache
+def _bundled() -> Sequence[Operation]:
+    """Read once: a process may start many emulators, and each takes megabytes of schemas."""
     folder = files("dsrun.schemas").joinpath("operations")
     bundled = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
         key=lambda entry: entry.name,
     )
     texts = [entry.read_text(encoding="utf-8") for entry in bundled]
-    return Catalog([one for text in [*texts, *extra] for one in parse_operations(text)])
+    return [one for text in texts for one in parse_operations(text)]
 
 
 def parse_operations(text: str) -> list[Operation]:

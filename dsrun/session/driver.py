@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dsrun.service.transport import Transport
     from dsrun.session.still_there import StillThere
 
-_GARBAGE = 20_000  # objects between two looks of the collector: jobs leave few cycles
+_GARBAGE = 20_000  # objects between two looks of the collector
 _LOOK_S = 0.5
 
 
@@ -44,10 +44,7 @@ class Sender:
             if not self.run.options.quiet and not self.run.ledger.view.has_barred:
                 say("nothing to send: every job of the plan has ended")
             return
-        if self.run.host.owns_process:
-            gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
-            gc.set_threshold(_GARBAGE, 50, 50)
-        with self._on_firm_ground():
+        with _collecting_seldom(enabled=self.run.host.owns_process), self._on_firm_ground():
             if steps:
                 await self._send(steps)
             while await self._wait_for_others():
@@ -186,6 +183,22 @@ class Sender:
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+@contextmanager
+def _collecting_seldom(*, enabled: bool) -> Iterator[None]:
+    """Jobs leave few cycles, and what is loaded by now stays: look at neither again and again."""
+    if not enabled:
+        yield
+        return
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _news(job: OpenJob, result: JobResult | None) -> Iterator[str]:
