@@ -200,7 +200,7 @@ class PlanIndex:
             [
                 (
                     _stem_key(job.step, stem + end),
-                    job_id + bytes([number, kind]),
+                    job_id + bytes((number, kind)),
                     job.step,
                     job.index,
                 )
