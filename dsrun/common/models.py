@@ -80,6 +80,8 @@ class Job:
     @property
     def needs(self) -> tuple[str, ...]:
         """The ids of the jobs that have to end first."""
+        if not self.parents:
+            return ()
         return tuple(dict.fromkeys(one.job_id for one in self.parents if one.takes is not None))
 
 

@@ -46,7 +46,7 @@ def language_notes(request: Json, rules: Sequence[LanguageRule]) -> Iterator[tup
         text = value_at(request, rule.at)
         if not isinstance(text, str):
             continue
-        named = value_at(request, rule.named_by)
+        named = rule.named_by and value_at(request, rule.named_by)
         languages = rule.languages or (named or rule.default,)
         script = foreign_script(text, languages)
         if script is None:
