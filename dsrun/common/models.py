@@ -1,4 +1,4 @@
-"""The values that travel between rooms. Frozen; no behaviour beyond their own fields."""
+"""The values that travel between rooms, frozen but for Job. No behaviour beyond their fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
