@@ -1,4 +1,4 @@
-"""Rate and peak memory of `dsrun plan --json`, at a thousand jobs and at a hundred thousand.
+"""Rate, by the clock and by the processor, and peak memory of `dsrun plan --json`, at a thousand jobs and at a hundred thousand.
 
     python benchmarks/plan_rate.py
     python benchmarks/plan_rate.py --jobs 1000000 --runs 1
@@ -43,6 +43,7 @@ steps:
 
 
 class Measured(NamedTuple):
+    cpu_s: float
     seconds: float
     megabytes: float
     jobs: int
@@ -50,6 +51,10 @@ class Measured(NamedTuple):
     @property
     def rate(self) -> float:
         return self.jobs / self.seconds
+
+    @property
+    def cpu_rate(self) -> float:
+        return self.jobs / self.cpu_s
 
 
 def main() -> int:
@@ -59,7 +64,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=100_000, help="of the large plan (default 1e5)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each; the best counts")
     options = parser.parse_args()
-    print(f"{'plan':<14} {'jobs':>9} {'time':>8} {'rate':>10} {'peak':>8} {'memory ratio':>13}")
+    print(
+        f"{'plan':<14} {'jobs':>9} {'time':>8} {'rate':>10} {'of CPU':>10} {'peak':>8} {'memory ratio':>13}"
+    )
     is_met = True
     for name, write in {"lists, range": write_matrix, "csv": write_csv}.items():
         few = measure(name, write, jobs=FEW, runs=options.runs)
@@ -81,7 +88,7 @@ def measure(name: str, write: Callable[[Path, int], None], *, jobs: int, runs: i
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), jobs)
         found = [plan(Path(folder)) for _ in range(runs)]
-    best = min(found)
+    best = min(found, key=lambda one: one.seconds)
     if best.jobs != jobs:
         raise SystemExit(f"{name}: planned {best.jobs} jobs, not {jobs}")
     return best._replace(megabytes=max(item.megabytes for item in found))
@@ -104,7 +111,8 @@ def plan(folder: Path) -> Measured:
         answer.seek(0)
         jobs = json.load(answer)["jobs"]
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return Measured(seconds, usage.ru_maxrss * unit / 1e6, jobs)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Measured(cpu_s, seconds, usage.ru_maxrss * unit / 1e6, jobs)
 
 
 def write_matrix(folder: Path, jobs: int) -> None:
@@ -138,7 +146,7 @@ def write_manifest(folder: Path, matrix: str, *, name: str, extra: str = "") -> 
 def print_row(name: str, found: Measured, growth: str) -> None:
     print(
         f"{name:<14} {found.jobs:>9,} {found.seconds:>6.2f} s {found.rate:>8,.0f}/s "
-        f"{found.megabytes:>5.0f} MB {growth:>13}"
+        f"{found.cpu_rate:>8,.0f}/s {found.megabytes:>5.0f} MB {growth:>13}"
     )
 
 

@@ -281,7 +281,7 @@ def test_planning_does_not_import_the_network_or_pictures(tmp_path, command):
     assert (done.returncode, done.stderr.removeprefix("p.yaml: valid, 1 job\n")) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["plan_rate", "run_rate", "startup"])
+@pytest.mark.parametrize("name", ["plan_rate", "run_rate", "same_plans", "startup"])
 def test_every_benchmark_says_what_it_does(name):
     done = subprocess.run(
         [sys.executable, ROOT / f"benchmarks/{name}.py", "--help"],

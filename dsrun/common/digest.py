@@ -5,6 +5,7 @@ import json
 import math
 import re
 from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from dsrun.common.models import Json
 _LONGEST_INTEGER = 100  # characters; what is longer is an id, not a number
 _MAX_SAFE = 2**53 - 1
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_TEXT = frozenset({str})
+_PLAIN = frozenset({str, bool, NoneType})
 _BELOW_SURROGATES = re.compile(r"[^\ud800-\U0010ffff]*").fullmatch
 
 
@@ -99,18 +102,24 @@ def tagged(value: Json) -> Json:
 def _is_plain(value: Any) -> bool:
     """Whether orjson provably writes the RFC 8785 bytes (a property test holds this)."""
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
-    if kind is int:
-        return bool(-_MAX_SAFE <= value <= _MAX_SAFE)
-    if kind is list:
-        return all(map(_is_plain, value))
-    if kind is not dict:
+    if kind is dict and not _has_plain_keys(value):
         return False
-    for key, item in value.items():
-        # Keys are ordered by UTF-16 units there and by UTF-8 bytes here: the same below U+D800.
-        if type(key) is not str or not (key.isascii() or _BELOW_SURROGATES(key)):
-            return False
-        if type(item) is not str and not _is_plain(item):
+    for part in value.values() if kind is dict else value if kind is list else (value,):
+        kind = type(part)
+        if kind is int:
+            if not -_MAX_SAFE <= part <= _MAX_SAFE:
+                return False
+        elif kind is dict or kind is list:
+            if not _is_plain(part):
+                return False
+        elif kind not in _PLAIN:
             return False
     return True
+
+
+def _has_plain_keys(value: dict[Any, Any]) -> bool:
+    """Keys are ordered by UTF-16 units there and by UTF-8 bytes here: the same below U+D800."""
+    if not _TEXT.issuperset(map(type, value)):
+        return False
+    keys = "".join(value)
+    return keys.isascii() or _BELOW_SURROGATES(keys) is not None

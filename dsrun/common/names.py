@@ -33,6 +33,8 @@ def read_back(text: str) -> Path:
 
 def name_fault(name: str) -> str:
     """Why a text cannot be the name of a file; an empty text where the disk gets it as UTF-8."""
+    if name.isascii():
+        return ""  # it is the same in every locale
     try:
         is_kept = os.fsencode(name) == name.encode()
     except UnicodeError:

@@ -50,6 +50,7 @@ from dsrun.manifest.spelling import (
     spelled,
     spelled_arguments,
 )
+from dsrun.manifest.splicing import SHORT
 from dsrun.manifest.step_rows import StepRow, late_names
 from dsrun.manifest.template_errors import TemplateProblem, numbered
 
@@ -57,7 +58,6 @@ MAX_STEPS = 200_000  # loop turns and calls of one rendering
 TOO_MUCH = f"the template gives more than {MAX_TEXT} characters"
 _MAX_UNITS = MAX_STEPS * UNITS_OF_A_STEP
 _MAX_TOKENS = 20_000  # of a template and all that it includes
-_SHORT = 64  # characters; so short a text is paid for by the node that prints it
 _LARGEST = 2**63
 _JINJAS_OWN = ("_loop_vars", "_block_vars")  # that it passes to what is called
 _PLAIN = (nodes.Const, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.TemplateData)
@@ -226,7 +226,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         @wraps(function)
         def filtered(*args: Any, **kwargs: Any) -> Any:
             value = args[-1] if args and not kwargs else None
-            if type(value) is str and len(value) <= _SHORT and len(args) == is_passed + 1:
+            if type(value) is str and len(value) <= SHORT and len(args) == is_passed + 1:
                 self.spend(UNITS_OF_A_STEP)  # short in, short out: as most filters of prompts
                 return function(*args)
             head, (read, kwargs) = args[:is_passed], self._read(args[is_passed:], kwargs)
@@ -279,7 +279,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _printable(self, value: Any) -> Any:
         """What may stand in a text, in its spelling."""
         if type(value) is str:
-            if len(value) > _SHORT:
+            if len(value) > SHORT:
                 self.spend(len(value) >> 2)
             return value
         if isinstance(value, str):

@@ -31,6 +31,7 @@ from dsrun.manifest.charges import MAX_TEXT, TooCostly, weight
 from dsrun.manifest.late_values import LATE_PLACES, LateParts, Reference, StepAxis
 from dsrun.manifest.sandbox import BelowLoader, NamedUndefined, Sandbox, bounded, fitting, unweighed
 from dsrun.manifest.spelling import spelled
+from dsrun.manifest.splicing import spliced_text, spliced_value
 from dsrun.manifest.template_errors import (
     LITERAL,
     TemplateProblem,
@@ -238,7 +239,7 @@ class Templates:
             except Exception as error:
                 raise self._failed(error, source, 0) from error
 
-        return _once_if_too_costly(render)
+        return _once_if_too_costly(spliced_text(tree, render, filters=_OF_WORDS))
 
     def _value(self, expression: nodes.Expr, source: str) -> Render:
         place = expression.lineno
@@ -257,7 +258,7 @@ class Templates:
             except Exception as error:
                 raise self._failed(error, source, place) from error
 
-        return _once_if_too_costly(render)
+        return _once_if_too_costly(spliced_value(expression, render, filters=_OF_WORDS))
 
 
 def _placed(render: Render, source: str) -> Render:
@@ -331,6 +332,9 @@ def _known_slug(text: str) -> str:
 
 def _slug(text: str) -> str:
     return _NO_WORD.sub("-", unicodedata.normalize("NFKC", text).lower()).strip("-")
+
+
+_OF_WORDS: Mapping[str, Callable[[str], str]] = {"slug": slug}
 
 
 def digest_filter(value: Json, length: int = 12) -> str:

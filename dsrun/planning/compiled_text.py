@@ -91,7 +91,7 @@ class TextCompiler:
         """The builder of a text; `wanted` is the type that the schema asks for."""
         self._warn_of_single_braces(text)
         if not text.is_template:
-            return _constant(text.source.removesuffix("\n") if text.file else text.source)
+            return _Constant(text.source.removesuffix("\n") if text.file else text.source)
         if _DOLLAR in text.source:
             self.warnings.append(self.problem(text, _dollar_hint(text.source)))
         try:
@@ -99,7 +99,7 @@ class TextCompiler:
             self._note_late(text, template)
         except TemplateProblem as error:
             self.problems.append(self.problem(text, error))
-            return _constant(None)
+            return _Constant(None)
         self.uses[dotted(text.at)] = template.uses
         self.run_values |= template.run_values
         if not (template.native and _keeps_type(text, wanted)):
@@ -154,13 +154,12 @@ class TextCompiler:
         if isinstance(value, Text):
             return self.text(value, schema_at(self._schema, at).get("type"))
         if isinstance(value, dict):
-            keys = {key: self.body(item, (*at, key), parts) for key, item in value.items()}
-            return lambda row, failures: {key: part(row, failures) for key, part in keys.items()}
+            return _mapping({k: self.body(item, (*at, k), parts) for k, item in value.items()})
         if isinstance(value, list):
             items = [self.body(item, (*at, index), parts) for index, item in enumerate(value)]
             return lambda row, failures: [item(row, failures) for item in items]
         self.has_null |= value is None
-        return _constant(value)
+        return _Constant(value)
 
 
 def _keeps_type(text: Text, wanted: str | None) -> bool:
@@ -169,11 +168,33 @@ def _keeps_type(text: Text, wanted: str | None) -> bool:
     return wanted in _NUMBERS or (not is_filename and bool(_BARE(text.source)))
 
 
-def _constant(value: Json) -> Builder:
-    return lambda _, __: value
+class _Constant:
+    """The builder of a value that is the same in every row; it has no parts."""
+
+    def __init__(self, value: Json) -> None:
+        self.value = value
+
+    def __call__(self, _: Variables, __: Failures) -> Json:
+        return self.value
+
+
+def _mapping(keys: Mapping[str, Builder]) -> Builder:
+    """The builder of a mapping, whose constants are put in once."""
+    frame = {key: part.value if isinstance(part, _Constant) else None for key, part in keys.items()}
+    rest = [(key, part) for key, part in keys.items() if not isinstance(part, _Constant)]
+
+    def build(variables: Variables, failures: Failures) -> Json:
+        made = frame.copy()
+        for key, part in rest:
+            made[key] = part(variables, failures)
+        return made
+
+    return build
 
 
 def _rendered(text: Text, render: Render, wanted: str | None) -> Builder:
+    is_text = wanted not in _NUMBERS
+
     def build(variables: Variables, failures: Failures) -> Json:
         try:
             value = render(variables)
@@ -182,7 +203,7 @@ def _rendered(text: Text, render: Render, wanted: str | None) -> Builder:
             return None
         kind = type(value)
         if kind is str:
-            return coerce(value, wanted)
+            return value if is_text else coerce(value, wanted)
         if kind in _MAY_HOLD_NULL:
             failures.may_hold_null = True
         return value

@@ -12,6 +12,7 @@ _KINDS = r"\.(?:png|jpe?g|webp|bmp|tiff?|gif|wav|mp3|opus|ogg|pcm)"
 _EXTENSION = re.compile(_KINDS + r"\Z", re.IGNORECASE)
 # A folder must not be named like a file, or the two could meet.
 _BAD_STEM = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f\\]|" + _KINDS + "/", re.IGNORECASE)
+_PLAIN_STEM = re.compile(r"[a-zA-Z0-9_-]+(?:/[a-zA-Z0-9_-]+)*").fullmatch
 _LONGEST_NAME = 240  # bytes; file systems allow 255, the extension wants some
 _LONGEST_STEM = 1000  # bytes
 
@@ -29,6 +30,8 @@ def stem_of(value: Json, *, step: str, is_slugged: bool = False) -> str:
 
     `is_slugged`: its template uses the filter `slug` already.
     """
+    if isinstance(value, str) and len(value) <= _LONGEST_NAME // 4 and _PLAIN_STEM(value):
+        return value  # none of what follows can say anything else
     written = unicodedata.normalize("NFC", value if isinstance(value, str) else show(value))
     stem = _EXTENSION.sub("", written)  # dsrun adds the one that the file turns out to have
     if _BAD_STEM.search(stem):

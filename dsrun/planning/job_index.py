@@ -187,21 +187,20 @@ class PlanIndex:
     def add(self, jobs: Sequence[Job]) -> list[bool]:
         """Whether each job is the first with its id."""
         ids = [bytes.fromhex(job.job_id)[:16] for job in jobs]
-        marks = ",".join("?" * len(ids))
-        query = f"SELECT id FROM job WHERE id IN ({marks})"  # noqa: S608  # only question marks
-        seen = {row[0] for row in self._db.execute(query, ids)}
+        marks = ",".join(["(?)"] * len(ids))
+        sql = f"INSERT OR IGNORE INTO job VALUES {marks} RETURNING id"  # noqa: S608  # only marks
+        unseen = {row[0] for row in self._db.execute(sql, ids)} if ids else set()
         new = []
         for job_id in ids:
-            new.append(job_id not in seen)
-            seen.add(job_id)
-        self._db.executemany("INSERT OR IGNORE INTO job VALUES (?)", [(i,) for i in ids])
+            new.append(job_id in unseen)
+            unseen.discard(job_id)
         self._db.executemany(
             "INSERT INTO stem VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE "
             "SET clash = excluded.idx WHERE stem.clash IS NULL AND stem.job <> excluded.job",
             [
                 (
                     _stem_key(job.step, stem + end),
-                    job_id + bytes([number, kind]),
+                    job_id + bytes((number, kind)),
                     job.step,
                     job.index,
                 )

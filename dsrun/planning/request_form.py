@@ -33,7 +33,7 @@ from dsrun.planning.late_requests import (
     put_stand_ins,
 )
 from dsrun.planning.own_words import as_list, is_told, told_as_written, told_of_row
-from dsrun.planning.uploads import Taken, UploadFields, UploadFiles, is_below
+from dsrun.planning.uploads import NOTHING, Taken, UploadFields, UploadFiles, is_below
 from dsrun.service.catalog import Catalog
 from dsrun.service.operation_file import constants
 from dsrun.service.request import drop_nulls, fill_request, laid_over, planned_units
@@ -155,7 +155,7 @@ class RequestForm:
 
     def _made(self, request: dict[str, Json], out: WrittenOut) -> Made:
         if not self._texts.late:
-            return Made(request, self.uploads.take(request), out)
+            return Made(request, self.uploads.take(request) if self._upload_parts else NOTHING, out)
         late = late_values(request)
         put_stand_ins(request, late)
         taken = self.uploads.take(request, late)

@@ -44,9 +44,11 @@ def language_notes(request: Json, rules: Sequence[LanguageRule]) -> Iterator[tup
     """Path and words of every text of a request that is in another script than its language."""
     for rule in rules:
         text = value_at(request, rule.at)
-        named = value_at(request, rule.named_by)
+        if not isinstance(text, str):
+            continue
+        named = rule.named_by and value_at(request, rule.named_by)
         languages = rule.languages or (named or rule.default,)
-        script = foreign_script(text, languages) if isinstance(text, str) else None
+        script = foreign_script(text, languages)
         if script is None:
             continue
         if rule.named_by is None:
@@ -59,12 +61,25 @@ def language_notes(request: Json, rules: Sequence[LanguageRule]) -> Iterator[tup
         yield rule.at, f"found {script}, but {told}; the two must agree"
 
 
-@lru_cache(maxsize=1024)
 def foreign_script(text: str, languages: tuple[str, ...]) -> str | None:
     """The script that most of a text is in, in words, where it is none of these languages'."""
+    if text.isascii() and "latin" in _scripts_of(languages):
+        return None  # it has no other letters
+    return _foreign_script(text, languages)
+
+
+@lru_cache
+def _scripts_of(languages: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(
+        script for language in languages for script in _SCRIPTS.get(language, ("latin",))
+    )
+
+
+@lru_cache(maxsize=1024)
+def _foreign_script(text: str, languages: tuple[str, ...]) -> str | None:
     counts = Counter(match.lastgroup for match in _UNIT.finditer(text))
     total = counts.total()
-    own = {script for language in languages for script in _SCRIPTS.get(language, ("latin",))}
+    own = _scripts_of(languages)
     if "kana" not in own and counts["kana"] > _MOST_KANA * total:
         return _WORDS["kana"]
     if languages == ("ja",) and not counts["kana"] and counts["han"] > _LONGEST_WITHOUT_KANA:

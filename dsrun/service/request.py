@@ -22,6 +22,8 @@ Request = dict[str, Any]
 def fill_request(request: Request, *, operation: Operation, replica: int) -> None:
     """Add what the operation file fills in to a request, in place. Raises NotCanonical."""
     for fill in operation.fills:
+        if value_at(request, fill.at) is not None:
+            continue
         value = _filled(fill, request)
         if fill.derive is None and value is None:
             continue  # this request is sent without

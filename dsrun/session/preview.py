@@ -92,6 +92,9 @@ class _State:
     is_cached: bool
 
 
+_UNKNOWN = _State(standing=None, missing=None, part=None, is_cached=False)
+
+
 class PlannedJob(NamedTuple):
     """A job, why it would be sent or not, and how it differs from the job that it replaces.
 
@@ -120,6 +123,7 @@ class Survey:
         self.resting = Counter[str]()  # jobs by step that only came along, and are not sent
         self._first_to_send: list[tuple[str, int]] = []  # step and index
         self._first_of_the_rest: list[tuple[str, int]] = []
+        self._sent_again = options.sent_again
         self._layout = RunLayout.for_plan(
             out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
         )
@@ -129,7 +133,7 @@ class Survey:
             self._living = living_runs(options.out, besides=self._layout.run_dir)
         self._exits = ExitStack()
         self.ledger = self._open_ledger()
-        self._parts = self._partial_jobs() if JobStatus.PARTIAL in options.sent_again else {}
+        self._parts = self._partial_jobs() if JobStatus.PARTIAL in self._sent_again else {}
         self._cache = None if options.no_cache else self._open_cache()
         self._remade = Remade(self._cache, self.ledger) if self._cache else None
         self.earlier = self._open_earlier() if compares else None
@@ -301,6 +305,8 @@ class Survey:
         done = [i for i, standing in known.items() if standing.status is JobStatus.SUCCEEDED]
         missing = self._missing(done)
         cached = self._cached(job_ids)
+        if not known and not cached and not self._parts:
+            return dict.fromkeys(job_ids, _UNKNOWN)
         return {
             job_id: _State(
                 standing=known.get(job_id),
@@ -354,7 +360,7 @@ class Survey:
             return status
         if status is JobStatus.WAITING:
             return JobStatus.PENDING  # it is sent as soon as others have ended
-        return JobStatus.PENDING if status in self.options.sent_again else status
+        return JobStatus.PENDING if status in self._sent_again else status
 
     def _planned(self, job: Job, state: _State) -> PlannedJob:
         status = self._status(state)

@@ -1,6 +1,8 @@
 """Texts in another script than their language."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dsrun.service.catalog import load_catalog
 from dsrun.service.language import foreign_script, language_notes
@@ -31,6 +33,13 @@ WANX = load_catalog()["wanx-v1"].languages
 )
 def test_a_text_in_the_script_of_its_language_is_no_surprise(text, language):
     assert foreign_script(text, (language,)) is None
+
+
+@given(text=st.text(st.characters(codec="ascii")), language=st.sampled_from(["en", "de", "zz"]))
+def test_a_text_of_ascii_is_in_the_script_of_every_language_of_latin_letters(text, language):
+    long_way = foreign_script(f"{text}ä" * 3, (language,))  # beyond ASCII, and as Latin
+    assert foreign_script(text, (language,)) is long_way is None
+    assert foreign_script(text, ("zh", language)) is None
 
 
 @pytest.mark.parametrize(
