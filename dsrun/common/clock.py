@@ -50,6 +50,11 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def used_by_others_s() -> float:
+    """The seconds of processor that the other threads of this process have taken so far."""
+    return time.process_time() - time.thread_time()
+
+
 def local_zone() -> ZoneInfo:
     """The machine's zone, by name where the system knows it. Raises SetupError."""
     from tzlocal import get_localzone  # noqa: PLC0415  # start-up: only schedules want it

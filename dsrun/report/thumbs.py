@@ -64,8 +64,12 @@ def make_thumbs(
             return None
         return make_thumb(run_dir / source, run_dir / target)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ends = Counter(pool.map(make, todo))
+    # A share for each thread: a task for each picture would cost time where none of them is made.
+    threads = os.cpu_count() or 1
+    shares = [todo[first::threads] for first in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        counts = pool.map(lambda share: Counter(map(make, share)), shares)
+        ends = sum(counts, Counter[bool | None]())
     return Made(unread=ends[False], left=ends[None])
 
 
