@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import NamedTuple
 
+from dsrun.common.picture_heads import sized
+
 HEAD_BYTES = 4096
 _MOST_PIXELS = 1 << 27
 
@@ -95,8 +97,11 @@ def identify(
 
     The arguments are those of `kind_of`.
     """
+    medium = MEDIA[media]
+    if medium.is_picture and (known := sized(head)):
+        return Identified(_kind(medium, known.extension), _facts_of(known.width, known.height))
     kind = kind_of(head, media=media, declared=declared, in_answer=in_answer)
-    return Identified(kind, _picture_facts(head) if MEDIA[media].is_picture else Facts())
+    return Identified(kind, _picture_facts(head) if medium.is_picture else Facts())
 
 
 def kind_of(
@@ -210,6 +215,8 @@ def _guess(head: bytes) -> str:
 
 def picture_size(head: bytes) -> tuple[int, int] | None:
     """Width and height of a picture, from its first HEAD_BYTES; None where they come later."""
+    if known := sized(head):
+        return known.width, known.height
     from PIL import ImageFile  # noqa: PLC0415  # as above
 
     parser = ImageFile.Parser()
@@ -234,6 +241,10 @@ def _picture_facts(head: bytes) -> Facts:
         if isinstance(error, OSError) and len(head) >= HEAD_BYTES:
             return Facts()  # its size may come after the bytes that we have
         raise ArtifactInvalid(f"the picture's header cannot be read: {error}") from error
+    return _facts_of(width, height)
+
+
+def _facts_of(width: int, height: int) -> Facts:
     if width * height > _MOST_PIXELS:
         raise ArtifactInvalid(f"the picture has {width}x{height} pixels, which nobody asked for")
     return Facts(width=width, height=height)
