@@ -6,6 +6,7 @@ What a whole file has to be, and how long or large it is, is told by `whole_file
 import codecs
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from io import BytesIO
 from typing import NamedTuple
 
@@ -136,6 +137,7 @@ def is_kind(media_type: str, extension: str) -> bool:
     return any(medium.formats.get(extension) == media_type for medium in MEDIA.values())
 
 
+@lru_cache
 def media_of(media_type: str) -> str:
     """The kind of files of this type, a key of MEDIA; empty for a type that we do not make."""
     for media, medium in MEDIA.items():
