@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Full, Queue
 
-from dsrun.common.clock import Clock, used_by_others_s
+from dsrun.common.clock import Clock, demand_of_this_thread
 from dsrun.common.errors import SetupError
 from dsrun.common.models import JobResult
 from dsrun.report.entries import gets_thumb, thumb_of
@@ -24,19 +24,22 @@ _log = logging.getLogger(__name__)
 _MOST_WAITING = 5_000  # pictures; the others are left for the end
 _REST = 9.0  # times what the last thumbnail took
 _LOOK_S = 0.1  # the least time between two thumbnails: so long is the run looked at
-_IDLE = 0.25  # of a processor: a run that takes less mostly waits
+_IDLE = 0.25  # of a processor: a run that wants less mostly waits for the service
 
 
 class BackgroundThumbs:
     """Takes the results of jobs as they end; close it before the report is written."""
 
     def __init__(
-        self, run_dir: Path, *, clock: Clock, used_s: Callable[[], float] = used_by_others_s
+        self, run_dir: Path, *, clock: Clock, demand_s: Callable[[], float] | None = None
     ) -> None:
-        """`used_s`: the seconds of processor that the run itself has taken so far."""
+        """`demand_s`: for how long the run has used a processor so far, or waited for one.
+
+        It is made on the thread of the run's event loop, which is the one that counts.
+        """
         self._run_dir = run_dir
         self._clock = clock
-        self._used_s = used_s
+        self._demand_s = demand_s or demand_of_this_thread()
         self._waiting: Queue[tuple[str, str]] = Queue(_MOST_WAITING)  # path, sha256
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -80,8 +83,8 @@ class BackgroundThumbs:
     def _run_rests(self) -> bool:
         """Wait until the run leaves the processor alone; False where it ends before."""
         while not self._closing.is_set():
-            since, used_s = self._clock.monotonic(), self._used_s()
+            since, before_s = self._clock.monotonic(), self._demand_s()
             self._closing.wait(_LOOK_S)
-            if self._used_s() - used_s < _IDLE * (self._clock.monotonic() - since):
+            if self._demand_s() - before_s < _IDLE * (self._clock.monotonic() - since):
                 break
         return not self._closing.is_set()

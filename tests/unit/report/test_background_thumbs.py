@@ -45,12 +45,12 @@ def test_none_is_made_while_the_run_itself_needs_the_processor(tmp_path):
     clock, is_busy = SystemClock(), threading.Event()
     looks = []
 
-    def used_s():
+    def demand_s():
         looks.append(clock.monotonic())
         return clock.monotonic() if is_busy.is_set() else 0.0
 
     is_busy.set()
-    maker = BackgroundThumbs(tmp_path, clock=clock, used_s=used_s)
+    maker = BackgroundThumbs(tmp_path, clock=clock, demand_s=demand_s)
     Image.new("RGB", (900, 600)).save(tmp_path / "a.png")
     maker.note_end(result(artifact("a.png", "a" * 64)))
     until(lambda: len(looks) > 4, what="the run to be looked at several times")
@@ -72,7 +72,7 @@ def test_one_that_is_there_already_is_not_made_again(tmp_path, aside):
 
 def test_closed_while_the_run_needs_the_processor(tmp_path):
     clock = SystemClock()
-    maker = BackgroundThumbs(tmp_path, clock=clock, used_s=clock.monotonic)
+    maker = BackgroundThumbs(tmp_path, clock=clock, demand_s=clock.monotonic)
     maker.note_end(result(artifact("a.png", "a" * 64)))
     maker.close()
     assert not (tmp_path / thumb_of("a" * 64)).exists()
