@@ -13,7 +13,7 @@ from dsrun.common.digest import json_text, parse_json
 from dsrun.common.models import Json
 from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.rows import ResultRow, Row
+from dsrun.ledger.rows import ResultRow, Row, named
 from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
 
@@ -40,7 +40,7 @@ def iter_results(view: LedgerReader) -> Iterator[Line]:
 
 
 def _line(row: ResultRow) -> Line:
-    job = _named(row.job)
+    job = named(row.job)
     units = paid_units(job["units"], job["units_before"], planned_of(job))
     line: Line = {
         "job_id": job["job_id"],
@@ -50,7 +50,7 @@ def _line(row: ResultRow) -> Line:
         "request": orjson.loads(job.get("sent") or job["request"]),
         "status": job["status"],
         # The main kind has no name, and stands first.
-        "artifacts": sorted(map(_artifact, map(_named, row.artifacts)), key=itemgetter("name")),
+        "artifacts": sorted(map(_artifact, map(named, row.artifacts)), key=itemgetter("name")),
         "output": None if job["output"] is None else orjson.loads(job["output"]),
         "error": _error(job),
         "attempts": job["attempts"],
@@ -69,11 +69,6 @@ def _line(row: ResultRow) -> Line:
             for twin in row.twins
         ]
     return line
-
-
-def _named(row: Row) -> Line:
-    """The row by the names of its columns: a Row looks through all of them for each."""
-    return dict(zip(row.keys(), row, strict=True))
 
 
 @lru_cache
