@@ -21,6 +21,7 @@ _JFIF, _TABLES, _CODES, _SCAN = 0xE0, 0xDB, 0xC4, 0xDA
 _FRAMES = {0xC0, 0xC2}  # baseline and progressive
 _TABLE_BYTES = 65
 _CODE_BYTES = 17
+_SHORTEST = 6  # the content of a scan of one component
 _BITS = 8
 _COMPONENTS = {1, 3}
 
@@ -74,11 +75,11 @@ def _is_plain(marker: int, data: bytes) -> bool:
 
 
 def _segments(head: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of each segment that is whole in the head, and has any content."""
+    """Marker and content of each segment, up to one that is not whole, or too short to be known."""
     at = len(_JPEG)
     while head.startswith(_JPEG) and head[at : at + 1] == b"\xff" and at + 4 <= len(head):
         end = at + 2 + int.from_bytes(head[at + 2 : at + 4])
-        if not at + 4 + 6 <= end <= len(head):
+        if not at + 4 + _SHORTEST <= end <= len(head):
             return
         yield head[at + 1], head[at + 4 : end]
         at = end

@@ -63,8 +63,6 @@ class BackgroundThumbs:
             self._thread.join()
 
     def _run(self) -> None:
-        from dsrun.report.thumbs import make_thumb  # noqa: PLC0415  # Pillow: only for pictures
-
         try:
             own_folder(RunLayout.of(self._run_dir).thumbs)
         except SetupError as error:
@@ -76,6 +74,8 @@ class BackgroundThumbs:
                 continue
             if not self._run_rests():
                 return None
+            from dsrun.report.thumbs import make_thumb  # noqa: PLC0415  # Pillow: once there is time
+
             began = self._clock.monotonic()
             make_thumb(self._run_dir / path, target)
             self._closing.wait(_REST * (self._clock.monotonic() - began))
