@@ -91,6 +91,9 @@ def main() -> int:
     # Nothing is removed before the end: ext4 passes over inodes freed in the last minutes one by
     # one, which makes every new file slow.
     with serving(options.answer_ms) as base_url, scratch(options.folder) as folder:
+        # What is installed has its bytecode; a work tree may be told to write none.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
         measure_round(base_url, Path(folder) / "warm", jobs=100)
         print(
             f"{'':<6} {'bare aiohttp':>12} {'keeping':>9} {'dsrun':>8} {'ratio':>6} "

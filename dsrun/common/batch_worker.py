@@ -11,6 +11,8 @@ from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+_MOST_ROUNDS = 8  # of the event loop, before a group is handed over
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -23,8 +25,8 @@ class GroupWorker(Generic[Item, Result]):
     ) -> None:
         self._work = work
         self._loop = asyncio.get_running_loop()
-        # One round of the event loop fills it, then it is handed over in one piece, because waking
-        # the other thread costs more than most items.
+        # Rounds of the event loop fill it, while each brings more; then it is handed over in one
+        # piece, because waking the other thread costs more than most items.
         self._round: list[tuple[Item, asyncio.Future[Result]]] = []
         # The event loop's thread puts, the worker's thread takes; an empty round ends the worker.
         self._waiting: SimpleQueue[list[tuple[Item, asyncio.Future[Result]]]] = SimpleQueue()
@@ -40,7 +42,7 @@ class GroupWorker(Generic[Item, Result]):
             raise RuntimeError("the worker is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         if not self._round:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._await_more, 1, _MOST_ROUNDS)
         self._round.append((item, future))
         return future
 
@@ -50,6 +52,13 @@ class GroupWorker(Generic[Item, Result]):
         self._hand_over()
         self._waiting.put([])
         self._thread.join()
+
+    def _await_more(self, known: int, rounds: int) -> None:
+        """Hand over what there is, unless this round of the event loop has brought more of it."""
+        if rounds and len(self._round) > known:
+            self._loop.call_soon(self._await_more, len(self._round), rounds - 1)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         if self._round:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from datetime import time as datetime_time
 from io import BytesIO
 from pathlib import Path
 from struct import pack
+from threading import get_native_id
 from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -48,6 +50,23 @@ class SystemClock:
 def pause(seconds: float) -> None:
     """Wait, and all of this thread with it."""
     time.sleep(seconds)
+
+
+def demand_of_this_thread() -> Callable[[], float]:
+    """Asks for the seconds in which this thread has run so far, or waited for a processor.
+
+    Where the system does not tell the latter: in which all threads but the one that asks have run.
+    """
+    path = Path(f"/proc/self/task/{get_native_id()}/schedstat")
+
+    def demand_s() -> float:
+        try:
+            ran_ns, waited_ns, _ = path.read_text(encoding="ascii").split()
+            return (int(ran_ns) + int(waited_ns)) / 1e9
+        except (OSError, ValueError):
+            return time.process_time() - time.thread_time()
+
+    return demand_s
 
 
 def local_zone() -> ZoneInfo:

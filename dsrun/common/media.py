@@ -6,8 +6,11 @@ What a whole file has to be, and how long or large it is, is told by `whole_file
 import codecs
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from io import BytesIO
 from typing import NamedTuple
+
+from dsrun.common.picture_heads import sized
 
 HEAD_BYTES = 4096
 _MOST_PIXELS = 1 << 27
@@ -95,8 +98,11 @@ def identify(
 
     The arguments are those of `kind_of`.
     """
+    medium = MEDIA[media]
+    if medium.is_picture and (known := sized(head)):
+        return Identified(_kind(medium, known.extension), _facts_of(known.width, known.height))
     kind = kind_of(head, media=media, declared=declared, in_answer=in_answer)
-    return Identified(kind, _picture_facts(head) if MEDIA[media].is_picture else Facts())
+    return Identified(kind, _picture_facts(head) if medium.is_picture else Facts())
 
 
 def kind_of(
@@ -131,6 +137,7 @@ def is_kind(media_type: str, extension: str) -> bool:
     return any(medium.formats.get(extension) == media_type for medium in MEDIA.values())
 
 
+@lru_cache
 def media_of(media_type: str) -> str:
     """The kind of files of this type, a key of MEDIA; empty for a type that we do not make."""
     for media, medium in MEDIA.items():
@@ -210,6 +217,8 @@ def _guess(head: bytes) -> str:
 
 def picture_size(head: bytes) -> tuple[int, int] | None:
     """Width and height of a picture, from its first HEAD_BYTES; None where they come later."""
+    if known := sized(head):
+        return known.width, known.height
     from PIL import ImageFile  # noqa: PLC0415  # as above
 
     parser = ImageFile.Parser()
@@ -234,6 +243,10 @@ def _picture_facts(head: bytes) -> Facts:
         if isinstance(error, OSError) and len(head) >= HEAD_BYTES:
             return Facts()  # its size may come after the bytes that we have
         raise ArtifactInvalid(f"the picture's header cannot be read: {error}") from error
+    return _facts_of(width, height)
+
+
+def _facts_of(width: int, height: int) -> Facts:
     if width * height > _MOST_PIXELS:
         raise ArtifactInvalid(f"the picture has {width}x{height} pixels, which nobody asked for")
     return Facts(width=width, height=height)

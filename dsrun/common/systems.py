@@ -1,6 +1,7 @@
 """What not every system has: macOS lacks some of it, Windows most. Everything else is `os`."""
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +31,19 @@ def write_at(descriptor: int, data: bytes, at: int) -> int:
         return os.pwrite(descriptor, data, at)
     os.lseek(descriptor, at, os.SEEK_SET)
     return os.write(descriptor, data)
+
+
+def write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
+    """Write these pieces one after the other, in one call where the system can. Raises OSError."""
+    if hasattr(os, "writev"):
+        written = os.writev(descriptor, parts)
+        if written == sum(map(len, parts)):
+            return
+        parts = [memoryview(b"".join(parts))[written:]]
+    for part in parts:
+        rest = memoryview(part)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 def sync_data(descriptor: int) -> None:

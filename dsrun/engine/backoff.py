@@ -5,7 +5,8 @@ from random import Random
 _CAP_S = 60.0
 _LONGEST_ASKED_S = 3600.0  # however long the service asks us to wait, an hour is enough
 _DOUBLINGS = 6  # by then the cap is reached
-_LEAST_POLL_S = 0.1
+_LEAST_POLL_S = 0.1  # after a first question at once, unless less is asked for
+_SHORTEST_POLL_S = 0.001  # however little is asked for
 _LONGEST_TASK_S = 86400.0  # the service forgets a task after a day
 
 
@@ -20,7 +21,7 @@ def retry_delay(attempt: int, *, rng: Random, retry_after_s: float | None = None
 
 def next_poll_delay(previous_s: float, *, factor: float, max_s: float) -> float:
     """Seconds before the next question for a task that is not ready."""
-    return min(max(previous_s * factor, _LEAST_POLL_S), max(max_s, _LEAST_POLL_S))
+    return min(max(previous_s * factor, _LEAST_POLL_S), max(max_s, _SHORTEST_POLL_S))
 
 
 class PollEstimate:

@@ -85,8 +85,7 @@ class Places:
 
     def _next(self) -> _Wait | None:
         """Of those that may have a place, the one whose source has the fewest; the oldest first."""
-        free = self._most - sum(self._held)
-        if free <= 0:
+        if not self._waiting or (free := self._most - sum(self._held)) <= 0:
             return None
         able = (wait for wait in self._waiting if self._may_have(wait, free))
         return min(able, key=lambda wait: (self._held[wait.source], not wait.is_back), default=None)

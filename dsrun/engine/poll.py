@@ -22,7 +22,7 @@ from dsrun.service.results import Missing
 _ODD_ASKED = 3  # times in a row that a task must be gone, or empty, to be believed
 _FOREIGN_IN_A_ROW = 30  # answers that are not the API's, about several tasks: it is not there
 _UNANSWERED = 40  # questions in a row without a usable answer, before it is left to a later run
-_JITTER = 0.1
+_JITTER = 0.1  # only longer: a question just before the expected end is put in vain
 _FACTOR = 1.5  # between two questions, where the operation names none
 _RECORD_LIFE_S = 86400.0  # of a task at the service, from its create
 _LAST_CALL_S = 3600.0  # before the end of its life, from which a task is asked for first
@@ -94,7 +94,7 @@ class Poller:
     ) -> Running | Ended | None:
         """Ask once; None where there was no usable answer and the question must be put again."""
         async with self._control.interruptible(paid=True):
-            await self._clock.sleep(delay_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
+            await self._clock.sleep(delay_s * self._rng.uniform(1, 1 + _JITTER))
             try:
                 answer = await self._query(operation, task_id, last_call)
             except (NotSent, AnswerLost) as error:

@@ -15,7 +15,7 @@ from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
 from dsrun.ledger.check import check_content, check_facts, check_seal
 from dsrun.ledger.left_out import IS_LEFT_OUT
-from dsrun.ledger.rows import ResultRow, names_of, path_below
+from dsrun.ledger.rows import ResultRow, named, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
     SINCE_LEFT_OUT,
@@ -443,38 +443,39 @@ class LedgerReader:
     @checked
     def open_job(self, row: sqlite3.Row, *, has_twins: bool = True) -> OpenJob:
         """A row of the table `job`."""
-        stems = [names_of(row)]
-        is_retry = row["status"] == JobStatus.SUBMITTED and row["error_class"] == "retry"
-        known = row.keys()
+        job = named(row)  # of an older version it has fewer columns
+        job_id, task_id, sent = job["job_id"], job["task_id"], job.get("sent")
+        stems = [names_of(job)]
+        is_retry = job["status"] == JobStatus.SUBMITTED and job["error_class"] == "retry"
         if has_twins:
             twins = self.rows(
-                "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (row["job_id"],)
+                "SELECT step, stems FROM twin WHERE job_id = ? ORDER BY step, idx", (job_id,)
             )
             stems += map(names_of, twins)
         return OpenJob(
-            job_id=row["job_id"],
-            operation=row["operation"],
-            body=row["request"].encode(),
-            status=JobStatus(row["status"]),
-            task_id=row["task_id"],
-            answer=row["answer"] if "answer" in row.keys() else None,  # noqa: SIM118  # no mapping
-            submitted_at=row["submitted_at"],
-            request_id=row["request_id"],
-            lost_at=row["lost_at"],
-            attempts=row["attempts"],
-            repeats=row["repeats"] if "repeats" in known else 0,
+            job_id=job_id,
+            operation=job["operation"],
+            body=job["request"].encode(),
+            status=JobStatus(job["status"]),
+            task_id=task_id,
+            answer=job.get("answer"),
+            submitted_at=job["submitted_at"],
+            request_id=job["request_id"],
+            lost_at=job["lost_at"],
+            attempts=job["attempts"],
+            repeats=job.get("repeats", 0),
             stems=tuple(dict.fromkeys(stems)),
-            part=None if row["part_first"] is None else self._part(row),
-            run_id=row["run_id"],
-            is_found=row["task_id"] is not None and row["lost_at"] is not None,
+            part=None if job["part_first"] is None else self._part(job),
+            run_id=job["run_id"],
+            is_found=task_id is not None and job["lost_at"] is not None,
             is_retry=is_retry,
-            have=tuple(sorted(self._made(row["job_id"]))) if is_retry else (),
-            late=_late_places(row["late"]) if "late" in known else (),
-            sent=row["sent"].encode() if "sent" in known and row["sent"] is not None else None,
-            planned=planned_of(row),
+            have=tuple(sorted(self._made(job_id))) if is_retry else (),
+            late=_late_places(job.get("late")),
+            sent=None if sent is None else sent.encode(),
+            planned=planned_of(job),
         )
 
-    def _part(self, row: sqlite3.Row) -> Part:
+    def _part(self, row: Mapping[str, Any]) -> Part:
         missing = _missing(row["wanted"], self._made(row["job_id"]))
         return Part(first=row["part_first"], count=row["part_count"], missing=missing)
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -58,7 +58,12 @@ def says_all(output: Mapping[str, Json] | None) -> bool:
     return bool(output) and all(value is not None for value in (output or {}).values())
 
 
-def names_of(row: Row) -> tuple[str, ...]:
+def named(row: Row) -> dict[str, Any]:
+    """The row by the names of its columns: a Row looks through all of them for each."""
+    return dict(zip(row.keys(), row, strict=True))
+
+
+def names_of(row: Row | Mapping[str, Any]) -> tuple[str, ...]:
     """The names of a job's files below `artifacts/`, without their extensions."""
     stems: list[Json] = orjson.loads(row["stems"])
     return tuple(path_below(f"{row['step']}/{stem}") for stem in stems)

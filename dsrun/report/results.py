@@ -1,24 +1,23 @@
 """results.jsonl: one line for each job, from the ledger alone, in plan order."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from dsrun.common.digest import json_text
+from dsrun.common.digest import json_text, parse_json
 from dsrun.common.models import Json
 from dsrun.common.units import Money
 from dsrun.ledger.reader import LedgerReader
-from dsrun.ledger.rows import ResultRow, Row
+from dsrun.ledger.rows import ResultRow, Row, named
 from dsrun.ledger.schema import paid_units, planned_of
 from dsrun.storage.files import whole_file
 
 Line = dict[str, Any]
-_FACTS = ("duration_s", "width", "height")  # of files
 
 
 def write_results(
@@ -41,24 +40,23 @@ def iter_results(view: LedgerReader) -> Iterator[Line]:
 
 
 def _line(row: ResultRow) -> Line:
-    job, sent = row.job, row.job["sent"] if "sent" in row.job.keys() else None  # noqa: SIM118
+    job = named(row.job)
     units = paid_units(job["units"], job["units_before"], planned_of(job))
-    cost = Money(amount=Decimal(job["unit_price"]) * units, currency=job["currency"])
     line: Line = {
         "job_id": job["job_id"],
         "step": job["step"],
         "index": job["idx"],
-        "matrix": json.loads(job["matrix"]),
-        "request": orjson.loads(sent or job["request"]),
+        "matrix": parse_json(job["matrix"]),
+        "request": orjson.loads(job.get("sent") or job["request"]),
         "status": job["status"],
         # The main kind has no name, and stands first.
-        "artifacts": sorted(map(_artifact, row.artifacts), key=itemgetter("name")),
+        "artifacts": sorted(map(_artifact, map(named, row.artifacts)), key=itemgetter("name")),
         "output": None if job["output"] is None else orjson.loads(job["output"]),
         "error": _error(job),
         "attempts": job["attempts"],
         "task_id": job["task_id"],
         "request_id": job["request_id"],
-        "cost": cost.as_json(),
+        "cost": dict(_cost(job["unit_price"], units, job["currency"])),
         "cached": bool(job["cached"]),
         "submitted_at": job["submitted_at"],
         "ended_at": job["ended_at"],
@@ -67,10 +65,15 @@ def _line(row: ResultRow) -> Line:
         line["parents"] = _parents(row.edges)
     if row.twins:
         line["twins"] = [
-            {"step": twin["step"], "index": twin["idx"], "matrix": json.loads(twin["matrix"])}
+            {"step": twin["step"], "index": twin["idx"], "matrix": parse_json(twin["matrix"])}
             for twin in row.twins
         ]
     return line
+
+
+@lru_cache
+def _cost(unit_price: str, units: int, currency: str) -> Mapping[str, Json]:
+    return Money(amount=Decimal(unit_price) * units, currency=currency).as_json()
 
 
 def _parents(edges: Sequence[Row]) -> list[dict[str, Json]]:
@@ -87,9 +90,7 @@ def _parents(edges: Sequence[Row]) -> list[dict[str, Json]]:
     return parents
 
 
-def _artifact(item: Row) -> dict[str, Json]:
-    known = item.keys()  # of a Row; old ledgers have fewer
-    source = "source_sha256" if "source_sha256" in known else "sha256"
+def _artifact(item: Line) -> dict[str, Json]:
     artifact = {
         "path": item["path"],
         "sha256": item["sha256"],
@@ -97,16 +98,19 @@ def _artifact(item: Row) -> dict[str, Json]:
         "media_type": item["media_type"],
         "index": item["idx"],
         "seed": item["seed"],
-        "source_sha256": item[source],
+        # Older ledgers have fewer columns.
+        "source_sha256": item.get("source_sha256", item["sha256"]),
+        "duration_s": item.get("duration_s"),
+        "width": item.get("width"),
+        "height": item.get("height"),
+        "name": item.get("name", ""),
     }
-    artifact |= {name: item[name] if name in known else None for name in _FACTS}
-    artifact["name"] = item["name"] if "name" in known else ""
     if item["sample_rate"] is not None:
         artifact["sample_rate"] = item["sample_rate"]
     return artifact
 
 
-def _error(job: Row) -> Json:
+def _error(job: Line) -> Json:
     if job["error_code"] is None or job["status"] == "succeeded":
         return None
     return {

@@ -73,9 +73,10 @@ class Crate:
         """Add a job that has ended, with its request and its files."""
         if line["status"] not in _ENDED:
             return
-        self._file.writelines(map(_line, _action(line, self._path_of)))
-        for item in line["artifacts"]:
-            self._parts.write(b"," + orjson.dumps({"@id": quote(item["path"])}))
+        files = [{"@id": quote(item["path"])} for item in line["artifacts"]]
+        self._file.writelines(map(_line, _entities(line, files, self._path_of)))
+        for file in files:
+            self._parts.write(b"," + orjson.dumps(file))
         comma = b"," if self._actions else b""
         self._mentions.write(comma + orjson.dumps({"@id": f"#{line['job_id']}"}))
         self._actions += 1
@@ -84,7 +85,7 @@ class Crate:
         """Write the root entity, which comes last because it lists all others."""
         self._file.write(orjson.dumps(_root(name, at))[:-1] + b',"hasPart":[')
         self._file.write(b",".join(orjson.dumps({"@id": file}) for file in self._own))
-        opens, closes = (b"", b"") if self._actions == 1 else (b"[", b"]")  # as in `_action`
+        opens, closes = (b"", b"") if self._actions == 1 else (b"[", b"]")  # as in `_entities`
         between, after_all = b'],"mentions":' + opens, closes + b"}\n]}\n"
         for waiting, after in ((self._parts, between), (self._mentions, after_all)):
             waiting.seek(0)
@@ -155,8 +156,10 @@ def _root(name: str, at: str) -> dict[str, Json]:
     }
 
 
-def _action(line: dict[str, Any], path_of: PathOf) -> Iterator[dict[str, Json]]:
-    """The entities of a job: its action, its request and its files.
+def _entities(
+    line: dict[str, Any], files: list[dict[str, str]], path_of: PathOf
+) -> Iterator[dict[str, Json]]:
+    """The entities of a job: its action, its request and its files, which are called `files`.
 
     The action works on the request, and on the files of other jobs that are in it.
     """
@@ -174,10 +177,9 @@ def _action(line: dict[str, Any], path_of: PathOf) -> Iterator[dict[str, Json]]:
         "description": "One request to the generation service, and the files that it made.",
         "instrument": {"@id": _SOFTWARE},
         "object": objects if len(objects) > 1 else objects[0],  # as `result` below
-        "actionStatus": f"http://schema.org/{_ENDED[JobStatus(line['status'])]}",
+        "actionStatus": f"http://schema.org/{_ENDED[line['status']]}",
         "endTime": _time(line["ended_at"]),
     }
-    files: list[Json] = [{"@id": quote(item["path"])} for item in line["artifacts"]]
     if files:
         entity["result"] = files if len(files) > 1 else files[0]  # compacted: no list of one
     if line["submitted_at"] is not None:
@@ -187,9 +189,9 @@ def _action(line: dict[str, Any], path_of: PathOf) -> Iterator[dict[str, Json]]:
     yield entity
     text = json_text(line["request"])
     yield {"@id": request, "@type": "PropertyValue", "name": "request", "value": text}
-    for item in line["artifacts"]:
+    for item, name in zip(line["artifacts"], files, strict=True):
         file: dict[str, Json] = {
-            "@id": quote(item["path"]),
+            **name,
             "@type": "File",
             "name": item["path"],
             "encodingFormat": item["media_type"],

@@ -23,6 +23,7 @@ from dsrun.storage.layout import THUMBS, RunLayout
 
 SIDE = 320
 _QUALITY = 82
+_LEAST_S = 0.001  # no thumbnail takes less
 _GAP = 1.5  # a picture is averaged down to this multiple of its final size, then resized finely
 _MOST_PIXELS = 4096 * 4096  # more than any of the APIs makes; 67 MB when decoded
 _MANY_PIXELS = _MOST_PIXELS // 8
@@ -45,7 +46,8 @@ def make_thumbs(
 ) -> Made:
     """Make the thumbnails that do not exist yet, of files by path and SHA-256.
 
-    None is started after `budget_s`. Pillow releases the GIL while it decodes, so threads use all
+    None is started after `budget_s`, nor where that is clearly too little for all of them: the few
+    that came would help nobody. Pillow releases the GIL while it decodes, so threads use all
     cores. Raises SetupError where the folder cannot be made.
     """
     until = clock.monotonic() + budget_s
@@ -57,6 +59,8 @@ def make_thumbs(
             cut_off.unlink(missing_ok=True)
     made = {entry.name for entry in os.scandir(folder)}
     todo = [(p, t) for t, p in wanted.items() if t.removeprefix(f"{THUMBS}/") not in made]
+    if len(todo) * _LEAST_S > budget_s:
+        return Made(unread=0, left=len(todo))
 
     def make(pair: tuple[str, str]) -> bool | None:
         source, target = pair
@@ -64,8 +68,12 @@ def make_thumbs(
             return None
         return make_thumb(run_dir / source, run_dir / target)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ends = Counter(pool.map(make, todo))
+    # A share for each thread: a task for each picture would cost time where none of them is made.
+    threads = os.cpu_count() or 1
+    shares = [todo[first::threads] for first in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        counts = pool.map(lambda share: Counter(map(make, share)), shares)
+        ends = sum(counts, Counter[bool | None]())
     return Made(unread=ends[False], left=ends[None])
 
 

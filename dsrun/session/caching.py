@@ -36,7 +36,8 @@ from dsrun.storage.metadata.splice import Change, rewrite
 _WITHOUT_TASK = (JobStatus.PENDING, JobStatus.SUBMITTING)
 _REUSABLE = {JobStatus.SUCCEEDED, JobStatus.PARTIAL}  # what may have results for the cache
 _PAGE = 250  # results at once: their links take some milliseconds
-_KEEP_S = 10.0  # how long a result may wait for its page to fill
+_KEPT_AT_ONCE = 2000  # results of this run: on a thread of their own, where nobody waits for them
+_KEEP_S = 10.0  # how long a result may wait for as many
 
 _NOT_ADDED = "finished jobs are not added"
 _WITHOUT_FILE = (
@@ -339,7 +340,7 @@ class Reuse:
         sent = view.job(job.job_id).sent if job.late else None
         self._waiting.append(_made_of(view, ended, sent.decode() if sent else None))
         waited_s = self._clock.monotonic() - self._handed_over_at
-        if len(self._waiting) >= _PAGE or waited_s > _KEEP_S:
+        if len(self._waiting) >= _KEPT_AT_ONCE or waited_s > _KEEP_S:
             self._hand_over()
 
     def _note_complete(self, *, is_complete: bool) -> None:

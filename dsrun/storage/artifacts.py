@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BufferedReader
 from itertools import count
@@ -28,7 +28,7 @@ from dsrun.common.media import (
     identify,
 )
 from dsrun.common.models import Saved
-from dsrun.common.systems import PLAIN, sync
+from dsrun.common.systems import PLAIN, sync, write_all
 from dsrun.common.user_files import is_file
 from dsrun.common.whole_files import examine, is_decided_by_head
 from dsrun.storage.files import disk_faults, own_folder
@@ -46,8 +46,10 @@ _PLAIN_LENGTH = 60
 class Incoming:
     """Bytes on their way to a file: small ones wait in memory, large ones go to `.tmp/`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lost: Callable[[], str] = str) -> None:
+        """`lost`: why nobody would find what is written there; an empty text where all is well."""
         self.path = path
+        self._lost = lost
         self.size = 0  # as it came
         self.head = b""  # the first bytes, enough to identify the file
         self._tail = b""  # the last bytes of what is on disk already
@@ -68,7 +70,7 @@ class Incoming:
         return self._written or Written(self.source_sha256, self.size)
 
     def add(self, chunk: bytes) -> None:
-        """Take a chunk. Raises SetupError when the disk is full."""
+        """Take a chunk. Raises GroundLost, or SetupError when the disk is full."""
         self._parts.append(chunk)
         self.size += len(chunk)
         self._held += len(chunk)
@@ -77,6 +79,8 @@ class Incoming:
         if self._held > _KEEP_IN_MEMORY:
             self._has_end = self._has_end or self._shows_end()
             self._tail = self._parts[0][-_TAIL_BYTES:]
+            if words := self._lost():
+                raise GroundLost(words)
             with disk_faults(self.path):
                 os.close(self.write())
 
@@ -99,9 +103,7 @@ class Incoming:
         try:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._hash.update(data)
-            rest = memoryview(data if change is None else self._changed(data, change))
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            write_all(descriptor, [data] if change is None else self._changed(data, change))
         except BaseException:
             os.close(descriptor)
             raise
@@ -116,13 +118,16 @@ class Incoming:
         mark = end_mark(self.head)
         return held.endswith(mark) or mark in self._tail + held
 
-    def _changed(self, data: bytes, change: Change) -> bytes:
+    def _changed(self, data: bytes, change: Change) -> list[bytes | memoryview]:
         splice = change(ends_of(data))
         if splice is None:
-            return data
-        changed = splice.apply(data)
-        self._written = Written(hashlib.sha256(changed).hexdigest(), len(changed))
-        return changed
+            return [data]
+        parts = splice.parts(data)
+        state = hashlib.sha256()
+        for part in parts:
+            state.update(part)
+        self._written = Written(state.hexdigest(), sum(map(len, parts)))
+        return parts
 
     def discard(self) -> None:
         self._parts.clear()
@@ -167,10 +172,7 @@ class ArtifactStore:
         return self._ground.lost()
 
     def incoming(self) -> Incoming:
-        """Raises GroundLost."""
-        if words := self.lost():
-            raise GroundLost(words)
-        return Incoming(self._temp / str(next(self._numbers)))
+        return Incoming(self._temp / str(next(self._numbers)), lost=self.lost)
 
     def read(self, path: str) -> bytes:
         """The bytes of a file that `keep` has made. Raises SetupError."""

@@ -288,12 +288,12 @@ class ResultCache:
     def _take_in(self, item: Finished) -> bool:
         """Clone the files of a result; False where one is gone or has changed."""
         for file, path in zip(item.result.files, item.paths, strict=True):
-            if _size_of(path) != file.size:
+            status = _regular(path)
+            if status is None or status.st_size != file.size:
                 return False
             target = self._object(item.result.job_id, file)
             if not self._place(path, target):
                 return False
-            status = os.stat(path)
             if status.st_mode & _WRITE_BITS:
                 os.chmod(target, status.st_mode & ~_WRITE_BITS)
         return True
@@ -325,13 +325,18 @@ class ResultCache:
         return f"{self._objects}/{job_id[:_DIGITS]}/{job_id}-{file.index}{ending}"
 
 
-def _size_of(path: str) -> int | None:
-    """The size of a file; None where there is none, or a folder, a pipe or a link."""
+def _regular(path: str) -> os.stat_result | None:
+    """What the system says of a file; None where there is none, or a folder, a pipe or a link."""
     try:
         status = os.lstat(path)
     except (OSError, ValueError):
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _size_of(path: str) -> int | None:
+    status = _regular(path)
+    return None if status is None else status.st_size
 
 
 def _is_whole(path: str, expected: CachedFile) -> bool:

@@ -66,6 +66,8 @@ def set_trap(trap):
         around_call(Transactions, "commit", trap)
     elif owner == "ResultCache":
         around_call(ResultCache, name, trap)
+    elif trap.what == "store.write":
+        dsrun.storage.artifacts.write_all = cut_write(dsrun.storage.artifacts.write_all, trap)
     elif owner == "store":
         dsrun.storage.artifacts.os = dsrun.storage.files.os = TrappedOs(name, trap)
     else:
@@ -106,6 +108,19 @@ def cut_lines(original, trap):
     return wrapped
 
 
+def cut_write(original, trap):
+    def wrapped(descriptor, parts):
+        if trap.when == "inside" and trap.is_due():
+            data = b"".join(parts)
+            os.write(descriptor, data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        trap.pass_by("before")
+        original(descriptor, parts)
+        trap.pass_by("after")
+
+    return wrapped
+
+
 class TrappedOs:
     """The module `os` as the store sees it, with a trap at one of its calls."""
 
@@ -119,10 +134,6 @@ class TrappedOs:
             return original
 
         def wrapped(*args, **kwargs):
-            if self._trap.when == "inside" and self._trap.is_due():
-                descriptor, data = args
-                os.write(descriptor, data[: len(data) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
             self._trap.pass_by("before")
             result = original(*args, **kwargs)
             self._trap.pass_by("after")

@@ -26,8 +26,12 @@ class Splice(NamedTuple):
     stop: int
     after: bytes = b""
 
+    def parts(self, data: bytes) -> list[bytes | memoryview]:
+        """The new file in pieces, without a copy of the old one."""
+        return [self.before, memoryview(data)[self.start : self.stop], self.after]
+
     def apply(self, data: bytes) -> bytes:
-        return b"".join((self.before, memoryview(data)[self.start : self.stop], self.after))
+        return b"".join(self.parts(data))
 
 
 Change = Callable[[Ends], Splice | None]  # None: the file stays as it is

@@ -38,6 +38,46 @@ async def test_what_is_asked_for_during_a_group_forms_the_next_one():
     worker.close()
 
 
+async def test_rounds_of_the_loop_that_each_bring_more_form_one_group():
+    work = Work()
+    work.go.set()
+    worker = GroupWorker(work, name="writer")
+
+    async def put(number, *, after):
+        for _ in range(after):
+            await asyncio.sleep(0)
+        return await worker.put(number)
+
+    made = await asyncio.gather(*(put(n, after=n // 2) for n in range(6)))
+    assert made == [0, 10, 20, 30, 40, 50]
+    assert work.groups == [[0, 1, 2, 3, 4, 5]]
+    worker.close()
+
+
+async def test_an_endless_stream_of_items_holds_none_of_them_up():
+    work = Work()
+    work.go.set()
+    worker = GroupWorker(work, name="writer")
+    first, rest = worker.put(0), []
+    while not first.done():
+        rest.append(worker.put(1))
+        await asyncio.sleep(0)
+        assert len(rest) < 10**6
+    assert await first == 0
+    await asyncio.gather(*rest)
+    worker.close()
+
+
+async def test_what_still_waits_for_more_is_done_before_the_worker_closes():
+    work = Work()
+    work.go.set()
+    worker = GroupWorker(work, name="writer")
+    last = [worker.put(1), worker.put(2)]
+    worker.close()
+    assert await asyncio.gather(*last) == [10, 20]
+    assert work.groups == [[1, 2]]
+
+
 async def test_an_item_that_fails_fails_alone():
     work = Work()
     work.go.set()

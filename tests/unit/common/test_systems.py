@@ -10,7 +10,7 @@ from dsrun.common import systems
 @pytest.fixture(params=["all", "few"])
 def calls(request, monkeypatch):
     if request.param == "few":
-        for name in ("pwrite", "fdatasync", "O_DIRECTORY", "O_CLOEXEC", "O_NOFOLLOW"):
+        for name in ("pwrite", "writev", "fdatasync", "O_DIRECTORY", "O_CLOEXEC", "O_NOFOLLOW"):
             monkeypatch.delattr(os, name)
 
 
@@ -24,6 +24,25 @@ def test_bytes_go_to_their_place(tmp_path):
     systems.sync_data(descriptor)
     os.close(descriptor)
     assert path.read_bytes() == b"012ab56789yz"
+
+
+PIECES = [b"one", b"", memoryview(b"+two+")[1:4], b"three"]
+
+
+@pytest.mark.usefixtures("calls")
+def test_pieces_are_written_one_after_the_other(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        systems.write_all(file.fileno(), PIECES)
+    assert (tmp_path / "file").read_bytes() == b"onetwothree"
+
+
+@pytest.mark.parametrize("first", range(12))
+def test_what_a_call_has_not_written_is_written_by_the_next(tmp_path, monkeypatch, first):
+    whole = b"".join(PIECES)
+    monkeypatch.setattr(os, "writev", lambda number, _: os.write(number, whole[:first]))
+    with (tmp_path / "file").open("wb") as file:
+        systems.write_all(file.fileno(), PIECES)
+    assert (tmp_path / "file").read_bytes() == whole
 
 
 @pytest.mark.usefixtures("calls")

@@ -34,7 +34,13 @@ def test_no_number_of_attempts_is_too_large(attempt):
 @given(previous=st.floats(0, 1e4), factor=st.floats(1, 10), longest=st.floats(0, 1e4))
 def test_polls_come_further_apart_up_to_the_longest_and_never_at_once(previous, factor, longest):
     delay = next_poll_delay(previous, factor=factor, max_s=longest)
-    assert 0.1 <= delay <= max(longest, 0.1)
+    assert min(0.1, max(longest, 0.001)) <= delay <= max(longest, 0.001)
+
+
+@pytest.mark.parametrize("longest", [0.002, 0.02, 0.05, 0.099])
+def test_a_longest_wait_of_less_than_a_tenth_of_a_second_is_obeyed(longest):
+    assert next_poll_delay(0.0, factor=1.5, max_s=longest) == longest
+    assert next_poll_delay(longest, factor=1.5, max_s=longest) == longest
 
 
 def test_polls_of_an_image_task_as_the_guide_advises():

@@ -128,6 +128,17 @@ def test_thousands_of_tasks_are_asked_for_within_the_rate_and_all_in_their_turn(
         assert max(gaps) <= round_s + 20.0  # and the pause between two questions
 
 
+def test_nobody_asks_before_a_task_is_expected_to_end():
+    async def scenario():
+        run = Run()
+        await all_of(run.wait(f"t{each}") for each in range(100))
+        return run.service
+
+    first = [asked[0] for asked in in_no_time(scenario).asked.values()]
+    assert len(first) == 100
+    assert min(first) >= 3.0
+
+
 def test_a_task_near_the_end_of_its_life_is_asked_for_before_the_others():
     async def scenario():
         run = Run(ends_at=lambda task_id: 1e9 if task_id == "old" else 300.0)

@@ -1,5 +1,7 @@
 """Thumbnails that are made while a run goes on."""
 
+import threading
+
 import pytest
 from PIL import Image
 
@@ -37,6 +39,43 @@ def test_every_picture_of_a_job_gets_one_and_nothing_else_does(tmp_path, aside):
     aside.note_end(result(*(artifact(f"{sha}.png", sha) for sha in shas[:2])))
     until(lambda: all((tmp_path / thumb_of(sha)).is_file() for sha in shas[:2]), what="thumbnails")
     assert len(list((tmp_path / THUMBS).iterdir())) == 2
+
+
+def test_none_is_made_while_the_run_itself_needs_the_processor(tmp_path):
+    clock, is_busy = SystemClock(), threading.Event()
+    looks = []
+
+    def demand_s():
+        looks.append(clock.monotonic())
+        return clock.monotonic() if is_busy.is_set() else 0.0
+
+    is_busy.set()
+    maker = BackgroundThumbs(tmp_path, clock=clock, demand_s=demand_s)
+    Image.new("RGB", (900, 600)).save(tmp_path / "a.png")
+    maker.note_end(result(artifact("a.png", "a" * 64)))
+    until(lambda: len(looks) > 4, what="the run to be looked at several times")
+    assert not list((tmp_path / THUMBS).iterdir())
+    is_busy.clear()
+    until((tmp_path / thumb_of("a" * 64)).is_file, what="the thumbnail once the run waits")
+    maker.close()
+
+
+def test_one_that_is_there_already_is_not_made_again(tmp_path, aside):
+    old, new = (tmp_path / thumb_of(digit * 64) for digit in "ab")
+    Image.new("RGB", (900, 600)).save(tmp_path / "a.png")
+    old.parent.mkdir()
+    old.write_bytes(b"made before")
+    aside.note_end(result(artifact("a.png", "a" * 64), artifact("a.png", "b" * 64)))
+    until(new.is_file, what="the one that is missing")
+    assert old.read_bytes() == b"made before"
+
+
+def test_closed_while_the_run_needs_the_processor(tmp_path):
+    clock = SystemClock()
+    maker = BackgroundThumbs(tmp_path, clock=clock, demand_s=clock.monotonic)
+    maker.note_end(result(artifact("a.png", "a" * 64)))
+    maker.close()
+    assert not (tmp_path / thumb_of("a" * 64)).exists()
 
 
 def test_one_that_cannot_be_read_does_not_stop_the_others(tmp_path, aside):

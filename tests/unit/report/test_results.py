@@ -1,7 +1,8 @@
 """results.jsonl: what its lines say of the rows of a ledger."""
 
 import json
-from contextlib import nullcontext
+import sqlite3
+from contextlib import closing, nullcontext
 
 import orjson
 import pytest
@@ -52,11 +53,20 @@ SOUND = {**PICTURE, "media_type": "audio/wav", "seed": None, "sample_rate": 2400
 ERROR = {"error_code": "DataInspectionFailed", "error_message": "refused", "error_class": "job"}
 
 
+def row(values):
+    """A row as SQLite gives it."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.row_factory = sqlite3.Row
+        columns = ", ".join(f"? AS {name}" for name in values)
+        return db.execute(f"SELECT {columns}", tuple(values.values())).fetchone()
+
+
 class View:
     """A ledger of one job."""
 
     def __init__(self, job, artifacts=(), twins=(), edges=()):
-        self._rows = [ResultRow(JOB | job, list(artifacts), list(twins), list(edges))]
+        others = (list(map(row, some)) for some in (artifacts, twins, edges))
+        self._rows = [ResultRow(row(JOB | job), *others)]
 
     def reading(self):
         return nullcontext()
