@@ -6,6 +6,7 @@ manifest's folder. What it gives depends on its variables alone.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -439,10 +440,14 @@ def _no_part_words(match: re.Match[str]) -> str:
 
 def _place_of(error: Exception) -> tuple[str, int]:
     """The included file, if any, and Jinja's number of the place, from the traceback's globals."""
-    trace, file, line = error.__traceback__, "", 0
+    trace, places = error.__traceback__, [("", 0)]
     while trace is not None:
         template = trace.tb_frame.f_globals.get("__jinja_template__")
         if template is not None:
-            file, line = template.name or "", template.get_corresponding_lineno(trace.tb_lineno)
+            line = template.get_corresponding_lineno(trace.tb_lineno)
+            places.append((template.name or "", line))
         trace = trace.tb_next
-    return file, line
+    # Where a template calls itself, the last place is wherever the stack happened to end.
+    if isinstance(error, RecursionError):
+        return Counter(places).most_common(1)[0][0]
+    return places[-1]
