@@ -32,8 +32,7 @@ class LostFacts(SetupError):
 
 
 _HEADER = b"SQLite format 3\0"
-_LOOK_SEALED_BYTES = 256 << 20  # some 0.1 s
-_LOOK_BYTES = 4 << 20  # likewise, for a ledger without a seal
+_LOOK_BYTES = 4 << 20  # of a ledger that is looked at: some milliseconds, and there may be hundreds
 
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
@@ -104,18 +103,24 @@ FORMS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def check_ledger(path: Path) -> None:
-    """Check everything, before a run writes to the ledger. Raises DamagedLedger, SetupError."""
-    if not path.is_file() or not path.stat().st_size or check_seal(path, thorough=True):
-        return
+def check_ledger(path: Path) -> bool:
+    """Check everything, before a run writes to the ledger. Raises DamagedLedger, SetupError.
+
+    Returns whether it has a seal, which fits.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    if check_seal(path, thorough=True):
+        return True
     with closing(UntouchedFile(path)) as file:
         check_content(file.connection(), path, thorough=True)
+    return False
 
 
 def check_seal(path: Path, *, thorough: bool) -> bool:
     """Whether the file has a seal that fits. A seal must fit unless somebody has written since.
 
-    Unless `thorough`, a very large file is not read. Raises DamagedLedger, SetupError.
+    Unless `thorough`, a large file is not read. Raises DamagedLedger, SetupError.
     """
     head = read_head(path)
     try:
@@ -126,7 +131,7 @@ def check_seal(path: Path, *, thorough: bool) -> bool:
         seal = head.seal if head else None
         if seal is None or _has_log(path) or not _is_of(seal, header):
             return False
-        if not thorough and size > _LOOK_SEALED_BYTES:
+        if not thorough and size > _LOOK_BYTES:
             return True
         if seal_of(path) != seal:
             raise DamagedLedger(path, "its bytes are not those that the last run wrote")

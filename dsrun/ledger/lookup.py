@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from dsrun.common.models import JobStatus, Json
+from dsrun.common.models import LOST_ROW, JobStatus, Json
 from dsrun.ledger.reader import LedgerReader, checked
 from dsrun.ledger.rows import is_reusable, path_below
 from dsrun.ledger.schema import MAY_BE_REPRICED, planned_of
@@ -266,6 +266,14 @@ def price_of_job(reader: LedgerReader, job_id: str) -> tuple[str, str, int]:
     """The unit price of a job, its currency, and whether anything was paid."""
     sql = "SELECT unit_price, currency, units + units_before > 0 FROM job WHERE job_id = ?"
     return tuple(reader.row(sql, (job_id,)))
+
+
+def lost_rows(reader: LedgerReader) -> list[str]:
+    """Ids of the jobs that a repair of the ledger knew nothing about."""
+    rows = reader.rows(
+        "SELECT job_id FROM job WHERE status = 'unknown' AND error_code = ?", (LOST_ROW,)
+    )
+    return [row["job_id"] for row in rows]
 
 
 def needed_by(reader: LedgerReader, job_id: str) -> tuple[str, ...]:
