@@ -46,7 +46,7 @@ from dsrun.session.shared_budget import keeping_budget
 from dsrun.session.steering import Steering
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage import orders
-from dsrun.storage.files import make_folder
+from dsrun.storage.files import are_there, make_folder
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
 
@@ -295,6 +295,8 @@ async def _prepare(run: OpenRun) -> str:
 async def _find_lost_files(run: OpenRun) -> None:
     """Files of finished jobs that are gone come back from the cache or from the service."""
     view = run.ledger.view
+    if all(map(partial(are_there, run.layout.run_dir), lookup.artifact_paths(view))):
+        return
     for job_id, place, path, sha256 in view.artifacts():
         if (run.layout.run_dir / path).exists():
             continue
