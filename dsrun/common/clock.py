@@ -1,6 +1,5 @@
 """The door to time: UTC for stamps, monotonic seconds for durations."""
 
-import asyncio
 import time
 from datetime import UTC, date, datetime
 from datetime import time as datetime_time
@@ -42,6 +41,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415  # start-up: who only plans never sleeps
+
         await asyncio.sleep(max(0.0, seconds))
 
 

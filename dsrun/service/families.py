@@ -4,9 +4,10 @@ What differs by model stands in tables (see `tables`) and in `x-dsrun.vary`. Bot
 here, so that every other module knows operations of one model only.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import orjson
 
 from dsrun.common.models import Json
 from dsrun.common.pointer import EACH, KeyPath, pointer
@@ -43,7 +44,7 @@ def each_model(name: str, schema: Mapping[str, Json]) -> Iterable[tuple[str, Map
 
 
 def _member(schema: Mapping[str, Json], model: str) -> dict[str, Json]:
-    own: dict[str, Any] = copy.deepcopy(dict(schema))
+    own: dict[str, Any] = orjson.loads(orjson.dumps(dict(schema)))  # quicker than deepcopy
     own["$id"] = f"{schema.get('$id', 'urn:dsrun:operation')}:{model}"
     own["title"] = model
     known = own["properties"]["model"]
