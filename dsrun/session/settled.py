@@ -15,7 +15,6 @@ from dsrun.ledger import totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writer import Ledger
 from dsrun.planning.plan import Plan
-from dsrun.planning.selection import chooser_of
 from dsrun.session.options import RunOptions
 from dsrun.storage.layout import RunLayout
 
@@ -26,7 +25,8 @@ def may_be_settled(plan: Plan, options: RunOptions, layout: RunLayout) -> bool:
     The digest of the plan names the directory, and the version of dsrun stands in the ledger, so
     its jobs are those that the plan has, and were checked. A plan with problems tells them.
     """
-    if plan.problems or chooser_of(plan, options.selection, shows_all="") is not None:
+    has_picks = any(step.matrix.picks for step in plan.manifest.steps)
+    if plan.problems or has_picks or not options.selection.is_all:
         return False
     try:
         with closing(LedgerReader(layout.ledger)) as view:
