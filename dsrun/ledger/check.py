@@ -16,7 +16,7 @@ from dsrun.common.errors import SetupError
 from dsrun.common.models import JobStatus
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, UntouchedFile, beside, disk_error
 from dsrun.ledger.schema import VERSION, tables_of
-from dsrun.ledger.tail import Seal, read_head, seal_of
+from dsrun.ledger.tail import Head, Seal, read_head, seal_of
 
 
 class LostFacts(SetupError):
@@ -231,3 +231,17 @@ def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:
         raise disk_error(error, path) from error
     if facts > known:
         raise LostFacts(path, known=known, facts=facts)
+
+
+def is_closed_as(db: sqlite3.Connection, path: Path, head: Head) -> bool:
+    """Whether a sealed ledger is the one that its tail was closed with, and not a copy of another.
+
+    For a look, which may not have compared all bytes with the seal.
+    """
+    try:
+        if head.seal is None or path.stat().st_size != head.seal.size or "mark" not in _tables(db):
+            return False
+        row = db.execute("SELECT ledger_id, facts FROM mark").fetchone()
+    except (*READ_FAULTS, OSError) as error:
+        raise disk_error(error, path) from error
+    return row is not None and tuple(row) == (head.ledger_id, head.facts)

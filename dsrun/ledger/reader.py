@@ -13,7 +13,7 @@ import orjson
 from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
-from dsrun.ledger.check import check_content, check_facts, check_seal
+from dsrun.ledger.check import check_content, check_facts, check_seal, is_closed_as
 from dsrun.ledger.left_out import IS_LEFT_OUT
 from dsrun.ledger.rows import ResultRow, RunRow, names_of, path_below
 from dsrun.ledger.schema import (
@@ -79,8 +79,6 @@ class LedgerReader:
         self._noted: dict[str, Answer] | None = None  # all answers given, while they are collected
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
-        if is_sealed and not live:
-            self.known = read_as_note(read_note(path)).sums
         self._file = OwnFile(path) if live else UntouchedFile(path)
         try:
             self._check(is_sealed=is_sealed, tail=tail, thorough=thorough)
@@ -99,6 +97,8 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        if tail is not None and is_sealed and is_closed_as(self._file.connection(), path, tail):
+            self.known = read_as_note(read_note(path)).sums
         self.is_left_out = IS_LEFT_OUT if version >= SINCE_LEFT_OUT else "0"
         self.repeats = "job.repeats" if version >= SINCE_REPEATS else "0"
         has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
