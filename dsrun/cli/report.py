@@ -52,7 +52,8 @@ def run(
         if sheet is None:
             from dsrun.report.report import write_report  # noqa: PLC0415  # Jinja2: not for a sheet
 
-            path = write_report(view, run_dir)
+            write_report(view, run_dir)
+            path = RunLayout.of(run_dir).report
         else:
             from dsrun.report.contact_sheet import write_sheet  # noqa: PLC0415  # Pillow
 

@@ -14,7 +14,8 @@ from dsrun.common.models import JobStatus
 from dsrun.common.units import first_as_json
 from dsrun.ledger import totals
 from dsrun.ledger.orders import last_taken
-from dsrun.ledger.reader import LedgerReader, RunRow
+from dsrun.ledger.reader import LedgerReader
+from dsrun.ledger.rows import RunRow
 from dsrun.report.resuming import resuming_command
 from dsrun.session.budget_standing import recorded_standing
 from dsrun.session.opening import find_run_dir

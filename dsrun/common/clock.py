@@ -1,6 +1,5 @@
 """The door to time: UTC for stamps, monotonic seconds for durations."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -44,6 +43,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415  # start-up: who only plans never sleeps
+
         await asyncio.sleep(max(0.0, seconds))
 
 

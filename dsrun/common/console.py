@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from io import TextIOWrapper
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
@@ -181,27 +180,6 @@ class _TextFormatter(logging.Formatter):
         return f"{_stamp(record)} {record.levelname.lower()} {fit(_message(record))}"
 
 
-class _LogFile(RotatingFileHandler):
-    """A log file; when it cannot be written any more, that is said once and stops nothing."""
-
-    _has_told = False
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        del record
-        if not self._has_told:
-            self._has_told = True
-            fault = sys.exc_info()[1]
-            words = fault.strerror if isinstance(fault, OSError) else fault
-            speak(
-                f"{WARNING}--log-file {self.baseFilename} cannot be written: {words}",
-                show=show_line,
-            )
-
-    def close(self) -> None:
-        with suppress(OSError):  # said when it was written
-            super().close()
-
-
 def show_line(text: str) -> None:
     """Write Shown text to the current stderr, above the bars if there are any."""
     if _Channel.above is not None:
@@ -283,8 +261,10 @@ def _stderr_handler() -> logging.Handler:
 
 
 def _log_file(file: Path) -> logging.Handler:
+    from dsrun.common.log_file import LogFile  # noqa: PLC0415  # start-up: logging.handlers
+
     try:
-        return _LogFile(
+        return LogFile(
             file,
             maxBytes=FILE_BYTES,
             backupCount=FILES_KEPT,

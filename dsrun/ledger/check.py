@@ -16,7 +16,7 @@ from dsrun.common.errors import SetupError
 from dsrun.common.models import JobStatus
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, UntouchedFile, beside, disk_error
 from dsrun.ledger.schema import VERSION, tables_of
-from dsrun.ledger.tail import Seal, read_head, seal_of
+from dsrun.ledger.tail import Head, Seal, read_head, seal_of
 
 
 class LostFacts(SetupError):
@@ -32,8 +32,7 @@ class LostFacts(SetupError):
 
 
 _HEADER = b"SQLite format 3\0"
-_LOOK_SEALED_BYTES = 256 << 20  # some 0.1 s
-_LOOK_BYTES = 4 << 20  # likewise, for a ledger without a seal
+_LOOK_BYTES = 4 << 20  # of a ledger that is looked at: some milliseconds, and there may be hundreds
 
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
@@ -104,18 +103,24 @@ FORMS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def check_ledger(path: Path) -> None:
-    """Check everything, before a run writes to the ledger. Raises DamagedLedger, SetupError."""
-    if not path.is_file() or not path.stat().st_size or check_seal(path, thorough=True):
-        return
+def check_ledger(path: Path) -> bool:
+    """Check everything, before a run writes to the ledger. Raises DamagedLedger, SetupError.
+
+    Returns whether it has a seal, which fits.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    if check_seal(path, thorough=True):
+        return True
     with closing(UntouchedFile(path)) as file:
         check_content(file.connection(), path, thorough=True)
+    return False
 
 
 def check_seal(path: Path, *, thorough: bool) -> bool:
     """Whether the file has a seal that fits. A seal must fit unless somebody has written since.
 
-    Unless `thorough`, a very large file is not read. Raises DamagedLedger, SetupError.
+    Unless `thorough`, a large file is not read. Raises DamagedLedger, SetupError.
     """
     head = read_head(path)
     try:
@@ -126,7 +131,7 @@ def check_seal(path: Path, *, thorough: bool) -> bool:
         seal = head.seal if head else None
         if seal is None or _has_log(path) or not _is_of(seal, header):
             return False
-        if not thorough and size > _LOOK_SEALED_BYTES:
+        if not thorough and size > _LOOK_BYTES:
             return True
         if seal_of(path) != seal:
             raise DamagedLedger(path, "its bytes are not those that the last run wrote")
@@ -226,3 +231,17 @@ def check_facts(db: sqlite3.Connection, path: Path, facts: int | None) -> None:
         raise disk_error(error, path) from error
     if facts > known:
         raise LostFacts(path, known=known, facts=facts)
+
+
+def is_closed_as(db: sqlite3.Connection, path: Path, head: Head) -> bool:
+    """Whether a sealed ledger is the one that its tail was closed with, and not a copy of another.
+
+    For a look, which may not have compared all bytes with the seal.
+    """
+    try:
+        if head.seal is None or path.stat().st_size != head.seal.size or "mark" not in _tables(db):
+            return False
+        row = db.execute("SELECT ledger_id, facts FROM mark").fetchone()
+    except (*READ_FAULTS, OSError) as error:
+        raise disk_error(error, path) from error
+    return row is not None and tuple(row) == (head.ledger_id, head.facts)

@@ -5,7 +5,8 @@ run directories of a pipeline, where each directory that `keep` removes leaves o
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from dsrun.common.models import JobStatus, Json
 from dsrun.common.units import Money
 from dsrun.ledger.commitments import Commitment, bucket_of, commitments
 from dsrun.ledger.reader import LedgerReader, NoLedger, checked
+from dsrun.ledger.rows import Row
 from dsrun.ledger.totals import sum_rows
 from dsrun.storage.layout import RunLayout, is_emulated, is_run_name, removed_of, run_dirs
 from dsrun.storage.run_lock import is_locked
@@ -28,6 +30,7 @@ from dsrun.storage.run_lock import is_locked
 T = TypeVar("T")
 
 
+_UNDER_WAY = (JobStatus.PENDING, JobStatus.SUBMITTING, JobStatus.SUBMITTED)
 # A job that was asked for in parts counts as a whole in the month, and the run, of its last part.
 _MONTH = "substr(coalesce(ended_at, submitted_at, ''), 1, 7) AS month"
 
@@ -249,16 +252,14 @@ def _outcome(run: Invocation, *, is_last: bool, directory: Path) -> str:
 @checked
 def invocations(reader: LedgerReader, *, counted: bool = True) -> list[Invocation]:
     """Every run, the oldest first; without jobs and cost where they are not `counted`."""
-    rows = reader.rows("SELECT * FROM run ORDER BY run_id")
-    starts = [row["started_at"] for row in rows]
+    ended = _ended_by_run(reader) if counted else {}
     return [
         Invocation(
             started_at=row["started_at"], ended_at=row["ended_at"], host=row["host"],
             pid=row["pid"], exit_code=row["exit_code"], reason=row["reason"],
-            jobs=_ended(reader, row["started_at"], until) if counted else {},
-            cost=_spent(reader, row["started_at"], until) if counted else (),
+            jobs=_ended(ended.get(row["run_id"], ())), cost=_spent(ended.get(row["run_id"], ())),
         )
-        for row, until in zip(rows, [*starts[1:], "~"], strict=True)
+        for row in reader.rows("SELECT * FROM run ORDER BY run_id")
     ]  # fmt: skip
 
 
@@ -327,26 +328,41 @@ def _spendings(reader: LedgerReader, sql: str) -> list[Spending]:
             jobs=row["jobs"],
             cost=Money(amount=Decimal(row["unit_price"]) * row["units"], currency=row["currency"]),
         )
-        for row in reader.rows(f"{sql} {order}")
+        for row in reader.sums(f"{sql} {order}")
     ]
 
 
-def _ended(reader: LedgerReader, since: str, until: str) -> dict[JobStatus, int]:
-    rows = reader.rows(
-        "SELECT status, count(*) FROM job WHERE ended_at >= ? AND ended_at < ? "
-        "AND status NOT IN ('pending', 'submitting', 'submitted') GROUP BY status",
-        (since, until),
+def _ended_by_run(reader: LedgerReader) -> Mapping[int, Sequence[Row]]:
+    """What the jobs add up to that ended since a run began and before the next, by run."""
+    reader.rows(
+        "CREATE TEMP TABLE IF NOT EXISTS begin "
+        "(started_at TEXT PRIMARY KEY, run_id INTEGER NOT NULL) WITHOUT ROWID"
     )
-    return {JobStatus(status): number for status, number in rows}
+    reader.rows("INSERT OR REPLACE INTO begin SELECT started_at, run_id FROM run ORDER BY run_id")
+    rows = reader.sums(
+        "SELECT (SELECT run_id FROM begin WHERE started_at <= job.ended_at "  # noqa: S608  # ours
+        "ORDER BY started_at DESC LIMIT 1) AS run_id, status, cached, currency, unit_price, "
+        f"count(*) AS jobs, sum({reader.units.paid}) AS units FROM job "
+        "WHERE ended_at IS NOT NULL GROUP BY 1, 2, 3, 4, 5"
+    )
+    by_run: dict[int, list[Row]] = {}
+    for row in rows:
+        by_run.setdefault(row["run_id"], []).append(row)
+    return by_run
 
 
-def _spent(reader: LedgerReader, since: str, until: str) -> tuple[Money, ...]:
-    rows = reader.rows(
-        f"SELECT currency, unit_price, sum({reader.units.paid}) AS units FROM job "  # noqa: S608
-        "WHERE ended_at >= ? AND ended_at < ? AND NOT cached GROUP BY currency, unit_price",
-        (since, until),
+def _ended(rows: Iterable[Row]) -> dict[JobStatus, int]:
+    numbers = Counter[JobStatus]()
+    for row in rows:
+        numbers[JobStatus(row["status"])] += row["jobs"]
+    return {status: number for status, number in numbers.items() if status not in _UNDER_WAY}
+
+
+def _spent(rows: Iterable[Row]) -> tuple[Money, ...]:
+    paid = sum_rows(
+        (row["currency"], row["unit_price"], row["units"]) for row in rows if not row["cached"]
     )
-    return tuple(money for money in sum_rows(rows) if money.amount)
+    return tuple(money for money in paid if money.amount)
 
 
 def note_removal(run_dir: Path, reader: LedgerReader) -> None:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,11 +11,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 
 from dsrun.common.errors import ExitCode, SetupError
-from dsrun.common.models import LOST_ROW, JobStatus, OpenJob, Part
+from dsrun.common.models import JobStatus, OpenJob, Part
 from dsrun.common.sqlite import READ_FAULTS, DamagedLedger, OwnFile, UntouchedFile, disk_error
-from dsrun.ledger.check import check_content, check_facts, check_seal
+from dsrun.ledger.check import check_content, check_facts, check_seal, is_closed_as
 from dsrun.ledger.left_out import IS_LEFT_OUT
-from dsrun.ledger.rows import ResultRow, named, names_of, path_below
+from dsrun.ledger.rows import ResultRow, RunRow, named, names_of, path_below
 from dsrun.ledger.schema import (
     SINCE_ANSWERS,
     SINCE_LEFT_OUT,
@@ -24,10 +24,10 @@ from dsrun.ledger.schema import (
     planned_of,
     unit_columns,
 )
-from dsrun.ledger.tail import Head, read_head
+from dsrun.ledger.sums import Answer, Answers, answer_of, question, read_as_note, rows_of
+from dsrun.ledger.tail import Head, read_head, read_note
 
 _PAGE = 500
-_UPLOADED = "oss://"  # how every address begins that the service gives
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,19 +37,6 @@ class NoLedger(SetupError):
     """There is no ledger at this place."""
 
     exit_code = ExitCode.INVALID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """One invocation; `ended_at` is None while it runs, or when it was killed."""
-
-    started_at: str
-    ended_at: str | None
-    host: str
-    pid: int
-    endpoint: str
-    exit_code: int | None
-    reason: str | None
 
 
 def checked(
@@ -88,6 +75,8 @@ class LedgerReader:
         self._not_barred = ""
         self.repeats = "0"  # SQL: creates of a job that were sent again; a migrated ledger has them
         self._of_main = ""  # a condition on artifacts; an older ledger has the main kind alone
+        self.known: Answers | None = None  # to `sums`, while nothing is written
+        self._noted: dict[str, Answer] | None = None  # all answers given, while they are collected
         tail = None if live else read_head(path)  # before the ledger, which is never behind it
         is_sealed = live or check_seal(path, thorough=thorough)
         self._file = OwnFile(path) if live else UntouchedFile(path)
@@ -108,6 +97,8 @@ class LedgerReader:
         if not is_sealed:
             check_content(self._file.connection(), path, thorough=thorough)
         check_facts(self._file.connection(), path, tail.facts if tail else None)
+        if tail is not None and is_sealed and is_closed_as(self._file.connection(), path, tail):
+            self.known = read_as_note(read_note(path)).sums
         self.is_left_out = IS_LEFT_OUT if version >= SINCE_LEFT_OUT else "0"
         self.repeats = "job.repeats" if version >= SINCE_REPEATS else "0"
         has_planned = self.row("SELECT 1 FROM pragma_table_info('job') WHERE name = 'planned'")
@@ -130,6 +121,28 @@ class LedgerReader:
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Any:
         return next(iter(self.rows(sql, values)), None)
+
+    def sums(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows of a query that adds up all jobs; where they are known, no job is read."""
+        if self._has_chosen or self._not_held or self._not_barred:
+            return self.rows(sql, values)
+        key = question(sql, values)
+        if self.known is not None and key in self.known:
+            return rows_of(self._file.connection(), self.known[key])
+        rows = self.rows(sql, values)
+        if self._noted is not None:
+            self._noted[key] = answer_of(rows)
+        return rows
+
+    @contextmanager
+    def noting_sums(self) -> Iterator[Answers]:
+        """The answers that `sums` gives in the block."""
+        noted: dict[str, Answer] = {}
+        self._noted = noted
+        try:
+            yield noted
+        finally:
+            self._noted = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -238,16 +251,6 @@ class LedgerReader:
         )
         return {row[0] for row in rows if isinstance(row[0], str)}
 
-    def find_upload(self, sha256: str, *, model: str, endpoint: str, since: str) -> str | None:
-        """The address of a file with this content that was uploaded after `since`."""
-        row = self.row(
-            "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
-            "AND uploaded_at > ?",
-            (sha256, model, endpoint, since),
-        )
-        url = None if row is None else str(row["url"])
-        return url if url is not None and url.startswith(_UPLOADED) else None
-
     def ids(self, *statuses: JobStatus) -> Iterator[list[str]]:
         """Ids of the jobs of these statuses, page by page."""
         wanted = orjson.dumps(statuses).decode()
@@ -351,13 +354,6 @@ class LedgerReader:
             )
             for row in rows
         ]
-
-    def lost_rows(self) -> list[str]:
-        """Ids of the jobs that a repair of the ledger knew nothing about."""
-        rows = self.rows(
-            "SELECT job_id FROM job WHERE status = 'unknown' AND error_code = ?", (LOST_ROW,)
-        )
-        return [row["job_id"] for row in rows]
 
     def can_be_asked(self, job_id: str, *, since: str) -> bool:
         """Whether the job has a task that was made after `since`."""

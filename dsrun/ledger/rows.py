@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,6 +21,19 @@ class ResultRow(NamedTuple):
     artifacts: list[Row]
     twins: list[Row]
     edges: list[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One invocation; `ended_at` is None while it runs, or when it was killed."""
+
+    started_at: str
+    ended_at: str | None
+    host: str
+    pid: int
+    endpoint: str
+    exit_code: int | None
+    reason: str | None
 
 
 def path_below(path: str) -> str:

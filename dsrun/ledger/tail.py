@@ -23,6 +23,7 @@ from dsrun.storage.layout import RunLayout
 _HEAD_BYTES = 256
 _FULL_BYTES = 8 << 20  # at this size it starts again, once the database file has everything
 _SUM_BYTES = 9  # eight hex digits and a space
+_NOTE = b"note "  # no entry begins like that
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,14 @@ class Tail:
     def sync(self) -> None:
         sync_data(self._file)
 
-    def seal(self, seal: Seal | None) -> None:
-        """Seal a ledger that is closed, and whose file is whole. Raises OSError."""
+    def seal(self, seal: Seal | None, note: bytes = b"") -> None:
+        """Seal a ledger that is closed, and whose file is whole. Raises OSError.
+
+        The `note` is what a look at the ledger need not work out again while the seal fits.
+        """
         self.restart()
+        if seal is not None and note:
+            _write(self._file, b"%b%08x %b\n" % (_NOTE, zlib.crc32(note), note), self._end)
         self._put(replace(self._head, seal=seal))
         os.fsync(self._file)
 
@@ -119,6 +125,17 @@ def read_head(ledger: Path) -> Head | None:
             return _decoded(file.read(_HEAD_BYTES))
     except OSError:
         return None
+
+
+def read_note(ledger: Path) -> bytes | None:
+    """What was noted with the seal of a ledger, which the caller has found to fit."""
+    try:
+        line = _tail_of(ledger).read_bytes()[_HEAD_BYTES:].rstrip(b"\n")
+    except OSError:
+        return None
+    note = line.removeprefix(_NOTE)
+    total, text = note[:_SUM_BYTES], note[_SUM_BYTES:]
+    return text if note != line and total == b"%08x " % zlib.crc32(text) else None
 
 
 def read_entries(ledger: Path, head: Head) -> Iterator[Entry]:

@@ -26,7 +26,7 @@ class StepTotal(NamedTuple):
 @checked
 def counts(reader: LedgerReader) -> dict[JobStatus, int]:
     """Number of jobs by status."""
-    rows = reader.rows(f"SELECT status, count(*) FROM {reader.jobs} GROUP BY status")  # noqa: S608
+    rows = reader.sums(f"SELECT status, count(*) FROM {reader.jobs} GROUP BY status")  # noqa: S608
     return {JobStatus(status): number for status, number in rows}
 
 
@@ -46,13 +46,13 @@ def model_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 def compares_models(reader: LedgerReader) -> bool:
     """Whether a step calls several operations."""
     several = "SELECT 1 FROM job GROUP BY step HAVING min(operation) < max(operation) LIMIT 1"
-    return reader.row(several) is not None
+    return bool(reader.sums(several))
 
 
 def _status_counts(reader: LedgerReader, column: str) -> dict[str, dict[JobStatus, int]]:
     """Number of jobs by a column, in plan order, and status."""
     by_name: dict[str, dict[JobStatus, int]] = {}
-    for name, status, number, _ in reader.rows(
+    for name, status, number, _ in reader.sums(
         f"SELECT {column}, status, count(*), min(position) AS first FROM job "  # noqa: S608  # ours
         f"GROUP BY {column}, status ORDER BY first"
     ):
@@ -64,7 +64,7 @@ def _status_counts(reader: LedgerReader, column: str) -> dict[str, dict[JobStatu
 def left_out(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
     """Number of open jobs that the last run was not about, by operation and status."""
     by_name: dict[str, dict[JobStatus, int]] = {}
-    for name, status, number in reader.rows(
+    for name, status, number in reader.sums(
         "SELECT operation, status, count(*) FROM job "  # noqa: S608  # ours
         f"WHERE {reader.is_left_out} GROUP BY operation, status"
     ):
@@ -75,7 +75,7 @@ def left_out(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
 @checked
 def open_steps(reader: LedgerReader) -> list[StepTotal]:
     """The steps that have open jobs, by the operation that these call, in plan order."""
-    rows = reader.rows(
+    rows = reader.sums(
         "SELECT step, operation, "  # noqa: S608
         "sum(status IN ('waiting', 'pending', 'submitting', 'submitted') "
         f"{reader.not_held}) AS jobs, "
@@ -106,7 +106,7 @@ def _by_operation(rows: Iterable[Any]) -> Mapping[str, int]:
 
 def cached_count(reader: LedgerReader) -> int:
     """Number of jobs whose result came from the cache."""
-    return int(reader.row(f"SELECT count(*) FROM {reader.jobs} WHERE cached")[0])  # noqa: S608
+    return int(reader.sums(f"SELECT count(*) FROM {reader.jobs} WHERE cached")[0][0])  # noqa: S608
 
 
 def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -> int:
@@ -124,7 +124,7 @@ def may_be_paid(reader: LedgerReader, *, since: str, only_tasks: bool = False) -
 @checked
 def spent(reader: LedgerReader, *, operation: str | None = None) -> list[Money]:
     """What ended jobs cost, by currency; all of them, or those of one operation."""
-    rows = reader.rows(
+    rows = reader.sums(
         f"SELECT currency, unit_price, sum({reader.units.paid}) FROM job "  # noqa: S608
         "WHERE ?1 IS NULL OR operation = ?1 GROUP BY currency, unit_price",
         (operation,),
@@ -135,7 +135,7 @@ def spent(reader: LedgerReader, *, operation: str | None = None) -> list[Money]:
 @checked
 def in_doubt(reader: LedgerReader) -> list[Money]:
     """What creates would cost that may have been accepted and paid, by currency."""
-    rows = reader.rows(
+    rows = reader.sums(
         "SELECT currency, unit_price, "  # noqa: S608  # ours
         f"sum({reader.units.planned} * ((status IN {_DOUBTFUL}) + {reader.repeats})) FROM job "
         f"WHERE status IN {_DOUBTFUL} OR {reader.repeats} > 0 GROUP BY currency, unit_price"
@@ -149,7 +149,7 @@ def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
 
     They cost that at most: nobody can tell which of them were accepted.
     """
-    rows = reader.rows(
+    rows = reader.sums(
         f"SELECT currency, unit_price, sum({reader.units.planned} * {reader.repeats}), "  # noqa: S608  # ours
         f"sum({reader.repeats}) FROM job "
         f"WHERE {reader.repeats} > 0 GROUP BY currency, unit_price"
@@ -160,7 +160,7 @@ def repeated(reader: LedgerReader) -> tuple[int, list[Money]]:
 @checked
 def retried(reader: LedgerReader) -> dict[str, int]:
     """How many failed tasks were tried again, by their error codes, the commonest first."""
-    rows = reader.rows(
+    rows = reader.sums(
         "SELECT coalesce(error_code, ''), count(*) AS tasks FROM attempt "
         "WHERE phase = 'end' AND outcome = ? GROUP BY 1 ORDER BY tasks DESC",
         (RETRIED,),
@@ -172,7 +172,7 @@ def retried(reader: LedgerReader) -> dict[str, int]:
 def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]:
     """What ended jobs cost, and what jobs that may be paid already will cost."""
     paid = under_way = Decimal(0)
-    for price, units, wanted in reader.rows(
+    for price, units, wanted in reader.sums(
         f"SELECT unit_price, sum({reader.units.paid}), "  # noqa: S608
         f"sum({reader.units.planned} * "
         f"((status IN ('submitting', 'submitted', 'unknown')) + {reader.repeats})) "
@@ -187,7 +187,7 @@ def committed(reader: LedgerReader, *, currency: str) -> tuple[Decimal, Decimal]
 @checked
 def cost_to_send(reader: LedgerReader) -> list[Money]:
     """What the pending jobs will cost, by currency."""
-    rows = reader.rows(
+    rows = reader.sums(
         f"SELECT currency, unit_price, sum({reader.units.planned}) FROM {reader.jobs} "  # noqa: S608
         f"WHERE status IN ('waiting', 'pending') {reader.not_held} GROUP BY currency, unit_price"
     )
@@ -196,7 +196,7 @@ def cost_to_send(reader: LedgerReader) -> list[Money]:
 
 def errors(reader: LedgerReader, limit: int) -> list[tuple[str, str, int]]:
     """The commonest errors of jobs: code, message, number. Skipped jobs have none of their own."""
-    rows = reader.rows(
+    rows = reader.sums(
         f"SELECT error_code, error_message, count(*) AS jobs FROM {reader.jobs} "  # noqa: S608
         "WHERE error_code IS NOT NULL AND status NOT IN ('succeeded', 'pending', 'skipped') "
         "GROUP BY 1, 2 ORDER BY jobs DESC LIMIT ?",
@@ -216,7 +216,7 @@ def skipped(reader: LedgerReader, limit: int) -> list[tuple[str, int]]:
         "EXISTS (SELECT 1 FROM edge JOIN job AS parent ON parent.job_id = edge.parent_id "
         "WHERE edge.job_id = job.job_id AND takes IS NOT NULL AND parent.status = 'skipped')"
     )
-    rows = reader.rows(
+    rows = reader.sums(
         f"SELECT iif({of_skipped}, NULL, error_message) AS why, count(*) AS jobs "  # noqa: S608
         f"FROM {reader.jobs} WHERE status = 'skipped' GROUP BY 1 "
         "ORDER BY why IS NULL, jobs DESC, min(position)"
@@ -229,7 +229,7 @@ def skipped(reader: LedgerReader, limit: int) -> list[tuple[str, int]]:
 @checked
 def unknown(reader: LedgerReader, limit: int) -> list[tuple[str, str, str]]:
     """Jobs that may be paid: the name of their first file, when it was sent, and the doubt."""
-    rows = reader.rows(
+    rows = reader.sums(
         "SELECT step, stems, submitted_at, error_message "  # noqa: S608
         f"FROM {reader.jobs} WHERE status = 'unknown' ORDER BY position LIMIT ?",
         (limit,),

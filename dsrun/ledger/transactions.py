@@ -13,7 +13,8 @@ from dsrun.common.sqlite import NoRoom, connect, disk_error, merge_log
 from dsrun.ledger.check import check_ledger
 from dsrun.ledger.loss import Mark, catch_up, was_in_use
 from dsrun.ledger.schema import VERSION, migrate
-from dsrun.ledger.tail import Head, Tail, seal_of
+from dsrun.ledger.sums import Note, read_as_note
+from dsrun.ledger.tail import Head, Tail, read_note, seal_of
 from dsrun.ledger.writes import Kind, Row, Statement, Write
 
 _SYNC_S = 1.0  # at most so often is the tail synced
@@ -22,25 +23,29 @@ _SYNC_S = 1.0  # at most so often is the tail synced
 class Transactions:
     """A ledger that was checked and migrated, and has again what its tail could give back.
 
-    A commit is in the tail before anybody acts on it. `mark` is what the ledger has lost.
+    A commit is in the tail before anybody acts on it. `mark` is what the ledger has lost, `note`
+    what was noted when it was closed.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
         self._path = path
-        self.db, self.mark = _opened(path)
+        self.db, self.mark, self.note = _opened(path)
         self._facts = self.mark.facts
         self._tail: Tail | None = None
         self._clock = SystemClock()
         self._synced_at = self._clock.monotonic()
 
-    def close(self) -> None:
-        """The file is whole then: without a log, and with a seal where nobody else reads it."""
+    def close(self, note: bytes = b"") -> None:
+        """The file is whole then: without a log, and with a seal where nobody else reads it.
+
+        The `note` is kept with the seal.
+        """
         is_alone = merge_log(self.db)
         self.db.close()
         if self._tail is not None:
             with _forgiven():
-                self._tail.seal(seal_of(self._path) if is_alone else None)
+                self._tail.seal(seal_of(self._path) if is_alone else None, note)
             self._tail.close()
 
     def commit(self, group: Sequence[Write]) -> Sequence[BaseException | None]:
@@ -109,8 +114,9 @@ class Transactions:
         return bool(pages == merged)
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
-    check_ledger(path)
+def _opened(path: Path) -> tuple[sqlite3.Connection, Mark, Note]:
+    """The ledger, what it has lost, and what was noted of it and is still true."""
+    note = read_as_note(read_note(path)) if check_ledger(path) else Note()
     was_used = was_in_use(path)
     db = connect(path)
     try:
@@ -124,7 +130,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Mark]:
     except BaseException:
         db.close()
         raise
-    return db, mark
+    return db, mark, note if version == VERSION else Note()
 
 
 def _gathered(group: Sequence[Write]) -> tuple[list[tuple[Kind, str]], list[Statement]]:

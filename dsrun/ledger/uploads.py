@@ -6,6 +6,8 @@ from abc import abstractmethod
 from dsrun.ledger.reader import LedgerReader
 from dsrun.ledger.writes import Row, Statement
 
+_UPLOADED = "oss://"  # how every address begins that the service gives
+
 
 class UploadRows:
     """What `Ledger` can do with uploads."""
@@ -18,7 +20,13 @@ class UploadRows:
 
     def find_upload(self, sha256: str, *, model: str, since: str) -> str | None:
         """The address of a file that was uploaded after `since` for a model of this endpoint."""
-        return self.view.find_upload(sha256, model=model, endpoint=self._endpoint, since=since)
+        row = self.view.row(
+            "SELECT url FROM upload WHERE sha256 = ? AND model = ? AND endpoint = ? "
+            "AND uploaded_at > ?",
+            (sha256, model, self._endpoint, since),
+        )
+        url = None if row is None else str(row["url"])
+        return url if url is not None and url.startswith(_UPLOADED) else None
 
     async def record_upload(self, sha256: str, *, model: str, url: str, at: str) -> None:
         await self._write(

@@ -6,6 +6,8 @@ second connection reads on the event loop's thread (WAL lets both work).
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -14,9 +16,12 @@ import orjson
 
 from dsrun.common.batch_worker import GroupWorker
 from dsrun.common.digest import json_text
+from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
+from dsrun.ledger import totals
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.left_out import leaving_out
+from dsrun.ledger.looks import noted_sums
 from dsrun.ledger.lookup import job_prices, price_of_job
 from dsrun.ledger.orders import OrderRows, begun
 from dsrun.ledger.reader import LedgerReader
@@ -24,7 +29,17 @@ from dsrun.ledger.schema import MAY_BE_REPRICED
 from dsrun.ledger.transactions import Transactions
 from dsrun.ledger.uploads import UploadRows
 from dsrun.ledger.waiting import WaitingJobs
-from dsrun.ledger.writes import REOPEN, RETRIED, Kind, Row, Statement, Write, artifact_values
+from dsrun.ledger.writes import (
+    REOPEN,
+    RETRIED,
+    Kind,
+    Row,
+    Statement,
+    Write,
+    artifact_values,
+    edge_rows,
+    job_values,
+)  # fmt: skip
 from dsrun.service.kept_answer import addresses_of
 from dsrun.service.price import Price, common_grain
 
@@ -47,6 +62,11 @@ _FINER = (
     "UPDATE job SET unit_price = ?1, units = units * ?2, units_before = units_before * ?2, "
     "planned = coalesce(planned, wanted) * ?2 WHERE job_id = ?3"
 )
+_LOOK_AGAIN = (
+    "UPDATE job SET status = iif(coalesce(task_id, answer) IS NULL, 'submitting', 'submitted'), "
+    "ended_at = NULL WHERE status = 'unknown' AND iif(answer IS NULL, submitted_at > ?, "
+    "json_extract(answer, '$.until') > ?)"
+)
 _IS_ALIVE = "task_id IS NOT NULL AND part_first IS NULL AND submitted_at > ?"
 
 
@@ -55,9 +75,12 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
 
     def __init__(self, path: Path) -> None:
         """Raises SetupError where the file cannot be opened, is damaged or of a newer version."""
+        self._path = path
         self._transactions = Transactions(path)
         self.mark = self._transactions.mark
         self.view = LedgerReader(path, live=True)
+        self.note = self._transactions.note
+        self.view.known = self.note.sums
         self._commits = Commits(path, self._transactions.db, commit=self._transactions.commit)
         self._writer: GroupWorker[Write, None] = GroupWorker(self._commits.commit, name="ledger")
         self.run_id = 0
@@ -67,11 +90,15 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
         self._endpoint = ""
 
     def close(self) -> None:
-        """The file is whole then: without a log, and with a seal where nobody else reads it."""
+        """The file is whole then, without a log; sealed with `note` where nobody else reads it."""
         self._writer.close()
+        known, is_lost = self.view.known, self.lost()
         self.view.close()
+        with suppress(SetupError):  # then a look asks the ledger itself, and says what is wrong
+            sums = known or ({} if is_lost else noted_sums(self._path))
+            self.note = replace(self.note, sums=sums)
         self._commits.close()
-        self._transactions.close()
+        self._transactions.close(self.note.encoded())
 
     def keep_room(self, creates: int) -> None:
         """Before anything is sent, keep room for so many answers: the disk may become full.
@@ -106,25 +133,21 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
 
         `in_force`: the bounds that orders may change.
         """
-        await self._write(
+        await self._write_run(
             Statement(
                 "INSERT INTO run (started_at, dsrun_version, endpoint, host, pid) "
                 "VALUES (?, ?, ?, ?, ?)",
                 (at, version, endpoint, host, pid),
             ),
             begun(in_force or {}),
-            Statement(
-                "UPDATE job SET status = iif(coalesce(task_id, answer) IS NULL, 'submitting', "
-                "'submitted'), ended_at = NULL WHERE status = 'unknown' AND iif(answer IS NULL, "
-                "submitted_at > ?, json_extract(answer, '$.until') > ?)",
-                (live_since, at),
-            ),
         )
+        if totals.counts(self.view).get(JobStatus.UNKNOWN):
+            await self._write(Statement(_LOOK_AGAIN, (live_since, at)))
         self.run_id = self.view.last_run_id()
         self._endpoint = endpoint
 
     async def end_run(self, *, at: str, exit_code: int, reason: str) -> None:
-        await self._write(
+        await self._write_run(
             Statement(
                 "UPDATE run SET ended_at = ?, exit_code = ?, reason = ? WHERE run_id = ?",
                 (at, exit_code, reason, self.run_id),
@@ -181,11 +204,11 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
         position = 0
         while batch := list(islice(jobs, _PAGE)):
             rows = [
-                Row(Kind.JOB, _job_values(job, position + number, prices[job.operation]))
+                Row(Kind.JOB, job_values(job, position + number, prices[job.operation]))
                 for number, job in enumerate(batch)
             ]
             await self._write(*rows)
-            await self._write(*(Row(Kind.TWIN, row.values) for row in rows), *_edges(batch))
+            await self._write(*(Row(Kind.TWIN, row.values) for row in rows), *edge_rows(batch))
             position += len(batch)
         await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
@@ -449,6 +472,11 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
         return Row(Kind.ATTEMPT, values)
 
     def _write(self, *write: Row | Statement) -> "asyncio.Future[None]":
+        self.view.known = None  # it may add up to something else now
+        return self._writer.put(write)
+
+    def _write_run(self, *write: Row | Statement) -> "asyncio.Future[None]":
+        """What says something of this run, and nothing of jobs."""
         return self._writer.put(write)
 
 
@@ -468,20 +496,3 @@ def _task_words(pair: tuple[str, str]) -> str:
 def _answer_words(pair: tuple[str, str]) -> str:
     named = ", ".join(addresses_of(pair[1])) or "files in the answer itself"
     return f"job {pair[0][:12]} was answered with {named}"
-
-
-def _job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
-    return (
-        job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
-        json_text(job.matrix), orjson.dumps(job.stems).decode(), len(job.stems),
-        job.units or 0, str(price.grain), price.currency,
-        JobStatus.WAITING if job.is_waiting else JobStatus.PENDING,
-        json_text(list(map(list, job.late))) if job.late else None, job.depth, job.take,
-    )  # fmt: skip
-
-
-def _edges(jobs: Iterable[Job]) -> Iterator[Row]:
-    for job in jobs:
-        for number, one in enumerate(job.parents):
-            values = (job.job_id, number, one.axis, one.step, one.index, one.job_id, one.takes)
-            yield Row(Kind.EDGE, values)

@@ -4,12 +4,16 @@ The rows travel as one JSON array. A statement for each row would release and re
 lock each time, while the event loop wants it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from dsrun.common.models import Artifact, Json, OpenJob
+import orjson
+
+from dsrun.common.digest import json_text
+from dsrun.common.models import Artifact, Job, JobStatus, Json, OpenJob
 from dsrun.ledger.schema import PAID_AND_LOST, PAID_UNITS
+from dsrun.service.price import Price
 
 
 def _update(assignments: str, *columns: str) -> str:
@@ -132,3 +136,20 @@ def artifact_values(job: OpenJob, item: Artifact) -> Sequence[Json]:
         job.job_id, item.index, item.path, item.sha256, item.size, item.media_type, item.seed,
         item.sample_rate, item.source_sha256, item.duration_s, item.width, item.height, item.name,
     )  # fmt: skip
+
+
+def job_values(job: Job, position: int, price: Price) -> Sequence[Json]:
+    return (
+        job.job_id, position, job.step, job.index, job.replica, job.operation, job.body.decode(),
+        json_text(job.matrix), orjson.dumps(job.stems).decode(), len(job.stems),
+        job.units or 0, str(price.grain), price.currency,
+        JobStatus.WAITING if job.is_waiting else JobStatus.PENDING,
+        json_text(list(map(list, job.late))) if job.late else None, job.depth, job.take,
+    )  # fmt: skip
+
+
+def edge_rows(jobs: Iterable[Job]) -> Iterator[Row]:
+    for job in jobs:
+        for number, one in enumerate(job.parents):
+            values = (job.job_id, number, one.axis, one.step, one.index, one.job_id, one.takes)
+            yield Row(Kind.EDGE, values)

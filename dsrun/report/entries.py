@@ -131,9 +131,14 @@ class Entries:
         self._again = again
         self._most = most
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more lines are wanted."""
+        return len(self.rows) >= self._most
+
     def add(self, line: Json) -> None:
         """Add a line of results.jsonl."""
-        if len(self.rows) < self._most:
+        if not self.is_full:
             self.rows += islice(entries_of(line, again=self._again), self._most - len(self.rows))
 
 

@@ -44,8 +44,8 @@ def write_report(
     *,
     entries: list[dict[str, Json]] | None = None,
     budget_s: float = math.inf,
-) -> Path:
-    """Write the page again and return its path. No thumbnail is started after `budget_s`.
+) -> int:
+    """Write the page again. Returns how many thumbnails are left: none is started after `budget_s`.
 
     Where many are missing, the page is written before the last of them is made. `entries` are those
     of the ledger's jobs, if they have been read already. Raises SetupError where the directory
@@ -54,7 +54,7 @@ def write_report(
     if entries is None:
         entries = _read_entries(view, run_dir)
     add_texts(entries, run_dir)
-    pictures = list(files_with_thumb(entries))
+    pictures, left = list(files_with_thumb(entries)), 0
     page = RunLayout.of(run_dir).report
     if pictures:
         from dsrun.report.thumbs import make_thumbs  # noqa: PLC0415  # Pillow: only for pictures
@@ -65,13 +65,14 @@ def write_report(
             _write(page, view, run_dir, entries)
             say(f"{page} can be opened; {made.left} thumbnails are still to be made")
             made = make_thumbs(run_dir, pictures, clock=clock, budget_s=budget_s - _MOST_S)
+        left = made.left
         if made.unread:
             say(
                 f"warning: {made.unread} of the report's files cannot be shown; "
                 f"`{command_line('dsrun', 'verify', run_dir)}` tells more"
             )
     _write(page, view, run_dir, entries)
-    return page
+    return left
 
 
 def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> None:
@@ -109,8 +110,10 @@ def _how_to_send(manifest: dict[str, Any] | None, command: str) -> str:
 
 def try_report(
     layout: RunLayout, entries: list[dict[str, Json]], *, is_stopped: bool, took_s: float
-) -> None:
+) -> bool:
     """Write the page at the end of a run, for all jobs, whatever this invocation selected.
+
+    Returns whether nothing is missing in it.
 
     A run that was stopped makes no more thumbnails; one that took `took_s` spends a small part of
     that on them. The next run makes the others, and until then the page shows the pictures
@@ -122,18 +125,22 @@ def try_report(
         view = LedgerReader(layout.ledger, live=True)
         try:
             budget_s = min(_MOST_S, max(_LEAST_S, took_s / _SHARE))
-            write_report(view, run_dir, entries=entries, budget_s=0.0 if is_stopped else budget_s)
+            left = write_report(
+                view, run_dir, entries=entries, budget_s=0.0 if is_stopped else budget_s
+            )
         finally:
             view.close()
     except Exception as error:  # a report never fails a run
         logging.getLogger(__name__).debug("the report", exc_info=error)
         again = command_line("dsrun", "report", run_dir)
         say(f"warning: {REPORT} was not written: {error}; `{again}` tries again")
+        return False
+    return not left
 
 
 def _read_entries(view: LedgerReader, run_dir: Path) -> list[dict[str, Json]]:
-    entries = Entries(again=resuming_command(run_dir))
-    for line in iter_results(view):
+    entries, lines = Entries(again=resuming_command(run_dir)), iter_results(view)
+    while not entries.is_full and (line := next(lines, None)) is not None:
         entries.add(line)
     return entries.rows
 

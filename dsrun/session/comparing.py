@@ -18,6 +18,7 @@ from dsrun.engine.control import Left, RunControl
 from dsrun.engine.limits import RateLimiter
 from dsrun.engine.listing import Lister, Unlisted
 from dsrun.engine.matching import NotFound, find_made
+from dsrun.ledger import lookup
 from dsrun.ledger.waiting import unsent_late
 from dsrun.service.lists import MadeRow, TaskRow
 from dsrun.service.operation import MadeList, Operation, TaskList
@@ -41,7 +42,7 @@ class Comparison:
     async def take_files(self) -> None:
         """Record as succeeded the jobs whose pictures are all on disk and name their job."""
         ledger = self._run.ledger
-        await ledger.reopen([JobStatus.UNKNOWN], among=[ledger.view.lost_rows()])
+        await ledger.reopen([JobStatus.UNKNOWN], among=[lookup.lost_rows(ledger.view)])
         number = 0
         for job in self._pending():
             media = self._run.plan.catalog[job.operation].main.media

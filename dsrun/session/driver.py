@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _GARBAGE = 20_000  # objects between two looks of the collector
 _LOOK_S = 0.5
+NOTHING_TO_SEND = "nothing to send: every job of the plan has ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Sender:
         steps = totals.open_steps(self.run.ledger.view)
         if not steps and not self.run.neighbours.held:
             if not self.run.options.quiet and not self.run.ledger.view.has_barred:
-                say("nothing to send: every job of the plan has ended")
+                say(NOTHING_TO_SEND)
             return
         with _collecting_seldom(enabled=self.run.host.owns_process), self._on_firm_ground():
             if steps:

@@ -27,12 +27,12 @@ from dsrun.report.results import write_results
 from dsrun.report.ro_crate import writing_crate
 from dsrun.service.endpoint import address_of
 from dsrun.service.request import ranges_of
-from dsrun.session import names
+from dsrun.session import names, settled
 from dsrun.session.catch_up import retire_old_runs, wait_jitter
 from dsrun.session.commands import plan_all, run_again
 from dsrun.session.comparing import Comparison
 from dsrun.session.cost_limits import limit_of, unbounded
-from dsrun.session.driver import Sender
+from dsrun.session.driver import NOTHING_TO_SEND, Sender
 from dsrun.session.host import Ending, Host
 from dsrun.session.lockfile import write_manifest
 from dsrun.session.notify import reported
@@ -46,7 +46,7 @@ from dsrun.session.shared_budget import keeping_budget
 from dsrun.session.steering import Steering
 from dsrun.session.summary import exit_code_of, say_summary
 from dsrun.storage import orders
-from dsrun.storage.files import make_folder
+from dsrun.storage.files import are_there, make_folder
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.run_lock import run_lock
 
@@ -63,13 +63,14 @@ def run_pipeline(options: RunOptions, host: Host) -> Ending:
 
 def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     _check_currency(plan, options.max_cost)
-    chosen, cost, unknown = _check(plan, options)
-    host.warn(() if options.quiet else plan.warnings)
-    permit.ask(host.agree)
-    settings = None if options.emulate else _read_settings(plan)
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
+    is_settled = settled.may_be_settled(plan, options, layout)
+    chosen, cost, unknown = (None, [], "") if is_settled else _check(plan, options)
+    host.warn(() if options.quiet else plan.warnings)
+    permit.ask(host.agree)
+    settings = None if options.emulate else _read_settings(plan)
     if cost and not _is_agreed(cost, plan.manifest.execution, host, unknown=unknown):
         say(_NOT_AGREED)
         if chosen is not None:
@@ -205,6 +206,8 @@ async def _session(
         )  # fmt: skip
         in_force = Bounds.at_first(plan, run.execution)
         await _record_start(run, in_force)
+        if await _is_settled(run):
+            return await _finish(run, _control(run), began_at=began_at)
         refused = await _prepare(run)
         dearer = _dearer(run, agreed)
         if not dearer:
@@ -247,6 +250,20 @@ async def _record_start(run: OpenRun, in_force: Bounds) -> None:
     )  # fmt: skip
 
 
+async def _is_settled(run: OpenRun) -> bool:
+    """Whether there is nothing to send, and nothing to bring back. Raises SetupError."""
+    view = run.ledger.view
+    if run.chosen is not None or run.ledger.mark.lost is not None or not settled.is_settled(view):
+        return False
+    await _find_lost_files(run)
+    run.reuse.catch_up(view)
+    if not settled.is_settled(view):
+        return False
+    if not run.options.quiet:
+        say(NOTHING_TO_SEND)
+    return True
+
+
 async def _prepare(run: OpenRun) -> str:
     """Bring the ledger to where an invocation starts: the plan, lost files, what is sent again.
 
@@ -278,6 +295,8 @@ async def _prepare(run: OpenRun) -> str:
 async def _find_lost_files(run: OpenRun) -> None:
     """Files of finished jobs that are gone come back from the cache or from the service."""
     view = run.ledger.view
+    if all(map(partial(are_there, run.layout.run_dir), lookup.artifact_paths(view))):
+        return
     for job_id, place, path, sha256 in view.artifacts():
         if (run.layout.run_dir / path).exists():
             continue
@@ -372,13 +391,22 @@ async def _finish(run: OpenRun, control: RunControl, *, began_at: float) -> Endi
     again = run_again(run.plan, run.options, layout)
     say_summary(view, counts, control, run.options, layout=layout, again=again, cached=cached)
     await ledger.end_run(at=run.now(), exit_code=code, reason=control.reason)
+    if not settled.are_views_current(ledger, layout, again=again):
+        _write_views(run, control, again=again, began_at=began_at)
+    spent = () if run.options.emulate else tuple(totals.spent(view))
+    return Ending(code, layout, run.plan.digest, counts, spent, control.reason, cached)
+
+
+def _write_views(run: OpenRun, control: RunControl, *, again: str, began_at: float) -> None:
+    """Write results, crate and report, all in one reading. Raises SetupError."""
+    ledger, layout = run.ledger, run.layout
+    settled.forget_views(ledger)
     entries = Entries(again=again)
     with writing_crate(
         layout.run_dir, name=layout.name, version=__version__, at=run.now(),
-        path_of=partial(lookup.path_of, view),
+        path_of=partial(lookup.path_of, ledger.view),
     ) as crate:  # fmt: skip
-        write_results(view, layout.results, readers=(crate.add, entries.add))
+        write_results(ledger.view, layout.results, readers=(crate.add, entries.add))
     took_s = run.clock.monotonic() - began_at
-    try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s)
-    spent = () if run.options.emulate else tuple(totals.spent(view))
-    return Ending(code, layout, run.plan.digest, counts, spent, control.reason, cached)
+    if try_report(layout, entries.rows, is_stopped=control.is_stopping, took_s=took_s):
+        settled.note_views(ledger, layout, again=again)

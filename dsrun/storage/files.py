@@ -123,3 +123,9 @@ def sha256_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def are_there(folder: Path, paths: Iterable[str]) -> bool:
+    """Whether each of these files below a folder exists. There may be a million of them."""
+    root = f"{folder}{os.sep}"
+    return all(os.path.exists(root + path) for path in paths)  # noqa: PTH110  # a Path is slow
