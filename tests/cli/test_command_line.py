@@ -65,7 +65,7 @@ class TestShellCompletion:
         ("typed", "offered"),
         [
             ("dsrun pl", {"file,pl", "plain,plan"}),
-            ("dsrun --ver", {"file,--ver", "plain,--version"}),
+            ("dsrun --vers", {"file,--vers", "plain,--version"}),
             ("dsrun demo.yaml --max-c", {"plain,--max-concurrency", "plain,--max-cost"}),
             ("dsrun not-there-yet --max-co", {"plain,--max-concurrency", "plain,--max-cost"}),
             ("dsrun plan demo.yaml --fu", {"plain,--full"}),

@@ -147,9 +147,8 @@ def nobody(kind):
 
 @pytest.mark.parametrize("kind", ["refused", "full", "no TLS"])
 async def test_what_found_no_connection_was_not_sent(transport, kind):
-    with nobody(kind) as url:
-        with pytest.raises(NotSent) as caught:
-            await transport.request("POST", url, headers={}, body=b"{}", timeout_s=20.0)
+    with nobody(kind) as url, pytest.raises(NotSent) as caught:
+        await transport.request("POST", url, headers={}, body=b"{}", timeout_s=20.0)
     assert "cannot connect to 127.0.0.1" in str(caught.value)
     assert "secret" not in str(caught.value)
 
