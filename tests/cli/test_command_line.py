@@ -52,6 +52,27 @@ class TestHelp:
         assert (outcome.code, outcome.err) == (0, "")
         assert __version__ in outcome.out
 
+    @pytest.mark.parametrize("order", [["--version", "-v"], ["-v", "--version"]])
+    @pytest.mark.parametrize(
+        ("asked", "transport", "loop"),
+        [("", "pyreqwest", "uvloop"), ("fast", "pyreqwest", "uvloop"),
+         ("aiohttp", "aiohttp", "asyncio")],
+    )  # fmt: skip
+    def test_version_says_what_carries_the_requests(
+        self, work, monkeypatch, order, asked, transport, loop
+    ):
+        monkeypatch.setenv("DSRUN_TRANSPORT", asked)
+        lines = work.dsrun(*order).out.splitlines()
+        assert lines[2].startswith(f"transport: {transport} ")
+        assert lines[3].startswith(f"loop: {loop} ")
+
+    def test_a_transport_that_there_is_not_ends_a_run_before_it_begins(self, work, monkeypatch):
+        monkeypatch.setenv("DSRUN_TRANSPORT", "curl")
+        outcome = work.dsrun("run", work.posters(1), "--emulate")
+        assert outcome.code == 3
+        assert "DSRUN_TRANSPORT is 'curl'; it can be fast" in outcome.err
+        assert not (work.folder / "outputs").exists()
+
     def test_the_module_is_the_command(self, work):
         outcome = work.spawn_command([*work.command, "--version"]).end()
         assert outcome.code == 0
