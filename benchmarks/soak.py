@@ -1,5 +1,6 @@
 """One long run, looked at from outside: memory, handles, threads and rate, drawn to a PNG."""
 
+import math
 import tempfile
 import time
 import urllib.request
@@ -99,19 +100,22 @@ def draw(samples: list[Sample], png: Path, *, title: str) -> None:
     picture.save(png)
 
 
+def round_up(value: float) -> float:
+    """Four times a step that reads well."""
+    step = 10 ** math.floor(math.log10(max(value, 4) / 4))
+    return next(4 * step * by for by in (1, 2, 2.5, 5, 10) if 4 * step * by >= value)
+
+
 def draw_panel(pen, samples: list[Sample], words: str, name: str, *, top: int) -> None:
     bottom, right = top + HEIGHT - 50, WIDTH - 30
-    most = max(getattr(each, name) for each in samples) * 1.1 or 1
-    last = samples[-1].at
+    most, last = (round_up(max(getattr(each, of) for each in samples)) for of in (name, "at"))
     for part in range(5):
         y = bottom - (bottom - top - 25) * part / 4
         pen.line([(MARGIN, y), (right, y)], fill="#dddddd")
-        pen.text(
-            (MARGIN - 8, y), f"{most * part / 4:.0f}", fill="#555555", anchor="rm", font_size=12
-        )
+        pen.text((MARGIN - 8, y), f"{most * part / 4:g}", fill="#555555", anchor="rm", font_size=12)
         x = MARGIN + (right - MARGIN) * part / 4
         pen.text(
-            (x, bottom + 6), f"{last * part / 4:.0f} s", fill="#555555", anchor="mt", font_size=12
+            (x, bottom + 6), f"{last * part / 4:g} s", fill="#555555", anchor="mt", font_size=12
         )
     pen.text((MARGIN, top), words, fill="black", font_size=15)
     line = [

@@ -11,9 +11,11 @@ from pyreqwest import exceptions
 from pyreqwest.exceptions import PyreqwestError
 
 from dsrun.common.errors import AnswerLost, NotSent
+from dsrun.common.settings import read_proxies
 from dsrun.service.bodies import Patience
 from dsrun.service.fast_transport import FastTransport, _Again, _Translated
 from dsrun.service.transport import Transport
+from dsrun.service.transports import open_transport
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 OPENING = b"HTTP/1.1 200 OK\r\n"
@@ -231,3 +233,46 @@ def _causes(kind):
 
 def _below(kind):
     return {kind}.union(*(_below(one) for one in kind.__subclasses__()))
+
+
+async def test_a_system_without_certificates_has_aiohttp(monkeypatch, tmp_path):
+    """Such as a slim container; pyreqwest wants some even where nothing is encrypted."""
+    monkeypatch.setenv("DSRUN_TRANSPORT", "fast")
+    async with open_transport() as transport:
+        assert isinstance(transport, FastTransport)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    async with Scripted([EMPTY]) as server, open_transport() as transport:
+        assert isinstance(transport, Transport)
+        assert (await create(transport, server.url)).status == 200
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY"])
+async def test_certificates_and_proxies_of_the_environment_are_aiohttp_s(
+    monkeypatch, tmp_path, variable
+):
+    (tmp_path / "own.pem").write_text("")
+    value = "http://proxy.example" if variable == "HTTPS_PROXY" else str(tmp_path / "own.pem")
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    async with FastTransport() as transport:
+        assert transport._plain_address("https://api.example/x")
+    async with FastTransport() as transport:
+        monkeypatch.setenv(variable, value)
+        transport._proxies = read_proxies()
+        assert not transport._plain_address("https://api.example/x")
+        assert transport._plain_address("http://api.example/x")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:password@host/a", "http://HOST/a", "http://host:80/a", "http://host/a b",
+        "http://host/a/../b", "http://host/a/%2e%2e/b", "http://host/\u00e4", 'http://host/a"b',
+        "http://host", "http://1.2/a", "http://host\\a", "ftp://host/a", "http://", "", "host/a",
+        "http://[::1/a", "http://host:99999/a", "http://h\u00f6st/a", "HTTP://host/a",
+    ],
+)  # fmt: skip
+async def test_an_address_that_would_be_sent_in_other_letters_is_aiohttp_s(address):
+    async with FastTransport() as transport:
+        assert transport._plain_address(address) is None
