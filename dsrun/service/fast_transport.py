@@ -7,14 +7,14 @@ So has a request that found no connection: nothing of it was sent, and aiohttp s
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import ConnectError, DetailedPyreqwestError, PyreqwestError
-from pyreqwest.http import Url
+from pyreqwest.http import HeaderMap, Url
 from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
@@ -136,7 +136,7 @@ class FastTransport:
             async with asyncio.timeout(timeout_s), sending as response:
                 body = await _body_of(response, most).whole(self._large)
         _log.debug("HTTP %d from %s, %d bytes", response.status, host_of(url), len(body))
-        return HttpReply(status=response.status, headers=response.headers, body=body)
+        return HttpReply(status=response.status, headers=_Headers(response.headers), body=body)
 
     async def _fetch(
         self, asking: RequestBuilder, url: str, take: Callable[[bytes], None], *, most: int
@@ -177,7 +177,7 @@ class FastTransport:
             return False
 
 
-def _open_client(connect_s: float, **kept: int) -> Client:
+def _open_client(connect_s: float, *, most_kept: int | None = None) -> Client:
     """One that sends each request once, as it is given, and nothing of itself."""
     builder = (
         ClientBuilder()
@@ -194,9 +194,28 @@ def _open_client(connect_s: float, **kept: int) -> Client:
         .connect_timeout(timedelta(seconds=connect_s))
         .pool_idle_timeout(timedelta(seconds=KEEPALIVE_S))
     )
-    if "most_kept" in kept:
-        builder = builder.pool_max_idle_per_host(kept["most_kept"])
+    if most_kept is not None:
+        builder = builder.pool_max_idle_per_host(most_kept)
     return builder.build()
+
+
+class _Headers(Mapping[str, str]):
+    """What is no text is not there: pyreqwest raises where it is asked for."""
+
+    def __init__(self, headers: HeaderMap) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self._headers[name]
+        except ValueError as error:
+            raise KeyError(name) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._headers if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _body_of(response: Response, most: int) -> Body:

@@ -276,3 +276,14 @@ async def test_certificates_and_proxies_of_the_environment_are_aiohttp_s(
 async def test_an_address_that_would_be_sent_in_other_letters_is_aiohttp_s(address):
     async with FastTransport() as transport:
         assert transport._plain_address(address) is None
+
+
+async def test_headers_that_are_no_text_do_no_harm(transport):
+    head = OPENING + b"X-Request-Id: a\xff\xe9\r\nRetry-After: \xff\r\nContent-Length: 2\r\n\r\n{}"
+    async with Scripted([head]) as server:
+        reply = await create(transport, server.url)
+    assert isinstance(reply.headers.get("x-request-id", ""), str)
+    assert isinstance(reply.headers.get("retry-after", ""), str)
+    assert reply.headers.get("x-none", "") == ""
+    assert reply.headers["CONTENT-LENGTH"] == "2"
+    assert {name.lower() for name in reply.headers} >= {"content-length"}
