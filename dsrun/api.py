@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from dsrun.common import fast
 from dsrun.common.console import heard_by
 from dsrun.common.errors import ExitCode, Problem, RunFailed, UsageError
 from dsrun.common.models import JobError, JobStatus, Json
@@ -411,7 +412,7 @@ class _Wanted:
             raise asyncio.CancelledError
 
     def drive(self, session: Coroutine[Any, Any, Ending]) -> Ending:
-        return asyncio.run(self._drive(session))
+        return fast.run(self._drive(session))
 
     def end(self) -> None:
         with self._guard:

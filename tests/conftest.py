@@ -38,13 +38,25 @@ QUICK = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--transport",
+        choices=("aiohttp", "fast"),
+        default="aiohttp",
+        help="what carries the requests; fast needs what `.[fast]` installs",
+    )
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """No key, no setting, no proxy and no home of the person who runs the tests."""
     for name in list(os.environ):
         is_proxy = name.lower().endswith("_proxy")
         if is_proxy or name.startswith(FOREIGN) or name in FOREIGN_NAMES:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("DSRUN_TRANSPORT", pytestconfig.getoption("transport"))
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

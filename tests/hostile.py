@@ -18,7 +18,8 @@ from functools import cache
 from pathlib import Path
 
 from dsrun.common.errors import ApiError
-from dsrun.service.transport import Patience, Transport
+from dsrun.service.bodies import Patience
+from dsrun.service.transports import open_transport
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
@@ -191,7 +192,7 @@ async def ask(kind: str, url: str) -> str:
     """What came of it, as one word or an error's; of `many` what came of each."""
     is_endless = any(path in url for path in UNHURRIED)
     timeout_s = PATIENCE_S if is_endless else LONG_S
-    async with Transport(patience=Patience(connect_s=2.0, window_s=timeout_s)) as transport:
+    async with open_transport(patience=Patience(connect_s=2.0, window_s=timeout_s)) as transport:
         if kind == "file":
             return await _end_of(transport.download(url, lambda _: None, most=64 << 20))
         number = MANY if kind == "many" else 1

@@ -11,7 +11,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from dsrun import __version__
 from dsrun.cli.completion import complete_schema, complete_shipped, complete_voices
 from dsrun.cli.endings import hush_stdout, report_bug, say_last, tell_error
 from dsrun.cli.options import (
@@ -41,6 +40,7 @@ from dsrun.cli.options import (
     watch_options,
 )
 from dsrun.cli.utf8_mode import enter_utf8_mode
+from dsrun.cli.version import version_options
 from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
 from dsrun.common.errors import DsrunError, ExitCode, UsageError
 from dsrun.common.messages import closest
@@ -54,7 +54,11 @@ class _PipelineFirst(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:  # then the shell completes the first word
             args = ["run", DEFAULT_PIPELINE]
-        elif args and args[0] not in ("--help", "-h", "--version", *self.commands):
+        elif (
+            args
+            and args[0] not in ("--help", "-h", "--version", *self.commands)
+            and not (args[0].startswith("-") and "--version" in args)
+        ):
             if not ctx.resilient_parsing:
                 self._check_word(args[0])
             args = ["run", *args]
@@ -96,8 +100,8 @@ class _PipelineFirst(click.Group):
     cls=_PipelineFirst,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="dsrun")
-def cli() -> None:
+@version_options
+def cli(**_: bool) -> None:
     """Make images, videos and voices from one YAML file.
 
     `dsrun PIPELINE.yaml` runs a pipeline; running it again goes on where it stopped and never

@@ -1,10 +1,10 @@
 """`dsrun run`: a run that a person or a scheduler asks for, with or without a terminal."""
 
-import asyncio
 import sys
 
 from dsrun.cli.endings import hush_stdout
 from dsrun.cli.problems import warn
+from dsrun.common import fast
 from dsrun.common.console import answer_json, answer_path, ask, say
 from dsrun.common.models import JobStatus, Json
 from dsrun.common.redaction import mask
@@ -59,6 +59,6 @@ TERMINAL = Host(
     agree=lambda question: sys.stdin.isatty() and ask(question),
     confirm=_ask,
     warn=warn,
-    drive=asyncio.run,
+    drive=fast.run,
     check=lambda: None,
 )

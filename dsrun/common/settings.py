@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from io import StringIO
 from ipaddress import ip_address
@@ -49,11 +50,19 @@ _LASTING = (
         for option in (
             "MAX_COST", "MAX_CONCURRENCY", "YES", "ALLOW_NOTIFY", "RETRY_FAILED", "FAIL_FAST",
             "NO_CACHE", "STEP", "ONLY", "SAMPLE", "LIMIT", "QUIET", "VERBOSE", "LOG_FORMAT",
+            "TRANSPORT",
         )
     ),
 )  # fmt: skip
 FILES_TO_WRITE = ("DSRUN_LOG_FILE", "DSRUN_JUNIT", "DSRUN_TEXTFILE")
 _LASTING_FILES = ("DASHSCOPE_API_KEY_FILE_PATH", *FILES_TO_WRITE)
+
+
+class Transports(StrEnum):
+    """What carries the requests of a run."""
+
+    FAST = "fast"
+    AIOHTTP = "aiohttp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +115,19 @@ def read_proxies(environ: Mapping[str, str] | None = None) -> Proxies:
     for secret in proxies.secrets():
         keep_secret(secret)
     return proxies
+
+
+def read_transport(environ: Mapping[str, str] | None = None) -> Transports:
+    """What DSRUN_TRANSPORT asks for. Raises SetupError."""
+    env = os.environ if environ is None else environ
+    named = env.get("DSRUN_TRANSPORT", "").strip() or Transports.FAST
+    try:
+        return Transports(named)
+    except ValueError as error:
+        raise SetupError(
+            f"DSRUN_TRANSPORT is {named[:40]!r}; it can be fast (pyreqwest and uvloop, where they "
+            "are installed: as if it were not set) or aiohttp"
+        ) from error
 
 
 def read_trust(environ: Mapping[str, str] | None = None) -> "SSLContext | None":

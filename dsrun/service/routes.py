@@ -17,9 +17,9 @@ from dsrun.common.proxies import Proxy, socks_address
 from dsrun.common.settings import read_proxies, read_trust
 from dsrun.service.unpacking import ASKED_FOR
 
-_KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
+KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
 _BUFFER = 1 << 16  # bytes that a connection takes in before somebody reads them
-_USER_AGENT = f"dsrun/{__version__}"
+USER_AGENT = f"dsrun/{__version__}"
 _AUTHORIZATION = "Proxy-Authorization"
 
 
@@ -111,11 +111,11 @@ def _open_session(kind: _SessionKind, connect_s: float) -> aiohttp.ClientSession
     """Raises SetupError where the environment's certificates cannot be read."""
     trust: ssl.SSLContext | bool = (read_trust() if kind.is_tls else None) or True
     # Of a fresh one each request has a connection of its own.
-    kept = {"force_close": True} if kind.is_fresh else {"keepalive_timeout": _KEEPALIVE_S}
+    kept = {"force_close": True} if kind.is_fresh else {"keepalive_timeout": KEEPALIVE_S}
     options: dict[str, Any] = {"limit": 0, "ssl": trust, **kept}
     return aiohttp.ClientSession(
         connector=_socks_connector(kind.socks, options) if kind.socks else _Connector(**options),
-        headers={"User-Agent": _USER_AGENT, "Accept-Encoding": ASKED_FOR},
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": ASKED_FOR},
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
         auto_decompress=False,
         read_bufsize=_BUFFER,

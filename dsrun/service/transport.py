@@ -6,8 +6,7 @@ Whatever a server does, every call ends: an answer may have so many bytes and ta
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -16,44 +15,24 @@ from yarl import URL
 
 from dsrun.common.errors import AnswerLost, NotSent, ProxyRefused, TooLong
 from dsrun.common.proxies import Proxy
+from dsrun.service.bodies import Body, Pace, Patience, room_for_large
 from dsrun.service.client import LARGEST_ANSWER, Download, Readable
 from dsrun.service.replies import HttpReply
 from dsrun.service.routes import Route, Routes, Unconnected
-from dsrun.service.unpacking import Oversize, Unpacker
+from dsrun.service.unpacking import Oversize
 
 _log = logging.getLogger(__name__)
 
-_SMALL = 1 << 18  # bytes of an answer that need not wait for room
-_LARGE_AT_ONCE = 2  # larger answers: memory must not follow concurrency
 _OK = 200
 _LONGEST_REASON = 300
-_UNPACKED = {"Accept-Encoding": "identity"}
-_REDIRECTS = (301, 302, 303, 307, 308)
+UNPACKED = {"Accept-Encoding": "identity"}
+REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 10
 _LOGIN_WANTED = 407  # said by a proxy, of a request that it has not passed on
 _HOST_UNREACHED = (502, 503, 504)  # what a proxy says of a host behind it
 _SERVER_ERROR = 500
 _MAY_PASS_LATER = (408, 425, 429)
 _PROBE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How slow a transfer may be. Many share a link, and the rates are those of one.
-
-    Within any `window_s` as much must come as `least_rate` gives, from the first request on, so
-    that headers and redirects count too. The whole may take `base_s` and what `whole_rate` needs.
-    """
-
-    connect_s: float = 15.0
-    window_s: float = 60.0
-    least_rate: float = 1024.0  # bytes a second, as is whole_rate
-    base_s: float = 3600.0
-    whole_rate: float = 8192.0
-
-    def whole_s(self, size: int) -> float:
-        """Seconds that so many bytes may take."""
-        return self.base_s + size / self.whole_rate
 
 
 class Transport:
@@ -67,7 +46,7 @@ class Transport:
         """
         self._patience = patience or Patience()
         self._routes = Routes(connect_s=self._patience.connect_s, fresh_creates=fresh_creates)
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._large = room_for_large()
         self._proven: set[tuple[str, str]] = set()  # hosts that a relaying proxy has reached
 
     async def __aenter__(self) -> Self:
@@ -144,7 +123,7 @@ class Transport:
         Its own 502 to a create would leave open whether the API has accepted it; to this question,
         which holds no key, it leaves nothing open.
         """
-        host = (str(route.proxy), _host_of(url))
+        host = (str(route.proxy), host_of(url))
         if host in self._proven:
             return
         try:
@@ -165,20 +144,16 @@ class Transport:
         """
         with _translated(url) as failing:
             async with (
-                _Pace(self._patience, most=most) as pace,
+                Pace(self._patience, most=most) as pace,
                 self._opened(url, failing) as response,
             ):
                 if response.status != _OK:
                     return Download(response.status, None)
-                unpacker, length = _body_of(response, most)
-                if length is not None:
-                    pace.expect(length)
-                while chunk := await response.content.readany():
-                    pace.moved += len(chunk)
-                    for piece in unpacker.unpack(chunk):
-                        take(piece)
-                unpacker.finish()
-                return Download(response.status, None if unpacker.is_packed else length)
+                codings = response.headers.getall("Content-Encoding", ())
+                length = response.content_length
+                body = Body(response.content.readany, codings, length=length, most=most)
+                await body.pass_on(take, pace)
+                return Download(response.status, None if body.is_packed else length)
 
     @asynccontextmanager
     async def _opened(
@@ -190,7 +165,7 @@ class Transport:
             route = self._routes.to(str(address))
             failing.move(str(address), route.proxy)
             async with route.session.get(
-                address, allow_redirects=False, **route.options(_UNPACKED)
+                address, allow_redirects=False, **route.options(UNPACKED)
             ) as response:
                 _check_relay(response, route)
                 target = _redirect_of(response)
@@ -204,80 +179,16 @@ class Transport:
     async def _reply(
         self, response: aiohttp.ClientResponse, most: int | None, route: Route
     ) -> HttpReply:
-        body = bytearray() if most is None else await self._read(response, most)
+        body = bytearray()
+        if most is not None:
+            codings = response.headers.getall("Content-Encoding", ())
+            read, length = response.content.readany, response.content_length
+            body = await Body(read, codings, length=length, most=most).whole(self._large)
         _log.debug("HTTP %d from %s, %d bytes", response.status, response.host, len(body))
         through = str(route.proxy) if route.is_relayed else ""
         return HttpReply(
             status=response.status, headers=response.headers, body=body, through=through
         )
-
-    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
-        """The whole body; only a few large ones are read at a time."""
-        body, (unpacker, _) = bytearray(), _body_of(response, most)
-        async with AsyncExitStack() as room:
-            is_large = False
-            while chunk := await response.content.readany():
-                for piece in unpacker.unpack(chunk):
-                    body += piece
-                    if len(body) > _SMALL and not is_large:
-                        is_large = True
-                        await room.enter_async_context(self._large)
-        unpacker.finish()
-        return body
-
-
-class _Pace:
-    """Ends a transfer that crawls, or takes longer than its size allows, with TimeoutError.
-
-    It looks once a window, so that a transfer as quick as most costs one timer.
-    """
-
-    def __init__(self, patience: Patience, *, most: int) -> None:
-        self.moved = 0  # bytes so far, as they came
-        self._seen = 0  # of them, when the window began
-        self._patience = patience
-        self._loop = asyncio.get_running_loop()
-        self._began_at = self._loop.time()
-        self._whole_s = patience.whole_s(most)
-        self._timeout = asyncio.timeout(None)
-
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        self._window = self._loop.call_later(self._patience.window_s, self._look)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._window.cancel()
-        await self._timeout.__aexit__(kind, error, tb)
-
-    def expect(self, size: int) -> None:
-        """The server has said how long it is."""
-        self._whole_s = self._patience.whole_s(size)
-
-    def _look(self) -> None:
-        patience, now = self._patience, self._loop.time()
-        crawls = self.moved - self._seen < patience.least_rate * patience.window_s
-        if crawls or now - self._began_at > self._whole_s:
-            self._timeout.reschedule(now)
-            return
-        self._seen = self.moved
-        self._window = self._loop.call_later(patience.window_s, self._look)
-
-
-def _body_of(response: aiohttp.ClientResponse, most: int) -> tuple[Unpacker, int | None]:
-    """What unpacks a body, and the length that is announced; refused unread where it is too long.
-
-    aiohttp would unpack it too, but how much at once depends on its version.
-    """
-    length = response.content_length
-    if length is not None and length > most:
-        raise Oversize(most)
-    return Unpacker(response.headers.getall("Content-Encoding", ()), most=most), length
 
 
 def _check_relay(
@@ -289,7 +200,7 @@ def _check_relay(
     """
     if not route.is_relayed:
         return
-    words = f"HTTP {response.status} {_short(response.reason or '')}"
+    words = f"HTTP {response.status} {short(response.reason or '')}"
     if response.status == _LOGIN_WANTED:
         raise _refused(route.proxy, response.host, words, status=response.status)
     if response.status in _HOST_UNREACHED and not is_create:
@@ -299,7 +210,7 @@ def _check_relay(
 def _redirect_of(response: aiohttp.ClientResponse) -> URL | None:
     """Where an answer leads. Raises InvalidURL."""
     location = response.headers.get("Location")
-    if response.status not in _REDIRECTS or location is None:
+    if response.status not in REDIRECTS or location is None:
         return None
     try:
         return _as_given(str(response.url.join(URL(location, encoded=True))))
@@ -347,7 +258,7 @@ class _translated:  # noqa: N801  # read as a word after `with`
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             return
-        host = _host_of(self._url)
+        host = host_of(self._url)
         if isinstance(error, Unconnected) and error.__cause__ is not None:
             raise _unconnected(host, error.__cause__, self._proxy) from error.__cause__
         if isinstance(error, _NEVER_SENT):
@@ -360,7 +271,7 @@ class _translated:  # noqa: N801  # read as a word after `with`
             raise AnswerLost(f"no answer from {host}{through}: {_reason(error)}") from error
 
 
-def _host_of(url: str) -> str:
+def host_of(url: str) -> str:
     """Host and port alone: the query may be signed."""
     return url.split("/")[2] if url.count("/") > 1 else url
 
@@ -409,10 +320,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.TooManyRedirects):
         return "it redirects without end"
     if isinstance(error, aiohttp.ClientResponseError):
-        return _short(f"HTTP {error.status} {error.message}")  # its own text holds the address
-    return _short(str(error)) or type(error).__name__
+        return short(f"HTTP {error.status} {error.message}")  # its own text holds the address
+    return short(str(error)) or type(error).__name__
 
 
-def _short(words: str) -> str:
+def short(words: str) -> str:
     """An error of aiohttp quotes what it could not read, which may be a quarter of a megabyte."""
     return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."

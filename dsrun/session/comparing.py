@@ -62,10 +62,10 @@ class Comparison:
         waiting = {job.operation for job in self._pending()}
         if self._run.options.resubmit_unknown or not waiting:
             return True
-        from dsrun.service.transport import Transport  # noqa: PLC0415  # start-up: aiohttp
+        from dsrun.service.transports import open_transport  # noqa: PLC0415  # start-up: aiohttp
         from dsrun.session.wiring import build_lister  # noqa: PLC0415  # as above
 
-        async with Transport() as transport:
+        async with open_transport() as transport:
             lister = build_lister(transport, self._run, self._control)
             try:
                 faults = [

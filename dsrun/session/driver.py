@@ -24,7 +24,7 @@ from dsrun.session.steering import Steering
 
 if TYPE_CHECKING:
     from dsrun.engine.job_runner import Runner
-    from dsrun.service.transport import Transport
+    from dsrun.service.client import HttpTransport
     from dsrun.session.still_there import StillThere
 
 _GARBAGE = 20_000  # objects between two looks of the collector
@@ -74,7 +74,7 @@ class Sender:
 
     async def _send(self, steps: list[StepTotal]) -> None:
         # Imported here: a run that has nothing to do should not wait for aiohttp.
-        from dsrun.service.transport import Transport  # noqa: PLC0415
+        from dsrun.service.transports import open_transport  # noqa: PLC0415
 
         run = self.run
         progress = Progress(
@@ -86,7 +86,7 @@ class Sender:
         aside = BackgroundThumbs(run.layout.run_dir, clock=run.clock)
         with progress, draining_signals(self.control, enabled=takes_signals, say=progress.note):
             try:
-                async with Transport(fresh_creates=fresh) as transport:
+                async with open_transport(fresh_creates=fresh) as transport:
                     await self._run_jobs(transport, progress, aside)
             except asyncio.CancelledError:
                 self._stop_at_once()
@@ -101,7 +101,7 @@ class Sender:
             self.run.ledger.keep_room(at_once)  # concurrency may be raised meanwhile
 
     async def _run_jobs(
-        self, transport: "Transport", progress: Progress, aside: BackgroundThumbs
+        self, transport: "HttpTransport", progress: Progress, aside: BackgroundThumbs
     ) -> None:
         from dsrun.session.still_there import StillThere  # noqa: PLC0415  # as above
         from dsrun.session.wiring import build_lister, build_runner  # noqa: PLC0415  # as above

@@ -239,13 +239,13 @@ def _faults(notify: Notify, end: RunEnd, payload: Json) -> Iterator[str]:
 
 
 async def _post(notify: Notify, payload: Json) -> None:
-    from dsrun.service.transport import Transport  # noqa: PLC0415  # start-up
+    from dsrun.service.transports import open_transport  # noqa: PLC0415  # start-up
 
     url, body = _secret(notify.url), _body(payload)
     kind = "text/plain; charset=utf-8" if isinstance(payload, str) else "application/json"
     headers = {"Content-Type": kind} | {k: _secret(v) for k, v in notify.headers.items()}
     fault: DsrunError = SetupError("")
-    async with Transport() as transport:
+    async with open_transport() as transport:
         for pause in _PAUSES_S:
             await SystemClock().sleep(pause)
             try:

@@ -11,7 +11,7 @@ from dsrun.common.clock import SystemClock
 from dsrun.common.console import count_of, say
 from dsrun.common.errors import ExitCode, GroundLost, SetupError, UsageError
 from dsrun.common.models import JobStatus
-from dsrun.common.settings import Settings, read_settings
+from dsrun.common.settings import Settings, read_settings, read_transport
 from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
 from dsrun.ledger import lookup, totals
@@ -70,6 +70,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     chosen, cost, unknown = (None, [], "") if is_settled else _check(plan, options)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
+    read_transport()
     settings = None if options.emulate else _read_settings(plan)
     if cost and not _is_agreed(cost, plan.manifest.execution, host, unknown=unknown):
         say(_NOT_AGREED)

@@ -162,11 +162,11 @@ class VoiceDesk:
 @asynccontextmanager
 async def open_desk(settings: Settings, catalog: Catalog) -> AsyncIterator[VoiceDesk]:
     # Imported here: a command line that is wrong should not wait for aiohttp.
-    from dsrun.service.transport import Transport  # noqa: PLC0415
+    from dsrun.service.transports import open_transport  # noqa: PLC0415
     from dsrun.session.wiring import lone_lister  # noqa: PLC0415
 
     clock = SystemClock()
-    async with Transport() as transport:
+    async with open_transport() as transport:
         lister = lone_lister(transport, settings, clock, max_attempts=_ATTEMPTS)
         yield VoiceDesk(lister, clock, catalog)
 

@@ -27,9 +27,8 @@ from dsrun.ledger import lookup
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.manifest.execution import Execution
 from dsrun.service.catalog import Catalog
-from dsrun.service.client import ApiClient
+from dsrun.service.client import ApiClient, HttpTransport
 from dsrun.service.operation import TaskList
-from dsrun.service.transport import Transport
 from dsrun.session.lanes import build_lanes
 from dsrun.session.materials import Materials
 from dsrun.session.open_run import OpenRun
@@ -37,7 +36,7 @@ from dsrun.storage.metadata.pictures import tagging, untagged
 
 
 def build_runner(
-    transport: Transport, run: OpenRun, control: RunControl, *, operations: list[str]
+    transport: HttpTransport, run: OpenRun, control: RunControl, *, operations: list[str]
 ) -> Runner:
     """A runner for jobs of these operations."""
     catalog, execution, clock, claims = run.plan.catalog, run.execution, run.clock, run.claims
@@ -64,7 +63,7 @@ def build_runner(
     )
 
 
-def build_lister(transport: Transport, run: OpenRun, control: RunControl) -> Lister:
+def build_lister(transport: HttpTransport, run: OpenRun, control: RunControl) -> Lister:
     """Reads the service's lists, for whoever asks before the runner does."""
     questions = RateLimiter(run.execution.poll_rate, clock=run.clock)
     api = ApiClient(transport, run.settings)
@@ -72,7 +71,7 @@ def build_lister(transport: Transport, run: OpenRun, control: RunControl) -> Lis
 
 
 def lone_lister(
-    transport: Transport, settings: Settings, clock: SystemClock, *, max_attempts: int
+    transport: HttpTransport, settings: Settings, clock: SystemClock, *, max_attempts: int
 ) -> Lister:
     """Reads the service's lists where there is no run."""
     return Lister(

@@ -52,6 +52,30 @@ class TestHelp:
         assert (outcome.code, outcome.err) == (0, "")
         assert __version__ in outcome.out
 
+    @pytest.mark.parametrize(
+        ("asked", "named"),
+        [
+            ("", ["pyreqwest", "uvloop"]),
+            ("fast", ["pyreqwest", "uvloop"]),
+            ("aiohttp", ["aiohttp", "asyncio"]),
+        ],
+    )
+    def test_version_says_what_carries_the_requests(self, work, monkeypatch, asked, named):
+        monkeypatch.setenv("DSRUN_TRANSPORT", asked)
+        lines = work.dsrun("--version", "-v").out.splitlines()
+        assert [line.split()[:2] for line in lines[2:]] == [
+            ["transport:", named[0]],
+            ["loop:", named[1]],
+        ]
+        assert work.dsrun("-v", "--version").out.splitlines() == lines
+
+    def test_a_transport_that_there_is_not_ends_a_run_before_it_begins(self, work, monkeypatch):
+        monkeypatch.setenv("DSRUN_TRANSPORT", "curl")
+        outcome = work.dsrun("run", work.posters(1), "--emulate")
+        assert outcome.code == 3
+        assert "DSRUN_TRANSPORT is 'curl'; it can be fast" in outcome.err
+        assert not (work.folder / "outputs").exists()
+
     def test_the_module_is_the_command(self, work):
         outcome = work.spawn_command([*work.command, "--version"]).end()
         assert outcome.code == 0
@@ -65,7 +89,7 @@ class TestShellCompletion:
         ("typed", "offered"),
         [
             ("dsrun pl", {"file,pl", "plain,plan"}),
-            ("dsrun --ver", {"file,--ver", "plain,--version"}),
+            ("dsrun --vers", {"file,--vers", "plain,--version"}),
             ("dsrun demo.yaml --max-c", {"plain,--max-concurrency", "plain,--max-cost"}),
             ("dsrun not-there-yet --max-co", {"plain,--max-concurrency", "plain,--max-cost"}),
             ("dsrun plan demo.yaml --fu", {"plain,--full"}),

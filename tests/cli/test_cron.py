@@ -108,6 +108,10 @@ def test_options_that_stand_in_the_environment_are_handed_on(work, monkeypatch):
     monkeypatch.setenv("DSRUN_TEXTFILE", "metrics/demo.prom")
     monkeypatch.setenv("DSRUN_DATE", "2026-11-01")  # of this shell alone
     nightly(work)
+    monkeypatch.setenv("DSRUN_TRANSPORT", "aiohttp")
+    line = work.dsrun("cron", "demo.yaml").out.splitlines()[1]
+    assert "DSRUN_TRANSPORT=aiohttp" in line
+    monkeypatch.delenv("DSRUN_TRANSPORT")
     line = work.dsrun("cron", "demo.yaml").out.splitlines()[1]
     assert f" DSRUN_MAX_COST='5 CNY' DSRUN_TEXTFILE={work.folder}/metrics/demo.prom " in line
     assert "2026-11-01" not in line

@@ -12,7 +12,7 @@ from PIL import Image
 
 import dsrun
 from dsrun.common.errors import NotSent
-from dsrun.service.transport import Transport
+from dsrun.service.transports import open_transport
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -109,7 +109,7 @@ class TestLoopback:
         monkeypatch.setenv("http_proxy", f"http://{world.address}")
         near = emulator.base_url + "/tasks/x"
         world.spoil = lambda _: web.Response(status=302, headers={"Location": near})
-        async with Transport() as transport:
+        async with open_transport() as transport:
             got = await transport.download(f"http://{FILES}/a.png", len, most=1000)
         assert got.status == 401  # as the emulator answers who has no key
         assert [item.host for item in world.asked] == [FILES]
@@ -346,7 +346,7 @@ class TestAProxyThatFails:
     async def test_its_own_answers_are_no_answers_of_the_host(self, world, monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://{world.address}")
         world.spoil = lambda _: web.Response(status=407)
-        async with Transport() as transport:
+        async with open_transport() as transport:
             with pytest.raises(NotSent, match="407"):
                 await transport.request(
                     "GET", f"http://{API}/", headers={}, body=None, timeout_s=20.0

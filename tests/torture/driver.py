@@ -383,8 +383,9 @@ class Driver:
         self._disk.free()
 
     def _environment(self):
-        """What a stranger's shell has: nothing of dsrun's but the address and the key."""
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+        """What a stranger's shell has: of dsrun's the address, the key, and what carries it all."""
+        names = ("PATH", "LANG", "TMPDIR", "DSRUN_TRANSPORT")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         return kept | {
             "HOME": str(self._folder),
             "DASHSCOPE_HTTP_BASE_URL": self._service.base_url,
