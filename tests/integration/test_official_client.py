@@ -4,10 +4,8 @@ Written as documentation of the package as well: where it hides something that t
 the test says so.
 """
 
-import asyncio
 import base64
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import dashscope
@@ -24,14 +22,15 @@ from dashscope.client.base_api import BaseApi, BaseAsyncApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
 
-from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
+from dsrun.emulator import Emulator
+from tests import official
+from tests.official import KEY, PICTURE, messages
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
     pytest.mark.filterwarnings("ignore:dashscope 2.0:FutureWarning"),
 ]
 
-KEY = "sk-test"
 GOOD_VOICE = {
     "target_model": "qwen3-tts-vd-2026-01-26",
     "voice_prompt": "A calm voice",
@@ -40,37 +39,8 @@ GOOD_VOICE = {
     "language": "en",
 }
 
-Launch = Callable[..., Emulator]
-
-
-@pytest.fixture
-def launch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
-    """Start an emulator on a loop of its own, since the package blocks this thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    emulators: list[Emulator] = []
-
-    def start(*faults: str, **options: Any) -> Emulator:
-        quick = {"picture_scale": 0.1, "queue_time_s": 0.0, "task_time_s": 0.0, "limits": False}
-        parsed = tuple(parse_fault(text) for text in faults)
-        chosen = EmulatorOptions(**(quick | {"faults": parsed} | options))
-        emulator = asyncio.run_coroutine_threadsafe(start_emulator(chosen), loop).result()
-        emulators.append(emulator)
-        monkeypatch.setattr(dashscope, "base_http_api_url", emulator.base_url)
-        return emulator
-
-    yield start
-    for emulator in emulators:
-        asyncio.run_coroutine_threadsafe(emulator.aclose(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture
-def emulator(launch: Launch) -> Emulator:
-    return launch()
+launch = official.launch
+emulator = official.emulator
 
 
 @pytest.fixture
@@ -162,7 +132,6 @@ def test_the_1_x_calls_make_list_query_and_delete_a_voice(emulator):
     assert call(action="list").output["total_count"] == 0
 
 
-PICTURE = "https://pictures.example/a.png"
 EDIT = {"model": "wanx2.1-imageedit", "function": "expand", "base_image_url": PICTURE}
 MIX = {"model": "wan2.5-i2i-preview", "images": [PICTURE, PICTURE]}
 LANGUAGES = {"image_url": PICTURE, "source_lang": "zh", "target_lang": "en"}
@@ -400,13 +369,9 @@ WISH = {"text": "a lantern"}
 PARTS = [{"image": PICTURE}, {"image": PICTURE}, {"text": "the lamp of the first in the second"}]
 
 
-def _messages(*content: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": list(content)}]
-
-
 def _talk(model: str, *content: dict[str, str], **words: Any) -> Any:
     return MultiModalConversation.call(
-        model=model, messages=_messages(*content), api_key=KEY, **words
+        model=model, messages=messages(*content), api_key=KEY, **words
     )
 
 
@@ -470,7 +435,7 @@ def test_a_local_picture_is_uploaded_for_a_call(emulator, tmp_path):
 )
 def test_a_task_of_messages_is_waited_for(emulator, model, content, count):
     created = ImageGeneration.async_call(
-        model=model, messages=_messages(*content), n=count, api_key=KEY
+        model=model, messages=messages(*content), n=count, api_key=KEY
     )
     fetched = ImageGeneration.fetch(created, api_key=KEY)
     waited = ImageGeneration.wait(created, api_key=KEY)
@@ -481,9 +446,7 @@ def test_a_task_of_messages_is_waited_for(emulator, model, content, count):
 
 
 def test_what_a_task_of_messages_does_not_take_is_refused(emulator):
-    refused = ImageGeneration.async_call(
-        model="wan2.6-t2i", messages=_messages(*PARTS), api_key=KEY
-    )
+    refused = ImageGeneration.async_call(model="wan2.6-t2i", messages=messages(*PARTS), api_key=KEY)
     assert (refused.status_code, refused.code) == (400, "InvalidParameter")
 
 
@@ -682,7 +645,7 @@ class TestThe20Client:
         assert len(job.image_urls) == 1
 
     @pytest.mark.parametrize("model", ["wan2.6-t2i", "wan2.6-image"])
-    def test_it_makes_tasks_of_messages(self, emulator, model):
+    def test_it_makes_tasks_ofmessages(self, emulator, model):
         """Its `generate` takes the sync form of these models, which leaves no task to be found."""
         pictures = {} if model == "wan2.6-t2i" else {"image_urls": [PICTURE]}
         with _client(emulator) as client:
