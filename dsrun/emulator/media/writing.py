@@ -18,6 +18,7 @@ _BETWEEN = r"(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+)"
 _LISTED = re.compile(rf"\b(?:key|field)s?:?\s+({_NAME.pattern}(?:{_BETWEEN}{_NAME.pattern})*)")
 _NO_KEYS = frozenset({"and", "json", "JSON"})
 VECTOR = "embedding"
+SCORE = "relevance_score"
 SENTENCE_MS = 1500
 
 
@@ -46,12 +47,24 @@ def _named_keys(text: str) -> list[str]:
 
 
 def write_json(
-    body: Mapping[str, Any], index: int, *, kinds: list[Rules], sample: Any, is_file: bool
+    body: Mapping[str, Any],
+    index: int,
+    *,
+    kinds: list[Rules],
+    sample: Any,
+    is_file: bool,
+    length: int | None = None,
 ) -> Any:
-    """The sample's value with numbers of this request, or what the derived kinds read from it."""
+    """The sample's value with numbers of this request, or what the derived kinds read from it.
+
+    `length` is that of a vector, where the request or its schema says one.
+    """
     if isinstance(sample, dict | list) and not is_file:
         dice = random.Random(f"{digest(body)}:{index}")
-        return _varied(_sized(sample, body), dice)
+        documents = read_pointer(body, "/input/documents")
+        if _is_ranking(sample) and isinstance(documents, list):
+            return _ranked(sample[0], documents, body.get("parameters") or {}, dice)
+        return _varied(_sized(sample, body, length), dice)
     document: dict[str, Any] = {"emulated": f"{digest(body)[:8]}-{index + 1}"}
     text = write_text(body, index)
     for kind in kinds:
@@ -74,16 +87,45 @@ def file_of(value: Any) -> TextOrder:
     return TextOrder(content=content, suffix="json")
 
 
-def _sized(sample: Any, body: Mapping[str, Any]) -> Any:
+def _is_ranking(sample: Any) -> bool:
+    return isinstance(sample, list) and isinstance(sample[0], dict) and SCORE in sample[0]
+
+
+def _ranked(
+    model: Mapping[str, Any], documents: list[Any], wanted: Mapping[str, Any], dice: random.Random
+) -> list[dict[str, Any]]:
+    """The numbers of documents with scores, the best first; the documents only where wanted."""
+    scores = sorted((round(dice.random(), 6) for _ in documents), reverse=True)
+    order = dice.sample(range(len(documents)), len(documents))
+    ranked = []
+    for score, number in list(zip(scores, order, strict=True))[: wanted.get("top_n")]:
+        one = {**model, "index": number, SCORE: score}
+        one.pop("document", None)
+        if wanted.get("return_documents"):
+            document = documents[number]
+            one["document"] = {"text": document} if isinstance(document, str) else document
+        ranked.append(one)
+    return ranked
+
+
+def _sized(sample: Any, body: Mapping[str, Any], length: int | None) -> Any:
     """A list of vectors with one for each item of the request, as long as it asks for."""
     if not (isinstance(sample, list) and isinstance(sample[0], dict) and VECTOR in sample[0]):
         return sample
     lists = (value for value in body.get("input", {}).values() if isinstance(value, list))
-    length = read_pointer(body, "/parameters/dimension") or len(sample[0][VECTOR])
+    items = next(lists, sample)
+    if read_pointer(body, "/parameters/enable_fusion"):
+        items = items[:1]
+    zeros = [0.0] * (length or len(sample[0][VECTOR]))
     return [
-        {**sample[0], _place(sample[0]): number, VECTOR: [0.0] * length}
-        for number in range(len(next(lists, sample)))
+        {**sample[0], _place(sample[0]): number, **_type_of(item), VECTOR: zeros}
+        for number, item in enumerate(items)
     ]
+
+
+def _type_of(item: Any) -> dict[str, str]:
+    """What an item of several kinds is, by its only name."""
+    return {"type": next(iter(item))} if isinstance(item, dict) else {}
 
 
 def _place(item: Mapping[str, Any]) -> str:

@@ -103,7 +103,7 @@ async def test_a_task_answers_with_its_sample_and_its_own_frame(launch, clock):
     assert output["task_id"] != "of-the-sample"
     assert output["orig_prompt"] == "a boat"
     assert "task_metrics" not in output
-    assert answer["usage"] == {"duration": 3, "SR": 720}
+    assert answer["usage"] == {"duration": 3, "SR": 480}
     reply = await remote.call("GET", output["video_url"])
     assert reply.headers["Content-Type"] == "video/mp4"
     assert reply.content[4:8] == b"ftyp"
