@@ -20,6 +20,14 @@ _NO_KEYS = frozenset({"and", "json", "JSON"})
 VECTOR = "embedding"
 SCORE = "relevance_score"
 SENTENCE_MS = 1500
+SENTENCES = "/transcripts/*/sentences/*"
+
+# What a transcript says beside its text.
+_TOLD_BESIDE = {
+    "/transcripts/0/channel_id": 0,
+    "/transcripts/0/content_duration_in_milliseconds": SENTENCE_MS,
+    "/transcripts/0/sentences/0/sentence_id": 1,
+}
 
 
 def write_text(body: Mapping[str, Any], index: int) -> str:
@@ -76,6 +84,9 @@ def write_json(
         write_pointer(document, entry + kind["begin"], 0)
         write_pointer(document, entry + kind["end"], SENTENCE_MS)
         write_pointer(document, entry + kind["text"], text)
+        if kind["each"] == SENTENCES:
+            for place, value in _TOLD_BESIDE.items():
+                write_pointer(document, place, value)
     return document
 
 

@@ -1,0 +1,539 @@
+"""The official `dashscope` package against the emulator: films, transcripts, vectors and texts.
+
+Each verb with what its user sees: status, output and usage, a refusal and, of a task, a failure.
+"""
+
+import json
+from typing import Any
+
+import pytest
+import requests
+from dashscope import (
+    Generation,
+    MultiModalConversation,
+    MultiModalEmbedding,
+    TextEmbedding,
+    TextReRank,
+    VideoSynthesis,
+)
+from dashscope.audio.asr import Transcription
+from dashscope.audio.http_tts import HttpSpeechSynthesizer
+from dashscope.audio.qwen_asr import QwenTranscription
+from dashscope.audio.tts_v2 import VoiceEnrollmentService
+from dashscope.audio.tts_v2.enrollment import VoiceEnrollmentException
+from PIL import Image
+
+from tests import official
+from tests.official import KEY, PICTURE, messages
+
+# Left out, since they open a websocket: Recognition, TranslationRecognizer, tts.SpeechSynthesizer,
+# tts_v2.SpeechSynthesizer, QwenTtsRealtime, OmniRealtimeConversation, MultiModalDialog.
+
+pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning:dashscope")]
+
+launch = official.launch
+emulator = official.emulator
+
+FILM = "https://films.example/a.mp4"
+SOUND = "https://sounds.example/talk.mp3"
+
+
+def _media(**urls: str) -> list[dict[str, str]]:
+    return [{"type": kind, "url": url} for kind, url in urls.items()]
+
+
+def _film(model: str, **words: Any) -> Any:
+    return VideoSynthesis.async_call(
+        model=model, **({"prompt": "a lantern", "api_key": KEY} | words)
+    )
+
+
+def _watch(model: str, **words: Any) -> Any:
+    return VideoSynthesis.wait(_film(model, **words), api_key=KEY)
+
+
+VACE = {"function": "image_reference", "ref_images_url": [PICTURE, PICTURE]}
+
+
+class TestFilms:
+    @pytest.mark.parametrize(
+        ("model", "words", "seconds"),
+        [
+            pytest.param("wan2.7-t2v", {"duration": 7, "ratio": "9:16"}, 7, id="t2v"),
+            pytest.param("wan2.6-t2v", {"duration": 3, "shot_type": "multi"}, 3, id="t2v 2.6"),
+            pytest.param("wan2.7-i2v", {"media": _media(first_frame=PICTURE)}, 5, id="i2v"),
+            pytest.param(
+                "wan2.7-i2v",
+                {"media": _media(first_frame=PICTURE, last_frame=PICTURE, driving_audio=SOUND)},
+                5,
+                id="first and last",
+            ),
+            pytest.param("wan2.7-i2v", {"media": _media(first_clip=FILM)}, 5, id="clip"),
+            pytest.param(
+                "wan2.7-r2v",
+                {"media": _media(reference_video=FILM, reference_image=PICTURE), "duration": 4},
+                9,
+                id="r2v",
+            ),
+            pytest.param("wan2.6-r2v", {"reference_urls": [FILM, PICTURE]}, 10, id="r2v 2.6"),
+            pytest.param(
+                "wan2.7-videoedit",
+                {"media": _media(video=FILM, reference_image=PICTURE), "audio_setting": "origin"},
+                10.04,
+                id="edit",
+            ),
+            pytest.param("happyhorse-1.1-t2v", {"duration": 3}, 3, id="happyhorse t2v"),
+            pytest.param(
+                "happyhorse-1.1-i2v", {"media": _media(first_frame=PICTURE)}, 5, id="happyhorse i2v"
+            ),
+            pytest.param(
+                "kling/kling-v3-video-generation", {"mode": "std", "audio": True}, 5, id="kling"
+            ),
+        ],
+    )
+    def test_a_film_is_billed_by_all_its_seconds(self, emulator, model, words, seconds):
+        """The package fills the older `video_duration` with 0 beside the `duration` of the API."""
+        watched = _watch(model, **words)
+        usage = watched.usage
+        film = requests.get(watched.output.video_url, timeout=30)
+        assert watched.output.task_status == "SUCCEEDED"
+        assert (film.headers["Content-Type"], film.content[4:8]) == ("video/mp4", b"ftyp")
+        assert (usage["duration"], usage["video_duration"], usage["video_count"]) == (seconds, 0, 1)
+        if "output_video_duration" in usage:
+            assert usage["input_video_duration"] + usage["output_video_duration"] == seconds
+
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [
+            pytest.param("wan2.2-t2v-plus", {"size": "832*480"}, id="t2v"),
+            pytest.param("wanx2.1-t2v-turbo", {}, id="t2v 2.1"),
+            pytest.param("wan2.2-kf2v-flash", {"first_frame_url": PICTURE}, id="kf2v"),
+            pytest.param(
+                "wanx2.1-kf2v-plus",
+                {"first_frame_url": PICTURE, "last_frame_url": PICTURE, "resolution": "720P"},
+                id="kf2v both",
+            ),
+            pytest.param("wanx2.1-vace-plus", {"extra_input": VACE}, id="vace"),
+        ],
+    )
+    def test_the_older_models_say_their_seconds_in_the_field_of_the_package(
+        self, emulator, model, words
+    ):
+        watched = _watch(model, **words)
+        assert watched.output.task_status == "SUCCEEDED"
+        assert watched.usage.video_duration == 5
+        assert "duration" not in watched.usage
+
+    def test_the_usage_repeats_the_form_that_was_asked_for(self, emulator):
+        modern = _watch("wan2.7-t2v", resolution="720P", ratio="9:16").usage
+        usual = _watch("wan2.7-t2v").usage
+        older = _watch("wan2.2-t2v-plus", size="832*480").usage
+        assert (modern["SR"], modern["ratio"]) == (720, "9:16")
+        assert (usual["SR"], usual["ratio"]) == (1080, "16:9")
+        assert older["video_ratio"] == "832*480"
+
+    def test_a_film_of_pictures_needs_no_prompt(self, emulator):
+        """The package sends `prompt: null` then, which the service overlooks."""
+        watched = _watch("wan2.7-i2v", prompt=None, media=_media(first_frame=PICTURE))
+        assert watched.output.task_status == "SUCCEEDED"
+
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [
+            ("wan2.2-animate-move", {"mode": "wan-std", "extra_input": {"video_url": FILM}}),
+            ("wan2.2-s2v", {"resolution": "480P", "extra_input": {"audio_url": SOUND}}),
+            ("liveportrait", {"extra_input": {"audio_url": SOUND}}),
+        ],
+    )
+    def test_a_portrait_is_filmed_by_extra_input(self, emulator, model, words):
+        """Its film stands under `results`, where the class has no name: `video_url` stays empty."""
+        extra = {"image_url": PICTURE} | words["extra_input"]
+        watched = _watch(model, task="image2video", prompt=None, **words | {"extra_input": extra})
+        assert (watched.output.task_status, watched.output.video_url) == ("SUCCEEDED", "")
+        film = requests.get(watched.output["results"]["video_url"], timeout=30)
+        assert film.content[4:8] == b"ftyp"
+        assert watched.usage.video_duration > 0
+
+    @pytest.mark.parametrize("words", ["media", "first_frame_url"])
+    @pytest.mark.parametrize(("height", "status"), [(480, "SUCCEEDED"), (200, "FAILED")])
+    def test_a_local_picture_is_uploaded_and_judged_in_the_task(
+        self, emulator, tmp_path, words, height, status
+    ):
+        picture = tmp_path / "a.png"
+        Image.new("RGB", (640, height)).save(picture)
+        is_media = words == "media"
+        made_of = _media(first_frame=str(picture)) if is_media else f"file://{picture}"
+        watched = _watch("wan2.7-i2v" if is_media else "wan2.2-kf2v-flash", **{words: made_of})
+        assert watched.status_code == 200
+        assert watched.output.task_status == status
+        assert ("POST", "/dashscope-file-mgr") in emulator.requests
+        assert '"oss://' in next(iter(emulator.creates))
+
+    def test_a_failed_film_is_http_200_and_says_why(self, launch):
+        launch("failed-task")
+        watched = _watch("wan2.7-t2v")
+        assert (watched.status_code, watched.output.task_status) == (200, "FAILED")
+        assert (watched.output.code, watched.output.video_url) == ("InternalError.Timeout", "")
+        assert watched.usage is None
+
+    @pytest.mark.parametrize(
+        ("model", "words", "place"),
+        [
+            ("wan2.7-t2v", {"duration": 16}, "parameters.duration"),
+            ("wan2.7-t2v", {"prompt": None}, "prompt"),
+            ("wan2.7-t2v", {"prompt": "a" * 5001}, "input.prompt"),
+            ("wan2.2-t2v-plus", {"size": "1280*720"}, "parameters.size"),
+            ("wan2.7-i2v", {"media": _media(last_frame=PICTURE)}, "input.media"),
+            ("wan2.2-kf2v-flash", {"last_frame_url": PICTURE}, "first_frame_url"),
+            ("wan2.2-kf2v-flash", {"head_frame": PICTURE}, "head_frame"),
+            ("wan2.6-r2v", {"reference_urls": [PICTURE] * 6}, "input.reference_urls"),
+            ("wan2.7-r2v", {"media": _media(first_frame=PICTURE)}, "input.media"),
+            ("wan2.7-videoedit", {"media": _media(reference_image=PICTURE)}, "input.media"),
+            ("wanx2.1-vace-plus", {"extra_input": VACE | {"function": "none"}}, "input.function"),
+            ("happyhorse-1.1-t2v", {"duration": 2}, "parameters.duration"),
+            ("kling/kling-v3-video-generation", {"prompt": "a" * 2501}, "input.prompt"),
+        ],
+    )
+    def test_a_limit_of_a_film_is_named_in_its_refusal(self, emulator, model, words, place):
+        refused = _film(model, **words)
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert place in refused.message
+        assert emulator.creates == {}
+
+
+def _hear(model: str, **words: Any) -> Any:
+    if "filetrans" in model:
+        return QwenTranscription.async_call(model, **({"file_url": SOUND, "api_key": KEY} | words))
+    return Transcription.async_call(model, **({"file_urls": [SOUND], "api_key": KEY} | words))
+
+
+class TestTranscripts:
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [
+            ("paraformer-v2", {"language_hints": ["en"], "disfluency_removal_enabled": True}),
+            ("fun-asr", {"diarization_enabled": True, "speaker_count": 2}),
+        ],
+    )
+    def test_a_recording_is_heard_in_a_task(self, emulator, model, words):
+        created = _hear(model, **words)
+        fetched = Transcription.fetch(created, api_key=KEY)
+        heard = Transcription.wait(created, api_key=KEY)
+        (result,) = heard.output["results"]
+        assert created.output.task_status == "PENDING"
+        assert fetched.output.task_id == heard.output.task_id == created.output.task_id
+        assert heard.output.task_status == "SUCCEEDED"
+        assert (result["file_url"], result["subtask_status"]) == (SOUND, "SUCCEEDED")
+        assert heard.usage["duration"] > 0
+        _check_transcript(result["transcription_url"])
+
+    def test_a_long_recording_is_heard_by_the_class_of_qwen(self, emulator):
+        """Its address stands in `result`, and its bill in `seconds`; the older ones say others."""
+        created = _hear("qwen3-asr-flash-filetrans", language="en", enable_itn=True)
+        heard = QwenTranscription.wait(created, api_key=KEY)
+        assert QwenTranscription.fetch(created, api_key=KEY).output.task_id == heard.output.task_id
+        assert (heard.output.task_status, heard.usage["seconds"] > 0) == ("SUCCEEDED", True)
+        assert "results" not in heard.output
+        _check_transcript(heard.output["result"]["transcription_url"])
+
+    @pytest.mark.parametrize("model", ["paraformer-v2", "fun-asr", "qwen3-asr-flash-filetrans"])
+    def test_a_recording_that_cannot_be_heard_fails_in_its_task(self, launch, model):
+        launch("failed-task")
+        heard = Transcription.wait(_hear(model), api_key=KEY)
+        assert (heard.status_code, heard.output.task_status) == (200, "FAILED")
+        assert heard.output["code"] == "InternalError.Timeout"
+
+    @pytest.mark.parametrize(
+        ("model", "words", "place"),
+        [
+            ("paraformer-v2", {"file_urls": [SOUND] * 101}, "input.file_urls"),
+            ("paraformer-v2", {"language_hints": ["xx"]}, "parameters.language_hints.0"),
+            ("fun-asr", {"diarization_enabled": True, "speaker_count": 101}, "speaker_count"),
+            ("fun-asr", {"file_urls": ["data:audio/wav;base64,AAAA"]}, "input.file_urls.0"),
+            ("qwen3-asr-flash-filetrans", {"file_url": "talk.mp3"}, "input.file_url"),
+        ],
+    )
+    def test_a_limit_of_a_recording_is_named_in_its_refusal(self, emulator, model, words, place):
+        """Of `file_urls` the service takes 100; the emulator one, as dsrun sends them."""
+        refused = _hear(model, **words)
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert place in refused.message
+        assert emulator.creates == {}
+
+    def test_a_short_recording_is_heard_at_once(self, emulator):
+        """The class counts tokens, so it says 0 of them beside the billed `seconds`."""
+        heard = _speak_of("qwen3-asr-flash", {"audio": SOUND}, asr_options={"language": "en"})
+        message = heard.output.choices[0].message
+        assert (heard.status_code, heard.code) == (200, "")
+        assert message.content[0]["text"]
+        assert message["annotations"][0].keys() >= {"language", "emotion"}
+        assert (heard.usage["seconds"], heard.usage.input_tokens) == (2, 0)
+
+    def test_a_short_recording_without_an_address_is_refused(self, emulator):
+        refused = _speak_of("qwen3-asr-flash", {"audio": "talk.mp3"})
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert emulator.creates == {}
+
+
+def _check_transcript(address: str) -> None:
+    """What a reader of a result file finds by the names of the API reference."""
+    answer = requests.get(address, timeout=10)
+    assert answer.headers["Content-Type"] == "application/json"
+    (transcript,) = answer.json()["transcripts"]
+    (sentence,) = transcript["sentences"]
+    assert transcript["text"] == sentence["text"] != ""
+    assert 0 <= sentence["begin_time"] < sentence["end_time"]
+    assert transcript["channel_id"] == 0
+    assert transcript["content_duration_in_milliseconds"] >= sentence["end_time"]
+
+
+class TestVectors:
+    @pytest.mark.parametrize(
+        ("texts", "words", "count", "length"),
+        [
+            pytest.param("a lantern", {}, 1, 1024, id="text"),
+            pytest.param(["a lantern", "a river"], {"dimension": 64}, 2, 64, id="list"),
+            pytest.param(["a"] * 10, {"dimension": 2048, "text_type": "query"}, 10, 2048, id="10"),
+        ],
+    )
+    def test_each_text_gets_a_vector(self, emulator, texts, words, count, length):
+        """An answer is bare dictionaries; the package has no class for it."""
+        made = TextEmbedding.call("text-embedding-v4", texts, api_key=KEY, **words)
+        vectors = made.output["embeddings"]
+        assert (made.status_code, made.code) == (200, "")
+        assert [one["text_index"] for one in vectors] == list(range(count))
+        assert {len(one["embedding"]) for one in vectors} == {length}
+        assert made.usage == {"total_tokens": len("".join(texts))}
+
+    @pytest.mark.parametrize(
+        ("model", "texts", "words"),
+        [
+            ("text-embedding-v4", ["a"] * 11, {}),
+            ("text-embedding-v4", ["a"], {"dimension": 100}),
+            ("text-embedding-v3", ["a"], {"dimension": 2048}),
+            ("text-embedding-v2", ["a"] * 26, {}),
+            ("text-embedding-v2", ["a"], {"dimension": 1536}),
+        ],
+    )
+    def test_what_has_no_vector_is_refused(self, emulator, model, texts, words):
+        refused = TextEmbedding.call(model, texts, api_key=KEY, **words)
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert emulator.creates == {}
+
+    def test_texts_pictures_and_films_get_vectors_of_their_kind(self, emulator, tmp_path):
+        picture = tmp_path / "a.png"
+        Image.new("RGB", (600, 600)).save(picture)
+        contents = [{"text": "a lantern"}, {"image": str(picture)}, {"video": FILM}]
+        made = MultiModalEmbedding.call("qwen3-vl-embedding", contents, KEY, dimension=256)
+        vectors = made.output["embeddings"]
+        assert [(one["index"], one["type"]) for one in vectors] == [
+            (0, "text"), (1, "image"), (2, "video"),
+        ]  # fmt: skip
+        assert {len(one["embedding"]) for one in vectors} == {256}
+        assert made.usage["input_tokens_details"]["text_tokens"] == len("a lantern")
+        assert '"oss://' in next(iter(emulator.creates))
+
+    def test_contents_that_are_fused_get_one_vector(self, emulator):
+        contents = [{"text": "a lantern"}, {"image": PICTURE}]
+        made = MultiModalEmbedding.call("qwen3-vl-embedding", contents, KEY, enable_fusion=True)
+        assert len(made.output["embeddings"]) == 1
+
+    @pytest.mark.parametrize(
+        ("contents", "words"),
+        [
+            pytest.param([{"text": "a"}] * 21, {}, id="21"),
+            pytest.param([{"text": "a"}], {"dimension": 3}, id="dimension"),
+            pytest.param([{"text": "a"}], {"fps": 2.0}, id="fps"),
+            # The item classes of the package demand a `factor`, which the API reference lacks.
+            pytest.param([{"text": "a", "factor": 1}], {}, id="factor"),
+        ],
+    )
+    def test_contents_beyond_a_limit_are_refused(self, emulator, contents, words):
+        refused = MultiModalEmbedding.call("qwen3-vl-embedding", contents, KEY, **words)
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert emulator.creates == {}
+
+
+def _rank(documents: list[Any], model: str = "gte-rerank-v2", **words: Any) -> Any:
+    query = {"text": "what floats?"} if model == "qwen3-vl-rerank" else "what floats?"
+    return TextReRank.call(model, query, documents, api_key=KEY, **words)
+
+
+class TestRankings:
+    def test_all_documents_are_ranked_by_their_scores(self, emulator):
+        ranked = _rank(["a lantern", "a stone", "a river"])
+        scores = [one.relevance_score for one in ranked.output.results]
+        assert sorted(one.index for one in ranked.output.results) == [0, 1, 2]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+        assert [one.document for one in ranked.output.results] == [None] * 3
+        assert ranked.usage.total_tokens > 0
+
+    @pytest.mark.parametrize(
+        ("model", "documents"),
+        [
+            ("gte-rerank-v2", ["a lantern", "a stone", "a river"]),
+            ("qwen3-vl-rerank", [{"text": "a lantern"}, {"image": PICTURE}, {"video": FILM}]),
+        ],
+    )
+    def test_the_best_come_with_their_documents_on_demand(self, emulator, model, documents):
+        ranked = _rank(documents, model, top_n=2, return_documents=True)
+        shown = [one if isinstance(one, dict) else {"text": one} for one in documents]
+        assert len(ranked.output.results) == 2
+        assert all(one.document == shown[one.index] for one in ranked.output.results)
+
+    @pytest.mark.parametrize(
+        ("documents", "words"),
+        [
+            (["a"] * 501, {}),
+            (["a"], {"top_n": 0}),
+            (["a"], {"instruct": "Find"}),  # which is for the models of Qwen
+            (["a"], {"model": "qwen3-rerank"}),  # which has another address and a flat body
+        ],
+    )
+    def test_what_cannot_be_ranked_is_refused(self, emulator, documents, words):
+        refused = _rank(documents, **words)
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert emulator.creates == {}
+
+
+class TestVoices:
+    @pytest.mark.parametrize(
+        ("words", "begins"),
+        [
+            pytest.param({}, b"RIFF", id="wav"),
+            pytest.param(
+                {"audio_format": "mp3", "rate": 1.2, "sample_rate": 22050}, b"\xff", id="mp3"
+            ),
+        ],
+    )
+    def test_a_text_is_spoken_by_cosyvoice(self, emulator, words, begins):
+        spoken = HttpSpeechSynthesizer.call(
+            "cosyvoice-v3-flash", "Good evening, 你好", "longanyang", api_key=KEY, **words
+        )
+        assert (spoken.status_code, spoken.code) == (200, "")
+        assert requests.get(spoken.audio_url, timeout=10).content.startswith(begins)
+        assert (spoken.audio_id, spoken.audio_data) == ("audio_1", None)
+        assert spoken.usage["characters"] == 18  # a Han character counts two
+        assert f"Expires={spoken.expires_at}" in spoken.audio_url
+
+    @pytest.mark.parametrize(
+        "words",
+        [{"volume": 101}, {"rate": 2.1}, {"sample_rate": 11025}, {"audio_format": "flac"}],
+    )
+    def test_a_speech_beyond_a_limit_is_refused(self, emulator, words):
+        refused = HttpSpeechSynthesizer.call(
+            "cosyvoice-v3-flash", "Good evening.", "longanyang", api_key=KEY, **words
+        )
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert (refused.audio_url, emulator.creates) == (None, {})
+
+    def test_a_voice_is_designed_by_the_words_of_the_class_of_clones(self, emulator):
+        """It drops the preview of a design: only the name comes back."""
+        words = {"voice_prompt": "A calm voice", "preview_text": "Good evening."}
+        service = VoiceEnrollmentService(api_key=KEY)
+        with pytest.raises(VoiceEnrollmentException, match="url"):
+            service.create_voice("cosyvoice-v3.5-plus", "guide", None, **words)
+        assert emulator.creates == {}
+
+    def test_a_voice_is_updated(self, emulator):
+        service = VoiceEnrollmentService(api_key=KEY)
+        voice = service.create_voice("cosyvoice-v3-flash", "guide", SOUND)
+        service.update_voice(voice, SOUND + "?2")
+        assert service.query_voice(voice)["resource_link"] == SOUND + "?2"
+
+    @pytest.mark.parametrize(
+        ("words", "place"),
+        [
+            (("cosyvoice-v3-flash", "guide123456", SOUND), "input.prefix"),
+            (("cosyvoice-v3-flash", "Guide_1", SOUND), "input.prefix"),
+            (("cosyvoice-v1", "guide", SOUND), "input.target_model"),
+            (("cosyvoice-v3-flash", "guide", "talk.mp3"), "input.url"),
+        ],
+    )
+    def test_a_refused_clone_names_what_is_wrong_with_it(self, emulator, words, place):
+        with pytest.raises(VoiceEnrollmentException, match=place):
+            VoiceEnrollmentService(api_key=KEY).create_voice(*words)
+        assert emulator.creates == {}
+
+
+def _chat(text: str, model: str = "qwen-plus", **words: Any) -> Any:
+    said = [{"role": "user", "content": text}]
+    return Generation.call(model, api_key=KEY, messages=said, **words)
+
+
+def _speak_of(model: str, *content: dict[str, Any], **words: Any) -> Any:
+    return MultiModalConversation.call(model, messages(*content), KEY, **words)
+
+
+class TestTexts:
+    def test_a_chat_answers_with_a_message_and_its_tokens(self, emulator):
+        answer = _chat("A lantern", result_format="message", temperature=0.5, max_tokens=50)
+        usage = answer.usage
+        assert (answer.status_code, answer.code) == (200, "")
+        assert "A lantern" in answer.output.choices[0].message.content
+        assert answer.output.choices[0].finish_reason == "stop"
+        assert usage.input_tokens + usage.output_tokens == usage["total_tokens"]
+
+    def test_an_answer_is_json_on_demand(self, emulator):
+        form = {"type": "json_object"}
+        answer = _chat("A lantern as JSON", result_format="message", response_format=form)
+        assert isinstance(json.loads(answer.output.choices[0].message.content), dict)
+
+    def test_a_text_is_translated(self, emulator):
+        options = {"source_lang": "auto", "target_lang": "German", "domains": "Radio."}
+        answer = _chat("Good evening.", "qwen-mt-plus", translation_options=options)
+        assert answer.output.choices[0].message.content
+        assert answer.output["model_name"] == "qwen-mt-plus"
+        assert answer.usage.input_tokens > 0
+
+    @pytest.mark.parametrize(
+        ("model", "words", "place"),
+        [
+            ("qwen-plus", {"temperature": 2.0}, "parameters.temperature"),
+            ("qwen-plus", {"response_format": {"type": "yaml"}}, "response_format.type"),
+            ("qwen-plus", {"response_format": {"type": "json_object"}}, "'json'"),
+            # The service would answer with `output.text`; dsrun, and so the emulator, asks for more.
+            ("qwen-plus", {"result_format": None}, "result_format"),
+            ("qwen-mt-plus", {"result_format": None}, "translation_options"),
+        ],
+    )
+    def test_a_limit_of_a_chat_is_named_in_its_refusal(self, emulator, model, words, place):
+        refused = _chat("A lantern", model, **({"result_format": "message"} | words))
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert place in refused.message
+        assert emulator.creates == {}
+
+    def test_a_local_picture_is_uploaded_and_described(self, emulator, tmp_path):
+        picture = tmp_path / "a.png"
+        Image.new("RGB", (600, 600)).save(picture)
+        parts = [{"image": f"file://{picture}"}, {"text": "What is it?"}]
+        answer = _speak_of("qwen3-vl-plus", *parts, max_tokens=500)
+        usage = answer.usage
+        assert "What is it?" in answer.output.choices[0].message.content[0]["text"]
+        assert usage.input_tokens + usage.output_tokens == usage["total_tokens"]
+        assert usage["image_tokens"] > 0
+        assert '"oss://' in next(iter(emulator.creates))
+
+    def test_fields_are_read_in_a_picture(self, emulator):
+        schema = {"result_schema": {"total": "the sum"}}
+        options = {"task": "key_information_extraction", "task_config": schema}
+        page = {"image": PICTURE, "min_pixels": 3072, "max_pixels": 8388608}
+        answer = _speak_of("qwen-vl-ocr", page, ocr_options=options)
+        (part,) = answer.output.choices[0].message.content
+        assert part["text"]
+        assert part["ocr_result"]["kv_result"].keys() == {"total"}
+        assert answer.usage["image_tokens"] > 0
+
+    @pytest.mark.parametrize(
+        ("model", "words", "place"),
+        [
+            ("qwen3-vl-plus", {"temperature": 2.0}, "parameters.temperature"),
+            ("qwen-vl-ocr", {"ocr_options": {"task": "poetry"}}, "parameters.ocr_options.task"),
+        ],
+    )
+    def test_a_limit_of_a_picture_is_named_in_its_refusal(self, emulator, model, words, place):
+        refused = _speak_of(model, {"image": PICTURE}, **words)
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+        assert place in refused.message
+        assert emulator.creates == {}
