@@ -7,11 +7,14 @@ from typing import Any
 
 import dashscope
 import pytest
+from dashscope import MultiModalConversation
 
 from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
 
 KEY = "sk-test"
 PICTURE = "https://pictures.example/a.png"
+FILM = "https://films.example/a.mp4"
+SOUND = "https://sounds.example/talk.mp3"
 
 Launch = Callable[..., Emulator]
 
@@ -49,3 +52,9 @@ def emulator(launch: Launch) -> Emulator:
 def messages(*content: dict[str, Any]) -> list[dict[str, Any]]:
     """One message of the user, in parts."""
     return [{"role": "user", "content": list(content)}]
+
+
+def talk(model: str, *content: dict[str, Any], **words: Any) -> Any:
+    return MultiModalConversation.call(
+        model=model, messages=messages(*content), api_key=KEY, **words
+    )

@@ -24,7 +24,7 @@ from PIL import Image
 
 from dsrun.emulator import Emulator
 from tests import official
-from tests.official import KEY, PICTURE, messages
+from tests.official import KEY, PICTURE, messages, talk
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
@@ -369,12 +369,6 @@ WISH = {"text": "a lantern"}
 PARTS = [{"image": PICTURE}, {"image": PICTURE}, {"text": "the lamp of the first in the second"}]
 
 
-def _talk(model: str, *content: dict[str, str], **words: Any) -> Any:
-    return MultiModalConversation.call(
-        model=model, messages=messages(*content), api_key=KEY, **words
-    )
-
-
 def _images(answer: Any) -> list[str]:
     contents = [choice.message.content for choice in answer.output.choices]
     return [part["image"] for content in contents for part in content if "image" in part]
@@ -393,7 +387,7 @@ def _images(answer: Any) -> list[str]:
     ],
 )
 def test_pictures_are_drawn_in_one_call(emulator, model, content, words, count):
-    made = _talk(model, *content, **words)
+    made = talk(model, *content, **words)
     assert (made.status_code, made.code) == (200, "")
     assert len(_images(made)) == made.usage["image_count"] == count
     assert requests.get(_images(made)[0], timeout=10).headers["Content-Type"] == "image/png"
@@ -416,7 +410,7 @@ def test_pictures_are_drawn_in_one_call(emulator, model, content, words, count):
     ],
 )
 def test_what_a_call_does_not_take_is_refused(emulator, model, content, words):
-    refused = _talk(model, *content, **words)
+    refused = talk(model, *content, **words)
     assert (refused.status_code, refused.code) == (400, "InvalidParameter")
     assert emulator.creates == {}
 
@@ -424,7 +418,7 @@ def test_what_a_call_does_not_take_is_refused(emulator, model, content, words):
 def test_a_local_picture_is_uploaded_for_a_call(emulator, tmp_path):
     picture = tmp_path / "a.png"
     Image.new("RGB", (600, 600)).save(picture)
-    made = _talk("qwen-image-edit-plus", {"image": f"file://{picture}"}, {"text": "in oil"})
+    made = talk("qwen-image-edit-plus", {"image": f"file://{picture}"}, {"text": "in oil"})
     assert len(_images(made)) == 1
     assert '"image":"oss://' in next(iter(emulator.creates))
 
