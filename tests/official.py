@@ -58,3 +58,9 @@ def talk(model: str, *content: dict[str, Any], **words: Any) -> Any:
     return MultiModalConversation.call(
         model=model, messages=messages(*content), api_key=KEY, **words
     )
+
+
+def client_of(emulator: Emulator, **options: Any) -> dashscope.Client:
+    """The client of the package's version 2."""
+    chosen = {"api_key": KEY, "max_retries": 0} | options
+    return dashscope.Client(base_url=emulator.base_url, **chosen)

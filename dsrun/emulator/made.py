@@ -100,8 +100,10 @@ class MadeStore:
         return self._made[name]
 
     def update(self, name: str, body: Mapping[str, Any]) -> None:
-        made = self.find(name)
-        self._made[name] = replace(made, more={**made.more, **_told_of_one(body)})
+        made, told = self.find(name), _told_of_one(body)
+        if not told:
+            raise invalid_parameter("input: must say what to update.")
+        self._made[name] = replace(made, more={**made.more, **told})
 
     def delete(self, name: str) -> None:
         self.find(name)

@@ -8,7 +8,6 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
-import dashscope
 import pytest
 import requests
 from dashscope import ImageSynthesis, MultiModalConversation, VideoSynthesis
@@ -22,9 +21,8 @@ from dashscope.client.base_api import BaseApi, BaseAsyncApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
 
-from dsrun.emulator import Emulator
 from tests import official
-from tests.official import KEY, PICTURE, messages, talk
+from tests.official import KEY, PICTURE, client_of, messages, talk
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
@@ -54,11 +52,6 @@ async def shared_session() -> AsyncIterator[None]:
 def _create(**changes: Any) -> Any:
     words = {"model": "wanx-v1", "prompt": "a lantern", "n": 1, "api_key": KEY}
     return ImageSynthesis.async_call(**(words | changes))
-
-
-def _client(emulator: Emulator, **options: Any) -> dashscope.Client:
-    chosen = {"api_key": KEY, "max_retries": 0} | options
-    return dashscope.Client(base_url=emulator.base_url, **chosen)
 
 
 def test_a_created_task_is_fetched_and_waited_for(emulator):
@@ -300,7 +293,7 @@ def test_a_bad_reference_picture_fails_inside_the_task(emulator, tmp_path):
 
 
 def test_the_2_0_client_makes_a_picture(emulator):
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         job = client.images.generate(model="wanx-v1", prompt="a lantern", n=1)
     assert job.status == "SUCCEEDED"
     assert len(job.image_urls) == 1
@@ -309,7 +302,7 @@ def test_the_2_0_client_makes_a_picture(emulator):
 def test_the_2_0_client_sees_an_empty_list_of_tasks(emulator):
     """It reads the key `tasks`, while the API answers with `data`."""
     _create()
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         page = client.images.jobs.list()
     assert page.tasks == []
 
@@ -317,13 +310,13 @@ def test_the_2_0_client_sees_an_empty_list_of_tasks(emulator):
 def test_the_2_0_client_pays_again_when_an_answer_is_lost(launch):
     """It repeats a create whose connection broke, although the service may have accepted it."""
     emulator = launch("lost-answer")
-    with _client(emulator, max_retries=1) as client, pytest.raises(DashScopeError):
+    with client_of(emulator, max_retries=1) as client, pytest.raises(DashScopeError):
         client.audio.voice_design.create(**GOOD_VOICE)
     assert list(emulator.creates.values()) == [2]
 
 
 def test_a_voice_is_made_listed_queried_and_deleted(emulator):
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         made = client.audio.voice_design.create(**GOOD_VOICE)
         listed = client.audio.voice_design.list()
         queried = client.audio.voice_design.get(made.voice)
@@ -346,20 +339,20 @@ def test_a_voice_is_made_listed_queried_and_deleted(emulator):
     ],
 )
 def test_a_refused_voice_is_an_exception(emulator, changes, code):
-    with _client(emulator) as client, pytest.raises(DashScopeError) as caught:
+    with client_of(emulator) as client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.create(**(GOOD_VOICE | changes))
     assert (caught.value.status_code, caught.value.code) == (400, code)
     assert emulator.creates == {}
 
 
 def test_a_missing_voice_is_an_exception(emulator):
-    with _client(emulator) as client, pytest.raises(DashScopeError) as caught:
+    with client_of(emulator) as client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.get("qwen-tts-vd-none-voice-20260101000000-0000")
     assert (caught.value.status_code, caught.value.code) == (400, "VoiceNotFound")
 
 
 def test_a_bad_key_is_an_exception(emulator):
-    client = _client(emulator, api_key="sk-bad")
+    client = client_of(emulator, api_key="sk-bad")
     with client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.list()
     assert (caught.value.status_code, caught.value.code) == (401, "InvalidApiKey")
@@ -506,7 +499,7 @@ def test_the_1_x_class_of_voices_makes_lists_queries_and_deletes_one(emulator):
 
 
 def test_the_2_0_client_clones_lists_queries_and_deletes_a_voice(emulator):
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         made = client.audio.voices.create(
             target_model="cosyvoice-v3-flash", prefix="guide", url="https://sounds.example/a.wav"
         )
@@ -521,7 +514,7 @@ def test_the_2_0_client_clones_lists_queries_and_deletes_a_voice(emulator):
 
 def test_the_2_0_client_makes_lists_queries_and_deletes_hot_words(emulator):
     words = [{"text": "Lantern", "weight": 4}]
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         made = client.audio.vocabularies.create(
             target_model="fun-asr", prefix="lantern", vocabulary=words
         )
@@ -625,7 +618,7 @@ class TestThe20Client:
     """What `dashscope.Client` has for the families of the catalog."""
 
     def test_it_speaks(self, emulator):
-        with _client(emulator) as client:
+        with client_of(emulator) as client:
             spoken = client.audio.tts.http.synthesize(
                 model="qwen3-tts-flash", text="Good evening.", voice="Cherry"
             )
@@ -633,7 +626,7 @@ class TestThe20Client:
 
     @pytest.mark.parametrize("model", ["wan2.2-t2i-flash", "wan2.5-t2i-preview", "qwen-image-plus"])
     def test_it_draws(self, emulator, model):
-        with _client(emulator) as client:
+        with client_of(emulator) as client:
             job = client.images.generate(model=model, prompt="a lantern", n=1)
         assert job.status == "SUCCEEDED"
         assert len(job.image_urls) == 1
@@ -642,7 +635,7 @@ class TestThe20Client:
     def test_it_makes_tasks_ofmessages(self, emulator, model):
         """Its `generate` takes the sync form of these models, which leaves no task to be found."""
         pictures = {} if model == "wan2.6-t2i" else {"image_urls": [PICTURE]}
-        with _client(emulator) as client:
+        with client_of(emulator) as client:
             created = client.images.jobs.create(model=model, prompt="a lantern", n=2, **pictures)
             job = client.images.jobs.wait(created.task_id)
         assert job.status == "SUCCEEDED"

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 from dashscope import Generation, MultiModalEmbedding, TextEmbedding, TextReRank
+from dashscope.v2 import DashScopeError
 from PIL import Image
 
 from tests import official
-from tests.official import FILM, KEY, PICTURE, talk
+from tests.official import FILM, KEY, PICTURE, client_of, talk
 
-pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning:dashscope")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
+    pytest.mark.filterwarnings("ignore:dashscope 2.0:FutureWarning"),
+]
 
 launch = official.launch
 emulator = official.emulator
@@ -51,6 +55,21 @@ class TestVectors:
         refused = TextEmbedding.call(model, texts, api_key=KEY, **words)
         assert (refused.status_code, refused.code) == (400, "InvalidParameter")
         assert emulator.creates == {}
+
+    @pytest.mark.parametrize(
+        ("form", "names"),
+        [
+            ("dense", {"embedding"}),
+            ("sparse", {"sparse_embedding"}),
+            ("dense&sparse", {"embedding", "sparse_embedding"}),
+        ],
+    )
+    def test_a_vector_may_tell_which_words_count(self, emulator, form, names):
+        made = TextEmbedding.call("text-embedding-v4", "a lantern", api_key=KEY, output_type=form)
+        (vector,) = made.output["embeddings"]
+        assert vector.keys() == {"text_index"} | names
+        tokens = [word["token"] for word in vector.get("sparse_embedding", ())]
+        assert tokens == (["a", "lantern"] if "sparse" in form else [])
 
     def test_texts_pictures_and_films_get_vectors_of_their_kind(self, emulator, tmp_path):
         picture = tmp_path / "a.png"
@@ -207,3 +226,39 @@ class TestTexts:
         assert (refused.status_code, refused.code) == (400, "InvalidParameter")
         assert place in refused.message
         assert emulator.creates == {}
+
+
+class TestThe20Client:
+    def test_it_makes_vectors(self, emulator):
+        """It calls the `text_index` of the API `index`."""
+        with client_of(emulator) as client:
+            made = client.embeddings.create(
+                model="text-embedding-v4", input=["a", "b"], dimension=64
+            )
+        assert [(one.index, len(one.embedding)) for one in made.embeddings] == [(0, 64), (1, 64)]
+        assert made.usage.total_tokens == 2
+
+    def test_it_makes_vectors_of_several_kinds(self, emulator):
+        with client_of(emulator) as client:
+            made = client.multimodal.embeddings.create(
+                model="qwen3-vl-embedding", input=[{"text": "a"}, {"image": PICTURE}], dimension=256
+            )
+        assert [one.type for one in made.embeddings] == ["text", "image"]
+
+    def test_it_ranks_and_shows_the_documents(self, emulator):
+        documents = ["a lantern", "a stone"]
+        with client_of(emulator) as client:
+            ranked = client.rerank.create(
+                model="gte-rerank-v2",
+                query="what floats?",
+                documents=documents,
+                top_n=1,
+                return_documents=True,
+            )
+        (best,) = ranked.results
+        assert best.document.text == documents[best.index]
+
+    def test_it_raises_what_is_refused(self, emulator):
+        with client_of(emulator) as client, pytest.raises(DashScopeError) as caught:
+            client.embeddings.create(model="text-embedding-v4", input=["a"] * 11)
+        assert (caught.value.status_code, caught.value.code) == (400, "InvalidParameter")

@@ -3,25 +3,31 @@
 Each verb with what its user sees: status, output and usage, a refusal and, of a task, a failure.
 """
 
+from base64 import b64decode
 from typing import Any
 
 import pytest
 import requests
 from dashscope import VideoSynthesis
-from dashscope.audio.asr import Transcription
+from dashscope.audio.asr import Transcription, VocabularyService
 from dashscope.audio.http_tts import HttpSpeechSynthesizer
 from dashscope.audio.qwen_asr import QwenTranscription
 from dashscope.audio.tts_v2 import VoiceEnrollmentService
 from dashscope.audio.tts_v2.enrollment import VoiceEnrollmentException
+from dashscope.client.base_api import BaseApi
+from dashscope.v2 import DashScopeError
 from PIL import Image
 
 from tests import official
-from tests.official import FILM, KEY, PICTURE, SOUND, talk
+from tests.official import FILM, KEY, PICTURE, SOUND, client_of, talk
 
 # Left out, since they open a websocket: Recognition, TranslationRecognizer, tts.SpeechSynthesizer,
 # tts_v2.SpeechSynthesizer, QwenTtsRealtime, OmniRealtimeConversation, MultiModalDialog.
 
-pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning:dashscope")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
+    pytest.mark.filterwarnings("ignore:dashscope 2.0:FutureWarning"),
+]
 
 launch = official.launch
 emulator = official.emulator
@@ -315,6 +321,39 @@ class TestVoices:
             service.create_voice("cosyvoice-v3.5-plus", "guide", None, **words)
         assert emulator.creates == {}
 
+    def test_a_voice_is_designed_through_the_class_of_all_calls(self, emulator):
+        design = {"voice_prompt": "A calm voice", "preview_text": "Good evening."}
+        made = BaseApi.call(
+            model="voice-enrollment",
+            input={
+                "action": "create_voice",
+                "target_model": "cosyvoice-v3.5-plus",
+                "prefix": "guide",
+            }
+            | design,
+            task_group="audio",
+            task="tts",
+            function="customization",
+            api_key=KEY,
+        )
+        listed = VoiceEnrollmentService(api_key=KEY).list_voices(prefix="guide")
+        assert made.output["voice_id"].startswith("cosyvoice-v3.5-plus-guide-")
+        assert b64decode(made.output["preview_audio"]["data"]).startswith(b"RIFF")
+        assert [row["voice_id"] for row in listed] == [made.output["voice_id"]]
+
+    def test_hot_words_are_made_updated_and_deleted(self, emulator):
+        service = VocabularyService(api_key=KEY)
+        words = [[{"text": "Lantern", "weight": 4}], [{"text": "River", "weight": 2}]]
+        name = service.create_vocabulary("fun-asr", "lantern", words[0])
+        service.update_vocabulary(name, words[1])
+        assert service.query_vocabulary(name)["vocabulary"] == words[1]
+        service.delete_vocabulary(name)
+        assert service.list_vocabularies() == []
+
+    def test_a_voice_that_is_not_there_is_not_updated(self, emulator):
+        with pytest.raises(VoiceEnrollmentException, match="Voice not found"):
+            VoiceEnrollmentService(api_key=KEY).update_voice("cosyvoice-v2-none-000000", SOUND)
+
     def test_a_voice_is_updated(self, emulator):
         service = VoiceEnrollmentService(api_key=KEY)
         voice = service.create_voice("cosyvoice-v3-flash", "guide", SOUND)
@@ -334,3 +373,32 @@ class TestVoices:
         with pytest.raises(VoiceEnrollmentException, match=place):
             VoiceEnrollmentService(api_key=KEY).create_voice(*words)
         assert emulator.creates == {}
+
+
+class TestThe20Client:
+    """It has no word for a first and a last frame, nor for the one address of Qwen's filetrans."""
+
+    def test_it_films(self, emulator):
+        with client_of(emulator) as client:
+            job = client.videos.generate(model="wan2.7-i2v", prompt="It drifts", image_url=PICTURE)
+        assert (job.status, job.usage.duration) == ("SUCCEEDED", 5)
+        assert requests.get(job.output["video_url"], timeout=30).content[4:8] == b"ftyp"
+
+    def test_it_hears(self, emulator):
+        with client_of(emulator) as client:
+            job = client.audio.asr.transcribe(model="fun-asr", file_urls=[SOUND])
+        (result,) = job.output["results"]
+        assert job.status == "SUCCEEDED"
+        _check_transcript(result["transcription_url"])
+
+    def test_it_speaks_with_cosyvoice(self, emulator):
+        with client_of(emulator) as client:
+            spoken = client.audio.tts.http.synthesize(
+                model="cosyvoice-v3-flash", text="Good evening.", voice="longanyang", format="wav"
+            )
+        assert requests.get(spoken.audio_url, timeout=10).content.startswith(b"RIFF")
+
+    def test_it_raises_what_is_refused(self, emulator):
+        with client_of(emulator) as client, pytest.raises(DashScopeError) as caught:
+            client.videos.generate(model="wan2.7-t2v", prompt="a lantern", duration=16)
+        assert (caught.value.status_code, caught.value.code) == (400, "InvalidParameter")

@@ -18,6 +18,7 @@ _BETWEEN = r"(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+)"
 _LISTED = re.compile(rf"\b(?:key|field)s?:?\s+({_NAME.pattern}(?:{_BETWEEN}{_NAME.pattern})*)")
 _NO_KEYS = frozenset({"and", "json", "JSON"})
 VECTOR = "embedding"
+SPARSE = "sparse_embedding"
 SCORE = "relevance_score"
 SENTENCE_MS = 1500
 SENTENCES = "/transcripts/*/sentences/*"
@@ -127,10 +128,21 @@ def _sized(sample: Any, body: Mapping[str, Any], length: int | None) -> Any:
     items = next(lists, sample)
     if read_pointer(body, "/parameters/enable_fusion"):
         items = items[:1]
-    zeros = [0.0] * (length or len(sample[0][VECTOR]))
+    form = read_pointer(body, "/parameters/output_type") or "dense"
+    frame = {name: value for name, value in sample[0].items() if name != VECTOR}
+    dense = {VECTOR: [0.0] * (length or len(sample[0][VECTOR]))} if "dense" in form else {}
     return [
-        {**sample[0], _place(sample[0]): number, **_type_of(item), VECTOR: zeros}
+        {**frame, _place(frame): number, **_type_of(item), **dense}
+        | ({SPARSE: _words_of(item)} if "sparse" in form else {})
         for number, item in enumerate(items)
+    ]
+
+
+def _words_of(text: Any) -> list[dict[str, Any]]:
+    """A vector that says which words count; their numbers follow."""
+    return [
+        {"index": number, "value": 0.0, "token": word}
+        for number, word in enumerate(str(text).split())
     ]
 
 
