@@ -98,7 +98,8 @@ def bill(
     seconds: Seconds = lambda _: None,
 ) -> None:
     """Write what is billed for so many results at its place in the answer."""
-    usage = document.get("usage") or {}
+    shown = document.get("usage")
+    usage = shown if isinstance(shown, dict) else {}
     sums = _sums(usage)
     written = set()
     for item in operation.rules_for(body).get("price", {}).get("items", ()):
@@ -129,10 +130,12 @@ def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:
 
 def _sums(usage: Mapping[str, Any]) -> list[str]:
     """Which sums the usage of a sample holds, before anything is written into it."""
+    numbers = {name: value for name, value in usage.items() if isinstance(value, int | float)}
     return [
         whole
         for whole, parts in _SUMS.items()
-        if usage.keys() >= {whole, *parts} and usage[whole] == sum(usage[one] for one in parts)
+        if numbers.keys() >= {whole, *parts}
+        and numbers[whole] == sum(numbers[one] for one in parts)
     ]
 
 
@@ -152,7 +155,8 @@ def _repeat_settings(operation: Operation, body: Mapping[str, Any], usage: dict[
             continue
         if name == "SR":
             lines = str(asked).removesuffix("P")
-            usage[name] = type(shown)(lines) if lines.isdecimal() else shown
+            if lines.isdecimal():
+                usage[name] = lines if isinstance(shown, str) else int(lines)
         elif "size" not in pointer or _PIXELS.fullmatch(str(asked)):
             usage[name] = asked
 

@@ -190,7 +190,7 @@ def _told_of_one(body: Mapping[str, Any]) -> dict[str, Any]:
     """What the newer services tell of one alone: the model, and what it was made from."""
     words = body["input"]
     told = {"target_model": "target_model", "resource_link": "url", "vocabulary": "vocabulary"}
-    return {name: words[asked] for name, asked in told.items() if asked in words}
+    return {name: words[asked] for name, asked in told.items() if words.get(asked) is not None}
 
 
 def _keyword(operation: Operation, body: Mapping[str, Any]) -> str:

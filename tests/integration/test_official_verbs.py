@@ -350,6 +350,13 @@ class TestVoices:
         service.delete_vocabulary(name)
         assert service.list_vocabularies() == []
 
+    def test_an_update_must_say_what_to_update(self, emulator):
+        service = VoiceEnrollmentService(api_key=KEY)
+        voice = service.create_voice("cosyvoice-v3-flash", "guide", SOUND)
+        with pytest.raises(VoiceEnrollmentException, match="what to update"):
+            service.update_voice(voice, None)
+        assert service.query_voice(voice)["resource_link"] == SOUND
+
     def test_a_voice_that_is_not_there_is_not_updated(self, emulator):
         with pytest.raises(VoiceEnrollmentException, match="Voice not found"):
             VoiceEnrollmentService(api_key=KEY).update_voice("cosyvoice-v2-none-000000", SOUND)

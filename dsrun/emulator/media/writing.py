@@ -71,7 +71,7 @@ def write_json(
     if isinstance(sample, dict | list) and not is_file:
         dice = random.Random(f"{digest(body)}:{index}")
         documents = read_pointer(body, "/input/documents")
-        if _is_ranking(sample) and isinstance(documents, list):
+        if _are(sample, SCORE) and isinstance(documents, list):
             return _ranked(sample[0], documents, body.get("parameters") or {}, dice)
         return _varied(_sized(sample, body, length), dice)
     document: dict[str, Any] = {"emulated": f"{digest(body)[:8]}-{index + 1}"}
@@ -99,8 +99,10 @@ def file_of(value: Any) -> TextOrder:
     return TextOrder(content=content, suffix="json")
 
 
-def _is_ranking(sample: Any) -> bool:
-    return isinstance(sample, list) and isinstance(sample[0], dict) and SCORE in sample[0]
+def _are(sample: Any, name: str) -> bool:
+    """Whether a sample is a list of objects that have such a field."""
+    first = sample[0] if isinstance(sample, list) and sample else None
+    return isinstance(first, dict) and name in first
 
 
 def _ranked(
@@ -122,17 +124,17 @@ def _ranked(
 
 def _sized(sample: Any, body: Mapping[str, Any], length: int | None) -> Any:
     """A list of vectors with one for each item of the request, as long as it asks for."""
-    if not (isinstance(sample, list) and isinstance(sample[0], dict) and VECTOR in sample[0]):
+    if not _are(sample, VECTOR):
         return sample
     lists = (value for value in body.get("input", {}).values() if isinstance(value, list))
-    items = next(lists, sample)
+    items = next(lists, [""] * len(sample))
     if read_pointer(body, "/parameters/enable_fusion"):
         items = items[:1]
     form = read_pointer(body, "/parameters/output_type") or "dense"
     frame = {name: value for name, value in sample[0].items() if name != VECTOR}
     dense = {VECTOR: [0.0] * (length or len(sample[0][VECTOR]))} if "dense" in form else {}
     return [
-        {**frame, _place(frame): number, **_type_of(item), **dense}
+        {**frame, _place(frame): number, **(_type_of(item) if "type" in frame else {}), **dense}
         | ({SPARSE: _words_of(item)} if "sparse" in form else {})
         for number, item in enumerate(items)
     ]
@@ -148,7 +150,7 @@ def _words_of(text: Any) -> list[dict[str, Any]]:
 
 def _type_of(item: Any) -> dict[str, str]:
     """What an item of several kinds is, by its only name."""
-    return {"type": next(iter(item))} if isinstance(item, dict) else {}
+    return {"type": next(iter(item))} if isinstance(item, dict) and item else {}
 
 
 def _place(item: Mapping[str, Any]) -> str:

@@ -378,6 +378,11 @@ SECONDS = {"value": "/parameters/duration", "else": 5}
             {"duration": 8, "total_tokens": 3, "input_tokens": 1, "output_tokens": 2},
             id="nothing of it is billed",
         ),
+        pytest.param(
+            {"duration": 5, "total_tokens": "3", "input_tokens": "1", "output_tokens": "2"},
+            {"duration": 8, "total_tokens": "3", "input_tokens": "1", "output_tokens": "2"},
+            id="texts do not add up",
+        ),
         pytest.param({"duration": 5, "SR": "720"}, {"duration": 8, "SR": "480"}, id="a text"),
         pytest.param(
             {"duration": 5, "size": "1*1", "audio": False, "ratio": "1:1"},
