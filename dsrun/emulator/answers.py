@@ -27,6 +27,23 @@ Seconds = Callable[[str], float | None]
 
 _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
+# What adds up in the usage of a sample, which then adds up in an answer.
+_SUMS = {
+    "total_tokens": ("input_tokens", "output_tokens"),
+    "duration": ("input_video_duration", "output_video_duration"),
+}
+
+# Which setting of the request the usage repeats under a name.
+_REPEATED = {
+    "SR": "/parameters/resolution",
+    "ratio": "/parameters/ratio",
+    "size": "/parameters/size",
+    "video_ratio": "/parameters/size",
+    "audio": "/parameters/audio",
+}
+
+_PIXELS = re.compile(r"[0-9]+\*[0-9]+")
+
 FRAME = ("request_id", "task_id", "task_status", "submit_time", "scheduled_time", "end_time")
 
 
@@ -81,12 +98,17 @@ def bill(
     seconds: Seconds = lambda _: None,
 ) -> None:
     """Write what is billed for so many results at its place in the answer."""
+    shown = document.get("usage")
+    usage = shown if isinstance(shown, dict) else {}
+    sums = _sums(usage)
+    written = set()
     for item in operation.rules_for(body).get("price", {}).get("items", ()):
         billed = item.get("billed", ())
         stated = [place for place in billed if read_pointer(document, place) is not None]
         units = _measure(operation, body, item.get("units", {}), made, seconds)
         is_limit = item.get("sure") == "at_most" and "value" in item.get("units", {})
         for place in stated or billed[:1]:
+            written.add(place)
             stated_units = read_pointer(document, place)
             if units is None:
                 write_pointer(document, place, stated_units or 1)
@@ -94,6 +116,9 @@ def bill(
                 write_pointer(document, place, min(units, stated_units))
             else:
                 write_pointer(document, place, units)
+    for whole in sums:
+        _add_up(usage, whole, is_given=f"/usage/{whole}" in written)
+    _repeat_settings(operation, body, usage)
 
 
 def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:
@@ -101,6 +126,39 @@ def count_tokens(operation: Operation, body: Mapping[str, Any]) -> int:
     items = operation.rules_for(body).get("price", {}).get("items", ())
     counted = (_texts(body, item["units"].get("tokens", ())) for item in items if "units" in item)
     return sum(len(text) for texts in counted for text in texts)
+
+
+def _sums(usage: Mapping[str, Any]) -> list[str]:
+    """Which sums the usage of a sample holds, before anything is written into it."""
+    numbers = {name: value for name, value in usage.items() if isinstance(value, int | float)}
+    return [
+        whole
+        for whole, parts in _SUMS.items()
+        if numbers.keys() >= {whole, *parts}
+        and numbers[whole] == sum(numbers[one] for one in parts)
+    ]
+
+
+def _add_up(usage: dict[str, Any], whole: str, *, is_given: bool) -> None:
+    first, last = _SUMS[whole]
+    if is_given:
+        usage[last] = max(0, round(usage[whole] - usage[first], 3))
+    else:
+        usage[whole] = round(usage[first] + usage[last], 3)
+
+
+def _repeat_settings(operation: Operation, body: Mapping[str, Any], usage: dict[str, Any]) -> None:
+    """A resolution is repeated as a bare number, which some models write as a text."""
+    for name, pointer in _REPEATED.items():
+        asked, shown = operation.setting(body, pointer), usage.get(name)
+        if asked is None or shown is None:
+            continue
+        if name == "SR":
+            lines = str(asked).removesuffix("P")
+            if lines.isdecimal():
+                usage[name] = lines if isinstance(shown, str) else int(lines)
+        elif "size" not in pointer or _PIXELS.fullmatch(str(asked)):
+            usage[name] = asked
 
 
 def _measure(

@@ -10,11 +10,14 @@ from aiohttp import web
 from dsrun.emulator.wire import invalid_parameter, json_answer
 from dsrun.emulator.world import World
 
+_ANY = object()
+
 # Words of its own calls that the official package leaves in a request, with their only value.
-_SLIPS: tuple[tuple[str, str, str | None], ...] = (
-    ("parameters", "is_async", None),
-    ("input", "extend_prompt", None),
+_SLIPS: tuple[tuple[str, str, object], ...] = (
+    ("parameters", "is_async", _ANY),
+    ("input", "extend_prompt", _ANY),
     ("input", "function", "video-synthesis"),
+    ("input", "prompt", None),  # of a film that is made without one
 )
 
 
@@ -22,7 +25,7 @@ def _without_slips(body: dict[str, Any]) -> dict[str, Any]:
     """The request without what only the official package says, and the service overlooks."""
     for section, word, value in _SLIPS:
         part = body.get(section)
-        if isinstance(part, dict) and word in part and value in (None, part[word]):
+        if isinstance(part, dict) and word in part and value in (_ANY, part[word]):
             body = {**body, section: {k: v for k, v in part.items() if k != word}}
     return body
 

@@ -1,4 +1,4 @@
-"""What stays in lists of the account, such as voices: their store, and list, query and delete.
+"""What stays in lists of the account, such as voices: their store, and the calls of the lists.
 
 A file tells by its `recovery` what an entry of its list has: the words of the request at the
 places of `match`, a name that holds another, and when it was made.
@@ -7,7 +7,7 @@ places of `match`, a name that holds another, and when it was made.
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dsrun.emulator.forms import Rules
@@ -99,6 +99,12 @@ class MadeStore:
             raise Refusal(400, "VoiceNotFound", f"Voice not found: {name}")
         return self._made[name]
 
+    def update(self, name: str, body: Mapping[str, Any]) -> None:
+        made, told = self.find(name), _told_of_one(body)
+        if not told:
+            raise invalid_parameter("input: must say what to update.")
+        self._made[name] = replace(made, more={**made.more, **told})
+
     def delete(self, name: str) -> None:
         self.find(name)
         del self._made[name]
@@ -134,13 +140,17 @@ def answer_management(
     request_input = body["input"]
     suffix = _suffix(operation)
     key = split_pointer(name_place(operation))[-1]
-    verbs = {verb + suffix: verb for verb in ("create", "list", "query", "delete")}
+    known = ("create", "list", "query", *(["update"] if suffix else []), "delete")
+    verbs = {verb + suffix: verb for verb in known}
     match verbs.get(str(request_input.get("action"))):
         case "list":
             return _list(store, operation, body)
         case "query":
             made = store.find(_asked_name(request_input, key))
             return {"output": {**made.entry, **made.more}, "usage": {"count": 0}}
+        case "update":
+            store.update(_asked_name(request_input, key), body)
+            return {"output": {}, "usage": {"count": 0}}
         case "delete":
             name = _asked_name(request_input, key)
             store.delete(name)
@@ -180,7 +190,7 @@ def _told_of_one(body: Mapping[str, Any]) -> dict[str, Any]:
     """What the newer services tell of one alone: the model, and what it was made from."""
     words = body["input"]
     told = {"target_model": "target_model", "resource_link": "url", "vocabulary": "vocabulary"}
-    return {name: words[asked] for name, asked in told.items() if asked in words}
+    return {name: words[asked] for name, asked in told.items() if words.get(asked) is not None}
 
 
 def _keyword(operation: Operation, body: Mapping[str, Any]) -> str:

@@ -89,12 +89,15 @@ class Operation:
                 if not (any_size and split_pointer(place) == SIZE):
                     _check_place(body, place, limits)
 
-    def allows(self, body: Mapping[str, Any]) -> bool:
+    def count_faults(self, body: Mapping[str, Any]) -> int:
+        """In how many ways a request breaks the schema, or else whether it does at all."""
+        if not self.validator.is_valid(body):
+            return sum(1 for _ in self.validator.iter_errors(body))
         try:
             self.check(body)
         except Refusal:
-            return False
-        return True
+            return 1
+        return 0
 
 
 class Catalog:
@@ -110,12 +113,12 @@ class Catalog:
         self._models = {one.model for one in operations}
 
     def find(self, path: str, body: Mapping[str, Any]) -> Operation:
-        """The operation of a request: the last of its model's files that allows it."""
+        """The operation of a request: of its model's files the last that allows it best."""
         model = body.get("model")
         rivals = self._by_route.get((path, model)) if isinstance(model, str) else None
         if rivals is not None:
             here = [one for one in reversed(rivals) if path in _path(one, body)]
-            return next((one for one in here if one.allows(body)), (here or rivals[-1:])[0])
+            return min(here or rivals[-1:], key=lambda one: one.count_faults(body))
         if model is None:
             raise _missing("Model")
         if path not in self.paths or (isinstance(model, str) and model in self._models):

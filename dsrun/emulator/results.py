@@ -71,7 +71,10 @@ class Making:
         ]
         is_file = kind.get("as", "url") != "value"
         sample = place.sample
-        return write_json(body, place.index, kinds=derived, sample=sample, is_file=is_file)
+        length = self.operation.setting(body, "/parameters/dimension")
+        return write_json(
+            body, place.index, kinds=derived, sample=sample, is_file=is_file, length=length
+        )
 
 
 def check_formats(operation: Operation, body: Mapping[str, Any]) -> None:

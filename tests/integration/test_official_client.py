@@ -4,13 +4,10 @@ Written as documentation of the package as well: where it hides something that t
 the test says so.
 """
 
-import asyncio
 import base64
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
-import dashscope
 import pytest
 import requests
 from dashscope import ImageSynthesis, MultiModalConversation, VideoSynthesis
@@ -24,14 +21,14 @@ from dashscope.client.base_api import BaseApi, BaseAsyncApi
 from dashscope.v2 import DashScopeError
 from PIL import Image
 
-from dsrun.emulator import Emulator, EmulatorOptions, parse_fault, start_emulator
+from tests import official
+from tests.official import KEY, PICTURE, client_of, messages, talk
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:dashscope"),
     pytest.mark.filterwarnings("ignore:dashscope 2.0:FutureWarning"),
 ]
 
-KEY = "sk-test"
 GOOD_VOICE = {
     "target_model": "qwen3-tts-vd-2026-01-26",
     "voice_prompt": "A calm voice",
@@ -40,37 +37,8 @@ GOOD_VOICE = {
     "language": "en",
 }
 
-Launch = Callable[..., Emulator]
-
-
-@pytest.fixture
-def launch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
-    """Start an emulator on a loop of its own, since the package blocks this thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    emulators: list[Emulator] = []
-
-    def start(*faults: str, **options: Any) -> Emulator:
-        quick = {"picture_scale": 0.1, "queue_time_s": 0.0, "task_time_s": 0.0, "limits": False}
-        parsed = tuple(parse_fault(text) for text in faults)
-        chosen = EmulatorOptions(**(quick | {"faults": parsed} | options))
-        emulator = asyncio.run_coroutine_threadsafe(start_emulator(chosen), loop).result()
-        emulators.append(emulator)
-        monkeypatch.setattr(dashscope, "base_http_api_url", emulator.base_url)
-        return emulator
-
-    yield start
-    for emulator in emulators:
-        asyncio.run_coroutine_threadsafe(emulator.aclose(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture
-def emulator(launch: Launch) -> Emulator:
-    return launch()
+launch = official.launch
+emulator = official.emulator
 
 
 @pytest.fixture
@@ -84,11 +52,6 @@ async def shared_session() -> AsyncIterator[None]:
 def _create(**changes: Any) -> Any:
     words = {"model": "wanx-v1", "prompt": "a lantern", "n": 1, "api_key": KEY}
     return ImageSynthesis.async_call(**(words | changes))
-
-
-def _client(emulator: Emulator, **options: Any) -> dashscope.Client:
-    chosen = {"api_key": KEY, "max_retries": 0} | options
-    return dashscope.Client(base_url=emulator.base_url, **chosen)
 
 
 def test_a_created_task_is_fetched_and_waited_for(emulator):
@@ -162,7 +125,6 @@ def test_the_1_x_calls_make_list_query_and_delete_a_voice(emulator):
     assert call(action="list").output["total_count"] == 0
 
 
-PICTURE = "https://pictures.example/a.png"
 EDIT = {"model": "wanx2.1-imageedit", "function": "expand", "base_image_url": PICTURE}
 MIX = {"model": "wan2.5-i2i-preview", "images": [PICTURE, PICTURE]}
 LANGUAGES = {"image_url": PICTURE, "source_lang": "zh", "target_lang": "en"}
@@ -331,7 +293,7 @@ def test_a_bad_reference_picture_fails_inside_the_task(emulator, tmp_path):
 
 
 def test_the_2_0_client_makes_a_picture(emulator):
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         job = client.images.generate(model="wanx-v1", prompt="a lantern", n=1)
     assert job.status == "SUCCEEDED"
     assert len(job.image_urls) == 1
@@ -340,7 +302,7 @@ def test_the_2_0_client_makes_a_picture(emulator):
 def test_the_2_0_client_sees_an_empty_list_of_tasks(emulator):
     """It reads the key `tasks`, while the API answers with `data`."""
     _create()
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         page = client.images.jobs.list()
     assert page.tasks == []
 
@@ -348,13 +310,13 @@ def test_the_2_0_client_sees_an_empty_list_of_tasks(emulator):
 def test_the_2_0_client_pays_again_when_an_answer_is_lost(launch):
     """It repeats a create whose connection broke, although the service may have accepted it."""
     emulator = launch("lost-answer")
-    with _client(emulator, max_retries=1) as client, pytest.raises(DashScopeError):
+    with client_of(emulator, max_retries=1) as client, pytest.raises(DashScopeError):
         client.audio.voice_design.create(**GOOD_VOICE)
     assert list(emulator.creates.values()) == [2]
 
 
 def test_a_voice_is_made_listed_queried_and_deleted(emulator):
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         made = client.audio.voice_design.create(**GOOD_VOICE)
         listed = client.audio.voice_design.list()
         queried = client.audio.voice_design.get(made.voice)
@@ -377,20 +339,20 @@ def test_a_voice_is_made_listed_queried_and_deleted(emulator):
     ],
 )
 def test_a_refused_voice_is_an_exception(emulator, changes, code):
-    with _client(emulator) as client, pytest.raises(DashScopeError) as caught:
+    with client_of(emulator) as client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.create(**(GOOD_VOICE | changes))
     assert (caught.value.status_code, caught.value.code) == (400, code)
     assert emulator.creates == {}
 
 
 def test_a_missing_voice_is_an_exception(emulator):
-    with _client(emulator) as client, pytest.raises(DashScopeError) as caught:
+    with client_of(emulator) as client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.get("qwen-tts-vd-none-voice-20260101000000-0000")
     assert (caught.value.status_code, caught.value.code) == (400, "VoiceNotFound")
 
 
 def test_a_bad_key_is_an_exception(emulator):
-    client = _client(emulator, api_key="sk-bad")
+    client = client_of(emulator, api_key="sk-bad")
     with client, pytest.raises(DashScopeError) as caught:
         client.audio.voice_design.list()
     assert (caught.value.status_code, caught.value.code) == (401, "InvalidApiKey")
@@ -398,16 +360,6 @@ def test_a_bad_key_is_an_exception(emulator):
 
 WISH = {"text": "a lantern"}
 PARTS = [{"image": PICTURE}, {"image": PICTURE}, {"text": "the lamp of the first in the second"}]
-
-
-def _messages(*content: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": list(content)}]
-
-
-def _talk(model: str, *content: dict[str, str], **words: Any) -> Any:
-    return MultiModalConversation.call(
-        model=model, messages=_messages(*content), api_key=KEY, **words
-    )
 
 
 def _images(answer: Any) -> list[str]:
@@ -428,7 +380,7 @@ def _images(answer: Any) -> list[str]:
     ],
 )
 def test_pictures_are_drawn_in_one_call(emulator, model, content, words, count):
-    made = _talk(model, *content, **words)
+    made = talk(model, *content, **words)
     assert (made.status_code, made.code) == (200, "")
     assert len(_images(made)) == made.usage["image_count"] == count
     assert requests.get(_images(made)[0], timeout=10).headers["Content-Type"] == "image/png"
@@ -451,7 +403,7 @@ def test_pictures_are_drawn_in_one_call(emulator, model, content, words, count):
     ],
 )
 def test_what_a_call_does_not_take_is_refused(emulator, model, content, words):
-    refused = _talk(model, *content, **words)
+    refused = talk(model, *content, **words)
     assert (refused.status_code, refused.code) == (400, "InvalidParameter")
     assert emulator.creates == {}
 
@@ -459,7 +411,7 @@ def test_what_a_call_does_not_take_is_refused(emulator, model, content, words):
 def test_a_local_picture_is_uploaded_for_a_call(emulator, tmp_path):
     picture = tmp_path / "a.png"
     Image.new("RGB", (600, 600)).save(picture)
-    made = _talk("qwen-image-edit-plus", {"image": f"file://{picture}"}, {"text": "in oil"})
+    made = talk("qwen-image-edit-plus", {"image": f"file://{picture}"}, {"text": "in oil"})
     assert len(_images(made)) == 1
     assert '"image":"oss://' in next(iter(emulator.creates))
 
@@ -470,7 +422,7 @@ def test_a_local_picture_is_uploaded_for_a_call(emulator, tmp_path):
 )
 def test_a_task_of_messages_is_waited_for(emulator, model, content, count):
     created = ImageGeneration.async_call(
-        model=model, messages=_messages(*content), n=count, api_key=KEY
+        model=model, messages=messages(*content), n=count, api_key=KEY
     )
     fetched = ImageGeneration.fetch(created, api_key=KEY)
     waited = ImageGeneration.wait(created, api_key=KEY)
@@ -481,9 +433,7 @@ def test_a_task_of_messages_is_waited_for(emulator, model, content, count):
 
 
 def test_what_a_task_of_messages_does_not_take_is_refused(emulator):
-    refused = ImageGeneration.async_call(
-        model="wan2.6-t2i", messages=_messages(*PARTS), api_key=KEY
-    )
+    refused = ImageGeneration.async_call(model="wan2.6-t2i", messages=messages(*PARTS), api_key=KEY)
     assert (refused.status_code, refused.code) == (400, "InvalidParameter")
 
 
@@ -549,7 +499,7 @@ def test_the_1_x_class_of_voices_makes_lists_queries_and_deletes_one(emulator):
 
 
 def test_the_2_0_client_clones_lists_queries_and_deletes_a_voice(emulator):
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         made = client.audio.voices.create(
             target_model="cosyvoice-v3-flash", prefix="guide", url="https://sounds.example/a.wav"
         )
@@ -564,7 +514,7 @@ def test_the_2_0_client_clones_lists_queries_and_deletes_a_voice(emulator):
 
 def test_the_2_0_client_makes_lists_queries_and_deletes_hot_words(emulator):
     words = [{"text": "Lantern", "weight": 4}]
-    with _client(emulator) as client:
+    with client_of(emulator) as client:
         made = client.audio.vocabularies.create(
             target_model="fun-asr", prefix="lantern", vocabulary=words
         )
@@ -668,7 +618,7 @@ class TestThe20Client:
     """What `dashscope.Client` has for the families of the catalog."""
 
     def test_it_speaks(self, emulator):
-        with _client(emulator) as client:
+        with client_of(emulator) as client:
             spoken = client.audio.tts.http.synthesize(
                 model="qwen3-tts-flash", text="Good evening.", voice="Cherry"
             )
@@ -676,16 +626,16 @@ class TestThe20Client:
 
     @pytest.mark.parametrize("model", ["wan2.2-t2i-flash", "wan2.5-t2i-preview", "qwen-image-plus"])
     def test_it_draws(self, emulator, model):
-        with _client(emulator) as client:
+        with client_of(emulator) as client:
             job = client.images.generate(model=model, prompt="a lantern", n=1)
         assert job.status == "SUCCEEDED"
         assert len(job.image_urls) == 1
 
     @pytest.mark.parametrize("model", ["wan2.6-t2i", "wan2.6-image"])
-    def test_it_makes_tasks_of_messages(self, emulator, model):
+    def test_it_makes_tasks_ofmessages(self, emulator, model):
         """Its `generate` takes the sync form of these models, which leaves no task to be found."""
         pictures = {} if model == "wan2.6-t2i" else {"image_urls": [PICTURE]}
-        with _client(emulator) as client:
+        with client_of(emulator) as client:
             created = client.images.jobs.create(model=model, prompt="a lantern", n=2, **pictures)
             job = client.images.jobs.wait(created.task_id)
         assert job.status == "SUCCEEDED"

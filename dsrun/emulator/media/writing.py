@@ -18,7 +18,17 @@ _BETWEEN = r"(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+)"
 _LISTED = re.compile(rf"\b(?:key|field)s?:?\s+({_NAME.pattern}(?:{_BETWEEN}{_NAME.pattern})*)")
 _NO_KEYS = frozenset({"and", "json", "JSON"})
 VECTOR = "embedding"
+SPARSE = "sparse_embedding"
+SCORE = "relevance_score"
 SENTENCE_MS = 1500
+SENTENCES = "/transcripts/*/sentences/*"
+
+# What a transcript says beside its text.
+_TOLD_BESIDE = {
+    "/transcripts/0/channel_id": 0,
+    "/transcripts/0/content_duration_in_milliseconds": SENTENCE_MS,
+    "/transcripts/0/sentences/0/sentence_id": 1,
+}
 
 
 def write_text(body: Mapping[str, Any], index: int) -> str:
@@ -46,12 +56,24 @@ def _named_keys(text: str) -> list[str]:
 
 
 def write_json(
-    body: Mapping[str, Any], index: int, *, kinds: list[Rules], sample: Any, is_file: bool
+    body: Mapping[str, Any],
+    index: int,
+    *,
+    kinds: list[Rules],
+    sample: Any,
+    is_file: bool,
+    length: int | None = None,
 ) -> Any:
-    """The sample's value with numbers of this request, or what the derived kinds read from it."""
+    """The sample's value with numbers of this request, or what the derived kinds read from it.
+
+    `length` is that of a vector, where the request or its schema says one.
+    """
     if isinstance(sample, dict | list) and not is_file:
         dice = random.Random(f"{digest(body)}:{index}")
-        return _varied(_sized(sample, body), dice)
+        documents = read_pointer(body, "/input/documents")
+        if _are(sample, SCORE) and isinstance(documents, list):
+            return _ranked(sample[0], documents, body.get("parameters") or {}, dice)
+        return _varied(_sized(sample, body, length), dice)
     document: dict[str, Any] = {"emulated": f"{digest(body)[:8]}-{index + 1}"}
     text = write_text(body, index)
     for kind in kinds:
@@ -63,6 +85,9 @@ def write_json(
         write_pointer(document, entry + kind["begin"], 0)
         write_pointer(document, entry + kind["end"], SENTENCE_MS)
         write_pointer(document, entry + kind["text"], text)
+        if kind["each"] == SENTENCES:
+            for place, value in _TOLD_BESIDE.items():
+                write_pointer(document, place, value)
     return document
 
 
@@ -74,16 +99,58 @@ def file_of(value: Any) -> TextOrder:
     return TextOrder(content=content, suffix="json")
 
 
-def _sized(sample: Any, body: Mapping[str, Any]) -> Any:
+def _are(sample: Any, name: str) -> bool:
+    """Whether a sample is a list of objects that have such a field."""
+    first = sample[0] if isinstance(sample, list) and sample else None
+    return isinstance(first, dict) and name in first
+
+
+def _ranked(
+    model: Mapping[str, Any], documents: list[Any], wanted: Mapping[str, Any], dice: random.Random
+) -> list[dict[str, Any]]:
+    """The numbers of documents with scores, the best first; the documents only where wanted."""
+    scores = sorted((round(dice.random(), 6) for _ in documents), reverse=True)
+    order = dice.sample(range(len(documents)), len(documents))
+    ranked = []
+    for score, number in list(zip(scores, order, strict=True))[: wanted.get("top_n")]:
+        one = {**model, "index": number, SCORE: score}
+        one.pop("document", None)
+        if wanted.get("return_documents"):
+            document = documents[number]
+            one["document"] = {"text": document} if isinstance(document, str) else document
+        ranked.append(one)
+    return ranked
+
+
+def _sized(sample: Any, body: Mapping[str, Any], length: int | None) -> Any:
     """A list of vectors with one for each item of the request, as long as it asks for."""
-    if not (isinstance(sample, list) and isinstance(sample[0], dict) and VECTOR in sample[0]):
+    if not _are(sample, VECTOR):
         return sample
     lists = (value for value in body.get("input", {}).values() if isinstance(value, list))
-    length = read_pointer(body, "/parameters/dimension") or len(sample[0][VECTOR])
+    items = next(lists, [""] * len(sample))
+    if read_pointer(body, "/parameters/enable_fusion"):
+        items = items[:1]
+    form = read_pointer(body, "/parameters/output_type") or "dense"
+    frame = {name: value for name, value in sample[0].items() if name != VECTOR}
+    dense = {VECTOR: [0.0] * (length or len(sample[0][VECTOR]))} if "dense" in form else {}
     return [
-        {**sample[0], _place(sample[0]): number, VECTOR: [0.0] * length}
-        for number in range(len(next(lists, sample)))
+        {**frame, _place(frame): number, **(_type_of(item) if "type" in frame else {}), **dense}
+        | ({SPARSE: _words_of(item)} if "sparse" in form else {})
+        for number, item in enumerate(items)
     ]
+
+
+def _words_of(text: Any) -> list[dict[str, Any]]:
+    """A vector that says which words count; their numbers follow."""
+    return [
+        {"index": number, "value": 0.0, "token": word}
+        for number, word in enumerate(str(text).split())
+    ]
+
+
+def _type_of(item: Any) -> dict[str, str]:
+    """What an item of several kinds is, by its only name."""
+    return {"type": next(iter(item))} if isinstance(item, dict) and item else {}
 
 
 def _place(item: Mapping[str, Any]) -> str:

@@ -103,7 +103,7 @@ async def test_a_task_answers_with_its_sample_and_its_own_frame(launch, clock):
     assert output["task_id"] != "of-the-sample"
     assert output["orig_prompt"] == "a boat"
     assert "task_metrics" not in output
-    assert answer["usage"] == {"duration": 3, "SR": 720}
+    assert answer["usage"] == {"duration": 3, "SR": 480}
     reply = await remote.call("GET", output["video_url"])
     assert reply.headers["Content-Type"] == "video/mp4"
     assert reply.content[4:8] == b"ftyp"
@@ -355,3 +355,73 @@ async def test_a_failed_part_takes_no_other_kind_with_it(launch, clock):
         output = (await run_task(remote, clock, {"prompt": prompt}))["output"]
         assert [one.keys() for one in output["results"] if "code" in one]
         assert prompt in output["text"]
+
+
+SECONDS = {"value": "/parameters/duration", "else": 5}
+
+
+@pytest.mark.parametrize(
+    ("sample", "usage"),
+    [
+        pytest.param(
+            {"duration": 5, "input_video_duration": 0, "output_video_duration": 5},
+            {"duration": 8, "input_video_duration": 0, "output_video_duration": 8},
+            id="the whole is billed",
+        ),
+        pytest.param(
+            {"duration": 7, "input_video_duration": 5, "output_video_duration": 5},
+            {"duration": 8, "input_video_duration": 5, "output_video_duration": 5},
+            id="the sample does not add up",
+        ),
+        pytest.param(
+            {"duration": 5, "total_tokens": 3, "input_tokens": 1, "output_tokens": 2},
+            {"duration": 8, "total_tokens": 3, "input_tokens": 1, "output_tokens": 2},
+            id="nothing of it is billed",
+        ),
+        pytest.param(
+            {"duration": 5, "total_tokens": "3", "input_tokens": "1", "output_tokens": "2"},
+            {"duration": 8, "total_tokens": "3", "input_tokens": "1", "output_tokens": "2"},
+            id="texts do not add up",
+        ),
+        pytest.param({"duration": 5, "SR": "720"}, {"duration": 8, "SR": "480"}, id="a text"),
+        pytest.param(
+            {"duration": 5, "size": "1*1", "audio": False, "ratio": "1:1"},
+            {"duration": 8, "size": "640*480", "audio": True, "ratio": "1:1"},
+            id="settings",
+        ),
+    ],
+)
+async def test_usage_adds_up_as_in_the_sample_and_repeats_settings(launch, sample, usage):
+    remote = await _start(
+        launch,
+        [{"media": "text", "at": "/output/text", "as": "value"}],
+        {"output": {"text": "…"}, "usage": sample},
+        parameters={name: {} for name in ("duration", "resolution", "size", "audio")},
+        price={"items": [{"units": SECONDS, "billed": ["/usage/duration"]}]},
+    )
+    settings = {"duration": 8, "resolution": "480P", "size": "640*480", "audio": True}
+    assert (await post(remote, **settings)).json["usage"] == usage
+
+
+async def test_the_parts_of_a_sum_that_are_billed_make_it(launch):
+    parts = {"input_video_duration": 5, "output_video_duration": 5}
+    remote = await _start(
+        launch,
+        [{"media": "text", "at": "/output/text", "as": "value"}],
+        {"output": {"text": "…"}, "usage": {"duration": 10} | parts},
+        parameters={"duration": {}},
+        price={"items": [{"units": SECONDS, "billed": ["/usage/output_video_duration"]}]},
+    )
+    usage = (await post(remote, duration=4)).json["usage"]
+    assert usage == {"duration": 9, "input_video_duration": 5, "output_video_duration": 4}
+
+
+async def test_a_setting_that_is_no_measure_is_not_repeated(launch):
+    shown = {"size": "1024*1024", "SR": 1}
+    remote = await _start(
+        launch,
+        [{"media": "text", "at": "/output/text", "as": "value"}],
+        {"output": {"text": "…"}, "usage": shown},
+        parameters={"size": {}, "resolution": {}},
+    )
+    assert (await post(remote, size="1K", resolution="2k")).json["usage"] == shown
