@@ -33,7 +33,7 @@ from dsrun.report.texts import add_texts
 from dsrun.storage.files import write_whole
 from dsrun.storage.layout import REPORT, RunLayout, is_emulated
 
-_LEAST_S, _MOST_S = 0.1, 8.0  # seconds for thumbnails at the end of a run
+_LEAST_S, _MOST_S = 0.5, 8.0  # seconds for thumbnails at the end of a run
 _SELECTS = re.compile(r" --(step|only|sample|limit)\b").search  # the command of a run
 _SHARE = 100  # and at most this fraction of the run's own time
 
