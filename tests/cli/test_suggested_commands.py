@@ -51,6 +51,8 @@ def interrupted(work, serve, clock, *arguments):
     run = work.spawn(*arguments)
     work.until(lambda: service.tasks_asked_for() == 3, what="all tasks are on disk")
     run.send(signal.SIGINT)
+    run.wait_for_words("once more stops at once")
+    run.send(signal.SIGINT)
     ended = run.end()
     assert ended.code == 130
     clock.release()
