@@ -78,8 +78,6 @@ class Case:
         is_wide = self.window > 1 and not self.disk  # of what was not killed nothing is in doubt
         # Of lives that die one upon the other, or at their first loss, no task may date the list.
         is_undated = len(self.points) > 1 or (bool(self.points) and "reset-after" in self.faults)
-        # A kill at random may come while the loss before it is still looked into.
-        is_undated = is_undated or bool(self.kills and self.faults)
         allowed = UNKNOWN if is_dark or is_wide or is_undated else frozenset()
         if self.wal:  # what the log knew, nobody knows; not even whose a file is
             allowed |= UNKNOWN | {"litter"}
@@ -123,6 +121,10 @@ class Outcome:
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
         kinds = self.verdict.wrong().keys() - self.case.allowed
+        doubts = self.verdict.unknown_paid + self.verdict.unknown_free
+        if self.case.kills and self.case.faults and doubts > 1:
+            # A kill at random may meet a loss that is still looked into; a doubt alone is settled.
+            kinds -= UNKNOWN
         return found + [f"{kind}: {words}" for kind, words in self.verdict.words if kind in kinds]
 
 

@@ -89,7 +89,7 @@ ONE_OF_EACH_FILE = {CATALOG[name].family: name for name in CATALOG.names}.values
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_FILE)
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=300)
 def test_the_fast_and_the_wordy_validator_agree(name, data):
     validator = CATALOG.validator(name)
     request = data.draw(requests(CATALOG[name].schema))
