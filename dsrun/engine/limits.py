@@ -26,7 +26,7 @@ from dsrun.engine.control import Left, RunControl
 from dsrun.engine.counters import OpenTasks, TokenWindow
 from dsrun.engine.places import come_back, step_aside
 from dsrun.service.classify import Decision, Verdict
-from dsrun.service.operation import Operation, Repeat
+from dsrun.service.operation import Operation, Repeat, TaskList
 from dsrun.service.request import tokens_bound
 
 PATIENCE_S = 900.0  # of nothing but refusals; the service's own pages say "within a minute"
@@ -206,6 +206,7 @@ class SubmitWindow:
 
 _MORE_DOUBTS = 3  # than creates at once: later creates show whether a lost one was accepted
 _APART_S = 1.2  # between a lost create and the next
+_APART_UNDATED_S = 3.2  # the same where no task of its run says how far the list's clock is off
 _MOST_FOREIGN = 4  # creates in a row that something other than the API has answered
 
 
@@ -257,6 +258,7 @@ class Lane:
         self._settled = asyncio.Event()
         self._most_doubts = submit_window + _MORE_DOUBTS
         self._foreign_answers = 0  # in a row
+        self._is_dated = False  # a task of this run dates the list
 
     def order_rate(self, rate: Rate) -> None:
         """Keep this rate too from now on, until another is ordered; the lane's own always holds."""
@@ -286,8 +288,21 @@ class Lane:
         The next create waits a little, so that the times of the two tell them apart in a list.
         """
         self._doubts += 1
-        if not isinstance(self.operation.recovery, Repeat):
-            self.limiter.pause(_APART_S)
+        self.keep_apart(0.0, is_dated=self._is_dated)
+
+    def keep_apart(self, lost_for_s: float, *, is_dated: bool) -> None:
+        """Let the next create wait, so that its time tells it from one lost so long ago.
+
+        `is_dated`: a task of the run that lost it shows how far the service's clock is off.
+        """
+        if isinstance(self.operation.recovery, Repeat):
+            return
+        is_narrow = is_dated or not isinstance(self.operation.recovery, TaskList)
+        self.limiter.pause((_APART_S if is_narrow else _APART_UNDATED_S) - lost_for_s)
+
+    def note_task(self) -> None:
+        """The service has named the task of a create of this run, so that the list is dated."""
+        self._is_dated = True
 
     def end_doubt(self) -> None:
         self._doubts -= 1

@@ -111,6 +111,11 @@ class Reconciler:
         self._sharing = sharing or {}
         self._began = (clock.now().timestamp(), clock.monotonic())
 
+    def is_dated(self, operation: Operation, run_id: int | None) -> bool:
+        """Whether tasks of the run show how far the list's clock is from the run's own."""
+        spans = self._claims.newly_accepted(operation.name).values()
+        return run_id is not None and any(span.run_id == run_id for span in spans)
+
     async def find(self, job: OpenJob, lane: Lane, doubt: Doubt) -> Listed | Undecided | None:
         """What became of the create; None where it was not accepted. Raises Left.
 

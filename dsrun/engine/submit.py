@@ -10,7 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from dsrun.common.clock import Clock, stamp
-from dsrun.common.doubt import Doubt, doubt_of
+from dsrun.common.doubt import LATE_S, Doubt, doubt_of
 from dsrun.common.errors import AnswerLost, ExitCode, FileChanged, NotSent, ProxyRefused, SetupError
 from dsrun.common.models import JobError, JobResult, JobStatus, Json, OpenJob
 from dsrun.common.units import Money, plain
@@ -177,9 +177,16 @@ class Submitter:
             run_id=job.run_id,
             next_run_at=self._began_at,
         )
+        self._keep_apart(lane, doubt)
         lost = Lost("its answer was lost in an earlier run" if job.lost_at else _STOPPED)
         resubmit = self._resubmit_unknown
         return await self._look(job, lane, _InDoubt(lost, doubt, reserved), resubmit=resubmit)
+
+    def _keep_apart(self, lane: Lane, doubt: Doubt) -> None:
+        """Keep the creates of this run away from one that an earlier run has lost."""
+        gone_at = doubt.lost_at if doubt.is_seen else doubt.until - LATE_S
+        is_dated = self._reconciler.is_dated(lane.operation, doubt.run_id)
+        lane.keep_apart(self._clock.now().timestamp() - gone_at, is_dated=is_dated)
 
     def _may_repeat(self, job: OpenJob, operation: Operation) -> bool:
         """Whether a lost create may be sent again although nobody can tell what became of it."""
@@ -410,6 +417,7 @@ class Submitter:
         if self._is_taken(task_id):
             return Lost(f"the answer names task {task_id}, which an earlier create was given")
         self._heard.add(lane.operation.name)
+        lane.note_task()
         await self._take(job, task_id, accepted.request_id or None)
         return Submitted(task_id, reserved)
 

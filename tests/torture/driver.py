@@ -121,10 +121,6 @@ class Outcome:
         if strange:
             found.append(f"exit codes {strange}: {self.last_words}")
         kinds = self.verdict.wrong().keys() - self.case.allowed
-        doubts = self.verdict.unknown_paid + self.verdict.unknown_free
-        if self.case.kills and self.case.faults and doubts > 1:
-            # A kill at random may meet a loss that is still looked into; a doubt alone is settled.
-            kinds -= UNKNOWN
         return found + [f"{kind}: {words}" for kind, words in self.verdict.words if kind in kinds]
 
 

@@ -77,7 +77,7 @@ class TestKills:
         names = (*BEFORE, *AFTER, *ASKING, "file-short", "file-wrong", "failed-task")
         faults = {name: 0.05 for name in names if "stall" not in name}
         cases = [
-            kill_case(name="faults", jobs=15, kills=3, faults=faults, every_fault=False),
+            kill_case(name="faults", jobs=17, voices=3, kills=3, faults=faults, every_fault=False),
             kill_case(name="one create at a time", jobs=40, kills=6),
             kill_case(name="some at a time", jobs=40, kills=3, window=4),
         ]
