@@ -282,13 +282,14 @@ class Lane:
         )
         return self._under_way > 0 or (self._waiting > 0 and not is_held_up)
 
-    def begin_doubt(self) -> None:
+    def begin_doubt(self, *, is_foreign: bool = False) -> None:
         """A create is lost. While too many are, no other is sent until one of them is settled.
 
         The next create waits a little, so that the times of the two tell them apart in a list.
+        `is_foreign`: what answered is not the API, so that it has hardly been reached.
         """
         self._doubts += 1
-        self.keep_apart(0.0, is_dated=self._is_dated)
+        self.keep_apart(0.0, is_dated=self._is_dated or is_foreign)
 
     def keep_apart(self, lost_for_s: float, *, is_dated: bool) -> None:
         """Let the next create wait, so that its time tells it from one lost so long ago.
@@ -298,7 +299,12 @@ class Lane:
         if isinstance(self.operation.recovery, Repeat):
             return
         is_narrow = is_dated or not isinstance(self.operation.recovery, TaskList)
-        self.limiter.pause((_APART_S if is_narrow else _APART_UNDATED_S) - lost_for_s)
+        self.limiter.pause((_APART_S if is_narrow else _APART_UNDATED_S) - max(0.0, lost_for_s))
+
+    @property
+    def latest_witness_s(self) -> float:
+        """How long after a loss the next create may be held, which may show what became of it."""
+        return _APART_S if self._is_dated else _APART_UNDATED_S
 
     def note_task(self) -> None:
         """The service has named the task of a create of this run, so that the list is dated."""

@@ -39,6 +39,7 @@ _FIRST_LOOK_S, _RAREST_LOOK_S = 1.0, 4.0  # between two looks
 _SHORTEST_PAUSE_S = 0.05
 _SHARP_S = 0.2  # error of the list's times below which more tasks of ours would not help much
 _PATIENCE = 6.0  # graces, after which absence counts without a later task as witness
+_LATE = 4.0  # graces, after which a list that is late shows a witness
 _LONGEST_S = 1800.0  # to wait for a witness while other creates are under way
 _JUMP_S = 2.0  # by which the computer's clock may differ from the time that has passed
 _FEW = 3  # creates that show how long one usually takes
@@ -152,6 +153,7 @@ class Reconciler:
         `lost_for_s`: how long before the first look, at `began`, the create was lost.
         """
         number, took_s = 0, 0.0
+        patience_s = max(self._grace_s * _PATIENCE, lane.latest_witness_s + self._grace_s * _LATE)
         while True:
             await self._pause(number, took_s)
             looked_at = self._clock.monotonic()
@@ -161,7 +163,7 @@ class Reconciler:
             outcome = _outcome(look, lost_for_s + waited_s)
             if outcome is not NotFound.UNDECIDED:
                 return outcome
-            if waited_s >= self._grace_s * _PATIENCE and not _may_tell_more(look, lane, waited_s):
+            if waited_s >= patience_s and not _may_tell_more(look, lane, waited_s):
                 return Undecided(look.reason)
             number += 1
 

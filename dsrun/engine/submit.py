@@ -229,7 +229,8 @@ class Submitter:
             sent = await self._send(job, body, lane, reserved)
             if isinstance(sent, Lost):
                 in_doubt = await self._note_lost(job, sent, began, reserved)
-                lane.begin_doubt()  # before the next create can have its turn
+                # Before the next create can have its turn.
+                lane.begin_doubt(is_foreign=sent.is_foreign)
                 return in_doubt
             if not _may_be_paid(sent):
                 self._control.budget.settle(reserved, Decimal(0))
