@@ -29,7 +29,7 @@ class RunControl:
         self._max_failures = max_failures
         self._failures = 0
         self._closed_operations: dict[str, str] = {}
-        self._waits: dict[asyncio.Timeout, _Wait] = {}
+        self._waits: dict[_Interruptible, None] = {}  # in the order in which they began
         self._ended: _Wait | None = None  # waits up to this one end at once
         self._going = asyncio.Event()  # creates may be sent
         self._going.set()
@@ -108,10 +108,10 @@ class RunControl:
 
     def _interrupt(self, last: "_Wait") -> None:
         self._ended = last if self._ended is None else max(self._ended, last)
-        now = asyncio.get_running_loop().time()
-        for scope, wait in self._waits.items():
-            if wait <= self._ended and not scope.expired():
-                scope.reschedule(now)
+        loop = asyncio.get_running_loop()
+        for scope in self._waits:
+            if scope.wait <= self._ended:
+                loop.call_soon(scope.end)  # who stops the run may be in such a wait itself
 
 
 class _Wait(IntEnum):
@@ -123,30 +123,43 @@ class _Wait(IntEnum):
 
 
 class _Interruptible:
-    """A wait that RunControl can end; a plain class, since every request passes through one."""
+    """A wait that RunControl can end, as `asyncio.timeout` would.
 
-    __slots__ = ("_scope", "_wait", "_waits")
+    Every request passes through some, so it holds no timer, and entering it is a plain call.
+    """
 
-    def __init__(self, waits: dict[asyncio.Timeout, _Wait], wait: _Wait) -> None:
+    __slots__ = ("_cancelling", "_is_ended", "_task", "_waits", "wait")
+
+    def __init__(self, waits: "dict[_Interruptible, None]", wait: _Wait) -> None:
+        self.wait = wait
         self._waits = waits
-        self._wait = wait
-        self._scope = asyncio.timeout(None)
+        self._is_ended = False
 
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-        self._waits[self._scope] = self._wait
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only a task can wait")
+        self._task, self._cancelling = task, task.cancelling()
+        self._waits[self] = None
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        del self._waits[self._scope]
-        try:
-            await self._scope.__aexit__(kind, error, tb)
-        except TimeoutError:
+        del self._waits[self]
+        if not self._is_ended:
+            return
+        others = self._task.uncancel()
+        if others <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise Left from None
+
+    def end(self) -> None:
+        """End the wait, unless it has just ended by itself."""
+        if self in self._waits and not self._is_ended:
+            self._is_ended = True
+            self._task.cancel()
 
 
 class Reserved(NamedTuple):

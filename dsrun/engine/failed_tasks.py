@@ -66,7 +66,7 @@ class FailedTasks:
         await self._recorder.record_retry(job, result, at=stamp(self._clock.now()))
         self._control.budget.settle(reserved, operation.price.of(result.units).amount)
         tries = self._tried[job.job_id] = self._tried.get(job.job_id, 0) + 1
-        async with self._control.interruptible():
+        with self._control.interruptible():
             await self._clock.sleep(retry_delay(tries, rng=self._rng))
         return replace(job, status=JobStatus.PENDING, task_id=None, request_id=None, lost_at=None)
 

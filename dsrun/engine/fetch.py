@@ -168,7 +168,7 @@ class Fetcher:
             attempt += 1
             incoming = self._sink.incoming()
             try:
-                async with self._control.interruptible(paid=True):
+                with self._control.interruptible(paid=True):
                     most = MEDIA[spec.media].largest
                     await self._api.fetch(result.url, incoming, most=most)
                 if attempt < self._max_attempts:
@@ -192,7 +192,7 @@ class Fetcher:
                 )
                 if attempt >= self._max_attempts or isinstance(error, Expired | ProxyRefused):
                     return error
-                async with self._control.interruptible(paid=True):
+                with self._control.interruptible(paid=True):
                     await self._clock.sleep(retry_delay(attempt, rng=self._rng))
             else:
                 return saved

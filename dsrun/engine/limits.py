@@ -333,7 +333,7 @@ class Lane:
         """
         tokens = 0 if self._tokens is None else tokens_bound(orjson.loads(job.body))
         create = _Create(job.job_id, tokens)
-        async with control.interruptible():
+        with control.interruptible():
             self._waiting += 1
             step_aside()
             try:
@@ -359,7 +359,7 @@ class Lane:
         self._looks += 1
         self._clear.clear()
         try:
-            async with control.interruptible(may_be_paid=True):
+            with control.interruptible(may_be_paid=True):
                 await self._quiet.wait()
                 await self._looking.acquire()
             try:

@@ -184,7 +184,7 @@ class Lister:
         """Ask until the answer comes. Raises Left, _PageRefused, Unlisted."""
         attempt = 0
         while True:
-            async with self._control.interruptible(may_be_paid=True):
+            with self._control.interruptible(may_be_paid=True):
                 try:
                     reply = await ask()
                 except ApiError as error:

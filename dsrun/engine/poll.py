@@ -93,7 +93,7 @@ class Poller:
         self, job: OpenJob, task_id: str, operation: Operation, delay_s: float, *, last_call: float
     ) -> Running | Ended | None:
         """Ask once; None where there was no usable answer and the question must be put again."""
-        async with self._control.interruptible(paid=True):
+        with self._control.interruptible(paid=True):
             await self._clock.sleep(delay_s * self._rng.uniform(1, 1 + _JITTER))
             try:
                 answer = await self._query(operation, task_id, last_call)

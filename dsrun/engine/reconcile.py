@@ -172,7 +172,7 @@ class Reconciler:
         first_s = min(_FIRST_LOOK_S, self._grace_s / 2)
         most_s = min(_RAREST_LOOK_S, self._grace_s * 2)
         usual_s = max(_SHORTEST_PAUSE_S, min(first_s * 1.5 ** min(number, 20), most_s))
-        async with self._control.interruptible(may_be_paid=True):
+        with self._control.interruptible(may_be_paid=True):
             await self._clock.sleep(max(usual_s, 2 * took_s))
 
     async def _look(self, job: OpenJob, lane: Lane, doubt: Doubt) -> _Look | Undecided:
@@ -267,11 +267,12 @@ class Reconciler:
         if len(candidates) > _MOST_ASKED:
             return echoes
         for name in [row.name for row in candidates]:
-            async with self._control.interruptible(may_be_paid=True), self._limiter.slot():
-                try:
-                    answer = await self._api.query(operation, name)
-                except ApiError:
-                    continue
+            with self._control.interruptible(may_be_paid=True):
+                async with self._limiter.slot():
+                    try:
+                        answer = await self._api.query(operation, name)
+                    except ApiError:
+                        continue
             # A task that has not ended may show numbers that are not final.
             if isinstance(answer, Done):
                 echoes[name] = answer.echoes

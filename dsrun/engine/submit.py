@@ -135,7 +135,7 @@ class Submitter:
             attempt += 1
             if attempt >= min(self._max_attempts, outcome.tries or self._max_attempts):
                 return self._give_up(outcome)
-            async with self._control.interruptible():
+            with self._control.interruptible():
                 await self._clock.sleep(
                     retry_delay(attempt, rng=self._rng, retry_after_s=outcome.retry_after_s)
                 )
@@ -160,7 +160,7 @@ class Submitter:
         """Upload nothing while creates are held back, and leave the place to what is under way."""
         if self._control.is_paused:
             step_aside()
-            async with self._control.interruptible():
+            with self._control.interruptible():
                 await self._control.unpaused()
                 await come_back()
 

@@ -135,7 +135,7 @@ class Uploader:
         self, job: OpenJob, operation: Operation, uploads: Uploads, sha256: str, model: str
     ) -> str:
         turn = self._turns.setdefault((sha256, model), asyncio.Lock())
-        async with self._control.interruptible():
+        with self._control.interruptible():
             await turn.acquire()
         try:
             self._control.check(operation.name)
@@ -168,7 +168,7 @@ class Uploader:
         attempt = 0
         while True:
             try:
-                async with self._control.interruptible():
+                with self._control.interruptible():
                     return await self._try_once(file, operation, model)
             except (_Trouble, NotSent, AnswerLost) as error:
                 trouble = error
@@ -182,7 +182,7 @@ class Uploader:
                 self._control.stop(words, ExitCode.INCOMPLETE)
                 raise Left
             asked = trouble.retry_after_s if isinstance(trouble, _Trouble) else None
-            async with self._control.interruptible():
+            with self._control.interruptible():
                 await self._clock.sleep(retry_delay(attempt, rng=self._rng, retry_after_s=asked))
 
     async def _try_once(self, file: UploadFile, operation: Operation, model: str) -> str:

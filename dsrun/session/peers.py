@@ -75,7 +75,7 @@ class Neighbours:
         while self._held:
             self._precedence.rest()
             try:
-                async with control.interruptible():
+                with control.interruptible():
                     await self._clock.sleep(max(_LOOK_S, _PAUSE * took_s))
             except Left:
                 break

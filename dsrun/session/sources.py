@@ -130,7 +130,7 @@ class LedgerSource:
                 raise StopAsyncIteration
             self._called.clear()
             try:
-                async with self._control.interruptible():
+                with self._control.interruptible():
                     await self._called.wait()
             except Left:
                 raise StopAsyncIteration from None

@@ -22,7 +22,7 @@ class Waiting:
 
     async def _wait(self, interruptible):
         try:
-            async with interruptible:
+            with interruptible:
                 try:
                     await asyncio.Event().wait()
                 finally:
@@ -81,27 +81,23 @@ async def test_a_second_stop_while_the_first_still_unwinds_is_no_error():
 async def test_after_a_stop_nothing_new_waits_but_for_what_is_paid():
     control = RunControl()
     control.stop("interrupted", ExitCode.INTERRUPTED)
-    with pytest.raises(Left):
-        async with control.interruptible():
-            pytest.fail("the run is stopping")
-    async with control.interruptible(paid=True):
+    with pytest.raises(Left), control.interruptible():
+        pytest.fail("the run is stopping")
+    with control.interruptible(paid=True):
         pass
     control.end_grace()
-    with pytest.raises(Left):
-        async with control.interruptible(paid=True):
-            pytest.fail("the grace time is over")
+    with pytest.raises(Left), control.interruptible(paid=True):
+        pytest.fail("the grace time is over")
 
 
 async def test_a_time_out_of_the_job_s_own_is_not_taken_for_a_stop():
-    with pytest.raises(TimeoutError):
-        async with RunControl().interruptible():
-            raise TimeoutError
+    with pytest.raises(TimeoutError), RunControl().interruptible():
+        raise TimeoutError
 
 
 async def test_an_error_inside_a_wait_comes_out_as_it_is():
-    with pytest.raises(ZeroDivisionError):
-        async with RunControl().interruptible():
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), RunControl().interruptible():
+        raise ZeroDivisionError
 
 
 async def test_a_cancelled_job_is_cancelled_and_not_left():
@@ -114,7 +110,7 @@ async def test_a_cancelled_job_is_cancelled_and_not_left():
 
 async def test_a_wait_that_ended_is_forgotten():
     control = RunControl()
-    async with control.interruptible():
+    with control.interruptible():
         pass
     control.stop("interrupted", ExitCode.INTERRUPTED)
     await settle()
