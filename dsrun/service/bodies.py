@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -81,7 +80,9 @@ def room_for_large() -> asyncio.Semaphore:
 
 
 class Body:
-    """A body that comes chunk by chunk; the last chunk is empty. Reading may raise Oversize.
+    """A body that comes chunk by chunk, until its length is there or a chunk is empty.
+
+    Reading may raise Oversize.
 
     A library would unpack it too, but how much at once depends on its version.
     """
@@ -100,6 +101,7 @@ class Body:
         self._next_chunk = next_chunk
         self._unpacker = Unpacker(codings, most=most)
         self.length = length
+        self._came = 0  # bytes so far, before they are unpacked
 
     @property
     def is_packed(self) -> bool:
@@ -107,15 +109,18 @@ class Body:
 
     async def whole(self, large: asyncio.Semaphore) -> bytearray:
         """All of it; only a few large ones are read at a time."""
-        body = bytearray()
-        async with AsyncExitStack() as room:
-            is_large = False
-            while chunk := await self._next_chunk():
+        body, is_large = bytearray(), False
+        try:
+            while self._came != self.length and (chunk := await self._next_chunk()):
+                self._came += len(chunk)
                 for piece in self._unpacker.unpack(chunk):
                     body += piece
                     if len(body) > _SMALL and not is_large:
+                        await large.acquire()
                         is_large = True
-                        await room.enter_async_context(large)
+        finally:
+            if is_large:
+                large.release()
         self._unpacker.finish()
         return body
 
@@ -123,7 +128,8 @@ class Body:
         """Hand over each piece as it comes."""
         if self.length is not None:
             pace.expect(self.length)
-        while chunk := await self._next_chunk():
+        while self._came != self.length and (chunk := await self._next_chunk()):
+            self._came += len(chunk)
             pace.moved += len(chunk)
             for piece in self._unpacker.unpack(chunk):
                 take(piece)

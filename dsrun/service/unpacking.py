@@ -28,12 +28,7 @@ class Unpacker:
 
     def __init__(self, codings: Sequence[str], *, most: int) -> None:
         """`codings`: the values of Content-Encoding. Raises ValueError for one not asked for."""
-        names = [name.strip().lower() for value in codings for name in value.split(",")]
-        names = [name for name in names if name not in ("", "identity")]
-        if unknown := sorted(set(names).difference(_CODINGS)):
-            raise ValueError(f"it is packed as {unknown[0][:40]!r}, which nobody asked for")
-        if len(names) > _MOST_LAYERS:
-            raise ValueError(f"it is packed {len(names)} times over")
+        names = _names(codings) if codings else []
         self._layers = [_Layer(name, most=most) for name in reversed(names)]
         self._most = most
         self._size = 0
@@ -66,6 +61,17 @@ class Unpacker:
         self._size += len(piece)
         if self._size > self._most:
             raise Oversize(self._most)
+
+
+def _names(codings: Sequence[str]) -> list[str]:
+    """In the order in which they were applied. Raises ValueError."""
+    names = [name.strip().lower() for value in codings for name in value.split(",")]
+    names = [name for name in names if name not in ("", "identity")]
+    if unknown := sorted(set(names).difference(_CODINGS)):
+        raise ValueError(f"it is packed as {unknown[0][:40]!r}, which nobody asked for")
+    if len(names) > _MOST_LAYERS:
+        raise ValueError(f"it is packed {len(names)} times over")
+    return names
 
 
 class _Layer:
