@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from dsrun.common.media import Facts
 
 Json = Any  # a JSON value: None, bool, int, float, str, list or dict of the same
@@ -135,6 +137,14 @@ class OpenJob:
     sent: bytes | None = None  # `body` with these values, as it was sent last
     has_addresses: bool = False  # `body` has addresses of files that could be uploaded as well
     planned: int = 0  # what it was planned to cost, in grains of its price
+    _request: Json = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def request(self) -> Json:
+        """`body` as JSON, parsed once; it is not to be changed."""
+        if self._request is None:
+            object.__setattr__(self, "_request", orjson.loads(self.body))
+        return self._request
 
 
 class SentElsewhere(NamedTuple):

@@ -2,8 +2,6 @@
 
 from decimal import Decimal
 
-import orjson
-
 from dsrun.common.models import OpenJob
 from dsrun.engine.control import Reserved
 from dsrun.service.operation import Operation
@@ -15,7 +13,7 @@ def planned_amount(job: OpenJob, operation: Operation) -> Decimal:
 
     The plan has read how long a local file plays; its address in the request does not tell.
     """
-    units = planned_units(orjson.loads(job.body), operation)
+    units = planned_units(job.request, operation)
     if units is None or 0 < job.planned < units:
         units = job.planned
     return operation.price.of(units).amount

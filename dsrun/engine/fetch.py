@@ -4,8 +4,6 @@ from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, Expired, NotSent, ProxyRefused
 from dsrun.common.media import MEDIA, ArtifactInvalid, picture_size
@@ -93,7 +91,7 @@ class Fetcher:
 
         `size` was asked for: of a task that was only found, a picture of another size is refused.
         """
-        fetch = _Fetch(job, operation, orjson.loads(job.body), size)
+        fetch = _Fetch(job, operation, job.request, size)
         for result in results:
             if isinstance(result, Missing):
                 fetch.note_missing(result)

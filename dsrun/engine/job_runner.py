@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import orjson
-
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.digest import canonical_json
 from dsrun.common.doubt import Doubt
@@ -134,9 +132,7 @@ class Runner:
         return result
 
     async def _run_part(self, job: OpenJob, part: Part, lane: Lane) -> JobResult:
-        request = part_request(
-            orjson.loads(job.body), lane.operation, first=part.first, count=part.count
-        )
+        request = part_request(job.request, lane.operation, first=part.first, count=part.count)
         asking = replace(job, body=canonical_json(request), whole=job.body, part=part)
         return await self._run_request(asking, lane)
 
@@ -216,7 +212,7 @@ class Runner:
             job = replace(job, have=(*job.have, *came))
         self._control.budget.settle(reserved, Decimal(0))
         job = replace(job, status=JobStatus.PENDING, task_id=None, is_retry=False)
-        wanted = artifact_count(orjson.loads(job.body), operation)
+        wanted = artifact_count(job.request, operation)
         missing = tuple(index for index in range(wanted) if index not in job.have)
         if not job.have:
             await self._recorder.forget_task(job)
@@ -231,7 +227,7 @@ class Runner:
 
         Raises _Foreign where a task that was only found shows to be another's.
         """
-        operation, request = lane.operation, orjson.loads(job.body)
+        operation, request = lane.operation, job.request
         if job.is_found and weigh(request, done.echoes) is Evidence.NOT_OURS:
             raise _Foreign("it says so")
         kept: list[Artifact] = []
@@ -354,7 +350,7 @@ def _result(
     job: OpenJob, operation: Operation, done: Done, kept: Sequence[Artifact], fetched: Fetched
 ) -> JobResult:
     """How the job ended, of whose artifacts these were kept; the main kind alone decides."""
-    asked = artifact_count(orjson.loads(job.body), operation)
+    asked = artifact_count(job.request, operation)
     if done.failure is not None:
         return JobResult(
             status=JobStatus.FAILED,
@@ -376,7 +372,7 @@ def _result(
             kind="partial" if has_some else "job",
         )
     given = sum(not isinstance(each, Missing) for each in done.main)  # whether they came or not
-    bill = bill_of(orjson.loads(job.body), operation, done.billed, made=given, reserved=job.planned)
+    bill = bill_of(job.request, operation, done.billed, made=given, reserved=job.planned)
     return JobResult(
         status=status,
         artifacts=tuple(kept),
@@ -418,7 +414,7 @@ def _is_whole(
 def _billed_failure(job: OpenJob, operation: Operation, done: Done, *, asked: int) -> int:
     if operation.success is None or not operation.success.billed:
         return 0
-    request = orjson.loads(job.body)
+    request = job.request
     return bill_of(request, operation, done.billed, made=asked, reserved=job.planned).units
 
 
@@ -473,7 +469,7 @@ def _unsuccessful(answer: Failed | Gone, job: OpenJob, operation: Operation) -> 
     if answer.is_cancelled:
         return JobResult(status=JobStatus.CANCELLED, error=answer.error)
     bill = bill_of(
-        orjson.loads(job.body), operation, answer.billed, made=0, reserved=job.planned,
+        job.request, operation, answer.billed, made=0, reserved=job.planned,
         is_failed=True,
     )  # fmt: skip
     return JobResult(

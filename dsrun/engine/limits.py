@@ -15,8 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import orjson
-
 from dsrun.common.clock import Clock
 from dsrun.common.errors import ExitCode
 from dsrun.common.models import OpenJob
@@ -331,7 +329,7 @@ class Lane:
         From then on its task counts as open, until `end_task`. While the job waits it leaves its
         place to others. Raises Left when the run stops or the operation is closed.
         """
-        tokens = 0 if self._tokens is None else tokens_bound(orjson.loads(job.body))
+        tokens = 0 if self._tokens is None else tokens_bound(job.request)
         create = _Create(job.job_id, tokens)
         with control.interruptible():
             self._waiting += 1

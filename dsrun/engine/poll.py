@@ -4,8 +4,6 @@ from datetime import datetime
 from random import Random
 from typing import NamedTuple, NoReturn
 
-import orjson
-
 from dsrun.common.clock import Clock, stamp
 from dsrun.common.errors import AnswerLost, ExitCode, NotSent, ProxyRefused
 from dsrun.common.models import OpenJob
@@ -193,5 +191,5 @@ def _is_odd(job: OpenJob, answer: Running | Ended, operation: Operation) -> bool
         return False
     untold = sum(isinstance(each, Missing) and not each.is_told for each in answer.main)
     is_bound = operation.main.asked.at_most
-    asked = 1 if is_bound else artifact_count(orjson.loads(job.body), operation)
+    asked = 1 if is_bound else artifact_count(job.request, operation)
     return len(answer.main) - untold < asked

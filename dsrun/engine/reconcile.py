@@ -216,7 +216,7 @@ class Reconciler:
         known = self._known(lane.operation, doubt, listing)
         finding = _find(doubt, listing, known)
         echoes = await self._ask(lane.operation, finding.candidates)
-        request = orjson.loads(job.body)
+        request = job.request
         evidence = {name: weigh(request, told) for name, told in echoes.items()}
         ours = [row for row in finding.candidates if evidence.get(row.name) is Evidence.OURS]
         if len(ours) == 1 and self._is_no_rivals(echoes[ours[0].name], known.rivals):
@@ -305,7 +305,7 @@ class Reconciler:
     async def _look_for_made(
         self, job: OpenJob, lane: Lane, doubt: Doubt, recovery: MadeList
     ) -> _Look:
-        operation, request = lane.operation, orjson.loads(job.body)
+        operation, request = lane.operation, job.request
         listing = await self._lister.made(operation, recovery, request, lane.limiter)
         names = [row.name for row in listing.rows]
         claimed = self._claims.claimed(operation.name, names, job_id=job.job_id)

@@ -193,7 +193,7 @@ class Submitter:
         recovery, most = operation.recovery, self._repeat_below
         if not isinstance(recovery, Repeat) or job.repeats >= recovery.times:
             return False
-        if not job.planned and planned_units(orjson.loads(job.body), operation) is None:
+        if not job.planned and planned_units(job.request, operation) is None:
             return False  # what nobody can tell may be dear
         price = planned_amount(job, operation)
         return operation.price.currency == most.currency and price <= most.amount
@@ -303,7 +303,7 @@ class Submitter:
     ) -> Outcome:
         """Give the job what the service lists as made by its create."""
         reserved = in_doubt.reserved
-        units = bill_of(orjson.loads(job.body), operation, (), made=1, reserved=job.planned).units
+        units = bill_of(job.request, operation, (), made=1, reserved=job.planned).units
         if isinstance(listed, TaskRow):
             await self._take(job, listed.name, listed.request_id, is_found=True)
             return Submitted(listed.name, reserved, in_doubt.doubt)

@@ -59,7 +59,10 @@ class Measure:
         return None if times is None else count * times
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_COUNT = Measure(kind="count")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriceItem:
     """One of the things that a request pays for: `amount` for every `per` units."""
 
@@ -77,13 +80,13 @@ class PriceItem:
         is_sound = number is not None and (number == int(number) or not self.units.is_whole)
         return number if is_sound else None
 
-    @property
+    @cached_property
     def amounts(self) -> tuple[Decimal, ...]:
         """Every amount that a request may be charged, from the lowest."""
         leaves = self.amount.leaves() if isinstance(self.amount, Table) else [self.amount]
         return tuple(sorted(set(leaves)))
 
-    @property
+    @cached_property
     def part(self) -> Decimal:
         """The smallest part of a unit that is billed."""
         return Decimal(1) if self.units.is_whole else _PART
@@ -137,9 +140,7 @@ class Price:
         """Grains of each artifact, where that is all that a request pays for."""
         item = self.items[0]
         is_steady = (
-            len(self.items) == 1
-            and item.units == Measure(kind="count")
-            and isinstance(item.amount, Decimal)
+            len(self.items) == 1 and item.units == _COUNT and isinstance(item.amount, Decimal)
         )
         return self._grains(item, item.amounts[0], Decimal(1)) if is_steady else None
 
@@ -177,9 +178,10 @@ class Price:
                 continue
             claim = claimed[number] if number < len(claimed) else None
             planned = self._units(item, request, asked, None)
-            known = self.counted(reserved) if reserved else None
-            if known is not None and (planned is None or item.units.kind == "media_seconds"):
-                planned = known if planned is None else min(planned, known)
+            if reserved and (planned is None or item.units.kind == "media_seconds"):
+                known = self.counted(reserved)
+                if known is not None:
+                    planned = known if planned is None else min(planned, known)
             units, warning = _billed(item, claim, planned, asked=asked, made=made)
             amount = item.amount_for(request)
             dearest = item.amounts[-1]  # where nobody can tell
@@ -259,7 +261,7 @@ def _billed(
     item: PriceItem, claim: Decimal | None, planned: Decimal | None, *, asked: int, made: int
 ) -> tuple[Decimal, str]:
     """Units of an item that are paid, and a warning where that is not what the answer claims."""
-    by_count = item.units == Measure(kind="count")
+    by_count = item.units == _COUNT
     if claim is None:
         if by_count:
             return Decimal(made if made or item.is_free_on_failure else asked), ""

@@ -7,8 +7,6 @@ has decided.
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-import orjson
-
 from dsrun.common.clock import stamp
 from dsrun.common.console import count_of, say
 from dsrun.common.doubt import doubt_of, epoch
@@ -50,7 +48,7 @@ class Comparison:
             if made:
                 operation = self._run.plan.catalog[job.operation]
                 number_made = len({item.index for item in made})
-                units = bill_of(orjson.loads(job.body), operation, (), made=number_made).units
+                units = bill_of(job.request, operation, (), made=number_made).units
                 result = JobResult(status=JobStatus.SUCCEEDED, artifacts=made, units=units)
                 await ledger.record_result(job, result, at=self._run.now())
                 number += 1
@@ -128,7 +126,7 @@ class Comparison:
         for job in self._run.ledger.view.open_jobs(operation=operation.name):
             if job.status is not JobStatus.PENDING:
                 continue
-            listing = await lister.made(operation, recovery, orjson.loads(job.body), limiter)
+            listing = await lister.made(operation, recovery, job.request, limiter)
             names = [row.name for row in listing.rows]
             claimed = self._run.claims.claimed(operation.name, names, job_id=job.job_id)
             made: MadeRow | NotFound | None = next(
@@ -147,7 +145,7 @@ class Comparison:
             status=JobStatus.PARTIAL,
             output=made.output,
             error=JobError(code="AnswerLost", message=words, kind="partial"),
-            units=bill_of(orjson.loads(job.body), operation, (), made=1).units,
+            units=bill_of(job.request, operation, (), made=1).units,
         )
         await self._run.ledger.record_result(job, result, at=at)
         say(f"{job.stems[0][0]}: {made.name} was found in the service's list")

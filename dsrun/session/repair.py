@@ -129,7 +129,7 @@ class _Repair:
         if known.status is not JobStatus.SUCCEEDED:
             wanted = max(1, wanted)  # else nothing says that it has ended
         if made.issuperset(range(wanted)) and known.status is not JobStatus.PARTIAL:
-            made_units = bill_of(orjson.loads(job.body), operation, (), made=len(made)).units
+            made_units = bill_of(job.request, operation, (), made=len(made)).units
             return replace(
                 known, status=JobStatus.SUCCEEDED, artifacts=tuple(artifacts),
                 ended_at=known.ended_at or stamp(SystemClock().now()),

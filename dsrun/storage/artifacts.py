@@ -46,9 +46,9 @@ _PLAIN_LENGTH = 60
 class Incoming:
     """Bytes on their way to a file: small ones wait in memory, large ones go to `.tmp/`."""
 
-    def __init__(self, path: Path, *, lost: Callable[[], str] = str) -> None:
+    def __init__(self, name: str | Path, *, lost: Callable[[], str] = str) -> None:
         """`lost`: why nobody would find what is written there; an empty text where all is well."""
-        self.path = path
+        self.name = str(name)  # a Path for each costs more than most of what is done with it
         self._lost = lost
         self.size = 0  # as it came
         self.head = b""  # the first bytes, enough to identify the file
@@ -58,6 +58,10 @@ class Incoming:
         self._parts: list[bytes] = []
         self._held = 0
         self._written: Written | None = None  # where it was changed
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
 
     @property
     def source_sha256(self) -> str:
@@ -81,7 +85,7 @@ class Incoming:
             self._tail = self._parts[0][-_TAIL_BYTES:]
             if words := self._lost():
                 raise GroundLost(words)
-            with disk_faults(self.path):
+            with disk_faults(self.name):
                 os.close(self.write())
 
     def is_cut_off(self) -> bool:
@@ -99,7 +103,7 @@ class Incoming:
 
     def write(self, change: Change | None = None) -> int:
         """Write what is held, changed where it is the whole file; returns the open descriptor."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAIN, 0o666)
+        descriptor = os.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAIN, 0o666)
         try:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._hash.update(data)
@@ -172,7 +176,7 @@ class ArtifactStore:
         return self._ground.lost()
 
     def incoming(self) -> Incoming:
-        return Incoming(self._temp / str(next(self._numbers)), lost=self.lost)
+        return Incoming(f"{self._temp}/{next(self._numbers)}", lost=self.lost)
 
     def read(self, path: str) -> bytes:
         """The bytes of a file that `keep` has made. Raises SetupError."""
@@ -216,7 +220,7 @@ class ArtifactStore:
                 results.append(ready)
                 continue
             try:
-                with disk_faults(item.incoming.path):
+                with disk_faults(item.incoming.name):
                     results.append(self._place(item, *ready, folders))
             except SetupError as error:
                 results.append(error)
@@ -235,7 +239,7 @@ class ArtifactStore:
             found = identify(
                 incoming.head, media=item.media, declared=item.declared, in_answer=item.in_answer
             )
-            with disk_faults(incoming.path):
+            with disk_faults(incoming.name):
                 descriptor = incoming.finish(item.change)
                 if is_decided_by_head(found):
                     return descriptor, found
@@ -254,7 +258,7 @@ class ArtifactStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        source, kind = str(item.incoming.path), found.kind
+        source, kind = item.incoming.name, found.kind
         targets = []
         for stem in item.stems[1:]:
             copy = f"{source}-copy"

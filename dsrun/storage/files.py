@@ -39,7 +39,7 @@ def _advice(error: OSError) -> str:
 class disk_faults:  # noqa: N801  # read as a word after `with`
     """Turns an error of the operating system into words for the user."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self._path = path
 
     def __enter__(self) -> None:
