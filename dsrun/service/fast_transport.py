@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import ConnectError, DetailedPyreqwestError, PyreqwestError
@@ -22,10 +23,12 @@ from dsrun.common.errors import AnswerLost, SetupError, TooLong
 from dsrun.common.settings import read_proxies, read_trust
 from dsrun.service.bodies import Body, Pace, Patience, room_for_large
 from dsrun.service.client import LARGEST_ANSWER, Download, Readable
+from dsrun.service.conduct import KEEPALIVE_S, REDIRECTS, UNPACKED, USER_AGENT, host_of, short
 from dsrun.service.replies import HttpReply
-from dsrun.service.routes import KEEPALIVE_S, USER_AGENT
-from dsrun.service.transport import REDIRECTS, UNPACKED, Transport, host_of, short
 from dsrun.service.unpacking import ASKED_FOR, Oversize
+
+if TYPE_CHECKING:
+    from dsrun.service.transport import Transport
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class FastTransport:
     def __init__(self, *, fresh_creates: bool = True, patience: Patience | None = None) -> None:
         """As of `Transport`."""
         self._patience = patience or Patience()
-        self._other = Transport(fresh_creates=fresh_creates, patience=self._patience)
+        self._fresh_creates = fresh_creates
         self._kept = _open_client(self._patience.connect_s)
         self._creating = (
             _open_client(self._patience.connect_s, most_kept=0) if fresh_creates else self._kept
@@ -68,7 +71,14 @@ class FastTransport:
     ) -> None:
         for client in {self._kept, self._creating}:
             await client.close()
-        await self._other.__aexit__(kind, error, tb)
+        if "_other" in self.__dict__:
+            await self._other.__aexit__(kind, error, tb)
+
+    @cached_property
+    def _other(self) -> "Transport":
+        from dsrun.service.transport import Transport  # noqa: PLC0415  # half of a short run
+
+        return Transport(fresh_creates=self._fresh_creates, patience=self._patience)
 
     async def request(
         self,

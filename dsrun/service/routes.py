@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from dsrun import __version__
 from dsrun.common.errors import NotSent, SetupError
 from dsrun.common.proxies import Proxy, socks_address
 from dsrun.common.settings import read_proxies, read_trust
+from dsrun.service.conduct import KEEPALIVE_S, USER_AGENT
 from dsrun.service.unpacking import ASKED_FOR
 
-KEEPALIVE_S = 4.0  # less than common servers keep: a create must not meet a closing connection
 _BUFFER = 1 << 16  # bytes that a connection takes in before somebody reads them
-USER_AGENT = f"dsrun/{__version__}"
 _AUTHORIZATION = "Proxy-Authorization"
 
 

@@ -17,6 +17,7 @@ from dsrun.common.errors import AnswerLost, NotSent, ProxyRefused, TooLong
 from dsrun.common.proxies import Proxy
 from dsrun.service.bodies import Body, Pace, Patience, room_for_large
 from dsrun.service.client import LARGEST_ANSWER, Download, Readable
+from dsrun.service.conduct import REDIRECTS, UNPACKED, host_of, short
 from dsrun.service.replies import HttpReply
 from dsrun.service.routes import Route, Routes, Unconnected
 from dsrun.service.unpacking import Oversize
@@ -24,9 +25,6 @@ from dsrun.service.unpacking import Oversize
 _log = logging.getLogger(__name__)
 
 _OK = 200
-_LONGEST_REASON = 300
-UNPACKED = {"Accept-Encoding": "identity"}
-REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 10
 _LOGIN_WANTED = 407  # said by a proxy, of a request that it has not passed on
 _HOST_UNREACHED = (502, 503, 504)  # what a proxy says of a host behind it
@@ -271,11 +269,6 @@ class _translated:  # noqa: N801  # read as a word after `with`
             raise AnswerLost(f"no answer from {host}{through}: {_reason(error)}") from error
 
 
-def host_of(url: str) -> str:
-    """Host and port alone: the query may be signed."""
-    return url.split("/")[2] if url.count("/") > 1 else url
-
-
 def _unconnected(host: str, error: BaseException, proxy: Proxy | None) -> NotSent:
     if proxy is None:
         return NotSent(f"cannot connect to {host}: {_reason(error)}")
@@ -322,8 +315,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         return short(f"HTTP {error.status} {error.message}")  # its own text holds the address
     return short(str(error)) or type(error).__name__
-
-
-def short(words: str) -> str:
-    """An error of aiohttp quotes what it could not read, which may be a quarter of a megabyte."""
-    return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from dsrun.common import fast
 from dsrun.service.bodies import Patience
-from dsrun.service.transport import Transport
 
 if TYPE_CHECKING:
     from dsrun.service.fast_transport import FastTransport
+    from dsrun.service.transport import Transport
 
 _log = logging.getLogger(__name__)
 
@@ -26,4 +26,6 @@ def open_transport(
             return FastTransport(fresh_creates=fresh_creates, patience=patience)
         except BuilderError as error:  # a system without certificates, which http needs not
             _log.debug("pyreqwest cannot be used: %s", error)
+    from dsrun.service.transport import Transport  # noqa: PLC0415  # the other one may do without
+
     return Transport(fresh_creates=fresh_creates, patience=patience)
