@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dsrun.common.digest import json_text
 from dsrun.common.models import Json
 from dsrun.ledger.schema import FIRST_COUNTED, VERSION
 from dsrun.ledger.tail import Head, read_entries, read_head
@@ -99,7 +98,7 @@ def _put_back(db: sqlite3.Connection, path: Path, facts: int, head: Head) -> int
 
 def _execute(db: sqlite3.Connection, name: str, values: Sequence[Json]) -> None:
     if name in Kind.__members__:
-        db.execute(Kind[name].value, (json_text(values),))
+        db.executemany(Kind[name].value, values)
     else:
         db.execute(name, values)
 

@@ -166,7 +166,7 @@ class Restoring:
         )  # fmt: skip
         self._db.execute("DELETE FROM artifact WHERE job_id = ?", (job.job_id,))
         rows = [artifact_values(job, item) for item in known.artifacts]
-        self._db.execute(Kind.ARTIFACT.value, (json_text(rows),))
+        self._db.executemany(Kind.ARTIFACT.value, rows)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from dsrun.ledger.sums import Note, read_as_note
 from dsrun.ledger.tail import Head, Tail, read_note, seal_of
 from dsrun.ledger.writes import Kind, Row, Statement, Write
 
+# What the ledger cannot hold, such as a number of more than 64 bits.
+_UNTAKEN = (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
 _SYNC_S = 1.0  # at most so often is the tail synced
 
 
@@ -58,11 +60,11 @@ class Transactions:
         try:
             tail = self._tail or self._begin_tail()
             self._execute(rows, statements, facts)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             is_open = self.db.in_transaction  # a fault of the disk or of a lock mostly ends it
             if is_open:
                 self.db.execute("ROLLBACK")
-            is_bug = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+            is_bug = isinstance(error, _UNTAKEN)
             fault = error if is_bug else disk_error(error, self._path)
             if is_open and len(group) > 1 and not isinstance(fault, NoRoom):
                 return [self.commit([write])[0] for write in group]
@@ -74,11 +76,14 @@ class Transactions:
         return [None] * len(group)
 
     def _execute(
-        self, rows: Sequence[tuple[Kind, str]], statements: Sequence[Statement], facts: int
+        self,
+        rows: Mapping[Kind, Sequence[Sequence[Json]]],
+        statements: Sequence[Statement],
+        facts: int,
     ) -> None:
         self.db.execute("BEGIN IMMEDIATE")
-        for kind, text in rows:
-            self.db.execute(kind.value, (text,))
+        for kind, values in rows.items():
+            self.db.executemany(kind.value, values)
         for sql, values in statements:
             self.db.execute(sql, values)
         self.db.execute("UPDATE mark SET facts = ?", (facts,))
@@ -133,8 +138,8 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Mark, Note]:
     return db, mark, note if version == VERSION else Note()
 
 
-def _gathered(group: Sequence[Write]) -> tuple[list[tuple[Kind, str]], list[Statement]]:
-    """The rows of each kind as one JSON array, and the statements that have no kind."""
+def _gathered(group: Sequence[Write]) -> tuple[dict[Kind, list[Sequence[Json]]], list[Statement]]:
+    """The rows of each kind, and the statements that have no kind."""
     rows: dict[Kind, list[Sequence[Json]]] = {}
     statements: list[Statement] = []
     for write in group:
@@ -143,7 +148,7 @@ def _gathered(group: Sequence[Write]) -> tuple[list[tuple[Kind, str]], list[Stat
                 rows.setdefault(part.kind, []).append(part.values)
             else:
                 statements.append(part)
-    return [(kind, json_text(values)) for kind, values in rows.items()], statements
+    return rows, statements
 
 
 @contextmanager
@@ -155,7 +160,6 @@ def _forgiven() -> Iterator[None]:
         logging.getLogger(__name__).warning("the tail of the ledger is not written: %s", error)
 
 
-def _entry(rows: Sequence[tuple[Kind, str]], statements: Sequence[Statement]) -> str:
+def _entry(rows: Mapping[Kind, Sequence[Sequence[Json]]], statements: Sequence[Statement]) -> str:
     """A commit as the tail keeps it: JSON of pairs, in the order in which they were written."""
-    pairs = [f'["{kind.name}",{text}]' for kind, text in rows]
-    return f"[{','.join([*pairs, *map(json_text, statements)])}]"
+    return json_text([*((kind.name, values) for kind, values in rows.items()), *statements])

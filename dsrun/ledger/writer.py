@@ -406,7 +406,7 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
         code, message, kind = (error.code, error.message, error.kind) if error else (None,) * 3
         output = None if result.output is None else orjson.dumps(result.output).decode()
         units = await self._in_row(job, result.units)
-        values = (job.job_id, result.status, output, code, message, kind, units, at)
+        values = (job.job_id, result.status.value, output, code, message, kind, units, at)
         await self._write(
             Row(Kind.RESULT, (*values, request_id or result.request_id)),
             *(Row(Kind.ARTIFACT, artifact_values(job, item)) for item in result.artifacts),
@@ -414,7 +414,7 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
                 Row(Kind.ADDRESS, (job.job_id, index, url, self._endpoint, at))
                 for index, url in result.addresses.items()
             ),
-            self._attempt(job, "end", at, result.status, code=code, message=_told(result)),
+            self._attempt(job, "end", at, result.status.value, code=code, message=_told(result)),
         )
 
     async def record_cached(self, results: Sequence[tuple[OpenJob, JobResult]], *, at: str) -> None:

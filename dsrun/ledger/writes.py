@@ -1,8 +1,4 @@
-"""What can be written to a ledger: each kind of row has one SQL statement, for any number of rows.
-
-The rows travel as one JSON array. A statement for each row would release and retake Python's global
-lock each time, while the event loop wants it.
-"""
+"""What can be written to a ledger: each kind of row has one SQL statement, which takes one row."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
@@ -16,40 +12,38 @@ from dsrun.ledger.schema import PAID_AND_LOST, PAID_UNITS
 from dsrun.service.price import Price
 
 
+def _row(*columns: str) -> str:
+    """A row to write, whose values have these names."""
+    return ", ".join(f"?{number} AS {name}" for number, name in enumerate(columns, 1))
+
+
 def _update(assignments: str, *columns: str) -> str:
-    """UPDATE of jobs from rows of (job_id, *columns)."""
-    fields = ", ".join(
-        f"json_extract(value, '$[{number}]') AS {name}"
-        for number, name in enumerate(("job_id", *columns))
-    )
+    """UPDATE of a job from a row of (job_id, *columns), which is called `new`."""
     return (
-        f"UPDATE job SET {assignments} FROM (SELECT {fields} FROM json_each(?)) AS new "  # noqa: S608
+        f"UPDATE job SET {assignments} FROM (SELECT {_row('job_id', *columns)}) AS new "  # noqa: S608
         "WHERE job.job_id = new.job_id"
     )
 
 
 def _insert(table: str, *columns: str) -> str:
-    values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(len(columns)))
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608
-        "WHERE true ON CONFLICT DO NOTHING"
-    )
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+_JOB = (
+    "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
+    "stems", "wanted", "planned", "unit_price", "currency", "status", "late", "depth", "take",
+)  # fmt: skip
 
 
 class Kind(Enum):
-    """A kind of row; its value is its SQL. The rows of one group are of different jobs."""
+    """A kind of row; its value is its SQL."""
 
-    JOB = _insert(
-        "job", "job_id", "position", "step", "idx", "replica", "operation", "request", "matrix",
-        "stems", "wanted", "planned", "unit_price", "currency", "status", "late", "depth", "take",
-    )  # fmt: skip
+    JOB = _insert("job", *_JOB)
     EDGE = _insert("edge", "job_id", "number", "axis", "step", "idx", "parent_id", "takes")
     TWIN = (
-        "INSERT INTO twin SELECT row.step, row.idx, job.job_id, row.matrix, row.stems FROM ("
-        "SELECT json_extract(value, '$[0]') AS job_id, json_extract(value, '$[2]') AS step, "
-        "json_extract(value, '$[3]') AS idx, json_extract(value, '$[7]') AS matrix, "
-        "json_extract(value, '$[8]') AS stems FROM json_each(?)) AS row "
-        "JOIN job ON job.job_id = row.job_id "
+        "INSERT INTO twin SELECT row.step, row.idx, job.job_id, row.matrix, row.stems "  # noqa: S608
+        f"FROM (SELECT {_row(*_JOB)}) AS row JOIN job ON job.job_id = row.job_id "
         "WHERE NOT (job.step = row.step AND job.idx = row.idx) ON CONFLICT DO NOTHING"
     )  # takes the rows of JOB, and keeps those whose job is in the plan already, in another place
     INTENT = _update(
@@ -60,11 +54,11 @@ class Kind(Enum):
     )
     SENT = _update("sent = new.body, planned = new.grains", "body", "grains")
     ADDRESS = (
-        "INSERT INTO address SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), "
-        "json_extract(value, '$[2]'), json_extract(value, '$[3]'), coalesce((SELECT submitted_at "
-        "FROM job WHERE job_id = json_extract(value, '$[0]')), json_extract(value, '$[4]')) "
-        "FROM json_each(?) WHERE EXISTS (SELECT 1 FROM edge "
-        "WHERE edge.parent_id = json_extract(value, '$[0]')) ON CONFLICT DO UPDATE SET "
+        "INSERT INTO address SELECT new.job_id, new.idx, new.url, new.endpoint, "  # noqa: S608
+        "coalesce((SELECT submitted_at FROM job WHERE job.job_id = new.job_id), new.at) "
+        f"FROM (SELECT {_row('job_id', 'idx', 'url', 'endpoint', 'at')}) AS new "
+        "WHERE EXISTS (SELECT 1 FROM edge WHERE edge.parent_id = new.job_id) "
+        "ON CONFLICT DO UPDATE SET "
         "url = excluded.url, endpoint = excluded.endpoint, answered_at = excluded.answered_at"
     )  # of files that other jobs take; an address is as old as the create, at most
     LOST = _update("lost_at = new.at, request_id = new.request", "at", "request")
