@@ -1,5 +1,6 @@
 """What can be written to a ledger: each kind of row has one SQL statement, which takes one row."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -18,11 +19,10 @@ def _row(*columns: str) -> str:
 
 
 def _update(assignments: str, *columns: str) -> str:
-    """UPDATE of a job from a row of (job_id, *columns), which is called `new`."""
-    return (
-        f"UPDATE job SET {assignments} FROM (SELECT {_row('job_id', *columns)}) AS new "  # noqa: S608
-        "WHERE job.job_id = new.job_id"
-    )
+    """UPDATE of a job from a row of (job_id, *columns); `new.column` stands for a value of it."""
+    for number, name in enumerate(columns, 2):
+        assignments = re.sub(rf"\bnew\.{name}\b", f"?{number}", assignments)
+    return f"UPDATE job SET {assignments} WHERE job_id = ?1"  # noqa: S608  # ours
 
 
 def _insert(table: str, *columns: str) -> str:
