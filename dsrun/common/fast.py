@@ -1,4 +1,4 @@
-"""What `dsrun[fast]` adds where it is installed: uvloop, and pyreqwest in place of aiohttp."""
+"""What `dsrun[fast]` adds where it is installed: uvloop, and connections on httptools."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,9 +13,9 @@ _INSTALL = "`pip install 'dsrun[fast]'` brings"
 _REST = "for proxies, certificates of your own, uploads and redirects"
 
 
-def uses_pyreqwest() -> bool:
-    """Whether plain requests go over pyreqwest. Raises SetupError."""
-    return read_transport() is Transports.FAST and find_spec("pyreqwest") is not None
+def uses_httptools() -> bool:
+    """Whether plain requests go over dsrun's own connections. Raises SetupError."""
+    return read_transport() is Transports.FAST and find_spec("httptools") is not None
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
@@ -46,8 +46,8 @@ def in_use() -> tuple[str, str]:
     aiohttp, is_off = f"aiohttp {version('aiohttp')}", read_transport() is Transports.AIOHTTP
     why = "DSRUN_TRANSPORT says so" if is_off else ""
     transport = f"{aiohttp} ({why or f'{_INSTALL} a faster one'})"
-    if uses_pyreqwest():
-        transport = f"pyreqwest {version('pyreqwest')} ({aiohttp} {_REST})"
+    if uses_httptools():
+        transport = f"httptools {version('httptools')} ({aiohttp} {_REST})"
     loop = f"asyncio ({why or f'{_INSTALL} uvloop'})"
     if _uses_uvloop():
         loop = f"uvloop {version('uvloop')}"
