@@ -125,7 +125,7 @@ def read_transport(environ: Mapping[str, str] | None = None) -> Transports:
         return Transports(named)
     except ValueError as error:
         raise SetupError(
-            f"DSRUN_TRANSPORT is {named[:40]!r}; it can be fast (pyreqwest and uvloop, where they "
+            f"DSRUN_TRANSPORT is {named[:40]!r}; it can be fast (httptools and uvloop, where they "
             "are installed: as if it were not set) or aiohttp"
         ) from error
 

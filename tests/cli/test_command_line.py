@@ -55,8 +55,8 @@ class TestHelp:
     @pytest.mark.parametrize(
         ("asked", "named"),
         [
-            ("", ["pyreqwest", "uvloop"]),
-            ("fast", ["pyreqwest", "uvloop"]),
+            ("", ["httptools", "uvloop"]),
+            ("fast", ["httptools", "uvloop"]),
             ("aiohttp", ["aiohttp", "asyncio"]),
         ],
     )

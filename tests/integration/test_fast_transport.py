@@ -7,15 +7,13 @@ import socket
 from collections import Counter
 
 import pytest
-from pyreqwest import exceptions
-from pyreqwest.exceptions import PyreqwestError
 
 from dsrun.common.errors import AnswerLost, NotSent
 from dsrun.common.settings import read_proxies
 from dsrun.service.bodies import Patience
-from dsrun.service.fast_transport import FastTransport, _Again, _Translated
+from dsrun.service.connection import Unanswered
+from dsrun.service.fast_transport import FastTransport, _Translated
 from dsrun.service.transport import Transport
-from dsrun.service.transports import open_transport
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 OPENING = b"HTTP/1.1 200 OK\r\n"
@@ -48,6 +46,8 @@ class Scripted:
         self.script = script
         self.asked = Counter()
         self.heads = []
+        self.connections = []
+        self.first = asyncio.Event()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -64,6 +64,7 @@ class Scripted:
 
     async def _serve(self, reader, writer):
         self._open[asyncio.current_task()] = writer
+        self.connections.append(writer)
         # A handler that is cancelled as the server closes has nobody to tell.
         gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
         with contextlib.suppress(*gone):
@@ -79,6 +80,7 @@ class Scripted:
             await reader.readexactly(int(length[1]) if length else 0)
             self.asked[head.split()[0].decode()] += 1
             self.heads.append(head)
+            self.first.set()
             for step in self.script:
                 if step == WAITS:
                     await asyncio.sleep(60)
@@ -206,45 +208,126 @@ async def test_a_file_may_lie_where_a_redirect_leads(transport):
     assert (got.status, got.length, bytes(came)) == (200, 4, b"file")
 
 
-def test_a_name_that_pyreqwest_gives_an_error_proves_nothing():
-    """It calls a lost answer a ConnectError too; only the library below it knows."""
-    for name in ("ConnectError", "ConnectTimeoutError", "NetworkError", "RequestError"):
-        error = getattr(exceptions, name)("connection error", _causes("client error (SendRequest)"))
-        with pytest.raises(AnswerLost), _Translated("http://a/b", only_asks=False):
-            raise error
-        error = getattr(exceptions, name)("connection error", _causes("client error (Connect)"))
-        with pytest.raises(_Again), _Translated("http://a/b", only_asks=False):
-            raise error
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("reset"), BrokenPipeError("no reader"), TimeoutError(),
+        OSError(5, "io"), ValueError("no HTTP"), UnicodeError("no text"), Unanswered("closed"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_error_after_a_create_was_handed_over_leaves_open_what_became_of_it(error):
+    with pytest.raises(AnswerLost), _Translated("http://a/b", only_asks=False):
+        raise error
 
 
-def test_every_other_error_of_pyreqwest_leaves_open_what_was_sent():
-    for kind in _below(PyreqwestError):
-        details = {"causes": None, "status": 400, "doc": "", "pos": 0}
-        bare = kind is PyreqwestError
-        error = kind("words") if bare else kind("words", details)
-        with pytest.raises(AnswerLost), _Translated("http://a/b", only_asks=False):
-            raise error
-
-
-def _causes(kind):
-    found = ["error sending request for url (http://a/b)", kind, "connection reset"]
-    return {"causes": [{"message": message} for message in found]}
-
-
-def _below(kind):
-    return {kind}.union(*(_below(one) for one in kind.__subclasses__()))
-
-
-async def test_a_system_without_certificates_has_aiohttp(monkeypatch, tmp_path):
-    """Such as a slim container; pyreqwest wants some even where nothing is encrypted."""
-    monkeypatch.setenv("DSRUN_TRANSPORT", "fast")
-    async with open_transport() as transport:
-        assert isinstance(transport, FastTransport)
+async def test_a_system_without_certificates_can_still_ask_over_http(monkeypatch, tmp_path):
+    """Such as a slim container."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    async with Scripted([EMPTY]) as server, open_transport() as transport:
-        assert isinstance(transport, Transport)
+    async with Scripted([EMPTY]) as server, FastTransport() as transport:
         assert (await create(transport, server.url)).status == 200
+
+
+async def test_a_question_goes_over_a_connection_that_is_there():
+    async with Scripted([EMPTY]) as server, FastTransport() as transport:
+        for _ in range(20):
+            await transport.request("GET", server.url, headers={}, body=None, timeout_s=5.0)
+        assert (server.asked, len(server.connections)) == ({"GET": 20}, 1)
+
+
+SPOILED = {
+    "it says that it closes": OPENING + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
+    "it is of an older kind": b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "more stands behind the answer": EMPTY + b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n[",
+}
+
+
+@pytest.mark.parametrize("answer", SPOILED.values(), ids=SPOILED)
+async def test_a_connection_is_not_used_again_where(answer):
+    async with Scripted([answer]) as server, FastTransport() as transport:
+        for _ in range(3):
+            reply = await transport.request("GET", server.url, headers={}, body=None, timeout_s=5.0)
+            assert reply.body == b"{}"
+        assert (server.asked, len(server.connections)) == ({"GET": 3}, 3)
+
+
+async def test_an_answer_that_nobody_has_read_to_its_end_closes_its_connection():
+    refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot there"
+    async with Scripted([refusal]) as server, FastTransport() as transport:
+        for _ in range(2):
+            got = await transport.download(server.url, lambda _: None, most=1000)
+            assert (got.status, got.length) == (404, None)
+        assert len(server.connections) == 2
+
+
+async def test_a_body_without_a_length_ends_with_its_connection(transport):
+    async with Scripted([OPENING + b"\r\n", b"{", b"}", CLOSES]) as server:
+        reply = await transport.request("GET", server.url, headers={}, body=None, timeout_s=5.0)
+    assert reply.body == b"{}"
+
+
+async def test_answers_before_the_final_one_are_passed_over(transport):
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with Scripted([early, EMPTY]) as server:
+        reply = await create(transport, server.url)
+    assert (reply.status, reply.body) == (200, b"{}")
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_an_answer_without_a_body_ends_with_its_head(transport, status):
+    async with Scripted([b"HTTP/1.1 " + status + b"\r\n\r\n"]) as server:
+        reply = await transport.request("GET", server.url, headers={}, body=None, timeout_s=5.0)
+    assert (str(reply.status).encode(), reply.body) == (status[:3], b"")
+
+
+async def test_an_answer_that_changes_the_protocol_is_lost():
+    away = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+    async with Scripted([away, WAITS]) as server, FastTransport() as transport:
+        with pytest.raises(AnswerLost):
+            await create(transport, server.url)
+
+
+ENDLESS = {
+    "its headers": (OPENING, b"X-More: and more\r\n"),
+    "a header": (OPENING + b"X-More: ", b"and more " * 100),
+    "its first line": (b"HTTP/1.1 200 ", b"very OK " * 100),
+    "its trailers": (
+        OPENING + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+        b"X-More: and more\r\n",
+    ),
+    "what stands beside a chunk's length": (
+        OPENING + b"Transfer-Encoding: chunked\r\n\r\n2;",
+        b"more=more;" * 100,
+    ),
+}
+
+
+@pytest.mark.parametrize(("begin", "more"), ENDLESS.values(), ids=ENDLESS)
+async def test_an_answer_is_lost_as_soon_as_there_is_too_much_of(begin, more):
+    async with Scripted([begin, *[more] * 100_000]) as server, FastTransport() as transport:
+        with pytest.raises(AnswerLost) as caught:
+            await transport.request("POST", server.url, headers={}, body=b"{}", timeout_s=60.0)
+    assert "took too long" not in str(caught.value)
+
+
+async def test_a_stop_in_the_middle_of_an_answer_gives_its_connection_up():
+    async with Scripted([OPENING, WAITS]) as server, FastTransport() as transport:
+        asking = asyncio.ensure_future(create(transport, server.url))
+        await server.first.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        server.script = [EMPTY]
+        assert (await create(transport, server.url)).status == 200
+        assert len(server.connections) == 2
+
+
+async def test_a_header_of_other_letters_is_aiohttp_s():
+    async with Scripted([EMPTY]) as server, FastTransport() as transport:
+        headers = {"X-Name": "\u00e4"}
+        await transport.request("GET", server.url, headers=headers, body=None, timeout_s=5.0)
+        assert b"X-Name: \xc3\xa4\r\n" in server.heads[0]
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY"])
