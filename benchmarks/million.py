@@ -93,7 +93,7 @@ VERBS = {
     "status": ["status", "PIPELINE"],
     "plan": ["plan", "PIPELINE"],
     "report": ["report", "RUN"],
-    "history": ["history"],
+    "history": ["history", "--limit", "1000"],
     "cost": ["cost"],
     "verify": ["verify", "RUN"],
 }
