@@ -34,7 +34,11 @@ class Server(NamedTuple):
 
     def has_create(self, *, within_s: float) -> bool:
         """Whether the first create comes in that time."""
-        return bool(select.select([self.words], [], [], within_s)[0])
+        if not select.select([self.words], [], [], within_s)[0]:
+            return False
+        if not self.words.readline():
+            raise SystemExit("the server ended")
+        return True
 
 
 def cores() -> list[int]:
@@ -57,7 +61,7 @@ def _pin(child: subprocess.Popen, core: int | None) -> None:
 
 
 def settle(folder: Path) -> None:
-    """What every process of a benchmark finds. The user's key, history and settings stay out of it."""
+    """What every process of a benchmark finds; the user's key and history stay out of it."""
     os.environ |= {
         "PYTHONPATH": str(ROOT),
         # What is installed has its bytecode; a work tree may be told to write none.

@@ -40,7 +40,7 @@ class Rates(NamedTuple):
 
 
 def measure(url: str, client: Path, folder: Path, *, jobs: int, rounds: int, task_ms: int) -> Rates:
-    """The first round is before those that count: it writes bytecode, and the system's caches."""
+    """A small round is before those that count: it writes the bytecode."""
     found = []
     for number in range(rounds + 1):
         made = jobs if number else AT_ONCE

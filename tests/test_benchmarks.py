@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # at the end: dsrun is what is installed
@@ -76,6 +77,28 @@ def test_a_small_round_prints_every_program_and_judges_every_aim(tmp_path):
     assert len(words) == len(aims.AIMS)
     assert set(words) <= {"met", "missed", "not measured"}
     assert list(folder.iterdir()) == []
+
+
+@wants_gcc
+@pytest.mark.parametrize("transport", ["aiohttp", "fast"])
+def test_a_soak_draws_memory_handles_threads_and_rate(tmp_path, transport):
+    picture = tmp_path / "soak.png"
+    done = run(
+        "benchmarks", "--soak", "300", "--png", str(picture), "--transport", transport,
+        "--folder", str(tmp_path),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("memory, MB", "open handles", "threads", "jobs a second"):
+        assert len(re.findall(rf"^  {name} +[\d.]+ +[\d.]+$", done.stdout, re.MULTILINE)) == 1
+    with Image.open(picture) as image:
+        assert image.size == (1000, 940)
+
+
+@wants_gcc
+def test_a_client_that_ends_badly_ends_the_benchmark_with_its_words(tmp_path):
+    command = [measuring.build("client", tmp_path), "http://127.0.0.1:1/api/v1", "1", "0"]
+    with pytest.raises(SystemExit, match="ended with 1: client: port 1 does not answer"):
+        measuring.run(command)
 
 
 @wants_gcc
