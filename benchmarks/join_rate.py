@@ -1,11 +1,12 @@
 """How fast a plan joins steps: 10^5 lines with 10^3 voices by name, and 10^6 children of one step.
 
-    python benchmarks/join_rate.py            both
-    python benchmarks/join_rate.py join       one of them: join, children
+    python -m benchmarks.join_rate            both
+    python -m benchmarks.join_rate join       one of them: join, children
 
 Prints jobs, seconds (of the clock, and of work where the machine is busy), and the most memory that the process has had.
 """
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -86,8 +87,14 @@ def measure(kind: str) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        measure(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.join_rate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="only this (default: both)")
+    if kind := parser.parse_args().kind:
+        measure(kind)
         return
     for kind in KINDS:  # each in a process of its own, for its memory
         subprocess.run([sys.executable, __file__, kind], check=True)

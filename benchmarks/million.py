@@ -1,13 +1,15 @@
 """What dsrun costs beside the jobs themselves, at a thousand jobs and at a million: time and memory.
 
-    python benchmarks/million.py
-    python benchmarks/million.py --jobs 1000 30000 100000 1000000 --keep /dev/shm/million
-    python benchmarks/million.py --runs 100 --of 10000
+    python -m benchmarks.million
+    python -m benchmarks.million --jobs 1000 30000 100000 1000000 --keep /dev/shm/million
+    python -m benchmarks.million --light --verbs first --jobs 1000000
+    python -m benchmarks.million --light --jobs --runs 100 --of 10000
 
-The ledgers are made by real runs against a loopback server that answers at once with a file of a
-few bytes; no row is inserted by hand. `--keep` keeps them, and the next measurement takes what it
-finds there. Each command is a process of its own; its time is the best of a few, its memory the
-highest. `--runs` makes as many runs of `--of` jobs, and measures `history` and `cost` over all.
+The ledgers are made by real runs against the server of C, which answers at once with a picture of
+one dot; no row is inserted by hand. `--light` makes jobs of one call instead of three. `--keep`
+keeps the runs, and the next measurement takes what it finds there. Each command is a process of its
+own; its time is the best of a few, its memory the highest. `--runs` makes as many runs of `--of`
+jobs, and measures `history` and `cost` over all.
 
 Targets at 1,000,000 jobs: a rerun that has nothing to do under 10 s and 200 MB, `status` under 1 s,
 `plan` under 20 s, the first request of a fresh run within 30 s; `history` and `cost` over 100 runs
@@ -15,26 +17,14 @@ of 10,000 jobs under 1 s.
 """
 
 import argparse
-import asyncio
-import contextlib
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
 
-from run_rate import Service, json_answer
+from benchmarks import measuring
+from benchmarks.measuring import DSRUN, Command, Done
 
-# A grey dot, as PNG.
-DOT = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c63680000"
-    "0082008177cd72b60000000049454e44ae426082"
-)
 CAPTION_PATH = "/services/aigc/captions"
 MANIFEST = """\
 version: 1
@@ -103,36 +93,34 @@ VERBS = {
     "status": ["status", "PIPELINE"],
     "plan": ["plan", "PIPELINE"],
     "report": ["report", "RUN"],
-    "history": ["history"],
+    "history": ["history", "--limit", "1000"],
     "cost": ["cost"],
     "verify": ["verify", "RUN"],
 }
 ALWAYS = ["rerun", "status", "plan", "history", "cost", "report"]
 
 
-class Measured(NamedTuple):
-    seconds: float
-    cpu_s: float  # of all its threads
-    megabytes: float
-
-
 def main() -> int:
     options = parse_options()
-    if options.serve:
-        return asyncio.run(serve())
     print(f"{'jobs':>9}  {'command':<14} {'time':>9} {'CPU':>9} {'peak':>8}")
-    with tempfile.TemporaryDirectory(prefix="dsrun-million-") as scratch, serving() as server:
-        root = options.keep or Path(scratch)
+    with tempfile.TemporaryDirectory(prefix="dsrun-million-") as place:
+        scratch = Path(place)
+        measuring.settle(scratch)
+        server = measuring.build_server(scratch, size=measuring.DOT_SIZE)
+        root = options.keep or scratch
+        make_run(write_pipeline(scratch / "warm", "warm", 64, is_light=options.light), server)
         for jobs in options.jobs:
-            measure_size(root / str(jobs), server.address, jobs, options)
+            measure_size(root / str(jobs), server, jobs, options)
         if options.runs:
-            measure_many(root / "many", server.address, options)
+            measure_many(root / "many", server, options)
     return 0
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.million",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--jobs", type=int, nargs="*", default=[1000, 30_000])
     parser.add_argument("--runs", type=int, default=0, help="for history and cost (default none)")
@@ -141,41 +129,42 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--light", action="store_true", help="jobs of one call instead of three")
     parser.add_argument("--keep", type=Path, help="keep the runs there, and take what is there")
     parser.add_argument("--best-of", type=int, default=3, help="of each command (default 3)")
-    parser.add_argument("--serve", action="store_true", help="only serve, and print the address")
     return parser.parse_args()
 
 
-def measure_size(folder: Path, base_url: str, jobs: int, options: argparse.Namespace) -> None:
-    keys = environment(folder, base_url)
+def measure_size(folder: Path, server: Command, jobs: int, options: argparse.Namespace) -> None:
     pipeline = write_pipeline(folder, "million", jobs, is_light=options.light)
     if "first" in options.verbs:
-        print_row(jobs, "first request", first_request(folder, jobs, is_light=options.light))
-    run_dir = folder / "outputs/million/latest"
-    if options.verbs != ["first"] and not run_dir.exists():
-        print_row(jobs, "the run", run(VERBS["rerun"], folder, pipeline, run_dir, keys))
-        run(VERBS["rerun"], folder, pipeline, run_dir, keys)
-    for verb in options.verbs:
-        if verb != "first":
-            found = [
-                run(VERBS[verb], folder, pipeline, run_dir, keys) for _ in range(options.best_of)
-            ]
-            highest = max(one.megabytes for one in found)
-            print_row(jobs, verb, min(found)._replace(megabytes=highest))
+        print_row(jobs, "first request", first_request(folder, server, jobs, options))
+    verbs = [verb for verb in options.verbs if verb != "first"]
+    if verbs and (made := make_run(pipeline, server)):
+        print_row(jobs, "the run", made)
+        run("rerun", pipeline, server)  # it leaves what each later one finds
+    for verb in verbs:
+        print_row(jobs, verb, best(verb, pipeline, server, of=options.best_of))
 
 
-def measure_many(folder: Path, base_url: str, options: argparse.Namespace) -> None:
+def measure_many(folder: Path, server: Command, options: argparse.Namespace) -> None:
     """`history` and `cost` over many runs of different pipelines."""
-    keys = environment(folder, base_url)
     for number in range(options.runs):
-        name = f"many-{number}"
+        first = 1 + number * options.of
         pipeline = write_pipeline(
-            folder, name, options.of, first=1 + number * options.of, is_light=options.light
+            folder, f"many-{number}", options.of, first=first, is_light=options.light
         )
-        if not (run_dir := folder / f"outputs/{name}/latest").exists():
-            run(VERBS["rerun"], folder, pipeline, run_dir, keys)
+        make_run(pipeline, server)
     for verb in ("history", "cost"):
-        found = min(run(VERBS[verb], folder, pipeline, run_dir, keys) for _ in range(3))
+        found = best(verb, pipeline, server, of=options.best_of)
         print_row(options.of, f"{verb} of {options.runs}", found)
+
+
+def make_run(pipeline: Path, server: Command) -> Done | None:
+    """None where it is there already."""
+    return None if run_dir(pipeline).exists() else run("rerun", pipeline, server)
+
+
+def best(verb: str, pipeline: Path, server: Command, *, of: int) -> Done:
+    found = [run(verb, pipeline, server) for _ in range(of)]
+    return min(found)._replace(peak_mb=max(done.peak_mb for done in found))
 
 
 def write_pipeline(folder: Path, name: str, jobs: int, *, is_light: bool, first: int = 1) -> Path:
@@ -196,112 +185,41 @@ def write_pipeline(folder: Path, name: str, jobs: int, *, is_light: bool, first:
     return path
 
 
-def run(
-    verb: Sequence[str], folder: Path, pipeline: Path, run_dir: Path, keys: dict[str, str]
-) -> Measured:
-    """A process from start to end. What it says is shown where it fails."""
-    places = {"PIPELINE": pipeline.name, "RUN": str(run_dir)}
-    command = [sys.executable, "-m", "dsrun", *(places.get(word, word) for word in verb)]
-    with tempfile.TemporaryFile() as words:
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            command, cwd=folder, env=os.environ | keys, stdout=subprocess.DEVNULL, stderr=words
+def run_dir(pipeline: Path) -> Path:
+    return pipeline.parent / "outputs" / pipeline.stem / "latest"
+
+
+def run(verb: str, pipeline: Path, server: Command) -> Done:
+    places = {"PIPELINE": pipeline.name, "RUN": str(run_dir(pipeline).resolve())}
+    words = [places.get(word, word) for word in VERBS[verb]]
+    folder = pipeline.parent
+    with measuring.serving(server, task_ms=0) as service:
+        return measuring.run(
+            [*DSRUN, *words],
+            cwd=folder,
+            DASHSCOPE_HTTP_BASE_URL=service.url,
+            XDG_STATE_HOME=state_of(folder),
         )
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            words.seek(0)
-            raise SystemExit(f"{command} ended with {child.returncode}: {words.read().decode()}")
-    return measured(seconds, usage)
 
 
-def first_request(folder: Path, jobs: int, *, is_light: bool) -> Measured:
-    """From the start of a fresh run to its first request; the run is killed then."""
-    with tempfile.TemporaryDirectory(dir=folder) as place, serving() as server:
-        keys = environment(Path(place), server.address)
-        pipeline = write_pipeline(Path(place), "fresh", jobs, is_light=is_light)
-        command = [sys.executable, "-m", "dsrun", "run", pipeline.name, "--yes", "--quiet"]
-        began = time.perf_counter()
-        with subprocess.Popen(command, cwd=place, env=os.environ | keys) as child:
-            server.wait_first()
-            seconds = time.perf_counter() - began
-            child.kill()
-            _, _, usage = os.wait4(child.pid, 0)
-            child.returncode = 0
-    return measured(seconds, usage)
+def first_request(folder: Path, server: Command, jobs: int, options: argparse.Namespace) -> Done:
+    """From the start of a fresh run to its first create; the run is killed then."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        fresh = Path(place)
+        pipeline = write_pipeline(fresh, "fresh", jobs, is_light=options.light)
+        command = [*DSRUN, "run", pipeline.name, "--yes", "--quiet"]
+        return measuring.first_create(server, command, cwd=fresh, XDG_STATE_HOME=state_of(fresh))
 
 
-def environment(folder: Path, base_url: str) -> dict[str, str]:
-    """The state of the user stays out of it."""
-    return {
-        "DASHSCOPE_API_KEY": "sk-bench",
-        "DASHSCOPE_HTTP_BASE_URL": base_url,
-        "XDG_STATE_HOME": str(folder.resolve() / "state"),
-    }
+def state_of(folder: Path) -> str:
+    """The history of the runs of a folder is kept with them."""
+    return str(folder.resolve() / "state")
 
 
-def measured(seconds: float, usage: resource.struct_rusage) -> Measured:
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
-
-
-class Server(NamedTuple):
-    address: str
-    words: IO[str]
-
-    def wait_first(self) -> None:
-        """Until the first request has come."""
-        self.words.readline()
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """A server in its own process."""
-    command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline().strip()
-            if not address:
-                raise SystemExit("the server did not start")
-            yield Server(address, process.stdout)
-        finally:
-            process.terminate()
-
-
-class TellingService(Service):
-    """Says when the first request comes; makes captions too."""
-
-    is_first = True
-
-    def data_received(self, data: bytes) -> None:
-        if TellingService.is_first:
-            TellingService.is_first = False
-            print("first", flush=True)
-        super().data_received(data)
-
-    def _answer(self, method: str, target: str) -> bytes:
-        if target.endswith(CAPTION_PATH):
-            number = f"{next(self.numbers):08d}-0000-4000-8000-000000000000"
-            output = {"text": "A lantern."}
-            return json_answer({"output": output, "usage": {"count": 1}, "request_id": number})
-        return super()._answer(method, target)
-
-
-async def serve() -> int:
-    """Serve until this process is ended."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: TellingService(DOT, 0), "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1", flush=True)
-    await server.serve_forever()
-    return 0
-
-
-def print_row(jobs: int, name: str, found: Measured) -> None:
+def print_row(jobs: int, name: str, found: Done) -> None:
     print(
         f"{jobs:>9,}  {name:<14} {found.seconds:>7.2f} s {found.cpu_s:>7.2f} s "
-        f"{found.megabytes:>5.0f} MB",
+        f"{found.peak_mb:>5.0f} MB",
         flush=True,
     )
 

@@ -1,7 +1,7 @@
 """Rate, by the clock and by the processor, and peak memory of `dsrun plan --json`, at a thousand jobs and at a hundred thousand.
 
-    python benchmarks/plan_rate.py
-    python benchmarks/plan_rate.py --jobs 1000000 --runs 1
+    python -m benchmarks.plan_rate
+    python -m benchmarks.plan_rate --jobs 1000000 --runs 1
 
 Targets: at least 15,000 jobs/s (start-up included), less than 120 MB, and no more than 1.5 times
 the memory of a thousand jobs.

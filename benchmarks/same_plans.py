@@ -1,7 +1,7 @@
 """Whether this tree plans every manifest of the tests and examples as another tree does.
 
     git worktree add /tmp/before COMMIT
-    python benchmarks/same_plans.py /tmp/before
+    python -m benchmarks.same_plans /tmp/before
 
 It compares what `dsrun plan --full`, with `--json` and without, writes and how it ends: ids, digests
 and messages. The time stands still, so that `{{ run.datetime }}` is the same in both. Where a template

@@ -1,9 +1,10 @@
 /* The published API on loopback, as cheap as a server can be: one thread, epoll, answers from memory.
  *
- *   server PICTURE TASK_MS    prints its port, and serves until it is ended
+ *   server PICTURE TASK_MS    prints its port, "create" when the first has come, and serves until it is ended
  *
  * A create makes a task, which is RUNNING for TASK_MS; its id holds when it was made, so that nothing
- * is kept. A task that is done has one picture; GET /count says how many pictures were sent.
+ * is kept. A task that is done has one picture; GET /count says how many pictures were sent. A caption
+ * has no task: its create is answered with the text.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,7 +33,7 @@ struct connection {
 static struct connection *all[MOST_OPEN];
 static char *picture;
 static size_t picture_size;
-static long task_ms, pictures, requests;
+static long task_ms, pictures, requests, creates;
 static int port, events;
 
 static long now_ms(void) {
@@ -68,9 +69,18 @@ static void answer(struct connection *c, const char *head) {
     int size;
     requests++;
     if (!strncmp(head, "POST ", 5)) {
-        size = sprintf(body,
-            "{\"output\":{\"task_status\":\"PENDING\",\"task_id\":\"t-%ld-%ld\"},\"request_id\":\"r-%ld\"}",
-            now_ms(), requests, requests);
+        char *caption = strstr(head, "/captions ");
+        if (!creates++) {
+            puts("create");
+            fflush(stdout);
+        }
+        if (caption && caption < line_end)
+            size = sprintf(body,
+                "{\"output\":{\"text\":\"A lantern.\"},\"usage\":{\"count\":1},\"request_id\":\"r-%ld\"}", requests);
+        else
+            size = sprintf(body,
+                "{\"output\":{\"task_status\":\"PENDING\",\"task_id\":\"t-%ld-%ld\"},\"request_id\":\"r-%ld\"}",
+                now_ms(), requests, requests);
     } else if (task && task < line_end) {
         char id[64];
         long made = 0;

@@ -1,6 +1,7 @@
 """One long run, looked at from outside: memory, handles, threads and rate, drawn to a PNG."""
 
 import math
+import subprocess
 import tempfile
 import time
 import urllib.request
@@ -32,20 +33,18 @@ def soak(url: str, folder: Path, *, jobs: int, transport: str, png: Path) -> Non
     pipelines.write_run(place, jobs=jobs, task_ms=0)
     with tempfile.TemporaryFile() as words:
         child = measuring.start(
-            ["-m", "dsrun", "run", "bench.yaml", "--yes", "--quiet"],
-            words=words, cwd=place, DASHSCOPE_API_KEY="sk-bench", DASHSCOPE_HTTP_BASE_URL=url,
-            DSRUN_TRANSPORT=transport,
+            [*measuring.DSRUN, "run", "bench.yaml", "--yes", "--quiet"],
+            words=words, cwd=place, DASHSCOPE_HTTP_BASE_URL=url, DSRUN_TRANSPORT=transport,
         )  # fmt: skip
         samples = watch(child, url)
         if child.returncode:
-            words.seek(0)
-            raise SystemExit(f"the run ended with {child.returncode}: {words.read().decode()}")
+            raise measuring.failure(child, words)
     pipelines.check_run(place, jobs=jobs)
     draw(samples, png, title=f"{jobs:,} jobs over {transport}")
     tell(samples, jobs, png)
 
 
-def watch(child: "measuring.subprocess.Popen[bytes]", url: str) -> list[Sample]:
+def watch(child: subprocess.Popen[bytes], url: str) -> list[Sample]:
     samples: list[Sample] = []
     began = before = time.monotonic()
     sent = 0
@@ -73,7 +72,7 @@ def state_of(pid: int) -> tuple[float, int, int]:
     if "VmRSS" not in lines:
         raise StopIteration
     handles = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-    return int(lines["VmRSS"].split()[0]) / 1024, handles, int(lines["Threads"])
+    return int(lines["VmRSS"].split()[0]) * 1024 / 1e6, handles, int(lines["Threads"])
 
 
 def tell(samples: list[Sample], jobs: int, png: Path) -> None:

@@ -281,15 +281,6 @@ def test_planning_does_not_import_the_network_or_pictures(tmp_path, command):
     assert (done.returncode, done.stderr.removeprefix("p.yaml: valid, 1 job\n")) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["plan_rate", "run_rate", "same_plans", "startup"])
-def test_every_benchmark_says_what_it_does(name):
-    done = subprocess.run(
-        [sys.executable, ROOT / f"benchmarks/{name}.py", "--help"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.startswith("usage: ")
-
-
 def test_the_plain_install_is_small():
     """What the package needs, and what that needs, by the records of their installation."""
     wanted = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
