@@ -11,7 +11,7 @@ from benchmarks.measuring import DSRUN, PYTHON, Done
 
 BARE, C = "bare aiohttp", "C client"
 OFFICIAL, PLAIN, FAST = "official, 64 threads", "dsrun, aiohttp", "dsrun[fast]"
-NEEDS = {OFFICIAL: ("dashscope",), FAST: ("pyreqwest", "uvloop")}
+NEEDS = {OFFICIAL: ("dashscope",), FAST: ("httptools", "uvloop")}
 AT_ONCE = 64
 
 Column = Literal["per_s", "cpu_ms", "peak_mb"]
