@@ -78,7 +78,17 @@ def iter_paths(value: Json, path: KeyPath) -> Iterator[KeyPath]:
 
 def resolve_each(value: Json, at: str) -> list[Json]:
     """The values that a JSON pointer with `*` names; None for each that is not there."""
-    return [value_at(value, path) for path in iter_paths(value, pointer(at) or ())]
+    return _values_at(value, pointer(at) or ())
+
+
+def _values_at(value: Json, path: KeyPath) -> list[Json]:
+    if EACH not in path:
+        return [value_at(value, path)]
+    star = path.index(EACH)
+    items, rest = value_at(value, path[:star]), path[star + 1 :]
+    if not isinstance(items, list):
+        return []
+    return [each for item in items for each in _values_at(item, rest)] if rest else items[:]
 
 
 def holder_at(value: Any, path: KeyPath) -> dict[str, Json] | list[Json] | None:

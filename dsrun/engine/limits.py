@@ -51,6 +51,7 @@ class RateLimiter:
         self._clock = clock
         self._answered = deque([clock.monotonic()] * min(used, rate.requests))
         self._under_way = 0
+        self._waiting = 0
         self._stretch = 1.0
         self._paused_until = 0.0
         self._refused_since: float | None = None
@@ -99,9 +100,16 @@ class RateLimiter:
         Whoever has waited longest is next. Urgent requests wait for each other, and for at most one
         of the rest.
         """
-        async with nullcontext() if urgent else self._queue, self._turn:
-            await self._wait_for_room()
+        if not self._waiting and self._wait_s() == 0:
             self._under_way += 1
+            return
+        self._waiting += 1
+        try:
+            async with nullcontext() if urgent else self._queue, self._turn:
+                await self._wait_for_room()
+                self._under_way += 1
+        finally:
+            self._waiting -= 1
 
     def give_back(self) -> None:
         self._under_way -= 1
@@ -176,16 +184,24 @@ class SubmitWindow:
         self._size = 1.0
         self._is_open = False
         self._taken = 0
+        self._waiting = 0
         self._turn = asyncio.Lock()  # waiting requests keep their order
         self._changed = asyncio.Event()
 
     async def take(self) -> None:
         """Wait for a place; `give_back` it afterwards."""
-        async with self._turn:
-            while self._taken >= int(self._size):
-                self._changed.clear()
-                await self._changed.wait()
+        if not self._waiting and self._taken < int(self._size):
             self._taken += 1
+            return
+        self._waiting += 1
+        try:
+            async with self._turn:
+                while self._taken >= int(self._size):
+                    self._changed.clear()
+                    await self._changed.wait()
+                self._taken += 1
+        finally:
+            self._waiting -= 1
 
     def give_back(self) -> None:
         self._taken -= 1

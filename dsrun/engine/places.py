@@ -65,6 +65,10 @@ class Places:
         self._let_in()
 
     async def _take(self, source: int, *, is_back: bool) -> None:
+        free = self._most - sum(self._held)
+        if not self._waiting and free > 0 and self._may_have(source, free, is_back=is_back):
+            self._held[source] += 1
+            return
         wait = _Wait(source, is_back, asyncio.get_running_loop().create_future())
         self._waiting.append(wait)
         self._let_in()
@@ -87,14 +91,16 @@ class Places:
         """Of those that may have a place, the one whose source has the fewest; the oldest first."""
         if not self._waiting or (free := self._most - sum(self._held)) <= 0:
             return None
-        able = (wait for wait in self._waiting if self._may_have(wait, free))
+        able = (
+            wait
+            for wait in self._waiting
+            # One that is done has given up, and will know in a moment.
+            if not wait.granted.done() and self._may_have(wait.source, free, is_back=wait.is_back)
+        )
         return min(able, key=lambda wait: (self._held[wait.source], not wait.is_back), default=None)
 
-    def _may_have(self, wait: _Wait, free: int) -> bool:
-        source = wait.source
-        if wait.granted.done():
-            return False  # it has given up, and will know in a moment
-        if not wait.is_back and self._aside[source] >= self._ahead:
+    def _may_have(self, source: int, free: int, *, is_back: bool) -> bool:
+        if not is_back and self._aside[source] >= self._ahead:
             return False
         if self._held[source] < self._share:
             return True

@@ -92,7 +92,8 @@ class Poller:
     ) -> Running | Ended | None:
         """Ask once; None where there was no usable answer and the question must be put again."""
         with self._control.interruptible(paid=True):
-            await self._clock.sleep(delay_s * self._rng.uniform(1, 1 + _JITTER))
+            if delay_s > 0:
+                await self._clock.sleep(delay_s * self._rng.uniform(1, 1 + _JITTER))
             try:
                 answer = await self._query(operation, task_id, last_call)
             except (NotSent, AnswerLost) as error:

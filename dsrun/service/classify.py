@@ -72,6 +72,9 @@ class _Rule:
         )
 
 
+ACCEPTED = Verdict(decision=Decision.ACCEPTED)
+
+
 def judge(status: int, payload: Json, *, headers: Mapping[str, str], through: str = "") -> Verdict:
     """The verdict on an HTTP answer; `payload` is its JSON, or None where it has none.
 
@@ -81,8 +84,8 @@ def judge(status: int, payload: Json, *, headers: Mapping[str, str], through: st
     """
     code, message = error_of(payload)
     is_success = 200 <= status < 300  # noqa: PLR2004  # HTTP's 2xx
-    if is_success and isinstance(payload, Mapping) and (not code or _names_task(payload)):
-        return Verdict(decision=Decision.ACCEPTED)
+    if is_success and isinstance(payload, dict) and (not code or _names_task(payload)):
+        return ACCEPTED
     if not _is_of_api(payload):
         return Verdict(
             decision=Decision.AMBIGUOUS,
@@ -165,13 +168,13 @@ def _names_task(payload: Json) -> bool:
 
 def error_of(payload: Json) -> tuple[str, str]:
     """Code and message of an error body, in any of the shapes that the API uses."""
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, dict):
         return "", ""
     inner = payload.get("error")
-    if isinstance(inner, Mapping):
+    if isinstance(inner, dict):
         payload = inner
-    message = payload.get("message") or payload.get("msg") or ""
-    return words(payload.get("code") or ""), words(message)
+    code, message = payload.get("code"), payload.get("message") or payload.get("msg")
+    return words(code) if code else "", words(message) if message else ""
 
 
 def words(said: Json) -> str:

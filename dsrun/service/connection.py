@@ -18,14 +18,10 @@ class Unanswered(ConnectionError):
 
 
 class Head(NamedTuple):
-    """Status and headers of an answer, as they came."""
+    """Status and headers of an answer: the values by name, in small letters."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
-
-    def all_of(self, name: bytes) -> list[bytes]:
-        """The values of a header, whose name is given in small letters."""
-        return [value for each, value in self.headers if each.lower() == name]
+    headers: dict[bytes, list[bytes]]
 
 
 class Connection(asyncio.Protocol):
@@ -45,7 +41,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self._head: Head | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers: dict[bytes, list[bytes]] = {}
         self._error: Exception | None = None
         self._held = self._barren = 0
         self._has_begun = self._is_interim = self._is_complete = False
@@ -141,7 +137,7 @@ class Connection(asyncio.Protocol):
 
     def _lasts_as_long_as_the_connection(self) -> bool:
         assert self._head is not None  # noqa: S101
-        has_length = self._head.all_of(b"content-length") or self._head.all_of(b"transfer-encoding")
+        has_length = {b"content-length", b"transfer-encoding"} & self._head.headers.keys()
         return not has_length and self._error is None
 
     # What httptools calls.
@@ -149,11 +145,11 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._is_complete:
             self._is_spoiled = True  # bytes stand behind the answer
-        self._headers = []
+        self._headers = {}
         self._barren = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._headers.setdefault(name.lower(), []).append(value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

@@ -301,8 +301,8 @@ def _encoded(origin: Origin, given: tuple[tuple[str, str], ...]) -> bytes | None
 
 def _body_of(head: Head, connection: Connection, most: int) -> Body:
     """Raises Oversize."""
-    length = head.all_of(b"content-length")
-    codings = [value.decode("latin-1") for value in head.all_of(b"content-encoding")]
+    length = head.headers.get(b"content-length")
+    codings = [value.decode("latin-1") for value in head.headers.get(b"content-encoding", ())]
     return Body(
         connection.next_chunk, codings, length=int(length[0]) if length else None, most=most
     )
@@ -316,12 +316,12 @@ class _Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         try:
-            return self._head.all_of(name.lower().encode())[0].decode()
-        except (IndexError, UnicodeError) as error:
+            return self._head.headers[name.lower().encode()][0].decode()
+        except UnicodeError as error:
             raise KeyError(name) from error
 
     def __iter__(self) -> Iterator[str]:
-        names = dict.fromkeys(name.decode("latin-1").lower() for name, _ in self._head.headers)
+        names = (name.decode("latin-1") for name in self._head.headers)
         return (name for name in names if name in self)
 
     def __len__(self) -> int:

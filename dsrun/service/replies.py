@@ -16,6 +16,7 @@ from dsrun.common.models import JobError, Json
 from dsrun.common.pointer import EACH, pointer, resolve, resolve_each
 from dsrun.service.answer_json import parse_answer
 from dsrun.service.classify import (
+    ACCEPTED,
     Decision,
     Verdict,
     clean,
@@ -26,9 +27,8 @@ from dsrun.service.classify import (
     words,
 )
 from dsrun.service.operation import Operation, Success, TaskList
+from dsrun.service.price import PriceItem
 from dsrun.service.results import Missing, Result, holds_result, read_results
-
-ACCEPTED = Verdict(decision=Decision.ACCEPTED)
 
 _NO_LIMIT = 2**62  # bytes
 _MOST_MB = 2**40
@@ -246,7 +246,7 @@ def gravest(results: Sequence[Result]) -> Missing | None:
 
 def request_id_of(payload: Json, headers: Mapping[str, str]) -> str:
     """The id of the body, else of the header; empty where there is none."""
-    named = payload.get("request_id") if isinstance(payload, Mapping) else None
+    named = payload.get("request_id") if isinstance(payload, dict) else None
     return words(named or headers.get("x-request-id", ""))
 
 
@@ -302,14 +302,18 @@ def _billed(operation: Operation, payload: Json) -> tuple[Decimal | None, ...]:
 
     Empty where the answer claims nothing.
     """
-    claimed = tuple(
-        next(filter(None, claims), Decimal(0) if Decimal(0) in claims else None)
-        for claims in (
-            [item.claim(resolve(payload, at)) for at in item.billed]
-            for item in operation.price.items
-        )
-    )
-    return claimed if any(claim is not None for claim in claimed) else ()
+    claimed = [_claim(item, payload) for item in operation.price.items]
+    return () if all(claim is None for claim in claimed) else tuple(claimed)
+
+
+def _claim(item: PriceItem, payload: Json) -> Decimal | None:
+    zero = None
+    for at in item.billed:
+        claim = item.claim(resolve(payload, at))
+        if claim:
+            return claim
+        zero = zero if claim is None else claim
+    return zero
 
 
 def _echoes(recovery: TaskList, payload: Json) -> dict[str, Sequence[Json]]:
@@ -336,11 +340,9 @@ def _task_error(
 
 def _task_duration_s(payload: Json) -> float | None:
     """Seconds from acceptance to end."""
-    begin, end = (resolve(payload, f"/output/{name}") for name in ("submit_time", "end_time"))
+    begin, end = resolve(payload, "/output/submit_time"), resolve(payload, "/output/end_time")
     try:
-        return (
-            datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(begin))
-        ).total_seconds()
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
     except (ValueError, TypeError):
         return None
 

@@ -101,7 +101,7 @@ def _results(spec: ArtifactSpec, kind: int, payload: Json) -> Iterator[Result]:
         return
     found = [each for item in _items(spec, payload) for each in _in_item(spec, item)]
     for place, result in enumerate(found):
-        yield result._replace(kind=kind, place=place)
+        yield result._replace(kind=kind, place=place) if kind or place else result
 
 
 def _in_item(spec: ArtifactSpec, item: Json) -> Iterator[Result]:
