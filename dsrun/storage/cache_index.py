@@ -200,12 +200,10 @@ class CacheIndex:
             )
             for item in results
         ]  # fmt: skip
-        values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(6))
-        self._rows(
-            f"INSERT INTO entry SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608
-            "ON CONFLICT DO NOTHING",
-            (orjson.dumps(rows).decode(),),
-        )
+        with faults(self._path):
+            self._file.connection().executemany(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows
+            )
         if made := [item.job_id for item in results if item.parents]:
             self.touch(made, at=at)
 
