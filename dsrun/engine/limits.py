@@ -10,9 +10,10 @@ take. A `Group` is what several lanes share.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from dsrun.common.clock import Clock
@@ -338,13 +339,15 @@ class Lane:
         for count in self._counts:
             count.close(job.job_id)
 
-    @asynccontextmanager
-    async def turn(self, control: RunControl, job: OpenJob) -> AsyncIterator[None]:
-        """Wait for the right to send the create of a job, and hold it.
+    def turn(self, control: RunControl, job: OpenJob) -> "_Turn":
+        """Wait for the right to send the create of a job, and hold it: `async with` it.
 
         From then on its task counts as open, until `end_task`. While the job waits it leaves its
         place to others. Raises Left when the run stops or the operation is closed.
         """
+        return _Turn(self, control, job)
+
+    async def begin_turn(self, control: RunControl, job: OpenJob) -> "_Create":
         tokens = 0 if self._tokens is None else tokens_bound(job.request)
         create = _Create(job.job_id, tokens)
         with control.interruptible():
@@ -354,15 +357,22 @@ class Lane:
                 await self._take_turn(control, create)
             finally:
                 self._waiting -= 1
-        self._begin()
-        try:
-            yield
-        except Left:
-            self.end_task(job)
-            raise
-        finally:
-            self._end(create)
-            self._window.give_back()
+        self._under_way += 1
+        self._quiet.clear()
+        return create
+
+    def end_turn(self, create: "_Create") -> None:
+        self.limiter.give_back()
+        if create.ordered is not None:
+            create.ordered.give_back()
+        if self._tokens is not None:
+            self._tokens.give_back(create.tokens)
+        if self._group is not None:
+            self._group.limiter.give_back()
+        self._under_way -= 1
+        if not self._under_way:
+            self._quiet.set()
+        self._window.give_back()
 
     @asynccontextmanager
     async def alone(self, control: RunControl) -> AsyncIterator[None]:
@@ -406,10 +416,6 @@ class Lane:
             words = f"{verdict.words} The service is throttling: {reason}"
             control.close_operation(self.operation.name, f"{words}; run again later")
 
-    def _begin(self) -> None:
-        self._under_way += 1
-        self._quiet.clear()
-
     async def _take_turn(self, control: RunControl, create: "_Create") -> None:
         await self._window.take()
         try:
@@ -426,46 +432,40 @@ class Lane:
         while True:
             await self._clear.wait()
             await control.unpaused()
-            async with AsyncExitStack() as taken:
+            taken: list[Callable[[], None]] = []
+            is_had = False
+            try:
                 await self._pass(create, taken)
-                if not self._looks and not control.is_paused:
-                    taken.pop_all()
-                    return
+                is_had = not self._looks and not control.is_paused
+            finally:
+                if not is_had:
+                    for give_back in reversed(taken):
+                        give_back()
+            if is_had:
+                return
             step_aside()  # a look may need a place itself
 
-    async def _pass(self, create: "_Create", taken: AsyncExitStack) -> None:
-        """Take room from every limit in turn; `taken` gives it back where a later one is left."""
+    async def _pass(self, create: "_Create", taken: "list[Callable[[], None]]") -> None:
+        """Take room from every limit in turn; each of `taken` gives some of it back."""
         if self._open is not None:
             await self._open.take(create.job_id)
-            taken.callback(self._open.close, create.job_id)
+            taken.append(partial(self._open.close, create.job_id))
         create.ordered = self._ordered
         if create.ordered is not None:
             await create.ordered.take()
-            taken.callback(create.ordered.take_back)
+            taken.append(create.ordered.take_back)
         await self.limiter.take()
-        taken.callback(self.limiter.take_back)
+        taken.append(self.limiter.take_back)
         if self._tokens is not None:
             await self._tokens.take(create.tokens)
-            taken.callback(self._tokens.take_back, create.tokens)
+            taken.append(partial(self._tokens.take_back, create.tokens))
         if self._group is not None:
             if self._group.open is not None:
                 await self._group.open.take(create.job_id)
-                taken.callback(self._group.open.close, create.job_id)
+                taken.append(partial(self._group.open.close, create.job_id))
             await self._group.limiter.take()
-            taken.callback(self._group.limiter.take_back)
+            taken.append(self._group.limiter.take_back)
         await come_back()
-
-    def _end(self, create: "_Create") -> None:
-        self.limiter.give_back()
-        if create.ordered is not None:
-            create.ordered.give_back()
-        if self._tokens is not None:
-            self._tokens.give_back(create.tokens)
-        if self._group is not None:
-            self._group.limiter.give_back()
-        self._under_way -= 1
-        if not self._under_way:
-            self._quiet.set()
 
 
 @dataclass(slots=True)
@@ -473,3 +473,20 @@ class _Create:
     job_id: str
     tokens: int
     ordered: RateLimiter | None = None  # that it has a place of
+
+
+class _Turn:
+    """A job's turn in a lane, while it sends a create."""
+
+    __slots__ = ("_control", "_create", "_job", "_lane")
+
+    def __init__(self, lane: Lane, control: RunControl, job: OpenJob) -> None:
+        self._lane, self._control, self._job = lane, control, job
+
+    async def __aenter__(self) -> None:
+        self._create = await self._lane.begin_turn(self._control, self._job)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Left):
+            self._lane.end_task(self._job)
+        self._lane.end_turn(self._create)

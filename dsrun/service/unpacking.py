@@ -28,8 +28,9 @@ class Unpacker:
 
     def __init__(self, codings: Sequence[str], *, most: int) -> None:
         """`codings`: the values of Content-Encoding. Raises ValueError for one not asked for."""
-        names = _names(codings) if codings else []
-        self._layers = [_Layer(name, most=most) for name in reversed(names)]
+        self._layers: list[_Layer] = []
+        if codings:
+            self._layers += (_Layer(name, most=most) for name in reversed(_names(codings)))
         self._most = most
         self._size = 0
 
@@ -46,7 +47,7 @@ class Unpacker:
 
     def finish(self) -> None:
         """Raises ValueError where a packed body has no end."""
-        if any(layer.is_cut_off for layer in self._layers):
+        if self._layers and any(layer.is_cut_off for layer in self._layers):
             raise ValueError("its packed body is cut off")
 
     def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
