@@ -20,8 +20,8 @@ RULES = json.loads(read_schema("errors.json"))["rules"]
 # Words like a code that are none: names of types, headers and fields of foreign answers.
 NO_CODES = {
     "HttpTransport",
-    "Accept", "Authorization", "Bounds", "Catalog", "Code", "Date", "Dsrun", "Host", "InForce", "Item",
-    "LedgerReader", "Location", "Message", "No", "OwnIncoming", "Parent", "Place", "RateLimiter",
+    "Accept", "Authorization", "Bounds", "Catalog", "Code", "Date", "Dsrun", "Host", "InForce",
+    "Item", "LedgerReader", "Location", "Message", "No", "OwnIncoming", "Parent", "Place", "RateLimiter",
     "ResultRow", "Row", "Runner", "Signature", "StillThere", "Told", "Transport", "WrittenOut",
 }  # fmt: skip
 DOES = {

@@ -1,6 +1,7 @@
 """What not every system has: macOS lacks some of it, Windows most. Everything else is `os`."""
 
 import os
+import select
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -44,6 +45,15 @@ def write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
         rest = memoryview(part)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+
+
+def has_input(descriptor: int) -> bool:
+    """Whether a socket has bytes, or its end, that nobody has read; False where nobody can tell."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def sync_data(descriptor: int) -> None:

@@ -6,11 +6,12 @@ from typing import NamedTuple, cast
 
 import httptools
 
+from dsrun.common.systems import has_input
+
 _HELD = 1 << 17  # bytes that wait to be read, above which no more are taken in
 _MOST_BARREN = 1 << 17  # bytes in a row of which none belongs to a body: heads, trailers, chunks
 _UPGRADED = 101
 _FIRST_FINAL = 200
-_WITHOUT_BODY = (204, 304)
 
 
 class Unanswered(ConnectionError):
@@ -32,6 +33,12 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        # What is paid is read where aiohttp reads it too; a client can be led to nothing by it.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -51,6 +58,11 @@ class Connection(asyncio.Protocol):
     def is_reusable(self) -> bool:
         """Whether another request may go this way: the last answer is read, and none is begun."""
         return not (self._is_asked or self._is_lost or self._is_spoiled)
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come that the loop has not seen yet: late bytes, or the end."""
+        opened = None if self._transport is None else self._transport.get_extra_info("socket")
+        return opened is not None and opened.fileno() >= 0 and not has_input(opened.fileno())
 
     def send(self, request: bytes) -> None:
         """Send a whole request. Its answer is read by `head` and `next_chunk`, until `end`."""
@@ -82,10 +94,12 @@ class Connection(asyncio.Protocol):
     def end(self) -> None:
         """Nobody reads on. What is left of an answer closes the connection."""
         self._is_asked = False
-        if not (self._is_kept and not self._chunks and not self._is_paused):
+        is_unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
+        if is_unsent or self._is_paused or self._chunks or not self._is_kept:
             self.close()
 
     def close(self) -> None:
+        """At once, or as soon as there is a connection."""
         self._is_spoiled = True
         if self._transport is not None:
             self._transport.abort()
@@ -113,6 +127,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's inherits from none
+        if self._is_spoiled:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked or self._error is not None:
@@ -158,6 +174,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("it speaks another protocol now")
         if not self._is_interim and not self._is_complete:
             self._head = Head(status, self._headers)
+            self._headers = {}  # what follows the body is no header
 
     def on_body(self, data: bytes) -> None:
         if self._is_complete:

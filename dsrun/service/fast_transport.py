@@ -118,8 +118,8 @@ class FastTransport:
             if request is not None:
                 try:
                     return await self._ask(
-                        request, url, address.origin, only_asks=body is None, timeout_s=timeout_s,
-                        most=most,
+                        request, url, address.origin, only_asks=method == "GET",
+                        timeout_s=timeout_s, most=most,
                     )  # fmt: skip
                 except _Again as error:
                     _log.debug("asking once more: %s", error)
@@ -221,15 +221,17 @@ class _Pool:
 
     def __init__(self, connect_s: float) -> None:
         self._connect_s = connect_s
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, list[tuple[float, Connection]]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def take(self, origin: Origin, *, is_fresh: bool = False) -> Connection:
         """A connection of one's own until it is given back. Raises _Again where there is none."""
         idle = self._idle.get(origin, ())
         while idle and not is_fresh:
             since, connection = idle.pop()
-            if connection.is_reusable and self._clock() - since < KEEPALIVE_S:
+            is_young = self._loop.time() - since < KEEPALIVE_S
+            if is_young and connection.is_reusable and connection.is_silent():
                 return connection
             connection.close()
         try:
@@ -242,29 +244,50 @@ class _Pool:
         connection.end()
         if is_fresh or not connection.is_reusable:
             connection.close()
-        else:
-            self._idle.setdefault(origin, []).append((self._clock(), connection))
+            return
+        self._idle.setdefault(origin, []).append((self._loop.time(), connection))
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(KEEPALIVE_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has waited too long; a burst leaves no handles behind."""
+        until, self._sweeper = self._loop.time() - KEEPALIVE_S, None
+        waiting: dict[Origin, list[tuple[float, Connection]]] = {}
+        for origin, idle in self._idle.items():
+            for since, connection in idle:
+                if since > until and connection.is_reusable:
+                    waiting.setdefault(origin, []).append((since, connection))
+                else:
+                    connection.close()
+        self._idle = waiting
+        if waiting:
+            self._sweeper = self._loop.call_later(KEEPALIVE_S, self._sweep)
 
     def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         for _, connection in (each for idle in self._idle.values() for each in idle):
             connection.close()
         self._idle.clear()
 
     async def _connect(self, origin: Origin) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop, trust = self._loop, self._trust if origin.scheme == "https" else None
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         opened = await start_connection(
             found, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1, loop=loop
         )
-        is_tls = origin.scheme == "https"
+        connection = Connection()
         try:
-            _, connection = await loop.create_connection(
-                Connection, sock=opened, ssl=self._trust if is_tls else None,
-                server_hostname=origin.host if is_tls else None,
+            await loop.create_connection(
+                lambda: connection, sock=opened, ssl=trust,
+                server_hostname=origin.host if trust else None,
             )  # fmt: skip
         except BaseException:
-            opened.close()
+            connection.close()  # the socket is the loop's by now, which may be about to use it
             raise
+        if not connection.is_reusable:
+            connection.close()
+            raise OSError("it speaks before it is asked, or has ended")
         return connection
 
     @cached_property

@@ -308,6 +308,8 @@ def _reason(error: BaseException) -> str:
         return f"its certificate: {words}; SSL_CERT_FILE can name a file of others to trust"
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or str(error.os_error)
+    if isinstance(error, aiohttp.ClientOSError) and "://" in str(error):
+        return short(str(error.__cause__ or type(error).__name__))  # its own text holds the address
     if isinstance(error, aiohttp.InvalidURL):
         return "this is no address"
     if isinstance(error, aiohttp.TooManyRedirects):

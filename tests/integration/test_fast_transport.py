@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
+import threading
 from collections import Counter
 
 import pytest
@@ -12,8 +14,9 @@ from dsrun.common.errors import AnswerLost, NotSent
 from dsrun.common.settings import read_proxies
 from dsrun.service.bodies import Patience
 from dsrun.service.connection import Unanswered
-from dsrun.service.fast_transport import FastTransport, _Translated
+from dsrun.service.fast_transport import FastTransport, Origin, _Translated
 from dsrun.service.transport import Transport
+from tests.proxying import certificates
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 OPENING = b"HTTP/1.1 200 OK\r\n"
@@ -42,17 +45,18 @@ LOST = {
 class Scripted:
     """A server that does the same to each request, and counts them by method."""
 
-    def __init__(self, script):
+    def __init__(self, script, tls=None):
         self.script = script
+        self.tls = tls
         self.asked = Counter()
         self.heads = []
         self.connections = []
         self.first = asyncio.Event()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/x?Signature=secret"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}/x?Signature=secret"
         self._open = {}
         return self
 
@@ -321,6 +325,159 @@ async def test_a_stop_in_the_middle_of_an_answer_gives_its_connection_up():
         server.script = [EMPTY]
         assert (await create(transport, server.url)).status == 200
         assert len(server.connections) == 2
+
+
+async def test_a_create_that_is_answered_before_it_is_whole_takes_its_connection_along():
+    """Else the rest of its body would be read as the next request."""
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def refuse(reader, writer):
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(refusal)
+        await writer.drain()
+        await held.wait()
+        writer.close()
+
+    heads, held = [], asyncio.Event()
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1 << 10)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    async with server, FastTransport(fresh_creates=False) as transport:
+        large = b"x" * (32 << 20)
+        reply = await transport.request("POST", url, headers={}, body=large, timeout_s=5.0)
+        assert reply.status == 413
+        reply = await transport.request("GET", url, headers={}, body=None, timeout_s=5.0)
+        assert [head.split()[0] for head in heads] == [b"POST", b"GET"]
+        held.set()
+
+
+@pytest.mark.parametrize(
+    "early",
+    [b"HTTP/1.1 408 x\r\nContent-Length: 0\r\n\r\n", b"220 hello\r\n"],
+    ids=["408", "banner"],
+)
+async def test_a_server_that_speaks_first_does_no_harm(transport, early):
+    async def speak(reader, writer):
+        writer.write(early)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    async with server:
+        for _ in range(5):
+            with contextlib.suppress(AnswerLost, NotSent):
+                await create(transport, url)
+
+
+class Late(threading.Thread):
+    """Answers each request, and then says more when it is told to."""
+
+    def __init__(self, more):
+        super().__init__(daemon=True)
+        self.more, self.asked = more, 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/x"
+        self.says_more, self.has_said = threading.Event(), threading.Event()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                opened, _ = self._listening.accept()
+                threading.Thread(target=self._serve, args=(opened,), daemon=True).start()
+
+    def _serve(self, opened):
+        with opened, contextlib.suppress(OSError):
+            while opened.recv(1 << 16):
+                self.asked += 1
+                body = b"%d" % self.asked
+                opened.sendall(OPENING + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+                if self.asked == 1:
+                    self.says_more.wait(10)
+                    if self.more:
+                        opened.sendall(self.more)
+                    else:
+                        opened.shutdown(socket.SHUT_WR)
+                    self.has_said.set()
+
+    def close(self):
+        self._listening.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "more",
+    [b"", OPENING + b"Content-Length: 4\r\n\r\nlate", b"HTTP/1.1 408 x\r\n\r\n"],
+    ids=["its end", "an answer", "an answer without a length"],
+)
+async def test_what_came_while_nobody_asked_is_no_answer_to_the_next_request(method, more):
+    """It lies in the system's buffer, and the loop has not seen it yet."""
+    late = Late(more)
+    late.start()
+    body = b"{}" if method == "POST" else None
+    async with FastTransport(fresh_creates=False) as transport:
+        for number in (b"1", b"2", b"3"):
+            reply = await transport.request(method, late.url, headers={}, body=body, timeout_s=5.0)
+            assert reply.body == number
+            if number == b"1":
+                late.says_more.set()
+                late.has_said.wait(10)  # and the loop does not run meanwhile
+    late.close()
+
+
+async def test_trailers_are_no_headers(transport):
+    chunked = OPENING + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    async with Scripted([chunked + b"Content-Encoding: br\r\n\r\n"]) as server:
+        reply = await create(transport, server.url)
+    assert (reply.body, "content-encoding" in reply.headers) == (b"{}", False)
+
+
+LENIENT = {
+    "lines that end with a line feed": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+    "a control character in a header": OPENING + b"X-A: a\x01b\r\nContent-Length: 2\r\n\r\n{}",
+    "blanks behind the size of a chunk": (
+        OPENING + b"Transfer-Encoding: chunked\r\n\r\n2  \r\n{}\r\n0\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", LENIENT.values(), ids=LENIENT)
+async def test_an_answer_is_read_where_aiohttp_reads_it(transport, answer):
+    async with Scripted([answer]) as server:
+        assert (await create(transport, server.url)).body == b"{}"
+
+
+async def test_a_burst_leaves_no_connections_behind(monkeypatch):
+    monkeypatch.setattr("dsrun.service.fast_transport.KEEPALIVE_S", 0.2)
+    async with Scripted([EMPTY]) as server, FastTransport() as transport:
+        asked = [
+            transport.request("GET", server.url, headers={}, body=None, timeout_s=5.0)
+            for _ in range(50)
+        ]
+        await asyncio.gather(*asked)
+        assert len(server.connections) > 10
+        async with asyncio.timeout(10):
+            for writer in server.connections:
+                await writer.wait_closed()
+
+
+@pytest.mark.parametrize("ticks", range(8))
+async def test_a_connect_that_is_given_up_harms_no_other(ticks, tmp_path):
+    """Over TLS the loop still has a socket in hand that is only being opened."""
+    context, authority = certificates(tmp_path)
+    async with Scripted([EMPTY], tls=context) as server, FastTransport() as transport:
+        port = int(server.url.rpartition(":")[2].partition("/")[0])
+        transport._straight[Origin("https", "127.0.0.1", port)] = True  # whatever is set here
+        transport._pool._trust = ssl.create_default_context(cafile=authority)
+        for _ in range(20):
+            given_up = asyncio.ensure_future(create(transport, server.url))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            given_up.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await given_up
+            assert (await create(transport, server.url)).status == 200
 
 
 async def test_a_header_of_other_letters_is_aiohttp_s():
