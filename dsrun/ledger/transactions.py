@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from dsrun.common.clock import SystemClock
 from dsrun.common.digest import json_text
@@ -15,9 +16,17 @@ from dsrun.ledger.loss import Mark, catch_up, was_in_use
 from dsrun.ledger.schema import VERSION, migrate
 from dsrun.ledger.sums import Note, read_as_note
 from dsrun.ledger.tail import Head, Tail, read_note, seal_of
-from dsrun.ledger.writes import Kind, Row, Statement, Write
+from dsrun.ledger.writes import INSERT_JOBS, Kind, Row, Statement, Write
 
 _SYNC_S = 1.0  # at most so often is the tail synced
+
+
+class _Rows(NamedTuple):
+    """The rows of one kind, and the same as one JSON array."""
+
+    kind: Kind
+    text: str
+    values: Sequence[Sequence[Json]]
 
 
 class Transactions:
@@ -73,12 +82,13 @@ class Transactions:
             self._keep_up(tail)
         return [None] * len(group)
 
-    def _execute(
-        self, rows: Sequence[tuple[Kind, str]], statements: Sequence[Statement], facts: int
-    ) -> None:
+    def _execute(self, rows: Sequence[_Rows], statements: Sequence[Statement], facts: int) -> None:
         self.db.execute("BEGIN IMMEDIATE")
-        for kind, text in rows:
-            self.db.execute(kind.value, (text,))
+        for kind, text, values in rows:
+            if kind is Kind.JOB:
+                self.db.executemany(INSERT_JOBS, values)
+            else:
+                self.db.execute(kind.value, (text,))
         for sql, values in statements:
             self.db.execute(sql, values)
         self.db.execute("UPDATE mark SET facts = ?", (facts,))
@@ -133,8 +143,8 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Mark, Note]:
     return db, mark, note if version == VERSION else Note()
 
 
-def _gathered(group: Sequence[Write]) -> tuple[list[tuple[Kind, str]], list[Statement]]:
-    """The rows of each kind as one JSON array, and the statements that have no kind."""
+def _gathered(group: Sequence[Write]) -> tuple[list[_Rows], list[Statement]]:
+    """The rows of each kind, and the statements that have no kind."""
     rows: dict[Kind, list[Sequence[Json]]] = {}
     statements: list[Statement] = []
     for write in group:
@@ -143,7 +153,7 @@ def _gathered(group: Sequence[Write]) -> tuple[list[tuple[Kind, str]], list[Stat
                 rows.setdefault(part.kind, []).append(part.values)
             else:
                 statements.append(part)
-    return [(kind, json_text(values)) for kind, values in rows.items()], statements
+    return [_Rows(kind, json_text(values), values) for kind, values in rows.items()], statements
 
 
 @contextmanager
@@ -155,7 +165,7 @@ def _forgiven() -> Iterator[None]:
         logging.getLogger(__name__).warning("the tail of the ledger is not written: %s", error)
 
 
-def _entry(rows: Sequence[tuple[Kind, str]], statements: Sequence[Statement]) -> str:
+def _entry(rows: Sequence[_Rows], statements: Sequence[Statement]) -> str:
     """A commit as the tail keeps it: JSON of pairs, in the order in which they were written."""
-    pairs = [f'["{kind.name}",{text}]' for kind, text in rows]
+    pairs = [f'["{one.kind.name}",{one.text}]' for one in rows]
     return f"[{','.join([*pairs, *map(json_text, statements)])}]"

@@ -19,6 +19,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger import totals
+from dsrun.ledger.checked_rows import CheckedRows
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.left_out import leaving_out
 from dsrun.ledger.looks import noted_sums
@@ -165,13 +166,28 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
             await self._write(*(Statement(*one) for one in leaving_out(chosen)))
 
     async def load_plan(
-        self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
+        self,
+        jobs: Iterator[Job],
+        *,
+        prices: Mapping[str, Price],
+        version: str,
+        checked: CheckedRows | None = None,
     ) -> None:
-        """Record every job of the plan that is not recorded yet. `prices` are by operation."""
+        """Record every job of the plan that is not recorded yet. `prices` are by operation.
+
+        `checked`: the rows of these jobs, with which a ledger without jobs is filled quicker.
+        """
         self._prices = prices
-        if not self.view.is_planned(version):
-            self._is_planned_now = not self.view.operations()
-            await self._load_plan(jobs, prices, version)
+        if self.view.is_planned(version):
+            return
+        self._is_planned_now = not self.view.operations()
+        if self._is_planned_now and checked is not None and checked.is_complete:
+            for page in checked.pages():
+                await self._write(*page)
+            count = checked.count
+        else:
+            count = await self._load_plan(jobs, prices)
+        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, count)))
 
     async def reprice(self, jobs: Iterator[Job]) -> None:
         """Give unpaid jobs the prices of now, where those are others than they were planned at.
@@ -198,9 +214,8 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
         """Whether jobs may have been planned at another price whose grain is the same."""
         return price.steady is None and not self._is_planned_now
 
-    async def _load_plan(
-        self, jobs: Iterator[Job], prices: Mapping[str, Price], version: str
-    ) -> None:
+    async def _load_plan(self, jobs: Iterator[Job], prices: Mapping[str, Price]) -> int:
+        """Returns the number of the jobs."""
         position = 0
         while batch := list(islice(jobs, _PAGE)):
             rows = [
@@ -210,7 +225,7 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
             await self._write(*rows)
             await self._write(*(Row(Kind.TWIN, row.values) for row in rows), *edge_rows(batch))
             position += len(batch)
-        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
+        return position
 
     async def reopen(
         self,

@@ -18,7 +18,7 @@ from dsrun.ledger.lookup import OrderedStandings, Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
-from dsrun.planning.plan import Plan, batched
+from dsrun.planning.plan import Plan, Visit, batched
 from dsrun.planning.selection import chooser_of
 from dsrun.service.request import part_request, planned_units, ranges_of
 from dsrun.session.budget_standing import BudgetStanding, standing_of
@@ -166,11 +166,14 @@ class Survey:
     def run_name(self) -> str:
         return self._layout.run_dir.name
 
-    def take(self) -> None:
-        """Check every job and count those selected. Raises ManifestError, UsageError."""
+    def take(self, *visits: Visit) -> None:
+        """Check every job and count those selected. Raises ManifestError, UsageError.
+
+        Each of `visits` sees the job of every row too.
+        """
         if self._chooser is None:
             self._gone = self._all_missing()
-        self.plan.check(self._visit)
+        self.plan.check(self._visit, *visits)
         self._flush()
         if self._chooser is not None:
             self._chosen = self._chooser.end()
