@@ -168,6 +168,12 @@ def left_out_ids(reader: LedgerReader) -> frozenset[str]:
     return frozenset(row[0] for row in rows)
 
 
+def first_places(reader: LedgerReader, most: int) -> list[tuple[str, int]]:
+    """Step and index of the first jobs of the plan."""
+    rows = reader.rows("SELECT step, idx FROM job ORDER BY position LIMIT ?", (most,))
+    return [tuple(row) for row in rows]
+
+
 def ids_with_prefix(reader: LedgerReader, prefix: str, *, most: int) -> list[str]:
     """The first `most` job ids that begin with these hex digits."""
     rows = reader.rows(

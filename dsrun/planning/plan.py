@@ -115,6 +115,11 @@ class Plan:
             raise ManifestError(problems)
         return distinct
 
+    @property
+    def may_warn_of_rows(self) -> bool:
+        """Whether a check of valid jobs may find something to warn of."""
+        return bool(self._with_seeds()) or any(compiled.may_warn for compiled in self.steps)
+
     def endings(self) -> dict[str, tuple[str, ...]]:
         """What the names of further kinds of files end with, by operation."""
         kinds = ((name, self.catalog[name].artifacts[1:]) for name in self.catalog.names)

@@ -12,7 +12,7 @@ import orjson
 from dsrun.common.console import say
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobStatus
-from dsrun.ledger import lookup
+from dsrun.ledger import lookup, totals
 from dsrun.ledger.durations import task_times
 from dsrun.ledger.lookup import OrderedStandings, Standing
 from dsrun.ledger.peers import LedgerClaims
@@ -21,6 +21,7 @@ from dsrun.planning.job_index import ChosenJobs, Difference
 from dsrun.planning.plan import Plan, Visit, batched
 from dsrun.planning.selection import chooser_of
 from dsrun.service.request import part_request, planned_units, ranges_of
+from dsrun.session import settled
 from dsrun.session.budget_standing import BudgetStanding, standing_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
@@ -173,6 +174,8 @@ class Survey:
         """
         if self._chooser is None:
             self._gone = self._all_missing()
+        if not visits and self._take_settled():
+            return
         self.plan.check(self._visit, *visits)
         self._flush()
         if self._chooser is not None:
@@ -184,6 +187,19 @@ class Survey:
             self._count_left_out(self.earlier)
         elif self.ledger is not None:
             self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
+
+    def _take_settled(self) -> bool:
+        """Count the jobs of a run that has made them all, if it has; none is checked again."""
+        is_whole = self._chooser is None and self.earlier is None and self._gone == {}
+        if self.ledger is None or not is_whole or self.plan.may_warn_of_rows:
+            return False
+        if settled.needs_check(self.plan) or not settled.is_settled(self.ledger):
+            return False
+        for step, operation, jobs in totals.job_counts(self.ledger):
+            self.outlook.of(step, operation).add_done(jobs)
+        self._first_of_the_rest = lookup.first_places(self.ledger, _EXAMPLES)
+        self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
+        return True
 
     def _count_left_out(self, earlier: EarlierRun) -> None:
         """How many of the jobs that are added or changed this run would not be about."""
