@@ -7,6 +7,7 @@ in a temporary SQLite database without a name, which lives in its page cache and
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 
 import orjson
 
@@ -15,7 +16,7 @@ from dsrun.ledger.writes import Kind, Row, Write, edge_rows, job_values
 from dsrun.service.price import Price
 
 Visit = Callable[[Job, bool], None]
-_PAGE = 1000
+_PAGE, _WALKED = 1000, 500
 _SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000;"
 
 
@@ -66,14 +67,18 @@ class CheckedRows:
         if not self.count % _PAGE:
             self._store()
 
-    def pages(self) -> Iterator[Write]:
-        """What is to be written, in order."""
+    def pages(self) -> Iterator[tuple[int, Write]]:
+        """What is to be written, in order, and of how many rows of the plan."""
         sql = "SELECT text FROM page ORDER BY number"
         for (text,) in self._db.execute(sql) if self._db else ():
-            kinds = zip((Kind.JOB, Kind.TWIN, Kind.EDGE), orjson.loads(text), strict=True)
-            yield tuple(Row(kind, values) for kind, rows in kinds for values in rows)
+            new, twins, edges = orjson.loads(text)
+            kinds = ((Kind.JOB, new), (Kind.TWIN, twins), (Kind.EDGE, edges))
+            page = tuple(Row(kind, values) for kind, rows in kinds for values in rows)
+            yield len(new) + len(twins), page
 
     def _store(self) -> None:
+        if not (self._new or self._twins):
+            return
         text = orjson.dumps((self._new, self._twins, self._edges))
         self._new, self._twins, self._edges = [], [], []
         if self._db is None:
@@ -86,3 +91,16 @@ class CheckedRows:
                 self._db.execute("INSERT INTO page (text) VALUES (?)", (text,))
         except sqlite3.Error:  # the disk for temporary files is full: the plan is walked again
             self._has_room = False
+
+
+def walked_pages(jobs: Iterator[Job], prices: Mapping[str, Price]) -> Iterator[tuple[int, Write]]:
+    """The same for a ledger that may have some of the jobs; `prices` are by operation."""
+    position = 0
+    while batch := list(islice(jobs, _WALKED)):
+        rows = [
+            Row(Kind.JOB, job_values(job, position + number, prices[job.operation]))
+            for number, job in enumerate(batch)
+        ]
+        yield len(batch), tuple(rows)
+        yield 0, (*(Row(Kind.TWIN, row.values) for row in rows), *edge_rows(batch))
+        position += len(batch)

@@ -19,7 +19,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger import totals
-from dsrun.ledger.checked_rows import CheckedRows
+from dsrun.ledger.checked_rows import CheckedRows, walked_pages
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.left_out import leaving_out
 from dsrun.ledger.looks import noted_sums
@@ -38,8 +38,6 @@ from dsrun.ledger.writes import (
     Statement,
     Write,
     artifact_values,
-    edge_rows,
-    job_values,
 )  # fmt: skip
 from dsrun.service.kept_answer import addresses_of
 from dsrun.service.price import Price, common_grain
@@ -181,13 +179,14 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
         if self.view.is_planned(version):
             return
         self._is_planned_now = not self.view.operations()
+        pages = walked_pages(jobs, prices)
         if self._is_planned_now and checked is not None and checked.is_complete:
-            for page in checked.pages():
-                await self._write(*page)
-            count = checked.count
-        else:
-            count = await self._load_plan(jobs, prices)
-        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, count)))
+            pages = checked.pages()
+        position = 0
+        for count, page in pages:
+            await self._write(*page)
+            position += count
+        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
     async def reprice(self, jobs: Iterator[Job]) -> None:
         """Give unpaid jobs the prices of now, where those are others than they were planned at.
@@ -213,19 +212,6 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
     def _may_differ(self, price: Price) -> bool:
         """Whether jobs may have been planned at another price whose grain is the same."""
         return price.steady is None and not self._is_planned_now
-
-    async def _load_plan(self, jobs: Iterator[Job], prices: Mapping[str, Price]) -> int:
-        """Returns the number of the jobs."""
-        position = 0
-        while batch := list(islice(jobs, _PAGE)):
-            rows = [
-                Row(Kind.JOB, job_values(job, position + number, prices[job.operation]))
-                for number, job in enumerate(batch)
-            ]
-            await self._write(*rows)
-            await self._write(*(Row(Kind.TWIN, row.values) for row in rows), *edge_rows(batch))
-            position += len(batch)
-        return position
 
     async def reopen(
         self,

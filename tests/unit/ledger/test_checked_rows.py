@@ -71,7 +71,7 @@ async def test_a_run_that_was_killed_among_the_rows_is_completed(tmp_path):
     jobs = plan_of(2500)
     with closing(taken(jobs)) as rows:
         ledger = Ledger(tmp_path / "ledger.sqlite3")
-        for page in list(rows.pages())[:1]:
+        for _, page in list(rows.pages())[:1]:
             await ledger._write(*page)
         ledger.close()
     assert len(dump(tmp_path / "ledger.sqlite3")["job"]) < len(jobs) / 2
