@@ -21,8 +21,9 @@ RULES = json.loads(read_schema("errors.json"))["rules"]
 NO_CODES = {
     "HttpTransport",
     "Accept", "Authorization", "Bounds", "Catalog", "Code", "Date", "Dsrun", "Host", "InForce",
-    "Item", "LedgerReader", "Location", "Message", "No", "OwnIncoming", "Parent", "Place", "RateLimiter",
-    "ResultRow", "Row", "Runner", "Signature", "StillThere", "Told", "Transport", "WrittenOut",
+    "Item", "LedgerReader", "Location", "Message", "No", "OwnIncoming", "Parent", "Place",
+    "RateLimiter", "ResultRow", "Row", "Runner", "Signature", "StillThere", "Told", "Transport",
+    "WrittenOut",
 }  # fmt: skip
 DOES = {
     Decision.JOB: "fails the job",

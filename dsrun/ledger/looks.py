@@ -16,6 +16,7 @@ def noted_sums(path: Path) -> Answers:
     """What a ledger adds up to that nobody writes to any more. Raises SetupError."""
     with closing(LedgerReader(path, live=True)) as view, view.noting_sums() as answers:
         totals.counts(view)
+        totals.job_counts(view)
         totals.left_out(view)
         totals.cached_count(view)
         totals.in_doubt(view)

@@ -16,11 +16,11 @@ from dsrun.ledger.schema import MAY_BE_REPRICED, planned_of
 from dsrun.ledger.writes import RETRIED
 
 _PATHS = 2000  # in a page
+_STANDINGS = "SELECT job_id, position, status, attempts, error_code FROM job"
 _MADE = "SELECT * FROM artifact WHERE job_id = ? ORDER BY idx, path"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a job stands; `error_code` is from the last time it ended."""
 
     status: JobStatus
@@ -92,15 +92,41 @@ class JobRecord:
 
 @checked
 def standings(reader: LedgerReader, job_ids: Sequence[str]) -> dict[str, Standing]:
-    rows = _by_id(reader, "SELECT job_id, status, attempts, error_code FROM job", job_ids)
-    return {
-        row["job_id"]: Standing(
-            status=JobStatus(row["status"]),
-            attempts=row["attempts"],
-            error_code=row["error_code"],
-        )
-        for row in rows
-    }
+    return {row[0]: _standing(row) for row in _by_id(reader, _STANDINGS, job_ids)}
+
+
+class OrderedStandings:
+    """Where the jobs of a plan stand, asked for in plan order, page by page.
+
+    As far as the ledger has the same jobs in the same order it is read from one end to the other,
+    which is many times quicker than to look for each job by its id.
+    """
+
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
+        self._last = -1  # the position of the last job that was asked for
+        self._is_in_order = True
+
+    def of(self, job_ids: Sequence[str]) -> dict[str, Standing]:
+        """Those of the jobs that the ledger has."""
+        with self._reader.reading():
+            known = self._next(len(job_ids)) if self._is_in_order else {}
+            others = [job_id for job_id in job_ids if job_id not in known]
+            if others:
+                self._is_in_order = 2 * len(others) <= len(job_ids)
+                known |= {row[0]: row for row in _by_id(self._reader, _STANDINGS, others)}
+            found = {job_id: known[job_id] for job_id in job_ids if job_id in known}
+            self._last = max([self._last, *(row[1] for row in found.values())])
+            return {job_id: _standing(row) for job_id, row in found.items()}
+
+    def _next(self, count: int) -> dict[str, sqlite3.Row]:
+        sql = f"{_STANDINGS} WHERE position > ? ORDER BY position LIMIT ?"
+        return {row[0]: row for row in self._reader.rows(sql, (self._last, count))}
+
+
+def _standing(row: sqlite3.Row) -> Standing:
+    _, _, status, attempts, error_code = row
+    return Standing(JobStatus(status), attempts, error_code)
 
 
 def artifacts_of(reader: LedgerReader, job_ids: Sequence[str]) -> list[tuple[str, str]]:
@@ -140,6 +166,12 @@ def left_out_ids(reader: LedgerReader) -> frozenset[str]:
     """The open jobs that the last run was not about."""
     rows = reader.rows(f"SELECT job_id FROM job WHERE {reader.is_left_out}")  # noqa: S608  # ours
     return frozenset(row[0] for row in rows)
+
+
+def first_places(reader: LedgerReader, most: int) -> list[tuple[str, int]]:
+    """Step and index of the first jobs of the plan."""
+    rows = reader.rows("SELECT step, idx FROM job ORDER BY position LIMIT ?", (most,))
+    return [tuple(row) for row in rows]
 
 
 def ids_with_prefix(reader: LedgerReader, prefix: str, *, most: int) -> list[str]:
@@ -276,16 +308,21 @@ def price_of_job(reader: LedgerReader, job_id: str) -> tuple[str, str, int]:
     return tuple(reader.row(sql, (job_id,)))
 
 
-def artifact_paths(reader: LedgerReader) -> Iterator[list[str]]:
-    """The paths of all artifacts, page by page, in the order of the table, which is quickest."""
+def artifact_places(reader: LedgerReader) -> Iterator[list[tuple[str, str]]]:
+    """Job id and path of all artifacts, in pages, in the order of the table, which is quickest."""
     last: tuple[str, int, str] = ("", -1, "")
     while rows := reader.rows(
         "SELECT job_id, idx, path FROM artifact WHERE (job_id, idx, path) > (?, ?, ?) "
         "ORDER BY job_id, idx, path LIMIT ?",
         (*last, _PATHS),
     ):
-        yield [path_below(row["path"]) for row in rows]
-        last = (rows[-1]["job_id"], rows[-1]["idx"], rows[-1]["path"])
+        yield [(job_id, path_below(path)) for job_id, _, path in rows]
+        last = tuple(rows[-1])
+
+
+def artifact_paths(reader: LedgerReader) -> Iterator[list[str]]:
+    """The paths of all artifacts, page by page."""
+    return ([path for _, path in page] for page in artifact_places(reader))
 
 
 def lost_rows(reader: LedgerReader) -> list[str]:

@@ -321,22 +321,24 @@ class LedgerReader:
 
         A job that several rows make is there once for each.
         """
-        last = -1
+        last, has_twins = -1, self.row("SELECT 1 FROM twin LIMIT 1") is not None
         while rows := self.rows(
             f"SELECT position, job_id, operation, step, stems FROM {self.jobs} "  # noqa: S608
             "WHERE position > ? AND status = 'pending' ORDER BY position LIMIT ?",
             (last, _PAGE),
         ):
-            ids = orjson.dumps([row["job_id"] for row in rows]).decode()
-            twins = self.rows(
-                "SELECT job_id, job.operation, twin.step, twin.stems FROM twin "
-                "JOIN job USING (job_id) WHERE job_id IN (SELECT value FROM json_each(?))",
-                (ids,),
-            )
+            twins = self._twins_of([row["job_id"] for row in rows]) if has_twins else []
             with self.reading():
                 page = [(row["job_id"], row["operation"], names_of(row)) for row in (*rows, *twins)]
             yield page
             last = rows[-1]["position"]
+
+    def _twins_of(self, job_ids: Sequence[str]) -> list[sqlite3.Row]:
+        return self.rows(
+            "SELECT job_id, job.operation, twin.step, twin.stems FROM twin "
+            "JOIN job USING (job_id) WHERE job_id IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(job_ids).decode(),),
+        )
 
     @checked
     def partial_jobs(self) -> list[tuple[str, str, tuple[int, ...]]]:

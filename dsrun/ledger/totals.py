@@ -30,6 +30,12 @@ def counts(reader: LedgerReader) -> dict[JobStatus, int]:
     return {JobStatus(status): number for status, number in rows}
 
 
+def job_counts(reader: LedgerReader) -> list[tuple[str, str, int]]:
+    """Step, operation and number of their jobs."""
+    rows = reader.sums("SELECT step, operation, count(*) FROM job GROUP BY step, operation")
+    return [tuple(row) for row in rows]
+
+
 @checked
 def step_counts(reader: LedgerReader) -> dict[str, dict[JobStatus, int]]:
     """Number of jobs by step, in plan order, and status."""

@@ -19,6 +19,7 @@ from dsrun.common.digest import json_text
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobResult, JobStatus, Json, OpenJob, SentElsewhere
 from dsrun.ledger import totals
+from dsrun.ledger.checked_rows import CheckedRows, walked_pages
 from dsrun.ledger.commits import Commits
 from dsrun.ledger.left_out import leaving_out
 from dsrun.ledger.looks import noted_sums
@@ -37,8 +38,6 @@ from dsrun.ledger.writes import (
     Statement,
     Write,
     artifact_values,
-    edge_rows,
-    job_values,
 )  # fmt: skip
 from dsrun.service.kept_answer import addresses_of
 from dsrun.service.price import Price, common_grain
@@ -165,13 +164,29 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
             await self._write(*(Statement(*one) for one in leaving_out(chosen)))
 
     async def load_plan(
-        self, jobs: Iterator[Job], *, prices: Mapping[str, Price], version: str
+        self,
+        jobs: Iterator[Job],
+        *,
+        prices: Mapping[str, Price],
+        version: str,
+        checked: CheckedRows | None = None,
     ) -> None:
-        """Record every job of the plan that is not recorded yet. `prices` are by operation."""
+        """Record every job of the plan that is not recorded yet. `prices` are by operation.
+
+        `checked`: the rows of these jobs, with which a ledger without jobs is filled quicker.
+        """
         self._prices = prices
-        if not self.view.is_planned(version):
-            self._is_planned_now = not self.view.operations()
-            await self._load_plan(jobs, prices, version)
+        if self.view.is_planned(version):
+            return
+        self._is_planned_now = not self.view.operations()
+        pages = walked_pages(jobs, prices)
+        if self._is_planned_now and checked is not None and checked.is_complete:
+            pages = checked.pages()
+        position = 0
+        for count, page in pages:
+            await self._write(*page)
+            position += count
+        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
     async def reprice(self, jobs: Iterator[Job]) -> None:
         """Give unpaid jobs the prices of now, where those are others than they were planned at.
@@ -197,20 +212,6 @@ class Ledger(WaitingJobs, OrderRows, UploadRows):
     def _may_differ(self, price: Price) -> bool:
         """Whether jobs may have been planned at another price whose grain is the same."""
         return price.steady is None and not self._is_planned_now
-
-    async def _load_plan(
-        self, jobs: Iterator[Job], prices: Mapping[str, Price], version: str
-    ) -> None:
-        position = 0
-        while batch := list(islice(jobs, _PAGE)):
-            rows = [
-                Row(Kind.JOB, job_values(job, position + number, prices[job.operation]))
-                for number, job in enumerate(batch)
-            ]
-            await self._write(*rows)
-            await self._write(*(Row(Kind.TWIN, row.values) for row in rows), *edge_rows(batch))
-            position += len(batch)
-        await self._write(Statement("INSERT INTO plan VALUES (?, ?)", (version, position)))
 
     async def reopen(
         self,

@@ -375,6 +375,13 @@ class CompiledStep:
         raise self._row_problem("enum", ("model",), words)
 
     @property
+    def may_warn(self) -> bool:
+        """Whether a row, or how the rows come about, may be worth a warning of its own."""
+        matrix, calls = self.step.matrix, self.step.calls
+        has_rules = bool(matrix.where is not None or matrix.exclude or matrix.include or self.axes)
+        return has_rules or calls.model is not None or any(one.languages for one in self.operations)
+
+    @property
     def may_overlap(self) -> bool:
         """Whether two of the step's requests may ask for one seed, or one request for several."""
         return self.gives_seed and (

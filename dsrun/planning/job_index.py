@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, Self
 
 from dsrun.common.digest import json_text
 from dsrun.common.models import Job
+from dsrun.planning.seen_keys import SeenKeys
 
 
 class Clash(NamedTuple):
@@ -39,6 +40,7 @@ class ChosenJob:
 
 
 _PAGE = 500
+_NEWEST = 10_000  # ids that are stored together
 _NO_ENDINGS: Mapping[str, Sequence[str]] = {}
 _SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
 
@@ -167,11 +169,13 @@ class PlanIndex:
             _SETTINGS
             + """
             CREATE TABLE job (id BLOB PRIMARY KEY) WITHOUT ROWID;
-            CREATE TABLE stem (key BLOB PRIMARY KEY, job BLOB, step TEXT, idx INT, clash INT)
-                WITHOUT ROWID;
+            CREATE TABLE stem (key BLOB, job BLOB, step TEXT, idx INT);
+            CREATE TABLE doubt (key BLOB PRIMARY KEY) WITHOUT ROWID;
             BEGIN;
             """
         )
+        self._seen_ids, self._seen_keys = SeenKeys(), SeenKeys()
+        self._newest: set[bytes] = set()  # ids that are not in the database yet
 
     def __enter__(self) -> Self:
         return self
@@ -187,36 +191,59 @@ class PlanIndex:
     def add(self, jobs: Sequence[Job]) -> list[bool]:
         """Whether each job is the first with its id."""
         ids = [bytes.fromhex(job.job_id)[:16] for job in jobs]
-        marks = ",".join(["(?)"] * len(ids))
-        sql = f"INSERT OR IGNORE INTO job VALUES {marks} RETURNING id"  # noqa: S608  # only marks
-        unseen = {row[0] for row in self._db.execute(sql, ids)} if ids else set()
+        self._add_stems(jobs, ids)
+        doubtful = set(self._seen_ids.add(ids))
+        there = self._known(doubtful) if doubtful else doubtful
         new = []
         for job_id in ids:
-            new.append(job_id in unseen)
-            unseen.discard(job_id)
-        self._db.executemany(
-            "INSERT INTO stem VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE "
-            "SET clash = excluded.idx WHERE stem.clash IS NULL AND stem.job <> excluded.job",
-            [
-                (
-                    _stem_key(job.step, stem + end),
-                    job_id + bytes((number, kind)),
-                    job.step,
-                    job.index,
-                )
-                for job, job_id in zip(jobs, ids, strict=True)
-                for kind, end in enumerate(("", *self._endings.get(job.operation, ())))
-                for number, stem in enumerate(job.stems)
-            ],
-        )
+            new.append(job_id not in there)
+            if job_id in doubtful:
+                there.add(job_id)
+        self._newest.update(ids)
+        if len(self._newest) >= _NEWEST:
+            self._store()
         return new
+
+    def _known(self, ids: set[bytes]) -> set[bytes]:
+        """Those of the ids that earlier calls have brought."""
+        marks = ",".join("?" * len(ids))
+        rows = self._db.execute(f"SELECT id FROM job WHERE id IN ({marks})", [*ids])  # noqa: S608  # only marks
+        return (ids & self._newest).union(row[0] for row in rows)
+
+    def _store(self) -> None:
+        """In order, so that each part of the table is touched once, however long it is."""
+        rows = [(job_id,) for job_id in sorted(self._newest)]
+        self._db.executemany("INSERT OR IGNORE INTO job VALUES (?)", rows)
+        self._newest.clear()
+
+    def _add_stems(self, jobs: Sequence[Job], ids: Sequence[bytes]) -> None:
+        rows = [
+            (_stem_key(job.step, stem + end), job_id + bytes((number, kind)), job.step, job.index)
+            for job, job_id in zip(jobs, ids, strict=True)
+            for kind, end in enumerate(("", *self._endings.get(job.operation, ())))
+            for number, stem in enumerate(job.stems)
+        ]
+        self._db.executemany("INSERT INTO stem VALUES (?, ?, ?, ?)", rows)
+        doubtful = self._seen_keys.add(row[0] for row in rows)
+        self._db.executemany("INSERT OR IGNORE INTO doubt VALUES (?)", [(key,) for key in doubtful])
 
     def clashes(self) -> list[Clash]:
         """The clashes, at most one a step."""
-        rows = self._db.execute(
-            "SELECT step, min(idx), clash FROM stem WHERE clash IS NOT NULL GROUP BY step"
-        )
-        return [Clash(*row) for row in rows]
+        return [Clash(*row) for row in self._db.execute(_CLASHES)]
+
+
+# The first job that has a name, and the first other one that has it too, of each step.
+_CLASHES = """
+    WITH named AS (
+        SELECT step, idx, rowid AS number, job, key, first_value(job) OVER same AS first_job,
+            first_value(idx) OVER same AS first_idx
+        FROM stem WHERE key IN (SELECT key FROM doubt)
+        WINDOW same AS (PARTITION BY key ORDER BY rowid)
+    ), clashing AS (
+        SELECT step, first_idx, idx, min(number) FROM named WHERE job <> first_job GROUP BY key
+    )
+    SELECT step, min(first_idx), idx FROM clashing GROUP BY step
+"""
 
 
 class Seeds(NamedTuple):

@@ -31,6 +31,7 @@ from dsrun.service.own_prices import own_prices
 from dsrun.service.self_contained import Fault
 
 _BATCH = 500
+Visit = Callable[[Job, bool], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +77,10 @@ class Plan:
                     raise ManifestError(problems) from error
         return None
 
-    def check(self, visit: Callable[[Job, bool], None] | None = None) -> int:
+    def check(self, *visits: Visit) -> int:
         """Validate every job and every file name; the number of jobs, equal ones counted once.
 
-        `visit` sees the job of every row, in order, and whether none before was equal.
+        Each of `visits` sees the job of every row, in order, and whether none before was equal.
         Raises ManifestError with all problems, equal ones of different jobs told once.
         """
         findings, notes = Findings(ends_at=MOST_BAD_JOBS), Findings()
@@ -94,7 +95,7 @@ class Plan:
                     seeds.add(_iter_seeds(batch, news, seeded))
                 for job, is_new in zip(batch, news, strict=True):
                     distinct += is_new
-                    if visit is not None:
+                    for visit in visits:
                         visit(job, is_new)
             self.warnings.extend(self._overlap_warnings(seeds.overlaps()))
             findings.add_clashes(index.clashes(), self.manifest.document)
@@ -113,6 +114,11 @@ class Plan:
         if problems:
             raise ManifestError(problems)
         return distinct
+
+    @property
+    def may_warn_of_rows(self) -> bool:
+        """Whether a check of valid jobs may find something to warn of."""
+        return bool(self._with_seeds()) or any(compiled.may_warn for compiled in self.steps)
 
     def endings(self) -> dict[str, tuple[str, ...]]:
         """What the names of further kinds of files end with, by operation."""

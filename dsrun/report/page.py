@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,8 @@ STYLES = ("page.css", *(f"styles/{name}.css" for name in ("marks", "compare", "m
 
 # Only these could end a script element or start another; JSON can escape them.
 _MARKUP = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
+_DATA = "\0data\0"  # where it belongs in a page; no text of a page may have a NUL
+_PAGE = 500  # entries whose JSON is made at a time
 
 
 def build_page(
@@ -32,8 +34,11 @@ def build_page(
     manifest: dict[str, Any] | None,
     *,
     opening: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-) -> bytes:
-    """The page. `manifest`: that of the lock file, or None; `opening`: how steps are arranged."""
+) -> Iterator[bytes]:
+    """The parts of the page, of which only one has to be in memory at a time.
+
+    `manifest`: that of the lock file, or None; `opening`: how steps are arranged.
+    """
     data = {
         "name": head["name"],
         "digest": head["digest"],
@@ -41,11 +46,20 @@ def build_page(
         "picks": picks_of(manifest),
         "list": list_name(manifest),
         "opening": {step: dict(axes) for step, axes in opening.items()},
-        "entries": entries,
     }
     shown = head | {key: readable(head[key]) for key in ("name", "description")}
     scripts = [f"scripts/{name}.js" for name in SCRIPTS]
-    return render("page.html.j2", shown, data, styles=STYLES, scripts=scripts)
+    texts = _json_texts(data, entries)
+    return _rendered("page.html.j2", shown, texts, styles=STYLES, scripts=scripts)
+
+
+def _json_texts(data: dict[str, Json], entries: Sequence[Json]) -> Iterator[str]:
+    """The JSON of `data` and, as its last member, of `entries`, of which there are many."""
+    yield json_text(data)[:-1] + ',"entries":['
+    for start in range(0, len(entries), _PAGE):
+        page = entries[start : start + _PAGE]
+        yield ("," if start else "") + json_text(page)[1:-1]
+    yield "]}"
 
 
 def render(
@@ -57,6 +71,18 @@ def render(
     scripts: Sequence[str],
 ) -> bytes:
     """The page of a template, with the style and the script that the named files make together."""
+    return b"".join(_rendered(template, head, [json_text(data)], styles=styles, scripts=scripts))
+
+
+def _rendered(
+    template: str,
+    head: Mapping[str, Any],
+    data: Iterable[str],
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+) -> Iterator[bytes]:
+    """The parts of the page; `data` is JSON in parts, between two values each."""
     style = "".join(read_page(name).decode() for name in styles)
     script = "\n".join(read_page(name).decode() for name in scripts)
     environment = Environment(
@@ -68,9 +94,13 @@ def render(
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704  # a file of this package
         script=Markup(script),  # noqa: S704  # as above
-        data=Markup(_unmarked(shown_json(json_text(data)))),  # noqa: S704  # escaped
+        data=Markup(_DATA),  # noqa: S704  # ours
     )
-    return page.encode("utf-8", "replace")
+    before, _, after = page.partition(_DATA)
+    yield before.encode("utf-8", "replace")
+    for text in data:
+        yield _unmarked(shown_json(text)).encode("utf-8", "replace")
+    yield after.encode("utf-8", "replace")
 
 
 def readable(text: str) -> str:

@@ -4,6 +4,7 @@ import logging
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -76,17 +77,17 @@ def write_report(
 
 
 def _write(page: Path, view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> None:
-    write_whole(page, [_page(view, run_dir, entries)])
+    write_whole(page, _page(view, run_dir, entries))
 
 
 def current_page(view: LedgerReader, run_dir: Path) -> bytes:
     """The page as the ledger has it now, with the thumbnails that are there."""
     entries = _read_entries(view, run_dir)
     add_texts(entries, run_dir)
-    return _page(view, run_dir, entries)
+    return b"".join(_page(view, run_dir, entries))
 
 
-def _page(view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> bytes:
+def _page(view: LedgerReader, run_dir: Path, entries: list[dict[str, Json]]) -> Iterator[bytes]:
     lockfile = read_lockfile(run_dir)
     manifest = lockfile.get("manifest")
     order_axes(entries, manifest)

@@ -60,6 +60,11 @@ class CallOutlook:
             return True
         return False
 
+    def add_done(self, jobs: int) -> None:
+        """Count so many jobs that have succeeded."""
+        self.jobs += jobs
+        self.done += jobs
+
     @property
     def ready(self) -> int:
         """Jobs to send that wait for no others."""

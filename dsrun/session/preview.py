@@ -1,9 +1,8 @@
 """What a run would do: one pass over a plan, and the warnings of what it would cost."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -13,15 +12,16 @@ import orjson
 from dsrun.common.console import say
 from dsrun.common.errors import SetupError
 from dsrun.common.models import Job, JobStatus
-from dsrun.ledger import lookup
+from dsrun.ledger import lookup, totals
 from dsrun.ledger.durations import task_times
-from dsrun.ledger.lookup import Standing
+from dsrun.ledger.lookup import OrderedStandings, Standing
 from dsrun.ledger.peers import LedgerClaims
 from dsrun.ledger.reader import LedgerReader, NoLedger
 from dsrun.planning.job_index import ChosenJobs, Difference
-from dsrun.planning.plan import Plan, batched
+from dsrun.planning.plan import Plan, Visit, batched
 from dsrun.planning.selection import chooser_of
 from dsrun.service.request import part_request, planned_units, ranges_of
+from dsrun.session import settled
 from dsrun.session.budget_standing import BudgetStanding, standing_of
 from dsrun.session.commands import plan_all
 from dsrun.session.diff import EarlierRun, FieldChange, open_earlier
@@ -31,10 +31,12 @@ from dsrun.session.outlook import Outlook
 from dsrun.session.remade import Remade
 from dsrun.storage.cache import ResultCache, read_cache
 from dsrun.storage.cache_index import CacheFault
+from dsrun.storage.files import are_there
 from dsrun.storage.layout import RunLayout
 from dsrun.storage.precedence import living_runs
 
 _BATCH = 500
+_MOST_GONE = 10_000  # jobs without their files that are kept in memory
 _EXAMPLES, _MOST_CHANGES = 5, 20  # jobs that a plan shows: any, and those to send after an edit
 _NEW = Standing(status=JobStatus.PENDING, attempts=0, error_code=None)
 _REASONS = {
@@ -78,21 +80,20 @@ class _Counted(Protocol):
     def is_bound(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
+class _State(NamedTuple):
     """Where one job stands: in the ledger, in the cache, and on disk (`missing`: a file is gone).
 
     `part`: what asking again for some of its artifacts would cost, in grains of its price; None
-    where all or none would be asked for.
+    where all or none would be asked for. `is_cached` is found out only where it may be sent.
     """
 
-    standing: Standing | None
-    missing: str | None
-    part: int | None
-    is_cached: bool
+    standing: Standing | None = None
+    missing: str | None = None
+    part: int | None = None
+    is_cached: bool = False
 
 
-_UNKNOWN = _State(standing=None, missing=None, part=None, is_cached=False)
+_UNKNOWN = _State()
 
 
 class PlannedJob(NamedTuple):
@@ -140,6 +141,8 @@ class Survey:
         self._chooser = chooser_of(plan, options.selection, shows_all=plan_all(plan, options))
         self._chosen: ChosenJobs | None = None
         self._waiting: list[Job] = []
+        self._ordered = OrderedStandings(self.ledger) if self.ledger else None
+        self._gone: dict[str, str] | None = None  # missing files, once all were looked at
 
     def __enter__(self) -> Self:
         return self
@@ -164,9 +167,16 @@ class Survey:
     def run_name(self) -> str:
         return self._layout.run_dir.name
 
-    def take(self) -> None:
-        """Check every job and count those selected. Raises ManifestError, UsageError."""
-        self.plan.check(self._visit)
+    def take(self, *visits: Visit) -> None:
+        """Check every job and count those selected. Raises ManifestError, UsageError.
+
+        Each of `visits` sees the job of every row too.
+        """
+        if self._chooser is None:
+            self._gone = self._all_missing()
+        if not visits and self._take_settled():
+            return
+        self.plan.check(self._visit, *visits)
         self._flush()
         if self._chooser is not None:
             self._chosen = self._chooser.end()
@@ -177,6 +187,19 @@ class Survey:
             self._count_left_out(self.earlier)
         elif self.ledger is not None:
             self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
+
+    def _take_settled(self) -> bool:
+        """Count the jobs of a run that has made them all, if it has; none is checked again."""
+        is_whole = self._chooser is None and self.earlier is None and self._gone == {}
+        if self.ledger is None or not is_whole or self.plan.may_warn_of_rows:
+            return False
+        if settled.needs_check(self.plan) or not settled.is_settled(self.ledger):
+            return False
+        for step, operation, jobs in totals.job_counts(self.ledger):
+            self.outlook.of(step, operation).add_done(jobs)
+        self._first_of_the_rest = lookup.first_places(self.ledger, _EXAMPLES)
+        self.difference = Difference(0, 0, 0, self.outlook.total("jobs"))
+        return True
 
     def _count_left_out(self, earlier: EarlierRun) -> None:
         """How many of the jobs that are added or changed this run would not be about."""
@@ -262,7 +285,8 @@ class Survey:
 
     def _count(self, jobs: Sequence[_Counted]) -> None:
         ids = [job.job_id for job in jobs]
-        states, along = self._states(ids), self._only_along(ids)
+        known = self._ordered.of(ids) if self._ordered else {}
+        states, along = self._states(ids, known), self._only_along(ids)
         to_send: list[_Counted] = []
         for job in jobs:
             state = states[job.job_id]
@@ -300,22 +324,22 @@ class Survey:
             is_waiting = not there.issuperset(job.needs)
             self.outlook.of(job.step, job.operation).waiting += is_waiting
 
-    def _states(self, job_ids: Sequence[str]) -> dict[str, _State]:
-        known = lookup.standings(self.ledger, job_ids) if self.ledger and job_ids else {}
+    def _states(
+        self, job_ids: Sequence[str], known: Mapping[str, Standing] | None = None
+    ) -> dict[str, _State]:
+        """`known`: the standings of those that the ledger has, where the caller has read them."""
+        if known is None:
+            known = lookup.standings(self.ledger, job_ids) if self.ledger and job_ids else {}
         done = [i for i, standing in known.items() if standing.status is JobStatus.SUCCEEDED]
         missing = self._missing(done)
-        cached = self._cached(job_ids)
-        if not known and not cached and not self._parts:
-            return dict.fromkeys(job_ids, _UNKNOWN)
-        return {
-            job_id: _State(
-                standing=known.get(job_id),
-                missing=missing.get(job_id),
-                part=self._parts.get(job_id),
-                is_cached=job_id in cached,
-            )
+        states = {
+            job_id: _State(known.get(job_id), missing.get(job_id), self._parts.get(job_id))
             for job_id in job_ids
         }
+        pending = [i for i, one in states.items() if self._status(one) is JobStatus.PENDING]
+        for job_id in self._cached(pending):
+            states[job_id] = states[job_id]._replace(is_cached=True)
+        return states
 
     def _partial_jobs(self) -> dict[str, int]:
         """What asking for all that each partial job lacks would cost, in grains of its price.
@@ -346,11 +370,24 @@ class Survey:
         """One missing file for each job that has lost any."""
         if self.ledger is None or not done:
             return {}
-        return {
-            job_id: path
-            for job_id, path in lookup.artifacts_of(self.ledger, done)
-            if not (self._layout.run_dir / path).exists()
-        }
+        if self._gone is not None:
+            return {job_id: self._gone[job_id] for job_id in done if job_id in self._gone}
+        return dict(self._not_there(lookup.artifacts_of(self.ledger, done)))
+
+    def _all_missing(self) -> dict[str, str] | None:
+        """One missing file for each job of the ledger that has lost any; None for very many."""
+        gone: dict[str, str] = {}
+        for page in lookup.artifact_places(self.ledger) if self.ledger else ():
+            gone.update(self._not_there(page))
+            if len(gone) > _MOST_GONE:
+                return None
+        return gone
+
+    def _not_there(self, files: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        folder = self._layout.run_dir
+        if are_there(folder, (path for _, path in files)):
+            return []
+        return [(job_id, path) for job_id, path in files if not are_there(folder, [path])]
 
     def _status(self, state: _State) -> JobStatus:
         status = (state.standing or _NEW).status

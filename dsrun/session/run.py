@@ -2,7 +2,7 @@
 
 import os
 import socket
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from dsrun.common.units import Money
 from dsrun.engine.control import Budget, RunControl
 from dsrun.ledger import lookup, totals
 from dsrun.ledger.check import LostFacts
+from dsrun.ledger.checked_rows import CheckedRows
 from dsrun.ledger.reader import LedgerReader
 from dsrun.manifest.execution import Execution
 from dsrun.planning.job_index import ChosenJobs
@@ -66,8 +67,23 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
     layout = RunLayout.for_plan(
         out=options.out, name=plan.manifest.name, digest=plan.digest, emulated=options.emulate
     )
+    has_ledger = are_there(layout.run_dir, [layout.ledger.name])
+    with closing(CheckedRows(plan.catalog.prices, is_wanted=not has_ledger)) as rows:
+        return _run_checked(plan, options, permit, host, layout=layout, rows=rows)
+
+
+def _run_checked(
+    plan: Plan,
+    options: RunOptions,
+    permit: Permit,
+    host: Host,
+    *,
+    layout: RunLayout,
+    rows: CheckedRows,
+) -> Ending:
+    """`rows` get those of all jobs, where the ledger is still to be made."""
     is_settled = settled.may_be_settled(plan, options, layout)
-    chosen, cost, unknown = (None, [], "") if is_settled else _check(plan, options)
+    chosen, cost, unknown = (None, [], "") if is_settled else _check(plan, options, rows)
     host.warn(() if options.quiet else plan.warnings)
     permit.ask(host.agree)
     read_transport()
@@ -89,7 +105,7 @@ def _run(plan: Plan, options: RunOptions, permit: Permit, host: Host) -> Ending:
         if not is_held:
             return Ending(ExitCode.OK, layout, plan.digest, is_skipped=True)
         ending = host.drive(
-            _session(plan, options, layout, settings, chosen, agreed=cost, host=host)
+            _session(plan, options, layout, settings, chosen, rows=rows, agreed=cost, host=host)
         )
         retire_old_runs(plan, options, layout, ending.code)
         return ending
@@ -101,27 +117,32 @@ def _check_currency(plan: Plan, max_cost: Money | None) -> None:
         raise UsageError(f"--max-cost {max_cost}: prices are in {', '.join(sorted(known))}")
 
 
-def _check(plan: Plan, options: RunOptions) -> tuple[ChosenJobs | None, list[Money], str]:
+def _check(
+    plan: Plan, options: RunOptions, rows: CheckedRows
+) -> tuple[ChosenJobs | None, list[Money], str]:
     """Validate every job. Returns the jobs to run, or None for all, and what they cost.
 
     The cost is left out where nobody has to agree to it, and no limit needs it; the last is what
     nobody can tell of it, in words. Raises UsageError where a limit cannot hold for that.
+    `rows` get all jobs.
     """
     if _wants_consent(plan.manifest.execution, options) or _may_be_unbounded(plan, options):
         # A ledger that has lost something is put right by the run, which then looks at the cost.
-        with suppress(LostFacts), Survey(plan, options, compares=False) as survey:
-            survey.take()
+        with (
+            suppress(LostFacts),
+            rows.taking() as visits,
+            Survey(plan, options, compares=False) as survey,
+        ):
+            survey.take(*visits)
             unknown = survey.outlook.unknown_words
             if unknown and limit_of(plan, options) is not None:
                 raise UsageError(unbounded(plan, options, unknown))
             cost = survey.outlook.costs if _wants_consent(plan.manifest.execution, options) else []
             return survey.take_chosen(), cost, unknown
     chooser = chooser_of(plan, options.selection, shows_all=plan_all(plan, options))
-    if chooser is None:
-        plan.check()
-        return None, [], ""
-    plan.check(chooser.visit)
-    return chooser.end(), [], ""
+    with rows.taking() as visits:
+        plan.check(*visits, *([] if chooser is None else [chooser.visit]))
+    return None if chooser is None else chooser.end(), [], ""
 
 
 def _may_be_unbounded(plan: Plan, options: RunOptions) -> bool:
@@ -192,6 +213,7 @@ async def _session(
     settings: Settings | None,
     chosen: ChosenJobs | None,
     *,
+    rows: CheckedRows,
     agreed: list[Money],
     host: Host,
 ) -> Ending:
@@ -209,7 +231,7 @@ async def _session(
         await _record_start(run, in_force)
         if await _is_settled(run):
             return await _finish(run, _control(run), began_at=began_at)
-        refused = await _prepare(run)
+        refused = await _prepare(run, rows)
         dearer = _dearer(run, agreed)
         if not dearer:
             await run.neighbours.enter(run.ledger, run.reuse)
@@ -265,13 +287,16 @@ async def _is_settled(run: OpenRun) -> bool:
     return True
 
 
-async def _prepare(run: OpenRun) -> str:
+async def _prepare(run: OpenRun, rows: CheckedRows) -> str:
     """Bring the ledger to where an invocation starts: the plan, lost files, what is sent again.
 
     Returns why jobs have to wait, if any. Raises SetupError.
     """
     plan, ledger, view = run.plan, run.ledger, run.ledger.view
-    await ledger.load_plan(plan.jobs(), prices=plan.catalog.prices, version=__version__)
+    await ledger.load_plan(
+        plan.jobs(), prices=plan.catalog.prices, version=__version__, checked=rows
+    )
+    rows.close()
     await ledger.reprice(plan.jobs())
     if run.chosen is not None:
         view.choose(run.chosen.ids())

@@ -25,14 +25,18 @@ def may_be_settled(plan: Plan, options: RunOptions, layout: RunLayout) -> bool:
     The digest of the plan names the directory, and the version of dsrun stands in the ledger, so
     its jobs are those that the plan has, and were checked. A plan with problems tells them.
     """
-    has_picks = any(step.matrix.picks for step in plan.manifest.steps)
-    if plan.problems or has_picks or not options.selection.is_all:
+    if needs_check(plan) or not options.selection.is_all:
         return False
     try:
         with closing(LedgerReader(layout.ledger)) as view:
             return is_settled(view)
     except SetupError:  # the run itself tells what is wrong
         return False
+
+
+def needs_check(plan: Plan) -> bool:
+    """Whether a plan has to be checked even where its run has made all jobs."""
+    return bool(plan.problems) or any(step.matrix.picks for step in plan.manifest.steps)
 
 
 def is_settled(view: LedgerReader) -> bool:

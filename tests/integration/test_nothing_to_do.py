@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,9 @@ from dsrun.ledger import history, totals
 from dsrun.ledger.reader import LedgerReader
 from dsrun.report.entries import Entries
 from dsrun.report.report import write_report
+from dsrun.session.opening import open_plan
+from dsrun.session.options import RunOptions
+from dsrun.session.preview import Survey
 
 VIEWS = ("results.jsonl", "ro-crate-metadata.json", "report.html")
 VOICES = """
@@ -165,3 +169,69 @@ class TestReport:
             thumb.unlink()
         with closing(LedgerReader(work.run_dir() / "ledger.sqlite3")) as view:
             assert write_report(view, work.run_dir(), budget_s=-1) == 2
+
+
+POSTERS = """
+steps:
+  posters:
+    operation: wanx-v1
+    matrix: {subject: [a lamp, a river, a lamp], tone: [warm, cold]}
+    input: {prompt: "{{ subject }}, {{ tone }}"}
+  more:
+    operation: [wanx-v1, qwen-image-plus]
+    matrix: {subject: [a bridge, a tea house, a gate]}
+    input: {prompt: "{{ subject }}"}
+"""
+RULES = POSTERS.replace("tone: [warm, cold]}", "tone: [warm, cold], exclude: [{tone: none}]}")
+FORMS = [(), ("--full",), ("--json",), ("--json", "--full"), ("--limit", "3"), ("--step", "more")]
+
+
+class TestPlan:
+    """A plan beside a run that has made all is told from the ledger, and says the same."""
+
+    @pytest.mark.parametrize("steps", [POSTERS, RULES, VOICES], ids=["plain", "rules", "voices"])
+    def test_a_sealed_ledger_says_what_a_walk_says(self, work, emulator, steps):
+        pipeline = finished(work, steps)
+        told = [plan(work, pipeline, form) for form in FORMS]
+        (work.run_dir() / ".ledger-tail").unlink()  # without its seal the ledger is looked through
+        assert told == [plan(work, pipeline, form) for form in FORMS]
+        assert plan(work, pipeline, ("--json",))[0] == 0
+
+    def test_no_row_is_made_beside_a_sealed_ledger(self, work, emulator):
+        pipeline = finished(work, POSTERS)
+        options = RunOptions(pipeline=pipeline)
+        opened = open_plan(options)
+        with Survey(replace(opened, steps=()), options) as survey:  # it has no rows to walk over
+            survey.take()
+            columns = ("jobs", "done", "to_send")
+            assert [survey.outlook.total(name) for name in columns] == [10, 10, 0]
+
+    def test_rules_and_scripts_that_may_be_worth_a_warning_are_looked_at(self, work, emulator):
+        warned = work.dsrun("plan", finished(work, RULES)).err
+        assert "this rule matches no row" in warned
+
+    def test_a_file_that_is_gone_is_told(self, work, emulator):
+        pipeline = finished(work, POSTERS)
+        next(path for path in (work.run_dir() / "artifacts").rglob("*.*")).unlink()
+        told = work.dsrun("plan", pipeline, "--full").out
+        assert "of these 1 job with a file missing" in told
+
+    def test_another_run_of_the_pipeline_is_compared(self, work, emulator):
+        pipeline = finished(work, POSTERS)
+        text = pipeline.read_text(encoding="utf-8")
+        pipeline.write_text(text.replace("a gate", "a well"), encoding="utf-8")
+        assert work.dsrun(pipeline, "--limit", "1").code == 0
+        pipeline.write_text(text, encoding="utf-8")
+        difference = work.dsrun("plan", pipeline, "--json").answer["difference"]
+        assert (difference["changed"], difference["same"]) == (2, 8)
+
+
+def finished(work, steps):
+    pipeline = work.pipeline(steps)
+    assert work.dsrun(pipeline).code == 0
+    return pipeline
+
+
+def plan(work, pipeline, form):
+    outcome = work.dsrun("plan", pipeline, *form)
+    return outcome.code, outcome.out, outcome.err

@@ -5,7 +5,7 @@ import json
 import shutil
 import signal
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from PIL import Image
@@ -71,6 +71,23 @@ class TestKill:
         assert work.dsrun(pipeline).code == 0
         assert list(emulator.creates().values()) == [1] * 9
         assert work.statuses() == {"succeeded": 9}
+
+    def test_among_the_rows_of_the_plan_is_made_good_by_the_next_run(self, work, emulator):
+        pipeline = work.posters(6000)
+        child = work.spawn(pipeline, "--limit", "1")
+        work.until(lambda: self._jobs_of_ledgers(work), what="the first rows in the ledger")
+        child.kill()
+        assert work.dsrun(pipeline, "--limit", "2").code == 0
+        assert work.query("SELECT count(*) AS jobs FROM job") == [{"jobs": 6000}]
+        assert [row["jobs"] for row in work.query("SELECT jobs FROM plan")] == [6000]
+        assert set(emulator.creates().values()) == {1}
+
+    @staticmethod
+    def _jobs_of_ledgers(work):
+        for path in work.folder.glob("outputs/demo/*/ledger.sqlite3"):
+            with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as db:
+                return db.execute("SELECT count(*) FROM job").fetchone()[0]
+        return 0
 
     def test_the_run_is_recorded_as_one_without_an_end(self, work, serve, standing_clock):
         service = serve(clock=standing_clock)

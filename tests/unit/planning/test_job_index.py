@@ -130,3 +130,10 @@ def job(number, *, step, index, stems):
         stems=tuple(stems),
         units=1,
     )
+
+
+def test_jobs_far_apart_are_known_again():
+    made = [job(n % 21_000, step="s", index=n, stems=[f"{n % 20_999}"]) for n in range(21_002)]
+    new, clashes = indexed(made, 500)
+    assert [number for number, is_new in enumerate(new) if not is_new] == [21_000, 21_001]
+    assert clashes == [Clash("s", 0, 20_999)]

@@ -20,7 +20,7 @@ HEAD = {
 
 
 def page_of(entries=(), **head):
-    return build_page(HEAD | head, list(entries), None).decode()
+    return b"".join(build_page(HEAD | head, list(entries), None)).decode()
 
 
 @given(st.text() | st.sampled_from(["</script>", "<!--<script>", "]]>", "\u2028", "&lt;"]))
@@ -53,3 +53,12 @@ def test_the_policy_names_the_hashes_of_what_the_page_holds():
 
 def test_the_page_names_no_address_of_the_network():
     assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", page_of())
+
+
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1200])
+def test_entries_that_are_written_in_parts_are_one_list(count):
+    entries = [{"index": number, "prompt": f"灯 ## {number}"} for number in range(count)]
+    page = page_of(entries)
+    (data,) = re.findall(r'(?s)id="data">(.+?)</script>', page)
+    assert json.loads(data)["entries"] == entries
+    assert "\0" not in page
