@@ -123,11 +123,13 @@ async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port
     other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while chunk := await source.read(65536):
-                sink.write(chunk)
-                await sink.drain()
-        sink.close()
+        try:
+            with suppress(OSError):
+                while chunk := await source.read(65536):
+                    sink.write(chunk)
+                    await sink.drain()
+        finally:
+            sink.close()  # also where the loop ends in the middle of it
 
     await asyncio.gather(pump(reader, other_writer), pump(other_reader, writer))
 
