@@ -48,7 +48,9 @@ def judge_mixed(run_dir, state, *, each, steps, max_cost=None):
         _judge_payments(verdict, line, state, repeats[line["job_id"]])
         _judge_files(verdict, line, run_dir)
         is_dead = line["task_id"] in state["dead"] or _is_dead(addresses[line["job_id"]])
-        if line["status"] == "pending" and max_cost is not None and not _paid(state, line):
+        # What was paid and lost, and is to be sent again, is told as a repeat.
+        is_accounted = _paid(state, line) <= repeats[line["job_id"]]
+        if line["status"] == "pending" and max_cost is not None and is_accounted:
             verdict.told += 1
         else:
             _judge_end(verdict, line, state, is_dead=is_dead)
