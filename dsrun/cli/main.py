@@ -41,6 +41,7 @@ from dsrun.cli.options import (
 )
 from dsrun.cli.utf8_mode import enter_utf8_mode
 from dsrun.cli.version import version_options
+from dsrun.common.collector import collect_seldom
 from dsrun.common.console import end_logs, open_streams, speaks_json, start_logs
 from dsrun.common.errors import DsrunError, ExitCode, UsageError
 from dsrun.common.messages import closest
@@ -466,6 +467,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if argv is None:
         enter_utf8_mode()
+        collect_seldom()
     open_streams()
     start_logs(form=log_form(words), file=None, verbose=False)
     try:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dsrun.common.collector import collect_seldom
 from dsrun.common.console import say
 from dsrun.common.errors import ExitCode, SetupError
 from dsrun.common.models import JobResult, JobStatus, OpenJob
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from dsrun.service.client import HttpTransport
     from dsrun.session.still_there import StillThere
 
-_GARBAGE = 20_000  # objects between two looks of the collector
 _LOOK_S = 0.5
 NOTHING_TO_SEND = "nothing to send: every job of the plan has ended"
 
@@ -200,7 +200,7 @@ def _collecting_seldom(*, enabled: bool) -> Iterator[None]:
         return
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(_GARBAGE, 50, 50)
+    collect_seldom()
     try:
         yield
     finally:
