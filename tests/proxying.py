@@ -186,11 +186,14 @@ def _door(talk: Callable, tls: ssl.SSLContext | None) -> Iterator[str]:
         async def begin() -> asyncio.Server:
             return await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
 
+        async def end() -> None:
+            server.close()
+
         server = run(begin())
         try:
             yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
-            server.close()
+            run(end())  # on its own thread
 
 
 def saying(answer: bytes) -> Callable:
