@@ -133,6 +133,13 @@ async def test_a_query_or_a_file_that_does_not_come_is_lost(transport, script):
         assert server.asked["GET"] <= 6  # aiohttp too asks once more where a connection closed
 
 
+async def test_a_post_without_a_body_is_not_asked_twice_either(transport):
+    async with Scripted([CLOSES]) as server:
+        with pytest.raises(AnswerLost):
+            await transport.request("POST", server.url, headers={}, body=None, timeout_s=1.0)
+        assert server.asked == {"POST": 1}
+
+
 @contextlib.contextmanager
 def nobody(kind):
     """Addresses at which nothing reads a request."""
