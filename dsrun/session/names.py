@@ -1,9 +1,6 @@
 """Jobs whose files the disk would refuse by their names: they are not sent, and the others are."""
 
-import re
-from collections.abc import Iterator, Sequence
-from operator import le
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from dsrun.common.console import count_of, say
 from dsrun.common.media import MEDIA
@@ -15,10 +12,6 @@ from dsrun.storage.layout import ARTIFACTS, RunLayout
 from dsrun.storage.name_trial import NameTrial
 
 _TOLD = 5
-# Whatever some system takes for more than its characters, and some more: see `NameTrial`.
-_MAY_BE_ODD = re.compile(
-    r"[ .](?:/|$)|(?:^|/)(?: |con|prn|aux|nul|com|lpt|clock)", re.IGNORECASE | re.MULTILINE
-)
 _ADVICE = (
     "give `filename` other characters, such as `{{ title | slug }}`, or fewer; what is made by "
     "then comes from the cache"
@@ -58,57 +51,14 @@ def _refusals(
     trial = NameTrial(layout.run_dir)
     # As files have it mostly. One with a longer ending gets another name where that is refused.
     endings = {name: next(iter(MEDIA[catalog[name].main.media].formats)) for name in catalog.names}
-    taken = _TakenNames()
     for page in view.pending_names():
         paths = [
             (job_id, f"{name}.{endings[operation]}")
             for job_id, operation, names in page
             for name in names
         ]
-        looks = _Looks.of([path for _, path in paths])
-        if looks is not None and taken.has(looks):
+        if trial.has_taken_like([path for _, path in paths]):
             continue
-        is_taken = True
         for job_id, path in paths:
             if why := trial.refusal(path):
-                is_taken = False
                 yield job_id, f"{ARTIFACTS}/{path}", why
-        if looks is not None and is_taken:
-            taken.add(looks)
-
-
-class _Looks(NamedTuple):
-    """What a trial would look at in many names at once: their characters and greatest lengths."""
-
-    characters: frozenset[str]
-    lengths: tuple[int, int, int]  # bytes and characters of a part, bytes of a path
-
-    @classmethod
-    def of(cls, paths: Sequence[str]) -> "_Looks | None":
-        """None where each of the names has to be looked at."""
-        text = "\n".join(paths)
-        if text.count("\n") >= max(1, len(paths)) or _MAY_BE_ODD.search(text):
-            return None
-        data = text.encode(errors="surrogatepass")
-        lengths = (
-            max(map(len, data.replace(b"\n", b"/").split(b"/"))),
-            max(map(len, text.replace("\n", "/").split("/"))),
-            max(map(len, data.split(b"\n"))),
-        )
-        return cls(frozenset(text), lengths)
-
-
-class _TakenNames:
-    """What pages of names had that the disk takes: one that has no more is not tried again."""
-
-    def __init__(self) -> None:
-        self._characters: frozenset[str] = frozenset()
-        self._lengths = (0, 0, 0)
-
-    def has(self, looks: _Looks) -> bool:
-        return looks.characters <= self._characters and all(map(le, looks.lengths, self._lengths))
-
-    def add(self, looks: _Looks) -> None:
-        self._characters |= looks.characters
-        one, two, three = map(max, looks.lengths, self._lengths)
-        self._lengths = (one, two, three)

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrun.session.names import _Looks, _TakenNames
 from dsrun.storage.name_trial import NameTrial
 
 PARTS = st.text(st.sampled_from("ab灯é -_."), min_size=1, max_size=6)
@@ -23,23 +22,21 @@ class Disk(NameTrial):
 
 @given(st.lists(st.lists(PATHS, min_size=1, max_size=4), max_size=8))
 def test_what_is_passed_over_needs_no_trial(tmp_path_factory, pages):
-    disk, taken = Disk(tmp_path_factory.getbasetemp()), _TakenNames()
+    disk = Disk(tmp_path_factory.getbasetemp())
     for page in pages:
-        looks, before = _Looks.of(page), disk.asked
-        is_known = looks is not None and taken.has(looks)
+        is_known, before = disk.has_taken_like(page), disk.asked
         for path in page:
             assert not disk.refusal(path)
         assert not is_known or disk.asked == before
-        if looks is not None:
-            taken.add(looks)
 
 
-def test_pages_of_like_names_are_passed_over():
-    taken = _TakenNames()
-    taken.add(_Looks.of(["10/234.png", "56/789.png"]))
-    assert taken.has(_Looks.of([f"{n // 10}/{n}.png" for n in range(100, 999)]))
-    assert not taken.has(_Looks.of(["10/2345.png"]))
-    assert not taken.has(_Looks.of(["10/a.png"]))
+def test_pages_of_like_names_are_passed_over(tmp_path):
+    disk = Disk(tmp_path)
+    for path in ("10/234.png", "56/789.png"):
+        assert not disk.refusal(path)
+    assert disk.has_taken_like([f"{n // 10}/{n}.png" for n in range(100, 999)])
+    assert not disk.has_taken_like(["10/2345.png"])
+    assert not disk.has_taken_like(["10/a.png"])
 
 
 @pytest.mark.parametrize(
@@ -47,5 +44,8 @@ def test_pages_of_like_names_are_passed_over():
     ["con.png", "a/CON/b.png", "a/nul.png", "com\u00b9.png", "a /b.png", "a./b.png", " a.png",
      "a/ b.png", "clock$.png", "two\nlines.png"],
 )  # fmt: skip
-def test_odd_names_are_looked_at_one_by_one(path):
-    assert _Looks.of(["plain.png", path]) is None
+def test_odd_names_are_looked_at_one_by_one(path, tmp_path):
+    disk = Disk(tmp_path)
+    for taken in ("plain.png", path):
+        assert not disk.refusal(taken)
+    assert not disk.has_taken_like(["plain.png", path])
